@@ -1,0 +1,3 @@
+//! What a device does and when: pure machines and the ractor shells beside them.
+
+pub mod port;

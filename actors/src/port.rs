@@ -1,0 +1,339 @@
+//! What a device needs from outside: its state in the store, a link to WhatsApp, a permit to dial,
+//! and clocks.
+//!
+//! What must hold in every adapter: `commit` is one transaction whose first statement is the fence,
+//! all of a batch or nothing of it; reads happen under the same epoch. The ports know nothing of
+//! ratchets or stanzas: state is opaque bytes here and sealed below.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use roost_placement::lease::BootTime;
+use roost_placement::ledger::{Grant, Unavailable};
+use roost_proto::api;
+use roost_proto::id::{Sequence, UnixMillis};
+
+/// What a piece of device state is. The text of each is stored, so it never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StateKind {
+    /// Noise key, identity key, registration id, ADV secret: made once, before pairing. One row, name "".
+    Credentials,
+    /// What pairing gave: JIDs, signed device identity, push name. One row, name "".
+    Account,
+    /// A page of one-time prekeys; name = page number.
+    Prekeys,
+    /// A signed prekey; name = id.
+    SignedPrekey,
+    /// A ratchet with one peer device; name = its address. Read on demand.
+    Session,
+    /// A sender-key chain; name = group and sender. Read on demand.
+    SenderKey,
+    /// The identity key last seen for a peer device; name = its address. Read on demand.
+    Identity,
+    /// LID of a phone number; name = phone number user. Read on demand.
+    Lid,
+    /// How often a message was asked for again; name = chat, sender and id. Read on demand.
+    Retry,
+}
+
+impl StateKind {
+    /// Kinds that can be many; `load` leaves them out and `read` fetches them.
+    pub const ON_DEMAND: [StateKind; 5] =
+        [StateKind::Session, StateKind::SenderKey, StateKind::Identity, StateKind::Lid, StateKind::Retry];
+
+    /// The text that is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StateKind::Credentials => "credentials",
+            StateKind::Account => "account",
+            StateKind::Prekeys => "prekeys",
+            StateKind::SignedPrekey => "signed-prekey",
+            StateKind::Session => "session",
+            StateKind::SenderKey => "sender-key",
+            StateKind::Identity => "identity",
+            StateKind::Lid => "lid",
+            StateKind::Retry => "retry",
+        }
+    }
+}
+
+/// Name of one piece of device state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StateKey {
+    /// What it is.
+    pub kind: StateKind,
+    /// Which one; empty where there is only one.
+    pub name: String,
+}
+
+/// A change of device state: new bytes, or `None` to remove.
+pub type StateChange = (StateKey, Option<Bytes>);
+
+/// An event for the log. `dedupe` is unique per device for ever: a second event with the same one is
+/// left out silently and uses no sequence number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// At most 300 bytes.
+    pub dedupe: String,
+    /// When it happened, by WhatsApp's clock where it gives one.
+    pub occurred: UnixMillis,
+    /// Live, or from the backlog.
+    pub origin: api::event::Origin,
+    /// What happened.
+    pub payload: api::event::Payload,
+}
+
+/// An accepted send, before anything was encrypted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMessage {
+    /// Ours: a ULID. Part of the resource name.
+    pub message_id: String,
+    /// The caller's idempotency key, a UUID in its canonical form.
+    pub request_id: String,
+    /// SHA-256 of what was asked; tells a repetition from a reused key.
+    pub request_hash: [u8; 32],
+    /// The id that WhatsApp and the receivers will see. Reserved now, never changed.
+    pub whatsapp_id: String,
+    /// Recipient as the caller named it, in canonical JID form.
+    pub chat: String,
+    /// The plaintext to encrypt: an encoded `Message` of WhatsApp, without padding.
+    pub content: Bytes,
+    /// When it was accepted.
+    pub accepted: UnixMillis,
+}
+
+/// State of a message. Later states never go back to earlier ones.
+pub type MessageState = api::message::State;
+
+/// A change of a message row, in the same transaction as the ratchet that it belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MessageUpdate {
+    /// Which message.
+    pub message_id: String,
+    /// Its new state; a row in a later state keeps it.
+    pub state: MessageState,
+    /// The exact bytes (a marshalled stanza) to put on the wire, once they exist.
+    pub wire: Option<Bytes>,
+    /// Why it failed, when it did: a reason of `product.md` section 6.
+    pub failure: Option<String>,
+    /// When.
+    pub at: UnixMillis,
+}
+
+/// A stored message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredMessage {
+    /// As it was accepted.
+    pub message: NewMessage,
+    /// Its state.
+    pub state: MessageState,
+    /// The bytes for the wire, once encrypted.
+    pub wire: Option<Bytes>,
+    /// Position in the order of acceptance, per device.
+    pub ordinal: i64,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// When it was sent, acknowledged by WhatsApp, delivered, read; whatever is known.
+    pub sent: Option<UnixMillis>,
+    /// WhatsApp's acknowledgement.
+    pub server_ack: Option<UnixMillis>,
+    /// First delivery receipt.
+    pub delivered: Option<UnixMillis>,
+    /// First read receipt.
+    pub read: Option<UnixMillis>,
+}
+
+/// A stanza that kept failing: its bytes are kept, the line goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantinedStanza {
+    /// Unique per device; a second one with the same key is left out.
+    pub dedupe: String,
+    /// The decrypted frame as it came.
+    pub raw: Bytes,
+    /// Why, for a person.
+    pub reason: String,
+    /// When.
+    pub at: UnixMillis,
+}
+
+/// What the device row shows to callers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceStatus {
+    /// State machine of `product.md` section 3.
+    pub state: api::device::State,
+    /// A sentence that a support agent can read.
+    pub reason: String,
+    /// WhatsApp's code behind it, 0 when there is none.
+    pub code: u32,
+    /// Phone-number JID of the account with our device number, once paired.
+    pub pn: Option<String>,
+    /// LID of the account with our device number, once paired.
+    pub lid: Option<String>,
+    /// When.
+    pub at: UnixMillis,
+}
+
+/// Everything that one transaction writes for one device.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Batch {
+    /// Changes of state, in order; later ones win.
+    pub state: Vec<StateChange>,
+    /// Accepted sends.
+    pub accepts: Vec<NewMessage>,
+    /// Changes of message rows.
+    pub messages: Vec<MessageUpdate>,
+    /// Events, in the order they must have in the log.
+    pub events: Vec<NewEvent>,
+    /// Stanzas put aside.
+    pub quarantine: Vec<QuarantinedStanza>,
+    /// New status of the device row.
+    pub status: Option<DeviceStatus>,
+}
+
+/// What became of one accept.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Accepted {
+    /// A new row.
+    New {
+        /// Its place in the order of acceptance.
+        ordinal: i64,
+    },
+    /// The same request was accepted before: its row as it is now.
+    Repeated(Box<StoredMessage>),
+    /// The request id belongs to other content. Nothing was written for it.
+    KeyReused,
+}
+
+/// What a committed batch has become.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Committed {
+    /// One per accept, in order.
+    pub accepts: Vec<Accepted>,
+    /// One per event, in order: its sequence, `None` when it was in the log before.
+    pub events: Vec<Option<Sequence>>,
+}
+
+/// Why device state could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceStoreError {
+    /// The epoch is old: stop, close, never try again.
+    #[error("the epoch of this device has moved on")]
+    Fenced,
+    /// No answer. A commit may or may not have happened; the same batch may be committed again.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// A stored row cannot be opened or read: damaged, or sealed under another key.
+    #[error("stored state {what} cannot be read: {why}")]
+    Damaged {
+        /// Which row.
+        what: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What a new owner begins with.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// All state but the kinds on demand.
+    pub state: Vec<(StateKey, Bytes)>,
+    /// Accepted messages that WhatsApp has not acknowledged, in order of acceptance.
+    pub outbox: Vec<StoredMessage>,
+    /// The status that the last owner left.
+    pub status: Option<DeviceStatus>,
+}
+
+/// The device's share of the store.
+#[async_trait]
+pub trait DeviceStore: Send + Sync + 'static {
+    /// Reads what a new owner begins with, under its epoch.
+    async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError>;
+
+    /// Reads pieces of state under the epoch; one answer per key, in order.
+    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError>;
+
+    /// Finds a message that this device sent, by WhatsApp's id.
+    async fn sent_message(
+        &self,
+        grant: &Grant,
+        whatsapp_id: &str,
+    ) -> Result<Option<StoredMessage>, DeviceStoreError>;
+
+    /// Writes a batch under the fence. All or nothing. Safe to repeat with the same batch after
+    /// [`DeviceStoreError::Unavailable`].
+    async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError>;
+}
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The other side closed, or the network did.
+    #[error("the link is closed: {0}")]
+    Closed(String),
+    /// It could not be opened in time.
+    #[error("the link could not be opened: {0}")]
+    Dial(String),
+}
+
+/// The writing half of a link: one WebSocket message per call, in order.
+#[async_trait]
+pub trait LinkSink: Send {
+    /// Hands the bytes to the transport.
+    async fn send(&mut self, bytes: Bytes) -> Result<(), LinkError>;
+    /// Closes in order; errors do not matter any more.
+    async fn close(&mut self);
+}
+
+/// The reading half of a link.
+#[async_trait]
+pub trait LinkSource: Send {
+    /// The next WebSocket message. Cancel safe.
+    async fn recv(&mut self) -> Result<Bytes, LinkError>;
+}
+
+/// Opens links to WhatsApp: TCP, TLS and WebSocket, nothing of Noise.
+#[async_trait]
+pub trait Dialer: Send + Sync + 'static {
+    /// Opens one link, bounded in time by the adapter.
+    async fn dial(&self) -> Result<(Box<dyn LinkSink>, Box<dyn LinkSource>), LinkError>;
+    /// Root public key (32 bytes) that the server's certificate chain must lead to.
+    fn root_key(&self) -> [u8; 32];
+}
+
+/// A permit to finish one login, valid until a moment of the boot clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialPermit {
+    /// What it is for.
+    pub grant: Grant,
+    /// Directly before the last handshake message, `Clocks::boot()` must be less than this.
+    pub expires: BootTime,
+}
+
+/// Why there is no permit.
+#[derive(Debug, thiserror::Error)]
+pub enum PermitRefused {
+    /// The database answered without this grant: stop.
+    #[error("the grant does not stand any more")]
+    Stale,
+    /// No answer: wait and ask again.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Where permits come from.
+#[async_trait]
+pub trait Gate: Send + Sync + 'static {
+    /// Waits for this device's turn under the node's login rate. Urgent ones go first.
+    async fn turn(&self, grant: &Grant, urgent: bool);
+    /// Asks the database now.
+    async fn permit(&self, grant: &Grant) -> Result<DialPermit, PermitRefused>;
+}
+
+/// Time, as values.
+pub trait Clocks: Send + Sync + 'static {
+    /// `CLOCK_BOOTTIME`.
+    fn boot(&self) -> BootTime;
+    /// Wall clock.
+    fn wall(&self) -> UnixMillis;
+    /// Whether this node may act now: its lease, by the local deadline.
+    fn may_act(&self) -> bool;
+}

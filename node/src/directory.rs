@@ -1,0 +1,160 @@
+//! The port to what the API reads and changes beside the devices' own state: tenants, device rows,
+//! messages, the event log, consumer positions.
+//!
+//! What must hold in every adapter: `business_id` is in every predicate; nothing here writes device
+//! state (that needs a grant, see `roost_actors::port::DeviceStore`); a change of what the tenant
+//! wants is one update of the ownership row.
+
+use async_trait::async_trait;
+use roost_actors::port::{DeviceStatus, StoredMessage};
+use roost_placement::ledger::{Desired, Ownership, Unavailable};
+use roost_proto::api;
+use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, Sequence, UnixMillis};
+
+/// A tenant row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub business_id: BusinessId,
+    /// For people.
+    pub display_name: String,
+    /// When it was made.
+    pub created: UnixMillis,
+}
+
+/// A device row with its ownership.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Device {
+    /// Whose, and which.
+    pub ownership: Ownership,
+    /// For people.
+    pub display_name: String,
+    /// What the last owner said of it; `None` before any owner did.
+    pub status: Option<DeviceStatus>,
+    /// When it was made.
+    pub created: UnixMillis,
+}
+
+/// An event as it stands in the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedEvent {
+    /// Of which device.
+    pub key: DeviceKey,
+    /// Its place in that device's log.
+    pub sequence: Sequence,
+    /// Under which epoch it was written.
+    pub epoch: Epoch,
+    /// When it happened.
+    pub occurred: UnixMillis,
+    /// When it was committed, by the database's clock.
+    pub committed: UnixMillis,
+    /// Live, or from the backlog.
+    pub origin: api::event::Origin,
+    /// What happened.
+    pub payload: api::event::Payload,
+}
+
+/// Where the log of one device begins and ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogHead {
+    /// Of which device.
+    pub key: DeviceKey,
+    /// First sequence that retention has kept; one more than `latest` when the log is empty.
+    pub earliest: Sequence,
+    /// Last sequence; 0 when nothing was ever written.
+    pub latest: Sequence,
+}
+
+/// Why a row could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// The id is taken.
+    #[error("{0} exists already")]
+    Exists(String),
+    /// The tenant of a new device does not exist.
+    #[error("tenant {0} does not exist")]
+    NoTenant(BusinessId),
+    /// No answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Tenants, devices, messages, events, consumers.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// Makes a tenant.
+    async fn create_tenant(&self, id: &BusinessId, display_name: &str) -> Result<Tenant, CreateError>;
+    /// One tenant.
+    async fn tenant(&self, id: &BusinessId) -> Result<Option<Tenant>, Unavailable>;
+    /// Tenants in order of id, those after `after`.
+    async fn tenants(&self, after: Option<&BusinessId>, limit: usize) -> Result<Vec<Tenant>, Unavailable>;
+
+    /// Makes a device, wanted online, owned by nobody. An id that was deleted may be used again; its
+    /// epoch goes on growing.
+    async fn create_device(&self, key: &DeviceKey, display_name: &str) -> Result<Device, CreateError>;
+    /// One device; `None` when there is none or it is deleted.
+    async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable>;
+    /// Devices of one tenant, or of all, in order of key, those after `after`.
+    async fn devices(
+        &self,
+        tenant: Option<&BusinessId>,
+        after: Option<&DeviceKey>,
+        limit: usize,
+    ) -> Result<Vec<Device>, Unavailable>;
+    /// Changes what the tenant wants. `None` when there is no such device.
+    async fn desire(&self, key: &DeviceKey, desired: Desired) -> Result<Option<Device>, Unavailable>;
+    /// Deletes every row of a device but its ownership row, which becomes free and `Deleted` with a new
+    /// epoch, all in one transaction. `false` when there is no such device.
+    async fn delete_device(&self, key: &DeviceKey) -> Result<bool, Unavailable>;
+
+    /// One message by our id.
+    async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable>;
+
+    /// Events of one device after a sequence, in order.
+    async fn events(
+        &self,
+        key: &DeviceKey,
+        after: Sequence,
+        limit: usize,
+    ) -> Result<Vec<LoggedEvent>, Unavailable>;
+    /// Heads of the logs of a tenant's devices, or of one device, in order of key.
+    async fn heads(
+        &self,
+        tenant: &BusinessId,
+        device: Option<&DeviceId>,
+    ) -> Result<Vec<LogHead>, Unavailable>;
+    /// Removes events older than this, by commit time, at most `limit`; moves `earliest` on. Returns how many.
+    async fn expire_events(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable>;
+
+    /// Takes a consumer for one stream; a stream that is known to have ended, or whose `until` is over,
+    /// loses it. `false` when another stream holds it.
+    async fn hold_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        lasting: std::time::Duration,
+    ) -> Result<bool, Unavailable>;
+    /// Gives it back, if `holder` has it.
+    async fn drop_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+    ) -> Result<(), Unavailable>;
+    /// Acknowledged position per device, in order of key.
+    async fn positions(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+    ) -> Result<Vec<(DeviceKey, Sequence)>, Unavailable>;
+    /// Moves positions on; a position never goes back. Only while `holder` has the consumer: `false`
+    /// otherwise, and nothing is written.
+    async fn acknowledge(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        positions: &[(DeviceKey, Sequence)],
+    ) -> Result<bool, Unavailable>;
+}

@@ -1,0 +1,249 @@
+//! The port to the ownership rows: what placement asks of the database, and what it may believe.
+//!
+//! What must hold in every adapter (`simulations` runs one conformance suite on all of them): each
+//! method is one atomic statement or transaction; a change of owner adds one to the epoch; the
+//! predicate of a claim stands on the locked row itself; only the database's clock is compared with
+//! a lease. The port decides nothing about *who should* own what; that is the ring's and the plan's.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use roost_proto::id::{DeviceKey, Epoch, Life};
+
+/// The store did not answer, or said no for reasons of its own. The outcome of a write is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is unavailable: {0}")]
+pub struct Unavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// What a member is doing, as its row says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberState {
+    /// Holds a lease and owns nothing yet.
+    Joining,
+    /// Claims and owns.
+    Active,
+    /// Gives everything away and takes nothing.
+    Draining,
+    /// Never acts again in this incarnation.
+    Dead,
+}
+
+/// A node as placement sees it: one row of the view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Which node, in which life.
+    pub life: Life,
+    /// `host:port` where peers reach its gRPC API.
+    pub address: String,
+    /// Failure domain; empty when the operator named none.
+    pub zone: String,
+    /// Share of the load, 100 is one unit. At least 1.
+    pub weight: u32,
+    /// What it is doing.
+    pub state: MemberState,
+    /// Version of the protocol between nodes.
+    pub version: u32,
+    /// Devices it said it owns with its last heartbeat.
+    pub owned: u32,
+    /// Lease left by the database's clock when the view was read; zero when it has run out.
+    pub remaining: Duration,
+    /// Counts its heartbeats; unchanged means that it has not beaten.
+    pub beats: i64,
+}
+
+/// What one heartbeat returns: everybody who is not dead, in order of node id.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    /// Grows with each change of membership or policy. Orders information, never ownership.
+    pub view_epoch: i64,
+    /// The living, ordered by node id; the asking node is among them.
+    pub members: Vec<Member>,
+}
+
+/// Answer to a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Beaten {
+    /// The lease runs anew.
+    Renewed(View),
+    /// The row of this life says dead, or belongs to a later life: close everything.
+    Dead,
+}
+
+/// What a starting node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// The slot it wants.
+    pub node: roost_proto::id::NodeId,
+    /// `host:port` for peers.
+    pub address: String,
+    /// Failure domain, may be empty.
+    pub zone: String,
+    /// Share of the load, 100 is one unit.
+    pub weight: u32,
+    /// Version of the protocol between nodes that it speaks.
+    pub version: u32,
+}
+
+/// Why a node could not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// A living process holds this node id, or its lease has not been over for long enough.
+    #[error("node id {holder} is in use; its lease can be taken over in {wait:?} at the earliest")]
+    InUse {
+        /// The life that holds the slot.
+        holder: Life,
+        /// How long until the row could be taken if the holder does not renew.
+        wait: Duration,
+    },
+    /// No answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Proof that this life was given this device at this epoch. It does not prove that it still is:
+/// only the fence, inside a transaction, does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Grant {
+    /// The device.
+    pub key: DeviceKey,
+    /// Who was given it.
+    pub life: Life,
+    /// The fencing token.
+    pub epoch: Epoch,
+}
+
+/// What the tenant wants of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Desired {
+    /// To be owned and, once paired, connected.
+    Online,
+    /// To be left alone.
+    Offline,
+    /// Gone; the row stays so that its epoch is never used again.
+    Deleted,
+}
+
+/// The ownership row of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// The device.
+    pub key: DeviceKey,
+    /// Who holds it; `None` when free.
+    pub owner: Option<Life>,
+    /// Its present epoch.
+    pub epoch: Epoch,
+    /// What the tenant wants.
+    pub desired: Desired,
+}
+
+/// One line of a device's history of owners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// The epoch that began with it.
+    pub epoch: Epoch,
+    /// The new owner; `None` for a release.
+    pub owner: Option<Life>,
+    /// `claim`, `take-over`, `give` or `release`.
+    pub reason: String,
+    /// By the database's clock.
+    pub at: roost_proto::id::UnixMillis,
+}
+
+/// A dial permit: this grant stood, and the lease had this long to run, when the database answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permit {
+    /// What it is for.
+    pub grant: Grant,
+    /// Lease left by the database's clock, margin not yet taken off.
+    pub remaining: Duration,
+}
+
+/// Lease times of a cluster. All nodes use the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// Between heartbeats.
+    pub beat: Duration,
+    /// What a heartbeat grants.
+    pub ttl: Duration,
+    /// How long before its end a node stops acting.
+    pub margin: Duration,
+    /// How long after its end others wait.
+    pub grace: Duration,
+}
+
+impl Timing {
+    /// 0.4 s, 2.0 s, 0.3 s, 0.2 s: a database within 20 ms.
+    pub const FAST: Timing = Timing::millis(400, 2000, 300, 200);
+    /// 1 s, 5 s, 0.5 s, 0.5 s.
+    pub const NORMAL: Timing = Timing::millis(1000, 5000, 500, 500);
+    /// 3 s, 15 s, 1 s, 1 s: a remote database.
+    pub const PATIENT: Timing = Timing::millis(3000, 15000, 1000, 1000);
+
+    const fn millis(beat: u64, ttl: u64, margin: u64, grace: u64) -> Timing {
+        Timing {
+            beat: Duration::from_millis(beat),
+            ttl: Duration::from_millis(ttl),
+            margin: Duration::from_millis(margin),
+            grace: Duration::from_millis(grace),
+        }
+    }
+
+    /// How long a node's own renewals must have been unbroken before it may bury another.
+    pub fn quarantine(&self) -> Duration {
+        self.ttl + self.grace
+    }
+}
+
+/// The ownership rows. Cloneable by `Arc`; every method may be called from several tasks.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Takes the slot for a new life, in state joining with a full lease. Succeeds over a row that is
+    /// dead or whose lease has been over for `grace + quarantine`; the old life is dead from then on.
+    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError>;
+
+    /// Renews the lease, reports `owned`, returns the view. One statement; an unbroken run of renewals
+    /// starts anew when the lease had lapsed.
+    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable>;
+
+    /// Changes the caller's own state. `false` when the row says dead, or that life is over.
+    async fn set_state(&self, life: &Life, state: MemberState) -> Result<bool, Unavailable>;
+
+    /// Buries `victim` when its lease and the grace are over by the database's clock and `me` is alive
+    /// with renewals unbroken for the quarantine. `true` for exactly one caller.
+    async fn bury(&self, me: &Life, victim: &Life, timing: &Timing) -> Result<bool, Unavailable>;
+
+    /// The death certificate: only for whoever has seen the process exit. `true` for exactly one caller.
+    async fn certify_death(&self, life: &Life) -> Result<bool, Unavailable>;
+
+    /// Devices wanted online that nobody living holds, with the dead life that the row names, in key
+    /// order, at most `limit`. A hint to claim by, nothing more.
+    async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable>;
+
+    /// Claims those of `keys` whose row still names exactly `from`, for `me`, if `me` is active with a
+    /// running lease. At most 500 keys; rows that another transaction holds are skipped.
+    async fn claim(
+        &self,
+        me: &Life,
+        from: Option<&Life>,
+        keys: &[DeviceKey],
+    ) -> Result<Vec<Grant>, Unavailable>;
+
+    /// Everything whose row names `me`, in key order, wanted online or not.
+    async fn mine(&self, me: &Life) -> Result<Vec<Ownership>, Unavailable>;
+
+    /// Dial permits for those grants that stand, are wanted online, and whose lease runs for more than
+    /// `margin`.
+    async fn permit(&self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable>;
+
+    /// Gives the device to `to`, if the grant stands and `to` is active with at least 500 ms of lease.
+    async fn give(&self, grant: &Grant, to: &Life) -> Result<Option<Grant>, Unavailable>;
+
+    /// Frees the device, if the grant stands. The epoch grows.
+    async fn release(&self, grant: &Grant) -> Result<bool, Unavailable>;
+
+    /// The row of one device; `None` when there is no such device.
+    async fn ownership(&self, key: &DeviceKey) -> Result<Option<Ownership>, Unavailable>;
+
+    /// The latest changes of owner, newest first, at most `limit`.
+    async fn history(&self, key: &DeviceKey, limit: usize) -> Result<Vec<Transition>, Unavailable>;
+}

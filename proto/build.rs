@@ -1,0 +1,22 @@
+//! Compiles the gRPC schema with protox, so that nobody needs a protoc.
+
+use std::path::PathBuf;
+
+use prost::Message as _;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = [
+        "roost/v1/tenants.proto",
+        "roost/v1/devices.proto",
+        "roost/v1/messages.proto",
+        "roost/v1/events.proto",
+        "roost/v1/cluster.proto",
+        "roost/internal/v1/peer.proto",
+    ];
+    println!("cargo:rerun-if-changed=schema");
+    let descriptors = protox::compile(files, ["schema"])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("roost.descriptors"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().build_transport(false).compile_fds(descriptors)?;
+    Ok(())
+}
