@@ -1,0 +1,371 @@
+//! The error model of the API: one typed enum, one place where it becomes a `google.rpc.Status`.
+//!
+//! What must hold: every status carries an `ErrorInfo` of domain `roost` with a reason that never
+//! changes its meaning; `RetryInfo` exactly where waiting helps; `BadRequest` names the field of bad
+//! input. A status of another node goes through untouched. Nothing secret is ever in a message.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use roost_placement::ledger::Unavailable;
+use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, NodeId, Sequence};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// Domain of every `ErrorInfo`.
+pub const DOMAIN: &str = "roost";
+
+/// Something that a name names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// `tenants/{business_id}`.
+    Tenant,
+    /// `tenants/{business_id}/devices/{device_id}`.
+    Device,
+    /// `tenants/{business_id}/devices/{device_id}/messages/{message_id}`.
+    Message,
+    /// A node id.
+    Node,
+}
+
+impl Resource {
+    fn parts(self) -> (&'static str, &'static str) {
+        match self {
+            Resource::Tenant => ("tenant", "TENANT"),
+            Resource::Device => ("device", "DEVICE"),
+            Resource::Message => ("message", "MESSAGE"),
+            Resource::Node => ("node", "NODE"),
+        }
+    }
+}
+
+/// A state of a device in which it does not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It has never been paired.
+    NotPaired,
+    /// It is paired already, and pairing was asked for.
+    AlreadyPaired,
+    /// WhatsApp unlinked it.
+    LoggedOut,
+    /// The tenant wants it offline.
+    Stopped,
+    /// Something outside the cluster uses it.
+    Conflict,
+    /// WhatsApp has banned the account for a time.
+    Banned,
+    /// WhatsApp refuses our version.
+    Outdated,
+    /// It has given up; its reason says why.
+    Failed,
+}
+
+impl Unfit {
+    fn reason(self) -> &'static str {
+        match self {
+            Unfit::NotPaired => "DEVICE_NOT_PAIRED",
+            Unfit::AlreadyPaired => "DEVICE_ALREADY_PAIRED",
+            Unfit::LoggedOut => "DEVICE_LOGGED_OUT",
+            Unfit::Stopped => "DEVICE_STOPPED",
+            Unfit::Conflict => "DEVICE_CONFLICT",
+            Unfit::Banned => "ACCOUNT_TEMPORARILY_BANNED",
+            Unfit::Outdated => "CLIENT_OUTDATED",
+            Unfit::Failed => "DEVICE_FAILED",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Unfit::NotPaired => "is not paired; pair it first",
+            Unfit::AlreadyPaired => "is paired already; log it out or delete it first",
+            Unfit::LoggedOut => "was unlinked by WhatsApp or its phone; delete it and pair a new one",
+            Unfit::Stopped => "is stopped; start it first",
+            Unfit::Conflict => "is in use by something outside this cluster",
+            Unfit::Banned => "belongs to an account that WhatsApp has banned for a time",
+            Unfit::Outdated => "is refused by WhatsApp because of our version",
+            Unfit::Failed => "has failed; its state_reason says why",
+        }
+    }
+}
+
+/// Why a call is refused: one variant per reaction that the caller can have.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Bad input: correct the field.
+    #[error("{field} {why}")]
+    InvalidField {
+        /// Path of the field in the request.
+        field: String,
+        /// The rule that it breaks.
+        why: String,
+    },
+    /// The request id belongs to other content: make a new one.
+    #[error("request_id {request_id} was used on this device for other content")]
+    KeyReused {
+        /// As given.
+        request_id: String,
+    },
+    /// It does not exist.
+    #[error("{} {name} does not exist", .what.parts().0)]
+    NotFound {
+        /// What kind of thing.
+        what: Resource,
+        /// Its name.
+        name: String,
+    },
+    /// It exists already.
+    #[error("{} {name} exists already", .what.parts().0)]
+    Exists {
+        /// What kind of thing.
+        what: Resource,
+        /// Its name.
+        name: String,
+    },
+    /// The caller is one tenant and names what belongs to another, or to none.
+    #[error("a caller of tenant {caller} may not do this")]
+    TenantForbidden {
+        /// Who calls.
+        caller: BusinessId,
+    },
+    /// The device is in a state in which it cannot do this.
+    #[error("device {key} {}", .unfit.sentence())]
+    Unfit {
+        /// Which device.
+        key: DeviceKey,
+        /// Which state.
+        unfit: Unfit,
+    },
+    /// No node holds the device at the moment.
+    #[error("no node holds {key} at the moment")]
+    NoOwner {
+        /// Which device.
+        key: DeviceKey,
+        /// When to come back.
+        retry: Duration,
+    },
+    /// The call was forwarded to a node that does not hold the device: look up again.
+    #[error("this node does not hold {key}")]
+    NotOwner {
+        /// Which device.
+        key: DeviceKey,
+    },
+    /// The owner is known and does not answer.
+    #[error("node {node}, which holds {key}, cannot be reached")]
+    OwnerUnreachable {
+        /// Which device.
+        key: DeviceKey,
+        /// Its owner, as far as known.
+        node: NodeId,
+    },
+    /// The fence rejected a write: somebody else holds the device now.
+    #[error("{key} has another owner now")]
+    OwnershipLost {
+        /// Which device.
+        key: DeviceKey,
+        /// The epoch that was refused, when known.
+        epoch: Option<Epoch>,
+    },
+    /// Too much is waiting for this device.
+    #[error("{key} has too many calls waiting")]
+    DeviceBusy {
+        /// Which device.
+        key: DeviceKey,
+    },
+    /// This node gives its devices away.
+    #[error("node {node} is draining")]
+    NodeDraining {
+        /// Which node.
+        node: NodeId,
+    },
+    /// A drain was asked for and one is under way.
+    #[error("node {node} is draining already")]
+    AlreadyDraining {
+        /// Which node.
+        node: NodeId,
+    },
+    /// The target of a move cannot take the device.
+    #[error("node {node} cannot take the device: {why}")]
+    TargetUnfit {
+        /// Which node.
+        node: NodeId,
+        /// Why.
+        why: &'static str,
+    },
+    /// The store did not answer. Repeating the call is safe.
+    #[error("the store does not answer")]
+    StoreUnavailable(#[from] Unavailable),
+    /// Stored state cannot be read.
+    #[error("stored state of {key} cannot be read")]
+    Damaged {
+        /// Which device.
+        key: DeviceKey,
+    },
+    /// Retention has removed what comes after the cursor.
+    #[error("the event log of {key} begins at {earliest}; the cursor is older")]
+    CursorExpired {
+        /// Which device.
+        key: DeviceKey,
+        /// The first sequence that is still there.
+        earliest: Sequence,
+    },
+    /// Another stream holds this consumer.
+    #[error("consumer {consumer} is held by another stream")]
+    ConsumerBusy {
+        /// Which consumer.
+        consumer: ConsumerId,
+        /// When its hold runs out at the latest.
+        retry: Duration,
+    },
+    /// A tenant with so many devices cannot be read with one cursor.
+    #[error("a cursor holds at most {most} devices; read by device, or with a consumer")]
+    TooManyDevices {
+        /// The limit.
+        most: usize,
+    },
+    /// The caller's deadline is over.
+    #[error("the deadline is over")]
+    DeadlineExceeded,
+    /// What another node answered, to be handed on as it is.
+    #[error("{0}")]
+    Forwarded(Box<Status>),
+}
+
+impl ApiError {
+    /// Bad input in a field.
+    pub fn field(field: impl Into<String>, why: impl Into<String>) -> ApiError {
+        ApiError::InvalidField { field: field.into(), why: why.into() }
+    }
+
+    /// There is no such thing.
+    pub fn not_found(what: Resource, name: impl std::fmt::Display) -> ApiError {
+        ApiError::NotFound { what, name: name.to_string() }
+    }
+
+    /// The reason in capitals; part of the contract.
+    pub fn reason(&self) -> String {
+        match self {
+            ApiError::InvalidField { .. } => "INVALID_FIELD",
+            ApiError::KeyReused { .. } => "IDEMPOTENCY_KEY_REUSED",
+            ApiError::NotFound { what, .. } => return format!("{}_NOT_FOUND", what.parts().1),
+            ApiError::Exists { what, .. } => return format!("{}_EXISTS", what.parts().1),
+            ApiError::TenantForbidden { .. } => "TENANT_FORBIDDEN",
+            ApiError::Unfit { unfit, .. } => unfit.reason(),
+            ApiError::NoOwner { .. } => "NO_OWNER",
+            ApiError::NotOwner { .. } => "NOT_OWNER",
+            ApiError::OwnerUnreachable { .. } => "OWNER_UNREACHABLE",
+            ApiError::OwnershipLost { .. } => "OWNERSHIP_LOST",
+            ApiError::DeviceBusy { .. } => "DEVICE_RATE_LIMITED",
+            ApiError::NodeDraining { .. } => "NODE_DRAINING",
+            ApiError::AlreadyDraining { .. } => "ALREADY_DRAINING",
+            ApiError::TargetUnfit { .. } => "TARGET_UNFIT",
+            ApiError::StoreUnavailable(_) => "STORE_UNAVAILABLE",
+            ApiError::Damaged { .. } => "STATE_DAMAGED",
+            ApiError::CursorExpired { .. } => "CURSOR_EXPIRED",
+            ApiError::ConsumerBusy { .. } => "CONSUMER_BUSY",
+            ApiError::TooManyDevices { .. } => "TOO_MANY_DEVICES",
+            ApiError::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            ApiError::Forwarded(status) => return reason_of(status).unwrap_or_default(),
+        }
+        .to_owned()
+    }
+
+    /// The gRPC code.
+    pub fn code(&self) -> Code {
+        match self {
+            ApiError::InvalidField { .. } | ApiError::KeyReused { .. } => Code::InvalidArgument,
+            ApiError::NotFound { .. } => Code::NotFound,
+            ApiError::Exists { .. } | ApiError::ConsumerBusy { .. } => Code::AlreadyExists,
+            ApiError::TenantForbidden { .. } => Code::PermissionDenied,
+            ApiError::Unfit { .. }
+            | ApiError::AlreadyDraining { .. }
+            | ApiError::TargetUnfit { .. }
+            | ApiError::TooManyDevices { .. } => Code::FailedPrecondition,
+            ApiError::NoOwner { .. }
+            | ApiError::NotOwner { .. }
+            | ApiError::OwnerUnreachable { .. }
+            | ApiError::NodeDraining { .. }
+            | ApiError::StoreUnavailable(_) => Code::Unavailable,
+            ApiError::OwnershipLost { .. } => Code::Aborted,
+            ApiError::DeviceBusy { .. } => Code::ResourceExhausted,
+            ApiError::Damaged { .. } => Code::DataLoss,
+            ApiError::CursorExpired { .. } => Code::OutOfRange,
+            ApiError::DeadlineExceeded => Code::DeadlineExceeded,
+            ApiError::Forwarded(status) => status.code(),
+        }
+    }
+
+    /// When waiting helps: how long.
+    pub fn retry(&self) -> Option<Duration> {
+        match self {
+            ApiError::NoOwner { retry, .. } | ApiError::ConsumerBusy { retry, .. } => Some(*retry),
+            ApiError::NotOwner { .. } | ApiError::OwnershipLost { .. } => Some(Duration::from_millis(50)),
+            ApiError::DeviceBusy { .. } => Some(Duration::from_millis(250)),
+            ApiError::OwnerUnreachable { .. } => Some(Duration::from_millis(500)),
+            ApiError::NodeDraining { .. } | ApiError::StoreUnavailable(_) => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    fn key(&self) -> Option<&DeviceKey> {
+        match self {
+            ApiError::Unfit { key, .. }
+            | ApiError::NoOwner { key, .. }
+            | ApiError::NotOwner { key }
+            | ApiError::OwnerUnreachable { key, .. }
+            | ApiError::OwnershipLost { key, .. }
+            | ApiError::DeviceBusy { key }
+            | ApiError::Damaged { key }
+            | ApiError::CursorExpired { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The status to answer with; `node` is who answers.
+    pub fn status(self, node: &NodeId) -> Status {
+        if let ApiError::Forwarded(status) = self {
+            return *status;
+        }
+        let mut metadata = HashMap::from([("node".to_owned(), node.to_string())]);
+        if let Some(key) = self.key() {
+            metadata.insert("tenant".into(), key.business_id.to_string());
+            metadata.insert("device".into(), key.to_string());
+        }
+        match &self {
+            ApiError::CursorExpired { earliest, .. } => {
+                metadata.insert("earliest_sequence".into(), earliest.to_string());
+            }
+            ApiError::OwnershipLost { epoch: Some(epoch), .. } => {
+                metadata.insert("epoch".into(), epoch.to_string());
+            }
+            ApiError::OwnerUnreachable { node, .. } => {
+                metadata.insert("owner".into(), node.to_string());
+            }
+            _ => {}
+        }
+        let mut details = ErrorDetails::with_error_info(self.reason(), DOMAIN, metadata);
+        if let Some(wait) = self.retry() {
+            details.set_retry_info(Some(wait));
+        }
+        match &self {
+            ApiError::InvalidField { field, why } => {
+                details.add_bad_request_violation(field.clone(), why.clone());
+            }
+            ApiError::KeyReused { .. } => {
+                details.add_bad_request_violation("request_id", self.to_string());
+            }
+            ApiError::Unfit { key, .. } => {
+                details.add_precondition_failure_violation(self.reason(), key.to_string(), self.to_string());
+            }
+            _ => {}
+        }
+        Status::with_error_details(self.code(), self.to_string(), details)
+    }
+}
+
+/// The reason of a status of ours; `None` when another system made it.
+pub fn reason_of(status: &Status) -> Option<String> {
+    status.get_details_error_info().filter(|info| info.domain == DOMAIN).map(|info| info.reason)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! What a caller can read from a refusal.
+
+use super::*;
+
+fn key() -> DeviceKey {
+    "tenants/acme/devices/shop".parse().expect("well formed")
+}
+
+fn node() -> NodeId {
+    "n1".parse().expect("well formed")
+}
+
+#[test]
+fn every_refusal_says_its_reason_domain_and_node() {
+    let unfit = ApiError::Unfit { key: key(), unfit: Unfit::NotPaired };
+    let status = unfit.status(&node());
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    let info = status.get_details_error_info().expect("always there");
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), ("DEVICE_NOT_PAIRED", "roost"));
+    assert_eq!(info.metadata["device"], "tenants/acme/devices/shop");
+    assert_eq!(info.metadata["tenant"], "acme");
+    assert_eq!(info.metadata["node"], "n1");
+    assert!(status.get_details_retry_info().is_none(), "waiting does not pair a device");
+    assert!(status.get_details_precondition_failure().is_some());
+}
+
+#[test]
+fn bad_input_names_its_field() {
+    let status = ApiError::field("to.phone_number", "must be 7 to 15 digits").status(&node());
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(reason_of(&status).as_deref(), Some("INVALID_FIELD"));
+    let bad = status.get_details_bad_request().expect("names the field");
+    assert_eq!(bad.field_violations[0].field, "to.phone_number");
+}
+
+#[test]
+fn a_reused_request_id_is_a_bad_field_with_its_own_reason() {
+    let status = ApiError::KeyReused { request_id: "x".into() }.status(&node());
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert_eq!(reason_of(&status).as_deref(), Some("IDEMPOTENCY_KEY_REUSED"));
+    let bad = status.get_details_bad_request().expect("names the field");
+    assert_eq!(bad.field_violations[0].field, "request_id");
+}
+
+#[test]
+fn waiting_is_offered_exactly_where_it_helps() {
+    let down = || Unavailable("connection refused to db at secret-host".into());
+    let helps: Vec<ApiError> = vec![
+        ApiError::StoreUnavailable(down()),
+        ApiError::NoOwner { key: key(), retry: Duration::from_secs(2) },
+        ApiError::NodeDraining { node: node() },
+        ApiError::OwnerUnreachable { key: key(), node: node() },
+        ApiError::OwnershipLost { key: key(), epoch: Some(Epoch(3)) },
+        ApiError::DeviceBusy { key: key() },
+    ];
+    for error in helps {
+        let status = error.status(&node());
+        assert!(status.get_details_retry_info().is_some(), "{status:?}");
+        assert!(!status.message().contains("secret-host"), "no inner cause reaches the caller");
+    }
+    let never: Vec<ApiError> = vec![
+        ApiError::field("text", "is empty"),
+        ApiError::not_found(Resource::Tenant, "tenants/acme"),
+        ApiError::TenantForbidden { caller: "acme".parse().expect("well formed") },
+        ApiError::AlreadyDraining { node: node() },
+        ApiError::CursorExpired { key: key(), earliest: Sequence(7) },
+    ];
+    for error in never {
+        assert!(error.status(&node()).get_details_retry_info().is_none());
+    }
+}
+
+#[test]
+fn an_expired_cursor_says_where_the_log_begins() {
+    let status = ApiError::CursorExpired { key: key(), earliest: Sequence(7) }.status(&node());
+    assert_eq!(status.code(), Code::OutOfRange);
+    assert_eq!(status.get_details_error_info().expect("always").metadata["earliest_sequence"], "7");
+}
+
+#[test]
+fn a_status_of_another_node_goes_through_untouched() {
+    let first = ApiError::not_found(Resource::Device, key()).status(&node());
+    let other: NodeId = "n2".parse().expect("well formed");
+    let second = ApiError::Forwarded(Box::new(first.clone())).status(&other);
+    assert_eq!(second.details(), first.details());
+    assert_eq!(reason_of(&second).as_deref(), Some("DEVICE_NOT_FOUND"));
+}
