@@ -1,0 +1,174 @@
+//! One-time prekeys, in pages: a page is one row of the store, made whole and emptied key by key.
+//!
+//! What must hold: a page number stands for fixed ids, so a prekey id is used again only after the
+//! 24-bit id space has been gone through; the row of the highest page stays even when it is empty,
+//! because the next page number is counted from it. Whether a page has reached WhatsApp is part of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use prost::Message as _;
+use rand::{CryptoRng, Rng};
+
+use super::keys::KeyPair;
+
+/// Ids have 24 bits; 0 is not used.
+pub const PREKEY_ID_MAX: u32 = 0x00FF_FFFF;
+
+/// Why a stored page cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PrekeyPageError {
+    /// Not an encoding of a page.
+    #[error("a stored page of prekeys cannot be decoded")]
+    Encoding(#[source] prost::DecodeError),
+    /// A key with a wrong length or id.
+    #[error("a stored page of prekeys holds a bad key")]
+    Key,
+}
+
+/// A page of one-time prekeys.
+#[derive(Clone)]
+pub struct PrekeyPage {
+    number: u32,
+    uploaded: bool,
+    keys: BTreeMap<u32, KeyPair>,
+}
+
+impl PrekeyPage {
+    /// Keys per page.
+    pub const SIZE: u32 = 50;
+
+    /// Makes all keys of page `number`: ids `number × SIZE + 1` and following, going round at 24 bits.
+    pub fn generate<R: Rng + CryptoRng>(number: u32, rng: &mut R) -> PrekeyPage {
+        let first = u64::from(number) * u64::from(Self::SIZE);
+        let keys = (first..first + u64::from(Self::SIZE))
+            .map(|index| {
+                let id = u32::try_from(index % u64::from(PREKEY_ID_MAX)).expect("below 24 bits") + 1;
+                (id, KeyPair::generate(rng))
+            })
+            .collect();
+        PrekeyPage { number, uploaded: false, keys }
+    }
+
+    /// Which page.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Whether WhatsApp has confirmed the upload.
+    pub fn uploaded(&self) -> bool {
+        self.uploaded
+    }
+
+    /// WhatsApp has confirmed the upload.
+    pub fn set_uploaded(&mut self) {
+        self.uploaded = true;
+    }
+
+    /// Ids and public keys (32 bytes) of what is left, in order of id.
+    pub fn publics(&self) -> impl Iterator<Item = (u32, [u8; 32])> + '_ {
+        self.keys.iter().map(|(id, pair)| (*id, *pair.public()))
+    }
+
+    /// How many keys are left.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether all were used.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// One key.
+    pub fn get(&self, id: u32) -> Option<&KeyPair> {
+        self.keys.get(&id)
+    }
+
+    /// Takes a used key out; `false` when it was not there.
+    pub fn remove(&mut self, id: u32) -> bool {
+        self.keys.remove(&id).is_some()
+    }
+
+    /// For the store. Secret: seal it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let keys = self.keys.iter().map(|(id, pair)| StoredKey { id: *id, private: pair.private().to_vec() });
+        StoredPage { number: self.number, uploaded: self.uploaded, keys: keys.collect() }.encode_to_vec()
+    }
+
+    /// Reads what [`PrekeyPage::to_bytes`] wrote.
+    pub fn from_bytes(bytes: &[u8]) -> Result<PrekeyPage, PrekeyPageError> {
+        let page = StoredPage::decode(bytes).map_err(PrekeyPageError::Encoding)?;
+        let keys = page.keys.iter().map(|key| {
+            let private: [u8; 32] = key.private.as_slice().try_into().map_err(|_| PrekeyPageError::Key)?;
+            if key.id == 0 || key.id > PREKEY_ID_MAX {
+                return Err(PrekeyPageError::Key);
+            }
+            Ok((key.id, KeyPair::from_private(private)))
+        });
+        Ok(PrekeyPage { number: page.number, uploaded: page.uploaded, keys: keys.collect::<Result<_, _>>()? })
+    }
+}
+
+impl fmt::Debug for PrekeyPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PrekeyPage({}, {} left, uploaded {})", self.number, self.keys.len(), self.uploaded)
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredPage {
+    #[prost(uint32, tag = "1")]
+    number: u32,
+    #[prost(bool, tag = "2")]
+    uploaded: bool,
+    #[prost(message, repeated, tag = "3")]
+    keys: Vec<StoredKey>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredKey {
+    #[prost(uint32, tag = "1")]
+    id: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    private: Vec<u8>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    #[test]
+    fn pages_share_no_id() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut ids = std::collections::BTreeSet::new();
+        for number in 0..4 {
+            for (id, _) in PrekeyPage::generate(number, &mut rng).publics() {
+                assert!(ids.insert(id));
+            }
+        }
+        assert_eq!(ids.first(), Some(&1));
+        assert_eq!(ids.len(), 200);
+    }
+
+    #[test]
+    fn ids_go_round_within_24_bits() {
+        let number = PREKEY_ID_MAX / PrekeyPage::SIZE;
+        let page = PrekeyPage::generate(number, &mut StdRng::seed_from_u64(2));
+        assert!(page.publics().all(|(id, _)| (1..=PREKEY_ID_MAX).contains(&id)));
+        assert!(page.get(1).is_some() && page.get(PREKEY_ID_MAX).is_some());
+    }
+
+    #[test]
+    fn a_page_reads_back_without_its_used_keys() {
+        let mut page = PrekeyPage::generate(3, &mut StdRng::seed_from_u64(3));
+        page.set_uploaded();
+        assert!(page.remove(151));
+        assert!(!page.remove(151));
+        let again = PrekeyPage::from_bytes(&page.to_bytes()).expect("own encoding");
+        assert!(again.uploaded() && again.number() == 3 && again.len() == 49 && again.get(151).is_none());
+        assert_eq!(again.get(152).map(KeyPair::public), page.get(152).map(KeyPair::public));
+    }
+}
