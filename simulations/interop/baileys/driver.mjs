@@ -1,0 +1,162 @@
+// Drives an unmodified Baileys client by JSON lines: commands on standard input, events on standard
+// output, Baileys' own log on standard error. ../README.md describes the lines.
+//
+// As an ordinary application does, it makes a new socket after a lost connection, and answers peers that
+// ask for a message again from what it sent.
+import { Console } from 'node:console'
+import fs from 'node:fs'
+import https from 'node:https'
+import readline from 'node:readline'
+import { parseArgs } from 'node:util'
+import makeWASocket, { DisconnectReason, proto, useMultiFileAuthState, WA_CERT_DETAILS } from 'baileys'
+import pino from 'pino'
+
+const RECONNECT_DELAY_MS = 300
+// A QR code is shown for a minute; the clients' own first interval.
+const QR_TIMEOUT_MS = 60_000
+
+const { values: flags } = parseArgs({
+  options: {
+    url: { type: 'string', default: process.env.WA_URL },
+    ca: { type: 'string', default: process.env.WA_CA },
+    root: { type: 'string', default: process.env.WA_ROOT },
+    db: { type: 'string', default: process.env.WA_DB },
+    name: { type: 'string', default: 'Baileys' },
+    log: { type: 'string', default: 'warn' },
+  },
+})
+
+// The Signal library prints to the console; standard output carries events only.
+globalThis.console = new Console(process.stderr, process.stderr)
+
+const emit = (event, fields = {}) => process.stdout.write(JSON.stringify({ ...fields, event }) + '\n')
+const fail = (ref, error) => emit('error', { ref: ref ?? '', message: String(error?.message ?? error) })
+const logger = pino({ level: flags.log }, pino.destination(2))
+
+const sent = new Map()
+let auth
+let sock
+let wanted = false
+
+function server() {
+  const url = new URL(flags.url)
+  const secure = url.protocol === 'wss:' || url.protocol === 'https:'
+  const agent = secure ? new https.Agent({ ca: fs.readFileSync(flags.ca), servername: 'web.whatsapp.com' }) : undefined
+  return { waWebSocketUrl: `${secure ? 'wss' : 'ws'}://${url.host}/ws/chat`, agent }
+}
+
+// Reads the stored device, or makes a new one, which will show QR codes.
+async function connect() {
+  wanted = true
+  sock?.end(undefined)
+  auth = await useMultiFileAuthState(flags.db)
+  open()
+}
+
+function open() {
+  const socket = makeWASocket({
+    ...server(),
+    auth: auth.state,
+    logger,
+    pushName: flags.name,
+    qrTimeout: QR_TIMEOUT_MS,
+    // Without it Baileys holds back what came from the backlog for 20 s, waiting for a history.
+    shouldSyncHistoryMessage: () => false,
+    getMessage: async key => sent.get(key.id),
+    // A `message` from ourselves is then always a copy of what another device of the account sent.
+    emitOwnEvents: false,
+  })
+  sock = socket
+  socket.ev.on('creds.update', auth.saveCreds)
+  socket.ev.on('connection.update', update => socket === sock && onConnection(socket, update))
+  socket.ev.on('messages.upsert', ({ messages }) => messages.forEach(onMessage))
+  socket.ev.on('messages.update', updates => updates.forEach(onUpdate))
+}
+
+function onConnection(socket, { connection, qr, isNewLogin, lastDisconnect }) {
+  if (qr) emit('qr', { code: qr })
+  if (isNewLogin) emit('paired', identity())
+  if (connection === 'open') emit('connected', identity())
+  if (connection !== 'close') return
+  const code = lastDisconnect?.error?.output?.statusCode
+  if (code === DisconnectReason.restartRequired) return open()
+  const final = {
+    [DisconnectReason.loggedOut]: 'logged_out',
+    [DisconnectReason.connectionReplaced]: 'replaced',
+    [DisconnectReason.forbidden]: 'forbidden',
+  }[code]
+  emit('disconnected', { reason: wanted ? (final ?? 'closed') : 'asked', code, message: lastDisconnect?.error?.message })
+  if (wanted && !final) setTimeout(() => wanted && socket === sock && open(), RECONNECT_DELAY_MS)
+}
+
+const identity = () => ({ pn: auth.state.creds.me?.id ?? '', lid: auth.state.creds.me?.lid ?? '' })
+
+function onMessage({ key, message, messageStubType, messageStubParameters, pushName }) {
+  const text = message?.conversation || message?.extendedTextMessage?.text
+  const chat = key.remoteJid
+  const sender = key.participant || (key.fromMe ? identity().pn : chat)
+  if (text) {
+    const alt = key.participantAlt ?? key.remoteJidAlt ?? ''
+    emit('message', { id: key.id, text, from_me: !!key.fromMe, chat, sender, alt, push_name: pushName ?? '' })
+  } else if (messageStubType === proto.WebMessageInfo.StubType.CIPHERTEXT) {
+    emit('undecryptable', { id: key.id, chat, sender, message: (messageStubParameters ?? []).join(' ') })
+  }
+}
+
+// Baileys reports receipts as growing states of a message: 3 delivered, 4 read, 5 played.
+function onUpdate({ key, update }) {
+  const type = { 3: 'delivered', 4: 'read', 5: 'played' }[update.status]
+  if (type) emit('receipt', { ids: [key.id], type, chat: key.remoteJid, sender: key.participant ?? key.remoteJid })
+}
+
+const commands = {
+  connect,
+  async disconnect() {
+    wanted = false
+    sock.end(undefined)
+  },
+  async send({ to, text, ref }) {
+    const info = await sock.sendMessage(to, { text })
+    sent.set(info.key.id, info.message)
+    emit('sent', { ref: ref ?? '', id: info.key.id })
+  },
+  async read({ chat, sender, ids }) {
+    const participant = sender === chat ? undefined : sender
+    await sock.readMessages(ids.map(id => ({ remoteJid: chat, participant, id, fromMe: false })))
+  },
+  async pair_code({ phone, ref }) {
+    emit('pair_code', { ref: ref ?? '', code: await sock.requestPairingCode(phone) })
+  },
+  async group({ subject, participants, ref }) {
+    const group = await sock.groupCreate(subject, participants)
+    emit('group', { ref: ref ?? '', jid: group.id, subject: group.subject })
+  },
+  async logout() {
+    await sock.logout()
+  },
+  async quit() {
+    wanted = false
+    sock?.end(undefined)
+    // Nothing is left to say, and Baileys' timers would keep the process for seconds.
+    process.exit(0)
+  },
+}
+
+function run(line) {
+  let command
+  try {
+    command = JSON.parse(line)
+  } catch (error) {
+    return fail('', error)
+  }
+  const action = Object.hasOwn(commands, command.cmd) ? commands[command.cmd] : undefined
+  if (!action) return fail(command.ref, `unknown command ${command.cmd}`)
+  if (!sock && command.cmd !== 'connect' && command.cmd !== 'quit') return fail(command.ref, `${command.cmd} before connect`)
+  action(command).catch(error => fail(command.ref, error))
+}
+
+if (flags.root) WA_CERT_DETAILS.PUBLIC_KEY = Buffer.from(flags.root, 'hex')
+const lines = readline.createInterface({ input: process.stdin })
+lines.on('line', run)
+lines.on('close', () => commands.quit())
+emit('ready', { client: 'baileys' })

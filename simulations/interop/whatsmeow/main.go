@@ -1,0 +1,359 @@
+// Drives an unmodified whatsmeow client by JSON lines: commands on standard input, events on standard
+// output, whatsmeow's own log on standard error. ../README.md describes the lines.
+//
+// The client keeps whatsmeow's own URLs and behaviour; only its HTTP transport leads to the simulated
+// WhatsApp, and the exported root key of the Noise certificates is the simulator's.
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"go.mau.fi/whatsmeow"
+	waE2E "go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/store/sqlstore"
+	"go.mau.fi/whatsmeow/types"
+	"go.mau.fi/whatsmeow/types/events"
+	waLog "go.mau.fi/whatsmeow/util/log"
+	"google.golang.org/protobuf/proto"
+	_ "modernc.org/sqlite"
+)
+
+// The longest that one command may take before it is reported as failed.
+const commandTimeout = 60 * time.Second
+
+// A command line. Which fields count depends on Cmd.
+type command struct {
+	Cmd          string   `json:"cmd"`
+	Ref          string   `json:"ref"`
+	To           string   `json:"to"`
+	Text         string   `json:"text"`
+	Phone        string   `json:"phone"`
+	Chat         string   `json:"chat"`
+	Sender       string   `json:"sender"`
+	IDs          []string `json:"ids"`
+	Subject      string   `json:"subject"`
+	Participants []string `json:"participants"`
+}
+
+type fields map[string]any
+
+// The driver: one device store, and the client that is connected for it now.
+type driver struct {
+	container *sqlstore.Container
+	http      *http.Client
+	level     string
+
+	lock sync.Mutex
+	out  *json.Encoder
+	cli  *whatsmeow.Client
+	// What was sent, for peers that ask again after a reconnect. A test sends few messages.
+	sent map[types.MessageID]*waE2E.Message
+}
+
+func main() {
+	server := flag.String("url", os.Getenv("WA_URL"), "simulated WhatsApp: wss://host:port or ws://host:port")
+	ca := flag.String("ca", os.Getenv("WA_CA"), "PEM file of the authority behind the simulator's TLS certificate")
+	root := flag.String("root", os.Getenv("WA_ROOT"), "public root key of the Noise certificates, 64 hex digits")
+	db := flag.String("db", os.Getenv("WA_DB"), "SQLite file of the device")
+	level := flag.String("log", "WARN", "least level of whatsmeow's log")
+	flag.Parse()
+
+	d := &driver{level: *level, out: json.NewEncoder(os.Stdout), sent: map[types.MessageID]*waE2E.Message{}}
+	if err := d.open(*server, *ca, *root, *db); err != nil {
+		d.fail("", err)
+		os.Exit(1)
+	}
+	d.emit("ready", fields{"client": "whatsmeow"})
+
+	lines := bufio.NewScanner(os.Stdin)
+	lines.Buffer(make([]byte, 64<<10), 16<<20)
+	for lines.Scan() {
+		var c command
+		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
+			d.fail("", err)
+			continue
+		}
+		if c.Cmd == "quit" {
+			break
+		}
+		d.run(c)
+	}
+	d.disconnect()
+}
+
+func (d *driver) open(server, ca, root, db string) error {
+	key, err := hex.DecodeString(root)
+	if err != nil || len(key) != 32 {
+		return fmt.Errorf("--root must be 64 hex digits")
+	}
+	whatsmeow.WACertPubKey = [32]byte(key)
+	if d.http, err = httpClient(server, ca); err != nil {
+		return err
+	}
+	// The file lives as long as a test: waiting for the disk at each of 800 prekeys buys nothing.
+	dsn := "file:" + db + "?_pragma=foreign_keys(1)&_pragma=busy_timeout(10000)" +
+		"&_pragma=journal_mode(WAL)&_pragma=synchronous(0)"
+	d.container, err = sqlstore.New(context.Background(), "sqlite", dsn, waLog.Noop)
+	return err
+}
+
+// httpClient leads every request to the simulator. With TLS the request keeps its host, so that the
+// certificate must cover it; without TLS scheme and host are rewritten.
+func httpClient(server, ca string) (*http.Client, error) {
+	to, err := url.Parse(server)
+	if err != nil || to.Host == "" {
+		return nil, fmt.Errorf("--url %q is not scheme://host:port", server)
+	}
+	plain := to.Scheme == "ws" || to.Scheme == "http"
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, network, to.Host)
+	}
+	transport := &http.Transport{DialContext: dial}
+	if plain {
+		return &http.Client{Transport: withoutTLS{transport}}, nil
+	}
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca %s holds no certificate", ca)
+	}
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	return &http.Client{Transport: transport}, nil
+}
+
+type withoutTLS struct{ inner http.RoundTripper }
+
+func (w withoutTLS) RoundTrip(request *http.Request) (*http.Response, error) {
+	request = request.Clone(request.Context())
+	request.URL.Scheme = "http"
+	return w.inner.RoundTrip(request)
+}
+
+func (d *driver) emit(event string, f fields) {
+	if f == nil {
+		f = fields{}
+	}
+	f["event"] = event
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	// A reader that went away ends this process by the closed standard input.
+	_ = d.out.Encode(f)
+}
+
+func (d *driver) fail(ref string, err error) {
+	d.emit("error", fields{"ref": ref, "message": err.Error()})
+}
+
+func (d *driver) client() *whatsmeow.Client {
+	d.lock.Lock()
+	defer d.lock.Unlock()
+	return d.cli
+}
+
+func (d *driver) disconnect() {
+	if cli := d.client(); cli != nil {
+		cli.Disconnect()
+	}
+}
+
+// run starts a command. What answers late does so from its own goroutine, so that commands overlap.
+func (d *driver) run(c command) {
+	if c.Cmd == "connect" {
+		d.connect(c)
+		return
+	}
+	cli := d.client()
+	if cli == nil {
+		d.fail(c.Ref, fmt.Errorf("%s before connect", c.Cmd))
+		return
+	}
+	if c.Cmd == "disconnect" {
+		cli.Disconnect()
+		d.emit("disconnected", fields{"reason": "asked"})
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+		defer cancel()
+		if err := d.call(ctx, cli, c); err != nil {
+			d.fail(c.Ref, err)
+		}
+	}()
+}
+
+func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) error {
+	switch c.Cmd {
+	case "send":
+		to, err := types.ParseJID(c.To)
+		if err != nil {
+			return err
+		}
+		message := &waE2E.Message{Conversation: proto.String(c.Text)}
+		id := cli.GenerateMessageID()
+		d.lock.Lock()
+		d.sent[id] = message
+		d.lock.Unlock()
+		answer, err := cli.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: id})
+		if err != nil {
+			return err
+		}
+		d.emit("sent", fields{"ref": c.Ref, "id": answer.ID})
+	case "read":
+		chat, err := types.ParseJID(c.Chat)
+		if err != nil {
+			return err
+		}
+		sender, err := types.ParseJID(c.Sender)
+		if err != nil {
+			return err
+		}
+		return cli.MarkRead(ctx, c.IDs, time.Now(), chat, sender)
+	case "pair_code":
+		code, err := cli.PairPhone(ctx, c.Phone, true, whatsmeow.PairClientChrome, "Chrome (Linux)")
+		if err != nil {
+			return err
+		}
+		d.emit("pair_code", fields{"ref": c.Ref, "code": code})
+	case "group":
+		members := make([]types.JID, len(c.Participants))
+		for i, text := range c.Participants {
+			var err error
+			if members[i], err = types.ParseJID(text); err != nil {
+				return err
+			}
+		}
+		group, err := cli.CreateGroup(ctx, whatsmeow.ReqCreateGroup{Name: c.Subject, Participants: members})
+		if err != nil {
+			return err
+		}
+		d.emit("group", fields{"ref": c.Ref, "jid": group.JID.String(), "subject": group.Name})
+	case "logout":
+		if err := cli.Logout(ctx); err != nil {
+			return err
+		}
+		d.emit("disconnected", fields{"reason": "logged_out"})
+	default:
+		return fmt.Errorf("unknown command %q", c.Cmd)
+	}
+	return nil
+}
+
+// connect makes a new client from what is stored: the paired device, or a new one that shows QR codes.
+func (d *driver) connect(c command) {
+	ctx := context.Background()
+	d.disconnect()
+	device, err := d.container.GetFirstDevice(ctx)
+	if err != nil {
+		d.fail(c.Ref, err)
+		return
+	}
+	cli := whatsmeow.NewClient(device, stderrLog{level: d.level})
+	cli.SetPreLoginHTTPClient(d.http)
+	cli.SetWebsocketHTTPClient(d.http)
+	cli.SetMediaHTTPClient(d.http)
+	cli.GetMessageForRetry = func(_, _ types.JID, id types.MessageID) *waE2E.Message {
+		d.lock.Lock()
+		defer d.lock.Unlock()
+		return d.sent[id]
+	}
+	cli.AddEventHandler(func(event any) { d.onEvent(cli, event) })
+	d.lock.Lock()
+	d.cli = cli
+	d.lock.Unlock()
+	if device.ID == nil {
+		codes, err := cli.GetQRChannel(ctx)
+		if err != nil {
+			d.fail(c.Ref, err)
+			return
+		}
+		go d.showCodes(codes)
+	}
+	if err := cli.Connect(); err != nil {
+		d.fail(c.Ref, err)
+	}
+}
+
+func (d *driver) showCodes(codes <-chan whatsmeow.QRChannelItem) {
+	for item := range codes {
+		switch item.Event {
+		case whatsmeow.QRChannelEventCode:
+			d.emit("qr", fields{"code": item.Code})
+		case "success":
+		default:
+			d.emit("error", fields{"message": "pairing: " + item.Event})
+		}
+	}
+}
+
+func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
+	switch v := event.(type) {
+	case *events.PairSuccess:
+		d.emit("paired", fields{"pn": v.ID.String(), "lid": v.LID.String()})
+	case *events.Connected:
+		d.emit("connected", fields{"pn": cli.Store.GetJID().String(), "lid": cli.Store.GetLID().String()})
+	case *events.Message:
+		text := v.Message.GetConversation()
+		if text == "" {
+			text = v.Message.GetExtendedTextMessage().GetText()
+		}
+		if text == "" {
+			return
+		}
+		alt := v.Info.SenderAlt
+		if v.Info.IsFromMe {
+			alt = v.Info.RecipientAlt
+		}
+		d.emit("message", fields{
+			"id": v.Info.ID, "text": text, "from_me": v.Info.IsFromMe,
+			"chat": v.Info.Chat.String(), "sender": v.Info.Sender.String(), "alt": jidText(alt),
+			"push_name": v.Info.PushName,
+		})
+	case *events.UndecryptableMessage:
+		d.emit("undecryptable", fields{"id": v.Info.ID, "chat": v.Info.Chat.String(), "sender": v.Info.Sender.String()})
+	case *events.Receipt:
+		kind := string(v.Type)
+		if v.Type == types.ReceiptTypeDelivered {
+			kind = "delivered"
+		}
+		d.emit("receipt", fields{
+			"ids": v.MessageIDs, "type": kind, "chat": v.Chat.String(), "sender": v.Sender.String(),
+		})
+	case *events.Disconnected:
+		d.emit("disconnected", fields{"reason": "closed"})
+	case *events.StreamReplaced:
+		d.emit("disconnected", fields{"reason": "replaced"})
+	case *events.LoggedOut:
+		d.emit("disconnected", fields{"reason": "logged_out", "code": int(v.Reason)})
+	case *events.StreamError:
+		d.emit("error", fields{"message": "stream error " + v.Code})
+	case *events.ConnectFailure:
+		d.emit("error", fields{"message": "connect failure " + v.Reason.NumberString()})
+	case *events.ClientOutdated:
+		d.emit("error", fields{"message": "client outdated"})
+	case *events.PairError:
+		d.emit("error", fields{"message": "pairing: " + v.Error.Error()})
+	}
+}
+
+func jidText(jid types.JID) string {
+	if jid.IsEmpty() {
+		return ""
+	}
+	return jid.String()
+}
