@@ -1,4 +1,9 @@
 //! Who owns what: member, lease, epoch, ring, plan, hand-off. Pure: no runtime, no I/O, no clock.
 
+pub mod heart;
 pub mod lease;
 pub mod ledger;
+pub mod load;
+
+pub mod plan;
+pub mod ring;

@@ -1,0 +1,70 @@
+//! Bounded load: how many devices a member may take.
+//!
+//! What must hold: a claimer never goes above its *own* bound, so the rule needs no agreement; the
+//! bounds of all members together always leave room for every device; and when nobody takes a device
+//! the bound gives way, because a device without an owner is worse than an uneven load. A bound never
+//! takes a device away from anybody: that is the plan's.
+
+use std::time::Duration;
+
+use crate::ledger::{MemberState, View};
+
+/// A claimer stays below this many per cent of its weighted share.
+pub const BOUND_PERCENT: u32 = 125;
+
+/// A device that nobody took for this long relaxes the bounds, by 10 % for it and each further one.
+pub const RELAX_EVERY: Duration = Duration::from_secs(1);
+
+/// The most that a member of weight `weight` may own when `weights` is the sum over all active members:
+/// `ceil(total · weight / weights · percent / 100)`. No weights, no bound.
+pub fn bound(total: u64, weight: u32, weights: u64, percent: u32) -> u64 {
+    if weights == 0 {
+        return u64::MAX;
+    }
+    let product = u128::from(total) * u128::from(weight) * u128::from(percent);
+    u64::try_from(product.div_ceil(u128::from(weights) * 100)).unwrap_or(u64::MAX)
+}
+
+/// The bound for a device that has waited for `waited`: 10 % more for each whole [`RELAX_EVERY`].
+pub fn relaxed(bound: u64, waited: Duration) -> u64 {
+    let steps = u64::try_from(waited.as_millis() / RELAX_EVERY.as_millis()).unwrap_or(u64::MAX);
+    bound.saturating_mul(steps.saturating_mul(10).saturating_add(100)).div_ceil(100)
+}
+
+/// Devices in the cluster: what all living members own, and `orphans` that nobody living does.
+pub fn total(view: &View, orphans: usize) -> u64 {
+    let owned: u64 = view.members.iter().map(|member| u64::from(member.owned)).sum();
+    owned + orphans as u64
+}
+
+/// Sum of the weights of the active members.
+pub fn weights(view: &View) -> u64 {
+    let active = view.members.iter().filter(|member| member.state == MemberState::Active);
+    active.map(|member| u64::from(member.weight.max(1))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_rounded_up_so_that_everything_finds_a_place() {
+        assert_eq!(bound(60, 100, 300, 125), 25);
+        assert_eq!(bound(1, 100, 300, 125), 1);
+        assert_eq!(bound(0, 100, 300, 125), 0);
+    }
+
+    #[test]
+    fn a_bound_gives_way_by_a_tenth_for_each_second_of_waiting() {
+        assert_eq!(relaxed(25, Duration::from_millis(999)), 25);
+        assert_eq!(relaxed(25, Duration::from_secs(1)), 28);
+        assert_eq!(relaxed(25, Duration::from_secs(10)), 50);
+        assert_eq!(relaxed(1, Duration::from_secs(1)), 2);
+    }
+
+    #[test]
+    fn weight_doubles_the_bound() {
+        assert_eq!(bound(90, 200, 300, 100), 60);
+        assert_eq!(bound(u64::MAX, u32::MAX, 1, 125), u64::MAX);
+    }
+}
