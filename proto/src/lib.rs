@@ -2,8 +2,14 @@
 
 pub mod adv;
 pub mod api;
+pub mod cert;
 pub mod e2e;
+pub mod frame;
 pub mod id;
+pub mod key;
+pub mod login;
+pub mod noise;
 pub mod pairing;
 pub mod peer;
 pub mod signal;
+pub mod stanza;

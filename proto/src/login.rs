@@ -1,0 +1,330 @@
+//! What a client says when it connects, and how the server ends a connection.
+//!
+//! The payload of the last handshake message is either a registration (a device that is not paired yet
+//! shows its keys) or a login (a paired device names itself; its Noise static key is the credential).
+//! waproto's types stay inside: these are the facts that both sides use. Rules: `wa-server-contract`
+//! sections 1.7, 5.1 and 5.6.
+
+mod ending;
+
+pub use ending::{Failure, FailureReason, StreamError, Success};
+
+use md5::{Digest as _, Md5};
+use waproto::buffa::{Message as _, MessageField};
+use waproto::whatsapp as wa;
+use waproto::whatsapp::client_payload::{
+    ConnectReason, ConnectType, DevicePairingRegistrationData, UserAgent, WebInfo, user_agent, web_info,
+};
+
+use crate::key::{self, KeyPair, Public, Signature};
+
+/// The longest payload that is parsed; real ones have about 500 bytes.
+const MAX_PAYLOAD: usize = 16 * 1024;
+
+/// Signal's type byte of Curve25519 keys: what a signed prekey's signature covers before the key.
+const KEY_TYPE: u8 = 0x05;
+
+/// A client's payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientPayload {
+    /// An unpaired device asks to be paired.
+    Registration(Registration),
+    /// A paired device comes online.
+    Login(Login),
+}
+
+/// The keys that an unpaired device shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Signal registration id.
+    pub registration_id: u32,
+    /// The device's identity key.
+    pub identity: Public,
+    /// Its signed prekey.
+    pub signed_prekey: SignedPrekey,
+    /// The name shown to others, when the client already has one.
+    pub push_name: Option<String>,
+    /// The name of the device on the phone's list of linked devices.
+    pub os: String,
+    /// What kind of client draws itself there.
+    pub platform: Platform,
+}
+
+/// A signed prekey as it is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedPrekey {
+    /// 24 bits.
+    pub id: u32,
+    /// The key.
+    pub public: Public,
+    /// XEdDSA by the identity key over 0x05 and the key.
+    pub signature: Signature,
+}
+
+/// The icon on the phone's list of linked devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Platform {
+    /// A browser.
+    #[default]
+    Chrome,
+    /// A desktop application.
+    Desktop,
+    /// Anything else, by its number in `DeviceProps.PlatformType`.
+    Other(i32),
+}
+
+/// Who comes online.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The account's phone number, digits as a number.
+    pub username: u64,
+    /// The device number within the account; `None` if the client named none (Baileys does that when
+    /// pairing by code was interrupted).
+    pub device: Option<u16>,
+    /// Ask the server to hold messages back until `<active/>`.
+    pub passive: bool,
+    /// How many logins of this device came before.
+    pub login_counter: i32,
+}
+
+/// What is the same for all devices of one program: its version and how it presents itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The WhatsApp Web version that we speak, for example `[2, 3000, 1035194821]`. The server refuses
+    /// versions that are too old (failure 405).
+    pub version: [u32; 3],
+    /// Language, ISO 639-1.
+    pub language: String,
+    /// Country, ISO 3166-1 alpha-2.
+    pub country: String,
+}
+
+/// Why bytes are not a payload, or claim what they do not prove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// Not a client payload.
+    #[error("the payload is malformed")]
+    Malformed,
+    /// A part is absent or has another length.
+    #[error("the payload has no usable {0}")]
+    Missing(&'static str),
+    /// The signed prekey is not signed by the identity key.
+    #[error("the signed prekey is not signed by the identity key")]
+    PrekeySignature,
+}
+
+impl SignedPrekey {
+    /// Publishes `pair` as prekey `id` (24 bits) of `identity`.
+    pub fn sign<R: rand::CryptoRng + ?Sized>(
+        id: u32,
+        pair: &KeyPair,
+        identity: &KeyPair,
+        rng: &mut R,
+    ) -> Self {
+        let signature = identity.sign(&[&[KEY_TYPE], pair.public()], rng);
+        Self { id: id & 0xff_ffff, public: *pair.public(), signature }
+    }
+
+    /// Whether `identity` signed it.
+    pub fn verify(&self, identity: &Public) -> bool {
+        key::verify(identity, &[&[KEY_TYPE], &self.public], &self.signature)
+    }
+}
+
+/// Serialises a payload for [`crate::noise::VerifiedServer::finish`].
+pub fn build(payload: &ClientPayload, info: &ClientInfo) -> Vec<u8> {
+    let mut out = wa::ClientPayload {
+        user_agent: MessageField::some(user_agent(info)),
+        web_info: MessageField::some(WebInfo {
+            web_sub_platform: Some(web_info::WebSubPlatform::WEB_BROWSER),
+            ..Default::default()
+        }),
+        connect_type: Some(ConnectType::WIFI_UNKNOWN),
+        connect_reason: Some(ConnectReason::USER_ACTIVATED),
+        ..Default::default()
+    };
+    match payload {
+        ClientPayload::Registration(registration) => {
+            out.passive = Some(false);
+            out.pull = Some(false);
+            out.push_name = registration.push_name.clone();
+            out.device_pairing_data = MessageField::some(pairing_data(registration, info));
+        }
+        ClientPayload::Login(login) => {
+            out.username = Some(login.username);
+            out.device = login.device.map(u32::from);
+            out.passive = Some(login.passive);
+            out.pull = Some(true);
+            out.lc = Some(login.login_counter);
+            out.lid_db_migrated = Some(true);
+        }
+    }
+    out.encode_to_vec()
+}
+
+/// Reads and checks a payload, as the server does.
+///
+/// # Errors
+/// [`PayloadError`]; the server answers with failure 400 and closes.
+pub fn parse(bytes: &[u8]) -> Result<ClientPayload, PayloadError> {
+    if bytes.len() > MAX_PAYLOAD {
+        return Err(PayloadError::Malformed);
+    }
+    let payload = wa::ClientPayload::decode_from_slice(bytes).map_err(|_| PayloadError::Malformed)?;
+    if let Some(data) = payload.device_pairing_data.as_option() {
+        return Ok(ClientPayload::Registration(registration(data, payload.push_name.clone())?));
+    }
+    let device = payload.device.map(u16::try_from).transpose().map_err(|_| PayloadError::Malformed)?;
+    Ok(ClientPayload::Login(Login {
+        username: payload.username.ok_or(PayloadError::Missing("username"))?,
+        device,
+        passive: payload.passive.unwrap_or(false),
+        login_counter: payload.lc.unwrap_or(0),
+    }))
+}
+
+fn registration(
+    data: &DevicePairingRegistrationData,
+    push_name: Option<String>,
+) -> Result<Registration, PayloadError> {
+    if data.e_keytype.as_deref() != Some(&[KEY_TYPE]) {
+        return Err(PayloadError::Missing("key type"));
+    }
+    let props = wa::DeviceProps::decode_from_slice(data.device_props.as_deref().unwrap_or_default())
+        .map_err(|_| PayloadError::Missing("device properties"))?;
+    let prekey_id: [u8; 3] = exact(&data.e_skey_id, "signed prekey id")?;
+    let registration = Registration {
+        registration_id: u32::from_be_bytes(exact(&data.e_regid, "registration id")?),
+        identity: exact(&data.e_ident, "identity key")?,
+        signed_prekey: SignedPrekey {
+            id: u32::from_be_bytes([0, prekey_id[0], prekey_id[1], prekey_id[2]]),
+            public: exact(&data.e_skey_val, "signed prekey")?,
+            signature: exact(&data.e_skey_sig, "signature of the signed prekey")?,
+        },
+        push_name,
+        os: props.os.unwrap_or_default(),
+        platform: match props.platform_type {
+            Some(wa::device_props::PlatformType::DESKTOP) => Platform::Desktop,
+            Some(wa::device_props::PlatformType::CHROME) => Platform::Chrome,
+            other => Platform::Other(other.map_or(0, |kind| kind as i32)),
+        },
+    };
+    if !registration.signed_prekey.verify(&registration.identity) {
+        return Err(PayloadError::PrekeySignature);
+    }
+    Ok(registration)
+}
+
+fn pairing_data(registration: &Registration, info: &ClientInfo) -> DevicePairingRegistrationData {
+    use wa::device_props::PlatformType;
+    let platform = match registration.platform {
+        Platform::Chrome => PlatformType::CHROME,
+        Platform::Desktop => PlatformType::DESKTOP,
+        Platform::Other(number) => {
+            waproto::buffa::Enumeration::from_i32(number).unwrap_or(PlatformType::UNKNOWN)
+        }
+    };
+    let props = wa::DeviceProps {
+        os: Some(registration.os.clone()),
+        platform_type: Some(platform),
+        require_full_sync: Some(false),
+        ..Default::default()
+    };
+    let prekey = &registration.signed_prekey;
+    DevicePairingRegistrationData {
+        e_regid: Some(registration.registration_id.to_be_bytes().to_vec()),
+        e_keytype: Some(vec![KEY_TYPE]),
+        e_ident: Some(registration.identity.to_vec()),
+        e_skey_id: Some(prekey.id.to_be_bytes()[1..].to_vec()),
+        e_skey_val: Some(prekey.public.to_vec()),
+        e_skey_sig: Some(prekey.signature.to_vec()),
+        build_hash: Some(build_hash(info.version)),
+        device_props: Some(props.encode_to_vec()),
+    }
+}
+
+fn user_agent(info: &ClientInfo) -> UserAgent {
+    let [primary, secondary, tertiary] = info.version;
+    let version = user_agent::AppVersion {
+        primary: Some(primary),
+        secondary: Some(secondary),
+        tertiary: Some(tertiary),
+        ..Default::default()
+    };
+    UserAgent {
+        platform: Some(user_agent::Platform::WEB),
+        app_version: MessageField::some(version),
+        mcc: Some("000".to_owned()),
+        mnc: Some("000".to_owned()),
+        os_version: Some("0.1".to_owned()),
+        manufacturer: Some(String::new()),
+        device: Some("Desktop".to_owned()),
+        os_build_number: Some("0.1".to_owned()),
+        release_channel: Some(user_agent::ReleaseChannel::RELEASE),
+        locale_language_iso6391: Some(info.language.clone()),
+        locale_country_iso31661_alpha2: Some(info.country.clone()),
+        ..Default::default()
+    }
+}
+
+/// MD5 of the dotted version, 16 bytes: a fingerprint of the build, not a protection of anything.
+fn build_hash([primary, secondary, tertiary]: [u32; 3]) -> Vec<u8> {
+    Md5::digest(format!("{primary}.{secondary}.{tertiary}")).to_vec()
+}
+
+fn exact<const N: usize>(bytes: &Option<Vec<u8>>, what: &'static str) -> Result<[u8; N], PayloadError> {
+    bytes.as_deref().and_then(|b| b.try_into().ok()).ok_or(PayloadError::Missing(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn info() -> ClientInfo {
+        ClientInfo { version: [2, 3000, 1], language: "en".into(), country: "US".into() }
+    }
+
+    fn registered() -> Registration {
+        let mut rng = rand::rngs::StdRng::seed_from_u64(5);
+        let (identity, prekey) = (KeyPair::generate(&mut rng), KeyPair::generate(&mut rng));
+        Registration {
+            registration_id: 77,
+            identity: *identity.public(),
+            signed_prekey: SignedPrekey::sign(1, &prekey, &identity, &mut rng),
+            push_name: Some("Ada".into()),
+            os: "Roost".into(),
+            platform: Platform::Desktop,
+        }
+    }
+
+    #[test]
+    fn payloads_read_back_as_they_were_built() {
+        let login = Login { username: 15_550_001_000, device: Some(3), passive: true, login_counter: 4 };
+        for payload in [ClientPayload::Registration(registered()), ClientPayload::Login(login)] {
+            assert_eq!(parse(&build(&payload, &info())), Ok(payload));
+        }
+    }
+
+    #[test]
+    fn the_build_hash_is_the_one_that_the_trace_shows() {
+        // A fact of the protocol: MD5 of "2.3000.1035194821" as a real client sends it.
+        assert_eq!(hex::encode(build_hash([2, 3000, 1_035_194_821])), "a2c9471eff910a9e1ae659890a28872d");
+    }
+
+    #[test]
+    fn a_prekey_signed_by_another_identity_is_refused() {
+        let mut registration = registered();
+        registration.identity[0] ^= 1;
+        let payload = build(&ClientPayload::Registration(registration), &info());
+        assert_eq!(parse(&payload), Err(PayloadError::PrekeySignature));
+    }
+
+    #[test]
+    fn a_login_without_a_username_is_refused() {
+        assert_eq!(parse(b""), Err(PayloadError::Missing("username")));
+        assert_eq!(parse(b"\xff"), Err(PayloadError::Malformed));
+        assert_eq!(parse(&vec![0; 20_000]), Err(PayloadError::Malformed));
+    }
+}
