@@ -12,10 +12,10 @@ use waproto::whatsapp::cert_chain::NoiseCertificate;
 use waproto::whatsapp::cert_chain::noise_certificate::Details;
 
 use crate::id::UnixMillis;
-use crate::key::{self, KeyPair, Public};
+use crate::signal::{KeyPair, verify as signed_by};
 
 /// The public half of WhatsApp's root key, which signs the intermediates of the real servers.
-pub const WHATSAPP_ROOT: Public = [
+pub const WHATSAPP_ROOT: [u8; 32] = [
     0x14, 0x23, 0x75, 0x57, 0x4d, 0x0a, 0x58, 0x71, 0x66, 0xaa, 0xe7, 0x1e, 0xbe, 0x51, 0x64, 0x37, 0xc4,
     0xa2, 0x8b, 0x73, 0xe3, 0x69, 0x5c, 0x6c, 0xe1, 0xf7, 0xf9, 0x54, 0x5d, 0xa8, 0xee, 0x6b,
 ];
@@ -66,7 +66,7 @@ impl std::fmt::Display for Place {
 ///
 /// # Errors
 /// [`CertError`]: do not talk to this server.
-pub fn verify(chain: &[u8], root: &Public, now: UnixMillis) -> Result<Public, CertError> {
+pub fn verify(chain: &[u8], root: &[u8; 32], now: UnixMillis) -> Result<[u8; 32], CertError> {
     let chain = CertChain::decode_from_slice(chain).map_err(|_| CertError::Malformed)?;
     let intermediate = check(chain.intermediate.as_option(), root, ROOT_SERIAL, now, Place::Intermediate)?;
     let leaf = check(chain.leaf.as_option(), &intermediate.key, intermediate.serial, now, Place::Leaf)?;
@@ -75,12 +75,7 @@ pub fn verify(chain: &[u8], root: &Public, now: UnixMillis) -> Result<Public, Ce
 
 /// Issues a chain for `server` (a server's static key), signed by `root` through a fresh intermediate: the
 /// intermediate is valid 30 days and the leaf 7 days around `now`.
-pub fn issue<R: CryptoRng + ?Sized>(
-    root: &KeyPair,
-    server: &Public,
-    now: UnixMillis,
-    rng: &mut R,
-) -> Vec<u8> {
+pub fn issue<R: CryptoRng>(root: &KeyPair, server: &[u8; 32], now: UnixMillis, rng: &mut R) -> Vec<u8> {
     const DAY: u64 = 86_400;
     let now = seconds(now);
     let intermediate_key = KeyPair::generate(rng);
@@ -106,13 +101,13 @@ pub fn issue<R: CryptoRng + ?Sized>(
 }
 
 struct Checked {
-    key: Public,
+    key: [u8; 32],
     serial: u32,
 }
 
 fn check(
     certificate: Option<&NoiseCertificate>,
-    issuer: &Public,
+    issuer: &[u8; 32],
     issuer_serial: u32,
     now: UnixMillis,
     place: Place,
@@ -121,7 +116,7 @@ fn check(
     let signed = certificate.details.as_deref().ok_or(CertError::Malformed)?;
     let signature = certificate.signature.as_deref().and_then(|s| s.try_into().ok());
     let signature = signature.ok_or(CertError::Malformed)?;
-    if !key::verify(issuer, &[signed], signature) {
+    if !signed_by(issuer, signed, signature) {
         return Err(CertError::Signature(place));
     }
     let details = Details::decode_from_slice(signed).map_err(|_| CertError::Malformed)?;
@@ -137,9 +132,9 @@ fn check(
     Ok(Checked { key, serial: details.serial.unwrap_or(0) })
 }
 
-fn sign<R: CryptoRng + ?Sized>(details: &Details, issuer: &KeyPair, rng: &mut R) -> NoiseCertificate {
+fn sign<R: CryptoRng>(details: &Details, issuer: &KeyPair, rng: &mut R) -> NoiseCertificate {
     let details = details.encode_to_vec();
-    let signature = issuer.sign(&[&details], rng).to_vec();
+    let signature = issuer.sign(&details, rng).to_vec();
     NoiseCertificate { details: Some(details), signature: Some(signature) }
 }
 

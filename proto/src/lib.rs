@@ -6,7 +6,6 @@ pub mod cert;
 pub mod e2e;
 pub mod frame;
 pub mod id;
-pub mod key;
 pub mod login;
 pub mod noise;
 pub mod pairing;

@@ -16,7 +16,7 @@ use waproto::whatsapp::client_payload::{
     ConnectReason, ConnectType, DevicePairingRegistrationData, UserAgent, WebInfo, user_agent, web_info,
 };
 
-use crate::key::{self, KeyPair, Public, Signature};
+use crate::signal::{PublicSignedPrekey, verify};
 
 /// The longest payload that is parsed; real ones have about 500 bytes.
 const MAX_PAYLOAD: usize = 16 * 1024;
@@ -39,26 +39,15 @@ pub struct Registration {
     /// Signal registration id.
     pub registration_id: u32,
     /// The device's identity key.
-    pub identity: Public,
+    pub identity: [u8; 32],
     /// Its signed prekey.
-    pub signed_prekey: SignedPrekey,
+    pub signed_prekey: PublicSignedPrekey,
     /// The name shown to others, when the client already has one.
     pub push_name: Option<String>,
     /// The name of the device on the phone's list of linked devices.
     pub os: String,
     /// What kind of client draws itself there.
     pub platform: Platform,
-}
-
-/// A signed prekey as it is published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedPrekey {
-    /// 24 bits.
-    pub id: u32,
-    /// The key.
-    pub public: Public,
-    /// XEdDSA by the identity key over 0x05 and the key.
-    pub signature: Signature,
 }
 
 /// The icon on the phone's list of linked devices.
@@ -111,24 +100,6 @@ pub enum PayloadError {
     /// The signed prekey is not signed by the identity key.
     #[error("the signed prekey is not signed by the identity key")]
     PrekeySignature,
-}
-
-impl SignedPrekey {
-    /// Publishes `pair` as prekey `id` (24 bits) of `identity`.
-    pub fn sign<R: rand::CryptoRng + ?Sized>(
-        id: u32,
-        pair: &KeyPair,
-        identity: &KeyPair,
-        rng: &mut R,
-    ) -> Self {
-        let signature = identity.sign(&[&[KEY_TYPE], pair.public()], rng);
-        Self { id: id & 0xff_ffff, public: *pair.public(), signature }
-    }
-
-    /// Whether `identity` signed it.
-    pub fn verify(&self, identity: &Public) -> bool {
-        key::verify(identity, &[&[KEY_TYPE], &self.public], &self.signature)
-    }
 }
 
 /// Serialises a payload for [`crate::noise::VerifiedServer::finish`].
@@ -196,7 +167,7 @@ fn registration(
     let registration = Registration {
         registration_id: u32::from_be_bytes(exact(&data.e_regid, "registration id")?),
         identity: exact(&data.e_ident, "identity key")?,
-        signed_prekey: SignedPrekey {
+        signed_prekey: PublicSignedPrekey {
             id: u32::from_be_bytes([0, prekey_id[0], prekey_id[1], prekey_id[2]]),
             public: exact(&data.e_skey_val, "signed prekey")?,
             signature: exact(&data.e_skey_sig, "signature of the signed prekey")?,
@@ -209,7 +180,9 @@ fn registration(
             other => Platform::Other(other.map_or(0, |kind| kind as i32)),
         },
     };
-    if !registration.signed_prekey.verify(&registration.identity) {
+    let prekey = &registration.signed_prekey;
+    let signed = [&[KEY_TYPE], &prekey.public[..]].concat();
+    if !verify(&registration.identity, &signed, &prekey.signature) {
         return Err(PayloadError::PrekeySignature);
     }
     Ok(registration)
@@ -281,6 +254,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+    use crate::signal::Keys;
 
     fn info() -> ClientInfo {
         ClientInfo { version: [2, 3000, 1], language: "en".into(), country: "US".into() }
@@ -288,11 +262,11 @@ mod tests {
 
     fn registered() -> Registration {
         let mut rng = rand::rngs::StdRng::seed_from_u64(5);
-        let (identity, prekey) = (KeyPair::generate(&mut rng), KeyPair::generate(&mut rng));
+        let keys = Keys::generate(&mut rng);
         Registration {
-            registration_id: 77,
-            identity: *identity.public(),
-            signed_prekey: SignedPrekey::sign(1, &prekey, &identity, &mut rng),
+            registration_id: keys.registration_id(),
+            identity: *keys.identity().public(),
+            signed_prekey: keys.signed_prekey(),
             push_name: Some("Ada".into()),
             os: "Roost".into(),
             platform: Platform::Desktop,

@@ -23,7 +23,6 @@ use waproto::buffa::Message as _;
 use waproto::whatsapp::HandshakeMessage;
 
 use crate::cert::CertError;
-use crate::key::Public;
 
 /// Why a handshake ended. Nothing was agreed and the connection is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +52,7 @@ fn parse(bytes: &[u8]) -> Result<HandshakeMessage, HandshakeError> {
         .map_err(|_| HandshakeError::Malformed("not a handshake message"))
 }
 
-fn public(bytes: Option<&[u8]>) -> Result<Public, HandshakeError> {
+fn public(bytes: Option<&[u8]>) -> Result<[u8; 32], HandshakeError> {
     bytes
         .unwrap_or_default()
         .try_into()

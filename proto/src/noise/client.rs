@@ -10,7 +10,7 @@ use super::transport::Transport;
 use super::{HandshakeError, parse, public};
 use crate::cert::{self, CertError};
 use crate::id::UnixMillis;
-use crate::key::{KeyPair, Public};
+use crate::signal::KeyPair;
 
 /// The hello is made; the server's answer is due.
 pub struct ClientHandshake {
@@ -22,7 +22,7 @@ pub struct ClientHandshake {
 impl ClientHandshake {
     /// Starts a handshake for the device whose Noise key is `static_key`. The bytes are the payload of
     /// the first frame ([`crate::frame::opening`] puts the intro before it).
-    pub fn new<R: CryptoRng + ?Sized>(static_key: KeyPair, rng: &mut R) -> (Self, Vec<u8>) {
+    pub fn new<R: CryptoRng>(static_key: KeyPair, rng: &mut R) -> (Self, Vec<u8>) {
         let ephemeral = KeyPair::generate(rng);
         let mut state = Symmetric::new(XX);
         // The specification would also mix the empty payload of this message; WhatsApp does not.
@@ -40,7 +40,7 @@ impl ClientHandshake {
     pub fn read_server_hello(
         mut self,
         bytes: &[u8],
-        root: &Public,
+        root: &[u8; 32],
         now: UnixMillis,
     ) -> Result<VerifiedServer, HandshakeError> {
         let message = parse(bytes)?;
@@ -65,7 +65,7 @@ impl ClientHandshake {
 /// Nothing has identified the device yet; dropping this value leaves no trace of it at the server.
 pub struct VerifiedServer {
     state: Symmetric,
-    server_ephemeral: Public,
+    server_ephemeral: [u8; 32],
     static_key: KeyPair,
 }
 

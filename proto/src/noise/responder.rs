@@ -12,7 +12,7 @@ use waproto::whatsapp::handshake_message::{ClientHello, ServerHello};
 use super::symmetric::{IK, Symmetric, XX, XX_FALLBACK};
 use super::transport::Transport;
 use super::{HandshakeError, parse, public};
-use crate::key::{KeyPair, Public};
+use crate::signal::KeyPair;
 
 /// What a server answers handshakes with: its static key and the certificate chain for it.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ pub struct AwaitsFinish {
 /// A finished handshake, seen by the server.
 pub struct Accepted {
     /// The device's Noise key: the credential of its later logins.
-    pub client_static: Public,
+    pub client_static: [u8; 32],
     /// The login or registration payload ([`crate::login::parse`]).
     pub payload: Vec<u8>,
     /// The ciphers of the connection.
@@ -67,7 +67,7 @@ impl Responder {
     ///
     /// # Errors
     /// [`HandshakeError`] when the hello is malformed; a refused IK is not an error.
-    pub fn read_client_hello<R: CryptoRng + ?Sized>(
+    pub fn read_client_hello<R: CryptoRng>(
         &self,
         bytes: &[u8],
         rng: &mut R,
@@ -101,8 +101,8 @@ impl Responder {
     fn read_ik(
         &self,
         hello: &ClientHello,
-        client_ephemeral: &Public,
-    ) -> Result<(Symmetric, Public, Vec<u8>), HandshakeError> {
+        client_ephemeral: &[u8; 32],
+    ) -> Result<(Symmetric, [u8; 32], Vec<u8>), HandshakeError> {
         let mut state = Symmetric::new(IK);
         state.mix_hash(self.static_key.public());
         state.mix_hash(client_ephemeral);
@@ -117,8 +117,8 @@ impl Responder {
         &self,
         mut state: Symmetric,
         ephemeral: KeyPair,
-        client_ephemeral: Public,
-        client_static: Public,
+        client_ephemeral: [u8; 32],
+        client_static: [u8; 32],
         payload: Vec<u8>,
     ) -> Result<ServerStep, HandshakeError> {
         state.mix_hash(ephemeral.public());
@@ -149,7 +149,7 @@ impl AwaitsFinish {
     }
 }
 
-fn server_hello(ephemeral: &Public, sealed_static: Option<Vec<u8>>, payload: Vec<u8>) -> Vec<u8> {
+fn server_hello(ephemeral: &[u8; 32], sealed_static: Option<Vec<u8>>, payload: Vec<u8>) -> Vec<u8> {
     let hello = ServerHello {
         ephemeral: Some(ephemeral.to_vec()),
         r#static: sealed_static,

@@ -10,7 +10,6 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::HandshakeError;
 use crate::frame::INTRO;
-use crate::key::Public;
 
 /// Names are padded to 32 bytes, which makes them the initial hash; longer ones are hashed.
 pub(super) const XX: &str = "Noise_XX_25519_AESGCM_SHA256\0\0\0\0";
@@ -55,7 +54,7 @@ impl Symmetric {
     }
 
     /// MixKey(DH(private, public)).
-    pub(super) fn mix_dh(&mut self, private: &[u8; 32], public: &Public) -> Result<(), HandshakeError> {
+    pub(super) fn mix_dh(&mut self, private: &[u8; 32], public: &[u8; 32]) -> Result<(), HandshakeError> {
         let mut dh =
             DefaultResolver.resolve_dh(&DHChoice::Curve25519).expect("snow is built with Curve25519");
         dh.set(private);
@@ -98,7 +97,7 @@ impl Symmetric {
     }
 
     /// A decrypted static key: 32 bytes.
-    pub(super) fn decrypt_key(&mut self, ciphertext: &[u8]) -> Result<Public, HandshakeError> {
+    pub(super) fn decrypt_key(&mut self, ciphertext: &[u8]) -> Result<[u8; 32], HandshakeError> {
         self.decrypt(ciphertext)?
             .try_into()
             .map_err(|_| HandshakeError::Malformed("a static key must have 32 bytes"))

@@ -10,7 +10,7 @@ use super::symmetric::{IK, Symmetric, XX_FALLBACK};
 use super::*;
 use crate::cert;
 use crate::id::UnixMillis;
-use crate::key::KeyPair;
+use crate::signal::KeyPair;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
@@ -119,7 +119,7 @@ fn a_key_of_small_order_is_refused() {
 }
 
 /// A client that resumes, written from the pattern alone: e, es, s, ss.
-fn ik_hello(world: &mut World, server: &crate::key::Public) -> (Symmetric, KeyPair, Vec<u8>) {
+fn ik_hello(world: &mut World, server: &[u8; 32]) -> (Symmetric, KeyPair, Vec<u8>) {
     let ephemeral = KeyPair::generate(&mut world.rng);
     let mut state = Symmetric::new(IK);
     state.mix_hash(server);

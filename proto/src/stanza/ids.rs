@@ -12,7 +12,7 @@ pub struct ClientIds {
 
 impl ClientIds {
     /// A fresh sequence with a random prefix.
-    pub fn new<R: CryptoRng + ?Sized>(rng: &mut R) -> Self {
+    pub fn new<R: CryptoRng>(rng: &mut R) -> Self {
         let random = rng.next_u32();
         Self { prefix: format!("{}.{}", random >> 16, random & 0xffff), last: 0 }
     }
@@ -25,7 +25,7 @@ impl ClientIds {
 }
 
 /// A message id: `3EB0` and 18 random hexadecimal digits, the shape of WhatsApp Web.
-pub fn message_id<R: CryptoRng + ?Sized>(rng: &mut R) -> String {
+pub fn message_id<R: CryptoRng>(rng: &mut R) -> String {
     let mut random = [0; 9];
     rng.fill_bytes(&mut random);
     format!("3EB0{}", hex::encode_upper(random))
