@@ -2,8 +2,6 @@
 
 #![allow(missing_docs, clippy::all)]
 
-pub use ::prost_types::{Duration, Timestamp};
-
 tonic::include_proto!("roost.v1");
 
 /// The compiled schema (an encoded `FileDescriptorSet`), for reflection.

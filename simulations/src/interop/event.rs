@@ -1,0 +1,105 @@
+//! What a driver says, as types. The lines are described in `simulations/interop/README.md`; fields that no
+//! test reads are left out. A line of another shape is not an event and ends the client that said it.
+
+use serde::Deserialize;
+
+/// What a driver says, one line each. JIDs are texts as the library writes them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum ClientEvent {
+    /// The first line.
+    Ready {
+        /// Name of the library.
+        client: String,
+    },
+    /// A phone may scan this now.
+    Qr {
+        /// The text behind the QR code.
+        code: String,
+    },
+    /// A phone may enter this now.
+    PairCode {
+        /// Eight characters, with or without a dash.
+        code: String,
+    },
+    /// The phone has accepted.
+    Paired {
+        /// Own JID of the phone number, with the device number.
+        pn: String,
+        /// Own hidden identity, with the device number.
+        lid: String,
+    },
+    /// Logged in and able to send.
+    Connected {
+        /// Own JID of the phone number, with the device number.
+        pn: String,
+        /// Own hidden identity, with the device number.
+        lid: String,
+    },
+    /// A text, decrypted.
+    Message(ReceivedMessage),
+    /// A message could not be decrypted; the library asks its sender again.
+    Undecryptable {
+        /// Its id.
+        id: String,
+        /// Where.
+        chat: String,
+        /// From whom.
+        sender: String,
+    },
+    /// A send was handed over.
+    Sent {
+        /// What the command carried.
+        r#ref: String,
+        /// Id that WhatsApp and the receivers know.
+        id: String,
+    },
+    /// A peer has received or read.
+    Receipt {
+        /// Which messages.
+        ids: Vec<String>,
+        /// `delivered`, `inactive`, `read`, `retry`, …
+        r#type: String,
+        /// Where.
+        chat: String,
+        /// Whose.
+        sender: String,
+    },
+    /// A group was made.
+    Group {
+        /// Its JID.
+        jid: String,
+        /// Its subject.
+        subject: String,
+    },
+    /// The connection is gone.
+    Disconnected {
+        /// `closed` (it reconnects), `asked`, `replaced`, `logged_out`, `forbidden`.
+        reason: String,
+    },
+    /// A command or a connection failed.
+    Error {
+        /// What the command carried.
+        #[serde(default)]
+        r#ref: String,
+        /// The library's words.
+        message: String,
+    },
+}
+
+/// A text that a real client received.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReceivedMessage {
+    /// Id that WhatsApp and the receivers know.
+    pub id: String,
+    /// The text.
+    pub text: String,
+    /// A copy of what another device of the same account sent.
+    pub from_me: bool,
+    /// Where.
+    pub chat: String,
+    /// From whom.
+    pub sender: String,
+    /// The sender's other address; for a copy, the chat's.
+    pub alt: String,
+}
