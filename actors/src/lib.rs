@@ -1,3 +1,5 @@
 //! What a device does and when: pure machines and the ractor shells beside them.
 
+pub mod device;
 pub mod port;
+pub mod shell;

@@ -1,0 +1,302 @@
+//! The way to a device that this node owns: [`open`] one, talk to it through its [`DeviceHandle`].
+//!
+//! What must hold: a handle never queues without a limit (a permit is taken before the actor is asked,
+//! and a full device answers `Busy`); [`DeviceHandle::stop`] returns only when nothing of the device can
+//! send, dial or write any more; after a fence or a stale grant the device ends by itself and says so in
+//! [`DeviceHandle::finished`]. A handle proves nothing about ownership: every write is fenced below.
+
+#![allow(dead_code)]
+
+mod request;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::ActorRef;
+use roost_placement::ledger::Grant;
+use roost_proto::id::{NodeId, Sequence};
+use roost_proto::login::{ClientInfo, Platform};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use crate::port::{Clocks, DeviceStatus, DeviceStore, Dialer, Gate};
+use crate::shell::supervisor::Input;
+
+pub use request::{
+    AcceptedSend, Answer, Command, CommandError, Content, MarkRead, PairError, PairingUpdate, Recipient,
+    RecipientError, SendError, SendRequest,
+};
+
+/// What a device needs from outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// Its state.
+    pub store: Arc<dyn DeviceStore>,
+    /// The way to WhatsApp.
+    pub dialer: Arc<dyn Dialer>,
+    /// Turns and permits for logins.
+    pub gate: Arc<dyn Gate>,
+    /// Time.
+    pub clocks: Arc<dyn Clocks>,
+    /// Bounds and periods.
+    pub limits: Limits,
+    /// How it presents itself to WhatsApp.
+    pub profile: Profile,
+    /// Seed of its random numbers, keys included. `None`, as it must be outside of simulations, takes one
+    /// from the operating system; the same seed twice means the same keys twice.
+    pub seed: Option<[u8; 32]>,
+}
+
+/// How all devices of an installation present themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Version of WhatsApp Web, language and country.
+    pub client: ClientInfo,
+    /// Name on the phone's list of linked devices.
+    pub name: String,
+    /// Icon on that list.
+    pub platform: Platform,
+}
+
+impl Default for Profile {
+    fn default() -> Profile {
+        Profile {
+            client: ClientInfo {
+                version: [2, 3000, 1_045_649_367],
+                language: "en".to_owned(),
+                country: "US".to_owned(),
+            },
+            name: "Roost".to_owned(),
+            platform: Platform::Chrome,
+        }
+    }
+}
+
+/// Bounds and periods of one device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Commands that wait for an answer at a time; more are refused as busy.
+    pub commands: usize,
+    /// Accepted messages that WhatsApp has not acknowledged; more are refused as busy.
+    pub outbox: usize,
+    /// Stanzas that are read and not yet settled; then reading stops.
+    pub inbound: usize,
+    /// Messages that are resolved and encrypted at a time.
+    pub sending: usize,
+    /// Ratchets kept in memory.
+    pub ratchets: usize,
+    /// Time for TCP, TLS, WebSocket and Noise together.
+    pub connect: Duration,
+    /// Time for the answer to a request.
+    pub request: Duration,
+    /// Keepalive: shortest and longest pause, and how long an answer may take.
+    pub keepalive: (Duration, Duration, Duration),
+    /// Reconnecting: first and longest pause.
+    pub backoff: (Duration, Duration),
+    /// After this long online the pauses begin anew.
+    pub stable: Duration,
+    /// First pause after something outside of the cluster took the connection; grows fourfold to an hour.
+    pub conflict: Duration,
+    /// A message that WhatsApp has not acknowledged after this long is put on the wire again.
+    pub resend: Duration,
+    /// Below so many one-time prekeys at WhatsApp, more are uploaded.
+    pub prekeys: u32,
+    /// How often one message is asked for again, or sent again to one device.
+    pub retries: u32,
+    /// How often the children of a device may fail within a minute before it gives up.
+    pub restarts: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let seconds = Duration::from_secs;
+        Limits {
+            commands: 64,
+            outbox: 1000,
+            inbound: 64,
+            sending: 32,
+            ratchets: 256,
+            connect: seconds(20),
+            request: seconds(30),
+            keepalive: (seconds(20), seconds(30), seconds(15)),
+            backoff: (seconds(1), seconds(300)),
+            stable: seconds(60),
+            conflict: seconds(15),
+            resend: seconds(30),
+            prekeys: 20,
+            retries: 5,
+            restarts: 3,
+        }
+    }
+}
+
+/// A device to open: the grant, and for the event log how it came here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// Proof that it was given to this node.
+    pub grant: Grant,
+    /// Who had it before, if anybody did and it is known.
+    pub from: Option<NodeId>,
+    /// `claim`, `take-over`, `give`, …
+    pub reason: String,
+}
+
+impl From<Grant> for Opening {
+    fn from(grant: Grant) -> Opening {
+        Opening { grant, from: None, reason: "claim".to_owned() }
+    }
+}
+
+/// Why a device has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finished {
+    /// [`DeviceHandle::stop`] was called.
+    Stopped,
+    /// A write met a newer epoch: somebody else owns it.
+    Fenced,
+    /// The database answered a request for a dial permit without this grant.
+    Stale,
+    /// It failed too often. The grant may still stand: release it, or open it again later.
+    Broken(String),
+}
+
+/// A cloneable way to one open device. Dropping all handles does not stop it.
+#[derive(Clone)]
+pub struct DeviceHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    grant: Grant,
+    actor: ActorRef<Input>,
+    permits: Arc<Semaphore>,
+    status: watch::Receiver<DeviceStatus>,
+    tail: watch::Receiver<Sequence>,
+    finished: watch::Receiver<Option<Finished>>,
+}
+
+impl std::fmt::Debug for DeviceHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DeviceHandle({} at epoch {})", self.inner.grant.key, self.inner.grant.epoch)
+    }
+}
+
+impl DeviceHandle {
+    /// What it was opened with.
+    pub fn grant(&self) -> &Grant {
+        &self.inner.grant
+    }
+
+    /// Its status, as it is and as it changes. May be ahead of the stored row by one commit.
+    pub fn status(&self) -> watch::Receiver<DeviceStatus> {
+        self.inner.status.clone()
+    }
+
+    /// Sequence of the last event that this owner committed (0 before the first): changes whenever there
+    /// is something new to read in the log.
+    pub fn tail(&self) -> watch::Receiver<Sequence> {
+        self.inner.tail.clone()
+    }
+
+    /// Accepts a message. `Ok` means that it is durable; sending goes on in the background.
+    pub async fn send(&self, request: SendRequest) -> Result<AcceptedSend, SendError> {
+        let permit = self.permit().ok_or(SendError::Busy)?;
+        match self.ask(Command::Send(Box::new(request)), permit).await {
+            Ok(Answer::Sent(result)) => result,
+            Ok(_) => unreachable!("a send is answered as a send"),
+            Err(ended) => Err(match ended {
+                Finished::Fenced | Finished::Stale => SendError::OwnershipLost,
+                Finished::Stopped | Finished::Broken(_) => SendError::Unavailable,
+            }),
+        }
+    }
+
+    /// Tells the senders of received messages that they were read. `Ok` means that the receipt is on its
+    /// way; a receipt may be lost with the connection.
+    pub async fn mark_read(&self, request: MarkRead) -> Result<(), CommandError> {
+        self.command(Command::MarkRead(request)).await
+    }
+
+    /// Unlinks the device at WhatsApp; its keys stay.
+    pub async fn logout(&self) -> Result<(), CommandError> {
+        self.command(Command::Logout).await
+    }
+
+    /// Starts pairing, or joins the attempt that runs. The receiver holds the present step (a code with
+    /// its expiry) and changes with it; the attempt is over when it says so or its sender is gone.
+    pub async fn pair(&self) -> Result<watch::Receiver<PairingUpdate>, PairError> {
+        let permit = self.permit().ok_or(PairError::Busy)?;
+        match self.ask(Command::Pair, permit).await {
+            Ok(Answer::Pairing(result)) => result,
+            Ok(_) => unreachable!("pairing is answered as pairing"),
+            Err(ended) => Err(match ended {
+                Finished::Fenced | Finished::Stale => PairError::OwnershipLost,
+                Finished::Stopped | Finished::Broken(_) => PairError::Unavailable,
+            }),
+        }
+    }
+
+    /// The node may not act: no send, acknowledgement or write from now on; the connection stays open and
+    /// is not read. Returns when that is so.
+    pub async fn quiesce(&self) {
+        let _ = self.urgent(Command::Quiesce).await;
+    }
+
+    /// The node may act again.
+    pub async fn resume(&self) {
+        let _ = self.urgent(Command::Resume).await;
+    }
+
+    /// Ends the device. Returns when nothing of it can send, dial or write any more.
+    pub async fn stop(&self) {
+        let (reply, _answer) = oneshot::channel();
+        let _ = self.inner.actor.send_message(Input::Stop { reply });
+        self.finished().await;
+    }
+
+    /// Waits until the device has ended, by itself or by [`DeviceHandle::stop`], and says why.
+    pub async fn finished(&self) -> Finished {
+        let mut finished = self.inner.finished.clone();
+        let ended = finished.wait_for(Option::is_some).await;
+        match ended.as_deref() {
+            Ok(Some(why)) => why.clone(),
+            // The supervisor is gone and could not even say why: it panicked.
+            _ => Finished::Broken("the device failed without a reason".to_owned()),
+        }
+    }
+
+    fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.inner.permits.clone().try_acquire_owned().ok()
+    }
+
+    async fn command(&self, command: Command) -> Result<(), CommandError> {
+        let permit = self.permit().ok_or(CommandError::Busy)?;
+        match self.ask(command, permit).await {
+            Ok(Answer::Done(result)) => result,
+            Ok(_) => unreachable!("a command is answered as a command"),
+            Err(ended) => Err(match ended {
+                Finished::Fenced | Finished::Stale => CommandError::OwnershipLost,
+                Finished::Stopped | Finished::Broken(_) => CommandError::Unavailable,
+            }),
+        }
+    }
+
+    async fn ask(&self, command: Command, permit: OwnedSemaphorePermit) -> Result<Answer, Finished> {
+        let answer = self.urgent(command).await;
+        drop(permit);
+        answer
+    }
+
+    /// Asks without a permit: for the node's own commands, of which there are few.
+    async fn urgent(&self, command: Command) -> Result<Answer, Finished> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.inner.actor.send_message(Input::Command { command, reply });
+        if sent.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return Ok(answer);
+        }
+        // The supervisor drops its replies only when it ends or starts anew.
+        let ended = self.inner.finished.borrow().clone();
+        Err(ended.unwrap_or_else(|| Finished::Broken("the device started anew".to_owned())))
+    }
+}

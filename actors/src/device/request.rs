@@ -1,0 +1,236 @@
+//! What can be asked of a device, what it answers, and the ways in which it refuses.
+
+use roost_proto::id::UnixMillis;
+use tokio::sync::watch;
+
+use crate::port::StoredMessage;
+
+/// To whom a message goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recipient {
+    /// By phone number: 7 to 15 digits.
+    Phone(String),
+    /// By hidden identity: digits.
+    Lid(String),
+}
+
+/// Why a text names nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecipientError {
+    /// Not an international phone number.
+    #[error("a phone number has 7 to 15 digits, with or without a leading '+'")]
+    Phone,
+    /// Not a hidden identity.
+    #[error("a lid has 5 to 20 digits, with or without '@lid'")]
+    Lid,
+}
+
+impl Recipient {
+    /// Reads an international phone number, with or without `+`.
+    pub fn phone(text: &str) -> Result<Recipient, RecipientError> {
+        let digits = text.strip_prefix('+').unwrap_or(text);
+        let good = (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if good { Ok(Recipient::Phone(digits.to_owned())) } else { Err(RecipientError::Phone) }
+    }
+
+    /// Reads `{digits}@lid`, or only the digits.
+    pub fn lid(text: &str) -> Result<Recipient, RecipientError> {
+        let digits = text.strip_suffix("@lid").unwrap_or(text);
+        let good = (5..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if good { Ok(Recipient::Lid(digits.to_owned())) } else { Err(RecipientError::Lid) }
+    }
+
+    /// The JID, without a device number.
+    pub fn jid(&self) -> String {
+        match self {
+            Recipient::Phone(digits) => format!("{digits}@s.whatsapp.net"),
+            Recipient::Lid(digits) => format!("{digits}@lid"),
+        }
+    }
+}
+
+/// What a message says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// 1 to 65,536 bytes; the edge has checked it.
+    Text(String),
+}
+
+/// A message to accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendRequest {
+    /// To whom.
+    pub to: Recipient,
+    /// What.
+    pub content: Content,
+    /// The caller's idempotency key: a UUID in its canonical form.
+    pub request_id: String,
+    /// SHA-256 of what was asked: tells a repetition from a reused key.
+    pub request_hash: [u8; 32],
+}
+
+/// A message that is durable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AcceptedSend {
+    /// As it stands now.
+    pub message: StoredMessage,
+    /// The same request was accepted before.
+    pub repeated: bool,
+}
+
+/// Why a message was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The device was never paired.
+    #[error("the device is not paired")]
+    NotPaired,
+    /// WhatsApp has unlinked the device.
+    #[error("the device was logged out")]
+    LoggedOut,
+    /// Something outside of the cluster uses the device's keys.
+    #[error("another connection with the keys of this device is in use")]
+    Conflict,
+    /// The account is temporarily banned, until then if WhatsApp said so.
+    #[error("the account is restricted")]
+    Restricted(Option<UnixMillis>),
+    /// WhatsApp refuses this version of the client.
+    #[error("WhatsApp refuses this version of the client")]
+    Outdated,
+    /// Too many commands or messages wait already.
+    #[error("too much waits for this device already")]
+    Busy,
+    /// The store does not answer, or the node may not act just now. The message may have been accepted:
+    /// ask again with the same request id.
+    #[error("the device cannot accept messages just now")]
+    Unavailable,
+    /// Another node owns the device.
+    #[error("another node owns the device")]
+    OwnershipLost,
+    /// The request id was used for another message.
+    #[error("the request id was used for another message")]
+    KeyReused,
+}
+
+/// Read receipts to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkRead {
+    /// Whose messages.
+    pub chat: Recipient,
+    /// WhatsApp ids of received messages, at least one.
+    pub whatsapp_ids: Vec<String>,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The device is not paired, or logged out.
+    #[error("the device is not paired")]
+    NotPaired,
+    /// It needs a connection, and there is none.
+    #[error("the device is not connected")]
+    NotConnected,
+    /// WhatsApp refused it with this code.
+    #[error("WhatsApp refused it with code {0}")]
+    Refused(u16),
+    /// Too many commands wait already.
+    #[error("too much waits for this device already")]
+    Busy,
+    /// The store does not answer, or the node may not act just now.
+    #[error("the device cannot do it just now")]
+    Unavailable,
+    /// Another node owns the device.
+    #[error("another node owns the device")]
+    OwnershipLost,
+}
+
+/// Why pairing did not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PairError {
+    /// It is paired.
+    #[error("the device is paired already")]
+    AlreadyPaired,
+    /// Too many commands wait already.
+    #[error("too much waits for this device already")]
+    Busy,
+    /// The store does not answer, or the node may not act just now.
+    #[error("the device cannot be paired just now")]
+    Unavailable,
+    /// Another node owns the device.
+    #[error("another node owns the device")]
+    OwnershipLost,
+}
+
+/// Where a pairing attempt is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PairingUpdate {
+    /// On the way to WhatsApp.
+    Connecting,
+    /// A code to scan.
+    Code {
+        /// Text of the QR code.
+        payload: String,
+        /// When the next code follows.
+        expires: UnixMillis,
+        /// Codes after this one.
+        left: u32,
+    },
+    /// The phone has accepted; WhatsApp restarts the connection, as it always does.
+    Reconnecting,
+    /// Done.
+    Paired {
+        /// Phone-number JID with the device number.
+        pn: String,
+        /// LID with the device number, when WhatsApp gave one.
+        lid: Option<String>,
+    },
+    /// Over without success.
+    Failed {
+        /// A reason in capitals: `QR_EXPIRED`, `SIGNATURE_MISMATCH`, `CONNECTION_LOST`, `STOPPED`.
+        reason: &'static str,
+        /// A sentence.
+        message: String,
+    },
+}
+
+/// A command, on its way to the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// See [`super::DeviceHandle::send`].
+    Send(Box<SendRequest>),
+    /// See [`super::DeviceHandle::mark_read`].
+    MarkRead(MarkRead),
+    /// See [`super::DeviceHandle::pair`].
+    Pair,
+    /// See [`super::DeviceHandle::logout`].
+    Logout,
+    /// See [`super::DeviceHandle::quiesce`].
+    Quiesce,
+    /// See [`super::DeviceHandle::resume`].
+    Resume,
+}
+
+/// The answer to a command.
+#[derive(Debug)]
+pub enum Answer {
+    /// To a send.
+    Sent(Result<AcceptedSend, SendError>),
+    /// To pairing.
+    Pairing(Result<watch::Receiver<PairingUpdate>, PairError>),
+    /// To the others.
+    Done(Result<(), CommandError>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipients_are_read_in_their_usual_forms() {
+        assert_eq!(Recipient::phone("+4915112345678"), Ok(Recipient::Phone("4915112345678".to_owned())));
+        assert_eq!(Recipient::lid("123456@lid").map(|lid| lid.jid()), Ok("123456@lid".to_owned()));
+        for bad in ["", "+", "12", "49 151 123", "abc", "1234567890123456"] {
+            assert_eq!(Recipient::phone(bad), Err(RecipientError::Phone), "{bad:?}");
+        }
+        assert_eq!(Recipient::lid("12@s.whatsapp.net"), Err(RecipientError::Lid));
+    }
+}
