@@ -1,5 +1,8 @@
 //! The process: configuration, SQL, gRPC, sockets, telemetry, CLI; the composition root.
 
+pub mod api;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod directory;
 pub mod errors;

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, clippy::all)]
 
+pub use ::prost_types::{Duration, Timestamp};
+
 tonic::include_proto!("roost.v1");
 
 /// The compiled schema (an encoded `FileDescriptorSet`), for reflection.

@@ -1,5 +1,6 @@
 //! What a configuration may say and what is refused, field by field.
 
+use super::fields::slot_of_host;
 use super::*;
 
 fn judged(text: &str) -> Result<Config, ConfigError> {

@@ -1,0 +1,222 @@
+//! The edge: every text that a caller sends becomes a typed value here, or a refusal that names its field.
+//!
+//! What must hold: behind this file nothing checks the form of input again; every refusal is an
+//! [`ApiError`] with the path of the field. It looks nothing up: whether a named thing exists is asked later.
+
+use roost_proto::api;
+use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId};
+use sha2::{Digest as _, Sha256};
+
+use super::cursor::Scope;
+use super::token::{self, Kind};
+use crate::errors::ApiError;
+
+/// Longest text of a message, in bytes of UTF-8.
+pub const MAX_TEXT: usize = 65_536;
+/// Longest display name, in characters.
+pub const MAX_DISPLAY_NAME: usize = 200;
+/// Largest page; also what larger wishes become.
+pub const MAX_PAGE: usize = 1000;
+/// Page when nothing is said.
+pub const DEFAULT_PAGE: usize = 100;
+/// Largest window of a consumer.
+pub const MAX_OUTSTANDING: usize = 10_000;
+/// Window when nothing is said.
+pub const DEFAULT_OUTSTANDING: usize = 1000;
+
+/// A tenant, or all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parent {
+    /// `tenants/{business_id}`.
+    One(BusinessId),
+    /// `tenants/-`.
+    All,
+}
+
+/// A send that is well formed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Send {
+    /// The sending device.
+    pub key: DeviceKey,
+    /// Recipient as a JID: `{digits}@s.whatsapp.net` or `{digits}@lid`.
+    pub chat: String,
+    /// 1 to [`MAX_TEXT`] bytes.
+    pub text: String,
+    /// A UUID in its canonical form.
+    pub request_id: String,
+    /// SHA-256 of recipient and content.
+    pub request_hash: [u8; 32],
+    /// What to wait for; never unspecified.
+    pub wait_for: api::send_message_request::WaitFor,
+}
+
+/// `tenants/{business_id}/devices/{device_id}`.
+pub fn device(field: &str, name: &str) -> Result<DeviceKey, ApiError> {
+    name.parse().map_err(|e| ApiError::field(field, format!("is not a device: {e}")))
+}
+
+/// `tenants/{business_id}`.
+pub fn tenant(field: &str, name: &str) -> Result<BusinessId, ApiError> {
+    match name.strip_prefix("tenants/") {
+        Some(id) => id.parse().map_err(|e| ApiError::field(field, format!("is not a tenant: {e}"))),
+        None => Err(ApiError::field(field, "must have the form tenants/{business_id}")),
+    }
+}
+
+/// `tenants/{business_id}` or `tenants/-`.
+pub fn parent(field: &str, name: &str) -> Result<Parent, ApiError> {
+    match name {
+        "tenants/-" => Ok(Parent::All),
+        name => tenant(field, name).map(Parent::One),
+    }
+}
+
+/// A tenant or a device, for reading their events.
+pub fn scope(field: &str, name: &str) -> Result<Scope, ApiError> {
+    match name.matches('/').count() {
+        1 => tenant(field, name).map(Scope::Tenant),
+        _ => device(field, name).map(Scope::Device),
+    }
+}
+
+/// `tenants/{business_id}/devices/{device_id}/messages/{message_id}`; the id is 1 to 64 letters and digits.
+pub fn message(field: &str, name: &str) -> Result<(DeviceKey, String), ApiError> {
+    let form = || {
+        let form = "must have the form tenants/{business_id}/devices/{device_id}/messages/{message_id}";
+        ApiError::field(field, form)
+    };
+    let (key, id) = name.split_once("/messages/").ok_or_else(form)?;
+    let well_formed = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !well_formed {
+        return Err(form());
+    }
+    Ok((device(field, key)?, id.to_owned()))
+}
+
+/// The id of a tenant that is to be made.
+pub fn business_id(field: &str, text: &str) -> Result<BusinessId, ApiError> {
+    text.parse().map_err(|e| ApiError::field(field, format!("is not valid: {e}")))
+}
+
+/// The id of a device that is to be made; `None` lets the server choose.
+pub fn device_id(field: &str, text: &str) -> Result<Option<DeviceId>, ApiError> {
+    match text {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|e| ApiError::field(field, format!("is not valid: {e}"))),
+    }
+}
+
+/// A node id.
+pub fn node(field: &str, text: &str) -> Result<NodeId, ApiError> {
+    text.parse().map_err(|e| ApiError::field(field, format!("is not a node: {e}")))
+}
+
+/// A consumer id.
+pub fn consumer(field: &str, text: &str) -> Result<ConsumerId, ApiError> {
+    text.parse().map_err(|e| ApiError::field(field, format!("is not valid: {e}")))
+}
+
+/// A name for people: at most [`MAX_DISPLAY_NAME`] characters, none of them a control character.
+pub fn display_name(field: &str, text: &str) -> Result<String, ApiError> {
+    if text.chars().count() > MAX_DISPLAY_NAME || text.chars().any(char::is_control) {
+        let why = format!("must have at most {MAX_DISPLAY_NAME} characters and no control characters");
+        return Err(ApiError::field(field, why));
+    }
+    Ok(text.to_owned())
+}
+
+/// 0 means [`DEFAULT_PAGE`], more than [`MAX_PAGE`] means that.
+pub fn page_size(field: &str, size: i32) -> Result<usize, ApiError> {
+    match usize::try_from(size) {
+        Ok(0) => Ok(DEFAULT_PAGE),
+        Ok(size) => Ok(size.min(MAX_PAGE)),
+        Err(_) => Err(ApiError::field(field, "must not be negative")),
+    }
+}
+
+/// The name after which a page begins; `None` for the first page.
+pub fn page_token(field: &str, kind: Kind, query: &str, token: &str) -> Result<Option<String>, ApiError> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let body = token::open(kind, query, token, 1024).map_err(|e| ApiError::field(field, e.to_string()))?;
+    String::from_utf8(body)
+        .map(Some)
+        .map_err(|_| ApiError::field(field, token::TokenError::Garbage.to_string()))
+}
+
+/// A window of 1 to [`MAX_OUTSTANDING`]; 0 means [`DEFAULT_OUTSTANDING`].
+pub fn max_outstanding(field: &str, window: i32) -> Result<usize, ApiError> {
+    match usize::try_from(window) {
+        Ok(0) => Ok(DEFAULT_OUTSTANDING),
+        Ok(window) if window <= MAX_OUTSTANDING => Ok(window),
+        _ => Err(ApiError::field(field, format!("must be 1 to {MAX_OUTSTANDING}, or 0 for the default"))),
+    }
+}
+
+/// A whole `SendMessageRequest`.
+pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
+    let key = device("parent", &request.parent)?;
+    let chat = recipient(request.to.as_ref())?;
+    let Some(api::send_message_request::Content::Text(text)) = &request.content else {
+        return Err(ApiError::field("text", "is required"));
+    };
+    if text.is_empty() || text.len() > MAX_TEXT {
+        return Err(ApiError::field(
+            "text",
+            format!("must be 1 to {MAX_TEXT} bytes long, not {}", text.len()),
+        ));
+    }
+    let wait_for = match api::send_message_request::WaitFor::try_from(request.wait_for) {
+        Ok(api::send_message_request::WaitFor::Unspecified) => api::send_message_request::WaitFor::ServerAck,
+        Ok(wait_for) => wait_for,
+        Err(_) => return Err(ApiError::field("wait_for", "has no such value")),
+    };
+    let request_id = request_id("request_id", &request.request_id)?;
+    let mut hash = Sha256::new();
+    hash.update(b"roost send text\0");
+    hash.update(chat.as_bytes());
+    hash.update(b"\0");
+    hash.update(text.as_bytes());
+    let request_hash = hash.finalize().into();
+    Ok(Send { key, chat, text: text.clone(), request_id, request_hash, wait_for })
+}
+
+fn request_id(field: &str, text: &str) -> Result<String, ApiError> {
+    if text.is_empty() {
+        return Err(ApiError::field(field, "is required: a UUID that you make once per message"));
+    }
+    match uuid::Uuid::try_parse(text) {
+        Ok(id) if !id.is_nil() => Ok(id.hyphenated().to_string()),
+        _ => Err(ApiError::field(field, "must be a UUID")),
+    }
+}
+
+fn recipient(to: Option<&api::Recipient>) -> Result<String, ApiError> {
+    match to.and_then(|to| to.to.as_ref()) {
+        Some(api::recipient::To::PhoneNumber(number)) => {
+            let digits = number.strip_prefix('+').unwrap_or(number);
+            if !(7..=15).contains(&digits.len()) || !is_number(digits) {
+                let why = "must be 7 to 15 digits in international form, with or without '+'";
+                return Err(ApiError::field("to.phone_number", why));
+            }
+            Ok(format!("{digits}@s.whatsapp.net"))
+        }
+        Some(api::recipient::To::Lid(lid)) => {
+            let digits = lid.strip_suffix("@lid").unwrap_or(lid);
+            if !(1..=20).contains(&digits.len()) || !is_number(digits) {
+                return Err(ApiError::field("to.lid", "must be 1 to 20 digits, with or without @lid"));
+            }
+            Ok(format!("{digits}@lid"))
+        }
+        None => Err(ApiError::field("to", "is required: phone_number or lid")),
+    }
+}
+
+/// Digits that do not begin with 0: neither a country code nor a LID does.
+fn is_number(digits: &str) -> bool {
+    digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0')
+}
+
+#[cfg(test)]
+mod tests;

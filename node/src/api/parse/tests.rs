@@ -1,0 +1,141 @@
+//! Bad input, field by field.
+
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::{Content, WaitFor};
+
+use super::*;
+
+const REQUEST: &str = "0190f3a1-7c2e-7b3a-9d51-2f3c4b5a6978";
+
+fn good() -> api::SendMessageRequest {
+    api::SendMessageRequest {
+        parent: "tenants/acme/devices/shop".into(),
+        to: Some(api::Recipient { to: Some(To::PhoneNumber("+4915112345678".into())) }),
+        content: Some(Content::Text("hello".into())),
+        request_id: REQUEST.into(),
+        wait_for: 0,
+    }
+}
+
+fn refused(change: impl FnOnce(&mut api::SendMessageRequest)) -> String {
+    let mut request = good();
+    change(&mut request);
+    match send(&request) {
+        Err(ApiError::InvalidField { field, .. }) => field,
+        other => panic!("not refused for its form: {other:?}"),
+    }
+}
+
+fn to(to: To) -> Option<api::Recipient> {
+    Some(api::Recipient { to: Some(to) })
+}
+
+#[test]
+fn a_good_send_is_read_whole() {
+    let read = send(&good()).expect("good");
+    assert_eq!(read.chat, "4915112345678@s.whatsapp.net");
+    assert_eq!(read.wait_for, WaitFor::ServerAck);
+    assert_eq!(read.request_id, REQUEST);
+    let mut request = good();
+    request.to = to(To::Lid("123456@lid".into()));
+    request.request_id = REQUEST.to_uppercase();
+    let read = send(&request).expect("good");
+    assert_eq!((read.chat.as_str(), read.request_id.as_str()), ("123456@lid", REQUEST));
+}
+
+#[test]
+fn empty_and_oversized_texts_are_refused() {
+    assert_eq!(refused(|r| r.content = None), "text");
+    assert_eq!(refused(|r| r.content = Some(Content::Text(String::new()))), "text");
+    assert_eq!(refused(|r| r.content = Some(Content::Text("x".repeat(MAX_TEXT + 1)))), "text");
+    let mut request = good();
+    request.content = Some(Content::Text("x".repeat(MAX_TEXT)));
+    send(&request).expect("exactly the limit");
+}
+
+#[test]
+fn wrong_recipients_are_refused() {
+    assert_eq!(refused(|r| r.to = None), "to");
+    assert_eq!(refused(|r| r.to = Some(api::Recipient { to: None })), "to");
+    for bad in
+        ["", "+", "123456", "1234567890123456", "+49 151 123", "0049151123456", "49151x23456", "٤٩١٥١١٢"]
+    {
+        assert_eq!(refused(|r| r.to = to(To::PhoneNumber(bad.into()))), "to.phone_number", "{bad:?}");
+    }
+    for bad in ["", "@lid", "12@s.whatsapp.net", "12:3@lid", "a1@lid", "1234567890123456789012"] {
+        assert_eq!(refused(|r| r.to = to(To::Lid(bad.into()))), "to.lid", "{bad:?}");
+    }
+}
+
+#[test]
+fn a_request_id_must_be_a_uuid() {
+    for bad in ["", "1", "not-a-uuid", "00000000-0000-0000-0000-000000000000"] {
+        assert_eq!(refused(|r| r.request_id = bad.into()), "request_id", "{bad:?}");
+    }
+}
+
+#[test]
+fn names_and_enums_are_checked_too() {
+    assert_eq!(refused(|r| r.parent = "tenants/acme".into()), "parent");
+    assert_eq!(refused(|r| r.parent = "tenants/ACME/devices/shop".into()), "parent");
+    assert_eq!(refused(|r| r.wait_for = 99), "wait_for");
+}
+
+#[test]
+fn the_hash_tells_other_content_and_other_recipients_apart() {
+    let hash = |change: &dyn Fn(&mut api::SendMessageRequest)| {
+        let mut request = good();
+        change(&mut request);
+        send(&request).expect("good").request_hash
+    };
+    let same = hash(&|_| ());
+    assert_eq!(same, hash(&|r| r.wait_for = WaitFor::Accepted as i32), "how to wait is not content");
+    assert_eq!(same, hash(&|r| r.to = to(To::PhoneNumber("4915112345678".into()))));
+    assert_ne!(same, hash(&|r| r.content = Some(Content::Text("hello!".into()))));
+    assert_ne!(same, hash(&|r| r.to = to(To::PhoneNumber("4915112345679".into()))));
+}
+
+#[test]
+fn message_names_are_read_whole_or_refused() {
+    let name = "tenants/acme/devices/shop/messages/01HZX3";
+    let (key, id) = message("name", name).expect("well formed");
+    assert_eq!((key.to_string().as_str(), id.as_str()), ("tenants/acme/devices/shop", "01HZX3"));
+    for bad in ["", "tenants/acme/devices/shop", "tenants/acme/devices/shop/messages/", "a/messages/b"] {
+        assert!(message("name", bad).is_err(), "{bad:?}");
+    }
+    assert!(message("name", &format!("{name}/x")).is_err());
+    assert!(message("name", &format!("tenants/a/devices/b/messages/{}", "x".repeat(65))).is_err());
+}
+
+#[test]
+fn parents_and_scopes_are_told_apart() {
+    assert_eq!(parent("parent", "tenants/-").expect("all"), Parent::All);
+    assert!(parent("parent", "tenants/").is_err());
+    assert!(matches!(scope("parent", "tenants/acme"), Ok(Scope::Tenant(_))));
+    assert!(matches!(scope("parent", "tenants/acme/devices/shop"), Ok(Scope::Device(_))));
+    for bad in ["", "acme", "tenants/-", "tenants/acme/devices", "tenants/acme/devices/shop/x"] {
+        assert!(scope("parent", bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn sizes_and_tokens_have_bounds() {
+    assert_eq!(page_size("page_size", 0).expect("default"), DEFAULT_PAGE);
+    assert_eq!(page_size("page_size", i32::MAX).expect("capped"), MAX_PAGE);
+    assert!(page_size("page_size", -1).is_err());
+    assert!(max_outstanding("open.max_outstanding", 10_001).is_err());
+    assert!(max_outstanding("open.max_outstanding", -1).is_err());
+    let token = token::seal(Kind::DevicePage, "tenants/acme", b"shop");
+    let read = |query, token: &str| page_token("page_token", Kind::DevicePage, query, token);
+    assert_eq!(read("tenants/acme", &token).expect("ours").as_deref(), Some("shop"));
+    assert_eq!(read("tenants/acme", "").expect("first page"), None);
+    assert!(read("tenants/globex", &token).is_err());
+    assert!(read("tenants/acme", "garbage").is_err());
+}
+
+#[test]
+fn display_names_are_bounded_and_printable() {
+    display_name("display_name", &"ä".repeat(200)).expect("200 characters");
+    assert!(display_name("display_name", &"ä".repeat(201)).is_err());
+    assert!(display_name("display_name", "a\u{1b}[2J").is_err());
+}

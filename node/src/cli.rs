@@ -1,0 +1,206 @@
+//! The command line: what each command asks of the API, and how the process ends.
+//!
+//! What must hold: the exit code is 0 when it worked, [`exit_code`] of the gRPC code when the API
+//! refused, [`crate::config::EXIT_CONFIGURATION`] for a refused configuration; answers go to standard
+//! output, everything else to standard error. Starting a node is not here: the binary composes it from
+//! [`ServeArgs`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use tokio::time::Instant;
+use tonic::Code;
+
+use crate::client::{Client, Problem};
+use crate::config::{self, EXIT_CONFIGURATION};
+
+mod cluster;
+mod device;
+mod events;
+mod pair;
+mod render;
+mod send;
+mod tenant;
+
+/// What a command needs to know beside its own arguments.
+#[derive(Debug, Clone, Args)]
+pub struct Globals {
+    /// Any node of the cluster.
+    #[arg(long, global = true, env = "ROOST_ENDPOINT", default_value = "http://127.0.0.1:7443")]
+    pub endpoint: String,
+    /// How answers are printed; json follows protobuf's own mapping, one object a line.
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    pub output: Output,
+    /// How long a call may take, retries included.
+    #[arg(long, global = true, value_parser = parse_duration, default_value = "30s")]
+    pub timeout: Duration,
+}
+
+impl Globals {
+    /// When a call that begins now must be over.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout
+    }
+
+    async fn connect(&self) -> Result<Client, Problem> {
+        Client::connect(&self.endpoint).await
+    }
+}
+
+/// Form of the answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Columns for people.
+    Table,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Arguments of `roost serve`.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Configuration file; variables of the form ROOST__SECTION__KEY win over it.
+    #[arg(short, long, env = "ROOST_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// The commands that talk to a running cluster or only read files.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Devices: list, create, show, start, stop, log out, delete, pair, watch.
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
+    /// Sends a text.
+    Send(send::SendArgs),
+    /// The event log.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Tenants: list, create, show.
+    #[command(subcommand)]
+    Tenant(tenant::TenantCommand),
+    /// The cluster: status, ring, locate, move, drain, watch.
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// The configuration of a node, without starting it.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Says the version.
+    Version,
+}
+
+/// `roost config …`
+#[derive(Debug, Clone, Subcommand)]
+pub enum ConfigCommand {
+    /// Prints the effective values with the source of each; secrets are redacted.
+    Print(ServeArgs),
+    /// Says whether a node would start with this.
+    Validate(ServeArgs),
+    /// Prints every section and key with its default, as a file to begin with.
+    Defaults,
+}
+
+/// Runs one command to its end.
+pub async fn run(command: Command, globals: &Globals) -> ExitCode {
+    let done = match command {
+        Command::Device(command) => device::run(command, globals).await,
+        Command::Send(args) => send::run(args, globals).await,
+        Command::Events(command) => events::run(command, globals).await,
+        Command::Tenant(command) => tenant::run(command, globals).await,
+        Command::Cluster(command) => cluster::run(command, globals).await,
+        Command::Config(command) => return configuration(command),
+        Command::Version => {
+            println!("roost {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::from(exit_code(problem.code))
+        }
+    }
+}
+
+/// 10 more than the number of the gRPC code: 13 for INVALID_ARGUMENT, 15 for NOT_FOUND, 24 for
+/// UNAVAILABLE. The shift keeps clear of 1 and 2, which shells and argument parsers use.
+pub fn exit_code(code: Code) -> u8 {
+    10 + u8::try_from(i32::from(code)).expect("gRPC codes are 0 to 16")
+}
+
+fn configuration(command: ConfigCommand) -> ExitCode {
+    let (args, print) = match command {
+        ConfigCommand::Print(args) => (args, true),
+        ConfigCommand::Validate(args) => (args, false),
+        ConfigCommand::Defaults => {
+            print!("{}", config::layers::DEFAULTS);
+            return ExitCode::SUCCESS;
+        }
+    };
+    match config::load(args.config.as_deref()) {
+        Ok((_, layers)) if print => print!("{}", layers.print()),
+        Ok((config, _)) => println!("valid; this is node {}", config.node.id),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(EXIT_CONFIGURATION);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text).ok_or_else(|| "must be a duration with a unit, as 500ms, 10s or 5m".into())
+}
+
+/// `acme` as `tenants/acme`; whole names stay as they are.
+fn tenant_name(text: &str) -> String {
+    match text.starts_with("tenants/") {
+        true => text.to_owned(),
+        false => format!("tenants/{text}"),
+    }
+}
+
+/// `acme/shop` as `tenants/acme/devices/shop`; whole names stay as they are.
+fn device_name(text: &str) -> String {
+    match text.split_once('/') {
+        Some((tenant, device)) if tenant != "tenants" => format!("tenants/{tenant}/devices/{device}"),
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_follow_the_grpc_code_and_never_look_like_a_crash() {
+        assert_eq!(exit_code(Code::InvalidArgument), 13);
+        assert_eq!(exit_code(Code::NotFound), 15);
+        assert_eq!(exit_code(Code::Unavailable), 24);
+        assert_eq!(exit_code(Code::Unauthenticated), 26);
+    }
+
+    #[test]
+    fn short_names_become_whole_ones() {
+        assert_eq!(device_name("acme/shop"), "tenants/acme/devices/shop");
+        assert_eq!(device_name("tenants/acme/devices/shop"), "tenants/acme/devices/shop");
+        assert_eq!(tenant_name("acme"), "tenants/acme");
+        assert_eq!(tenant_name("tenants/acme"), "tenants/acme");
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        use clap::CommandFactory as _;
+
+        #[derive(clap::Parser)]
+        struct Whole {
+            #[command(flatten)]
+            _globals: Globals,
+            #[command(subcommand)]
+            _command: Command,
+        }
+        Whole::command().debug_assert();
+    }
+}

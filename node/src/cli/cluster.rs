@@ -1,0 +1,183 @@
+//! `roost cluster …`
+
+use clap::Subcommand;
+use roost_proto::api;
+use serde_json::json;
+use tonic::Request;
+
+use super::{Globals, Output, device_name, render, tenant_name};
+use crate::client::{Problem, request, retrying};
+
+/// What can be done with the cluster.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ClusterCommand {
+    /// The members, as the answering node sees them.
+    Status,
+    /// Shares of the ring; with a name, who should own it, in order.
+    Ring {
+        /// A tenant or a device.
+        name: Option<String>,
+    },
+    /// Who owns a device, and who did before.
+    Locate {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Hands a device to another node.
+    Move {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// A node id.
+        target: String,
+    },
+    /// Drains a node and follows it until it owns nothing.
+    Drain {
+        /// A node id.
+        node: String,
+    },
+    /// The members, again and again.
+    Watch,
+}
+
+pub(super) async fn run(command: ClusterCommand, globals: &Globals) -> Result<(), Problem> {
+    let client = globals.connect().await?;
+    let deadline = globals.deadline();
+    match command {
+        ClusterCommand::Status => {
+            let answer = retrying(deadline, || {
+                let mut cluster = client.cluster();
+                async move { cluster.list_nodes(request(api::ListNodesRequest {}, deadline)).await }
+            });
+            show_nodes(&answer.await?.nodes, globals.output);
+        }
+        ClusterCommand::Ring { name } => {
+            let name = name.map(|name| match name.matches('/').count() {
+                0 => tenant_name(&name),
+                _ => device_name(&name),
+            });
+            let wanted = api::GetRingRequest { name: name.unwrap_or_default() };
+            let ring = client.cluster().get_ring(request(wanted, deadline)).await?.into_inner();
+            show_ring(&ring, globals.output);
+        }
+        ClusterCommand::Locate { device } => {
+            let wanted = api::LocateDeviceRequest { name: device_name(&device) };
+            let place = client.cluster().locate_device(request(wanted, deadline)).await?.into_inner();
+            show_place(&place, globals.output);
+        }
+        ClusterCommand::Move { device, target } => {
+            let wanted = api::MoveDeviceRequest { name: device_name(&device), target };
+            let moved = client.cluster().move_device(request(wanted, deadline)).await?.into_inner();
+            let pause = moved.pause.as_ref().map(api::Duration::to_string).unwrap_or_default();
+            let row = moved.ownership.clone().unwrap_or_default();
+            match globals.output {
+                Output::Json => {
+                    println!("{}", json!({"ownership": render::ownership(Some(&row)), "pause": pause}));
+                }
+                Output::Table => println!("now on {}, epoch {}, pause {pause}", row.node, row.epoch),
+            }
+        }
+        ClusterCommand::Drain { node } => {
+            // A drain takes as long as it takes; it goes on when nobody watches.
+            let wanted = Request::new(api::DrainNodeRequest { node });
+            let mut stream = client.cluster().drain_node(wanted).await?.into_inner();
+            while let Some(answer) = stream.message().await? {
+                match globals.output {
+                    Output::Json => println!("{}", json!({"remaining": answer.remaining})),
+                    Output::Table => println!("{} devices left", answer.remaining),
+                }
+            }
+        }
+        ClusterCommand::Watch => {
+            let wanted = Request::new(api::WatchClusterRequest {});
+            let mut stream = client.cluster().watch_cluster(wanted).await?.into_inner();
+            while let Some(answer) = stream.message().await? {
+                if globals.output == Output::Table {
+                    println!("{} view {}", render::time(answer.time.as_ref()), answer.view_epoch);
+                }
+                show_nodes(&answer.nodes, globals.output);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show_nodes(nodes: &[api::Node], output: Output) {
+    match output {
+        Output::Json => {
+            let nodes: Vec<_> = nodes.iter().map(render::node).collect();
+            println!("{}", json!({ "nodes": nodes }));
+        }
+        Output::Table => {
+            let row = |node: &api::Node| {
+                let lease = node.lease_remaining.as_ref().map(api::Duration::to_string).unwrap_or_default();
+                vec![
+                    node.name.clone(),
+                    node.incarnation.to_string(),
+                    node.state().as_str_name().to_owned(),
+                    node.owned.to_string(),
+                    lease,
+                    node.weight.to_string(),
+                    node.zone.clone(),
+                    node.address.clone(),
+                ]
+            };
+            let heading = ["NODE", "LIFE", "STATE", "DEVICES", "LEASE LEFT", "WEIGHT", "ZONE", "ADDRESS"];
+            let rows: Vec<_> = nodes.iter().map(row).collect();
+            print!("{}", render::columns(&heading, &rows));
+        }
+    }
+}
+
+fn show_ring(ring: &api::GetRingResponse, output: Output) {
+    match output {
+        Output::Json => {
+            let share = |share: &api::get_ring_response::Share| json!({"node": share.node, "fraction": share.fraction, "points": share.points});
+            let shares: Vec<_> = ring.shares.iter().map(share).collect();
+            let view = ring.view_epoch.to_string();
+            println!("{}", json!({"preference": ring.preference, "shares": shares, "viewEpoch": view}));
+        }
+        Output::Table => {
+            if !ring.preference.is_empty() {
+                println!("preference: {}", ring.preference.join(", "));
+            }
+            let row = |share: &api::get_ring_response::Share| {
+                vec![share.node.clone(), format!("{:.1} %", share.fraction * 100.0), share.points.to_string()]
+            };
+            let rows: Vec<_> = ring.shares.iter().map(row).collect();
+            print!("{}", render::columns(&["NODE", "SHARE", "POINTS"], &rows));
+        }
+    }
+}
+
+fn show_place(place: &api::LocateDeviceResponse, output: Output) {
+    match output {
+        Output::Json => {
+            let line = |line: &api::locate_device_response::Transition| {
+                json!({
+                    "epoch": line.epoch.to_string(),
+                    "node": line.node,
+                    "incarnation": line.incarnation.to_string(),
+                    "reason": line.reason,
+                    "time": render::time(line.time.as_ref()),
+                })
+            };
+            let history: Vec<_> = place.history.iter().map(line).collect();
+            let ownership = render::ownership(place.ownership.as_ref());
+            println!("{}", json!({"ownership": ownership, "address": place.address, "history": history}));
+        }
+        Output::Table => {
+            let row = place.ownership.clone().unwrap_or_default();
+            let node = if row.node.is_empty() { "nobody" } else { &row.node };
+            println!("on {node} {}, epoch {}", place.address, row.epoch);
+            let line = |line: &api::locate_device_response::Transition| {
+                let life = match line.node.is_empty() {
+                    true => "-".to_owned(),
+                    false => format!("{}/{}", line.node, line.incarnation),
+                };
+                vec![line.epoch.to_string(), life, line.reason.clone(), render::time(line.time.as_ref())]
+            };
+            let rows: Vec<_> = place.history.iter().map(line).collect();
+            print!("{}", render::columns(&["EPOCH", "OWNER", "REASON", "TIME"], &rows));
+        }
+    }
+}

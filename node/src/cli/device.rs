@@ -1,0 +1,185 @@
+//! `roost device …`
+
+use clap::Subcommand;
+use roost_proto::api;
+use tonic::Request;
+
+use super::{Globals, Output, device_name, pair, render, tenant_name};
+use crate::client::{Client, Problem, request, retrying};
+
+/// What can be done with devices.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DeviceCommand {
+    /// Lists the devices of a tenant, or of all.
+    List {
+        /// `acme`; empty means all tenants.
+        tenant: Option<String>,
+    },
+    /// Makes a device.
+    Create {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// For people.
+        #[arg(long, default_value = "")]
+        display_name: String,
+    },
+    /// Shows one device.
+    Show {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Wants it online.
+    Start {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Wants it offline; afterwards nothing acts for it.
+    Stop {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Unlinks it at WhatsApp.
+    Logout {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Deletes it with its keys, messages and events.
+    Delete {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Shows QR codes until a phone has scanned one.
+    Pair {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Prints the devices of a tenant, or of all, and each change.
+    Watch {
+        /// `acme`; empty means all tenants.
+        tenant: Option<String>,
+    },
+}
+
+pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(), Problem> {
+    let client = globals.connect().await?;
+    let deadline = globals.deadline();
+    // Every call below but create may be repeated: it says what shall be, not what to change.
+    macro_rules! one {
+        ($method:ident, $request:expr) => {{
+            let wanted = $request;
+            let answer = retrying(deadline, || {
+                let (mut devices, wanted) = (client.devices(), wanted.clone());
+                async move { devices.$method(request(wanted, deadline)).await }
+            });
+            answer.await?
+        }};
+    }
+    match command {
+        DeviceCommand::List { tenant } => {
+            show(&list(&client, globals, &parent(tenant)).await?, globals.output)
+        }
+        DeviceCommand::Create { device, display_name } => {
+            let name = device_name(&device);
+            let (parent, device_id) = name.split_once("/devices/").unwrap_or((&name, ""));
+            let (parent, device_id) = (parent.to_owned(), device_id.to_owned());
+            let wanted = api::CreateDeviceRequest { parent, device_id, display_name };
+            let made = client.devices().create_device(request(wanted, deadline)).await?;
+            show(&[made.into_inner()], globals.output);
+        }
+        DeviceCommand::Show { device } => {
+            let found = one!(get_device, api::GetDeviceRequest { name: device_name(&device) });
+            if globals.output == Output::Table && !found.state_reason.is_empty() {
+                println!("{}", render::clean(&found.state_reason));
+            }
+            show(&[found], globals.output);
+        }
+        DeviceCommand::Start { device } => {
+            let name = device_name(&device);
+            show(&[one!(start_device, api::StartDeviceRequest { name })], globals.output);
+        }
+        DeviceCommand::Stop { device } => {
+            let name = device_name(&device);
+            show(&[one!(stop_device, api::StopDeviceRequest { name })], globals.output);
+        }
+        DeviceCommand::Logout { device } => {
+            let name = device_name(&device);
+            show(&[one!(logout_device, api::LogoutDeviceRequest { name })], globals.output);
+        }
+        DeviceCommand::Delete { device } => {
+            let name = device_name(&device);
+            one!(delete_device, api::DeleteDeviceRequest { name });
+        }
+        DeviceCommand::Pair { device } => pair::run(&device_name(&device), globals).await?,
+        DeviceCommand::Watch { tenant } => watch(&client, parent(tenant), globals.output).await?,
+    }
+    Ok(())
+}
+
+async fn list(client: &Client, globals: &Globals, parent: &str) -> Result<Vec<api::Device>, Problem> {
+    let deadline = globals.deadline();
+    let mut found = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let wanted = api::ListDevicesRequest { parent: parent.to_owned(), page_size: 1000, page_token };
+        let page = retrying(deadline, || {
+            let (mut devices, wanted) = (client.devices(), wanted.clone());
+            async move { devices.list_devices(request(wanted, deadline)).await }
+        });
+        let page = page.await?;
+        found.extend(page.devices);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(found);
+        }
+    }
+}
+
+async fn watch(client: &Client, parent: String, output: Output) -> Result<(), Problem> {
+    use api::watch_devices_response::Change;
+    let wanted = Request::new(api::WatchDevicesRequest { parent });
+    let mut stream = client.devices().watch_devices(wanted).await?.into_inner();
+    while let Some(answer) = stream.message().await? {
+        match (answer.change, output) {
+            (Some(Change::Device(device)), Output::Json) => println!("{}", render::device(&device)),
+            (Some(Change::Device(device)), Output::Table) => {
+                let node = device.ownership.as_ref().map(|row| row.node.clone()).unwrap_or_default();
+                let state = device.state().as_str_name();
+                println!("{} {state} {node} {}", device.name, render::clean(&device.state_reason));
+            }
+            (Some(Change::Deleted(name)), Output::Json) => {
+                println!("{}", serde_json::json!({ "deleted": name }));
+            }
+            (Some(Change::Deleted(name)), Output::Table) => println!("{name} deleted"),
+            (Some(Change::CaughtUp(_)), Output::Table) => println!("-- changes from here on --"),
+            (Some(Change::CaughtUp(_)) | None, _) => {}
+        }
+    }
+    Ok(())
+}
+
+fn parent(tenant: Option<String>) -> String {
+    tenant.map_or_else(|| "tenants/-".to_owned(), |tenant| tenant_name(&tenant))
+}
+
+fn show(devices: &[api::Device], output: Output) {
+    match output {
+        Output::Json => devices.iter().for_each(|device| println!("{}", render::device(device))),
+        Output::Table => {
+            let row = |device: &api::Device| {
+                let account = device.account.clone().unwrap_or_default();
+                let ownership = device.ownership.clone().unwrap_or_default();
+                vec![
+                    device.name.clone(),
+                    device.state().as_str_name().to_owned(),
+                    if ownership.node.is_empty() { "-".to_owned() } else { ownership.node },
+                    ownership.epoch.to_string(),
+                    if account.phone_number.is_empty() { "-".to_owned() } else { account.phone_number },
+                    render::clean(&device.display_name),
+                ]
+            };
+            let rows: Vec<_> = devices.iter().map(row).collect();
+            let heading = ["DEVICE", "STATE", "NODE", "EPOCH", "ACCOUNT", "DISPLAY NAME"];
+            print!("{}", render::columns(&heading, &rows));
+        }
+    }
+}

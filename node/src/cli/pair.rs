@@ -1,0 +1,193 @@
+//! `roost device pair`: QR codes in the terminal, with a countdown, until a phone has scanned one.
+//!
+//! What must hold: a code is never shown after its time; a broken stream is opened anew, because the
+//! attempt lives on its device and not in this stream; the command ends with the attempt.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use qrcode::render::unicode::Dense1x2;
+use qrcode::{EcLevel, QrCode};
+use roost_proto::api;
+use roost_proto::api::pairing_event::Event;
+use serde_json::json;
+use tonic::{Code, Request};
+
+use super::{Globals, Output, render};
+use crate::client::Problem;
+
+/// How often a broken stream is opened anew.
+const REOPEN_BUDGET: u32 = 20;
+
+pub(super) async fn run(device: &str, globals: &Globals) -> Result<(), Problem> {
+    let mut left = REOPEN_BUDGET;
+    loop {
+        match follow(device, globals).await {
+            Err(problem) if problem.code == Code::Unavailable && left > 0 => {
+                left -= 1;
+                eprintln!("{problem}; trying again");
+                tokio::time::sleep(problem.retry.unwrap_or(Duration::from_millis(500))).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn follow(device: &str, globals: &Globals) -> Result<(), Problem> {
+    let client = globals.connect().await?;
+    let wanted = Request::new(api::StartPairingRequest { device: device.to_owned() });
+    let mut stream = client.pairing().start_pairing(wanted).await?.into_inner();
+    let mut screen = Screen { live: std::io::stdout().is_terminal(), ..Screen::default() };
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        tokio::select! {
+            _ = second.tick(), if globals.output == Output::Table => screen.count_down(),
+            answer = stream.message() => {
+                let Some(answer) = answer? else {
+                    return Err(broken());
+                };
+                if globals.output == Output::Json {
+                    println!("{}", as_json(&answer));
+                }
+                match answer.event {
+                    Some(Event::Qr(code)) if globals.output == Output::Table => screen.show(&code),
+                    Some(Event::Reconnecting(_)) if globals.output == Output::Table => {
+                        screen.clear();
+                        println!("The phone has accepted. WhatsApp restarts the connection.");
+                    }
+                    Some(Event::Paired(paired)) => {
+                        if globals.output == Output::Table {
+                            screen.clear();
+                            let account = paired.account.unwrap_or_default();
+                            println!("Paired as {}.", render::clean(&account.phone_number));
+                        }
+                        return Ok(());
+                    }
+                    Some(Event::Failed(failed)) => {
+                        screen.clear();
+                        return Err(Problem {
+                            code: Code::FailedPrecondition,
+                            reason: Some(failed.reason),
+                            message: render::clean(&failed.message),
+                            fields: Vec::new(),
+                            retry: None,
+                        });
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// The stream ended before the attempt did.
+fn broken() -> Problem {
+    Problem {
+        code: Code::Unavailable,
+        reason: None,
+        message: "the node ended the stream".to_owned(),
+        fields: Vec::new(),
+        retry: Some(Duration::from_millis(500)),
+    }
+}
+
+/// The code that is shown at the moment.
+#[derive(Default)]
+struct Screen {
+    /// Whether standard output is a terminal that can be painted over.
+    live: bool,
+    lines: usize,
+    expires: Option<i64>,
+    codes_left: i32,
+}
+
+impl Screen {
+    fn show(&mut self, code: &api::pairing_event::QrCode) {
+        self.clear();
+        let Some(drawn) = draw(&code.payload, self.live) else {
+            println!("{}", render::clean(&code.payload));
+            return;
+        };
+        println!("{drawn}");
+        self.lines = drawn.lines().count() + 1;
+        self.expires = code.expire_time.as_ref().map(|at| at.seconds);
+        self.codes_left = code.codes_left;
+        self.count_down();
+    }
+
+    fn count_down(&mut self) {
+        let Some(expires) = self.expires else { return };
+        let left = expires - now_seconds();
+        if left < 0 {
+            self.clear();
+            println!("Waiting for the next code.");
+            return;
+        }
+        if self.live {
+            print!("\r\x1b[2KScan with WhatsApp > Linked devices. {left} s; {} more codes.", self.codes_left);
+            // A terminal that is gone ends the process by itself.
+            let _ = std::io::stdout().flush();
+        }
+    }
+
+    /// Takes the code off a terminal; elsewhere there is nothing to take off.
+    fn clear(&mut self) {
+        if self.live && self.lines > 0 {
+            print!("\r\x1b[{}A\x1b[J", self.lines - 1);
+        }
+        self.lines = 0;
+        self.expires = None;
+    }
+}
+
+/// The code in half blocks; `None` when it is too long. The light modules are what is painted, so it is
+/// right in light text on a dark ground; `coloured` makes it so whatever the colours of the terminal are.
+fn draw(payload: &str, coloured: bool) -> Option<String> {
+    let code = QrCode::with_error_correction_level(payload.as_bytes(), EcLevel::L).ok()?;
+    let drawn = code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build();
+    if !coloured {
+        return Some(drawn);
+    }
+    let lines: Vec<String> = drawn.lines().map(|line| format!("\x1b[97;40m{line}\x1b[0m")).collect();
+    Some(lines.join("\n"))
+}
+
+fn now_seconds() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn as_json(answer: &api::PairingEvent) -> serde_json::Value {
+    let mut out = json!({"device": answer.device, "sequence": answer.sequence});
+    match &answer.event {
+        Some(Event::Qr(code)) => {
+            let expires = render::time(code.expire_time.as_ref());
+            out["qr"] = json!({"payload": code.payload, "expireTime": expires, "codesLeft": code.codes_left});
+        }
+        Some(Event::Reconnecting(_)) => out["reconnecting"] = json!({}),
+        Some(Event::Paired(paired)) => {
+            let account = paired.account.clone().unwrap_or_default();
+            let account = json!({"lid": account.lid, "phoneNumber": account.phone_number});
+            out["paired"] = json!({ "account": account });
+        }
+        Some(Event::Failed(failed)) => {
+            out["failed"] = json!({"reason": failed.reason, "message": failed.message});
+        }
+        None => {}
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_drawn_with_its_quiet_zone_in_light_modules() {
+        let drawn = draw("2@abc,def,ghi,jkl", false).expect("short enough");
+        let lines: Vec<&str> = drawn.lines().collect();
+        assert!(lines[0].chars().all(|c| c == '\u{2588}'), "{drawn}");
+        assert!(lines.iter().all(|line| line.chars().count() == lines[0].chars().count()));
+        assert!(draw(&"x".repeat(10_000), false).is_none());
+    }
+}
