@@ -27,23 +27,7 @@ pub struct Client {
 impl Client {
     /// Connects to `http://host:port`.
     pub async fn connect(endpoint: &str) -> Result<Client, Problem> {
-        let bad = |why: &dyn fmt::Display| Problem {
-            code: Code::InvalidArgument,
-            reason: None,
-            message: format!("{endpoint:?} is not an endpoint: {why}"),
-            fields: Vec::new(),
-            retry: None,
-        };
-        let parsed = Endpoint::from_shared(endpoint.to_owned()).map_err(|e| bad(&e))?;
-        if parsed.uri().scheme_str() != Some("http") {
-            return Err(bad(&"it must begin with http://"));
-        }
-        let parsed = parsed
-            .connect_timeout(CONNECT_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5));
-        let channel = parsed.connect().await.map_err(|error| Problem {
+        let channel = parse(endpoint)?.connect().await.map_err(|error| Problem {
             code: Code::Unavailable,
             reason: None,
             message: format!("no connection to {endpoint}: {}", innermost(&error)),
@@ -51,6 +35,11 @@ impl Client {
             retry: None,
         })?;
         Ok(Client { channel })
+    }
+
+    /// Connects to `http://host:port` with the first call, and again whenever the connection is lost.
+    pub fn lazy(endpoint: &str) -> Result<Client, Problem> {
+        Ok(Client { channel: parse(endpoint)?.connect_lazy() })
     }
 
     /// Tenants.
@@ -128,6 +117,25 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+fn parse(endpoint: &str) -> Result<Endpoint, Problem> {
+    let bad = |why: &dyn fmt::Display| Problem {
+        code: Code::InvalidArgument,
+        reason: None,
+        message: format!("{endpoint:?} is not an endpoint: {why}"),
+        fields: Vec::new(),
+        retry: None,
+    };
+    let parsed = Endpoint::from_shared(endpoint.to_owned()).map_err(|e| bad(&e))?;
+    if parsed.uri().scheme_str() != Some("http") {
+        return Err(bad(&"it must begin with http://"));
+    }
+    Ok(parsed
+        .connect_timeout(CONNECT_TIMEOUT)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5)))
+}
 
 /// A request that carries this deadline to the server.
 pub fn request<T>(message: T, deadline: Instant) -> Request<T> {
