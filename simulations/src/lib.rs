@@ -1,4 +1,10 @@
 //! The world around Roost: a simulated WhatsApp, a simulated cluster, faults, checkers, and the programs of
 //! others that judge them. Nothing here runs in production.
 
+pub mod callers;
 pub mod interop;
+pub mod percentiles;
+pub mod processes;
+pub mod scan;
+pub mod talk;
+pub mod tally;

@@ -1,0 +1,235 @@
+//! Real `roost serve` processes: a configuration and a log file each, started, killed, frozen, watched.
+//!
+//! What must hold: every process that is started here ends with the value that stands for it, whatever
+//! happens in between. It knows nothing of devices; it is what an operator's tooling would do.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+
+/// What all nodes of a cluster share.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The `roost` binary.
+    pub program: PathBuf,
+    /// Where configurations, keys and logs go.
+    pub folder: PathBuf,
+    /// `sqlite://…` or `postgres://…`.
+    pub store_url: String,
+    /// WebSocket URL of the simulated WhatsApp.
+    pub whatsapp_url: String,
+    /// PEM file of its certificate authority.
+    pub whatsapp_ca: PathBuf,
+    /// Its Noise root key, in hex.
+    pub whatsapp_root: String,
+    /// Logins per second that each node may do.
+    pub logins_per_second: u32,
+    /// A line of `telemetry.level`.
+    pub log_level: String,
+}
+
+impl Site {
+    /// Makes the key file that all nodes need, readable by its owner only.
+    pub fn prepare(&self) -> io::Result<()> {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let mut key = [0u8; 32];
+        rand::Rng::fill_bytes(&mut rand::rng(), &mut key);
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.key_file())?;
+        file.write_all(hex::encode(key).as_bytes())
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.folder.join("kek")
+    }
+
+    /// Starts a node under this id.
+    pub async fn start(&self, id: &str) -> io::Result<NodeProcess> {
+        let [grpc, http] = free_addresses()?;
+        let config = self.folder.join(format!("{id}.toml"));
+        let text = format!(
+            "[node]\nid = \"{id}\"\n\n[listen]\ngrpc = \"{grpc}\"\nhttp = \"{http}\"\n\n\
+             [store]\nurl = \"{}\"\nkek_file = \"{}\"\n\n[connect]\nper_second = {rate}\nburst = {rate}\n\n\
+             [whatsapp]\nurl = \"{}\"\nca_file = \"{}\"\nroot_key = \"{}\"\n\n[telemetry]\nlevel = \"{}\"\n",
+            self.store_url,
+            self.key_file().display(),
+            self.whatsapp_url,
+            self.whatsapp_ca.display(),
+            self.whatsapp_root,
+            self.log_level,
+            rate = self.logins_per_second,
+        );
+        std::fs::write(&config, text)?;
+        let mut node = NodeProcess {
+            id: id.to_owned(),
+            grpc,
+            http,
+            log: self.folder.join(format!("{id}.log")),
+            config,
+            program: self.program.clone(),
+            child: None,
+        };
+        node.spawn()?;
+        Ok(node)
+    }
+}
+
+/// Two addresses of the loopback interface that were free a moment ago.
+fn free_addresses() -> io::Result<[SocketAddr; 2]> {
+    let first = TcpListener::bind("127.0.0.1:0")?;
+    let second = TcpListener::bind("127.0.0.1:0")?;
+    Ok([first.local_addr()?, second.local_addr()?])
+}
+
+/// One `roost serve`: the parent process and, below it, the worker.
+#[derive(Debug)]
+pub struct NodeProcess {
+    /// Its node id.
+    pub id: String,
+    /// Where its gRPC API listens.
+    pub grpc: SocketAddr,
+    /// Where `/livez`, `/readyz` and `/metrics` are.
+    pub http: SocketAddr,
+    /// Its standard error, all lives one after the other.
+    pub log: PathBuf,
+    config: PathBuf,
+    program: PathBuf,
+    child: Option<Child>,
+}
+
+impl NodeProcess {
+    /// Starts it, if it does not run.
+    pub fn spawn(&mut self) -> io::Result<()> {
+        if self.is_running()? {
+            return Ok(());
+        }
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new(&self.program);
+        command.arg("serve").arg("--config").arg(&self.config);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
+        self.child = Some(command.spawn()?);
+        Ok(())
+    }
+
+    /// Whether the parent process runs.
+    pub fn is_running(&mut self) -> io::Result<bool> {
+        match &mut self.child {
+            Some(child) => Ok(child.try_wait()?.is_none()),
+            None => Ok(false),
+        }
+    }
+
+    /// Process id of the parent; `None` when it has ended.
+    pub fn parent(&self) -> Option<Pid> {
+        let id = self.child.as_ref()?.id()?;
+        Pid::from_raw(i32::try_from(id).ok()?)
+    }
+
+    /// Process id of the worker: the child of the parent.
+    pub fn worker(&self) -> Option<Pid> {
+        child_of(self.parent()?)
+    }
+
+    /// Sends a signal to the worker. `false` when there is none.
+    pub fn signal_worker(&self, signal: Signal) -> io::Result<bool> {
+        match self.worker() {
+            Some(pid) => kill_process(pid, signal).map(|()| true).map_err(io::Error::from),
+            None => Ok(false),
+        }
+    }
+
+    /// Sends a signal to the parent. `false` when there is none.
+    pub fn signal_parent(&self, signal: Signal) -> io::Result<bool> {
+        match self.parent() {
+            Some(pid) => kill_process(pid, signal).map(|()| true).map_err(io::Error::from),
+            None => Ok(false),
+        }
+    }
+
+    /// Waits for the parent to end. `None` when it had not within `limit`.
+    pub async fn ended(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        let Some(child) = &mut self.child else { return Ok(None) };
+        match tokio::time::timeout(limit, child.wait()).await {
+            Ok(status) => status.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The end of its log, for a report of what went wrong.
+    pub fn log_tail(&self, lines: usize) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let all: Vec<&str> = text.lines().collect();
+        all[all.len().saturating_sub(lines)..].join("\n")
+    }
+}
+
+/// First child process of `parent`, by the process table.
+fn child_of(parent: Pid) -> Option<Pid> {
+    let parent = parent.as_raw_nonzero().get();
+    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // The command stands in parentheses and may hold anything; state and parent follow it.
+        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let mut fields = rest.split_whitespace();
+        let state = fields.next();
+        if state != Some("Z") && fields.next().and_then(|field| field.parse().ok()) == Some(parent) {
+            return Pid::from_raw(pid);
+        }
+    }
+    None
+}
+
+/// Byte of the `-shm` file that SQLite locks for writing in WAL mode (WAL-index format, section 2.3.2).
+const WAL_WRITE_LOCK: &str = "120";
+
+/// Whether `process` holds the write lock of the SQLite database at `file`: freezing it in that moment
+/// would block everybody else for as long.
+pub fn holds_write_lock(process: Pid, file: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut shared = file.as_os_str().to_owned();
+    shared.push("-shm");
+    let inode = std::fs::metadata(PathBuf::from(shared))?.ino().to_string();
+    let pid = process.as_raw_nonzero().to_string();
+    let locks = std::fs::read_to_string("/proc/locks")?;
+    Ok(locks.lines().any(|line| {
+        // 1: POSIX  ADVISORY  WRITE 4711 fd:00:1234 120 120
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [_, "POSIX", _, "WRITE", holder, place, first, last] = fields[..] else { return false };
+        let covers = first <= WAL_WRITE_LOCK && WAL_WRITE_LOCK <= last && first.len() == 3 && last.len() == 3;
+        holder == pid && place.rsplit(':').next() == Some(inode.as_str()) && covers
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_process_is_found_by_its_parent() {
+        let mut shell = Command::new("sh")
+            .args(["-c", "cat; true"])
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("a shell can be started");
+        let id = i32::try_from(shell.id().expect("it runs")).expect("process ids are small");
+        let parent = Pid::from_raw(id).expect("not zero");
+        let found = tokio::time::timeout(Duration::from_secs(10), async {
+            while child_of(parent).is_none() {
+                tokio::task::yield_now().await;
+            }
+        });
+        found.await.expect("the shell starts cat");
+        drop(shell.stdin.take());
+        assert!(shell.wait().await.expect("it ends").success());
+    }
+}

@@ -1,0 +1,173 @@
+//! What was sent and what arrived: the books that say whether anything was lost or doubled.
+//!
+//! What must hold: each text is sent once by its author's own count and is unique for the whole run, so
+//! an event with that text is a delivery of that message and of no other. Pure; whoever sends and reads
+//! writes here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use roost_proto::api::event::Payload;
+use roost_proto::api::{Event, message_received};
+
+/// The books of one run.
+#[derive(Debug, Default)]
+pub struct Tally {
+    sent: BTreeMap<String, String>,
+    received: BTreeMap<String, BTreeMap<String, u32>>,
+    heads: BTreeMap<String, Head>,
+    first: BTreeMap<(String, i64), Instant>,
+    faults: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Head {
+    sequence: i64,
+    epoch: i64,
+}
+
+/// What the books say at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Balance {
+    /// Messages that the API accepted.
+    pub sent: usize,
+    /// Those that stand in the receiver's log exactly once.
+    pub once: usize,
+    /// Those that do not stand in the receiver's log.
+    pub lost: usize,
+    /// Those that stand there more than once.
+    pub doubled: usize,
+    /// Breaks of the log's order, in words.
+    pub faults: Vec<String>,
+}
+
+impl Tally {
+    /// The API has accepted `text` for the device `to`.
+    pub fn sent(&mut self, text: &str, to: &str) {
+        self.sent.insert(text.to_owned(), to.to_owned());
+    }
+
+    /// A reader has been given this event. Events of one device must come in the order of its log; the
+    /// same event may be given again from its beginning, not out of order. `now` is when it was read.
+    pub fn read(&mut self, event: &Event, now: Instant) {
+        let head = self.heads.entry(event.device.clone()).or_default();
+        if event.sequence <= head.sequence {
+            return;
+        }
+        if event.sequence != head.sequence + 1 {
+            self.faults.insert(format!("{}: {} follows {}", event.device, event.sequence, head.sequence));
+        }
+        if event.owner_epoch < head.epoch {
+            self.faults.insert(format!(
+                "{}: epoch {} follows {} at {}",
+                event.device, event.owner_epoch, head.epoch, event.sequence
+            ));
+        }
+        *head = Head { sequence: event.sequence, epoch: event.owner_epoch };
+        if let Some(Payload::MessageReceived(message)) = &event.payload
+            && let Some(message_received::Content::Text(text)) = &message.content
+            && !message.from_me
+        {
+            self.first.entry((event.device.clone(), event.owner_epoch)).or_insert(now);
+            *self.received.entry(text.clone()).or_default().entry(event.device.clone()).or_default() += 1;
+        }
+    }
+
+    /// Events of this device that were read.
+    pub fn position(&self, device: &str) -> i64 {
+        self.heads.get(device).map_or(0, |head| head.sequence)
+    }
+
+    /// When a reader was given the first message that this device received after `epoch`.
+    pub fn first_message_after(&self, device: &str, epoch: i64) -> Option<Instant> {
+        let from = (device.to_owned(), epoch + 1);
+        let later = self.first.range(from..).take_while(|((name, _), _)| name == device);
+        later.map(|(_, at)| *at).min()
+    }
+
+    /// Accepted messages so far.
+    pub fn sent_count(&self) -> usize {
+        self.sent.len()
+    }
+
+    /// Accepted messages that have not arrived yet.
+    pub fn missing(&self) -> usize {
+        self.sent.iter().filter(|(text, to)| self.count(text, to) == 0).count()
+    }
+
+    /// Adds it up.
+    pub fn balance(&self) -> Balance {
+        let mut balance = Balance { sent: self.sent.len(), ..Balance::default() };
+        for (text, to) in &self.sent {
+            match self.count(text, to) {
+                0 => balance.lost += 1,
+                1 => balance.once += 1,
+                _ => balance.doubled += 1,
+            }
+        }
+        balance.faults = self.faults.iter().cloned().collect();
+        balance
+    }
+
+    fn count(&self, text: &str, to: &str) -> u32 {
+        self.received.get(text).and_then(|devices| devices.get(to)).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use roost_proto::api::MessageReceived;
+
+    fn event(device: &str, sequence: i64, owner_epoch: i64, text: &str) -> Event {
+        let content = Some(message_received::Content::Text(text.to_owned()));
+        let payload = Payload::MessageReceived(MessageReceived { content, ..MessageReceived::default() });
+        let device = device.to_owned();
+        Event { device, sequence, owner_epoch, payload: Some(payload), ..Event::default() }
+    }
+
+    #[test]
+    fn one_arrival_balances_one_send() {
+        let mut tally = Tally::default();
+        tally.sent("a", "d");
+        assert_eq!(tally.missing(), 1);
+        tally.read(&event("d", 1, 1, "a"), Instant::now());
+        let balance = tally.balance();
+        assert_eq!((balance.sent, balance.once, balance.lost, balance.doubled), (1, 1, 0, 0));
+    }
+
+    #[test]
+    fn the_same_event_read_again_is_not_a_second_arrival() {
+        let mut tally = Tally::default();
+        tally.sent("a", "d");
+        tally.read(&event("d", 1, 1, "a"), Instant::now());
+        tally.read(&event("d", 1, 1, "a"), Instant::now());
+        assert_eq!(tally.balance().doubled, 0);
+    }
+
+    #[test]
+    fn a_second_event_with_the_text_is_a_double() {
+        let mut tally = Tally::default();
+        tally.sent("a", "d");
+        tally.read(&event("d", 1, 1, "a"), Instant::now());
+        tally.read(&event("d", 2, 1, "a"), Instant::now());
+        assert_eq!(tally.balance().doubled, 1);
+    }
+
+    #[test]
+    fn an_arrival_at_another_device_is_not_an_arrival() {
+        let mut tally = Tally::default();
+        tally.sent("a", "d");
+        tally.read(&event("e", 1, 1, "a"), Instant::now());
+        assert_eq!(tally.balance().lost, 1);
+    }
+
+    #[test]
+    fn a_gap_and_a_falling_epoch_are_faults() {
+        let mut tally = Tally::default();
+        tally.read(&event("d", 1, 2, "a"), Instant::now());
+        tally.read(&event("d", 3, 2, "b"), Instant::now());
+        tally.read(&event("d", 4, 1, "c"), Instant::now());
+        assert_eq!(tally.balance().faults.len(), 2);
+    }
+}
