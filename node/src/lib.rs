@@ -3,6 +3,9 @@
 pub mod api;
 pub mod cli;
 pub mod client;
+pub mod commits;
 pub mod config;
 pub mod directory;
 pub mod errors;
+pub mod metrics;
+pub mod telemetry;

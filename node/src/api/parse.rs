@@ -3,6 +3,7 @@
 //! What must hold: behind this file nothing checks the form of input again; every refusal is an
 //! [`ApiError`] with the path of the field. It looks nothing up: whether a named thing exists is asked later.
 
+use roost_actors::device::Recipient;
 use roost_proto::api;
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId};
 use sha2::{Digest as _, Sha256};
@@ -38,8 +39,8 @@ pub enum Parent {
 pub struct Send {
     /// The sending device.
     pub key: DeviceKey,
-    /// Recipient as a JID: `{digits}@s.whatsapp.net` or `{digits}@lid`.
-    pub chat: String,
+    /// To whom.
+    pub to: Recipient,
     /// 1 to [`MAX_TEXT`] bytes.
     pub text: String,
     /// A UUID in its canonical form.
@@ -157,7 +158,7 @@ pub fn max_outstanding(field: &str, window: i32) -> Result<usize, ApiError> {
 /// A whole `SendMessageRequest`.
 pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
     let key = device("parent", &request.parent)?;
-    let chat = recipient(request.to.as_ref())?;
+    let to = recipient(request.to.as_ref())?;
     let Some(api::send_message_request::Content::Text(text)) = &request.content else {
         return Err(ApiError::field("text", "is required"));
     };
@@ -175,11 +176,11 @@ pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
     let request_id = request_id("request_id", &request.request_id)?;
     let mut hash = Sha256::new();
     hash.update(b"roost send text\0");
-    hash.update(chat.as_bytes());
+    hash.update(to.jid().as_bytes());
     hash.update(b"\0");
     hash.update(text.as_bytes());
     let request_hash = hash.finalize().into();
-    Ok(Send { key, chat, text: text.clone(), request_id, request_hash, wait_for })
+    Ok(Send { key, to, text: text.clone(), request_id, request_hash, wait_for })
 }
 
 fn request_id(field: &str, text: &str) -> Result<String, ApiError> {
@@ -192,7 +193,7 @@ fn request_id(field: &str, text: &str) -> Result<String, ApiError> {
     }
 }
 
-fn recipient(to: Option<&api::Recipient>) -> Result<String, ApiError> {
+fn recipient(to: Option<&api::Recipient>) -> Result<Recipient, ApiError> {
     match to.and_then(|to| to.to.as_ref()) {
         Some(api::recipient::To::PhoneNumber(number)) => {
             let digits = number.strip_prefix('+').unwrap_or(number);
@@ -200,14 +201,14 @@ fn recipient(to: Option<&api::Recipient>) -> Result<String, ApiError> {
                 let why = "must be 7 to 15 digits in international form, with or without '+'";
                 return Err(ApiError::field("to.phone_number", why));
             }
-            Ok(format!("{digits}@s.whatsapp.net"))
+            Ok(Recipient::Phone(digits.to_owned()))
         }
         Some(api::recipient::To::Lid(lid)) => {
             let digits = lid.strip_suffix("@lid").unwrap_or(lid);
-            if !(1..=20).contains(&digits.len()) || !is_number(digits) {
-                return Err(ApiError::field("to.lid", "must be 1 to 20 digits, with or without @lid"));
+            if !(5..=20).contains(&digits.len()) || !is_number(digits) {
+                return Err(ApiError::field("to.lid", "must be 5 to 20 digits, with or without @lid"));
             }
-            Ok(format!("{digits}@lid"))
+            Ok(Recipient::Lid(digits.to_owned()))
         }
         None => Err(ApiError::field("to", "is required: phone_number or lid")),
     }

@@ -33,14 +33,14 @@ fn to(to: To) -> Option<api::Recipient> {
 #[test]
 fn a_good_send_is_read_whole() {
     let read = send(&good()).expect("good");
-    assert_eq!(read.chat, "4915112345678@s.whatsapp.net");
+    assert_eq!(read.to.jid(), "4915112345678@s.whatsapp.net");
     assert_eq!(read.wait_for, WaitFor::ServerAck);
     assert_eq!(read.request_id, REQUEST);
     let mut request = good();
     request.to = to(To::Lid("123456@lid".into()));
     request.request_id = REQUEST.to_uppercase();
     let read = send(&request).expect("good");
-    assert_eq!((read.chat.as_str(), read.request_id.as_str()), ("123456@lid", REQUEST));
+    assert_eq!((read.to.jid().as_str(), read.request_id.as_str()), ("123456@lid", REQUEST));
 }
 
 #[test]

@@ -1,0 +1,73 @@
+//! Connections to other nodes: one per address, opened when needed, bounded in number.
+//!
+//! What must hold: a connection attempt and a silent connection end within seconds, so that a frozen or
+//! unreachable peer delays a call but never holds it; addresses come from the membership rows only.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+
+/// Most connections that are kept. More peers than this share the rest of a process's life badly, but
+/// still work: a connection is dropped for the new one.
+const MAX_PEERS: usize = 256;
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+const KEEPALIVE: Duration = Duration::from_millis(1000);
+
+/// The connections of one node.
+#[derive(Debug, Default)]
+pub struct Channels {
+    open: Mutex<BTreeMap<String, Channel>>,
+}
+
+impl Channels {
+    /// No connection yet.
+    pub fn new() -> Channels {
+        Channels::default()
+    }
+
+    /// The connection to `host:port`; `None` when that is no address. Connects with the first call.
+    pub fn to(&self, address: &str) -> Option<Channel> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = open.get(address) {
+            return Some(channel.clone());
+        }
+        let channel = Endpoint::from_shared(format!("http://{address}"))
+            .ok()?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .keep_alive_while_idle(true)
+            .connect_lazy();
+        if open.len() >= MAX_PEERS {
+            open.pop_first();
+        }
+        open.insert(address.to_owned(), channel.clone());
+        Some(channel)
+    }
+
+    /// Forgets connections to addresses that no member has.
+    pub fn keep(&self, living: impl Fn(&str) -> bool) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|address, _| living(address));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_kept_per_address_and_bounded() {
+        let channels = Channels::new();
+        for port in 1..=u16::try_from(MAX_PEERS + 10).expect("small") {
+            assert!(channels.to(&format!("127.0.0.1:{port}")).is_some());
+        }
+        assert_eq!(channels.open.lock().expect("not poisoned").len(), MAX_PEERS);
+        channels.keep(|address| address == "127.0.0.1:266");
+        assert_eq!(channels.open.lock().expect("not poisoned").len(), 1);
+        assert!(channels.to("not an address").is_none());
+    }
+}
