@@ -4,6 +4,7 @@ pub mod heart;
 pub mod lease;
 pub mod ledger;
 pub mod load;
+pub mod machine;
 
 pub mod plan;
 pub mod ring;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::ledger::{MemberState, View};
+use crate::ledger::{Member, MemberState, View};
 
 /// A claimer stays below this many per cent of its weighted share.
 pub const BOUND_PERCENT: u32 = 125;
@@ -37,10 +37,14 @@ pub fn total(view: &View, orphans: usize) -> u64 {
     owned + orphans as u64
 }
 
-/// Sum of the weights of the active members.
-pub fn weights(view: &View) -> u64 {
-    let active = view.members.iter().filter(|member| member.state == MemberState::Active);
-    active.map(|member| u64::from(member.weight.max(1))).sum()
+/// Sum of the weights of these members.
+pub fn weights<'a>(members: impl IntoIterator<Item = &'a Member>) -> u64 {
+    members.into_iter().map(|member| u64::from(member.weight.max(1))).sum()
+}
+
+/// The members of a view that may be given devices now.
+pub fn active(view: &View) -> impl Iterator<Item = &Member> {
+    view.members.iter().filter(|member| member.state == MemberState::Active)
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@
 //! gives. A plan is a proposal: each node carries out the moves that start at itself, and the claim or
 //! the give decides. It does not pace anything and does not know what has just moved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use roost_proto::id::{BusinessId, DeviceKey, Life, NodeId};
+use roost_proto::id::{DeviceKey, Life, NodeId};
 
 use crate::ledger::{Desired, Member, MemberState, Ownership, View};
 use crate::load;
@@ -17,7 +17,7 @@ use crate::ring::{Ring, Spread};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Tenants to hash by device whatever their size.
-    pub spread: BTreeSet<BusinessId>,
+    pub spread: Spread,
     /// No member is filled above this many per cent of its weighted share; above it, a member is relieved.
     pub bound_percent: u32,
     /// A member that is relieved goes down to this many per cent, and nobody is filled above it for that.
@@ -32,7 +32,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Policy {
         Policy {
-            spread: BTreeSet::new(),
+            spread: Spread::default(),
             bound_percent: load::BOUND_PERCENT,
             relief_percent: 110,
             rebalance: true,
@@ -86,7 +86,12 @@ pub struct Plan {
 /// Plans for `rows`, which may be all rows or only those of one node; members' loads come from the view
 /// (or from the rows, where these show more). Rows that are not wanted online are left alone.
 pub fn plan(view: &View, policy: &Policy, rows: &[Ownership]) -> Plan {
-    let mut planner = Planner::new(view, policy, rows);
+    plan_on(&Ring::of(view), view, policy, rows)
+}
+
+/// [`plan`] on a ring that was built before, which must be [`Ring::of`] the same view.
+pub fn plan_on(ring: &Ring, view: &View, policy: &Policy, rows: &[Ownership]) -> Plan {
+    let mut planner = Planner::new(ring, view, policy, rows);
     if planner.loads.is_empty() {
         return Plan::default();
     }
@@ -114,7 +119,7 @@ pub fn plan(view: &View, policy: &Policy, rows: &[Ownership]) -> Plan {
 
 /// The members above their bound, in order of node id.
 pub fn overloaded(view: &View, policy: &Policy, orphans: usize) -> Vec<NodeId> {
-    let (total, weights) = (load::total(view, orphans), load::weights(view));
+    let (total, weights) = (load::total(view, orphans), load::weights(load::active(view)));
     let over = |member: &&Member| {
         member.state == MemberState::Active
             && u64::from(member.owned)
@@ -133,14 +138,14 @@ struct Load {
 struct Planner<'a> {
     policy: &'a Policy,
     members: BTreeMap<&'a Life, &'a Member>,
-    ring: Ring,
+    ring: &'a Ring,
     spread: Spread,
     loads: BTreeMap<NodeId, Load>,
     moves: Vec<Move>,
 }
 
 impl<'a> Planner<'a> {
-    fn new(view: &'a View, policy: &'a Policy, rows: &'a [Ownership]) -> Planner<'a> {
+    fn new(ring: &'a Ring, view: &'a View, policy: &'a Policy, rows: &'a [Ownership]) -> Planner<'a> {
         let members: BTreeMap<&Life, &Member> =
             view.members.iter().map(|member| (&member.life, member)).collect();
         let mut shown: BTreeMap<&Life, u64> = BTreeMap::new();
@@ -155,9 +160,8 @@ impl<'a> Planner<'a> {
             u64::from(member.owned).max(shown.get(&member.life).copied().unwrap_or_default())
         };
         let total = orphans + view.members.iter().map(devices).sum::<u64>();
-        let weights = load::weights(view);
-        let active = view.members.iter().filter(|member| member.state == MemberState::Active);
-        let loads: BTreeMap<NodeId, Load> = active
+        let weights = load::weights(load::active(view));
+        let loads: BTreeMap<NodeId, Load> = load::active(view)
             .map(|member| {
                 let weight = member.weight.max(1);
                 let load = Load {
@@ -169,14 +173,21 @@ impl<'a> Planner<'a> {
                 (member.life.node.clone(), load)
             })
             .collect();
-        let mut spread = Spread::marked(policy.spread.iter().cloned());
+        let mut spread = policy.spread.clone();
         spread.add_large(rows.iter().map(|row| &row.key), total, loads.len());
-        Planner { policy, members, ring: Ring::of(view), spread, loads, moves: Vec::new() }
+        Planner { policy, members, ring, spread, loads, moves: Vec::new() }
+    }
+
+    /// The members that can take this device now, in the order in which they should.
+    fn preference(&self, key: &DeviceKey) -> Vec<&'a NodeId> {
+        let mut preference = self.ring.preference(self.spread.key(key));
+        preference.retain(|node| self.loads.contains_key(*node));
+        preference
     }
 
     /// Finds a place for a device that has to leave or has no owner.
     fn place(&mut self, row: &Ownership, reason: Reason) {
-        let preference = self.ring.preference(self.spread.key(&row.key));
+        let preference = self.preference(&row.key);
         let room = |node: &&&NodeId| self.loads[**node].devices < self.loads[**node].bound;
         // The bounds leave room for everything that the loads count; a view that is behind may not.
         let target = preference.iter().find(room).or_else(|| {
@@ -209,7 +220,7 @@ impl<'a> Planner<'a> {
                 if self.loads[&node].devices <= self.loads[&node].relief {
                     break;
                 }
-                let preference = self.ring.preference(self.spread.key(&row.key));
+                let preference = self.preference(&row.key);
                 let room =
                     |to: &&&NodeId| **to != &node && self.loads[**to].devices < self.loads[**to].relief;
                 if let Some(target) = preference.iter().find(room).map(|to| (*to).clone()) {

@@ -13,7 +13,7 @@ use hashring::HashRing;
 use roost_proto::id::{BusinessId, DeviceKey, NodeId};
 use siphasher::sip::SipHasher24;
 
-use crate::ledger::{MemberState, View};
+use crate::ledger::{Member, MemberState, View};
 
 /// Points of a member of weight 100.
 pub const POINTS_PER_UNIT: u32 = 256;
@@ -134,10 +134,10 @@ impl Ring {
         Ring { points, order, nodes: members.into_keys().collect() }
     }
 
-    /// The ring of a view's active members.
+    /// The ring of a view's members that take devices, now (active) or in a moment (joining): when many
+    /// start at once, the first does not take everything.
     pub fn of(view: &View) -> Ring {
-        let active = view.members.iter().filter(|member| member.state == MemberState::Active);
-        Ring::new(active.map(|member| (member.life.node.clone(), member.weight)))
+        Ring::new(takers(view).map(|member| (member.life.node.clone(), member.weight)))
     }
 
     /// All members, each once, in the order in which they should try. Empty for an empty ring.
@@ -185,6 +185,12 @@ impl Ring {
     pub fn nodes(&self) -> &[NodeId] {
         &self.nodes
     }
+}
+
+/// The members that are on the ring of a view.
+pub fn takers(view: &View) -> impl Iterator<Item = &Member> {
+    let takes = |member: &&Member| matches!(member.state, MemberState::Active | MemberState::Joining);
+    view.members.iter().filter(takes)
 }
 
 /// One point of a member. Equality and order are the hash's business.

@@ -102,7 +102,7 @@ proptest! {
         let moves = plan(&before, &Policy::default(), &rows).moves;
         let after_rows = apply(&rows, &moves);
         let after = view(members, &after_rows);
-        let weights = load::weights(&after);
+        let weights = load::weights(load::active(&after));
         for line in &moves {
             let target = after.members.iter().find(|member| member.life == line.to).expect("a member");
             prop_assert_eq!(target.state, MemberState::Active);

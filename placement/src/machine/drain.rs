@@ -1,0 +1,106 @@
+//! Giving devices away: everything, when the node drains; some, when it is above its bound.
+//!
+//! What must hold: at most `Pace::hand_offs` devices are on their way at once; targets come from the
+//! plan, on the last view plus what was given since; a device that two targets refused, or that has no
+//! target, is freed, so a drain ends even alone; nothing is rebalanced during a take-over, a drain, or
+//! shortly after a change of members.
+
+use roost_proto::id::{DeviceKey, Life};
+
+use super::phase::{Gift, Then, Why};
+use super::step::Effect;
+use super::{Machine, MemberState};
+use crate::lease::BootTime;
+use crate::ledger::{Desired, Ownership, View};
+use crate::plan::{self, Move, Policy};
+
+/// After this many refused targets a device of a draining node is freed.
+const REFUSALS: u32 = 2;
+
+impl Machine {
+    /// Sends the next devices of a drain on their way.
+    pub(super) fn drain_on(&mut self, now: BootTime, out: &mut Vec<Effect>) {
+        if self.standing != MemberState::Draining {
+            return;
+        }
+        let slots = self.config.pace.hand_offs.saturating_sub(self.holdings.moving());
+        // One plan for several free slots; a plan costs more than a wait for a few more.
+        if self.holdings.len() == 0 || slots * 4 < self.config.pace.hand_offs {
+            return;
+        }
+        let mut idle: Vec<(DeviceKey, u32)> =
+            self.holdings.idle().map(|(grant, tries)| (grant.key.clone(), tries)).collect();
+        idle.truncate(slots);
+        let mut keys: Vec<DeviceKey> = idle.iter().map(|(key, _)| key.clone()).collect();
+        let running = self.holdings.running_since_before(now).map(|grant| grant.key.clone());
+        keys.extend(running.take(slots - keys.len()));
+        let policy = Policy { spread: self.spread.clone(), rebalance: false, ..self.config.policy.clone() };
+        let moves = self.plan(&policy, &keys);
+        let target = |key: &DeviceKey| moves.iter().find(|line| line.key == *key).map(|line| line.to.clone());
+        let tries = |key: &DeviceKey| idle.iter().find(|(idle, _)| idle == key).map(|(_, tries)| *tries);
+        for key in &keys {
+            let to = target(key).filter(|_| tries(key).is_none_or(|tries| tries < REFUSALS));
+            if let Some(to) = &to {
+                *self.given.entry(to.node.clone()).or_default() += 1;
+            }
+            if tries(key).is_some() {
+                self.holdings.settle(key, to, self.lists.newest(), out);
+            } else {
+                let then = to.map_or(Then::Release, |to| Then::Give(Gift { to, why: Why::Drain }));
+                self.holdings.stop(key, then, now, out);
+            }
+        }
+    }
+
+    /// Sends some devices away when this node is above its bound and the cluster is calm.
+    pub(super) fn rebalance(&mut self, now: BootTime, out: &mut Vec<Effect>) {
+        let pace = self.config.pace;
+        let calm = self.config.policy.rebalance
+            && now >= self.next_rebalance
+            && now.since(self.calm_since) >= pace.calm
+            && now.since(self.run_since) >= self.config.timing.quarantine()
+            && self.orphans.len() == 0
+            && self.holdings.moving() == 0
+            && self.view.members.iter().all(|m| m.state == MemberState::Active && !m.remaining.is_zero());
+        if !calm {
+            return;
+        }
+        self.next_rebalance = now.plus(pace.rebalance);
+        let me = self.config.me.node.clone();
+        if !plan::overloaded(&self.view, &self.config.policy, 0).contains(&me) {
+            return;
+        }
+        let arrived = BootTime(now.0.saturating_sub(pace.cooldown.as_nanos() as u64));
+        let keys: Vec<DeviceKey> =
+            self.holdings.running_since_before(arrived).map(|grant| grant.key.clone()).collect();
+        let max_moves = pace.rebalance_moves.max(self.holdings.len() / 100);
+        let policy = Policy { spread: self.spread.clone(), max_moves, ..self.config.policy.clone() };
+        for line in self.plan(&policy, &keys) {
+            *self.given.entry(line.to.node.clone()).or_default() += 1;
+            self.holdings.stop(&line.key, Then::Give(Gift { to: line.to, why: Why::Rebalance }), now, out);
+        }
+    }
+
+    /// Plans for some of the own devices.
+    fn plan(&self, policy: &Policy, keys: &[DeviceKey]) -> Vec<Move> {
+        let row = |key: &DeviceKey| {
+            let grant = self.holdings.grant(key)?;
+            let owner: Option<Life> = Some(self.config.me.clone());
+            Some(Ownership { key: key.clone(), owner, epoch: grant.epoch, desired: Desired::Online })
+        };
+        let rows: Vec<Ownership> = keys.iter().filter_map(row).collect();
+        plan::plan_on(&self.ring, &self.view_with_gifts(), policy, &rows).moves
+    }
+
+    /// The last view, with the devices that this node gave away since.
+    fn view_with_gifts(&self) -> View {
+        let mut view = self.view.clone();
+        for member in &mut view.members {
+            member.owned += self.given.get(&member.life.node).copied().unwrap_or_default();
+            if member.life == self.config.me {
+                member.owned = u32::try_from(self.holdings.len()).unwrap_or(u32::MAX);
+            }
+        }
+        view
+    }
+}

@@ -1,0 +1,147 @@
+//! Devices that nobody living holds: which of them this node claims, and when.
+//!
+//! What must hold: the first on a device's preference list claims at once, the k-th after k short
+//! delays; this node never claims above its own bound, unless nobody took the device for a while; a
+//! batch is sorted, at most [`CLAIM_BATCH`] keys and from one former owner. The list may be old: the
+//! claim names the former owner, and the locked row decides.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use roost_proto::id::{DeviceKey, Epoch, Life, NodeId};
+
+use crate::lease::BootTime;
+use crate::ledger::{Desired, Ownership};
+use crate::load;
+use crate::ring::{Ring, Spread};
+
+/// At most this many keys in one claim.
+pub const CLAIM_BATCH: usize = 500;
+
+/// The k-th on a preference list waits k times this before it claims.
+pub const RANK_DELAY: Duration = Duration::from_millis(250);
+
+/// A device that this node gave up for its own reasons is left to others for this long.
+const SHUN: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+struct Orphan {
+    from: Option<Life>,
+    epoch: Epoch,
+    /// When this node saw it first.
+    seen: BootTime,
+    /// Place of this node on the preference list; `None` when it is not on it.
+    rank: Option<usize>,
+    /// A claim is under way, or was answered without a grant.
+    tried: bool,
+}
+
+/// How much this node may own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// Devices owned or being claimed.
+    pub(super) load: u64,
+    /// Own bound; `u64::MAX` for a single node.
+    pub(super) bound: u64,
+}
+
+/// The claimable devices as they were listed last.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    rows: BTreeMap<DeviceKey, Orphan>,
+    shunned: BTreeMap<DeviceKey, BootTime>,
+    claiming: usize,
+    /// Devices in the cluster when the list was made.
+    total: u64,
+}
+
+impl Orphans {
+    /// A new list from the ledger, in a cluster of `total` devices.
+    pub(super) fn listed(
+        &mut self,
+        rows: Vec<Ownership>,
+        total: u64,
+        me: &NodeId,
+        ring: &Ring,
+        spread: &Spread,
+        now: BootTime,
+    ) {
+        self.total = total;
+        let mut before = std::mem::take(&mut self.rows);
+        for row in rows.into_iter().filter(|row| row.desired == Desired::Online) {
+            let known = before.remove(&row.key);
+            let seen = known.filter(|known| known.epoch == row.epoch).map_or(now, |known| known.seen);
+            let rank = ring.preference(spread.key(&row.key)).iter().position(|node| *node == me);
+            let orphan = Orphan { from: row.owner, epoch: row.epoch, seen, rank, tried: false };
+            self.rows.insert(row.key, orphan);
+        }
+        self.shunned.retain(|_, until| *until > now);
+    }
+
+    /// The ring has changed.
+    pub(super) fn rank_again(&mut self, me: &NodeId, ring: &Ring, spread: &Spread) {
+        for (key, orphan) in &mut self.rows {
+            orphan.rank = ring.preference(spread.key(key)).iter().position(|node| *node == me);
+        }
+    }
+
+    /// Batches to claim now, each from one former owner.
+    pub(super) fn due(&mut self, mut room: Room, now: BootTime) -> Vec<(Option<Life>, Vec<DeviceKey>)> {
+        let mut batches: BTreeMap<Option<Life>, Vec<DeviceKey>> = BTreeMap::new();
+        for (key, orphan) in &mut self.rows {
+            let waited = now.since(orphan.seen);
+            let Some(rank) = orphan.rank else { continue };
+            let turn = waited >= RANK_DELAY.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
+            let shunned = self.shunned.get(key).is_some_and(|until| *until > now);
+            if !orphan.tried && turn && !shunned && room.load < load::relaxed(room.bound, waited) {
+                orphan.tried = true;
+                room.load += 1;
+                batches.entry(orphan.from.clone()).or_default().push(key.clone());
+            }
+        }
+        let mut claims = Vec::new();
+        for (from, keys) in batches {
+            for batch in keys.chunks(CLAIM_BATCH) {
+                self.claiming += batch.len();
+                claims.push((from.clone(), batch.to_vec()));
+            }
+        }
+        claims
+    }
+
+    /// A claim of this many keys was answered, or was not.
+    pub(super) fn answered(&mut self, keys: &[DeviceKey], known: bool) {
+        self.claiming = self.claiming.saturating_sub(keys.len());
+        if !known {
+            return;
+        }
+        for key in keys {
+            self.rows.remove(key);
+        }
+    }
+
+    /// This node does not want this device for a while.
+    pub(super) fn shun(&mut self, key: DeviceKey, now: BootTime) {
+        self.shunned.insert(key, now.plus(SHUN));
+    }
+
+    /// Forgets the list: this node claims nothing at present.
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Devices in the cluster when the list was made.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Keys with a claim under way.
+    pub(super) fn claiming(&self) -> usize {
+        self.claiming
+    }
+
+    /// How many were listed and not yet answered.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+}

@@ -1,0 +1,79 @@
+//! Who may be dead: when it is worth asking the ledger to bury a member.
+//!
+//! What must hold: nobody is suspected before its heartbeats have stood still for a whole lease on the
+//! own clock, and its lease plus the grace are over by the last view. A node that was itself asleep
+//! trusts none of its suspicions. The ledger decides; a suspicion is a question, never a proof.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use roost_proto::id::Life;
+
+use crate::lease::BootTime;
+use crate::ledger::{Timing, View};
+
+/// A burial that was refused is asked for again this much later.
+const RETRY: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+struct Watch {
+    beats: i64,
+    /// Since when, on the own clock, `beats` has stood still.
+    since: BootTime,
+    /// When the lease ends at the latest, on the own clock.
+    expires: BootTime,
+    /// Not before; `None` while an answer is awaited.
+    next: Option<BootTime>,
+}
+
+/// What this node has seen of the others' heartbeats.
+#[derive(Debug, Default)]
+pub(super) struct Suspicion {
+    watches: BTreeMap<Life, Watch>,
+}
+
+impl Suspicion {
+    /// Takes in a view that was received at `now`.
+    pub(super) fn observe(&mut self, me: &Life, view: &View, now: BootTime) {
+        self.watches.retain(|life, _| view.members.iter().any(|member| member.life == *life));
+        for member in view.members.iter().filter(|member| member.life != *me) {
+            let expires = now.plus(member.remaining);
+            let fresh = Watch { beats: member.beats, since: now, expires, next: Some(now) };
+            match self.watches.get_mut(&member.life) {
+                Some(watch) if watch.beats == member.beats => watch.expires = expires,
+                Some(watch) => *watch = Watch { next: watch.next, ..fresh },
+                None => {
+                    self.watches.insert(member.life.clone(), fresh);
+                }
+            }
+        }
+    }
+
+    /// This node was asleep: everybody gets a whole lease again.
+    pub(super) fn forget(&mut self, now: BootTime) {
+        for watch in self.watches.values_mut() {
+            watch.since = now;
+        }
+    }
+
+    /// Those to bury now. Each is asked about once until [`Suspicion::answered`].
+    pub(super) fn due(&mut self, timing: &Timing, now: BootTime) -> Vec<Life> {
+        let mut due = Vec::new();
+        for (life, watch) in &mut self.watches {
+            let still = now.since(watch.since) >= timing.ttl;
+            let over = now >= watch.expires.plus(timing.grace);
+            if still && over && watch.next.is_some_and(|next| next <= now) {
+                watch.next = None;
+                due.push(life.clone());
+            }
+        }
+        due
+    }
+
+    /// The ledger has answered, or has not; it may be asked again a little later.
+    pub(super) fn answered(&mut self, victim: &Life, now: BootTime) {
+        if let Some(watch) = self.watches.get_mut(victim) {
+            watch.next = Some(now.plus(RETRY));
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The ledger of the small world: what the statements of `ownership.md` section 3 do.
+//!
+//! What must hold: each method is one statement; predicates stand on the row as it is at that moment.
+
+use std::time::Duration;
+
+use roost_placement::ledger::{Beaten, Desired, Grant, Member, MemberState, Ownership, View};
+use roost_placement::machine::{Effect, Event, NoAnswer};
+use roost_proto::id::{DeviceKey, Incarnation, Life};
+
+use crate::world::{TIMING, World, node};
+
+impl World {
+    pub(crate) fn alive(&self, life: &Life) -> bool {
+        self.members
+            .get(&life.node)
+            .is_some_and(|row| row.member.life == *life && row.member.state != MemberState::Dead)
+    }
+
+    pub(crate) fn beat(&mut self, life: &Life, owned: u32) -> Beaten {
+        let now = self.now;
+        if !self.alive(life) {
+            return Beaten::Dead;
+        }
+        let row = self.members.get_mut(&life.node).expect("alive");
+        if row.lease_until < now {
+            row.lease_since = now;
+        }
+        row.lease_until = now.plus(TIMING.ttl);
+        row.member.beats += 1;
+        row.member.owned = owned;
+        let living = self.members.values().filter(|row| row.member.state != MemberState::Dead);
+        let members =
+            living.map(|row| Member { remaining: row.lease_until.since(now), ..row.member.clone() });
+        Beaten::Renewed(View { view_epoch: self.view_epoch, members: members.collect() })
+    }
+
+    pub(crate) fn perform(&mut self, life: &Life, effect: Effect, down: bool, lost: bool) -> Event {
+        let silent = down || lost;
+        fn or<T>(silent: bool, value: T) -> Result<T, NoAnswer> {
+            if silent { Err(NoAnswer) } else { Ok(value) }
+        }
+        match effect {
+            Effect::SetState(state) => {
+                let alive = self.alive(life);
+                if !down && alive {
+                    self.members.get_mut(&life.node).expect("alive").member.state = state;
+                    self.view_epoch += 1;
+                }
+                Event::StateSet(state, or(silent, alive))
+            }
+            Effect::Bury(victim) => {
+                let done = !down && self.bury(life, &victim);
+                Event::Buried(victim, or(silent, done))
+            }
+            Effect::ListClaimable(limit) => {
+                let free = |row: &&Ownership| {
+                    row.desired == Desired::Online
+                        && row.owner.as_ref().is_none_or(|owner| !self.alive(owner))
+                };
+                Event::Claimable(or(silent, self.rows.values().filter(free).take(limit).cloned().collect()))
+            }
+            Effect::Claim(from, keys) => {
+                let mut grants = Vec::new();
+                if !down && self.may_take(life, Duration::ZERO) {
+                    for key in &keys {
+                        let row = self.rows.get(key).expect("a row");
+                        if row.owner == from && row.desired == Desired::Online {
+                            grants.push(self.own(key, Some(life.clone())));
+                        }
+                    }
+                }
+                Event::Claimed(keys, or(silent, grants))
+            }
+            Effect::ListMine(number) => {
+                let mine = self.rows.values().filter(|row| row.owner.as_ref() == Some(life));
+                Event::Mine(number, or(silent, mine.cloned().collect()))
+            }
+            Effect::Look(key) => {
+                let row = self.rows.get(&key).cloned();
+                Event::Row(key, or(silent, row))
+            }
+            Effect::Give(grant, to) => {
+                let stands = !down && self.stands(&grant) && self.may_take(&to, Duration::from_millis(500));
+                let theirs = stands.then(|| self.own(&grant.key, Some(to.clone())));
+                Event::Given(grant, to, or(silent, theirs))
+            }
+            Effect::Release(grant) => {
+                let stands = !down && self.stands(&grant);
+                if stands {
+                    self.own(&grant.key, None);
+                }
+                Event::Released(grant, or(silent, stands))
+            }
+            other => panic!("{other:?} is not for the ledger"),
+        }
+    }
+
+    pub(crate) fn stands(&self, grant: &Grant) -> bool {
+        let row = &self.rows[&grant.key];
+        row.epoch == grant.epoch && row.owner.as_ref() == Some(&grant.life)
+    }
+
+    pub(crate) fn may_take(&self, life: &Life, least: Duration) -> bool {
+        let row = &self.members[&life.node];
+        row.member.life == *life
+            && row.member.state == MemberState::Active
+            && row.lease_until > self.now.plus(least)
+    }
+
+    pub(crate) fn own(&mut self, key: &DeviceKey, owner: Option<Life>) -> Grant {
+        let row = self.rows.get_mut(key).expect("a row");
+        row.epoch.0 += 1;
+        row.owner = owner.clone();
+        let life = owner.unwrap_or_else(|| Life { node: node(99), incarnation: Incarnation(0) });
+        self.grants.insert((key.clone(), row.epoch), life.clone());
+        Grant { key: key.clone(), life, epoch: row.epoch }
+    }
+
+    pub(crate) fn bury(&mut self, me: &Life, victim: &Life) -> bool {
+        let mine = &self.members[&me.node];
+        let able = self.alive(me)
+            && mine.lease_until > self.now
+            && mine.lease_since.plus(TIMING.quarantine()) < self.now;
+        if !able || !self.alive(victim) {
+            return false;
+        }
+        let row = self.members.get_mut(&victim.node).expect("alive");
+        if row.lease_until.plus(TIMING.grace) >= self.now {
+            return false;
+        }
+        row.member.state = MemberState::Dead;
+        self.view_epoch += 1;
+        self.burials += 1;
+        true
+    }
+
+    /// Whether the row of this node's last life says dead.
+    pub(crate) fn is_dead(&self, n: u32) -> bool {
+        self.members.get(&node(n)).is_none_or(|row| row.member.state == MemberState::Dead)
+    }
+
+    pub(crate) fn certify(&mut self, n: u32) {
+        if let Some(row) = self.members.get_mut(&node(n)) {
+            row.member.state = MemberState::Dead;
+            self.view_epoch += 1;
+        }
+    }
+}
