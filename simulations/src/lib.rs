@@ -8,3 +8,4 @@ pub mod processes;
 pub mod scan;
 pub mod talk;
 pub mod tally;
+pub mod wa;

@@ -1,0 +1,33 @@
+//! A simulated WhatsApp: the server, its accounts and their phones, over a real socket.
+//!
+//! Unmodified clients pair with it and talk through it, and it keeps a ledger that checkers read. The
+//! machine ([`machine`]) is pure; [`server`] gives it sockets. Where it is strict and where it guesses is
+//! said at each place; the sections named are those of the notes in `wa-server-contract`.
+//!
+//! What it deliberately does not do: groups, media, history, app state beyond empty answers, calls.
+
+mod account;
+mod backlog;
+mod fault;
+mod ledger;
+mod machine;
+mod pairing;
+mod phone;
+mod phones;
+pub mod probe;
+mod query;
+mod receipts;
+mod route;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use account::{Account, Companion, DeviceRef, Form, Pn, participants_hash};
+pub use backlog::Backlog;
+pub use fault::Fault;
+pub use ledger::{ConnectionRecord, DeviceRecord, KeyReuse, Ledger, MessageRecord, Receiver, Totals};
+pub use machine::{ConnectionId, Effect, Event, Machine};
+pub use pairing::{ScanError, Scanned, Scanner};
+pub use phone::{Phone, PhoneMessage, Sent};
+pub use phones::PhoneError;
+pub use session::UnknownDevice;

@@ -1,0 +1,198 @@
+//! Faults that the simulated WhatsApp commits on demand.
+//!
+//! What must hold: nothing happens that was not asked for, and a counted fault ends by itself. All of them
+//! stay within what the real server or network has been seen to do; message contents are damaged only by
+//! [`Fault::CorruptDeliveries`]. Faults are data: the machine carries them out.
+
+use std::collections::BTreeMap;
+
+use roost_proto::id::UnixMillis;
+use roost_proto::login::{FailureReason, StreamError};
+use serde::{Deserialize, Serialize};
+
+use super::account::DeviceRef;
+
+/// One fault. In JSON the variant is the field `kind`; devices are written as `15550001000:1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fault {
+    /// The connection of a device breaks without a word.
+    DropConnection {
+        /// Whose; every connection when absent.
+        device: Option<String>,
+    },
+    /// The server does not tell a device that it took its next messages.
+    LoseServerAcks {
+        /// Whose messages.
+        device: String,
+        /// How many.
+        count: u32,
+    },
+    /// The next receipts and acks of a device do not settle anything, so that it gets its messages again.
+    LoseDeviceAcks {
+        /// Whose.
+        device: String,
+        /// How many.
+        count: u32,
+    },
+    /// The next deliveries to a device are written twice.
+    DuplicateDeliveries {
+        /// To whom.
+        device: String,
+        /// How many.
+        count: u32,
+    },
+    /// One byte of each ciphertext in the next messages to a device is changed.
+    CorruptDeliveries {
+        /// To whom.
+        device: String,
+        /// How many.
+        count: u32,
+    },
+    /// Everything to a device comes later, in order. 0 ends it.
+    Delay {
+        /// To whom; to all when absent.
+        device: Option<String>,
+        /// Milliseconds.
+        ms: u32,
+    },
+    /// All connections end with 503, and logins fail with 503 for a time.
+    Unavailable {
+        /// Milliseconds.
+        ms: u32,
+        /// Whether connections that are up end too.
+        existing: bool,
+    },
+    /// The connection of a device ends with a stream error of this kind: 515, 503, `replaced` (as code
+    /// 440), or any other code. Its credentials stay good; 401 is only by unlinking.
+    StreamError {
+        /// Whose.
+        device: String,
+        /// The code.
+        code: u16,
+    },
+    /// The next logins of a device fail with this reason.
+    LoginFailure {
+        /// Whose.
+        device: String,
+        /// For example 405 or 503.
+        reason: u16,
+        /// How many.
+        count: u32,
+    },
+    /// The server says that a device has this many one-time prekeys left.
+    PrekeyCount {
+        /// Whose.
+        device: String,
+        /// The count.
+        value: u32,
+    },
+    /// The phone unlinks a device: its credentials are void.
+    Unlink {
+        /// Which.
+        device: String,
+    },
+}
+
+/// Counted and timed faults that are in force.
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    devices: BTreeMap<DeviceRef, DeviceFaults>,
+    delay_all_ms: u32,
+    unavailable_until: Option<UnixMillis>,
+}
+
+/// What is in force for one device.
+#[derive(Debug, Default, Clone)]
+pub(super) struct DeviceFaults {
+    pub(super) lose_server_acks: u32,
+    pub(super) lose_device_acks: u32,
+    pub(super) duplicate: u32,
+    pub(super) corrupt: u32,
+    pub(super) delay_ms: u32,
+    pub(super) login_failures: u32,
+    pub(super) login_reason: u16,
+}
+
+impl Faults {
+    /// The faults of one device, to change.
+    pub(super) fn of(&mut self, device: DeviceRef) -> &mut DeviceFaults {
+        self.devices.entry(device).or_default()
+    }
+
+    /// Takes one from a counter, if there is one left.
+    pub(super) fn take(&mut self, device: DeviceRef, which: fn(&mut DeviceFaults) -> &mut u32) -> bool {
+        let Some(faults) = self.devices.get_mut(&device) else { return false };
+        let counter = which(faults);
+        let left = *counter > 0;
+        *counter = counter.saturating_sub(1);
+        left
+    }
+
+    /// The reason with which this login must fail.
+    pub(super) fn login(&mut self, device: DeviceRef, now: UnixMillis) -> Option<FailureReason> {
+        if self.unavailable_until.is_some_and(|until| now < until) {
+            return Some(FailureReason::ServiceUnavailable);
+        }
+        let reason = self.devices.get(&device)?.login_reason;
+        self.take(device, |f| &mut f.login_failures).then(|| reason.into())
+    }
+
+    /// How much later everything to this device comes.
+    pub(super) fn delay_ms(&self, device: DeviceRef) -> u32 {
+        let own = self.devices.get(&device).map_or(0, |faults| faults.delay_ms);
+        own.max(self.delay_all_ms)
+    }
+
+    pub(super) fn delay_all(&mut self, ms: u32) {
+        self.delay_all_ms = ms;
+    }
+
+    pub(super) fn unavailable_until(&mut self, until: UnixMillis) {
+        self.unavailable_until = Some(until);
+    }
+}
+
+/// The stream error of a code, as [`Fault::StreamError`] names it.
+pub(super) fn stream_error(code: u16) -> StreamError {
+    match code {
+        515 => StreamError::RestartRequired,
+        503 => StreamError::ServiceUnavailable,
+        440 => StreamError::Replaced,
+        other => StreamError::Other(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEVICE: DeviceRef = DeviceRef { pn: 1, device: 1 };
+
+    #[test]
+    fn a_counted_fault_ends_by_itself() {
+        let mut faults = Faults::default();
+        faults.of(DEVICE).corrupt = 2;
+        let taken = (0..4).map(|_| faults.take(DEVICE, |f| &mut f.corrupt)).collect::<Vec<_>>();
+        assert_eq!(taken, [true, true, false, false]);
+    }
+
+    #[test]
+    fn logins_fail_for_a_time_or_a_number() {
+        let mut faults = Faults::default();
+        faults.unavailable_until(UnixMillis(10));
+        assert_eq!(faults.login(DEVICE, UnixMillis(9)), Some(FailureReason::ServiceUnavailable));
+        assert_eq!(faults.login(DEVICE, UnixMillis(10)), None);
+        let device = faults.of(DEVICE);
+        (device.login_failures, device.login_reason) = (1, 405);
+        assert_eq!(faults.login(DEVICE, UnixMillis(11)), Some(FailureReason::ClientOutdated));
+        assert_eq!(faults.login(DEVICE, UnixMillis(11)), None);
+    }
+
+    #[test]
+    fn faults_are_json_with_a_kind() {
+        let fault: Fault = serde_json::from_str(r#"{"kind":"delay","device":null,"ms":5}"#).expect("a fault");
+        assert_eq!(fault, Fault::Delay { device: None, ms: 5 });
+        assert!(serde_json::from_str::<Fault>(r#"{"kind":"explode"}"#).is_err());
+    }
+}

@@ -1,0 +1,372 @@
+//! What the simulated WhatsApp saw, for checkers: connections, message keys, deliveries, settlements.
+//!
+//! What must hold: a violation that was seen is never forgotten (they are counted without end and kept up
+//! to a limit); everything else is bounded, oldest first, so that a run of days does not grow. It judges one
+//! thing itself, because it cannot be judged later: one message key with two ciphertexts.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use roost_proto::id::UnixMillis;
+use roost_proto::signal::{CiphertextKind, MessageKey};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::account::DeviceRef;
+
+/// Message keys that are remembered. One that comes back after this many others goes unnoticed.
+const KEYS: usize = 500_000;
+/// Messages whose receivers are remembered.
+const MESSAGES: usize = 20_000;
+/// Connections that are remembered for each device.
+const CONNECTIONS: usize = 200;
+/// Violations that are kept in full.
+const VIOLATIONS: usize = 1_000;
+
+/// One message key that was seen with two different ciphertexts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyReuse {
+    /// Who encrypted.
+    pub sender: String,
+    /// For whom.
+    pub receiver: String,
+    /// The sender's ratchet key, hexadecimal.
+    pub ratchet: String,
+    /// The position in its chain.
+    pub counter: u32,
+    /// `msg` or `pkmsg`, of the second ciphertext.
+    pub kind: String,
+    /// The first 8 bytes of SHA-256 of both ciphertexts, hexadecimal.
+    pub ciphertexts: [String; 2],
+    /// The message that the second one came with.
+    pub message: String,
+    /// Unix milliseconds.
+    pub at: i64,
+}
+
+/// One connection of a device that was logged in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConnectionRecord {
+    /// Number of the connection, unique in one run of the server.
+    pub connection: u64,
+    /// Login, Unix milliseconds.
+    pub login_at: i64,
+    /// End, Unix milliseconds; none while it lives.
+    pub ended_at: Option<i64>,
+    /// Why it ended, in a word.
+    pub end: Option<String>,
+}
+
+/// What the server counted for one device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct DeviceRecord {
+    /// Accepted logins.
+    pub logins: u64,
+    /// Logins of which the device was refused.
+    pub refused_logins: u64,
+    /// Connections that were ended because a newer one logged in.
+    pub replaced: u64,
+    /// Messages that it sent, resends included.
+    pub messages_sent: u64,
+    /// Messages that it sent again under an id that it had used.
+    pub messages_repeated: u64,
+    /// Ciphertexts that it sent.
+    pub ciphertexts: u64,
+    /// Messages written to its connections, repetitions included.
+    pub messages_delivered: u64,
+    /// Messages that it settled with a receipt or an ack.
+    pub messages_settled: u64,
+    /// Messages that were written after a login, because they came earlier or were not settled.
+    pub messages_from_backlog: u64,
+    /// Retry receipts that it sent.
+    pub retries: u64,
+    /// Stanzas of it that were refused.
+    pub refused_stanzas: u64,
+    /// Deliveries that were dropped because its backlog was full.
+    pub dropped: u64,
+    /// Its last connections, oldest first.
+    pub connections: VecDeque<ConnectionRecord>,
+}
+
+/// One message and where it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MessageRecord {
+    /// The sending device.
+    pub from: String,
+    /// The chat that it named.
+    pub to: String,
+    /// First seen, Unix milliseconds.
+    pub at: i64,
+    /// Receivers by device.
+    pub receivers: BTreeMap<String, Receiver>,
+}
+
+/// One receiver of a message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Receiver {
+    /// How often it was written to a connection (the phone: handed over).
+    pub delivered: u32,
+    /// When it was first settled, Unix milliseconds.
+    pub settled_at: Option<i64>,
+}
+
+/// The whole ledger.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    devices: BTreeMap<DeviceRef, DeviceRecord>,
+    // Looked up, never iterated: its order cannot decide anything.
+    keys: HashMap<[u8; 16], [u8; 8]>,
+    key_order: VecDeque<[u8; 16]>,
+    key_reuses: Vec<KeyReuse>,
+    totals: Totals,
+    messages: BTreeMap<(DeviceRef, String), MessageRecord>,
+    message_order: VecDeque<(DeviceRef, String)>,
+}
+
+/// Counts over all devices.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Message keys seen with two ciphertexts.
+    pub key_reuses: u64,
+    /// Ciphertexts seen.
+    pub ciphertexts: u64,
+    /// Ciphertexts seen again, byte for byte.
+    pub repeated_ciphertexts: u64,
+    /// Ciphertexts whose outer form could not be read.
+    pub unreadable_ciphertexts: u64,
+    /// Message keys that are still remembered.
+    pub keys_remembered: u64,
+    /// Accepted logins.
+    pub logins: u64,
+    /// Messages accepted from devices.
+    pub messages: u64,
+}
+
+impl Ledger {
+    /// One device's counts, made on first use.
+    pub(super) fn device(&mut self, device: DeviceRef) -> &mut DeviceRecord {
+        self.devices.entry(device).or_default()
+    }
+
+    pub(super) fn login(&mut self, device: DeviceRef, connection: u64, now: UnixMillis) {
+        self.totals.logins += 1;
+        let record = self.device(device);
+        record.logins += 1;
+        let login = ConnectionRecord { connection, login_at: now.0, ended_at: None, end: None };
+        record.connections.push_back(login);
+        if record.connections.len() > CONNECTIONS {
+            record.connections.pop_front();
+        }
+    }
+
+    pub(super) fn end(&mut self, device: DeviceRef, connection: u64, why: &str, now: UnixMillis) {
+        let record = self.device(device);
+        let open = record.connections.iter_mut().rev().find(|c| c.connection == connection);
+        if let Some(open) = open.filter(|open| open.ended_at.is_none()) {
+            open.ended_at = Some(now.0);
+            open.end = Some(why.to_owned());
+        }
+    }
+
+    /// Records a message that a device sent. Returns whether its id was seen before.
+    pub(super) fn message(&mut self, from: DeviceRef, id: &str, to: String, now: UnixMillis) -> bool {
+        self.totals.messages += 1;
+        let key = (from, id.to_owned());
+        let repeated = self.messages.contains_key(&key);
+        let record = self.device(from);
+        record.messages_sent += 1;
+        record.messages_repeated += u64::from(repeated);
+        if !repeated {
+            let message = MessageRecord { from: from.to_string(), to, at: now.0, receivers: BTreeMap::new() };
+            self.messages.insert(key.clone(), message);
+            self.message_order.push_back(key);
+            if self.message_order.len() > MESSAGES
+                && let Some(oldest) = self.message_order.pop_front()
+            {
+                self.messages.remove(&oldest);
+            }
+        }
+        repeated
+    }
+
+    /// Records one ciphertext on its way.
+    pub(super) fn ciphertext(
+        &mut self,
+        (sender, receiver): (DeviceRef, DeviceRef),
+        message: &str,
+        kind: CiphertextKind,
+        bytes: &[u8],
+        now: UnixMillis,
+    ) {
+        self.totals.ciphertexts += 1;
+        self.device(sender).ciphertexts += 1;
+        let Ok(key) = roost_proto::signal::message_key(kind, bytes) else {
+            self.totals.unreadable_ciphertexts += 1;
+            return;
+        };
+        let name = name_of(sender, receiver, &key);
+        let digest: [u8; 8] = short(Sha256::digest(bytes).as_slice());
+        match self.keys.get(&name) {
+            Some(before) if *before == digest => self.totals.repeated_ciphertexts += 1,
+            Some(before) => {
+                self.totals.key_reuses += 1;
+                if self.key_reuses.len() < VIOLATIONS {
+                    self.key_reuses.push(KeyReuse {
+                        sender: sender.to_string(),
+                        receiver: receiver.to_string(),
+                        ratchet: hex::encode(key.ratchet),
+                        counter: key.counter,
+                        kind: kind.as_str().to_owned(),
+                        ciphertexts: [hex::encode(before), hex::encode(digest)],
+                        message: message.to_owned(),
+                        at: now.0,
+                    });
+                }
+            }
+            None => {
+                self.keys.insert(name, digest);
+                self.key_order.push_back(name);
+                if self.key_order.len() > KEYS
+                    && let Some(oldest) = self.key_order.pop_front()
+                {
+                    self.keys.remove(&oldest);
+                }
+            }
+        }
+        self.totals.keys_remembered = self.keys.len() as u64;
+    }
+
+    pub(super) fn delivered(&mut self, from: DeviceRef, id: &str, to: DeviceRef) {
+        self.device(to).messages_delivered += 1;
+        if let Some(receiver) = self.receiver(from, id, to) {
+            receiver.delivered += 1;
+        }
+    }
+
+    pub(super) fn settled(&mut self, from: DeviceRef, id: &str, to: DeviceRef, now: UnixMillis) {
+        self.device(to).messages_settled += 1;
+        if let Some(receiver) = self.receiver(from, id, to) {
+            receiver.settled_at.get_or_insert(now.0);
+        }
+    }
+
+    fn receiver(&mut self, from: DeviceRef, id: &str, to: DeviceRef) -> Option<&mut Receiver> {
+        let message = self.messages.get_mut(&(from, id.to_owned()))?;
+        Some(message.receivers.entry(to.to_string()).or_default())
+    }
+
+    /// Message keys that were seen with two ciphertexts, as far as they are kept.
+    pub fn key_reuses(&self) -> &[KeyReuse] {
+        &self.key_reuses
+    }
+
+    /// Counts over all devices.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// What was counted for each device.
+    pub fn devices(&self) -> &BTreeMap<DeviceRef, DeviceRecord> {
+        &self.devices
+    }
+
+    /// The last messages by sender and id.
+    pub fn messages(&self) -> &BTreeMap<(DeviceRef, String), MessageRecord> {
+        &self.messages
+    }
+
+    /// Everything as JSON; messages only when asked for, because they are many.
+    pub fn to_json(&self, with_messages: bool) -> serde_json::Value {
+        let devices: BTreeMap<String, &DeviceRecord> =
+            self.devices.iter().map(|(device, record)| (device.to_string(), record)).collect();
+        let messages: Vec<_> = self
+            .messages
+            .iter()
+            .filter(|_| with_messages)
+            .map(|((_, id), record)| serde_json::json!({ "id": id, "message": record }))
+            .collect();
+        serde_json::json!({
+            "totals": self.totals,
+            "key_reuses": self.key_reuses,
+            "devices": devices,
+            "messages": messages,
+        })
+    }
+}
+
+fn name_of(sender: DeviceRef, receiver: DeviceRef, key: &MessageKey) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for device in [sender, receiver] {
+        hash.update(device.pn.to_be_bytes());
+        hash.update(device.device.to_be_bytes());
+    }
+    hash.update(key.ratchet);
+    hash.update(key.counter.to_be_bytes());
+    short(hash.finalize().as_slice())
+}
+
+fn short<const N: usize>(digest: &[u8]) -> [u8; N] {
+    digest[..N].try_into().expect("a digest has 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::super::phone::Phone;
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1);
+
+    #[test]
+    fn two_ciphertexts_of_one_message_key_are_a_violation_and_a_repetition_is_not() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (mut ada, mut bob) = (Phone::new(&mut rng), Phone::new(&mut rng));
+        let (a, b) = (DeviceRef { pn: 1, device: 0 }, DeviceRef { pn: 2, device: 0 });
+        let bundle = bob.bundle(&mut rng);
+        ada.open(b, &bundle, &mut rng).expect("a good bundle");
+        let mut twin = Phone::with_keys(ada.keys().clone());
+        std::mem::swap(&mut twin, &mut ada);
+        let mut ledger = Ledger::default();
+        let first = twin.encrypt(b, b"one", &mut rng).expect("a ratchet");
+        ledger.ciphertext((a, b), "A", first.kind, &first.bytes, NOW);
+        ledger.ciphertext((a, b), "A", first.kind, &first.bytes, NOW);
+        assert_eq!((ledger.totals.key_reuses, ledger.totals.repeated_ciphertexts), (0, 1));
+        let mut forged = first.bytes.to_vec();
+        let end = forged.len() - 3;
+        forged[end] ^= 1;
+        ledger.ciphertext((a, b), "B", first.kind, &forged, NOW);
+        assert_eq!(ledger.key_reuses().len(), 1);
+        assert_eq!(ledger.key_reuses()[0].message, "B");
+    }
+
+    #[test]
+    fn another_receiver_may_see_the_same_counter() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (mut ada, mut bob) = (Phone::new(&mut rng), Phone::new(&mut rng));
+        let (a, b, c) =
+            (DeviceRef { pn: 1, device: 0 }, DeviceRef { pn: 2, device: 0 }, DeviceRef { pn: 3, device: 0 });
+        let mut ledger = Ledger::default();
+        for to in [b, c] {
+            let bundle = bob.bundle(&mut rng);
+            ada.open(to, &bundle, &mut rng).expect("a good bundle");
+            let sent = ada.encrypt(to, b"one", &mut rng).expect("a ratchet");
+            ledger.ciphertext((a, to), "A", sent.kind, &sent.bytes, NOW);
+        }
+        assert_eq!(ledger.totals.key_reuses, 0);
+        assert_eq!(ledger.totals.keys_remembered, 2);
+    }
+
+    #[test]
+    fn receivers_are_counted_by_delivery_and_settlement() {
+        let (a, b) = (DeviceRef { pn: 1, device: 1 }, DeviceRef { pn: 2, device: 1 });
+        let mut ledger = Ledger::default();
+        assert!(!ledger.message(a, "A", "2@s.whatsapp.net".into(), NOW));
+        assert!(ledger.message(a, "A", "2@s.whatsapp.net".into(), NOW));
+        ledger.delivered(a, "A", b);
+        ledger.delivered(a, "A", b);
+        ledger.settled(a, "A", b, UnixMillis(7));
+        let receiver = &ledger.messages()[&(a, "A".to_owned())].receivers["2:1"];
+        assert_eq!(receiver, &Receiver { delivered: 2, settled_at: Some(7) });
+    }
+}

@@ -1,0 +1,98 @@
+//! Requests of logged-in devices, by namespace. Every one is answered, because an unanswered request costs a
+//! client a minute: unknown ones with 501, and a line in the log.
+
+mod prekeys;
+mod settings;
+mod usync;
+
+pub(super) use prekeys::prekey_element;
+
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::iq::{self, Refused};
+use roost_proto::stanza::{Builder, Missing, Read as _, Stanza, is_server, server_jid};
+
+use super::account::{DeviceRef, seconds};
+use super::machine::{ConnectionId, Machine, Refusal};
+
+/// The children of a good answer, or why there is none.
+type Answer = Result<Vec<Stanza>, Refused>;
+
+impl Machine {
+    pub(super) fn query(
+        &mut self,
+        now: UnixMillis,
+        connection: ConnectionId,
+        device: DeviceRef,
+        stanza: &Stanza,
+    ) -> Result<(), Refusal> {
+        let kind = stanza.text("type").unwrap_or_default().into_owned();
+        if matches!(&*kind, "result" | "error") {
+            return Ok(());
+        }
+        if stanza.text("id").is_none() {
+            return Err("a request without an id".into());
+        }
+        let to_server = stanza.jid("to").is_none_or(|to| is_server(&to));
+        let xmlns = stanza.text("xmlns").unwrap_or_default().into_owned();
+        let child = stanza.all().first();
+        let tag = child.map_or("", |child| &*child.tag);
+        let set = kind == "set";
+        let answer = match (&*xmlns, tag, set) {
+            _ if !matches!(&*kind, "get" | "set") => Err(Refused::new(400)),
+            ("w:p" | "urn:xmpp:ping", _, _) => Ok(vec![]),
+            ("passive", "active" | "passive", true) => {
+                // The answer comes before the backlog that it releases.
+                self.send(now, connection, with_time(now, iq::result(stanza)).build());
+                self.set_active(now, connection, tag == "active");
+                return Ok(());
+            }
+            ("encrypt", _, _) => self.keys(now, device, stanza),
+            ("usync", "usync", _) => self.usync(device, stanza),
+            ("md", "remove-companion-device", true) => {
+                self.send(now, connection, with_time(now, iq::result(stanza)).build());
+                let named = child.and_then(|child| child.jid("jid")).and_then(|jid| self.device_at(&jid));
+                // Only devices of the own account can be removed; without a name it is the asking one.
+                let named =
+                    named.filter(|named| named.pn == device.pn && named.device != 0).unwrap_or(device);
+                self.unlink(now, named);
+                return Ok(());
+            }
+            _ if to_server => self.setting(now, device, &xmlns, tag, set, stanza),
+            _ => settings::elsewhere(&xmlns, tag, stanza),
+        };
+        match answer {
+            Ok(children) => {
+                let result = with_time(now, iq::result(stanza));
+                let result = if children.is_empty() { result } else { result.children(children) };
+                self.send(now, connection, result.build());
+                Ok(())
+            }
+            Err(refused) => {
+                let reason = format!("{xmlns} {kind} <{tag}>: {} {}", refused.code, refused.text);
+                self.send(now, connection, iq::error(stanza, &refused));
+                Err(reason.into())
+            }
+        }
+    }
+
+    /// The server says how many one-time prekeys a device has left.
+    pub(super) fn tell_prekey_count(&mut self, now: UnixMillis, device: DeviceRef, value: u32) {
+        let count = Builder::new("count").attr("value", value).build();
+        let notification = Builder::new("notification")
+            .attr("type", "encrypt")
+            .attr("from", server_jid())
+            .attr("id", self.server_id())
+            .attr("t", seconds(now))
+            .children([count]);
+        self.deliver(now, device, notification.build());
+    }
+}
+
+fn with_time(now: UnixMillis, builder: Builder) -> Builder {
+    builder.attr("t", seconds(now))
+}
+
+/// A stanza that lacks something is a bad request.
+fn bad(_: Missing) -> Refused {
+    Refused::new(400)
+}

@@ -1,0 +1,176 @@
+//! The small requests around messaging: settings, profiles, properties. Most accounts here have none, so
+//! most answers are empty in the form that clients accept (`wa-server-contract` sections 5.3, 6.11, 6.12).
+
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::iq::Refused;
+use roost_proto::stanza::{Builder, Read as _, Stanza, server_jid};
+
+use super::super::account::{DeviceRef, seconds};
+use super::super::machine::Machine;
+use super::Answer;
+
+/// Privacy categories that clients know, with their default.
+const PRIVACY: [&str; 8] =
+    ["readreceipts", "profile", "status", "online", "last", "groupadd", "calladd", "messages"];
+
+/// The most blocked contacts of one account.
+const MAX_BLOCKED: usize = 10_000;
+
+impl Machine {
+    pub(super) fn setting(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        xmlns: &str,
+        tag: &str,
+        set: bool,
+        stanza: &Stanza,
+    ) -> Answer {
+        match (xmlns, tag, set) {
+            ("abt", "props", false) => Ok(vec![
+                Builder::new("props")
+                    .attr("protocol", 1u8)
+                    .attr("ab_key", "simulation")
+                    .attr("hash", "1")
+                    .attr("refresh", 86_400u32)
+                    .attr("refresh_id", 1u8)
+                    .build(),
+            ]),
+            ("blocklist", _, false) => Ok(vec![self.block_list(device)]),
+            ("blocklist", "item", true) => self.block(device, stanza),
+            ("privacy", "privacy", false) => Ok(vec![self.privacy_of(device)]),
+            ("privacy", "privacy", true) => self.set_privacy(device, stanza),
+            ("privacy", "tokens", true) => self.give_token(now, device, stanza),
+            ("w:m", "media_conn", _) => Ok(vec![media_conn()]),
+            ("w:profile:picture", "picture", false) => Err(Refused::new(404)),
+            ("w:g2", "participating", false) => Ok(vec![Builder::new("groups").build()]),
+            ("w:sync:app:state", "sync", true) => app_state(stanza),
+            ("w:biz", "business_profile", false) => Ok(vec![Builder::new("business_profile").build()]),
+            ("bot", "bot", false) => Ok(vec![Builder::new("bot").attr("v", 2u8).build()]),
+            ("status", "privacy", false) => {
+                let list = Builder::new("list").attr("type", "contacts").attr("default", "true").build();
+                Ok(vec![Builder::new("privacy").children([list]).build()])
+            }
+            ("urn:xmpp:whatsapp:push", _, _)
+            | ("urn:xmpp:whatsapp:dirty", "clean", true)
+            | ("status", "status", true)
+            | ("disappearing_mode", "disappearing_mode", true)
+            | ("spam", "spam_list", true)
+            | ("tos", _, _) => Ok(vec![]),
+            _ => Err(Refused::new(501)),
+        }
+    }
+
+    fn block_list(&self, device: DeviceRef) -> Stanza {
+        let account = self.account(device.pn);
+        let items = account.blocked.iter().filter_map(|jid| {
+            let jid: roost_proto::stanza::Jid = jid.parse().ok()?;
+            Some(Builder::new("item").attr("jid", jid).build())
+        });
+        Builder::new("list").attr("dhash", account.blocked.len()).children(items).build()
+    }
+
+    fn block(&mut self, device: DeviceRef, stanza: &Stanza) -> Answer {
+        for item in stanza.all_named("item") {
+            let jid = item.jid("jid").ok_or_else(|| Refused::new(400))?.to_string();
+            let blocked = &mut self.account_mut(device.pn).blocked;
+            match item.text("action").as_deref() {
+                Some("block") if blocked.len() >= MAX_BLOCKED => return Err(Refused::new(419)),
+                Some("block") => _ = blocked.insert(jid),
+                Some("unblock") => _ = blocked.remove(&jid),
+                _ => return Err(Refused::new(400)),
+            }
+        }
+        Ok(vec![self.block_list(device)])
+    }
+
+    fn privacy_of(&self, device: DeviceRef) -> Stanza {
+        let changed = &self.account(device.pn).privacy;
+        let categories = PRIVACY.iter().map(|name| {
+            let value = changed.get(*name).map_or("all", String::as_str);
+            Builder::new("category").attr("name", *name).attr("value", value).build()
+        });
+        Builder::new("privacy").children(categories).build()
+    }
+
+    fn set_privacy(&mut self, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let privacy = stanza.child("privacy").map_or(&[][..], |privacy| privacy.all());
+        for category in privacy {
+            let (name, value) = (category.text("name"), category.text("value"));
+            let (Some(name), Some(value)) = (name, value) else { return Err(Refused::new(400)) };
+            if !PRIVACY.contains(&&*name) || value.len() > 64 {
+                return Err(Refused::new(400));
+            }
+            self.account_mut(device.pn).privacy.insert(name.into_owned(), value.into_owned());
+        }
+        Ok(vec![self.privacy_of(device)])
+    }
+
+    /// A trusted-contact token for a contact: told to the contact's devices. Tokens are not enforced.
+    fn give_token(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let tokens = stanza.child("tokens").map_or(&[][..], |tokens| tokens.all());
+        for token in tokens {
+            let Some(contact) = token.jid("jid") else { return Err(Refused::new(400)) };
+            let Some(pn) = self.account_of(&contact).map(|account| account.pn) else { continue };
+            let (own, form) = (self.account(device.pn), super::super::account::Form::of(&contact));
+            let told = Builder::new("token")
+                .attr("type", "trusted_contact")
+                .attr("t", token.number("t").unwrap_or(seconds(now)))
+                .attr("jid", own.jid(form))
+                .bytes(format!("token of {}", own.lid))
+                .build();
+            let (from, lid) = (own.jid(form), own.jid(super::super::account::Form::Lid));
+            let tokens = Builder::new("tokens").children([told]).build();
+            let numbers: Vec<u16> = self.account(pn).companions.keys().copied().collect();
+            for number in numbers {
+                let notification = Builder::new("notification")
+                    .attr("type", "privacy_token")
+                    .attr("from", from.clone())
+                    .attr("sender_lid", lid.clone())
+                    .attr("id", self.server_id())
+                    .attr("t", seconds(now))
+                    .children([tokens.clone()]);
+                self.deliver(now, DeviceRef { pn, device: number }, notification.build());
+            }
+        }
+        Ok(vec![])
+    }
+}
+
+/// Requests to addresses other than the server: groups do not exist here (yet), so none can be found.
+pub(super) fn elsewhere(xmlns: &str, tag: &str, stanza: &Stanza) -> Answer {
+    let to = stanza.jid("to").unwrap_or_else(server_jid);
+    match (xmlns, tag) {
+        ("w:g2", "participating") => Ok(vec![Builder::new("groups").build()]),
+        ("w:g2", _) if !to.user.is_empty() => Err(Refused::new(404)),
+        ("w:profile:picture", "picture") => Err(Refused::new(404)),
+        _ => Err(Refused::new(501)),
+    }
+}
+
+/// Where media would be; there is no media host behind it.
+fn media_conn() -> Stanza {
+    let host = Builder::new("host").attr("hostname", "mmg.whatsapp.net").attr("type", "primary").build();
+    Builder::new("media_conn")
+        .attr("auth", "simulation")
+        .attr("ttl", 300u32)
+        .attr("auth_ttl", 21_600u32)
+        .attr("max_buckets", 12u8)
+        .children([host])
+        .build()
+}
+
+/// Every collection is empty and stays empty: patches are refused, so that no client believes that one was
+/// kept.
+fn app_state(stanza: &Stanza) -> Answer {
+    let mut answered = Vec::new();
+    for collection in stanza.child("sync").map_or(&[][..], |sync| sync.all()) {
+        let Some(name) = collection.text("name") else { return Err(Refused::new(400)) };
+        let builder = Builder::new("collection").attr("name", name.into_owned()).attr("version", 0u8);
+        answered.push(match collection.child("patch").is_some() || !collection.all().is_empty() {
+            true => builder.attr("type", "error").children([Refused::new(501).to_element()]).build(),
+            false => builder.attr("type", "result").attr("has_more_patches", "false").build(),
+        });
+    }
+    Ok(vec![Builder::new("sync").children(answered).build()])
+}

@@ -1,0 +1,116 @@
+//! Namespace `usync`: who has which devices, which hidden identity, and is on WhatsApp at all.
+//!
+//! What must hold: every user is answered under the JID that was asked for; the phone is listed without a
+//! key index, companions with theirs, together with the list that the phone signed.
+//! `wa-server-contract` section 6.1.
+
+use roost_proto::stanza::iq::Refused;
+use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
+
+use super::super::account::{Account, DeviceRef, Form};
+use super::super::machine::Machine;
+use super::{Answer, bad};
+
+/// The most users in one request.
+const MAX_USERS: usize = 5_000;
+
+impl Machine {
+    pub(super) fn usync(&mut self, asking: DeviceRef, stanza: &Stanza) -> Answer {
+        let usync = stanza.need_child("usync").map_err(bad)?;
+        let query = usync.need_child("query").map_err(bad)?;
+        let list = usync.need_child("list").map_err(bad)?;
+        if list.all().len() > MAX_USERS {
+            return Err(Refused::new(419));
+        }
+        let mut users = Vec::new();
+        for user in list.all_named("user") {
+            let asked = user.jid("jid");
+            let number = user.child("contact").and_then(|contact| contact.leaf_text());
+            let account = match &asked {
+                Some(jid) => self.account_of(jid),
+                None => number.and_then(|text| self.account_of(&Jid::pn(digits(text)))),
+            };
+            let Some(pn) = account.map(|account| account.pn) else {
+                users.push(unknown(asked.as_ref(), number));
+                continue;
+            };
+            if query.child("devices").is_some() {
+                self.account_mut(pn).watch(asking.pn);
+            }
+            let account = self.account(pn);
+            let jid = asked.clone().unwrap_or_else(|| account.jid(Form::Pn));
+            let mut answered = Builder::new("user").attr("jid", jid.clone());
+            if Form::of(&jid) == Form::Lid && number.is_some() {
+                answered = answered.attr("pn_jid", account.jid(Form::Pn));
+            }
+            let parts = query.all().iter().filter_map(|part| part_of(account, &part.tag, number));
+            users.push(answered.children(parts).build());
+        }
+        let attr = |key: &str, default: &str| usync.text(key).map_or(default.to_owned(), |v| v.into_owned());
+        Ok(vec![
+            Builder::new("usync")
+                .attr("sid", attr("sid", ""))
+                .attr("index", attr("index", "0"))
+                .attr("last", attr("last", "true"))
+                .attr("mode", attr("mode", "query"))
+                .attr("context", attr("context", "interactive"))
+                .children([Builder::new("result").build(), Builder::new("list").children(users).build()])
+                .build(),
+        ])
+    }
+}
+
+/// What one protocol says of an account; protocols that may be left out are.
+fn part_of(account: &Account, protocol: &str, number: Option<&str>) -> Option<Stanza> {
+    Some(match protocol {
+        "devices" => devices(account),
+        "lid" => Builder::new("lid").attr("val", account.jid(Form::Lid)).build(),
+        "contact" => {
+            let text = number.map_or_else(|| account.pn.to_string(), str::to_owned);
+            Builder::new("contact").attr("type", "in").bytes(text).build()
+        }
+        "status" => Builder::new("status").attr("code", 404u16).attr("type", "fail").build(),
+        "disappearing_mode" => Builder::new("disappearing_mode").attr("duration", 0u8).attr("t", 0u8).build(),
+        // No picture, no business, no username, no bot: the element is left out.
+        _ => return None,
+    })
+}
+
+fn devices(account: &Account) -> Stanza {
+    let phone = Builder::new("device").attr("id", 0u8).build();
+    let companions = account.companions.iter().map(|(number, companion)| {
+        Builder::new("device").attr("id", *number).attr("key-index", companion.key_index).build()
+    });
+    let list = Builder::new("device-list").children(std::iter::once(phone).chain(companions)).build();
+    let signed = Builder::new("key-index-list")
+        .attr("ts", account.list_time_s)
+        .bytes(account.signed_list.clone())
+        .build();
+    Builder::new("devices").children([list, signed]).build()
+}
+
+/// Somebody who is not on WhatsApp.
+fn unknown(asked: Option<&Jid>, number: Option<&str>) -> Stanza {
+    let jid = asked.cloned().unwrap_or_else(|| Jid::pn(digits(number.unwrap_or_default())));
+    let contact = Builder::new("contact").attr("type", "out");
+    let contact = contact.bytes(number.unwrap_or_default().as_bytes()).build();
+    Builder::new("user").attr("jid", jid).children([contact]).build()
+}
+
+/// `+4915…@c.us` and `4915…` name the same number.
+fn digits(text: &str) -> String {
+    let user = text.split_once('@').map_or(text, |(user, _)| user);
+    user.chars().filter(char::is_ascii_digit).take(20).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_in_every_spelling() {
+        for text in ["+4915", "4915@c.us", "49 15", "4915"] {
+            assert_eq!(digits(text), "4915");
+        }
+    }
+}

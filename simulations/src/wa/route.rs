@@ -1,0 +1,202 @@
+//! Messages: from one device to every device that it encrypted for.
+//!
+//! What must hold: each receiver gets exactly its own ciphertext, in the order in which the server took the
+//! messages, and keeps it in its backlog until it settles it; the sending device never gets its own copy;
+//! a sender hears the server's ack after the fan-out. `wa-server-contract` sections 6.3 to 6.5.
+
+use roost_proto::id::UnixMillis;
+use roost_proto::signal::CiphertextKind;
+use roost_proto::stanza::{Builder, Content, Jid, Read as _, Server, Stanza};
+
+use super::account::{Account, DeviceRef, Form, participants_hash, seconds};
+use super::machine::{ConnectionId, Machine, Refusal};
+
+/// Children of a message that are the server's own business, or are delivered in another way.
+const NOT_COPIED: [&str; 6] = ["participants", "enc", "device-identity", "reporting", "tctoken", "cstoken"];
+
+/// Ciphertexts for one device.
+struct Entry<'a> {
+    to: DeviceRef,
+    ciphertexts: Vec<&'a Stanza>,
+}
+
+impl Machine {
+    /// A device (or phone) sends a message.
+    pub(super) fn message(
+        &mut self,
+        now: UnixMillis,
+        from: DeviceRef,
+        stanza: &Stanza,
+    ) -> Result<(), Refusal> {
+        let id = stanza.need_text("id").map_err(|e| Refusal::from(e.to_string()))?.into_owned();
+        let to = stanza.need_jid("to").map_err(|e| Refusal::from(e.to_string()))?;
+        let repeated = self.ledger.message(from, &id, to.to_string(), now);
+        if repeated {
+            // The real server may drop a repetition; receivers must bear it, so it goes out again. (Guess.)
+            tracing::debug!(device = %from, id, "the same message again");
+        }
+        if to.server == Server::Broadcast {
+            self.ack_message(now, from, stanza, &to, &[]);
+            return Ok(());
+        }
+        let Some(recipient) = self.account_of(&to).map(|account| account.pn) else {
+            self.ack_message(now, from, stanza, &to, &[("error", "404".to_owned())]);
+            return Err(format!("{to} is not an account").into());
+        };
+        let entries = self.entries(from, recipient, stanza, &to);
+        if entries.is_empty() && stanza.child("participants").is_none() {
+            self.ack_message(now, from, stanza, &to, &[("error", "400".to_owned())]);
+            return Err("it carries no ciphertext".into());
+        }
+        self.account_mut(recipient).watch(from.pn);
+        for entry in entries {
+            for ciphertext in &entry.ciphertexts {
+                let kind = ciphertext.text("type").and_then(|kind| CiphertextKind::parse(&kind));
+                if let (Some(kind), Some(bytes)) = (kind, ciphertext.leaf()) {
+                    self.ledger.ciphertext((from, entry.to), &id, kind, bytes, now);
+                }
+            }
+            let delivery = self.delivery(now, from, recipient, stanza, &to, &entry);
+            self.deliver(now, entry.to, delivery);
+        }
+        let form = Form::of(&to);
+        let hash = participants_hash([self.account(recipient), self.account(from.pn)], form);
+        self.ack_message(now, from, stanza, &to, &[("phash", hash)]);
+        Ok(())
+    }
+
+    /// Who gets what: the entries of `<participants>`, or the addressed device alone.
+    fn entries<'a>(&self, from: DeviceRef, recipient: u64, stanza: &'a Stanza, to: &Jid) -> Vec<Entry<'a>> {
+        let Some(participants) = stanza.child("participants") else {
+            let ciphertexts: Vec<_> = stanza.all_named("enc").collect();
+            let to = self.device_at(to).filter(|to| *to != from && !ciphertexts.is_empty());
+            return to.map(|to| Entry { to, ciphertexts }).into_iter().collect();
+        };
+        let mut entries = Vec::new();
+        for entry in participants.all_named("to") {
+            let device = entry.jid("jid").and_then(|jid| self.device_at(&jid));
+            let device = device.filter(|device| device.pn == recipient || device.pn == from.pn);
+            let Some(device) = device else {
+                tracing::warn!(device = %from, to = ?entry.text("jid"), "a ciphertext for a stranger");
+                continue;
+            };
+            let exists = self.account(device.pn).identity(device.device).is_some();
+            if device != from && exists {
+                entries.push(Entry { to: device, ciphertexts: entry.all_named("enc").collect() });
+            }
+        }
+        entries
+    }
+
+    fn delivery(
+        &self,
+        now: UnixMillis,
+        from: DeviceRef,
+        recipient: u64,
+        stanza: &Stanza,
+        to: &Jid,
+        entry: &Entry<'_>,
+    ) -> Stanza {
+        let (sender, form) = (self.account(from.pn), Form::of(to));
+        let mut builder = Builder::new("message")
+            .attr("from", sender.device_jid(from.device, form))
+            .attr("id", stanza.text("id").unwrap_or_default().into_owned())
+            .attr("type", stanza.text("type").unwrap_or("text".into()).into_owned())
+            .attr("t", seconds(now))
+            .attr("notify", sender.name.as_str());
+        for key in ["edit", "category", "addressing_mode"] {
+            if let Some(value) = stanza.text(key) {
+                builder = builder.attr(key, value.into_owned());
+            }
+        }
+        let other = |account: &Account| account.jid(form.other());
+        let own_copy = entry.to.pn == from.pn && stanza.text("category").as_deref() != Some("peer");
+        let key = match (own_copy, form) {
+            (true, Form::Pn) => "peer_recipient_lid",
+            (true, Form::Lid) => "peer_recipient_pn",
+            (false, Form::Pn) => "sender_lid",
+            (false, Form::Lid) => "sender_pn",
+        };
+        builder = match own_copy {
+            true => builder.attr("recipient", to.to_non_ad()).attr(key, other(self.account(recipient))),
+            false => builder.attr(key, other(sender)),
+        };
+        let mut children: Vec<Stanza> = entry.ciphertexts.iter().map(|enc| (*enc).clone()).collect();
+        let opens = children.iter().any(|enc| enc.text("type").as_deref() == Some("pkmsg"));
+        children.extend(stanza.child("device-identity").filter(|_| opens).cloned());
+        children.extend(stanza.all().iter().filter(|child| !NOT_COPIED.contains(&&*child.tag)).cloned());
+        builder.children(children).build()
+    }
+
+    fn ack_message(
+        &mut self,
+        now: UnixMillis,
+        from: DeviceRef,
+        stanza: &Stanza,
+        to: &Jid,
+        extra: &[(&'static str, String)],
+    ) {
+        let Some(connection) = self.online.get(&from).copied() else { return };
+        if self.faults.take(from, |f| &mut f.lose_server_acks) {
+            return;
+        }
+        let mut ack = Builder::new("ack")
+            .attr("class", "message")
+            .attr("id", stanza.text("id").unwrap_or_default().into_owned())
+            .attr("from", to.clone())
+            .attr("t", seconds(now));
+        for (key, value) in extra {
+            ack = ack.attr(key, value.as_str());
+        }
+        self.send(now, connection, ack.build());
+    }
+
+    /// Puts one stanza into a device's backlog, and writes it if the device wants it now. A phone takes it
+    /// at once.
+    pub(super) fn deliver(&mut self, now: UnixMillis, to: DeviceRef, mut stanza: Stanza) {
+        if to.device == 0 {
+            self.phone_takes(now, to.pn, &stanza);
+            return;
+        }
+        if stanza.tag == "message" && self.faults.take(to, |f| &mut f.corrupt) {
+            corrupt(&mut stanza);
+        }
+        let account = self.accounts.get_mut(&to.pn);
+        let Some(companion) = account.and_then(|account| account.companions.get_mut(&to.device)) else {
+            return;
+        };
+        if !companion.backlog.push(stanza.clone()) {
+            self.ledger.device(to).dropped += 1;
+        }
+        let Some(connection) = self.online.get(&to).copied() else { return };
+        if self.online_mut(connection).is_some_and(|online| online.active) {
+            self.write(now, connection, to, stanza);
+        }
+    }
+
+    /// Writes a delivery to a connection of its receiver.
+    pub(super) fn write(&mut self, now: UnixMillis, connection: ConnectionId, to: DeviceRef, stanza: Stanza) {
+        let times = if self.faults.take(to, |f| &mut f.duplicate) { 2 } else { 1 };
+        for _ in 0..times {
+            if stanza.tag == "message"
+                && let Some(from) = stanza.jid("from").and_then(|from| self.device_at(&from))
+            {
+                self.ledger.delivered(from, &stanza.text("id").unwrap_or_default(), to);
+            }
+            self.send(now, connection, stanza.clone());
+        }
+    }
+}
+
+/// Changes one byte of every ciphertext where only the authentication can notice it: 16 bytes before the end
+/// are text or MAC in both kinds (a `pkmsg` ends with two short numbers).
+fn corrupt(stanza: &mut Stanza) {
+    let Some(Content::Nodes(children)) = &mut stanza.content else { return };
+    for child in children.iter_mut().filter(|child| child.tag == "enc") {
+        if let Some(Content::Bytes(bytes)) = &mut child.content
+            && let Some(at) = bytes.len().checked_sub(16)
+        {
+            bytes[at] ^= 0xff;
+        }
+    }
+}

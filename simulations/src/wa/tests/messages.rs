@@ -1,0 +1,200 @@
+//! One-to-one messages: fan-out, copies, receipts, retries, the backlog, and phones that talk.
+
+use super::*;
+
+#[test]
+fn a_text_reaches_companion_phone_and_own_devices_in_both_forms() {
+    let mut world = World::new();
+    let (ada, bob, other) = (world.linked("ada"), world.linked("bob"), world.linked("ada"));
+    for (chat, form) in [(world.account(bob), Form::Pn), (world.lid(bob), Form::Lid)] {
+        let sent = world.text(ada, &chat, "hello");
+        let id = sent.text("id").expect("an id");
+        let (from, received, text) = world.probes[bob].inbox.last().expect("received").clone();
+        assert_eq!((received.as_str(), text.as_str()), (&*id, "hello"));
+        assert_eq!(Form::of(&from), form, "the sender appears in the form of the chat");
+        assert_eq!(world.texts(other).last(), Some(&"hello"), "the copy for the own device");
+        let phone = &world.machine.accounts()[&world.device(bob).pn].phone;
+        assert_eq!(phone.inbox().last().and_then(|m| m.text.as_deref()), Some("hello"));
+    }
+    let ledger = world.machine.ledger();
+    assert_eq!(ledger.totals().key_reuses, 0);
+    // Two texts, each to bob's phone and companion, the own phone and the own other device.
+    assert_eq!((ledger.totals().messages, ledger.totals().ciphertexts), (2, 8));
+}
+
+#[test]
+fn the_sender_hears_the_ack_with_the_participants_hash_and_the_receipt() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let chat = world.account(bob);
+    let sent = world.text(ada, &chat, "hello");
+    let id = sent.text("id").expect("an id").into_owned();
+    let seen = &world.probes[ada].seen;
+    let of = |tag: &str| {
+        let found = seen.iter().find(|s| s.tag == tag && s.text("id").as_deref() == Some(&id));
+        found.unwrap_or_else(|| panic!("no {tag}")).clone()
+    };
+    let ack = of("ack");
+    assert_eq!((ack.text("class").as_deref(), ack.jid("from")), (Some("message"), Some(chat.clone())));
+    assert!(ack.text("phash").expect("a hash").starts_with("2:"));
+    assert_eq!(of("receipt").jid("from").map(|from| from.to_non_ad()), Some(chat));
+}
+
+#[test]
+fn an_offline_device_gets_its_backlog_in_order_and_only_once() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let chat = world.account(bob);
+    let connection = *world.on.iter().find(|(_, probe)| **probe == bob).expect("connected").0;
+    world.on.remove(&connection);
+    world.event(connection, Event::Closed);
+    for text in ["one", "two", "three"] {
+        world.text(ada, &chat, text);
+    }
+    assert!(world.texts(bob).is_empty());
+    world.online(bob);
+    assert_eq!(world.texts(bob), ["one", "two", "three"]);
+    let preview = world.probes[bob].seen.iter().find_map(|stanza| stanza.child("offline_preview"));
+    assert_eq!(preview.and_then(|preview| preview.number("message")), Some(3));
+    world.connect(bob);
+    world.activate(bob);
+    assert_eq!(world.texts(bob).len(), 3, "settled messages do not come again");
+}
+
+#[test]
+fn nothing_is_delivered_before_the_device_is_active() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    world.connect(bob);
+    let chat = world.account(bob);
+    world.text(ada, &chat, "early");
+    assert!(world.texts(bob).is_empty());
+    world.activate(bob);
+    assert_eq!(world.texts(bob), ["early"]);
+}
+
+#[test]
+fn what_was_not_settled_comes_again() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    world.probes[bob].settles = false;
+    let chat = world.account(bob);
+    let sent = world.text(ada, &chat, "hello");
+    world.connect(bob);
+    world.activate(bob);
+    let key = (world.device(ada), sent.text("id").expect("an id").into_owned());
+    let receiver = &world.machine.ledger().messages()[&key].receivers[&world.device(bob).to_string()];
+    assert_eq!((receiver.delivered, receiver.settled_at), (2, None));
+}
+
+#[test]
+fn a_retry_reaches_the_sending_device_and_its_answer_only_the_asking_one() {
+    let mut world = World::new();
+    let (ada, bob, second) = (world.linked("ada"), world.linked("bob"), world.linked("bob"));
+    let device = world.probes[bob].jid.clone().expect("paired");
+    let fault = Fault::CorruptDeliveries { device: world.device(bob).to_string(), count: 1 };
+    let effects = world.machine.commit(world.now, &fault).expect("a known device");
+    world.carry(effects);
+    let chat = world.account(bob);
+    let sent = world.text(ada, &chat, "hello");
+    let id = sent.text("id").expect("an id").into_owned();
+    assert!(world.texts(bob).is_empty(), "it could not read it");
+    assert_eq!(world.texts(second), ["hello"], "the other device could");
+    let retry = world.probes[ada].seen.iter().find(|stanza| stanza.text("type").as_deref() == Some("retry"));
+    assert_eq!(retry.expect("forwarded").jid("from"), Some(device.clone()));
+    // The resend: a bare ciphertext for that device alone, under the same id.
+    let query = world.probes[ada].ask_bundles(std::slice::from_ref(&device));
+    let bundles = world.ask(ada, query);
+    world.probes[ada].take_bundles(&bundles);
+    let again = world.probes[ada].text(&chat, std::slice::from_ref(&device), "hello");
+    let enc = again.child("participants").and_then(|p| p.child("to")).and_then(|to| to.child("enc"));
+    let enc = enc.expect("encrypted").clone();
+    let identity = again.child("device-identity").expect("own identity").clone();
+    let again = again.with("id", id).with("to", device);
+    let again = Stanza { content: None, ..again };
+    let again = Stanza { content: Some(roost_proto::stanza::Content::Nodes(vec![enc, identity])), ..again };
+    world.say(ada, again);
+    assert_eq!(world.texts(bob), ["hello"]);
+    assert_eq!(world.texts(second).len(), 1);
+}
+
+#[test]
+fn a_phone_sends_to_all_devices_and_answers_a_retry() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let (pn, to) = (world.device(ada).pn, world.device(bob).pn.to_string());
+    for text in ["first", "second"] {
+        let (_, effects) = world.machine.phone_sends(world.now, pn, &to, text).expect("sent");
+        world.carry(effects);
+    }
+    assert_eq!(world.texts(bob), ["first", "second"]);
+    assert_eq!(world.texts(ada), ["first", "second"], "copies for the own companion");
+    let fault = Fault::CorruptDeliveries { device: world.device(bob).to_string(), count: 1 };
+    let effects = world.machine.commit(world.now, &fault).expect("a known device");
+    world.carry(effects);
+    let (_, effects) = world.machine.phone_sends(world.now, pn, &to, "third").expect("sent");
+    world.carry(effects);
+    assert_eq!(world.texts(bob), ["first", "second", "third"], "the phone sent it again");
+    assert_eq!(world.machine.ledger().totals().key_reuses, 0);
+}
+
+#[test]
+fn a_phone_without_account_or_receiver_does_not_send() {
+    let mut world = World::new();
+    let ada = world.linked("ada");
+    let pn = world.device(ada).pn;
+    assert!(matches!(world.machine.phone_sends(world.now, 1, "2", "x"), Err(PhoneError::UnknownPhone(1))));
+    let refused = world.machine.phone_sends(world.now, pn, "nobody@lid", "x");
+    assert!(matches!(refused, Err(PhoneError::UnknownReceiver(_))));
+}
+
+#[test]
+fn a_message_to_nobody_is_acknowledged_with_an_error() {
+    let mut world = World::new();
+    let ada = world.linked("ada");
+    let stanza = world.probes[ada].text(&Jid::pn("49000"), &[], "hello");
+    world.say(ada, stanza);
+    let ack = world.probes[ada].seen.iter().rev().find(|stanza| stanza.tag == "ack").expect("an ack");
+    assert_eq!(ack.text("error").as_deref(), Some("404"));
+}
+
+#[test]
+fn one_message_key_with_two_ciphertexts_is_found() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let chat = world.account(bob);
+    let sent = world.text(ada, &chat, "hello");
+    world.say(ada, sent.clone());
+    assert_eq!(world.machine.ledger().totals().key_reuses, 0, "the same bytes again are harmless");
+    let mut forged = sent;
+    fn damage(stanza: &mut Stanza) {
+        match &mut stanza.content {
+            Some(roost_proto::stanza::Content::Bytes(bytes)) if stanza.tag == "enc" => {
+                let inside = bytes.len() - 16;
+                bytes[inside] ^= 1;
+            }
+            Some(roost_proto::stanza::Content::Nodes(children)) => children.iter_mut().for_each(damage),
+            _ => {}
+        }
+    }
+    damage(&mut forged);
+    world.say(ada, forged);
+    assert_eq!(world.machine.ledger().totals().key_reuses, 3, "bob's two devices and the own phone");
+}
+
+#[test]
+fn presence_and_typing_reach_those_who_look() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let chat = world.lid(bob);
+    world.say(ada, Builder::new("presence").attr("type", "subscribe").attr("to", chat.clone()).build());
+    world.say(bob, Builder::new("presence").attr("type", "available").build());
+    let seen: Vec<_> = world.probes[ada].seen.iter().filter(|stanza| stanza.tag == "presence").collect();
+    let kinds: Vec<_> = seen.iter().map(|stanza| stanza.text("type").map(|t| t.into_owned())).collect();
+    assert_eq!(kinds, [Some("unavailable".into()), None]);
+    assert_eq!(seen[1].jid("from"), Some(chat));
+    let to = world.account(ada);
+    let composing = Builder::new("composing").build();
+    world.say(bob, Builder::new("chatstate").attr("to", to).children([composing]).build());
+    assert!(world.probes[ada].seen.iter().any(|stanza| stanza.tag == "chatstate"));
+}
