@@ -56,8 +56,8 @@ pub enum Unfit {
     Banned,
     /// WhatsApp refuses our version.
     Outdated,
-    /// It has given up; its reason says why.
-    Failed,
+    /// Somebody wanted it online again while it was being stopped.
+    Restarted,
 }
 
 impl Unfit {
@@ -70,7 +70,7 @@ impl Unfit {
             Unfit::Conflict => "DEVICE_CONFLICT",
             Unfit::Banned => "ACCOUNT_TEMPORARILY_BANNED",
             Unfit::Outdated => "CLIENT_OUTDATED",
-            Unfit::Failed => "DEVICE_FAILED",
+            Unfit::Restarted => "DEVICE_RESTARTED",
         }
     }
 
@@ -83,7 +83,7 @@ impl Unfit {
             Unfit::Conflict => "is in use by something outside this cluster",
             Unfit::Banned => "belongs to an account that WhatsApp has banned for a time",
             Unfit::Outdated => "is refused by WhatsApp because of our version",
-            Unfit::Failed => "has failed; its state_reason says why",
+            Unfit::Restarted => "was started again while it was being stopped",
         }
     }
 }
@@ -194,11 +194,19 @@ pub enum ApiError {
     /// The store did not answer. Repeating the call is safe.
     #[error("the store does not answer")]
     StoreUnavailable(#[from] Unavailable),
-    /// Stored state cannot be read.
-    #[error("stored state of {key} cannot be read")]
-    Damaged {
+    /// The device has no connection at the moment, and what was asked needs one.
+    #[error("{key} is not connected to WhatsApp at the moment")]
+    DeviceConnecting {
         /// Which device.
         key: DeviceKey,
+    },
+    /// WhatsApp refused what was asked.
+    #[error("WhatsApp refused it for {key} with code {code}")]
+    UpstreamNack {
+        /// Which device.
+        key: DeviceKey,
+        /// WhatsApp's code.
+        code: u16,
     },
     /// Retention has removed what comes after the cursor.
     #[error("the event log of {key} begins at {earliest}; the cursor is older")]
@@ -225,6 +233,9 @@ pub enum ApiError {
     /// The caller's deadline is over.
     #[error("the deadline is over")]
     DeadlineExceeded,
+    /// The caller is gone.
+    #[error("the caller is gone")]
+    Cancelled,
     /// What another node answered, to be handed on as it is.
     #[error("{0}")]
     Forwarded(Box<Status>),
@@ -259,11 +270,13 @@ impl ApiError {
             ApiError::AlreadyDraining { .. } => "ALREADY_DRAINING",
             ApiError::TargetUnfit { .. } => "TARGET_UNFIT",
             ApiError::StoreUnavailable(_) => "STORE_UNAVAILABLE",
-            ApiError::Damaged { .. } => "STATE_DAMAGED",
+            ApiError::DeviceConnecting { .. } => "DEVICE_CONNECTING",
+            ApiError::UpstreamNack { .. } => "UPSTREAM_NACK",
             ApiError::CursorExpired { .. } => "CURSOR_EXPIRED",
             ApiError::ConsumerBusy { .. } => "CONSUMER_BUSY",
             ApiError::TooManyDevices { .. } => "TOO_MANY_DEVICES",
             ApiError::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            ApiError::Cancelled => "CANCELLED",
             ApiError::Forwarded(status) => return reason_of(status).unwrap_or_default(),
         }
         .to_owned()
@@ -284,12 +297,14 @@ impl ApiError {
             | ApiError::NotOwner { .. }
             | ApiError::OwnerUnreachable { .. }
             | ApiError::NodeDraining { .. }
+            | ApiError::DeviceConnecting { .. }
             | ApiError::StoreUnavailable(_) => Code::Unavailable,
             ApiError::OwnershipLost { .. } => Code::Aborted,
             ApiError::DeviceBusy { .. } => Code::ResourceExhausted,
-            ApiError::Damaged { .. } => Code::DataLoss,
+            ApiError::UpstreamNack { .. } => Code::Internal,
             ApiError::CursorExpired { .. } => Code::OutOfRange,
             ApiError::DeadlineExceeded => Code::DeadlineExceeded,
+            ApiError::Cancelled => Code::Cancelled,
             ApiError::Forwarded(status) => status.code(),
         }
     }
@@ -301,7 +316,9 @@ impl ApiError {
             ApiError::NotOwner { .. } | ApiError::OwnershipLost { .. } => Some(Duration::from_millis(50)),
             ApiError::DeviceBusy { .. } => Some(Duration::from_millis(250)),
             ApiError::OwnerUnreachable { .. } => Some(Duration::from_millis(500)),
-            ApiError::NodeDraining { .. } | ApiError::StoreUnavailable(_) => Some(Duration::from_secs(1)),
+            ApiError::NodeDraining { .. }
+            | ApiError::DeviceConnecting { .. }
+            | ApiError::StoreUnavailable(_) => Some(Duration::from_secs(1)),
             _ => None,
         }
     }
@@ -314,7 +331,8 @@ impl ApiError {
             | ApiError::OwnerUnreachable { key, .. }
             | ApiError::OwnershipLost { key, .. }
             | ApiError::DeviceBusy { key }
-            | ApiError::Damaged { key }
+            | ApiError::DeviceConnecting { key }
+            | ApiError::UpstreamNack { key, .. }
             | ApiError::CursorExpired { key, .. } => Some(key),
             _ => None,
         }
@@ -339,6 +357,9 @@ impl ApiError {
             }
             ApiError::OwnerUnreachable { node, .. } => {
                 metadata.insert("owner".into(), node.to_string());
+            }
+            ApiError::UpstreamNack { code, .. } => {
+                metadata.insert("code".into(), code.to_string());
             }
             _ => {}
         }

@@ -7,5 +7,6 @@ pub mod commits;
 pub mod config;
 pub mod directory;
 pub mod errors;
+pub mod http;
 pub mod metrics;
 pub mod telemetry;

@@ -31,8 +31,10 @@ const HOP: &str = "roost-hop";
 /// What is known of a call beside its message.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// When the answer must be on its way.
+    /// When waiting ends, so that an answer can still be made and arrive.
     pub deadline: Instant,
+    /// When the answer must be on its way.
+    pub limit: Instant,
     /// The tenant that calls; `None` for an operator.
     pub caller: Option<BusinessId>,
     /// Whether another node has forwarded it.
@@ -52,7 +54,8 @@ impl Call {
         let timeout = metadata.get("grpc-timeout").and_then(|value| parse_timeout(value.to_str().ok()?));
         let timeout = timeout.unwrap_or(DEFAULT_DEADLINE).min(MAX_DEADLINE);
         let reserve = RESERVE.min(timeout / 4);
-        Ok(Call { deadline: now + timeout.saturating_sub(reserve), caller, forwarded })
+        let deadline = now + timeout.saturating_sub(reserve);
+        Ok(Call { deadline, limit: deadline + reserve / 2, caller, forwarded })
     }
 
     /// Time left for the work.

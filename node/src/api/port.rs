@@ -19,6 +19,8 @@ use tokio::time::Instant;
 pub trait Hosts: Send + Sync + 'static {
     /// The device, if it runs here.
     fn find(&self, key: &DeviceKey) -> Option<DeviceHandle>;
+    /// All of them, in order of key.
+    fn all(&self) -> Vec<DeviceHandle>;
     /// Ends everything that acts for the device and frees its ownership row; fine when it is not here.
     /// The caller has written before that it is not wanted online.
     async fn stop(&self, key: &DeviceKey) -> Result<(), Unavailable>;

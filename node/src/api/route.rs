@@ -143,6 +143,11 @@ impl Router {
         Some(Peer { life, channel })
     }
 
+    /// The peer that was last seen to own the device, if any; no look-up.
+    pub fn known(&self, key: &DeviceKey) -> Option<Peer> {
+        self.remembered(key).and_then(|life| self.peer(life))
+    }
+
     /// Forgets connections that no member has any more.
     pub fn tidy(&self) {
         let seen = self.cluster.views().borrow().clone();

@@ -1,0 +1,295 @@
+//! `ClusterService`: membership, ring and ownership as operators see and change them.
+//!
+//! What must hold: nothing here changes ownership by itself: moves and drains are asked of the node that
+//! they concern; a tenant may ask where its own device is, the rest is an operator's.
+
+use std::time::Duration;
+
+use roost_placement::ledger::MemberState;
+use roost_proto::api;
+use roost_proto::api::cluster_service_client::ClusterServiceClient;
+use roost_proto::api::cluster_service_server::ClusterService;
+use roost_proto::id::{DeviceKey, Life, NodeId};
+use roost_proto::peer;
+use roost_proto::peer::peer_service_client::PeerServiceClient;
+use tokio::time::Instant;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::call::Call;
+use super::cursor::Scope;
+use super::port::{HandOffError, Seen};
+use super::route::Peer;
+use super::streams::{Answers, Sink, Until};
+use super::{Api, convert, method, parse};
+use crate::errors::{ApiError, Resource};
+
+const SERVICE: &str = "ClusterService";
+/// Lines of a device's history.
+const HISTORY: usize = 50;
+/// Between looks at what a draining node still owns.
+const DRAIN_POLL: Duration = Duration::from_millis(100);
+/// At least this often a watch says the members.
+const WATCH: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl ClusterService for Api {
+    async fn list_nodes(
+        &self,
+        request: Request<api::ListNodesRequest>,
+    ) -> Result<Response<api::ListNodesResponse>, Status> {
+        self.unary(method(SERVICE, "ListNodes"), request, |call, _| async move {
+            call.must_operate()?;
+            let seen = self.parts().cluster.views().borrow().clone();
+            Ok(api::ListNodesResponse {
+                nodes: nodes(&seen),
+                view_epoch: seen.view.view_epoch,
+                answered_by: self.parts().node.to_string(),
+            })
+        })
+        .await
+    }
+
+    async fn get_ring(
+        &self,
+        request: Request<api::GetRingRequest>,
+    ) -> Result<Response<api::GetRingResponse>, Status> {
+        self.unary(method(SERVICE, "GetRing"), request, |call, request| async move {
+            let cluster = &self.parts().cluster;
+            let preference = match request.name.as_str() {
+                "" => {
+                    call.must_operate()?;
+                    Vec::new()
+                }
+                name => {
+                    let scope = parse::scope("name", name)?;
+                    call.may_name_scope(&scope)?;
+                    match scope {
+                        Scope::Tenant(tenant) => cluster.preference_of_tenant(&tenant),
+                        Scope::Device(key) => cluster.preference(&key),
+                    }
+                }
+            };
+            let shares = cluster.shares().into_iter().map(|share| api::get_ring_response::Share {
+                node: share.node.to_string(),
+                fraction: share.fraction,
+                points: share.points,
+            });
+            Ok(api::GetRingResponse {
+                preference: preference.iter().map(NodeId::to_string).collect(),
+                shares: shares.collect(),
+                view_epoch: cluster.views().borrow().view.view_epoch,
+            })
+        })
+        .await
+    }
+
+    async fn locate_device(
+        &self,
+        request: Request<api::LocateDeviceRequest>,
+    ) -> Result<Response<api::LocateDeviceResponse>, Status> {
+        self.unary(method(SERVICE, "LocateDevice"), request, |call, request| async move {
+            let key = parse::device("name", &request.name)?;
+            call.may_name_device(&key)?;
+            let row = self.device(&key).await?.ownership;
+            let history = self.parts().ledger.history(&key, HISTORY).await?;
+            let seen = self.parts().cluster.views().borrow().clone();
+            let address = row.owner.as_ref().and_then(|life| seen.address(life)).unwrap_or_default();
+            Ok(api::LocateDeviceResponse {
+                ownership: Some(convert::ownership(&row)),
+                address: address.to_owned(),
+                history: history.iter().map(convert::transition).collect(),
+            })
+        })
+        .await
+    }
+
+    async fn move_device(
+        &self,
+        request: Request<api::MoveDeviceRequest>,
+    ) -> Result<Response<api::MoveDeviceResponse>, Status> {
+        self.unary(method(SERVICE, "MoveDevice"), request, |call, request| async move {
+            let key = parse::device("name", &request.name)?;
+            let target = parse::node("target", &request.target)?;
+            call.must_operate()?;
+            self.target(&target)?;
+            let row = self.device(&key).await?.ownership;
+            if row.owner.as_ref().is_some_and(|life| life.node == target) {
+                return Ok(moved(convert::ownership(&row), Duration::ZERO));
+            }
+            let moved_to = |epoch: i64, life: &Life| api::Ownership {
+                node: life.node.to_string(),
+                incarnation: life.incarnation.0,
+                epoch,
+            };
+            let done = self.router().at_owner(
+                &call,
+                &key,
+                |_| async {
+                    let target = self.target(&target)?;
+                    let done = self.hand_off(&key, &target).await?;
+                    Ok(moved(moved_to(done.grant.epoch.0, &target), done.pause))
+                },
+                |channel| {
+                    let wanted = peer::HandOffRequest { device: key.to_string(), target: target.to_string() };
+                    let request = call.forward(wanted);
+                    let target = &target;
+                    async move {
+                        let done = PeerServiceClient::new(channel).hand_off(request).await?.into_inner();
+                        let pause = Duration::from_micros(done.pause_micros.unsigned_abs());
+                        let life = self.target(target).map_err(|error| error.status(&self.parts().node))?;
+                        Ok(moved(moved_to(done.epoch, &life), pause))
+                    }
+                },
+            );
+            let done = done.await?;
+            self.router().forget(&key);
+            Ok(done)
+        })
+        .await
+    }
+
+    type DrainNodeStream = Answers<api::DrainNodeResponse>;
+
+    async fn drain_node(
+        &self,
+        request: Request<api::DrainNodeRequest>,
+    ) -> Result<Response<Self::DrainNodeStream>, Status> {
+        let named = method(SERVICE, "DrainNode");
+        self.streaming(named, request, Until::Itself, |call, request| async move {
+            let node = parse::node("node", &request.node)?;
+            call.must_operate()?;
+            let draining = self.begin_drain(&call, node).await?;
+            let api = self.clone();
+            Ok(move |sink| async move { follow_drain(&api, draining, &sink).await })
+        })
+        .await
+    }
+
+    type WatchClusterStream = Answers<api::WatchClusterResponse>;
+
+    async fn watch_cluster(
+        &self,
+        request: Request<api::WatchClusterRequest>,
+    ) -> Result<Response<Self::WatchClusterStream>, Status> {
+        let named = method(SERVICE, "WatchCluster");
+        self.streaming(named, request, Until::Drain, |call, _| async move {
+            call.must_operate()?;
+            let api = self.clone();
+            Ok(move |sink| async move { watch_members(&api, &sink).await })
+        })
+        .await
+    }
+}
+
+/// A drain that has begun.
+enum Draining {
+    Here,
+    There(Peer, Box<Streaming<api::DrainNodeResponse>>),
+}
+
+impl Api {
+    /// The life of a node that can take a device.
+    fn target(&self, node: &NodeId) -> Result<Life, ApiError> {
+        let seen = self.parts().cluster.views().borrow().clone();
+        let member = seen.view.members.iter().find(|member| member.life.node == *node);
+        let member = member.ok_or_else(|| ApiError::not_found(Resource::Node, node))?;
+        if member.state != MemberState::Active {
+            return Err(ApiError::TargetUnfit { node: node.clone(), why: "it is not active" });
+        }
+        Ok(member.life.clone())
+    }
+
+    /// Hands a device of this node to another.
+    pub(super) async fn hand_off(
+        &self,
+        key: &DeviceKey,
+        target: &Life,
+    ) -> Result<super::port::HandedOff, ApiError> {
+        self.parts().cluster.hand_off(key, target).await.map_err(|error| match error {
+            HandOffError::NotOwner => ApiError::NotOwner { key: key.clone() },
+            HandOffError::Target(why) => ApiError::TargetUnfit { node: target.node.clone(), why },
+            HandOffError::Unavailable(down) => down.into(),
+        })
+    }
+
+    async fn begin_drain(&self, call: &Call, node: NodeId) -> Result<Draining, ApiError> {
+        if node == self.parts().node {
+            self.parts().cluster.drain().map_err(|_| ApiError::AlreadyDraining { node })?;
+            return Ok(Draining::Here);
+        }
+        let life = self.parts().cluster.views().borrow().life(&node).cloned();
+        let peer = life.and_then(|life| self.router().peer(life));
+        let Some(peer) = peer.filter(|_| !call.forwarded) else {
+            return Err(ApiError::not_found(Resource::Node, node));
+        };
+        let request = call.forward_stream(api::DrainNodeRequest { node: node.to_string() });
+        let mut there = ClusterServiceClient::new(peer.channel.clone());
+        let answers = there.drain_node(request).await.map_err(|s| ApiError::Forwarded(Box::new(s)))?;
+        Ok(Draining::There(peer, Box::new(answers.into_inner())))
+    }
+}
+
+async fn follow_drain(
+    api: &Api,
+    draining: Draining,
+    sink: &Sink<api::DrainNodeResponse>,
+) -> Result<(), ApiError> {
+    let mut last = None;
+    match draining {
+        Draining::Here => loop {
+            let remaining = u32::try_from(api.parts().cluster.owned()).unwrap_or(u32::MAX);
+            if last != Some(remaining) {
+                last = Some(remaining);
+                sink.send(api::DrainNodeResponse { remaining }).await?;
+            }
+            if remaining == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(DRAIN_POLL).await;
+        },
+        Draining::There(peer, mut answers) => {
+            while let Ok(Some(answer)) = answers.message().await {
+                last = Some(answer.remaining);
+                sink.send(answer).await?;
+            }
+            if last != Some(0) {
+                // It left, or died, before its last word arrived: then it owns nothing.
+                api.router().death(&peer.life).await;
+                sink.send(api::DrainNodeResponse { remaining: 0 }).await?;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn watch_members(api: &Api, sink: &Sink<api::WatchClusterResponse>) -> Result<(), ApiError> {
+    let mut views = api.parts().cluster.views();
+    loop {
+        let seen = views.borrow_and_update().clone();
+        let now = std::time::SystemTime::now();
+        let answer = api::WatchClusterResponse {
+            nodes: nodes(&seen),
+            view_epoch: seen.view.view_epoch,
+            time: Some(now.into()),
+        };
+        sink.send(answer).await?;
+        let until = Instant::now() + WATCH;
+        loop {
+            match tokio::time::timeout_at(until, views.changed()).await {
+                Ok(Ok(())) if views.borrow().view.view_epoch == seen.view.view_epoch => {}
+                Ok(Ok(())) | Err(_) => break,
+                // The cluster's part of this process has ended.
+                Ok(Err(_)) => return Ok(()),
+            }
+        }
+    }
+}
+
+fn nodes(seen: &Seen) -> Vec<api::Node> {
+    let age = seen.at.elapsed();
+    seen.view.members.iter().map(|member| convert::node(member, age)).collect()
+}
+
+fn moved(ownership: api::Ownership, pause: Duration) -> api::MoveDeviceResponse {
+    api::MoveDeviceResponse { ownership: Some(ownership), pause: Some(convert::duration(pause)) }
+}

@@ -1,0 +1,45 @@
+//! `PeerService`: what nodes say to each other. Hints and requests; nothing here proves anything.
+
+use roost_proto::id::Epoch;
+use roost_proto::peer;
+use roost_proto::peer::peer_service_server::PeerService;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{Api, method, parse};
+use crate::errors::{ApiError, Resource};
+
+const SERVICE: &str = "PeerService";
+
+#[async_trait]
+impl PeerService for Api {
+    async fn adopt(
+        &self,
+        request: Request<peer::AdoptRequest>,
+    ) -> Result<Response<peer::AdoptResponse>, Status> {
+        self.unary(method(SERVICE, "Adopt"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.must_operate()?;
+            self.router().forget(&key);
+            self.parts().cluster.adopt(&key, Epoch(request.epoch));
+            Ok(peer::AdoptResponse {})
+        })
+        .await
+    }
+
+    async fn hand_off(
+        &self,
+        request: Request<peer::HandOffRequest>,
+    ) -> Result<Response<peer::HandOffResponse>, Status> {
+        self.unary(method(SERVICE, "HandOff"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            let target = parse::node("target", &request.target)?;
+            call.must_operate()?;
+            let life = self.parts().cluster.views().borrow().life(&target).cloned();
+            let life = life.ok_or_else(|| ApiError::not_found(Resource::Node, &target))?;
+            let done = self.hand_off(&key, &life).await?;
+            let pause_micros = i64::try_from(done.pause.as_micros()).unwrap_or(i64::MAX);
+            Ok(peer::HandOffResponse { epoch: done.grant.epoch.0, pause_micros })
+        })
+        .await
+    }
+}

@@ -1,0 +1,227 @@
+//! `EventService.ReadEvents`: the log from a cursor, without state on the server.
+//!
+//! What must hold: the events of a device come in order and without gaps; what retention has removed is
+//! said (CURSOR_EXPIRED), never skipped; the cursor of each answer stands after everything said so far.
+
+use std::time::Duration;
+
+use roost_proto::api;
+use roost_proto::id::{DeviceKey, Sequence};
+
+use super::cursor::{self, Positions, Scope};
+use super::reader::{Batch, TURN};
+use super::streams::Sink;
+use super::{Api, parse};
+use crate::directory::LogHead;
+use crate::errors::ApiError;
+
+/// Between looks when nobody tells, for few devices.
+const POLL: Duration = Duration::from_millis(250);
+/// The same for many.
+const LONGEST_POLL: Duration = Duration::from_secs(2);
+
+/// A reader and how far it has come.
+pub(super) struct Reading {
+    scope: Scope,
+    positions: Positions,
+    follow: bool,
+    /// Events still to send; `None` is no limit.
+    left: Option<usize>,
+}
+
+impl Reading {
+    /// Reads the request; compares the cursor with what there is.
+    pub(super) async fn open(
+        api: &Api,
+        scope: Scope,
+        request: &api::ReadEventsRequest,
+    ) -> Result<Reading, ApiError> {
+        let limit =
+            usize::try_from(request.limit).map_err(|_| ApiError::field("limit", "must not be negative"))?;
+        let cursor = match request.cursor.as_str() {
+            "" => None,
+            text => {
+                let read = cursor::read(&scope, text);
+                Some(read.map_err(|e| ApiError::field("cursor", format!("{e} (of this parent)")))?)
+            }
+        };
+        let heads = api.heads(&scope).await?;
+        if let Scope::Tenant(_) = scope
+            && heads.len() > cursor::MAX_DEVICES
+        {
+            return Err(ApiError::TooManyDevices { most: cursor::MAX_DEVICES });
+        }
+        let positions = begin(cursor, &heads)?;
+        Ok(Reading { scope, positions, follow: request.follow, left: Some(limit).filter(|limit| *limit > 0) })
+    }
+
+    /// Produces the answers.
+    pub(super) async fn run(mut self, api: Api, sink: Sink<api::ReadEventsResponse>) -> Result<(), ApiError> {
+        let commits = &api.parts().commits;
+        let mut committed = match &self.scope {
+            Scope::Tenant(tenant) => commits.tenant(tenant),
+            Scope::Device(key) => commits.device(key),
+        };
+        let mut said = false;
+        loop {
+            let heads = api.heads(&self.scope).await?;
+            continue_at(&mut self.positions, &heads)?;
+            let more = self.round(&api, &heads, &sink, &mut said).await?;
+            if self.left == Some(0) || (!more && !self.follow) {
+                break;
+            }
+            if !more {
+                let devices = u32::try_from(heads.len()).unwrap_or(u32::MAX);
+                let pause = (POLL + Duration::from_millis(1) * devices).min(LONGEST_POLL);
+                let _ = tokio::time::timeout(pause, committed.changed()).await;
+            }
+        }
+        if !said {
+            // Nothing to say, but the caller learns where to go on.
+            sink.send(self.answer(&mut Batch::default())).await?;
+        }
+        Ok(())
+    }
+
+    /// One turn for each device. Returns whether there was anything.
+    async fn round(
+        &mut self,
+        api: &Api,
+        heads: &[LogHead],
+        sink: &Sink<api::ReadEventsResponse>,
+        said: &mut bool,
+    ) -> Result<bool, ApiError> {
+        let mut batch = Batch::default();
+        let mut any = false;
+        for head in heads {
+            let device = &head.key.device_id;
+            let at = self.positions.get(device).copied().unwrap_or(Sequence(0));
+            let turn = self.left.map_or(TURN, |left| left.min(TURN));
+            if at >= head.latest || turn == 0 {
+                continue;
+            }
+            for event in api.directory().events(&head.key, at, turn).await? {
+                any = true;
+                self.positions.insert(device.clone(), event.sequence);
+                self.left = self.left.map(|left| left - 1);
+                batch.push(event);
+                if batch.is_full() {
+                    *said = true;
+                    sink.send(self.answer(&mut batch)).await?;
+                }
+            }
+        }
+        if !batch.is_empty() {
+            *said = true;
+            sink.send(self.answer(&mut batch)).await?;
+        }
+        Ok(any)
+    }
+
+    fn answer(&self, batch: &mut Batch) -> api::ReadEventsResponse {
+        api::ReadEventsResponse { events: batch.take(), cursor: cursor::write(&self.scope, &self.positions) }
+    }
+}
+
+impl Api {
+    /// The heads of the logs of a scope; refuses a name that does not exist.
+    pub(super) async fn heads(&self, scope: &Scope) -> Result<Vec<LogHead>, ApiError> {
+        let heads = self.directory().heads(scope.tenant(), scope.device()).await?;
+        if heads.is_empty() {
+            match scope {
+                Scope::Device(key) => return Err(self.missing(key).await),
+                Scope::Tenant(tenant) => {
+                    self.tenant_exists(&parse::Parent::One(tenant.clone())).await?;
+                }
+            }
+        }
+        Ok(heads)
+    }
+}
+
+/// Where reading begins. Without a cursor that is the beginning of what is kept; with one, a device that
+/// it does not name stands at 0.
+fn begin(cursor: Option<Positions>, heads: &[LogHead]) -> Result<Positions, ApiError> {
+    let mut positions = Positions::new();
+    for head in heads {
+        let at = match &cursor {
+            Some(cursor) => cursor.get(&head.key.device_id).copied().unwrap_or(Sequence(0)),
+            None => before(head),
+        };
+        check(&head.key, at, head)?;
+        positions.insert(head.key.device_id.clone(), at);
+    }
+    Ok(positions)
+}
+
+/// Takes new devices in, forgets deleted ones, and notices when retention has overtaken the reader.
+fn continue_at(positions: &mut Positions, heads: &[LogHead]) -> Result<(), ApiError> {
+    let mut now = Positions::new();
+    for head in heads {
+        let at = positions.get(&head.key.device_id).copied().unwrap_or_else(|| before(head));
+        check(&head.key, at, head)?;
+        now.insert(head.key.device_id.clone(), at);
+    }
+    *positions = now;
+    Ok(())
+}
+
+fn before(head: &LogHead) -> Sequence {
+    Sequence(head.earliest.0 - 1)
+}
+
+/// A position must touch what is kept. One beyond the end belongs to an earlier device of this name.
+fn check(key: &DeviceKey, at: Sequence, head: &LogHead) -> Result<(), ApiError> {
+    if at < before(head) || at > head.latest.max(before(head)) {
+        return Err(ApiError::CursorExpired { key: key.clone(), earliest: head.earliest });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(device: &str, earliest: i64, latest: i64) -> LogHead {
+        let key = format!("tenants/acme/devices/{device}").parse().expect("well formed");
+        LogHead { key, earliest: Sequence(earliest), latest: Sequence(latest) }
+    }
+
+    fn at(pairs: &[(&str, i64)]) -> Positions {
+        pairs.iter().map(|(id, at)| (id.parse().expect("well formed"), Sequence(*at))).collect()
+    }
+
+    #[test]
+    fn reading_begins_at_what_is_kept_or_at_the_cursor() {
+        let heads = [head("a", 5, 9), head("b", 1, 0)];
+        assert_eq!(begin(None, &heads).expect("fine"), at(&[("a", 4), ("b", 0)]));
+        assert_eq!(begin(Some(at(&[("a", 9)])), &heads).expect("fine"), at(&[("a", 9), ("b", 0)]));
+        assert_eq!(begin(Some(at(&[("a", 4)])), &heads).expect("just in time"), at(&[("a", 4), ("b", 0)]));
+    }
+
+    #[test]
+    fn a_cursor_below_retention_is_expired_and_says_where_the_log_begins() {
+        let heads = [head("a", 5, 9)];
+        for cursor in [at(&[("a", 3)]), at(&[])] {
+            match begin(Some(cursor), &heads) {
+                Err(ApiError::CursorExpired { earliest, .. }) => assert_eq!(earliest, Sequence(5)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_cursor_beyond_the_end_belongs_to_an_earlier_device() {
+        assert!(begin(Some(at(&[("a", 10)])), &[head("a", 1, 9)]).is_err());
+        // Everything has expired, nothing came since: the position is the end.
+        assert!(begin(Some(at(&[("a", 9)])), &[head("a", 10, 9)]).is_ok());
+    }
+
+    #[test]
+    fn new_devices_are_taken_in_and_deleted_ones_forgotten() {
+        let mut positions = at(&[("a", 3), ("gone", 7)]);
+        continue_at(&mut positions, &[head("a", 1, 5), head("new", 4, 6)]).expect("fine");
+        assert_eq!(positions, at(&[("a", 3), ("new", 3)]));
+        assert!(continue_at(&mut positions, &[head("a", 5, 9)]).is_err(), "retention has overtaken it");
+    }
+}

@@ -1,0 +1,129 @@
+//! Listening: all services on one port, with health and reflection beside them.
+//!
+//! What must hold: small answers are not delayed (`TCP_NODELAY` is set on accepted connections); one
+//! connection cannot take all the capacity; at a drain health says NOT_SERVING first; when `shutdown` is
+//! over, no new call is taken and those under way may end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use roost_proto::api::cluster_service_server::ClusterServiceServer;
+use roost_proto::api::device_service_server::DeviceServiceServer;
+use roost_proto::api::event_service_server::EventServiceServer;
+use roost_proto::api::message_service_server::MessageServiceServer;
+use roost_proto::api::pairing_service_server::PairingServiceServer;
+use roost_proto::api::tenant_service_server::TenantServiceServer;
+use roost_proto::api::{self as schema};
+use roost_proto::peer::peer_service_server::PeerServiceServer;
+use tonic::server::NamedService;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::Api;
+use super::streams::drained;
+
+/// Streams, and with them calls, that one connection may have open.
+const STREAMS_PER_CONNECTION: u32 = 1000;
+/// Largest request: texts are at most 64 KiB, cursors 512 KiB.
+const LARGEST_REQUEST: usize = 2 << 20;
+
+/// Names under which health is asked, beside the empty one for the whole.
+const SERVICES: [&str; 6] = [
+    TenantServiceServer::<Api>::NAME,
+    DeviceServiceServer::<Api>::NAME,
+    PairingServiceServer::<Api>::NAME,
+    MessageServiceServer::<Api>::NAME,
+    EventServiceServer::<Api>::NAME,
+    ClusterServiceServer::<Api>::NAME,
+];
+
+/// Why the API does not listen, or stopped to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address is in use or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The server failed while it ran.
+    #[error("the gRPC server failed: {0}")]
+    Failed(#[from] tonic::transport::Error),
+    /// The compiled schema cannot be reflected.
+    #[error("the schema cannot be reflected: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// A port that is bound and not served yet.
+#[derive(Debug)]
+pub struct Listener {
+    incoming: TcpIncoming,
+    /// Where it listens; the port is known even if 0 was asked for.
+    pub address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds. Needs a runtime.
+    pub fn bind(address: SocketAddr) -> Result<Listener, ServerError> {
+        let bound = TcpIncoming::bind(address).and_then(|incoming| {
+            let bound = incoming.local_addr()?;
+            Ok((incoming, bound))
+        });
+        let (incoming, bound) = bound.map_err(|source| ServerError::Bind { address, source })?;
+        Ok(Listener { incoming: incoming.with_nodelay(Some(true)), address: bound })
+    }
+
+    /// Serves until `shutdown` is over and the calls under way have ended.
+    pub async fn serve(self, api: Api, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
+        let (health, health_server) = tonic_health::server::health_reporter();
+        say_health(&health, ServingStatus::Serving).await;
+        let mut draining = api.parts().cluster.draining();
+        let reflection = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(schema::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        };
+        macro_rules! service {
+            ($server:ident) => {
+                $server::new(api.clone()).max_decoding_message_size(LARGEST_REQUEST)
+            };
+        }
+        let serving = Server::builder()
+            .max_concurrent_streams(STREAMS_PER_CONNECTION)
+            .http2_keepalive_interval(Some(Duration::from_secs(20)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .add_service(health_server)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
+            .add_service(service!(TenantServiceServer))
+            .add_service(service!(DeviceServiceServer))
+            .add_service(service!(PairingServiceServer))
+            .add_service(service!(MessageServiceServer))
+            .add_service(service!(EventServiceServer))
+            .add_service(service!(ClusterServiceServer))
+            .add_service(service!(PeerServiceServer))
+            .serve_with_incoming_shutdown(self.incoming, shutdown);
+        let drain = async {
+            drained(&mut draining).await;
+            say_health(&health, ServingStatus::NotServing).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            done = serving => Ok(done?),
+            () = drain => unreachable!("a drain only says so"),
+        }
+    }
+}
+
+async fn say_health(health: &HealthReporter, status: ServingStatus) {
+    health.set_service_status("", status).await;
+    for service in SERVICES {
+        health.set_service_status(service, status).await;
+    }
+}

@@ -1,0 +1,122 @@
+//! Answers that are streams: a task that produces, a bounded channel, and an end that says why.
+//!
+//! What must hold: a caller that is gone ends the task at once, a caller that is slow holds it back;
+//! a node that drains ends its streams with NODE_DRAINING, so that callers go elsewhere and the server
+//! can leave; the last item of a failed stream is its refusal.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use futures_util::Stream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::call::Call;
+use super::{Api, Method};
+use crate::errors::ApiError;
+
+/// Answers that a slow caller may leave lying.
+const QUEUE: usize = 16;
+
+/// A stream of answers.
+pub(super) type Answers<A> = Pin<Box<dyn Stream<Item = Result<A, Status>> + Send>>;
+
+/// The producer's end.
+pub(super) struct Sink<A> {
+    to: mpsc::Sender<Result<A, Status>>,
+}
+
+impl<A> Clone for Sink<A> {
+    fn clone(&self) -> Sink<A> {
+        Sink { to: self.to.clone() }
+    }
+}
+
+impl<A> Sink<A> {
+    /// Hands one answer over; waits while the caller is slow.
+    pub(super) async fn send(&self, answer: A) -> Result<(), ApiError> {
+        self.to.send(Ok(answer)).await.map_err(|_| ApiError::Cancelled)
+    }
+}
+
+/// When a stream ends beside its own end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// With the drain of this node.
+    Drain,
+    /// The work looks at the drain itself.
+    Itself,
+}
+
+impl Api {
+    /// Opens a stream: `open` refuses or prepares within the deadline, the work that it returns produces.
+    pub(super) async fn streaming<M, A, O, OF, W, F>(
+        &self,
+        method: Method,
+        request: Request<M>,
+        until: Until,
+        open: O,
+    ) -> Result<Response<Answers<A>>, Status>
+    where
+        A: Send + 'static,
+        O: FnOnce(Call, M) -> OF,
+        OF: Future<Output = Result<W, ApiError>>,
+        W: FnOnce(Sink<A>) -> F + Send + 'static,
+        F: Future<Output = Result<(), ApiError>> + Send + 'static,
+    {
+        let begin = Instant::now();
+        let opened = match Call::read(request.metadata(), begin) {
+            Ok(call) => {
+                let limit = call.limit;
+                let open = open(call, request.into_inner());
+                tokio::time::timeout_at(limit, open).await.unwrap_or(Err(ApiError::DeadlineExceeded))
+            }
+            Err(error) => Err(error),
+        };
+        match opened {
+            Ok(work) => Ok(Response::new(self.produce(method, begin, until, work))),
+            Err(error) => {
+                self.book(method, begin, Some(&error));
+                Err(error.status(&self.parts().node))
+            }
+        }
+    }
+
+    fn produce<A, W, F>(&self, method: Method, begin: Instant, until: Until, work: W) -> Answers<A>
+    where
+        A: Send + 'static,
+        W: FnOnce(Sink<A>) -> F + Send + 'static,
+        F: Future<Output = Result<(), ApiError>> + Send + 'static,
+    {
+        let (to, answers) = mpsc::channel(QUEUE);
+        let api = self.clone();
+        tokio::spawn(async move {
+            let labels = [("method", method.name)];
+            api.parts().metrics.shift("roost_open_streams", &labels, 1.0);
+            let mut draining = api.parts().cluster.draining();
+            let done = tokio::select! {
+                done = work(Sink { to: to.clone() }) => done,
+                () = to.closed() => Err(ApiError::Cancelled),
+                () = drained(&mut draining), if until == Until::Drain => {
+                    Err(ApiError::NodeDraining { node: api.parts().node.clone() })
+                }
+            };
+            api.parts().metrics.shift("roost_open_streams", &labels, -1.0);
+            api.book(method, begin, done.as_ref().err());
+            if let Err(error) = done {
+                // Nobody may be there to read it.
+                let _ = to.send(Err(error.status(&api.parts().node))).await;
+            }
+        });
+        Box::pin(ReceiverStream::new(answers))
+    }
+}
+
+/// Waits for the drain of this node.
+pub(super) async fn drained(draining: &mut watch::Receiver<bool>) {
+    if draining.wait_for(|draining| *draining).await.is_err() {
+        // The cluster's part of this process is gone without a drain: the process is ending.
+    }
+}
