@@ -9,4 +9,5 @@ pub mod directory;
 pub mod errors;
 pub mod http;
 pub mod metrics;
+pub mod store;
 pub mod telemetry;

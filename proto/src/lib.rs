@@ -12,3 +12,6 @@ pub mod pairing;
 pub mod peer;
 pub mod signal;
 pub mod stanza;
+
+/// What encodes and decodes the messages of `api` and `peer`; others use it from here.
+pub use prost;

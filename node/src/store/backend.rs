@@ -1,0 +1,87 @@
+//! What an adapter answers below the ports: rows in and out, private values sealed.
+//!
+//! What must hold: reads for a device happen under its grant, in the statement or in one snapshot;
+//! the only write to device tables is through [`Backend::begin`], which the fenced transaction uses.
+
+use async_trait::async_trait;
+use roost_placement::ledger::{Grant, Ledger};
+
+use super::fenced::Rows;
+use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, StateRow, StatusRow, TenantRow};
+
+/// What `load` reads in one snapshot; all values sealed.
+pub(super) struct LoadedRows {
+    pub(super) status: StatusRow,
+    pub(super) state: Vec<StateRow>,
+    pub(super) outbox: Vec<MessageRow>,
+}
+
+/// What became of a wish for a new device.
+pub(super) enum Creation {
+    Made,
+    Exists,
+    NoTenant,
+}
+
+/// Bounds of one device's log.
+#[derive(sqlx::FromRow)]
+pub(super) struct LogHeadRow {
+    pub(super) device_id: String,
+    pub(super) earliest: i64,
+    pub(super) last_seq: i64,
+}
+
+/// The last event of one device that is to go.
+#[derive(sqlx::FromRow)]
+pub(super) struct ExpiredRow {
+    pub(super) business_id: String,
+    pub(super) device_id: String,
+    pub(super) seq: i64,
+}
+
+/// One database, whichever it is. `(b, d)` is the key of a device.
+#[async_trait]
+pub(super) trait Backend: Ledger {
+    /// A write transaction, for [`super::fenced::FencedTx`] only.
+    async fn begin(&self) -> SqlResult<Box<dyn Rows>>;
+
+    /// What a new owner begins with; `None` when the grant does not stand.
+    async fn load(&self, grant: &Grant) -> SqlResult<Option<LoadedRows>>;
+    /// Values by kind and name, given as a JSON array of pairs. Empty when the grant does not stand.
+    async fn read(&self, grant: &Grant, names: &str) -> SqlResult<Vec<Option<Vec<u8>>>>;
+    /// A sent message: the outer `None` when the grant does not stand, the inner when there is none.
+    async fn sent(&self, grant: &Grant, whatsapp_id: &str) -> SqlResult<Option<Option<MessageRow>>>;
+
+    /// The stored key check; `fresh` is stored when there is none.
+    async fn key_check(&self, fresh: &[u8]) -> SqlResult<Vec<u8>>;
+    async fn data_key(&self, tenant: &str) -> SqlResult<Option<Vec<u8>>>;
+    /// `None` when the id is taken.
+    async fn insert_tenant(&self, id: &str, name: &str, data_key: &[u8]) -> SqlResult<Option<TenantRow>>;
+    async fn tenant_row(&self, id: &str) -> SqlResult<Option<TenantRow>>;
+    async fn tenant_rows(&self, after: &str, limit: i64) -> SqlResult<Vec<TenantRow>>;
+
+    async fn insert_device(&self, b: &str, d: &str, name: &str) -> SqlResult<Creation>;
+    async fn device_row(&self, b: &str, d: &str) -> SqlResult<Option<DeviceRow>>;
+    /// `tenant` empty: all tenants.
+    async fn device_rows(&self, tenant: &str, after: (&str, &str), limit: i64) -> SqlResult<Vec<DeviceRow>>;
+    async fn set_desired(&self, b: &str, d: &str, desired: &str) -> SqlResult<bool>;
+    async fn remove_device(&self, b: &str, d: &str) -> SqlResult<bool>;
+
+    async fn message_row(&self, b: &str, d: &str, message_id: &str) -> SqlResult<Option<MessageRow>>;
+    async fn event_rows(&self, b: &str, d: &str, after: i64, limit: i64) -> SqlResult<Vec<EventRow>>;
+    /// `device` empty: all devices of the tenant.
+    async fn log_heads(&self, tenant: &str, device: &str) -> SqlResult<Vec<LogHeadRow>>;
+    async fn expire(&self, before: i64, limit: i64) -> SqlResult<u64>;
+
+    async fn hold(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool>;
+    async fn let_go(&self, tenant: &str, consumer: &str, holder: &str) -> SqlResult<()>;
+    async fn position_rows(&self, tenant: &str, consumer: &str) -> SqlResult<Vec<(String, i64)>>;
+    /// Positions as a JSON array of pairs, one per device.
+    async fn move_positions(
+        &self,
+        tenant: &str,
+        consumer: &str,
+        holder: &str,
+        positions: &str,
+    ) -> SqlResult<bool>;
+}

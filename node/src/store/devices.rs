@@ -1,0 +1,89 @@
+//! The devices' port on the store: grants in, sealed rows below, opened values out.
+//!
+//! What must hold: every read stands under the grant; every write goes through the committer, whose
+//! transactions begin with the fence.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use roost_actors::port::{
+    Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, StateKey, StoredMessage,
+};
+use roost_placement::ledger::Grant;
+use roost_proto::id::Sequence;
+use serde_json::{Value, json};
+
+use super::Store;
+use super::fenced::AcceptedRow;
+use super::names::escape;
+use super::prepared::{Prepared, open_message, open_state, open_state_row};
+use super::rows::unavailable;
+use super::seal::SealKey;
+
+impl Store {
+    /// The data key for a grant; a device of an unknown tenant cannot have been granted.
+    async fn seal_of(&self, grant: &Grant) -> Result<SealKey, DeviceStoreError> {
+        let look_up = self.vault.key(&*self.backend, &grant.key.business_id);
+        self.in_time(look_up).await?.ok_or(DeviceStoreError::Fenced)
+    }
+}
+
+#[async_trait]
+impl DeviceStore for Store {
+    async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
+        let seal = self.seal_of(grant).await?;
+        let rows = self.sql(self.backend.load(grant)).await?.ok_or(DeviceStoreError::Fenced)?;
+        let key = &grant.key;
+        let state = rows.state.into_iter().map(|row| open_state_row(key, &seal, row));
+        let outbox = rows.outbox.into_iter().map(|row| open_message(key, &seal, row));
+        Ok(Loaded {
+            state: state.collect::<Result<_, _>>()?,
+            outbox: outbox.collect::<Result<_, _>>()?,
+            status: rows.status.read().map_err(unavailable)?,
+        })
+    }
+
+    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let seal = self.seal_of(grant).await?;
+        let names: Vec<(&str, String)> =
+            keys.iter().map(|key| (key.kind.as_str(), escape(&key.name).into_owned())).collect();
+        let wanted = Value::Array(names.iter().map(|(kind, name)| json!([kind, name])).collect()).to_string();
+        let values = self.sql(self.backend.read(grant, &wanted)).await?;
+        if values.len() != keys.len() {
+            return Err(DeviceStoreError::Fenced);
+        }
+        let open = |((kind, name), value): (&(&str, String), Option<Vec<u8>>)| {
+            value.map(|value| open_state(&grant.key, &seal, kind, name, &value)).transpose()
+        };
+        names.iter().zip(values).map(open).collect()
+    }
+
+    async fn sent_message(
+        &self,
+        grant: &Grant,
+        whatsapp_id: &str,
+    ) -> Result<Option<StoredMessage>, DeviceStoreError> {
+        let seal = self.seal_of(grant).await?;
+        let id = escape(whatsapp_id);
+        let row = self.sql(self.backend.sent(grant, &id)).await?.ok_or(DeviceStoreError::Fenced)?;
+        row.map(|row| open_message(&grant.key, &seal, row)).transpose()
+    }
+
+    async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
+        let seal = self.seal_of(grant).await?;
+        let written = self.committer.commit(Prepared::new(grant, seal.clone(), batch)).await?;
+        let accepted = |row| match row {
+            AcceptedRow::New(ordinal) => Ok(Accepted::New { ordinal }),
+            AcceptedRow::Repeated(row) => {
+                Ok(Accepted::Repeated(Box::new(open_message(&grant.key, &seal, *row)?)))
+            }
+            AcceptedRow::KeyReused => Ok(Accepted::KeyReused),
+        };
+        Ok(Committed {
+            accepts: written.accepts.into_iter().map(accepted).collect::<Result<_, DeviceStoreError>>()?,
+            events: written.events.into_iter().map(|seq| seq.map(Sequence)).collect(),
+        })
+    }
+}

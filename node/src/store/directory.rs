@@ -1,0 +1,190 @@
+//! The API's port on the store: tenants, devices, messages, events, consumers.
+//!
+//! What must hold: it opens what it returns and writes no device state. A row that does not open is
+//! reported as "unavailable" with the reason in its source: the caller cannot do anything else about it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use roost_actors::port::StoredMessage;
+use roost_placement::ledger::{Desired, Unavailable};
+use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Sequence, UnixMillis};
+use serde_json::{Value, json};
+
+use super::Store;
+use super::backend::Creation;
+use super::prepared::{open_event, open_message};
+use super::rows::{BadRow, DeviceRow, TenantRow, desired_text, key, millis, unavailable};
+use super::seal::SealKey;
+use crate::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
+
+fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+impl Store {
+    async fn seal_for(&self, tenant: &BusinessId) -> Result<Option<SealKey>, Unavailable> {
+        self.in_time(self.vault.key(&*self.backend, tenant)).await.map_err(unavailable)
+    }
+}
+
+#[async_trait]
+impl Directory for Store {
+    async fn create_tenant(&self, id: &BusinessId, display_name: &str) -> Result<Tenant, CreateError> {
+        let data_key = self.vault.new_data_key(id);
+        let made = self.sql(self.backend.insert_tenant(id.as_str(), display_name, &data_key)).await?;
+        let row = made.ok_or_else(|| CreateError::Exists(format!("tenants/{id}")))?;
+        Ok(row.read().map_err(unavailable)?)
+    }
+
+    async fn tenant(&self, id: &BusinessId) -> Result<Option<Tenant>, Unavailable> {
+        let row = self.sql(self.backend.tenant_row(id.as_str())).await?;
+        row.map(TenantRow::read).transpose().map_err(unavailable)
+    }
+
+    async fn tenants(&self, after: Option<&BusinessId>, count: usize) -> Result<Vec<Tenant>, Unavailable> {
+        let after = after.map_or("", BusinessId::as_str);
+        let rows = self.sql(self.backend.tenant_rows(after, limit(count))).await?;
+        rows.into_iter().map(TenantRow::read).collect::<Result<_, _>>().map_err(unavailable)
+    }
+
+    async fn create_device(&self, key: &DeviceKey, display_name: &str) -> Result<Device, CreateError> {
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        match self.sql(self.backend.insert_device(b, d, display_name)).await? {
+            Creation::Made => {
+                let device = self.device(key).await?;
+                // Deleted again in between: as good as one that another call made.
+                device.ok_or_else(|| CreateError::Exists(key.to_string()))
+            }
+            Creation::Exists => Err(CreateError::Exists(key.to_string())),
+            Creation::NoTenant => Err(CreateError::NoTenant(key.business_id.clone())),
+        }
+    }
+
+    async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable> {
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        let row = self.sql(self.backend.device_row(b, d)).await?;
+        row.map(DeviceRow::read).transpose().map_err(unavailable)
+    }
+
+    async fn devices(
+        &self,
+        tenant: Option<&BusinessId>,
+        after: Option<&DeviceKey>,
+        count: usize,
+    ) -> Result<Vec<Device>, Unavailable> {
+        let after = after.map_or(("", ""), |key| (key.business_id.as_str(), key.device_id.as_str()));
+        let tenant = tenant.map_or("", BusinessId::as_str);
+        let rows = self.sql(self.backend.device_rows(tenant, after, limit(count))).await?;
+        rows.into_iter().map(DeviceRow::read).collect::<Result<_, _>>().map_err(unavailable)
+    }
+
+    async fn desire(&self, key: &DeviceKey, desired: Desired) -> Result<Option<Device>, Unavailable> {
+        if desired == Desired::Deleted {
+            self.delete_device(key).await?;
+            return Ok(None);
+        }
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        match self.sql(self.backend.set_desired(b, d, desired_text(desired))).await? {
+            true => self.device(key).await,
+            false => Ok(None),
+        }
+    }
+
+    async fn delete_device(&self, key: &DeviceKey) -> Result<bool, Unavailable> {
+        // A long log takes long to delete: this call has no bound but the database's.
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        self.backend.remove_device(b, d).await.map_err(unavailable)
+    }
+
+    async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable> {
+        let Some(seal) = self.seal_for(&key.business_id).await? else { return Ok(None) };
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        // A zero byte is in no id of ours, and PostgreSQL would refuse the question.
+        let id = super::names::escape(message_id);
+        let row = self.sql(self.backend.message_row(b, d, &id)).await?;
+        row.map(|row| open_message(key, &seal, row)).transpose().map_err(unavailable)
+    }
+
+    async fn events(
+        &self,
+        key: &DeviceKey,
+        after: Sequence,
+        count: usize,
+    ) -> Result<Vec<LoggedEvent>, Unavailable> {
+        let Some(seal) = self.seal_for(&key.business_id).await? else { return Ok(Vec::new()) };
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        let rows = self.sql(self.backend.event_rows(b, d, after.0, limit(count))).await?;
+        let events = rows.into_iter().map(|row| open_event(key, &seal, row));
+        events.collect::<Result<_, _>>().map_err(unavailable)
+    }
+
+    async fn heads(
+        &self,
+        tenant: &BusinessId,
+        device: Option<&DeviceId>,
+    ) -> Result<Vec<LogHead>, Unavailable> {
+        let device = device.map_or("", DeviceId::as_str);
+        let rows = self.sql(self.backend.log_heads(tenant.as_str(), device)).await?;
+        let head = |row: super::backend::LogHeadRow| {
+            let key = key(tenant.as_str(), &row.device_id)?;
+            Ok(LogHead { key, earliest: Sequence(row.earliest), latest: Sequence(row.last_seq) })
+        };
+        rows.into_iter().map(head).collect::<Result<_, BadRow>>().map_err(unavailable)
+    }
+
+    async fn expire_events(&self, before: UnixMillis, count: usize) -> Result<usize, Unavailable> {
+        let gone = self.sql(self.backend.expire(before.0, limit(count))).await?;
+        Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+    }
+
+    async fn hold_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        lasting: Duration,
+    ) -> Result<bool, Unavailable> {
+        let hold = self.backend.hold(tenant.as_str(), consumer.as_str(), holder, millis(lasting));
+        self.sql(hold).await
+    }
+
+    async fn drop_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+    ) -> Result<(), Unavailable> {
+        self.sql(self.backend.let_go(tenant.as_str(), consumer.as_str(), holder)).await
+    }
+
+    async fn positions(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+    ) -> Result<Vec<(DeviceKey, Sequence)>, Unavailable> {
+        let rows = self.sql(self.backend.position_rows(tenant.as_str(), consumer.as_str())).await?;
+        let position = |(device, seq): (String, i64)| Ok((key(tenant.as_str(), &device)?, Sequence(seq)));
+        rows.into_iter().map(position).collect::<Result<_, BadRow>>().map_err(unavailable)
+    }
+
+    async fn acknowledge(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        positions: &[(DeviceKey, Sequence)],
+    ) -> Result<bool, Unavailable> {
+        if positions.iter().any(|(key, _)| key.business_id != *tenant) {
+            return Ok(false);
+        }
+        let mut last: BTreeMap<&str, i64> = BTreeMap::new();
+        for (key, seq) in positions {
+            let kept = last.entry(key.device_id.as_str()).or_default();
+            *kept = (*kept).max(seq.0);
+        }
+        let pairs = Value::Array(last.into_iter().map(|pair| json!(pair)).collect()).to_string();
+        self.sql(self.backend.move_positions(tenant.as_str(), consumer.as_str(), holder, &pairs)).await
+    }
+}

@@ -1,0 +1,275 @@
+//! The fenced transaction: the only way to write what belongs to a device.
+//!
+//! What must hold: the first statement locks the ownership rows against any change of owner and says
+//! which grants stand (`ownership.md` section 3e); what belongs to a grant that does not stand is left
+//! out; sequences and ordinals are taken from the head row, which is locked until the commit, so they
+//! have no gaps whoever else writes. One transaction carries many devices with a fixed number of
+//! statements. It decides nothing about grouping and retries (the committer does).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use roost_placement::ledger::Grant;
+use roost_proto::id::DeviceKey;
+
+use super::prepared::{Prepared, QuarantineRow, UpdateRow, seal_event};
+use super::rows::{HeadRow, MessageRow, SqlResult, StatusRow};
+
+/// A sealed event at its place in the log.
+pub(super) struct Appended<'a> {
+    pub(super) key: &'a DeviceKey,
+    pub(super) seq: i64,
+    pub(super) epoch: i64,
+    pub(super) occurred: i64,
+    pub(super) origin: i16,
+    pub(super) digest: [u8; 16],
+    pub(super) payload: Vec<u8>,
+}
+
+/// A piece of state to put, or its key to delete.
+pub(super) struct StatePut<'a> {
+    pub(super) key: &'a DeviceKey,
+    pub(super) kind: &'a str,
+    pub(super) name: &'a str,
+    pub(super) value: &'a [u8],
+}
+
+/// The statements of one open write transaction, in one dialect; each takes many rows. Slices are
+/// never empty and are ordered by key, so that two transactions lock rows in the same order.
+#[async_trait]
+pub(super) trait Rows: Send {
+    /// Locks the ownership rows of the grants that stand; returns their indices. Without `wait`, rows
+    /// that others hold are left out.
+    async fn fence(&mut self, grants: &[&Grant], wait: bool) -> SqlResult<Vec<i64>>;
+    /// Locks and reads the heads.
+    async fn heads(&mut self, keys: &[&DeviceKey]) -> SqlResult<Vec<HeadRow>>;
+    /// Which of these dedupe digests exist, as indices.
+    async fn known_digests(&mut self, digests: &[(&DeviceKey, [u8; 16])]) -> SqlResult<Vec<i64>>;
+    /// Messages that have these request ids.
+    async fn known_requests(&mut self, requests: &[(&DeviceKey, &str)]) -> SqlResult<Vec<MessageRow>>;
+    /// Writes events and their digests.
+    async fn append(&mut self, events: &[Appended<'_>]) -> SqlResult<()>;
+    /// Moves the heads on.
+    async fn set_heads(&mut self, heads: &[HeadRow]) -> SqlResult<()>;
+    async fn insert_messages(&mut self, rows: &[MessageRow]) -> SqlResult<()>;
+    async fn update_messages(&mut self, rows: &[(&DeviceKey, UpdateRow)]) -> SqlResult<()>;
+    async fn put_state(&mut self, rows: &[StatePut<'_>]) -> SqlResult<()>;
+    async fn delete_state(&mut self, rows: &[StatePut<'_>]) -> SqlResult<()>;
+    async fn put_aside(&mut self, rows: &[(&DeviceKey, &QuarantineRow)]) -> SqlResult<()>;
+    async fn set_status(&mut self, rows: &[(&DeviceKey, &StatusRow)]) -> SqlResult<()>;
+    async fn commit(self: Box<Self>) -> SqlResult<()>;
+}
+
+/// What became of one accept.
+pub(super) enum AcceptedRow {
+    New(i64),
+    Repeated(Box<MessageRow>),
+    KeyReused,
+}
+
+/// What became of one batch: one answer per accept and per event, in order.
+pub(super) struct Written {
+    pub(super) accepts: Vec<AcceptedRow>,
+    pub(super) events: Vec<Option<i64>>,
+}
+
+/// A write transaction that holds the fence for some grants.
+pub(super) struct FencedTx {
+    rows: Box<dyn Rows>,
+    standing: BTreeSet<Grant>,
+}
+
+impl FencedTx {
+    /// Takes the fence for those grants that stand.
+    pub(super) async fn begin(mut rows: Box<dyn Rows>, grants: &[&Grant], wait: bool) -> SqlResult<FencedTx> {
+        let ordered: BTreeSet<&Grant> = grants.iter().copied().collect();
+        let ordered: Vec<&Grant> = ordered.into_iter().collect();
+        let standing = rows.fence(&ordered, wait).await?;
+        let standing = standing.into_iter().filter_map(|at| ordered.get(usize::try_from(at).ok()?));
+        let standing = standing.map(|grant| (*grant).clone()).collect();
+        Ok(FencedTx { rows, standing })
+    }
+
+    /// Writes the batches whose grant stands. One answer per batch, in order; `None` for those left out.
+    pub(super) async fn write(&mut self, batches: &[&Prepared]) -> SqlResult<Vec<Option<Written>>> {
+        let live: Vec<&Prepared> =
+            batches.iter().copied().filter(|batch| self.standing.contains(&batch.grant)).collect();
+        let before = self.look_up(&live).await?;
+        let mut merged = Merged::default();
+        let mut heads = before.heads;
+        let mut digests = before.digests;
+        let mut requests = before.requests;
+        let mut answers = Vec::with_capacity(batches.len());
+        for batch in batches {
+            if !self.standing.contains(&batch.grant) {
+                answers.push(None);
+                continue;
+            }
+            let key = &batch.grant.key;
+            let mut written = Written { accepts: Vec::new(), events: Vec::new() };
+            if !batch.events.is_empty() || !batch.accepts.is_empty() {
+                let head = heads.get_mut(key).ok_or(sqlx::Error::RowNotFound)?;
+                for event in &batch.events {
+                    let fresh = digests.insert((key, event.digest));
+                    written.events.push(fresh.then(|| {
+                        head.last_seq += 1;
+                        merged.events.push(Appended {
+                            key,
+                            seq: head.last_seq,
+                            epoch: batch.grant.epoch.0,
+                            occurred: event.occurred,
+                            origin: event.origin,
+                            digest: event.digest,
+                            payload: seal_event(&batch.key, key, head.last_seq, &event.payload),
+                        });
+                        head.last_seq
+                    }));
+                }
+                for accept in &batch.accepts {
+                    written.accepts.push(merged.accept(key, accept, head, &mut requests));
+                }
+            }
+            merged.rest(batch);
+            answers.push(Some(written));
+        }
+        merged.store(&mut *self.rows, heads).await?;
+        Ok(answers)
+    }
+
+    pub(super) async fn commit(self) -> SqlResult<()> {
+        self.rows.commit().await
+    }
+
+    /// Reads under the locks what decides about duplicates and numbers.
+    async fn look_up<'a>(&mut self, live: &[&'a Prepared]) -> SqlResult<Before<'a>> {
+        let counted = live.iter().filter(|batch| !batch.events.is_empty() || !batch.accepts.is_empty());
+        let keys: BTreeSet<&'a DeviceKey> = counted.map(|batch| &batch.grant.key).collect();
+        let mut before = Before::default();
+        if keys.is_empty() {
+            return Ok(before);
+        }
+        let keys: Vec<&'a DeviceKey> = keys.into_iter().collect();
+        for head in self.rows.heads(&keys).await? {
+            let owner = keys.iter().find(|key| is(key, &head.business_id, &head.device_id));
+            before.heads.extend(owner.map(|key| (*key, head)));
+        }
+        let digests: BTreeSet<(&DeviceKey, [u8; 16])> = live
+            .iter()
+            .flat_map(|batch| batch.events.iter().map(|event| (&batch.grant.key, event.digest)))
+            .collect();
+        if !digests.is_empty() {
+            let digests: Vec<_> = digests.into_iter().collect();
+            let known = self.rows.known_digests(&digests).await?;
+            before.digests = known.into_iter().filter_map(|at| digests.get(at as usize).copied()).collect();
+        }
+        let requests: BTreeSet<(&'a DeviceKey, &str)> = live
+            .iter()
+            .flat_map(|batch| batch.accepts.iter().map(|new| (&batch.grant.key, new.request_id.as_str())))
+            .collect();
+        if !requests.is_empty() {
+            let requests: Vec<_> = requests.into_iter().collect();
+            for row in self.rows.known_requests(&requests).await? {
+                let owner = keys.iter().find(|key| is(key, &row.business_id, &row.device_id));
+                before.requests.extend(owner.map(|key| ((*key, row.request_id.clone()), row)));
+            }
+        }
+        Ok(before)
+    }
+}
+
+fn is(key: &DeviceKey, business_id: &str, device_id: &str) -> bool {
+    key.business_id.as_str() == business_id && key.device_id.as_str() == device_id
+}
+
+#[derive(Default)]
+struct Before<'a> {
+    heads: BTreeMap<&'a DeviceKey, HeadRow>,
+    digests: BTreeSet<(&'a DeviceKey, [u8; 16])>,
+    requests: BTreeMap<(&'a DeviceKey, String), MessageRow>,
+}
+
+/// All batches of a transaction as rows, one per key, the last write winning.
+#[derive(Default)]
+struct Merged<'a> {
+    events: Vec<Appended<'a>>,
+    messages: Vec<MessageRow>,
+    updates: BTreeMap<(&'a DeviceKey, &'a str), UpdateRow>,
+    state: BTreeMap<(&'a DeviceKey, &'a str, &'a str), Option<&'a [u8]>>,
+    aside: BTreeMap<(&'a DeviceKey, [u8; 16]), &'a QuarantineRow>,
+    status: BTreeMap<&'a DeviceKey, &'a StatusRow>,
+}
+
+impl<'a> Merged<'a> {
+    fn accept(
+        &mut self,
+        key: &'a DeviceKey,
+        new: &MessageRow,
+        head: &mut HeadRow,
+        requests: &mut BTreeMap<(&'a DeviceKey, String), MessageRow>,
+    ) -> AcceptedRow {
+        let request = (key, new.request_id.clone());
+        match requests.get(&request) {
+            Some(row) if row.request_hash == new.request_hash => AcceptedRow::Repeated(Box::new(row.clone())),
+            Some(_) => AcceptedRow::KeyReused,
+            None => {
+                head.last_ordinal += 1;
+                let row = MessageRow { ordinal: head.last_ordinal, ..new.clone() };
+                self.messages.push(row.clone());
+                requests.insert(request, row);
+                AcceptedRow::New(head.last_ordinal)
+            }
+        }
+    }
+
+    fn rest(&mut self, batch: &'a Prepared) {
+        let key = &batch.grant.key;
+        for update in &batch.updates {
+            let at = (key, update.message_id.as_str());
+            self.updates.entry(at).and_modify(|row| row.then(update)).or_insert_with(|| update.clone());
+        }
+        for change in &batch.state {
+            self.state.insert((key, change.kind, change.name.as_str()), change.value.as_deref());
+        }
+        for stanza in &batch.quarantine {
+            self.aside.entry((key, stanza.digest)).or_insert(stanza);
+        }
+        self.status.extend(batch.status.as_ref().map(|status| (key, status)));
+    }
+
+    async fn store(self, rows: &mut dyn Rows, heads: BTreeMap<&'a DeviceKey, HeadRow>) -> SqlResult<()> {
+        if !self.events.is_empty() {
+            rows.append(&self.events).await?;
+        }
+        if !self.messages.is_empty() {
+            rows.insert_messages(&self.messages).await?;
+        }
+        if !self.events.is_empty() || !self.messages.is_empty() {
+            let heads: Vec<HeadRow> = heads.into_values().collect();
+            rows.set_heads(&heads).await?;
+        }
+        if !self.updates.is_empty() {
+            let updates: Vec<_> = self.updates.into_iter().map(|((key, _), row)| (key, row)).collect();
+            rows.update_messages(&updates).await?;
+        }
+        let put = |(key, kind, name), value| StatePut { key, kind, name, value };
+        let (puts, deletes): (Vec<_>, Vec<_>) =
+            self.state.into_iter().partition(|(_, value)| value.is_some());
+        let puts: Vec<_> = puts.into_iter().map(|(at, value)| put(at, value.unwrap_or_default())).collect();
+        let deletes: Vec<_> = deletes.into_iter().map(|(at, _)| put(at, &[])).collect();
+        if !puts.is_empty() {
+            rows.put_state(&puts).await?;
+        }
+        if !deletes.is_empty() {
+            rows.delete_state(&deletes).await?;
+        }
+        if !self.aside.is_empty() {
+            let aside: Vec<_> = self.aside.into_iter().map(|((key, _), row)| (key, row)).collect();
+            rows.put_aside(&aside).await?;
+        }
+        if !self.status.is_empty() {
+            let status: Vec<_> = self.status.into_iter().collect();
+            rows.set_status(&status).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! The store in PostgreSQL: for clusters.
+//!
+//! What must hold: no session state is relied on (no advisory locks, no temporary tables, no LISTEN),
+//! so the statements work behind a transaction pooler; every connection carries the name of its life,
+//! so that whoever buries that life can end its sessions; a statement or an idle transaction ends
+//! after a second, so that a frozen process holds no row for long. Row-level security is not set up:
+//! a group commit spans tenants, so a policy by one tenant's setting does not fit it.
+
+mod ledger;
+mod writes;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use roost_placement::ledger::Grant;
+use roost_proto::id::Life;
+use sha2::{Digest, Sha256};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgPool, Transaction};
+
+use self::writes::PgTx;
+use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
+use super::fenced::Rows;
+use super::options::{OpenError, StoreOptions};
+use super::plain::plain_backend;
+use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
+use super::schema::Migrations;
+
+pub(super) const MIGRATIONS: &Migrations =
+    &[(1, "first", include_str!("../../../migrations/postgres/0001_first.sql"))];
+
+/// How long a connection that comes back to the pool may take to say that it is well. A connection
+/// into a black hole would otherwise keep its place until TCP gives up.
+const WELL: Duration = Duration::from_millis(500);
+
+/// The longest name that PostgreSQL keeps of an application.
+const NAME: usize = 63;
+
+/// The pool of one process. Readers and writers share it.
+pub(super) struct Postgres {
+    read: PgPool,
+}
+
+impl Postgres {
+    /// A pool that connects when it is first used, in the runtime that uses it.
+    pub(super) fn lazy(options: &StoreOptions, connections: u32) -> Result<Postgres, OpenError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(options.acquire_timeout)
+            .test_before_acquire(false)
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    match tokio::time::timeout(WELL, connection.ping()).await {
+                        Ok(pinged) => pinged.map(|()| true),
+                        Err(_) => Err(sqlx::Error::PoolTimedOut),
+                    }
+                })
+            });
+        Ok(Postgres { read: pool.connect_lazy_with(connect_options(options, true)?) })
+    }
+
+    async fn begin_write(&self) -> SqlResult<Transaction<'static, sqlx::Postgres>> {
+        self.read.begin().await
+    }
+
+    async fn begin_snapshot(&self) -> SqlResult<Transaction<'static, sqlx::Postgres>> {
+        self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    async fn begin_rows(&self) -> SqlResult<Box<dyn Rows>> {
+        Ok(Box::new(PgTx(self.read.begin().await?)))
+    }
+
+    /// Lets the statements of this transaction take half a minute.
+    async fn for_long(&self, tx: &mut Transaction<'static, sqlx::Postgres>) -> SqlResult<()> {
+        let sql = "SELECT set_config('statement_timeout', '30s', true)";
+        sqlx::query(sql).execute(&mut **tx).await?;
+        Ok(())
+    }
+}
+
+/// The options of a connection. Migrations run without `limits`.
+pub(super) fn connect_options(options: &StoreOptions, limits: bool) -> Result<PgConnectOptions, OpenError> {
+    let parsed = PgConnectOptions::from_str(&options.url);
+    let mut connect = parsed.map_err(|error| OpenError::BadUrl { why: error.to_string() })?;
+    connect =
+        connect.application_name(&options.application.as_ref().map_or("roost".to_owned(), session_name));
+    if limits {
+        let limit = format!("{}ms", options.statement_timeout.as_millis().max(1));
+        connect = connect.options([
+            ("statement_timeout", limit.as_str()),
+            ("idle_in_transaction_session_timeout", limit.as_str()),
+        ]);
+    }
+    Ok(connect)
+}
+
+/// What the connections of a life are called: `roost/<node>/<incarnation>`, or with a digest of the
+/// node id where that would be too long to be kept.
+pub(super) fn session_name(life: &Life) -> String {
+    let plain = format!("roost/{life}");
+    if plain.len() <= NAME {
+        return plain;
+    }
+    let digest = hex::encode(&Sha256::digest(life.node.as_str().as_bytes())[..16]);
+    format!("roost/~{digest}/{}", life.incarnation)
+}
+
+plain_backend! {
+    Postgres,
+    now_millis: "(extract(epoch FROM now()) * 1000)::bigint",
+    now: "now()",
+    later: "now() + $4 * interval '1 millisecond'",
+    share: " FOR SHARE",
+    update: " FOR UPDATE",
+    positions: "(SELECT e ->> 0 AS d, (e ->> 1)::bigint AS s FROM jsonb_array_elements($2::jsonb) AS x(e))",
+    names: "(SELECT at, e ->> 0 AS kind, e ->> 1 AS name
+             FROM jsonb_array_elements($6::jsonb) WITH ORDINALITY AS x(e, at))",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use roost_proto::id::Incarnation;
+
+    #[test]
+    fn the_name_of_a_session_is_never_cut_off() {
+        let life = |node: &str| Life { node: node.parse().expect("id"), incarnation: Incarnation(i64::MAX) };
+        assert_eq!(session_name(&life("a")), format!("roost/a/{}", i64::MAX));
+        let (long, other) = (format!("{}a", "n".repeat(62)), format!("{}b", "n".repeat(62)));
+        assert!(session_name(&life(&long)).len() <= NAME);
+        assert_ne!(session_name(&life(&long)), session_name(&life(&other)));
+    }
+}

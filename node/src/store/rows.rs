@@ -1,0 +1,324 @@
+//! Rows as the two databases return them, and what they mean.
+//!
+//! What must hold: both dialects name and type their columns so that one `FromRow` reads both; a row
+//! that breaks the rules of its types is an error with the name of the column, never a panic. Values
+//! that are sealed stay sealed here.
+
+use std::time::Duration;
+
+use roost_actors::port::{DeviceStatus, MessageState};
+use roost_placement::ledger::{
+    Desired, Grant, Member, MemberState, Ownership, Permit, Transition, Unavailable, View,
+};
+use roost_proto::api;
+use roost_proto::id::{BusinessId, DeviceId, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
+
+use crate::directory::{Device, Tenant};
+
+pub(super) type SqlResult<T> = Result<T, sqlx::Error>;
+
+/// A stored value that its type does not allow.
+#[derive(Debug, thiserror::Error)]
+#[error("stored {column} {value:?} is not a valid value")]
+pub(super) struct BadRow {
+    pub(super) column: &'static str,
+    pub(super) value: String,
+}
+
+/// Wraps any failure as "no answer".
+pub(super) fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Unavailable {
+    Unavailable(error.into())
+}
+
+fn id<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, BadRow> {
+    text.parse().map_err(|_| BadRow { column, value: text.to_owned() })
+}
+
+pub(super) fn key(business_id: &str, device_id: &str) -> Result<DeviceKey, BadRow> {
+    let business_id: BusinessId = id("business_id", business_id)?;
+    let device_id: DeviceId = id("device_id", device_id)?;
+    Ok(DeviceKey { business_id, device_id })
+}
+
+fn life(node: &str, incarnation: i64) -> Result<Life, BadRow> {
+    let node: NodeId = id("node_id", node)?;
+    Ok(Life { node, incarnation: Incarnation(incarnation) })
+}
+
+fn owner(node: Option<String>, incarnation: Option<i64>) -> Result<Option<Life>, BadRow> {
+    node.zip(incarnation).map(|(node, incarnation)| life(&node, incarnation)).transpose()
+}
+
+pub(super) fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+fn span(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+pub(super) fn state_text(state: MemberState) -> &'static str {
+    match state {
+        MemberState::Joining => "joining",
+        MemberState::Active => "active",
+        MemberState::Draining => "draining",
+        MemberState::Dead => "dead",
+    }
+}
+
+pub(super) fn desired_text(desired: Desired) -> &'static str {
+    match desired {
+        Desired::Online => "online",
+        Desired::Offline => "offline",
+        Desired::Deleted => "deleted",
+    }
+}
+
+/// One member with the view epoch beside it.
+#[derive(sqlx::FromRow)]
+pub(super) struct MemberRow {
+    view_epoch: i64,
+    node_id: String,
+    incarnation: i64,
+    address: String,
+    zone: String,
+    weight: i32,
+    version: i32,
+    state: String,
+    remaining: i64,
+    beats: i64,
+    owned: i64,
+}
+
+pub(super) fn view(rows: Vec<MemberRow>) -> Result<View, BadRow> {
+    let view_epoch = rows.first().map_or(0, |row| row.view_epoch);
+    let members = rows.into_iter().map(member).collect::<Result<_, _>>()?;
+    Ok(View { view_epoch, members })
+}
+
+fn member(row: MemberRow) -> Result<Member, BadRow> {
+    let state = match row.state.as_str() {
+        "joining" => MemberState::Joining,
+        "active" => MemberState::Active,
+        "draining" => MemberState::Draining,
+        "dead" => MemberState::Dead,
+        _ => return Err(BadRow { column: "member.state", value: row.state }),
+    };
+    Ok(Member {
+        life: life(&row.node_id, row.incarnation)?,
+        address: row.address,
+        zone: row.zone,
+        weight: u32::try_from(row.weight).unwrap_or(1).max(1),
+        state,
+        version: u32::try_from(row.version).unwrap_or(0),
+        owned: u32::try_from(row.owned).unwrap_or(u32::MAX),
+        remaining: span(row.remaining),
+        beats: row.beats,
+    })
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct OwnershipRow {
+    business_id: String,
+    device_id: String,
+    owner_node: Option<String>,
+    owner_inc: Option<i64>,
+    epoch: i64,
+    desired: String,
+}
+
+impl OwnershipRow {
+    pub(super) fn read(self) -> Result<Ownership, BadRow> {
+        let desired = match self.desired.as_str() {
+            "online" => Desired::Online,
+            "offline" => Desired::Offline,
+            "deleted" => Desired::Deleted,
+            _ => return Err(BadRow { column: "ownership.desired", value: self.desired }),
+        };
+        Ok(Ownership {
+            key: key(&self.business_id, &self.device_id)?,
+            owner: owner(self.owner_node, self.owner_inc)?,
+            epoch: Epoch(self.epoch),
+            desired,
+        })
+    }
+}
+
+/// A granted epoch.
+#[derive(sqlx::FromRow)]
+pub(super) struct GrantRow {
+    pub(super) business_id: String,
+    pub(super) device_id: String,
+    pub(super) epoch: i64,
+}
+
+impl GrantRow {
+    pub(super) fn read(self, life: &Life) -> Result<Grant, BadRow> {
+        let key = key(&self.business_id, &self.device_id)?;
+        Ok(Grant { key, life: life.clone(), epoch: Epoch(self.epoch) })
+    }
+}
+
+/// A granted epoch that stands, with its owner and the lease left in milliseconds.
+#[derive(sqlx::FromRow)]
+pub(super) struct PermitRow {
+    business_id: String,
+    device_id: String,
+    epoch: i64,
+    owner_node: String,
+    owner_inc: i64,
+    remaining: i64,
+}
+
+impl PermitRow {
+    pub(super) fn read(self) -> Result<Permit, BadRow> {
+        let key = key(&self.business_id, &self.device_id)?;
+        let grant = Grant { key, life: life(&self.owner_node, self.owner_inc)?, epoch: Epoch(self.epoch) };
+        Ok(Permit { grant, remaining: span(self.remaining) })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct TransitionRow {
+    epoch: i64,
+    owner_node: Option<String>,
+    owner_inc: Option<i64>,
+    reason: String,
+    at: i64,
+}
+
+impl TransitionRow {
+    pub(super) fn read(self) -> Result<Transition, BadRow> {
+        let owner = owner(self.owner_node, self.owner_inc)?;
+        Ok(Transition { epoch: Epoch(self.epoch), owner, reason: self.reason, at: UnixMillis(self.at) })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct TenantRow {
+    business_id: String,
+    display_name: String,
+    created: i64,
+}
+
+impl TenantRow {
+    pub(super) fn read(self) -> Result<Tenant, BadRow> {
+        let business_id = id("business_id", &self.business_id)?;
+        Ok(Tenant { business_id, display_name: self.display_name, created: UnixMillis(self.created) })
+    }
+}
+
+/// The status columns of a device row; all null before any owner wrote them.
+#[derive(sqlx::FromRow)]
+pub(super) struct StatusRow {
+    pub(super) status_state: Option<i16>,
+    pub(super) status_reason: Option<String>,
+    pub(super) status_code: Option<i64>,
+    pub(super) status_pn: Option<String>,
+    pub(super) status_lid: Option<String>,
+    pub(super) status_at: Option<i64>,
+}
+
+impl StatusRow {
+    pub(super) fn read(self) -> Result<Option<DeviceStatus>, BadRow> {
+        let Some(state) = self.status_state else { return Ok(None) };
+        let state = api::device::State::try_from(i32::from(state))
+            .map_err(|_| BadRow { column: "device.status_state", value: state.to_string() })?;
+        Ok(Some(DeviceStatus {
+            state,
+            reason: self.status_reason.unwrap_or_default(),
+            code: u32::try_from(self.status_code.unwrap_or(0)).unwrap_or(0),
+            pn: self.status_pn,
+            lid: self.status_lid,
+            at: UnixMillis(self.status_at.unwrap_or(0)),
+        }))
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct DeviceRow {
+    #[sqlx(flatten)]
+    ownership: OwnershipRow,
+    #[sqlx(flatten)]
+    status: StatusRow,
+    display_name: String,
+    created: i64,
+}
+
+impl DeviceRow {
+    pub(super) fn read(self) -> Result<Device, BadRow> {
+        Ok(Device {
+            ownership: self.ownership.read()?,
+            display_name: self.display_name,
+            status: self.status.read()?,
+            created: UnixMillis(self.created),
+        })
+    }
+}
+
+/// A piece of device state, its value sealed.
+#[derive(sqlx::FromRow)]
+pub(super) struct StateRow {
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) value: Vec<u8>,
+}
+
+/// A message, content and wire sealed.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct MessageRow {
+    pub(super) business_id: String,
+    pub(super) device_id: String,
+    pub(super) message_id: String,
+    pub(super) request_id: String,
+    pub(super) request_hash: Vec<u8>,
+    pub(super) whatsapp_id: String,
+    pub(super) chat: String,
+    pub(super) content: Vec<u8>,
+    pub(super) wire: Option<Vec<u8>>,
+    pub(super) state: i16,
+    pub(super) ordinal: i64,
+    pub(super) failure: Option<String>,
+    pub(super) accepted: i64,
+    pub(super) sent: Option<i64>,
+    pub(super) server_ack: Option<i64>,
+    pub(super) delivered: Option<i64>,
+    pub(super) read_at: Option<i64>,
+}
+
+/// An event, its payload sealed.
+#[derive(sqlx::FromRow)]
+pub(super) struct EventRow {
+    pub(super) seq: i64,
+    pub(super) epoch: i64,
+    pub(super) occurred: i64,
+    pub(super) committed: i64,
+    pub(super) origin: i16,
+    pub(super) payload: Vec<u8>,
+}
+
+/// Where a device's log and its order of acceptance stand.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub(super) struct HeadRow {
+    pub(super) business_id: String,
+    pub(super) device_id: String,
+    pub(super) last_seq: i64,
+    pub(super) last_ordinal: i64,
+}
+
+/// Place of a message state in its order: an update never moves a message to a lower place. What
+/// WhatsApp says (from `Sent` on) outweighs our own verdict that a send failed or is uncertain.
+pub fn rank(state: MessageState) -> i16 {
+    match state {
+        MessageState::Unspecified => 0,
+        MessageState::Accepted => 1,
+        MessageState::Queued => 2,
+        MessageState::Sending => 3,
+        MessageState::Indeterminate => 4,
+        MessageState::Failed | MessageState::Expired | MessageState::Cancelled => 5,
+        MessageState::Sent => 6,
+        MessageState::Delivered => 7,
+        MessageState::Read => 8,
+        MessageState::Played => 9,
+    }
+}

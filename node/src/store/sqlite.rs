@@ -1,0 +1,120 @@
+//! The store in one SQLite file: the embedded default on one machine, for one or several processes.
+//!
+//! What must hold: write-ahead log with `synchronous = FULL`, so a commit that was answered is on
+//! disk; every write transaction is `BEGIN IMMEDIATE` on one connection, and none waits for anything
+//! but the file. SQLite's own busy handler sleeps ever longer and is not fair, so a heartbeat could
+//! starve behind busy writers; we ask again every few milliseconds instead, up to a bound.
+
+mod ledger;
+mod writes;
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rand::RngExt;
+use roost_placement::ledger::Grant;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool, Transaction};
+use tokio::time::Instant;
+
+use self::writes::LiteTx;
+use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
+use super::fenced::Rows;
+use super::options::{OpenError, StoreOptions};
+use super::plain::plain_backend;
+use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
+use super::schema::Migrations;
+
+pub(super) const MIGRATIONS: &Migrations =
+    &[(1, "first", include_str!("../../../migrations/sqlite/0001_first.sql"))];
+
+/// How long a reader waits for the rare moments in which a writer excludes it.
+const READ_BUSY: Duration = Duration::from_secs(1);
+/// How long one attempt to begin a write transaction waits inside SQLite.
+const WRITE_BUSY: Duration = Duration::from_millis(2);
+
+/// The pools of one process on one file.
+pub(super) struct Lite {
+    write: SqlitePool,
+    read: SqlitePool,
+    /// How long a write transaction may wait for its turn.
+    wait: Duration,
+}
+
+impl Lite {
+    /// Pools that connect when they are first used, in the runtime that uses them.
+    pub(super) fn lazy(options: &StoreOptions, readers: u32) -> Result<Lite, OpenError> {
+        let base = connect_options(&options.url)?;
+        let pool = |max| {
+            SqlitePoolOptions::new()
+                .max_connections(max)
+                .acquire_timeout(options.acquire_timeout)
+                .test_before_acquire(false)
+        };
+        Ok(Lite {
+            write: pool(1).connect_lazy_with(base.clone().busy_timeout(WRITE_BUSY)),
+            read: pool(readers).connect_lazy_with(base.busy_timeout(READ_BUSY)),
+            wait: options.statement_timeout,
+        })
+    }
+
+    async fn begin_write(&self) -> SqlResult<Transaction<'static, Sqlite>> {
+        let deadline = Instant::now() + self.wait;
+        loop {
+            match self.write.begin_with("BEGIN IMMEDIATE").await {
+                Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                    let pause = rand::rng().random_range(500..3_000);
+                    tokio::time::sleep(Duration::from_micros(pause)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn begin_snapshot(&self) -> SqlResult<Transaction<'static, Sqlite>> {
+        self.read.begin().await
+    }
+
+    async fn begin_rows(&self) -> SqlResult<Box<dyn Rows>> {
+        Ok(Box::new(LiteTx(self.begin_write().await?)))
+    }
+
+    /// Nothing bounds a statement here.
+    async fn for_long(&self, _tx: &mut Transaction<'static, Sqlite>) -> SqlResult<()> {
+        Ok(())
+    }
+}
+
+/// The options for a `sqlite:///path/file.db` URL.
+pub(super) fn connect_options(url: &str) -> Result<SqliteConnectOptions, OpenError> {
+    let bad = |why: String| OpenError::BadUrl { why };
+    let options = SqliteConnectOptions::from_str(url).map_err(|error| bad(error.to_string()))?;
+    let path: PathBuf = options.get_filename().to_owned();
+    if url.contains(":memory:") || url.contains("mode=memory") || path.as_os_str().is_empty() {
+        return Err(bad("a SQLite store needs a file: sqlite:///path/file.db".to_owned()));
+    }
+    Ok(options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true))
+}
+
+/// Whether another connection holds the file (`SQLITE_BUSY` and its extended codes).
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|db| db.code());
+    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
+}
+
+plain_backend! {
+    Lite,
+    now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+    now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+    later: "CAST(unixepoch('subsec') * 1000 AS INTEGER) + $4",
+    share: "",
+    update: "",
+    positions: "(SELECT value ->> 0 AS d, value ->> 1 AS s FROM json_each($2))",
+    names: "(SELECT key AS at, value ->> 0 AS kind, value ->> 1 AS name FROM json_each($6))",
+}
