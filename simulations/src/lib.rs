@@ -2,8 +2,10 @@
 //! others that judge them. Nothing here runs in production.
 
 pub mod callers;
+pub mod conformance;
 pub mod interop;
 pub mod percentiles;
+pub mod postgres;
 pub mod processes;
 pub mod scan;
 pub mod talk;

@@ -1,0 +1,118 @@
+//! What every store must do, as checks that run on all of them: the model in memory, SQLite and
+//! PostgreSQL.
+//!
+//! What must hold: a check uses only the ports, so the three cannot drift apart; each runs on a fresh
+//! database; refusals are checked as carefully as successes. Races that need a statement to be held
+//! open belong to the tests of one database, not here.
+
+mod devices;
+mod directory;
+mod ledger;
+mod races;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::{FutureExt, StreamExt};
+use roost_actors::port::DeviceStore;
+use roost_node::directory::Directory;
+use roost_placement::ledger::Ledger;
+
+pub use world::World;
+
+/// The three ports of one open store.
+#[derive(Clone)]
+pub struct Ports {
+    /// Ownership rows.
+    pub ledger: Arc<dyn Ledger>,
+    /// Device state.
+    pub devices: Arc<dyn DeviceStore>,
+    /// Everything else.
+    pub directory: Arc<dyn Directory>,
+}
+
+impl Ports {
+    /// The ports of a store that implements all of them.
+    pub fn of<S: Ledger + DeviceStore + Directory>(store: Arc<S>) -> Ports {
+        Ports { ledger: store.clone(), devices: store.clone(), directory: store }
+    }
+}
+
+/// A database that checks may use: empty at first.
+#[async_trait]
+pub trait Subject: Send + Sync + 'static {
+    /// Opens it, as one more process would.
+    async fn open(&self) -> Ports;
+}
+
+type Check = (&'static str, fn(World) -> Pin<Box<dyn Future<Output = ()> + Send>>);
+
+macro_rules! checks {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        const CHECKS: &[Check] = &[$((stringify!($name), |world| Box::pin($module::$name(world)))),*];
+    };
+}
+
+checks! {
+    ledger::a_first_life_joins_and_sees_itself,
+    ledger::a_node_id_in_use_is_refused,
+    ledger::a_lapsed_slot_is_taken_with_a_new_life,
+    ledger::a_certified_death_frees_the_slot_at_once,
+    ledger::dead_stays_dead,
+    ledger::nobody_is_buried_before_its_time,
+    ledger::a_member_buries_only_after_its_quarantine,
+    ledger::a_lapse_begins_the_quarantine_anew,
+    ledger::changes_of_membership_move_the_view_epoch,
+    ledger::free_devices_are_claimed_once_and_only_by_the_active,
+    ledger::a_living_owner_keeps_its_devices,
+    ledger::the_devices_of_the_dead_are_shared_out_exactly_once,
+    ledger::devices_wanted_offline_are_left_alone,
+    ledger::a_permit_stands_for_the_present_epoch_and_a_running_lease,
+    ledger::a_hand_off_moves_the_device_and_its_epoch,
+    ledger::epochs_only_grow_and_belong_to_one_life,
+    devices::a_new_owner_finds_what_the_last_one_committed,
+    devices::a_fenced_owner_neither_reads_nor_writes,
+    devices::a_grant_of_another_life_does_not_stand,
+    devices::sequences_have_no_gaps_whoever_writes,
+    devices::an_accepted_request_is_accepted_once,
+    devices::a_message_never_goes_back,
+    devices::an_update_finds_a_message_of_the_same_batch,
+    devices::a_repeated_batch_changes_nothing,
+    devices::one_bad_device_harms_no_other,
+    devices::awkward_names_come_back_as_they_were,
+    races::a_take_over_ends_all_writes_of_the_old_owner,
+    directory::tenants_are_made_once_and_listed_in_order,
+    directory::devices_are_made_once_and_listed_in_order,
+    directory::a_foreign_tenant_sees_nothing,
+    directory::what_a_tenant_wants_is_kept,
+    directory::deletion_leaves_nothing_but_the_epoch,
+    directory::events_are_read_in_order_and_expire_from_the_front,
+    directory::a_consumer_has_one_holder,
+    directory::positions_never_go_back_nor_beyond_the_log,
+}
+
+/// Checks that run at the same time; each has its own database.
+const AT_ONCE: usize = 4;
+
+/// Runs all checks, each on a subject of its own made by `fresh`, and panics with the names and words of
+/// those that failed.
+pub async fn run<S: Subject>(fresh: impl AsyncFn(&'static str) -> S) {
+    let fresh = &fresh;
+    let one = |&(name, check): &'static Check| async move {
+        let guarded = async {
+            let subject: Arc<dyn Subject> = Arc::new(fresh(name).await);
+            check(World::new(subject).await).await;
+        };
+        AssertUnwindSafe(guarded).catch_unwind().await.err().map(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            format!("{name}: {}", text.unwrap_or_default())
+        })
+    };
+    let results = futures_util::stream::iter(CHECKS).map(one).buffer_unordered(AT_ONCE);
+    let failed: Vec<String> = results.filter_map(|failure| async { failure }).collect().await;
+    assert!(failed.is_empty(), "{} of {} checks failed:\n{}", failed.len(), CHECKS.len(), failed.join("\n"));
+}

@@ -1,0 +1,243 @@
+//! Checks of what the API reads and changes: tenants, devices, the log, consumers.
+
+use std::time::Duration;
+
+use roost_actors::port::{Batch, StateKind};
+use roost_node::directory::{CreateError, LogHead};
+use roost_placement::ledger::Desired;
+use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Sequence, UnixMillis};
+
+use super::World;
+use super::world::{accepts, events, message, put, refused, until};
+
+fn tenant(id: &str) -> BusinessId {
+    id.parse().expect("an id")
+}
+
+fn consumer(id: &str) -> ConsumerId {
+    id.parse().expect("an id")
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+pub(super) async fn tenants_are_made_once_and_listed_in_order(world: World) {
+    let directory = &world.ports.directory;
+    // The order is that of bytes, whatever the language of the database.
+    for id in ["zoo", "a-c", "ab", "a1"] {
+        let made = directory.create_tenant(&tenant(id), "Zoö & Co").await.expect("made");
+        assert_eq!((made.business_id.as_str(), made.display_name.as_str()), (id, "Zoö & Co"));
+        assert!(made.created > UnixMillis(1_700_000_000_000), "{:?}", made.created);
+        assert_eq!(directory.tenant(&tenant(id)).await.expect("an answer"), Some(made));
+    }
+    let again = directory.create_tenant(&tenant("zoo"), "other").await;
+    assert!(matches!(again, Err(CreateError::Exists(_))), "{again:?}");
+    assert!(directory.tenant(&tenant("none")).await.expect("an answer").is_none());
+    let first = directory.tenants(None, 3).await.expect("an answer");
+    assert_eq!(first.iter().map(|t| t.business_id.as_str()).collect::<Vec<_>>(), ["a-c", "a1", "ab"]);
+    let rest = directory.tenants(Some(&first[2].business_id), 3).await.expect("an answer");
+    assert_eq!(rest.iter().map(|t| t.business_id.as_str()).collect::<Vec<_>>(), ["zoo"]);
+}
+
+pub(super) async fn devices_are_made_once_and_listed_in_order(world: World) {
+    let directory = &world.ports.directory;
+    for name in ["b/d2", "a/d1", "b/d1", "b/d10"] {
+        world.device(name).await;
+    }
+    let key: DeviceKey = "tenants/b/devices/d1".parse().expect("a key");
+    let device = directory.device(&key).await.expect("an answer").expect("a device");
+    assert_eq!((device.display_name.as_str(), device.status), ("d1", None));
+    let ownership = device.ownership;
+    assert_eq!((ownership.owner, ownership.epoch, ownership.desired), (None, Epoch(0), Desired::Online));
+    let again = directory.create_device(&key, "again").await;
+    assert!(matches!(again, Err(CreateError::Exists(_))), "{again:?}");
+    let nobody: DeviceKey = "tenants/none/devices/d1".parse().expect("a key");
+    let refused = directory.create_device(&nobody, "x").await;
+    assert!(matches!(refused, Err(CreateError::NoTenant(_))), "{refused:?}");
+    assert!(world.ledger().ownership(&nobody).await.expect("an answer").is_none());
+
+    let list = async |tenant: Option<&BusinessId>, after: Option<&DeviceKey>, limit| {
+        let rows = directory.devices(tenant, after, limit).await.expect("an answer");
+        rows.into_iter().map(|row| row.ownership.key.to_string()).collect::<Vec<_>>()
+    };
+    let all = ["a/devices/d1", "b/devices/d1", "b/devices/d10", "b/devices/d2"];
+    let all = all.map(|key| format!("tenants/{key}"));
+    assert_eq!(list(None, None, 10).await, all);
+    assert_eq!(list(None, None, 2).await, all[..2]);
+    assert_eq!(list(None, Some(&key), 10).await, all[2..]);
+    assert_eq!(list(Some(&tenant("b")), None, 10).await, all[1..]);
+    assert_eq!(list(Some(&tenant("b")), Some(&key), 1).await, all[2..3]);
+}
+
+pub(super) async fn a_foreign_tenant_sees_nothing(world: World) {
+    let directory = &world.ports.directory;
+    let me = world.active("n1").await;
+    let grant = world.owned(&me, "acme/d1").await;
+    world.device("zoo/d9").await;
+    let batch = Batch { accepts: accepts(&[message("a", "one")]).accepts, ..events(&["e"]) };
+    world.ports.devices.commit(&grant, batch).await.expect("committed");
+    let foreign: DeviceKey = "tenants/zoo/devices/d1".parse().expect("a key");
+    assert!(directory.device(&foreign).await.expect("an answer").is_none());
+    assert!(directory.message(&foreign, "m-a").await.expect("an answer").is_none());
+    assert!(directory.events(&foreign, Sequence(0), 10).await.expect("an answer").is_empty());
+    assert!(directory.heads(&tenant("zoo"), Some(&grant.key.device_id)).await.expect("an answer").is_empty());
+    assert!(directory.desire(&foreign, Desired::Offline).await.expect("an answer").is_none());
+    assert!(!directory.delete_device(&foreign).await.expect("an answer"));
+    let heads = directory.heads(&tenant("zoo"), None).await.expect("an answer");
+    assert_eq!(heads.iter().map(|head| head.key.device_id.as_str()).collect::<Vec<_>>(), ["d9"]);
+    let listed = directory.devices(Some(&tenant("zoo")), None, 10).await.expect("an answer");
+    assert_eq!(listed.len(), 1);
+
+    let name = consumer("c");
+    assert!(directory.hold_consumer(&tenant("zoo"), &name, "s", MINUTE).await.expect("an answer"));
+    let stolen = [(grant.key.clone(), Sequence(1))];
+    assert!(!directory.acknowledge(&tenant("zoo"), &name, "s", &stolen).await.expect("an answer"));
+    for id in ["zoo", "acme"] {
+        assert!(directory.positions(&tenant(id), &name).await.expect("an answer").is_empty());
+    }
+}
+
+pub(super) async fn what_a_tenant_wants_is_kept(world: World) {
+    let directory = &world.ports.directory;
+    let me = world.active("n1").await;
+    let grant = world.owned(&me, "d1").await;
+    for desired in [Desired::Offline, Desired::Online] {
+        let device = directory.desire(&grant.key, desired).await.expect("an answer").expect("a device");
+        assert_eq!((device.ownership.desired, device.ownership.epoch), (desired, grant.epoch));
+        assert_eq!(device.ownership.owner.as_ref(), Some(&me), "the owner acts on it, nobody else");
+    }
+    let none: DeviceKey = "tenants/acme/devices/none".parse().expect("a key");
+    assert!(directory.desire(&none, Desired::Online).await.expect("an answer").is_none());
+}
+
+pub(super) async fn deletion_leaves_nothing_but_the_epoch(world: World) {
+    let directory = &world.ports.directory;
+    let me = world.active("n1").await;
+    let grant = world.owned(&me, "d1").await;
+    let (acme, name) = (tenant("acme"), consumer("c"));
+    let mut batch = Batch { accepts: vec![message("a", "one")], ..events(&["e1", "e2"]) };
+    batch.state.push(put(StateKind::Account, "", "me"));
+    world.ports.devices.commit(&grant, batch.clone()).await.expect("committed");
+    assert!(directory.hold_consumer(&acme, &name, "s", MINUTE).await.expect("an answer"));
+    let at = [(grant.key.clone(), Sequence(2))];
+    assert!(directory.acknowledge(&acme, &name, "s", &at).await.expect("an answer"));
+
+    assert!(directory.delete_device(&grant.key).await.expect("an answer"));
+    assert!(!directory.delete_device(&grant.key).await.expect("an answer"), "there is none any more");
+    refused(world.ports.devices.commit(&grant, events(&["late"])).await);
+    refused(world.ports.devices.load(&grant).await);
+    assert!(directory.device(&grant.key).await.expect("an answer").is_none());
+    assert!(directory.devices(None, None, 10).await.expect("an answer").is_empty());
+    assert!(directory.message(&grant.key, "m-a").await.expect("an answer").is_none());
+    assert!(directory.events(&grant.key, Sequence(0), 10).await.expect("an answer").is_empty());
+    assert!(directory.heads(&acme, None).await.expect("an answer").is_empty());
+    assert!(directory.positions(&acme, &name).await.expect("an answer").is_empty());
+    assert!(directory.desire(&grant.key, Desired::Online).await.expect("an answer").is_none());
+    assert!(world.ledger().claimable(10).await.expect("an answer").is_empty());
+    let row = world.ledger().ownership(&grant.key).await.expect("an answer").expect("a tombstone");
+    assert_eq!((row.owner, row.epoch, row.desired), (None, Epoch(2), Desired::Deleted));
+
+    let device = directory.create_device(&grant.key, "again").await.expect("the id is free");
+    assert_eq!((device.ownership.epoch, device.ownership.desired), (Epoch(2), Desired::Online));
+    let new = world.claim(&me, &grant.key).await;
+    assert_eq!(new.epoch, Epoch(3));
+    refused(world.ports.devices.commit(&grant, events(&["late"])).await);
+    let loaded = world.ports.devices.load(&new).await.expect("loaded");
+    assert!(loaded.state.is_empty() && loaded.outbox.is_empty());
+    let done = world.ports.devices.commit(&new, batch).await.expect("committed");
+    assert_eq!(done.events, [Some(Sequence(1)), Some(Sequence(2))], "a new device with a new log");
+}
+
+pub(super) async fn events_are_read_in_order_and_expire_from_the_front(world: World) {
+    let directory = &world.ports.directory;
+    let me = world.active("n1").await;
+    let (a, b) = (world.owned(&me, "d1").await, world.owned(&me, "d2").await);
+    let head = |key: &DeviceKey, earliest, latest| LogHead {
+        key: key.clone(),
+        earliest: Sequence(earliest),
+        latest: Sequence(latest),
+    };
+    let acme = tenant("acme");
+    let heads = directory.heads(&acme, None).await.expect("an answer");
+    assert_eq!(heads, [head(&a.key, 1, 0), head(&b.key, 1, 0)], "empty logs");
+    let names: Vec<String> = (1..=5).map(|n| format!("e{n}")).collect();
+    let batch = events(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    world.ports.devices.commit(&a, batch.clone()).await.expect("committed");
+    world.ports.devices.commit(&b, events(&["only"])).await.expect("committed");
+
+    let page = directory.events(&a.key, Sequence(2), 2).await.expect("an answer");
+    assert_eq!(page.iter().map(|event| event.sequence.0).collect::<Vec<_>>(), [3, 4]);
+    let wanted = &batch.events[2];
+    assert_eq!((&page[0].payload, page[0].origin), (&wanted.payload, wanted.origin));
+    assert_eq!((page[0].occurred, &page[0].key, page[0].epoch), (wanted.occurred, &a.key, a.epoch));
+    let heads = directory.heads(&acme, Some(&a.key.device_id)).await.expect("an answer");
+    assert_eq!(heads, [head(&a.key, 1, 5)]);
+
+    assert_eq!(directory.expire_events(page[0].committed, 100).await.expect("an answer"), 0, "not older");
+    let later = UnixMillis(i64::MAX / 2);
+    assert_eq!(directory.expire_events(later, 3).await.expect("an answer"), 3, "as many as allowed");
+    let heads = directory.heads(&acme, Some(&a.key.device_id)).await.expect("an answer");
+    assert_eq!(heads, [head(&a.key, 4, 5)]);
+    assert_eq!(directory.expire_events(later, 100).await.expect("an answer"), 3);
+    let heads = directory.heads(&acme, None).await.expect("an answer");
+    assert_eq!(heads, [head(&a.key, 6, 5), head(&b.key, 2, 1)], "empty, and the numbers go on");
+    // A dedupe key outlives its event.
+    let done = world.ports.devices.commit(&a, events(&["e5", "e6"])).await.expect("committed");
+    assert_eq!(done.events, [None, Some(Sequence(6))]);
+}
+
+pub(super) async fn a_consumer_has_one_holder(world: World) {
+    let directory = &world.ports.directory;
+    world.device("acme/d1").await;
+    let (acme, name) = (tenant("acme"), consumer("c"));
+    let hold = async |holder: &str, lasting| {
+        directory.hold_consumer(&acme, &name, holder, lasting).await.expect("an answer")
+    };
+    assert!(hold("first", MINUTE).await);
+    assert!(!hold("second", MINUTE).await, "another stream has it");
+    assert!(hold("first", MINUTE).await, "its holder prolongs it");
+    directory.drop_consumer(&acme, &name, "second").await.expect("an answer");
+    assert!(!hold("second", MINUTE).await, "only the holder gives it back");
+    directory.drop_consumer(&acme, &name, "first").await.expect("an answer");
+    assert!(hold("second", Duration::from_millis(5)).await);
+    until("the hold is over", || async { hold("third", MINUTE).await.then_some(()) }).await;
+    assert!(!hold("second", MINUTE).await);
+    let other = consumer("other");
+    assert!(directory.hold_consumer(&acme, &other, "second", MINUTE).await.expect("an answer"));
+    let nobody = tenant("none");
+    assert!(
+        !directory.hold_consumer(&nobody, &name, "s", MINUTE).await.expect("an answer"),
+        "no such tenant"
+    );
+}
+
+pub(super) async fn positions_never_go_back_nor_beyond_the_log(world: World) {
+    let directory = &world.ports.directory;
+    let me = world.active("n1").await;
+    let (a, b) = (world.owned(&me, "d1").await, world.owned(&me, "d2").await);
+    for grant in [&a, &b] {
+        world.ports.devices.commit(grant, events(&["e1", "e2", "e3"])).await.expect("committed");
+    }
+    let (acme, name) = (tenant("acme"), consumer("c"));
+    let ack = async |holder: &str, positions: &[(DeviceKey, Sequence)]| {
+        directory.acknowledge(&acme, &name, holder, positions).await.expect("an answer")
+    };
+    let at = |key: &DeviceKey, seq| (key.clone(), Sequence(seq));
+    assert!(!ack("s", &[at(&a.key, 1)]).await, "nobody holds it");
+    assert!(directory.hold_consumer(&acme, &name, "s", MINUTE).await.expect("an answer"));
+    assert!(!ack("other", &[at(&a.key, 1)]).await, "another holds it");
+    assert!(directory.positions(&acme, &name).await.expect("an answer").is_empty());
+
+    assert!(ack("s", &[at(&b.key, 2), at(&a.key, 1), at(&a.key, 2), at(&a.key, 1)]).await);
+    let positions = directory.positions(&acme, &name).await.expect("an answer");
+    assert_eq!(positions, [at(&a.key, 2), at(&b.key, 2)]);
+    let gone: DeviceKey = "tenants/acme/devices/none".parse().expect("a key");
+    assert!(ack("s", &[at(&a.key, 1), at(&b.key, 99), at(&gone, 5)]).await);
+    let positions = directory.positions(&acme, &name).await.expect("an answer");
+    assert_eq!(positions, [at(&a.key, 2), at(&b.key, 3)], "not back, not beyond what was written");
+    assert!(ack("s", &[]).await);
+
+    directory.drop_consumer(&acme, &name, "s").await.expect("an answer");
+    assert!(!ack("s", &[at(&a.key, 3)]).await, "it has given it back");
+    let kept = directory.positions(&acme, &name).await.expect("an answer");
+    assert_eq!(kept, positions, "positions outlive every stream");
+}
