@@ -10,6 +10,8 @@ use roost_proto::api;
 use roost_proto::api::device_service_client::DeviceServiceClient;
 use roost_proto::api::device_service_server::DeviceService;
 use roost_proto::id::DeviceKey;
+use roost_proto::peer::AdoptRequest;
+use roost_proto::peer::peer_service_client::PeerServiceClient;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::call::Call;
@@ -21,6 +23,8 @@ use crate::directory::{CreateError, Device};
 use crate::errors::{ApiError, Resource, Unfit};
 
 const SERVICE: &str = "DeviceService";
+/// How long a hint to another node may take.
+const HINT: Duration = Duration::from_secs(1);
 /// Between looks at the row while a device stops elsewhere.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
@@ -41,7 +45,10 @@ impl DeviceService for Api {
             });
             let key = DeviceKey { business_id, device_id };
             match self.directory().create_device(&key, &display_name).await {
-                Ok(device) => Ok(self.shown(&device)),
+                Ok(device) => {
+                    self.offer(&key);
+                    Ok(self.shown(&device))
+                }
                 Err(CreateError::Exists(_)) => {
                     Err(ApiError::Exists { what: Resource::Device, name: key.to_string() })
                 }
@@ -106,6 +113,9 @@ impl DeviceService for Api {
             let key = parse::device("name", &request.name)?;
             call.may_name_device(&key)?;
             let device = self.desire(&key, Desired::Online).await?;
+            if device.ownership.owner.is_none() {
+                self.offer(&key);
+            }
             Ok(self.shown(&device))
         })
         .await
@@ -227,6 +237,22 @@ impl Api {
         match self.directory().desire(key, desired).await? {
             Some(device) => Ok(device),
             None => Err(self.missing(key).await),
+        }
+    }
+
+    /// Tells the node that should own a free device to look now. Its next sweep would find it anyway.
+    fn offer(&self, key: &DeviceKey) {
+        let cluster = &self.parts().cluster;
+        cluster.sweep();
+        let home = cluster.preference(key).into_iter().next().filter(|home| *home != self.parts().node);
+        let life = home.and_then(|home| cluster.views().borrow().life(&home).cloned());
+        if let Some(peer) = life.and_then(|life| self.router().peer(life)) {
+            let mut request = tonic::Request::new(AdoptRequest { device: key.to_string(), epoch: 0 });
+            request.set_timeout(HINT);
+            tokio::spawn(async move {
+                // May be lost.
+                let _ = PeerServiceClient::new(peer.channel).adopt(request).await;
+            });
         }
     }
 

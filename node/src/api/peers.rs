@@ -20,7 +20,10 @@ impl PeerService for Api {
             let key = parse::device("device", &request.device)?;
             call.must_operate()?;
             self.router().forget(&key);
-            self.parts().cluster.adopt(&key, Epoch(request.epoch));
+            match request.epoch {
+                0 => self.parts().cluster.sweep(),
+                epoch => self.parts().cluster.adopt(&key, Epoch(epoch)),
+            }
             Ok(peer::AdoptResponse {})
         })
         .await

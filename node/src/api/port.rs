@@ -94,6 +94,8 @@ pub trait Cluster: Send + Sync + 'static {
     async fn hand_off(&self, key: &DeviceKey, to: &Life) -> Result<HandedOff, HandOffError>;
     /// Another node says that it has just given us this device, or that it should be looked at.
     fn adopt(&self, key: &DeviceKey, epoch: Epoch);
+    /// There may be a device to claim: look now instead of with the next sweep. May be lost.
+    fn sweep(&self) {}
     /// Begins to drain this node.
     fn drain(&self) -> Result<(), AlreadyDraining>;
     /// Whether this node drains or leaves.

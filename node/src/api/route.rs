@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use roost_actors::device::DeviceHandle;
 use roost_placement::ledger::{Desired, Ledger};
 use roost_proto::id::{DeviceKey, Life};
@@ -104,7 +105,10 @@ impl Router {
     /// The owner's place. Waits within the search for a device that nobody holds.
     async fn place(&self, call: &Call, key: &DeviceKey, search: &mut Search) -> Result<Place, ApiError> {
         loop {
-            if let Some(device) = self.hosts.find(key) {
+            // One that has ended is only waiting to be cleared away.
+            if let Some(device) = self.hosts.find(key)
+                && device.finished().now_or_never().is_none()
+            {
                 return Ok(Place::Here(device));
             }
             if !call.forwarded
