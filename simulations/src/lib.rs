@@ -8,6 +8,7 @@ pub mod percentiles;
 pub mod postgres;
 pub mod processes;
 pub mod scan;
+pub mod sim_server;
 pub mod talk;
 pub mod tally;
 pub mod wa;

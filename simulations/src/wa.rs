@@ -1,15 +1,18 @@
 //! A simulated WhatsApp: the server, its accounts and their phones, over a real socket.
 //!
 //! Unmodified clients pair with it and talk through it, and it keeps a ledger that checkers read. The
-//! machine ([`machine`]) is pure; [`server`] gives it sockets. Where it is strict and where it guesses is
+//! machine ([`Machine`]) is pure; [`SimServer`] gives it sockets. Where it is strict and where it guesses is
 //! said at each place; the sections named are those of the notes in `wa-server-contract`.
 //!
 //! What it deliberately does not do: groups, media, history, app state beyond empty answers, calls.
 
 mod account;
+mod admin;
+mod authority;
 mod backlog;
 mod fault;
 mod ledger;
+mod link;
 mod machine;
 mod pairing;
 mod phone;
@@ -18,11 +21,14 @@ pub mod probe;
 mod query;
 mod receipts;
 mod route;
+mod server;
 mod session;
+mod state;
 #[cfg(test)]
 mod tests;
 
 pub use account::{Account, Companion, DeviceRef, Form, Pn, participants_hash};
+pub use authority::AuthorityError;
 pub use backlog::Backlog;
 pub use fault::Fault;
 pub use ledger::{ConnectionRecord, DeviceRecord, KeyReuse, Ledger, MessageRecord, Receiver, Totals};
@@ -30,4 +36,6 @@ pub use machine::{ConnectionId, Effect, Event, Machine};
 pub use pairing::{ScanError, Scanned, Scanner};
 pub use phone::{Phone, PhoneMessage, Sent};
 pub use phones::PhoneError;
+pub use server::{SimOptions, SimServer, StartError};
 pub use session::UnknownDevice;
+pub use state::StateError;

@@ -156,6 +156,12 @@ impl Machine {
         self.online.keys().copied()
     }
 
+    /// Devices of one account that are logged in now.
+    pub fn online_of(&self, pn: Pn) -> impl Iterator<Item = DeviceRef> + '_ {
+        let devices = DeviceRef { pn, device: 0 }..=DeviceRef { pn, device: u16::MAX };
+        self.online.range(devices).map(|(device, _)| *device)
+    }
+
     /// Lets phones say what they have to say, and hands out the effects.
     pub(super) fn settle_phones(&mut self, now: UnixMillis) -> Vec<Effect> {
         while let Some((device, stanza)) = self.from_phones.pop_front() {

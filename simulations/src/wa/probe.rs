@@ -1,8 +1,13 @@
-//! A small client of the simulated WhatsApp, made from the client half of `proto`, without I/O.
+//! A small client of the simulated WhatsApp, made from the client half of `proto`, without I/O; on a real
+//! socket it is a [`SocketProbe`].
 //!
 //! It pairs, logs in, publishes prekeys, talks to one device at a time and answers what must be answered.
 //! It exists to test the server and to load it; it is no judge of it, because it shares its code. It keeps
 //! everything in memory and forgets on drop.
+
+mod socket;
+
+pub use socket::{ProbeError, SocketProbe, trust};
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,225 @@
+//! One device's connection: WebSocket messages to frames to stanzas, and back.
+//!
+//! What must hold: one frame per WebSocket message, whole (whatsmeow loses its way otherwise); writes, the
+//! handshake and silence have limits; whatever goes wrong ends this connection only.
+//! `wa-server-contract` sections 1.1, 1.2 and 5.5.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use roost_proto::frame::{self, FrameDecoder};
+use roost_proto::noise::{Accepted, AwaitsFinish, Opener, Sealer, ServerStep};
+use roost_proto::stanza;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_websockets::{Config, Limits, Message, ServerBuilder, WebSocketStream};
+
+use super::machine::Event;
+use super::server::{Out, Shared, wall_clock};
+
+/// The longest frame that is taken: an upload of 812 prekeys has 33 kB.
+const FRAME_LIMIT: usize = 4 * 1024 * 1024;
+
+/// How long a client may take for the handshake.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a client may be silent; clients ping at least every 30 s.
+const SILENCE_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long one write may take.
+const WRITE_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why a connection ended before the server wanted it.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("the client left or broke the WebSocket")]
+    WebSocket(#[source] Option<tokio_websockets::Error>),
+    #[error("a frame was malformed")]
+    Frame(#[from] frame::FrameError),
+    #[error("the handshake failed")]
+    Handshake(#[from] roost_proto::noise::HandshakeError),
+    #[error("a frame did not decrypt")]
+    Transport(#[from] roost_proto::noise::TransportError),
+    #[error("a stanza was malformed")]
+    Stanza(#[from] stanza::StanzaError),
+    #[error("the client took too long")]
+    Slow(#[from] tokio::time::error::Elapsed),
+}
+
+/// Serves one connection after its HTTP upgrade until it ends.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, shared: Arc<Shared>) {
+    let config = Config::default().frame_size(frame::MAX_PAYLOAD + 64);
+    let limits = Limits::default().max_payload_len(Some(FRAME_LIMIT));
+    let socket = ServerBuilder::new().config(config).limits(limits).serve(stream);
+    let stopping = shared.stopping.clone();
+    let mut link = Link { socket, decoder: FrameDecoder::with_intro(FRAME_LIMIT), frames: Vec::new() };
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        ended = link.run(&shared) => if let Err(error) = ended {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::debug!(%error, cause, "a connection ended");
+        }
+    }
+}
+
+struct Link<S> {
+    socket: WebSocketStream<S>,
+    decoder: FrameDecoder,
+    frames: Vec<Bytes>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    async fn run(&mut self, shared: &Shared) -> Result<(), LinkError> {
+        let accepted = timeout(HANDSHAKE_LIMIT, self.handshake(shared)).await??;
+        let (connection, queue) = shared.connect();
+        // Whatever happens from here on, also a cancelled task, the machine hears of the end.
+        let _leave = Leave { shared, connection };
+        let opened = Event::Opened { noise: accepted.client_static, payload: accepted.payload };
+        shared.event(connection, opened);
+        let (sealer, mut opener) = (accepted.transport.sealer, accepted.transport.opener);
+        self.talk(shared, connection, queue, sealer, &mut opener).await
+    }
+
+    async fn handshake(&mut self, shared: &Shared) -> Result<Accepted, LinkError> {
+        let hello = self.frame().await?;
+        let step = shared.with_rng(|rng| shared.responder.read_client_hello(&hello, rng))?;
+        match step {
+            ServerStep::Accepted { hello, accepted } => {
+                self.write_plain(&hello).await?;
+                Ok(*accepted)
+            }
+            ServerStep::Reply { hello, next } => {
+                self.write_plain(&hello).await?;
+                let finish = self.frame().await?;
+                Ok(AwaitsFinish::read_client_finish(next, &finish)?)
+            }
+        }
+    }
+
+    async fn talk(
+        &mut self,
+        shared: &Shared,
+        connection: u64,
+        mut queue: mpsc::Receiver<Out>,
+        mut sealer: Sealer,
+        opener: &mut Opener,
+    ) -> Result<(), LinkError> {
+        let mut held: Option<(Instant, Out)> = None;
+        let mut silent_until = Instant::now() + SILENCE_LIMIT;
+        // Frames that came together with the end of the handshake.
+        self.take_frames(shared, connection, opener)?;
+        loop {
+            let due = held.as_ref().map_or(silent_until, |(due, _)| *due);
+            tokio::select! {
+                out = queue.recv(), if held.is_none() => {
+                    let Some(out) = out else { return Ok(()) };
+                    match due_of(&out) {
+                        Some(due) => held = Some((due, out)),
+                        None if self.write(out, &mut sealer, queue.is_empty()).await? => return Ok(()),
+                        None => {}
+                    }
+                }
+                () = sleep_until(due), if held.is_some() => {
+                    if let Some((_, out)) = held.take()
+                        && self.write(out, &mut sealer, true).await? { return Ok(()) }
+                }
+                message = self.socket.next() => {
+                    self.take_message(message)?;
+                    silent_until = Instant::now() + SILENCE_LIMIT;
+                    self.take_frames(shared, connection, opener)?;
+                }
+                () = sleep_until(silent_until) => {
+                    tracing::info!(connection, "silent for too long");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn take_frames(
+        &mut self,
+        shared: &Shared,
+        connection: u64,
+        opener: &mut Opener,
+    ) -> Result<(), LinkError> {
+        for frame in self.frames.drain(..) {
+            let stanza = stanza::decode(&opener.open(&frame)?)?;
+            tracing::trace!(connection, ?stanza, "received");
+            shared.event(connection, Event::Received(stanza));
+        }
+        Ok(())
+    }
+
+    /// Writes one thing; true when it was the last.
+    async fn write(&mut self, out: Out, sealer: &mut Sealer, flush: bool) -> Result<bool, LinkError> {
+        match out {
+            Out::Stanza(stanza, _) => {
+                tracing::trace!(?stanza, "sent");
+                let frame = sealer.seal(&stanza::encode(&stanza)?)?;
+                timeout(WRITE_LIMIT, self.socket.feed(Message::binary(frame))).await?.map_err(gone)?;
+                if flush {
+                    timeout(WRITE_LIMIT, self.socket.flush()).await?.map_err(gone)?;
+                }
+                Ok(false)
+            }
+            Out::Close => {
+                timeout(WRITE_LIMIT, self.socket.close()).await?.map_err(gone)?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn write_plain(&mut self, payload: &[u8]) -> Result<(), LinkError> {
+        let mut bytes = Vec::new();
+        frame::encode(payload, &mut bytes)?;
+        self.socket.send(Message::binary(bytes)).await.map_err(gone)
+    }
+
+    /// The next frame of the handshake.
+    async fn frame(&mut self) -> Result<Bytes, LinkError> {
+        loop {
+            if !self.frames.is_empty() {
+                return Ok(self.frames.remove(0));
+            }
+            let message = self.socket.next().await;
+            self.take_message(message)?;
+        }
+    }
+
+    fn take_message(
+        &mut self,
+        message: Option<Result<Message, tokio_websockets::Error>>,
+    ) -> Result<(), LinkError> {
+        let message = message.ok_or(LinkError::WebSocket(None))?.map_err(gone)?;
+        if message.is_binary() {
+            self.decoder.push(message.as_payload(), &mut self.frames)?;
+        }
+        Ok(())
+    }
+}
+
+/// Tells the machine that a connection is gone, however its task ended.
+struct Leave<'a> {
+    shared: &'a Shared,
+    connection: u64,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.shared.disconnect(self.connection);
+    }
+}
+
+fn gone(error: tokio_websockets::Error) -> LinkError {
+    LinkError::WebSocket(Some(error))
+}
+
+/// When a delayed stanza is due; none when it is due now.
+fn due_of(out: &Out) -> Option<Instant> {
+    let Out::Stanza(_, not_before) = out else { return None };
+    let wait = not_before.0 - wall_clock().0;
+    (wait > 0).then(|| Instant::now() + Duration::from_millis(wait.unsigned_abs()))
+}

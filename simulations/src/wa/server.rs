@@ -1,0 +1,405 @@
+//! The shell of the simulated WhatsApp: a listener that speaks TLS and plain HTTP on one port, WebSockets
+//! for devices, HTTP for whoever drives the simulation.
+//!
+//! What must hold: the machine is asked under one lock and its effects are queued under the same lock, so
+//! that every connection sees them in the machine's order; a connection that does not read fast enough
+//! loses its connection, never the server's memory. Nothing is decided here.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use roost_proto::id::UnixMillis;
+use roost_proto::noise::Responder;
+use roost_proto::stanza::Stanza;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::account::Pn;
+use super::authority::{Authority, AuthorityError};
+use super::fault::Fault;
+use super::ledger::Ledger;
+use super::machine::{ConnectionId, Effect, Event, Machine};
+use super::pairing::{ScanError, Scanned, Scanner};
+use super::phones::PhoneError;
+use super::session::UnknownDevice;
+use super::state::{self, StateError};
+
+/// Stanzas that wait for one connection's socket: a full backlog fits.
+const QUEUE: usize = 16_384;
+
+/// How long a peer may take for TLS.
+const TLS_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the state file is written, if anything changed.
+const SAVE_EVERY: Duration = Duration::from_secs(2);
+
+/// How long connections may take to go when the server stops.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// How to run a simulated WhatsApp.
+#[derive(Debug, Clone)]
+pub struct SimOptions {
+    /// Where to listen; port 0 chooses one.
+    pub listen: SocketAddr,
+    /// Seed of all its randomness; from the system when absent. With one seed, runs have the same keys.
+    pub seed: Option<u64>,
+    /// Whether phones decrypt what they get (and answer it). Off, a server carries more load.
+    pub phones_read: bool,
+    /// Where to write `ca.pem` and `root.hex` for clients.
+    pub directory: Option<PathBuf>,
+    /// Where to keep accounts, devices and keys across restarts.
+    pub state: Option<PathBuf>,
+}
+
+impl Default for SimOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            seed: None,
+            phones_read: true,
+            directory: None,
+            state: None,
+        }
+    }
+}
+
+/// Why a server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The files for clients cannot be written.
+    #[error("cannot write {0}")]
+    Write(PathBuf, #[source] std::io::Error),
+    /// Keys or certificates.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// A running simulated WhatsApp. Dropping it ends it; [`SimServer::stop`] ends it in order.
+pub struct SimServer {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What the tasks of one server share.
+pub(super) struct Shared {
+    world: Mutex<World>,
+    next_connection: AtomicU64,
+    pub(super) authority: Authority,
+    pub(super) responder: Responder,
+    pub(super) stopping: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    state: Option<PathBuf>,
+}
+
+struct World {
+    machine: Machine,
+    writers: HashMap<ConnectionId, mpsc::Sender<Out>>,
+    rng: StdRng,
+}
+
+/// One thing for a connection's socket.
+#[derive(Debug)]
+pub(super) enum Out {
+    /// Write it, not before this time.
+    Stanza(Box<Stanza>, UnixMillis),
+    /// Flush and close.
+    Close,
+}
+
+impl SimServer {
+    /// Listens and serves in tasks of the current runtime.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(options: SimOptions) -> Result<Self, StartError> {
+        let seed = options.seed.unwrap_or_else(rand::random);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut machine = Machine::new(rng.next_u64(), options.phones_read);
+        let kept = match &options.state {
+            Some(path) => state::load(path, &mut machine)?,
+            None => None,
+        };
+        let authority = match kept {
+            Some(kept) => Authority::from_kept(&kept)?,
+            None => Authority::new(&mut rng)?,
+        };
+        if let Some(directory) = &options.directory {
+            for (name, text) in [("ca.pem", authority.ca_pem()), ("root.hex", &hex::encode(authority.root()))]
+            {
+                let path = directory.join(name);
+                let written = std::fs::create_dir_all(directory).and_then(|()| std::fs::write(&path, text));
+                written.map_err(|error| StartError::Write(path, error))?;
+            }
+        }
+        let responder = authority.responder(wall_clock(), &mut rng);
+        let tls = TlsAcceptor::from(authority.tls()?);
+        let refused = |error| StartError::Listen(options.listen, error);
+        let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
+        let addr = listener.local_addr().map_err(refused)?;
+        let shared = Arc::new(Shared {
+            world: Mutex::new(World { machine, writers: HashMap::new(), rng }),
+            next_connection: AtomicU64::new(1),
+            authority,
+            responder,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            state: options.state,
+        });
+        shared.tasks.spawn(accept(listener, tls, shared.clone()));
+        if shared.state.is_some() {
+            shared.tasks.spawn(keep(shared.clone()));
+        }
+        tracing::info!(%addr, seed, "the simulated WhatsApp listens");
+        Ok(Self { addr, shared })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where devices connect.
+    pub fn url(&self) -> String {
+        format!("wss://{}/ws/chat", self.addr)
+    }
+
+    /// The root key of its certificate chain, 32 bytes.
+    pub fn root(&self) -> [u8; 32] {
+        *self.shared.authority.root()
+    }
+
+    /// The same as 64 hexadecimal digits.
+    pub fn root_hex(&self) -> String {
+        hex::encode(self.root())
+    }
+
+    /// The TLS authority, PEM.
+    pub fn ca_pem(&self) -> &str {
+        self.shared.authority.ca_pem()
+    }
+
+    /// Looks at the ledger. The server stands still meanwhile.
+    pub fn ledger<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
+        look(self.shared.world().machine.ledger())
+    }
+
+    /// Looks at accounts and devices. The server stands still meanwhile.
+    pub fn look<T>(&self, look: impl FnOnce(&Machine) -> T) -> T {
+        look(&self.shared.world().machine)
+    }
+
+    /// A phone scans a QR text.
+    ///
+    /// # Errors
+    /// [`ScanError`].
+    pub fn scan(&self, text: &str, scanner: &Scanner) -> Result<Scanned, ScanError> {
+        self.shared.scan(text, scanner)
+    }
+
+    /// The account with this number or name, made if there is none.
+    pub fn account(&self, pn: Option<Pn>, name: Option<&str>) -> Pn {
+        self.shared.account(pn, name)
+    }
+
+    /// A phone sends a text; returns the message id.
+    ///
+    /// # Errors
+    /// [`PhoneError`].
+    pub fn phone_sends(&self, pn: Pn, to: &str, text: &str) -> Result<String, PhoneError> {
+        self.shared.phone_sends(pn, to, text)
+    }
+
+    /// Commits a fault.
+    ///
+    /// # Errors
+    /// [`UnknownDevice`].
+    pub fn commit(&self, fault: &Fault) -> Result<(), UnknownDevice> {
+        self.shared.commit(fault)
+    }
+
+    /// Closes every connection, writes the state file, and waits for its tasks, within 5 s.
+    pub async fn stop(self) {
+        self.shared.stopping.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(STOP_LIMIT, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!("connections did not end in time");
+        }
+        self.shared.save();
+    }
+}
+
+impl Drop for SimServer {
+    fn drop(&mut self) {
+        self.shared.stopping.cancel();
+    }
+}
+
+impl Shared {
+    fn world(&self) -> MutexGuard<'_, World> {
+        // A panic in the machine is a failed test; whoever looks afterwards may still read the ledger.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new connection: its number, and what is to be written to it.
+    pub(super) fn connect(&self) -> (ConnectionId, mpsc::Receiver<Out>) {
+        let connection = self.next_connection.fetch_add(1, Ordering::Relaxed);
+        let (writer, queue) = mpsc::channel(QUEUE);
+        self.world().writers.insert(connection, writer);
+        (connection, queue)
+    }
+
+    pub(super) fn disconnect(&self, connection: ConnectionId) {
+        self.event(connection, Event::Closed);
+        self.world().writers.remove(&connection);
+    }
+
+    pub(super) fn event(&self, connection: ConnectionId, event: Event) {
+        let mut world = self.world();
+        let effects = world.machine.handle(wall_clock(), connection, event);
+        world.dispatch(effects);
+    }
+
+    pub(super) fn with_rng<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        draw(&mut self.world().rng)
+    }
+
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Machine) -> T) -> T {
+        look(&self.world().machine)
+    }
+
+    pub(super) fn scan(&self, text: &str, scanner: &Scanner) -> Result<Scanned, ScanError> {
+        let mut world = self.world();
+        let (scanned, effects) = world.machine.scan(wall_clock(), text, scanner)?;
+        world.dispatch(effects);
+        Ok(scanned)
+    }
+
+    pub(super) fn account(&self, pn: Option<Pn>, name: Option<&str>) -> Pn {
+        self.world().machine.find_or_create(wall_clock(), pn, name)
+    }
+
+    pub(super) fn phone_sends(&self, pn: Pn, to: &str, text: &str) -> Result<String, PhoneError> {
+        let mut world = self.world();
+        let (id, effects) = world.machine.phone_sends(wall_clock(), pn, to, text)?;
+        world.dispatch(effects);
+        Ok(id)
+    }
+
+    pub(super) fn commit(&self, fault: &Fault) -> Result<(), UnknownDevice> {
+        let mut world = self.world();
+        let effects = world.machine.commit(wall_clock(), fault)?;
+        world.dispatch(effects);
+        Ok(())
+    }
+
+    fn save(&self) {
+        let Some(path) = &self.state else { return };
+        let text = state::encode(&self.world().machine, &self.authority.keep());
+        if let Err(error) = state::write(path, &text) {
+            tracing::error!(%error, "the state file was not written");
+        }
+    }
+}
+
+impl World {
+    fn dispatch(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            let (connection, out) = match effect {
+                Effect::Send { connection, stanza, not_before } => {
+                    (connection, Out::Stanza(Box::new(stanza), not_before))
+                }
+                Effect::Close { connection } => (connection, Out::Close),
+            };
+            let Some(writer) = self.writers.get(&connection) else { continue };
+            if writer.try_send(out).is_err() {
+                // Its task sees the end of the queue and closes; what it missed is in the backlog.
+                tracing::warn!(connection, "a connection does not read; dropped");
+                self.writers.remove(&connection);
+            }
+        }
+    }
+}
+
+/// The time of this machine: the only clock of the server.
+pub(super) fn wall_clock() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
+    loop {
+        let accepted = tokio::select! {
+            () = shared.stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (tls, shared) = (tls.clone(), shared.clone());
+                shared.tasks.clone().spawn(async move {
+                    if let Err(error) = greet(stream, tls, shared).await {
+                        tracing::debug!(%error, "a peer left early");
+                    }
+                });
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: let some connections end first.
+                tracing::warn!(%error, "cannot accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// TLS opens with a record of type 22; everything else is plain HTTP, for clients that rewrite addresses.
+async fn greet(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut first = [0];
+    tokio::time::timeout(TLS_LIMIT, stream.peek(&mut first)).await??;
+    if first[0] == 22 {
+        let stream = tokio::time::timeout(TLS_LIMIT, tls.accept(stream)).await??;
+        http(stream, shared).await;
+    } else {
+        http(stream, shared).await;
+    }
+    Ok(())
+}
+
+async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, shared: Arc<Shared>) {
+    let service = hyper_util::service::TowerToHyperService::new(super::admin::router(shared.clone()));
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60)).max_buf_size(64 * 1024);
+    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    tokio::select! {
+        () = shared.stopping.cancelled() => {}
+        ended = connection => if let Err(error) = ended {
+            tracing::debug!(%error, "an HTTP connection ended");
+        }
+    }
+}
+
+async fn keep(shared: Arc<Shared>) {
+    while !shared.stopping.is_cancelled() {
+        shared.save();
+        tokio::select! {
+            () = shared.stopping.cancelled() => {}
+            () = tokio::time::sleep(SAVE_EVERY) => {}
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The simulated WhatsApp over a real socket, with probes made from the client half of `proto`.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use roost_proto::login::{Failure, FailureReason, StreamError};
+use roost_proto::stanza::{Jid, Read as _, Stanza};
+use roost_simulations::wa::probe::{Probe, ProbeError, SocketProbe, trust};
+use roost_simulations::wa::{Fault, Scanner, SimOptions, SimServer};
+
+async fn server() -> SimServer {
+    SimServer::start(SimOptions { seed: Some(1), ..SimOptions::default() }).await.expect("starts")
+}
+
+async fn connect(server: &SimServer, probe: Probe) -> SocketProbe {
+    let connected = SocketProbe::connect(probe, server.addr(), trust(server.ca_pem()), &server.root()).await;
+    connected.expect("connects")
+}
+
+/// Pairs through the QR code and comes back online with published prekeys.
+async fn linked(server: &SimServer, seed: u64, name: &str) -> SocketProbe {
+    let mut device = connect(server, Probe::new(seed, name)).await;
+    device.until("a QR code", |probe, _| probe.qr.is_some()).await.expect("shown");
+    let code = device.probe.qr.clone().expect("shown");
+    server.scan(&code, &Scanner::default()).expect("scanned");
+    let end = device.until("the restart", |_, stanza| StreamError::of(stanza).is_some()).await.expect("told");
+    assert_eq!(StreamError::of(&end), Some(StreamError::RestartRequired));
+    online(server, device.leave()).await
+}
+
+async fn online(server: &SimServer, probe: Probe) -> SocketProbe {
+    let mut device = connect(server, probe).await;
+    let first = device.until("an answer", |_, stanza| matches!(&*stanza.tag, "success" | "failure")).await;
+    assert_eq!(first.expect("answered").tag, "success");
+    let upload = device.probe.upload();
+    ask(&mut device, &upload).await;
+    let active = device.probe.active();
+    device.say(&active).await.expect("written");
+    device
+        .until("the end of the backlog", |_, stanza| stanza.child("offline").is_some())
+        .await
+        .expect("told");
+    device
+}
+
+async fn ask(device: &mut SocketProbe, request: &Stanza) -> Stanza {
+    device.say(request).await.expect("written");
+    let id = request.text("id").expect("requests have ids").into_owned();
+    let answered =
+        |_: &Probe, stanza: &Stanza| stanza.tag == "iq" && stanza.text("id").as_deref() == Some(&id);
+    device.until("an answer", answered).await.expect("answered")
+}
+
+async fn text(from: &mut SocketProbe, chat: &Jid, text: &str) {
+    let own = from.probe.jid.clone().expect("paired");
+    let query = from.probe.ask_devices(&[chat.clone(), own.to_non_ad()]);
+    let mut devices = Probe::devices_in(&ask(from, &query).await);
+    devices.retain(|device| *device != own);
+    let query = from.probe.ask_bundles(&devices);
+    let bundles = ask(from, &query).await;
+    from.probe.take_bundles(&bundles);
+    let stanza = from.probe.text(chat, &devices, text);
+    from.say(&stanza).await.expect("written");
+    from.until("the ack", |_, stanza| stanza.tag == "ack").await.expect("acknowledged");
+}
+
+fn account(device: &SocketProbe) -> Jid {
+    device.probe.jid.as_ref().expect("paired").to_non_ad()
+}
+
+#[tokio::test]
+async fn two_devices_pair_and_talk_both_ways() {
+    let server = server().await;
+    let (mut ada, mut bob) = (linked(&server, 1, "ada").await, linked(&server, 2, "bob").await);
+    let (to_ada, to_bob) = (account(&ada), account(&bob));
+    text(&mut ada, &to_bob, "hello bob").await;
+    bob.until("the text", |probe, _| !probe.inbox.is_empty()).await.expect("received");
+    text(&mut bob, &to_ada, "hello ada").await;
+    ada.until("the answer", |probe, _| !probe.inbox.is_empty()).await.expect("received");
+    assert_eq!(ada.probe.inbox[0].2, "hello ada");
+    let (reuses, logins) = server.ledger(|ledger| (ledger.totals().key_reuses, ledger.totals().logins));
+    assert_eq!((reuses, logins), (0, 2));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_phone_talks_and_a_delay_keeps_the_order() {
+    let server = server().await;
+    let mut bob = linked(&server, 2, "bob").await;
+    let ada = server.account(None, Some("ada"));
+    let device = account(&bob).user.to_string() + ":1";
+    server.commit(&Fault::Delay { device: Some(device.clone()), ms: 300 }).expect("known");
+    let to = account(&bob).to_string();
+    for number in 0..5 {
+        server.phone_sends(ada, &to, &number.to_string()).expect("sent");
+    }
+    bob.until("all texts", |probe, _| probe.inbox.len() == 5).await.expect("received");
+    let texts: Vec<_> = bob.probe.inbox.iter().map(|(_, _, text)| text.as_str()).collect();
+    assert_eq!(texts, ["0", "1", "2", "3", "4"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_trusts_another_root_says_nothing_of_itself() {
+    let server = server().await;
+    let refused =
+        SocketProbe::connect(Probe::new(1, "ada"), server.addr(), trust(server.ca_pem()), &[9; 32]).await;
+    assert!(matches!(refused, Err(ProbeError::Handshake(_))));
+    assert_eq!(server.look(|machine| machine.accounts().len()), 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn devices_log_in_after_a_restart_and_get_what_waited() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = |folder: &Path| SimOptions {
+        state: Some(folder.join("state.json")),
+        directory: Some(folder.to_owned()),
+        ..SimOptions::default()
+    };
+    let server = SimServer::start(options(folder.path())).await.expect("starts");
+    let bob = linked(&server, 2, "bob").await;
+    let to = account(&bob).to_string();
+    let probe = bob.leave();
+    let ada = server.account(None, Some("ada"));
+    // The connection of a probe that left may still stand for a moment; the text waits either way.
+    server.phone_sends(ada, &to, "kept").expect("sent");
+    let root = server.root_hex();
+    server.stop().await;
+    assert_eq!(std::fs::read_to_string(folder.path().join("root.hex")).expect("written"), root);
+    let server = SimServer::start(options(folder.path())).await.expect("starts again");
+    assert_eq!(server.root_hex(), root);
+    let mut bob = connect(&server, probe).await;
+    let active = bob.probe.active();
+    bob.say(&active).await.expect("written");
+    bob.until("the text", |probe, _| probe.inbox.len() == 1).await.expect("received");
+    assert_eq!(bob.probe.inbox[0].2, "kept");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stranger_is_refused_with_401() {
+    let server = server().await;
+    let mut probe = Probe::new(3, "nobody");
+    probe.jid = Some(Jid::pn_device("4900000", 1));
+    let mut stranger = connect(&server, probe).await;
+    let failure = stranger.until("the failure", |_, stanza| stanza.tag == "failure").await.expect("told");
+    assert_eq!(Failure::of(&failure).reason, FailureReason::LoggedOut);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_admin_calls_answer_over_plain_http() {
+    let server = server().await;
+    let (status, made) =
+        http(server.addr(), "POST", "/admin/accounts", r#"{"pn":"4915","name":"ada"}"#).await;
+    assert_eq!(status, 200, "{made}");
+    assert!(made.contains(r#""pn":"4915""#) && made.contains(r#""lid":"10004915""#), "{made}");
+    let (status, _) = http(server.addr(), "POST", "/admin/mock-phone/scan-qr", "nonsense").await;
+    assert_eq!(status, 400);
+    let (status, _) =
+        http(server.addr(), "POST", "/admin/faults", r#"{"kind":"unlink","device":"1:1"}"#).await;
+    assert_eq!(status, 404);
+    let (status, ledger) = http(server.addr(), "GET", "/admin/ledger", "").await;
+    assert_eq!(status, 200);
+    assert!(ledger.contains(r#""key_reuses":0"#), "{ledger}");
+    let (_, root) = http(server.addr(), "GET", "/admin/root.hex", "").await;
+    assert_eq!(root, server.root_hex());
+    server.stop().await;
+}
+
+/// One HTTP call, as plain as it can be.
+async fn http(addr: SocketAddr, method: &str, path: &str, body: &str) -> (u16, String) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut stream = tokio::net::TcpStream::connect(addr).await.expect("connects");
+    let length = body.len();
+    let kind = "content-type: application/json\r\nconnection: close";
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{kind}\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("answered");
+    let status = answer.get(9..12).and_then(|code| code.parse().ok()).expect("a status");
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status, body.to_owned())
+}
