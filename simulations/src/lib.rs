@@ -4,6 +4,7 @@
 pub mod callers;
 pub mod conformance;
 pub mod interop;
+pub mod model;
 pub mod percentiles;
 pub mod postgres;
 pub mod processes;

@@ -8,7 +8,7 @@ use roost_placement::ledger::Desired;
 use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Sequence, UnixMillis};
 
 use super::World;
-use super::world::{accepts, events, message, put, refused, until};
+use super::world::{accepts, events, message, pass, put, refused, until};
 
 fn tenant(id: &str) -> BusinessId {
     id.parse().expect("an id")
@@ -162,6 +162,7 @@ pub(super) async fn events_are_read_in_order_and_expire_from_the_front(world: Wo
     let names: Vec<String> = (1..=5).map(|n| format!("e{n}")).collect();
     let batch = events(&names.iter().map(String::as_str).collect::<Vec<_>>());
     world.ports.devices.commit(&a, batch.clone()).await.expect("committed");
+    pass(Duration::from_millis(5)).await;
     world.ports.devices.commit(&b, events(&["only"])).await.expect("committed");
 
     let page = directory.events(&a.key, Sequence(2), 2).await.expect("an answer");

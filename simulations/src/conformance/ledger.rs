@@ -312,7 +312,7 @@ pub(super) async fn a_hand_off_moves_the_device_and_its_epoch(world: World) {
 pub(super) async fn epochs_only_grow_and_belong_to_one_life(world: World) {
     let mut random = ChaCha8Rng::seed_from_u64(20);
     let key = world.device("d1").await;
-    let mut lives = vec![world.active("n0").await, world.active("n1").await, world.active("n2").await];
+    let mut lives = [world.active("n0").await, world.active("n1").await, world.active("n2").await];
     let mut owners: BTreeMap<Epoch, Life> = BTreeMap::new();
     let mut held: Option<Grant> = None;
     let mut last = Epoch(0);

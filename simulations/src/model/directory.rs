@@ -1,0 +1,247 @@
+//! The API's port of the model.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use roost_actors::port::StoredMessage;
+use roost_node::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
+use roost_placement::ledger::{Desired, Ownership, Unavailable};
+use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, Sequence, UnixMillis};
+
+use super::Model;
+use super::tables::{DeviceRow, Hold, Tables};
+
+fn create_device(tables: &mut Tables, now: i64, key: &DeviceKey, name: &str) -> Result<Device, CreateError> {
+    if !tables.tenants.contains_key(&key.business_id) {
+        return Err(CreateError::NoTenant(key.business_id.clone()));
+    }
+    if tables.devices.contains_key(key) {
+        return Err(CreateError::Exists(key.to_string()));
+    }
+    let fresh = Ownership { key: key.clone(), owner: None, epoch: Epoch(0), desired: Desired::Online };
+    tables.ownership.entry(key.clone()).or_insert(fresh).desired = Desired::Online;
+    tables.devices.insert(key.clone(), DeviceRow::new(name, UnixMillis(now)));
+    Ok(tables.device(key).expect("both rows were just written"))
+}
+
+fn delete_device(tables: &mut Tables, now: i64, key: &DeviceKey) -> bool {
+    if tables.devices.remove(key).is_none() {
+        return false;
+    }
+    tables.hand(key, None, "delete", now);
+    tables.history.remove(key);
+    tables.positions.retain(|(_, _, device), _| device != key);
+    if let Some(row) = tables.ownership.get_mut(key) {
+        row.desired = Desired::Deleted;
+    }
+    true
+}
+
+/// Takes the oldest events of all devices, from the front of each log.
+fn expire(tables: &mut Tables, before: i64, limit: usize) -> usize {
+    let mut old: Vec<(UnixMillis, i64, DeviceKey)> = Vec::new();
+    for (key, row) in &tables.devices {
+        let events = row.events.values().filter(|event| event.committed.0 < before);
+        old.extend(events.map(|event| (event.committed, event.sequence.0, key.clone())));
+    }
+    old.sort_unstable();
+    let mut count = 0;
+    for (_, last, key) in old.into_iter().take(limit) {
+        let row = tables.devices.get_mut(&key).expect("it was listed above");
+        let kept = row.events.split_off(&(last + 1));
+        count += row.events.len();
+        row.events = kept;
+        row.earliest = row.earliest.max(last + 1);
+    }
+    count
+}
+
+impl Tables {
+    fn holds(&self, tenant: &BusinessId, consumer: &ConsumerId, holder: &str, now: i64) -> bool {
+        let hold = self.consumers.get(&(tenant.clone(), consumer.clone()));
+        hold.is_some_and(|hold| hold.holder.as_deref() == Some(holder) && hold.until > now)
+    }
+}
+
+#[async_trait]
+impl Directory for Model {
+    async fn create_tenant(&self, id: &BusinessId, display_name: &str) -> Result<Tenant, CreateError> {
+        self.step(|tables, now| {
+            if tables.tenants.contains_key(id) {
+                return Err(CreateError::Exists(format!("tenants/{id}")));
+            }
+            let tenant = Tenant {
+                business_id: id.clone(),
+                display_name: display_name.to_owned(),
+                created: UnixMillis(now),
+            };
+            tables.tenants.insert(id.clone(), tenant.clone());
+            Ok(tenant)
+        })?
+    }
+
+    async fn tenant(&self, id: &BusinessId) -> Result<Option<Tenant>, Unavailable> {
+        self.step(|tables, _| tables.tenants.get(id).cloned())
+    }
+
+    async fn tenants(&self, after: Option<&BusinessId>, limit: usize) -> Result<Vec<Tenant>, Unavailable> {
+        self.step(|tables, _| {
+            let rows =
+                tables.tenants.values().filter(|row| after.is_none_or(|after| row.business_id > *after));
+            rows.take(limit).cloned().collect()
+        })
+    }
+
+    async fn create_device(&self, key: &DeviceKey, display_name: &str) -> Result<Device, CreateError> {
+        self.step(|tables, now| create_device(tables, now, key, display_name))?
+    }
+
+    async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable> {
+        self.step(|tables, _| tables.device(key))
+    }
+
+    async fn devices(
+        &self,
+        tenant: Option<&BusinessId>,
+        after: Option<&DeviceKey>,
+        limit: usize,
+    ) -> Result<Vec<Device>, Unavailable> {
+        self.step(|tables, _| {
+            let keys = tables.devices.keys().filter(|key| after.is_none_or(|after| *key > after));
+            let keys = keys.filter(|key| tenant.is_none_or(|tenant| key.business_id == *tenant));
+            keys.filter_map(|key| tables.device(key)).take(limit).collect()
+        })
+    }
+
+    async fn desire(&self, key: &DeviceKey, desired: Desired) -> Result<Option<Device>, Unavailable> {
+        self.step(|tables, now| {
+            if desired == Desired::Deleted {
+                delete_device(tables, now, key);
+                return None;
+            }
+            if tables.devices.contains_key(key)
+                && let Some(row) = tables.ownership.get_mut(key)
+            {
+                row.desired = desired;
+            }
+            tables.device(key)
+        })
+    }
+
+    async fn delete_device(&self, key: &DeviceKey) -> Result<bool, Unavailable> {
+        self.step(|tables, now| delete_device(tables, now, key))
+    }
+
+    async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable> {
+        self.step(|tables, _| {
+            let mut messages = tables.devices.get(key)?.messages.values();
+            messages.find(|stored| stored.message.message_id == message_id).cloned()
+        })
+    }
+
+    async fn events(
+        &self,
+        key: &DeviceKey,
+        after: Sequence,
+        limit: usize,
+    ) -> Result<Vec<LoggedEvent>, Unavailable> {
+        self.step(|tables, _| {
+            let Some(row) = tables.devices.get(key) else { return Vec::new() };
+            let later = row.events.values().filter(|event| event.sequence > after);
+            later.take(limit).cloned().collect()
+        })
+    }
+
+    async fn heads(
+        &self,
+        tenant: &BusinessId,
+        device: Option<&DeviceId>,
+    ) -> Result<Vec<LogHead>, Unavailable> {
+        self.step(|tables, _| {
+            let rows = tables.devices.iter().filter(|(key, _)| key.business_id == *tenant);
+            let rows = rows.filter(|(key, _)| device.is_none_or(|device| key.device_id == *device));
+            let head = |(key, row): (&DeviceKey, &DeviceRow)| LogHead {
+                key: key.clone(),
+                earliest: Sequence(row.earliest),
+                latest: Sequence(row.last_seq),
+            };
+            rows.map(head).collect()
+        })
+    }
+
+    async fn expire_events(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
+        self.step(|tables, _| expire(tables, before.0, limit))
+    }
+
+    async fn hold_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        lasting: Duration,
+    ) -> Result<bool, Unavailable> {
+        self.step(|tables, now| {
+            if !tables.tenants.contains_key(tenant) {
+                return false;
+            }
+            let key = (tenant.clone(), consumer.clone());
+            let taken = tables.consumers.get(&key).is_some_and(|hold| {
+                hold.until >= now && hold.holder.as_deref().is_some_and(|other| other != holder)
+            });
+            if !taken {
+                let until = now + i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX / 4);
+                tables.consumers.insert(key, Hold { holder: Some(holder.to_owned()), until });
+            }
+            !taken
+        })
+    }
+
+    async fn drop_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+    ) -> Result<(), Unavailable> {
+        self.step(|tables, _| {
+            if let Some(hold) = tables.consumers.get_mut(&(tenant.clone(), consumer.clone()))
+                && hold.holder.as_deref() == Some(holder)
+            {
+                hold.holder = None;
+            }
+        })
+    }
+
+    async fn positions(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+    ) -> Result<Vec<(DeviceKey, Sequence)>, Unavailable> {
+        self.step(|tables, _| {
+            let mine = tables.positions.iter().filter(|((t, c, _), _)| t == tenant && c == consumer);
+            mine.map(|((_, _, key), seq)| (key.clone(), Sequence(*seq))).collect()
+        })
+    }
+
+    async fn acknowledge(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        positions: &[(DeviceKey, Sequence)],
+    ) -> Result<bool, Unavailable> {
+        self.step(|tables, now| {
+            let foreign = positions.iter().any(|(key, _)| key.business_id != *tenant);
+            if foreign || !tables.holds(tenant, consumer, holder, now) {
+                return false;
+            }
+            for (key, sequence) in positions {
+                let Some(device) = tables.devices.get(key) else { continue };
+                let reached = sequence.0.min(device.last_seq);
+                let kept =
+                    tables.positions.entry((tenant.clone(), consumer.clone(), key.clone())).or_default();
+                *kept = (*kept).max(reached);
+            }
+            true
+        })
+    }
+}

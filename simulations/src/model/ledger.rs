@@ -1,0 +1,209 @@
+//! The ledger of the model: the statements of `ownership.md` section 3, as steps on maps.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use roost_placement::ledger::{
+    Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit, Timing,
+    Transition, Unavailable, View,
+};
+use roost_proto::id::{DeviceKey, Incarnation, Life};
+
+use super::Model;
+use super::tables::{MemberRow, Tables};
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+fn left(until: i64, now: i64) -> Duration {
+    Duration::from_millis(u64::try_from(until - now).unwrap_or(0))
+}
+
+fn view(tables: &Tables, now: i64) -> View {
+    let living = tables.members.iter().filter(|(_, row)| row.state != MemberState::Dead);
+    let members = living.map(|(node, row)| Member {
+        life: Life { node: node.clone(), incarnation: row.incarnation },
+        address: row.address.clone(),
+        zone: row.zone.clone(),
+        weight: row.weight,
+        state: row.state,
+        version: row.version,
+        owned: row.owned,
+        remaining: left(row.lease_until, now),
+        beats: row.beats,
+    });
+    View { view_epoch: tables.view_epoch, members: members.collect() }
+}
+
+fn join(tables: &mut Tables, now: i64, c: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+    let wait = millis(timing.grace + timing.quarantine());
+    let life = |incarnation| Life { node: c.node.clone(), incarnation };
+    let mut incarnation = Incarnation(1);
+    if let Some(row) = tables.members.get(&c.node) {
+        if row.state != MemberState::Dead && row.lease_until + wait >= now {
+            let wait = left(row.lease_until + wait, now);
+            return Err(JoinError::InUse { holder: life(row.incarnation), wait });
+        }
+        incarnation = Incarnation(row.incarnation.0 + 1);
+    }
+    let row = MemberRow {
+        incarnation,
+        address: c.address.clone(),
+        zone: c.zone.clone(),
+        weight: c.weight.max(1),
+        version: c.version,
+        state: MemberState::Joining,
+        lease_until: now + millis(timing.ttl),
+        lease_since: now,
+        beats: 0,
+        owned: 0,
+    };
+    tables.members.insert(c.node.clone(), row);
+    tables.view_epoch += 1;
+    Ok(life(incarnation))
+}
+
+fn set_state(tables: &mut Tables, life: &Life, state: MemberState) -> bool {
+    let Some(row) = tables.living(life) else { return false };
+    row.state = state;
+    tables.view_epoch += 1;
+    true
+}
+
+fn bury(tables: &mut Tables, now: i64, me: &Life, victim: &Life, timing: &Timing) -> bool {
+    let blocked = tables.takeover_blocked_until >= now;
+    let fit = tables
+        .living(me)
+        .is_some_and(|row| row.lease_until > now && row.lease_since + millis(timing.quarantine()) < now);
+    let over = tables.living(victim).is_some_and(|row| row.lease_until + millis(timing.grace) < now);
+    !blocked && fit && over && set_state(tables, victim, MemberState::Dead)
+}
+
+fn may_take(tables: &mut Tables, now: i64, life: &Life, lease: i64) -> bool {
+    tables.living(life).is_some_and(|row| row.state == MemberState::Active && row.lease_until > now + lease)
+}
+
+fn claim(tables: &mut Tables, now: i64, me: &Life, from: Option<&Life>, keys: &[DeviceKey]) -> Vec<Grant> {
+    if !may_take(tables, now, me, 0) || from.is_some_and(|from| !tables.is_over(from)) {
+        return Vec::new();
+    }
+    let reason = if from.is_some() { "take-over" } else { "claim" };
+    let wanted: BTreeSet<&DeviceKey> = keys.iter().collect();
+    let mut won = Vec::new();
+    for key in wanted {
+        let row = tables.ownership.get(key);
+        if row.is_some_and(|row| row.owner.as_ref() == from && row.desired == Desired::Online) {
+            let epoch = tables.hand(key, Some(me), reason, now);
+            won.push(Grant { key: key.clone(), life: me.clone(), epoch });
+        }
+    }
+    won
+}
+
+#[async_trait]
+impl Ledger for Model {
+    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+        self.step(|tables, now| join(tables, now, candidate, timing))?
+    }
+
+    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
+        self.step(|tables, now| {
+            let Some(row) = tables.living(life) else { return Beaten::Dead };
+            if row.lease_until < now {
+                row.lease_since = now;
+            }
+            row.lease_until = now + millis(timing.ttl);
+            row.beats += 1;
+            row.owned = owned;
+            Beaten::Renewed(view(tables, now))
+        })
+    }
+
+    async fn set_state(&self, life: &Life, state: MemberState) -> Result<bool, Unavailable> {
+        self.step(|tables, _| set_state(tables, life, state))
+    }
+
+    async fn bury(&self, me: &Life, victim: &Life, timing: &Timing) -> Result<bool, Unavailable> {
+        self.step(|tables, now| bury(tables, now, me, victim, timing))
+    }
+
+    async fn certify_death(&self, life: &Life) -> Result<bool, Unavailable> {
+        self.step(|tables, _| set_state(tables, life, MemberState::Dead))
+    }
+
+    async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable> {
+        self.step(|tables, _| {
+            let wanted = tables.ownership.values().filter(|row| row.desired == Desired::Online);
+            let free = wanted.filter(|row| row.owner.as_ref().is_none_or(|owner| tables.is_over(owner)));
+            free.take(limit).cloned().collect()
+        })
+    }
+
+    async fn claim(
+        &self,
+        me: &Life,
+        from: Option<&Life>,
+        keys: &[DeviceKey],
+    ) -> Result<Vec<Grant>, Unavailable> {
+        self.step(|tables, now| claim(tables, now, me, from, keys))
+    }
+
+    async fn mine(&self, me: &Life) -> Result<Vec<Ownership>, Unavailable> {
+        self.step(|tables, _| {
+            let mine = tables.ownership.values().filter(|row| row.owner.as_ref() == Some(me));
+            mine.cloned().collect()
+        })
+    }
+
+    async fn permit(&self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable> {
+        self.step(|tables, now| {
+            let mut permits = Vec::new();
+            for grant in grants {
+                let wanted = tables.ownership.get(&grant.key).map(|row| row.desired);
+                if !tables.stands(grant) || wanted != Some(Desired::Online) {
+                    continue;
+                }
+                if let Some(row) = tables.living(&grant.life)
+                    && row.lease_until > now + millis(margin)
+                {
+                    permits.push(Permit { grant: grant.clone(), remaining: left(row.lease_until, now) });
+                }
+            }
+            permits
+        })
+    }
+
+    async fn give(&self, grant: &Grant, to: &Life) -> Result<Option<Grant>, Unavailable> {
+        self.step(|tables, now| {
+            let giver = tables.living(&grant.life).is_some();
+            if !giver || !tables.stands(grant) || !may_take(tables, now, to, 500) {
+                return None;
+            }
+            let epoch = tables.hand(&grant.key, Some(to), "give", now);
+            Some(Grant { key: grant.key.clone(), life: to.clone(), epoch })
+        })
+    }
+
+    async fn release(&self, grant: &Grant) -> Result<bool, Unavailable> {
+        self.step(|tables, now| {
+            let stands = tables.living(&grant.life).is_some() && tables.stands(grant);
+            if stands {
+                tables.hand(&grant.key, None, "release", now);
+            }
+            stands
+        })
+    }
+
+    async fn ownership(&self, key: &DeviceKey) -> Result<Option<Ownership>, Unavailable> {
+        self.step(|tables, _| tables.ownership.get(key).cloned())
+    }
+
+    async fn history(&self, key: &DeviceKey, limit: usize) -> Result<Vec<Transition>, Unavailable> {
+        self.step(|tables, _| {
+            let lines = tables.history.get(key).into_iter().flatten();
+            lines.rev().take(limit).cloned().collect()
+        })
+    }
+}

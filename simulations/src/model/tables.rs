@@ -1,0 +1,131 @@
+//! The rows of the modelled database.
+//!
+//! What must hold: the same columns mean the same as in `migrations/`; all times are Unix milliseconds
+//! of the database's clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use roost_actors::port::{DeviceStatus, QuarantinedStanza, StateKey, StoredMessage};
+use roost_node::directory::{Device, LoggedEvent, Tenant};
+use roost_placement::ledger::{Grant, MemberState, Ownership, Transition};
+use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
+
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub(super) view_epoch: i64,
+    pub(super) takeover_blocked_until: i64,
+    pub(super) members: BTreeMap<NodeId, MemberRow>,
+    pub(super) tenants: BTreeMap<BusinessId, Tenant>,
+    /// Outlives the device: its epoch is never used again.
+    pub(super) ownership: BTreeMap<DeviceKey, Ownership>,
+    pub(super) history: BTreeMap<DeviceKey, Vec<Transition>>,
+    pub(super) devices: BTreeMap<DeviceKey, DeviceRow>,
+    pub(super) consumers: BTreeMap<(BusinessId, ConsumerId), Hold>,
+    pub(super) positions: BTreeMap<(BusinessId, ConsumerId, DeviceKey), i64>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct MemberRow {
+    pub(super) incarnation: Incarnation,
+    pub(super) address: String,
+    pub(super) zone: String,
+    pub(super) weight: u32,
+    pub(super) version: u32,
+    pub(super) state: MemberState,
+    pub(super) lease_until: i64,
+    pub(super) lease_since: i64,
+    pub(super) beats: i64,
+    pub(super) owned: u32,
+}
+
+/// Everything of one device but its ownership.
+#[derive(Debug)]
+pub(super) struct DeviceRow {
+    pub(super) display_name: String,
+    pub(super) created: UnixMillis,
+    pub(super) status: Option<DeviceStatus>,
+    pub(super) state: BTreeMap<StateKey, Bytes>,
+    /// By ordinal.
+    pub(super) messages: BTreeMap<i64, StoredMessage>,
+    pub(super) last_ordinal: i64,
+    /// By sequence.
+    pub(super) events: BTreeMap<i64, LoggedEvent>,
+    pub(super) dedupe: BTreeSet<String>,
+    pub(super) last_seq: i64,
+    pub(super) earliest: i64,
+    pub(super) quarantine: BTreeMap<String, QuarantinedStanza>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Hold {
+    pub(super) holder: Option<String>,
+    pub(super) until: i64,
+}
+
+impl DeviceRow {
+    pub(super) fn new(display_name: &str, created: UnixMillis) -> DeviceRow {
+        DeviceRow {
+            display_name: display_name.to_owned(),
+            created,
+            status: None,
+            state: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            last_ordinal: 0,
+            events: BTreeMap::new(),
+            dedupe: BTreeSet::new(),
+            last_seq: 0,
+            earliest: 1,
+            quarantine: BTreeMap::new(),
+        }
+    }
+}
+
+impl Tables {
+    /// The row of this very life, unless it is dead.
+    pub(super) fn living(&mut self, life: &Life) -> Option<&mut MemberRow> {
+        let row = self.members.get_mut(&life.node)?;
+        (row.incarnation == life.incarnation && row.state != MemberState::Dead).then_some(row)
+    }
+
+    /// Whether this life is over for good: a fact that never changes back.
+    pub(super) fn is_over(&self, life: &Life) -> bool {
+        self.members.get(&life.node).is_some_and(|row| {
+            row.incarnation > life.incarnation
+                || (row.incarnation == life.incarnation && row.state == MemberState::Dead)
+        })
+    }
+
+    /// Whether the grant stands: the fence.
+    pub(super) fn stands(&self, grant: &Grant) -> bool {
+        self.ownership
+            .get(&grant.key)
+            .is_some_and(|row| row.owner.as_ref() == Some(&grant.life) && row.epoch == grant.epoch)
+    }
+
+    /// Changes the owner of an existing row; the epoch grows.
+    pub(super) fn hand(&mut self, key: &DeviceKey, owner: Option<&Life>, reason: &str, now: i64) -> Epoch {
+        let row = self.ownership.get_mut(key).expect("only existing rows change hands");
+        row.epoch = Epoch(row.epoch.0 + 1);
+        row.owner = owner.cloned();
+        let line = Transition {
+            epoch: row.epoch,
+            owner: owner.cloned(),
+            reason: reason.to_owned(),
+            at: UnixMillis(now),
+        };
+        let epoch = row.epoch;
+        self.history.entry(key.clone()).or_default().push(line);
+        epoch
+    }
+
+    pub(super) fn device(&self, key: &DeviceKey) -> Option<Device> {
+        let (row, ownership) = (self.devices.get(key)?, self.ownership.get(key)?);
+        Some(Device {
+            ownership: ownership.clone(),
+            display_name: row.display_name.clone(),
+            status: row.status.clone(),
+            created: row.created,
+        })
+    }
+}
