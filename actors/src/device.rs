@@ -5,8 +5,6 @@
 //! send, dial or write any more; after a fence or a stale grant the device ends by itself and says so in
 //! [`DeviceHandle::finished`]. A handle proves nothing about ownership: every write is fenced below.
 
-#![allow(dead_code)]
-
 mod request;
 
 use std::sync::Arc;
@@ -14,12 +12,13 @@ use std::time::Duration;
 
 use ractor::ActorRef;
 use roost_placement::ledger::Grant;
+use roost_proto::api;
 use roost_proto::id::{NodeId, Sequence};
 use roost_proto::login::{ClientInfo, Platform};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::port::{Clocks, DeviceStatus, DeviceStore, Dialer, Gate};
-use crate::shell::supervisor::Input;
+use crate::shell::supervisor::{self, Input};
 
 pub use request::{
     AcceptedSend, Answer, Command, CommandError, Content, MarkRead, PairError, PairingUpdate, Recipient,
@@ -159,6 +158,28 @@ pub enum Finished {
     Broken(String),
 }
 
+/// Opens a device. It loads its state and, when it is paired, connects; both go on in the background.
+/// Must be called within a tokio runtime.
+pub fn open(opening: impl Into<Opening>, ports: Ports) -> DeviceHandle {
+    let opening = opening.into();
+    let status = DeviceStatus {
+        state: api::device::State::Starting,
+        reason: "its state is being loaded".to_owned(),
+        code: 0,
+        pn: None,
+        lid: None,
+        at: ports.clocks.wall(),
+    };
+    let (status_sender, status) = watch::channel(status);
+    let (tail_sender, tail) = watch::channel(Sequence(0));
+    let (finished_sender, finished) = watch::channel(None);
+    let grant = opening.grant.clone();
+    let permits = Arc::new(Semaphore::new(ports.limits.commands));
+    let outputs = supervisor::Outputs { status: status_sender, tail: tail_sender, finished: finished_sender };
+    let actor = supervisor::spawn(opening, ports, outputs);
+    DeviceHandle { inner: Arc::new(Inner { grant, actor, permits, status, tail, finished }) }
+}
+
 /// A cloneable way to one open device. Dropping all handles does not stop it.
 #[derive(Clone)]
 pub struct DeviceHandle {
@@ -201,7 +222,7 @@ impl DeviceHandle {
     pub async fn send(&self, request: SendRequest) -> Result<AcceptedSend, SendError> {
         let permit = self.permit().ok_or(SendError::Busy)?;
         match self.ask(Command::Send(Box::new(request)), permit).await {
-            Ok(Answer::Sent(result)) => result,
+            Ok(Answer::Sent(result)) => result.map(|accepted| *accepted),
             Ok(_) => unreachable!("a send is answered as a send"),
             Err(ended) => Err(match ended {
                 Finished::Fenced | Finished::Stale => SendError::OwnershipLost,
@@ -248,8 +269,7 @@ impl DeviceHandle {
 
     /// Ends the device. Returns when nothing of it can send, dial or write any more.
     pub async fn stop(&self) {
-        let (reply, _answer) = oneshot::channel();
-        let _ = self.inner.actor.send_message(Input::Stop { reply });
+        let _ = self.inner.actor.send_message(Input::Stop);
         self.finished().await;
     }
 

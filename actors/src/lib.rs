@@ -1,5 +1,6 @@
 //! What a device does and when: pure machines and the ractor shells beside them.
 
 pub mod device;
+pub mod machine;
 pub mod port;
 pub mod shell;

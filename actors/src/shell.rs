@@ -1,3 +1,9 @@
 //! The shells: ractor actors that carry out what the device machine decides.
+//!
+//! One supervisor per device owns the machine. Its children: the crypto actor, the store actor, and one
+//! connection actor per link. None has a name; several nodes fit in one process.
 
-pub mod supervisor;
+mod connection;
+mod crypto;
+mod store;
+pub(crate) mod supervisor;

@@ -10,6 +10,7 @@ pub mod login;
 pub mod noise;
 pub mod pairing;
 pub mod peer;
+pub mod phash;
 pub mod signal;
 pub mod stanza;
 

@@ -213,7 +213,7 @@ pub enum Command {
 #[derive(Debug)]
 pub enum Answer {
     /// To a send.
-    Sent(Result<AcceptedSend, SendError>),
+    Sent(Result<Box<AcceptedSend>, SendError>),
     /// To pairing.
     Pairing(Result<watch::Receiver<PairingUpdate>, PairError>),
     /// To the others.

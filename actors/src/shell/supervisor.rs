@@ -1,14 +1,37 @@
-//! The supervisor of one device: owns its machine and its children.
+//! The supervisor of one device: feeds its machine and carries out the effects, in order.
+//!
+//! What must hold: when it has said that the device ended, no child of it can send, dial or write. A
+//! child that fails takes the machine with it, because what it had in memory may be ahead of the store:
+//! everything is loaded anew under the same grant, within a budget. A connection that fails is only a
+//! lost link.
 
+mod children;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use roost_placement::lease::BootTime;
+use roost_proto::api;
 use roost_proto::id::Sequence;
+use roost_proto::phash::digest;
+use roost_proto::stanza::Stanza;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 
-use crate::device::{Answer, Command, Finished};
-use crate::port::DeviceStatus;
+use super::crypto;
+use crate::device::{Answer, Command, Finished, Opening, PairingUpdate, Ports};
+use crate::machine::{Changed, Effect, Event, Loaded, Machine, Now, Reply};
+use crate::port::{self, Committed, DeviceStatus, PermitRefused, StoredMessage};
+use children::Children;
 
 /// What reaches the supervisor.
 #[derive(Debug)]
-pub enum Input {
+pub(crate) enum Input {
     /// From a handle.
     Command {
         /// What to do.
@@ -17,19 +40,370 @@ pub enum Input {
         reply: oneshot::Sender<Answer>,
     },
     /// End.
-    Stop {
-        /// Dropped when it has begun.
-        reply: oneshot::Sender<Answer>,
-    },
+    Stop,
+    /// From a child, with the number of the set of children that it belongs to.
+    Child(u32, Child),
+}
+
+/// What a child has to say.
+#[derive(Debug)]
+pub(crate) enum Child {
+    Loaded(Result<Box<port::Loaded>, String>),
+    Opened(crypto::Opened),
+    Crypto(u64, Changed),
+    Committed(Committed),
+    CommitFailed,
+    Found(u64, Option<Box<StoredMessage>>),
+    Fenced,
+    Stale,
+    LinkUp(u64),
+    LinkDown(u64, String),
+    Stanza { link: u64, raw: Bytes, stanza: Result<Stanza, String> },
+    Permit(bool),
+    Wake,
 }
 
 /// What others may watch.
 #[derive(Debug)]
-pub struct Outputs {
-    /// Status of the device.
-    pub status: watch::Sender<DeviceStatus>,
-    /// Last committed sequence.
-    pub tail: watch::Sender<Sequence>,
-    /// Why it ended.
-    pub finished: watch::Sender<Option<Finished>>,
+pub(crate) struct Outputs {
+    pub(crate) status: watch::Sender<DeviceStatus>,
+    pub(crate) tail: watch::Sender<Sequence>,
+    pub(crate) finished: watch::Sender<Option<Finished>>,
+}
+
+/// Starts a device.
+pub(crate) fn spawn(opening: Opening, ports: Ports, outputs: Outputs) -> ActorRef<Input> {
+    let arguments = Arguments { opening, ports, outputs };
+    let (actor, _) = ActorRuntime::spawn_instant(None, Supervisor, arguments)
+        .expect("an actor without a name meets no other");
+    actor
+}
+
+struct Supervisor;
+
+struct Arguments {
+    opening: Opening,
+    ports: Ports,
+    outputs: Outputs,
+}
+
+struct State {
+    me: ActorRef<Input>,
+    opening: Opening,
+    ports: Ports,
+    outputs: Outputs,
+    rng: StdRng,
+    machine: Machine,
+    children: Children,
+    /// State that was loaded, until crypto has opened its part.
+    loading: Option<Box<port::Loaded>>,
+    replies: BTreeMap<u64, oneshot::Sender<Answer>>,
+    last_token: u64,
+    pairing: Option<watch::Sender<PairingUpdate>>,
+    /// Digests of stanzas during whose handling a machine failed.
+    suspects: VecDeque<String>,
+    failures: VecDeque<BootTime>,
+    armed: Option<(BootTime, Task)>,
+    asking: Option<Task>,
+}
+
+/// A task that ends with its owner.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Actor for Supervisor {
+    type Msg = Input;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<Input>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        let Arguments { opening, ports, outputs } = arguments;
+        let mut rng = StdRng::from_seed(ports.seed.unwrap_or_else(rand::random));
+        let children = Children::spawn(1, &me, &opening.grant, &ports, &mut rng).await?;
+        let now = now(&ports);
+        let machine = Machine::new(opening.clone(), ports.limits.clone(), draw(&mut rng), now);
+        Ok(State {
+            me,
+            opening,
+            ports,
+            outputs,
+            rng,
+            machine,
+            children,
+            loading: None,
+            replies: BTreeMap::new(),
+            last_token: 0,
+            pairing: None,
+            suspects: VecDeque::new(),
+            failures: VecDeque::new(),
+            armed: None,
+            asking: None,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Input>,
+        input: Input,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match input {
+            Input::Stop => state.end(Finished::Stopped).await,
+            Input::Command { command, reply } => {
+                state.last_token += 1;
+                let token = state.last_token;
+                state.replies.insert(token, reply);
+                state.feed(Event::Command { token, command }).await;
+            }
+            Input::Child(life, child) if life == state.children.life() => state.on_child(child).await,
+            Input::Child(..) => {}
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<Input>,
+        event: SupervisionEvent,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, why) = match &event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
+            SupervisionEvent::ActorTerminated(cell, ..) => (cell, "it stopped by itself".to_owned()),
+            _ => return Ok(()),
+        };
+        if let Some(link) = state.children.lost_connection(cell.get_id()) {
+            state.feed(Event::LinkDown { link, why }).await;
+        } else if state.children.is_essential(cell.get_id()) {
+            state.start_anew(&format!("a part of the device failed: {why}")).await;
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    async fn on_child(&mut self, child: Child) {
+        let event = match child {
+            Child::Loaded(Ok(mut loaded)) => {
+                let rows = std::mem::take(&mut loaded.state);
+                self.loading = Some(loaded);
+                return self.children.open_vault(rows);
+            }
+            Child::Loaded(Err(why)) | Child::Opened(Err(why)) => {
+                return self.end(Finished::Broken(why)).await;
+            }
+            Child::Opened(Ok((account, keys))) => {
+                let Some(loaded) = self.loading.take() else { return };
+                let port::Loaded { outbox, status, .. } = *loaded;
+                Event::Loaded(Box::new(Loaded { account, keys, outbox, status }))
+            }
+            Child::Crypto(token, changed) => Event::Crypto { token, changed },
+            Child::Committed(committed) => Event::Committed(committed),
+            Child::CommitFailed => Event::CommitFailed,
+            Child::Found(token, message) => Event::Found { token, message },
+            Child::Fenced => Event::Fenced,
+            Child::Stale => Event::Stale,
+            Child::LinkUp(link) => {
+                self.children.link_is_up(link);
+                Event::LinkUp { link }
+            }
+            Child::LinkDown(link, why) => {
+                self.children.close_link(link).await;
+                Event::LinkDown { link, why }
+            }
+            Child::Stanza { link, raw, stanza } => {
+                let poisonous = !self.suspects.is_empty() && self.suspects.contains(&digest(&raw));
+                Event::Stanza { link, raw, stanza, poisonous }
+            }
+            Child::Permit(stands) => Event::PermitAnswered(stands),
+            Child::Wake => {
+                self.armed = None;
+                Event::Tick
+            }
+        };
+        self.feed(event).await;
+    }
+
+    /// Lets the machine handle an event and carries out what it asks for.
+    async fn feed(&mut self, event: Event) {
+        let suspect = match &event {
+            Event::Stanza { raw, .. } => Some(raw.clone()),
+            _ => None,
+        };
+        let now = now(&self.ports);
+        let handled = catch_unwind(AssertUnwindSafe(|| self.machine.handle(now, event)));
+        let Ok(effects) = handled else {
+            if let Some(raw) = suspect {
+                self.suspects.push_back(digest(&raw));
+                self.suspects.truncate(16);
+            }
+            return self.start_anew("handling an event failed").await;
+        };
+        for effect in effects {
+            if let Effect::Finish(why) = effect {
+                return self.end(why).await;
+            }
+            self.carry_out(effect).await;
+        }
+        self.arm();
+    }
+
+    async fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Dial { link, login, urgent } => {
+                let seed = draw(&mut self.rng);
+                let dialled =
+                    self.children.dial(&self.me, &self.opening.grant, &self.ports, seed, link, login, urgent);
+                if let Err(error) = dialled.await {
+                    let down = Child::LinkDown(link, error.to_string());
+                    let _ = self.me.send_message(Input::Child(self.children.life(), down));
+                }
+            }
+            Effect::Close { link } => self.children.close_link(link).await,
+            Effect::Send { link, bytes } => self.children.write(link, bytes),
+            Effect::Crypto { token, request } => self.children.crypto(token, request),
+            Effect::Commit(batch) => self.children.commit(batch),
+            Effect::Durable(token) => self.children.durable(token),
+            Effect::Lookup { token, whatsapp_id } => self.children.look_up(token, whatsapp_id),
+            Effect::AskPermit => self.ask_permit(),
+            Effect::Credit(places) => self.children.room(places),
+            Effect::Publish(status) => {
+                self.outputs.status.send_replace(status);
+            }
+            Effect::Tail(sequence) => {
+                self.outputs.tail.send_replace(sequence);
+            }
+            Effect::Reply { token, reply } => self.reply(token, reply),
+            Effect::Pairing(update) => self.show_pairing(update),
+            Effect::Finish(_) => unreachable!("the end is carried out by the caller"),
+        }
+    }
+
+    fn ask_permit(&mut self) {
+        let (gate, grant) = (self.ports.gate.clone(), self.opening.grant.clone());
+        let (me, life) = (self.me.clone(), self.children.life());
+        self.asking = Some(Task(tokio::spawn(async move {
+            let child = match gate.permit(&grant).await {
+                Ok(permit) => Child::Permit(permit.grant == grant),
+                Err(PermitRefused::Stale) => Child::Stale,
+                Err(PermitRefused::Unavailable(_)) => Child::Permit(false),
+            };
+            let _ = me.send_message(Input::Child(life, child));
+        })));
+    }
+
+    fn reply(&mut self, token: u64, reply: Reply) {
+        let Some(sender) = self.replies.remove(&token) else { return };
+        let answer = match reply {
+            Reply::Sent(result) => Answer::Sent(result),
+            Reply::Done(result) => Answer::Done(result),
+            Reply::Pairing(result) => Answer::Pairing(result.map(|()| self.follow_pairing())),
+        };
+        let _ = sender.send(answer);
+    }
+
+    /// A follower sees where the attempt is now.
+    fn follow_pairing(&mut self) -> watch::Receiver<PairingUpdate> {
+        let over = |update: &PairingUpdate| {
+            matches!(update, PairingUpdate::Paired { .. } | PairingUpdate::Failed { .. })
+        };
+        if self.pairing.as_ref().is_none_or(|sender| over(&sender.borrow())) {
+            self.pairing = Some(watch::channel(PairingUpdate::Connecting).0);
+        }
+        let sender = self.pairing.as_ref().expect("made above when there was none");
+        sender.subscribe()
+    }
+
+    fn show_pairing(&mut self, update: PairingUpdate) {
+        if let Some(sender) = &self.pairing {
+            sender.send_replace(update);
+        }
+    }
+
+    /// Wakes the machine at its earliest deadline. An earlier alarm is left as it is: waking too early
+    /// costs less than a new alarm for every event.
+    fn arm(&mut self) {
+        let Some(deadline) = self.machine.deadline() else { return };
+        if self.armed.as_ref().is_some_and(|(at, _)| *at <= deadline) {
+            return;
+        }
+        let pause = deadline.since(self.ports.clocks.boot());
+        let (me, life) = (self.me.clone(), self.children.life());
+        let task = Task(tokio::spawn(async move {
+            // A clock that counts in coarser steps must not wake us before the deadline.
+            tokio::time::sleep(pause + Duration::from_millis(1)).await;
+            let _ = me.send_message(Input::Child(life, Child::Wake));
+        }));
+        self.armed = Some((deadline, task));
+    }
+
+    /// Everything anew under the same grant, if that does not happen too often.
+    async fn start_anew(&mut self, why: &str) {
+        let boot = self.ports.clocks.boot();
+        tracing::warn!(device = %self.opening.grant.key, why, "the device starts anew");
+        self.failures.push_back(boot);
+        self.failures.retain(|at| boot.since(*at) < Duration::from_secs(60));
+        if self.failures.len() > self.ports.limits.restarts {
+            return self.end(Finished::Broken(why.to_owned())).await;
+        }
+        let life = self.children.life() + 1;
+        self.children.end().await;
+        self.armed = None;
+        self.asking = None;
+        self.loading = None;
+        self.replies.clear();
+        self.show_pairing(PairingUpdate::Failed { reason: "CONNECTION_LOST", message: why.to_owned() });
+        match Children::spawn(life, &self.me, &self.opening.grant, &self.ports, &mut self.rng).await {
+            Ok(children) => self.children = children,
+            Err(error) => return self.end(Finished::Broken(error.to_string())).await,
+        }
+        let seed = draw(&mut self.rng);
+        self.machine = Machine::new(self.opening.clone(), self.ports.limits.clone(), seed, now(&self.ports));
+    }
+
+    /// Ends everything, then says so.
+    async fn end(&mut self, why: Finished) {
+        self.armed = None;
+        self.asking = None;
+        self.children.end().await;
+        self.show_pairing(PairingUpdate::Failed {
+            reason: "STOPPED",
+            message: "the device ended".to_owned(),
+        });
+        let state = match &why {
+            Finished::Broken(_) => api::device::State::Failed,
+            _ => api::device::State::Stopped,
+        };
+        let at = self.ports.clocks.wall();
+        self.outputs.status.send_modify(|status| {
+            status.state = state;
+            status.reason = "this node does not hold it any more".to_owned();
+            status.at = at;
+        });
+        // First the reason, then the replies: who loses an answer finds out why.
+        self.outputs.finished.send_replace(Some(why));
+        self.replies.clear();
+        self.me.stop(None);
+    }
+}
+
+fn now(ports: &Ports) -> Now {
+    let clocks = &ports.clocks;
+    Now { boot: clocks.boot(), wall: clocks.wall(), may_act: clocks.may_act() }
+}
+
+/// A seed of its own for a part of the device.
+fn draw(rng: &mut StdRng) -> [u8; 32] {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    seed
 }

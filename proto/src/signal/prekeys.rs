@@ -50,6 +50,21 @@ impl PrekeyPage {
         PrekeyPage { number, uploaded: false, keys }
     }
 
+    /// Makes a page of one key, to be handed to one peer directly: it counts as uploaded, so that nobody
+    /// else is ever given the key.
+    pub fn single<R: Rng + CryptoRng>(number: u32, rng: &mut R) -> PrekeyPage {
+        let mut page = PrekeyPage::generate(number, rng);
+        page.uploaded = true;
+        let first = page.keys.pop_first();
+        page.keys = first.into_iter().collect();
+        page
+    }
+
+    /// A page that only holds its number, so that no later page gets it again.
+    pub fn empty(number: u32) -> PrekeyPage {
+        PrekeyPage { number, uploaded: true, keys: BTreeMap::new() }
+    }
+
     /// Which page.
     pub fn number(&self) -> u32 {
         self.number

@@ -1,0 +1,227 @@
+//! The device machine: what a device does and when. Pure: events and the time go in, effects come out;
+//! no runtime, no I/O, no clock, randomness from a seed.
+//!
+//! What must hold, whatever the order of events (`tests/machine.rs` tries them at random):
+//! - an inbound stanza is settled (receipt or acknowledgement) only after the commit that holds what came
+//!   of it; a message goes on the wire only after the commit that holds its bytes and the ratchet;
+//! - one commit is in flight at a time; what crypto changed is committed in the order in which it changed;
+//! - while the node may not act (`Now::may_act`, or quiesced) nothing is sent and nothing is committed;
+//! - after [`Effect::Finish`] nothing is asked for any more.
+//!
+//! Each file of `machine/` is one concern of the same state; they call each other directly.
+
+mod account;
+mod codec;
+mod commit;
+mod connect;
+mod crypto;
+mod inbound;
+mod interface;
+mod lane;
+mod login;
+mod notify;
+mod outbound;
+mod pairing;
+mod prekeys;
+mod receipts;
+mod requests;
+mod resolve;
+mod retry;
+mod status;
+mod timer;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use roost_placement::lease::BootTime;
+
+use crate::device::{Command, CommandError, Finished, Limits, Opening};
+
+pub use account::Account;
+pub use crypto::{
+    Changed, DecryptFailure, Decrypted, Encryption, PeerName, PrekeyUpload, Request as CryptoRequest,
+    RetryKeys, Target,
+};
+pub use interface::{DialLogin, Effect, Event, Loaded, Now, Reply};
+pub use timer::Timer;
+
+/// One device.
+pub struct Machine {
+    opening: Opening,
+    limits: Limits,
+    rng: StdRng,
+    now: Now,
+    effects: Vec<Effect>,
+    loaded: bool,
+    ended: bool,
+    quiesced: bool,
+    keys: bool,
+    account: Option<Account>,
+    status: status::Status,
+    commits: commit::Commits,
+    connection: connect::Connection,
+    lane: lane::Lane,
+    requests: requests::Requests,
+    outbox: outbound::Outbox,
+    directory: resolve::Directory,
+    sent: receipts::SentMessages,
+    resends: retry::Resends,
+    prekeys: prekeys::Prekeys,
+    attempt: Option<pairing::Attempt>,
+    /// What the answer to each crypto request is for.
+    purposes: BTreeMap<u64, crypto::Purpose>,
+    lookups: BTreeMap<u64, receipts::Lookup>,
+    timers: BTreeMap<Timer, BootTime>,
+    /// Encoded stanzas that wait for permission to act.
+    wire: VecDeque<(u64, Bytes)>,
+    last_token: u64,
+}
+
+impl Machine {
+    /// A device that has not been loaded.
+    pub fn new(opening: Opening, limits: Limits, seed: [u8; 32], now: Now) -> Machine {
+        let mut rng = StdRng::from_seed(seed);
+        Machine {
+            requests: requests::Requests::new(&mut rng),
+            status: status::Status::new(now.wall),
+            opening,
+            limits,
+            rng,
+            now,
+            effects: Vec::new(),
+            loaded: false,
+            ended: false,
+            quiesced: false,
+            keys: false,
+            account: None,
+            commits: commit::Commits::default(),
+            connection: connect::Connection::default(),
+            lane: lane::Lane::default(),
+            outbox: outbound::Outbox::default(),
+            directory: resolve::Directory::default(),
+            sent: receipts::SentMessages::default(),
+            resends: retry::Resends::default(),
+            prekeys: prekeys::Prekeys::default(),
+            attempt: None,
+            purposes: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            timers: BTreeMap::new(),
+            wire: VecDeque::new(),
+            last_token: 0,
+        }
+    }
+
+    /// Handles one event. Effects are to be carried out in order.
+    pub fn handle(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        if self.ended {
+            return Vec::new();
+        }
+        self.now = now;
+        match event {
+            Event::Loaded(loaded) => self.on_loaded(*loaded),
+            Event::LinkUp { link } => self.on_link_up(link),
+            Event::LinkDown { link, why } => self.on_link_down(link, &why),
+            Event::Stale => self.finish(Finished::Stale),
+            Event::PermitAnswered(stands) => self.on_permit(stands),
+            Event::Stanza { link, raw, stanza, poisonous } => self.on_stanza(link, raw, stanza, poisonous),
+            Event::Crypto { token, changed } => self.on_crypto(token, changed),
+            Event::Committed(committed) => self.on_committed(committed),
+            Event::CommitFailed => self.on_commit_failed(),
+            Event::Fenced => self.finish(Finished::Fenced),
+            Event::Found { token, message } => self.on_found(token, message.map(|message| *message)),
+            Event::Tick => self.on_tick(),
+            Event::Command { token, command } => self.on_command(token, command),
+        }
+        self.settle();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When the machine wants the next [`Event::Tick`].
+    pub fn deadline(&self) -> Option<BootTime> {
+        self.timers.values().min().copied()
+    }
+
+    /// Whether sends and commits may happen now.
+    fn may_act(&self) -> bool {
+        self.now.may_act && !self.quiesced && !self.ended
+    }
+
+    /// Whatever has become possible by the event: release what was waiting, in order.
+    fn settle(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.lane_advance();
+        self.outbox_pump();
+        self.commit_pump();
+        if self.may_act() {
+            let current = self.connection.link();
+            while let Some((link, bytes)) = self.wire.pop_front() {
+                if Some(link) == current {
+                    self.effects.push(Effect::Send { link, bytes });
+                }
+            }
+            self.commits_begin();
+        }
+        self.poll_while_held();
+    }
+
+    fn on_loaded(&mut self, loaded: Loaded) {
+        if self.loaded {
+            return;
+        }
+        self.loaded = true;
+        self.account = loaded.account;
+        self.keys = loaded.keys;
+        self.status.adopt(loaded.status);
+        self.note_new_owner();
+        self.outbox_load(loaded.outbox);
+        self.begin();
+    }
+
+    fn on_command(&mut self, token: u64, command: Command) {
+        match command {
+            Command::Send(request) => self.accept(token, *request),
+            Command::MarkRead(request) => self.mark_read(token, &request),
+            Command::Pair => self.pair(token),
+            Command::Logout => self.log_out(token),
+            Command::Quiesce => {
+                self.quiesced = true;
+                self.done(token, Ok(()));
+            }
+            Command::Resume => {
+                self.quiesced = false;
+                self.keepalive_begin();
+                self.done(token, Ok(()));
+            }
+        }
+    }
+
+    fn done(&mut self, token: u64, result: Result<(), CommandError>) {
+        self.effects.push(Effect::Reply { token, reply: Reply::Done(result) });
+    }
+
+    /// Ends: nothing is asked for after this.
+    fn finish(&mut self, why: Finished) {
+        self.effects.clear();
+        if let Some(link) = self.connection.link() {
+            self.effects.push(Effect::Close { link });
+        }
+        self.effects.push(Effect::Finish(why));
+        self.timers.clear();
+        self.ended = true;
+    }
+
+    fn token(&mut self) -> u64 {
+        self.last_token += 1;
+        self.last_token
+    }
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Machine({} at epoch {})", self.opening.grant.key, self.opening.grant.epoch)
+    }
+}

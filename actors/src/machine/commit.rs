@@ -1,0 +1,187 @@
+//! The commit pipeline: one batch in flight, the next one gathering behind it.
+//!
+//! What must hold: whatever waits for a batch is released when that batch is durable, in order, and not
+//! before. A batch whose commit failed is kept as it is and tried again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::timer::Timer;
+use super::{Effect, Machine, Reply};
+use crate::device::{AcceptedSend, PairingUpdate, SendError};
+use crate::port::{Accepted, Batch, Committed, MessageState, NewMessage, StoredMessage};
+
+/// What waits for a commit.
+#[derive(Debug)]
+pub(super) enum After {
+    /// An encoded stanza for the link that it answers.
+    Wire(u64, Bytes),
+    /// A stanza is settled.
+    Settled,
+    /// The next accept of the batch belongs to this command.
+    Accepted(u64, Box<NewMessage>),
+    /// Tell the followers of the pairing attempt.
+    Pairing(PairingUpdate),
+    /// The device has keys now: dial to be paired.
+    KeysMade,
+    /// A message may go on the wire.
+    Outgoing(i64, Bytes),
+    /// A message has reached its end: WhatsApp has it, or it failed.
+    Gone(i64),
+    /// Prekeys may be uploaded.
+    Upload(Box<super::PrekeyUpload>),
+}
+
+/// A batch that gathers, and what waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub(super) batch: Batch,
+    pub(super) after: Vec<After>,
+    /// The last crypto request whose changes are in the batch.
+    pub(super) crypto: u64,
+}
+
+/// Both halves of the pipeline.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    gathering: Pending,
+    flying: Option<(Arc<Batch>, Vec<After>, u64)>,
+    /// The batch in flight failed and waits for its next try.
+    waiting: bool,
+    failures: u32,
+}
+
+impl Commits {
+    pub(super) fn pending(&mut self) -> &mut Pending {
+        &mut self.gathering
+    }
+
+    /// Whether something waits to be committed.
+    pub(super) fn waits(&self) -> bool {
+        self.waiting || self.gathering.batch != Batch::default()
+    }
+
+    /// Whether the store has failed and not answered since.
+    pub(super) fn failing(&self) -> bool {
+        self.failures > 0
+    }
+}
+
+impl Machine {
+    /// Releases what waits for no commit at all.
+    pub(super) fn commit_pump(&mut self) {
+        if self.commits.flying.is_none() && self.commits.gathering.batch == Batch::default() {
+            let after = std::mem::take(&mut self.commits.gathering.after);
+            self.release(after, Vec::new());
+        }
+    }
+
+    /// Puts the gathered batch in flight, when nothing else is.
+    pub(super) fn commits_begin(&mut self) {
+        if self.commits.waiting && !self.timers.contains_key(&Timer::Commit) {
+            let (batch, ..) = self.commits.flying.as_ref().expect("a batch that waits is in flight");
+            self.effects.push(Effect::Commit(batch.clone()));
+            self.commits.waiting = false;
+        }
+        if self.commits.flying.is_some() || self.commits.gathering.batch == Batch::default() {
+            return;
+        }
+        let Pending { batch, after, crypto } = std::mem::take(&mut self.commits.gathering);
+        let batch = Arc::new(batch);
+        self.commits.flying = Some((batch.clone(), after, crypto));
+        self.effects.push(Effect::Commit(batch));
+    }
+
+    pub(super) fn on_committed(&mut self, committed: Committed) {
+        let Some((_, after, crypto)) = self.commits.flying.take() else { return };
+        self.commits.waiting = false;
+        self.commits.failures = 0;
+        self.clear_timer(Timer::Commit);
+        if let Some(sequence) = committed.events.iter().flatten().max() {
+            self.effects.push(Effect::Tail(*sequence));
+        }
+        if crypto > 0 {
+            self.effects.push(Effect::Durable(crypto));
+        }
+        self.release(after, committed.accepts);
+    }
+
+    /// The store did not answer. Callers are told; the batch is tried again as it is.
+    pub(super) fn on_commit_failed(&mut self) {
+        let Some((_, after, _)) = self.commits.flying.as_mut() else { return };
+        for waiting in after.iter_mut() {
+            if let After::Accepted(token, _) = waiting
+                && *token != NOBODY
+            {
+                let reply = Reply::Sent(Err(SendError::Unavailable));
+                self.effects.push(Effect::Reply { token: *token, reply });
+                *token = NOBODY;
+            }
+        }
+        self.commits.waiting = true;
+        self.commits.failures += 1;
+        let exponent = self.commits.failures.min(6);
+        let longest = Duration::from_millis(50) * 2u32.pow(exponent);
+        let pause = self.jitter(longest);
+        self.set_timer(Timer::Commit, pause);
+    }
+
+    /// The pause is over; `commits_begin` does the rest when the node may act.
+    pub(super) fn commit_again(&mut self) {
+        self.clear_timer(Timer::Commit);
+    }
+
+    fn release(&mut self, after: Vec<After>, accepts: Vec<Accepted>) {
+        let mut accepts = accepts.into_iter();
+        let mut settled = 0;
+        for step in after {
+            match step {
+                After::Wire(link, bytes) => self.wire.push_back((link, bytes)),
+                After::Settled => settled += 1,
+                After::Accepted(token, message) => self.accepted(token, *message, accepts.next()),
+                After::Pairing(update) => self.effects.push(Effect::Pairing(update)),
+                After::KeysMade => self.keys_made(),
+                After::Outgoing(ordinal, bytes) => self.outgoing(ordinal, bytes),
+                After::Gone(ordinal) => self.outbox.forget(ordinal),
+                After::Upload(upload) => self.upload_prekeys(&upload),
+            }
+        }
+        if settled > 0 {
+            self.effects.push(Effect::Credit(settled));
+        }
+    }
+
+    fn accepted(&mut self, token: u64, message: NewMessage, outcome: Option<Accepted>) {
+        self.outbox_answered();
+        let result = match outcome {
+            Some(Accepted::New { ordinal }) => {
+                let stored = StoredMessage {
+                    message,
+                    state: MessageState::Accepted,
+                    wire: None,
+                    ordinal,
+                    failure: None,
+                    sent: None,
+                    server_ack: None,
+                    delivered: None,
+                    read: None,
+                };
+                self.outbox_add(stored.clone());
+                Ok(Box::new(AcceptedSend { message: stored, repeated: false }))
+            }
+            Some(Accepted::Repeated(stored)) => {
+                Ok(Box::new(AcceptedSend { message: *stored, repeated: true }))
+            }
+            Some(Accepted::KeyReused) => Err(SendError::KeyReused),
+            None => Err(SendError::Unavailable),
+        };
+        if token != NOBODY {
+            self.effects.push(Effect::Reply { token, reply: Reply::Sent(result) });
+        }
+    }
+}
+
+/// The token of a command whose caller was answered already.
+const NOBODY: u64 = 0;

@@ -1,0 +1,332 @@
+//! The connection: when to dial, when to wait, and what every ending means.
+//!
+//! What must hold: one link at a time; no dial while the device should not be connected; pauses grow
+//! with jitter and begin anew after a stable time online; after `replaced` the database is asked before
+//! anything else is done.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::Rng;
+use roost_proto::api::device::State;
+use roost_proto::login::{Failure, FailureReason, StreamError};
+use roost_proto::stanza::{self, Stanza};
+
+use super::timer::Timer;
+use super::{Effect, Machine};
+
+/// Where the connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    /// None is wanted, or a timer will dial.
+    #[default]
+    Idle,
+    /// On the way up to Noise.
+    Dialing(u64),
+    /// Noise is done; WhatsApp has not said success yet.
+    Greeting(u64),
+    /// Logged in; `<active/>` is not confirmed yet.
+    Entering(u64),
+    /// Messages flow.
+    Online(u64),
+}
+
+/// The connection and its history.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    phase: Phase,
+    last_link: u64,
+    failures: u32,
+    conflicts: u32,
+    restarts: u32,
+    /// What the ending of the present link asks for, said before the link went down.
+    verdict: Option<Verdict>,
+}
+
+/// What to do after an ending.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    /// Dial again at once.
+    Restart,
+    /// Wait the usual, growing pause.
+    Backoff { reason: String, code: u32 },
+    /// Wait this long, in this state.
+    Wait { state: State, reason: String, code: u32, pause: Duration },
+    /// Ask the database first.
+    Replaced,
+    /// Stay away.
+    LoggedOut { reason: String, code: u32 },
+    /// Stay away without logging anything more: another part of the machine has said why.
+    Stay,
+}
+
+impl Connection {
+    /// The link that is up or on its way.
+    pub(super) fn link(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Idle => None,
+            Phase::Dialing(link) | Phase::Greeting(link) | Phase::Entering(link) | Phase::Online(link) => {
+                Some(link)
+            }
+        }
+    }
+
+    /// The link on which messages flow.
+    pub(super) fn online(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Online(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// Whether WhatsApp has greeted us on the present link.
+    pub(super) fn greeted(&self) -> bool {
+        matches!(self.phase, Phase::Entering(_) | Phase::Online(_))
+    }
+
+    /// Stable for long enough: pauses begin anew.
+    pub(super) fn calm(&mut self) {
+        self.failures = 0;
+        self.conflicts = 0;
+        self.restarts = 0;
+    }
+}
+
+impl Machine {
+    /// After loading: connect, or say why not.
+    pub(super) fn begin(&mut self) {
+        match &self.account {
+            None => self.set_status(State::Unpaired, "it was never paired", 0),
+            Some(account) if account.logged_out => {
+                let code = self.status.left().map_or(0, |left| left.code);
+                self.set_status(State::LoggedOut, "WhatsApp has unlinked it", code);
+            }
+            Some(_) => self.dial(),
+        }
+    }
+
+    /// Dials, if the device should be connected and is not.
+    pub(super) fn dial(&mut self) {
+        if self.connection.link().is_some() || !self.loaded {
+            return;
+        }
+        let login = match (&self.account, &self.attempt) {
+            (Some(account), _) if !account.logged_out => match account.login() {
+                Some(login) => Some(login),
+                None => return self.set_status(State::Failed, "its phone number cannot be read", 0),
+            },
+            (_, Some(_)) => None,
+            _ => return,
+        };
+        self.connection.last_link += 1;
+        let link = self.connection.last_link;
+        self.connection.phase = Phase::Dialing(link);
+        self.connection.verdict = None;
+        self.clear_timer(Timer::Reconnect);
+        if login.is_some() {
+            self.set_status(State::Connecting, "it is connecting", 0);
+        }
+        let urgent = !self.outbox.is_empty() || login.is_none();
+        self.effects.push(Effect::Dial { link, login, urgent });
+    }
+
+    pub(super) fn on_link_up(&mut self, link: u64) {
+        if self.connection.phase != Phase::Dialing(link) {
+            return;
+        }
+        self.connection.phase = Phase::Greeting(link);
+        self.set_timer(Timer::Greeting, self.limits.connect);
+    }
+
+    pub(super) fn on_success(&mut self) {
+        if let Phase::Greeting(link) = self.connection.phase {
+            self.connection.phase = Phase::Entering(link);
+            self.clear_timer(Timer::Greeting);
+            self.enter();
+        }
+    }
+
+    /// Messages flow from now on.
+    pub(super) fn set_online(&mut self) {
+        let (Phase::Entering(link) | Phase::Online(link)) = self.connection.phase else { return };
+        self.connection.phase = Phase::Online(link);
+        self.set_timer(Timer::Stable, self.limits.stable);
+        self.set_status(State::Online, "it is connected", 0);
+    }
+
+    /// Closes the present link ourselves and waits the usual pause.
+    pub(super) fn drop_link(&mut self, why: &str) {
+        if let Some(link) = self.connection.link() {
+            self.effects.push(Effect::Close { link });
+            self.on_link_down(link, why);
+        }
+    }
+
+    /// Closes the present link; somebody has said already what the device does now.
+    pub(super) fn close_link(&mut self) {
+        self.connection.verdict = Some(Verdict::Stay);
+        self.drop_link("closed");
+    }
+
+    pub(super) fn on_link_down(&mut self, link: u64, why: &str) {
+        if self.connection.link() != Some(link) {
+            return;
+        }
+        let was_online = self.connection.online().is_some();
+        self.connection.phase = Phase::Idle;
+        self.wire.clear();
+        for timer in [Timer::Stable, Timer::Keepalive, Timer::Pong, Timer::Greeting, Timer::Qr] {
+            self.clear_timer(timer);
+        }
+        self.forget_requests();
+        self.outbox_link_lost();
+        let verdict = self.connection.verdict.take();
+        if verdict.is_none() && self.attempt.is_some() && self.account.is_none() {
+            return self.end_attempt("CONNECTION_LOST", why);
+        }
+        match verdict {
+            None => {
+                let reason = if was_online { "the connection was lost" } else { "it could not connect" };
+                self.back_off(&format!("{reason}: {why}"), 0);
+            }
+            Some(Verdict::Backoff { reason, code }) => self.back_off(&reason, code),
+            Some(Verdict::Restart) => {
+                self.connection.restarts += 1;
+                // WhatsApp asks for it once, after pairing. A server that asks for ever gets pauses.
+                if self.connection.restarts > 3 {
+                    self.back_off("WhatsApp keeps asking for a restart", 515);
+                } else {
+                    self.dial();
+                }
+            }
+            Some(Verdict::Wait { state, reason, code, pause }) => {
+                self.set_status(state, &reason, code);
+                self.set_timer(Timer::Reconnect, pause);
+            }
+            Some(Verdict::Replaced) => self.ask_permit(),
+            Some(Verdict::LoggedOut { reason, code }) => self.logged_out(&reason, code),
+            Some(Verdict::Stay) => {}
+        }
+    }
+
+    /// The server's last word on a connection.
+    pub(super) fn on_stream_error(&mut self, error: StreamError) {
+        let backoff = |reason: &str, code| Verdict::Backoff { reason: reason.to_owned(), code };
+        self.connection.verdict = Some(match error {
+            StreamError::RestartRequired => Verdict::Restart,
+            StreamError::Replaced => Verdict::Replaced,
+            StreamError::DeviceRemoved => {
+                Verdict::LoggedOut { reason: "it was unlinked on the phone".to_owned(), code: 401 }
+            }
+            StreamError::ServiceUnavailable => backoff("WhatsApp is unavailable", 503),
+            StreamError::Ended => backoff("WhatsApp ended the stream", 0),
+            StreamError::Other(code) => backoff("WhatsApp ended the stream with an error", u32::from(code)),
+        });
+        self.drop_link("stream error");
+    }
+
+    /// The server refuses a login.
+    pub(super) fn on_failure(&mut self, failure: &Failure) {
+        let code = u32::from(u16::from(failure.reason));
+        let wait =
+            |state, reason: &str, pause| Verdict::Wait { state, reason: reason.to_owned(), code, pause };
+        let (_, longest) = self.limits.backoff;
+        self.connection.verdict = Some(match failure.reason {
+            reason if reason.is_logout() => {
+                Verdict::LoggedOut { reason: "WhatsApp does not know the device any more".to_owned(), code }
+            }
+            FailureReason::TemporarilyBanned => {
+                let seconds = failure.expire_s.unwrap_or(3600).clamp(60, 30 * 24 * 3600);
+                let reason = format!(
+                    "the account is banned for {seconds} s (code {})",
+                    failure.code.unwrap_or_default()
+                );
+                wait(State::Restricted, &reason, Duration::from_secs(seconds))
+            }
+            FailureReason::ClientOutdated => {
+                wait(State::Outdated, "WhatsApp refuses this version of the client", longest * 12)
+            }
+            reason if reason.is_temporary() => {
+                Verdict::Backoff { reason: "WhatsApp is unavailable".to_owned(), code }
+            }
+            _ => wait(State::Failed, "WhatsApp refuses the login", longest),
+        });
+        self.drop_link("refused");
+    }
+
+    /// Whether the grant stands, after `replaced`.
+    pub(super) fn ask_permit(&mut self) {
+        self.effects.push(Effect::AskPermit);
+        // If no answer comes back at all, ask again.
+        self.set_timer(Timer::AskPermit, self.limits.connect);
+    }
+
+    pub(super) fn on_permit(&mut self, stands: bool) {
+        if self.connection.link().is_some() {
+            return;
+        }
+        if !stands {
+            let pause = self.jitter(Duration::from_secs(2));
+            self.set_status(
+                State::Backoff,
+                "another connection was opened, and the store does not answer",
+                0,
+            );
+            return self.set_timer(Timer::AskPermit, pause);
+        }
+        self.clear_timer(Timer::AskPermit);
+        // Ours, and yet replaced: something outside of the cluster has the device's keys, or a frozen node
+        // let out a login too late. The latter goes away by itself; with the former there is no fighting.
+        let exponent = self.connection.conflicts.min(8);
+        self.connection.conflicts += 1;
+        let longest = self.limits.conflict.saturating_mul(4u32.pow(exponent)).min(Duration::from_secs(3600));
+        let pause = longest / 2 + self.jitter(longest / 2);
+        self.set_status(State::Conflict, "another connection with the keys of this device was opened", 0);
+        self.set_timer(Timer::Reconnect, pause);
+    }
+
+    /// WhatsApp has unlinked the device. Its keys stay; nothing is dialled until it is paired anew.
+    pub(super) fn logged_out(&mut self, reason: &str, code: u32) {
+        if let Some(account) = self.account.as_mut()
+            && !account.logged_out
+        {
+            account.logged_out = true;
+            let change = (super::pairing::account_key(), Some(account.to_bytes()));
+            self.commits.pending().batch.state.push(change);
+        }
+        self.set_status(State::LoggedOut, reason, code);
+        self.clear_timer(Timer::Reconnect);
+        self.close_link();
+    }
+
+    fn back_off(&mut self, reason: &str, code: u32) {
+        let (first, longest) = self.limits.backoff;
+        let exponent = self.connection.failures.min(16);
+        self.connection.failures += 1;
+        let ceiling = first.saturating_mul(2u32.pow(exponent)).min(longest);
+        // Half of it for certain, the rest at random: no two devices come back together.
+        let pause = ceiling / 2 + self.jitter(ceiling / 2);
+        self.set_status(State::Backoff, reason, code);
+        self.set_timer(Timer::Reconnect, pause);
+    }
+
+    /// A random span up to `longest`.
+    pub(super) fn jitter(&mut self, longest: Duration) -> Duration {
+        let share = f64::from(self.rng.next_u32()) / f64::from(u32::MAX);
+        longest.mul_f64(share)
+    }
+
+    /// Puts a stanza on the wire of the present link that depends on no commit.
+    pub(super) fn send(&mut self, stanza: &Stanza) {
+        if let Some(link) = self.connection.link()
+            && let Some(bytes) = encode(stanza)
+        {
+            self.wire.push_back((link, bytes));
+        }
+    }
+}
+
+/// A stanza of ours as bytes. `None` when a JID that a peer gave us cannot be written.
+pub(super) fn encode(stanza: &Stanza) -> Option<Bytes> {
+    stanza::encode(stanza).ok().map(Bytes::from)
+}

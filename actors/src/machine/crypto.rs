@@ -1,0 +1,265 @@
+//! What the machine asks of crypto, and what it makes of the answers.
+//!
+//! The machine never sees a private key or a ratchet. Crypto names the state that it changed; the machine
+//! commits it together with what was decrypted or encrypted.
+
+use bytes::Bytes;
+use roost_proto::adv::{AdvError, DeviceIdentity};
+use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey};
+
+use super::commit::{After, Pending};
+use super::{Machine, inbound, retry};
+use crate::port::StateChange;
+
+/// A peer device, by whatever is known of its user. Ratchets are kept under the LID when one is known.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerName {
+    /// Phone number digits.
+    pub pn: Option<String>,
+    /// LID digits.
+    pub lid: Option<String>,
+    /// Device number, 0 for the phone.
+    pub device: u16,
+}
+
+/// One ciphertext to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// For whom.
+    pub peer: PeerName,
+    /// Which of the plaintexts.
+    pub plaintext: usize,
+}
+
+/// What crypto can be asked for. Requests are carried out in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// New keys for an unpaired device; old ones and their prekeys are replaced.
+    MakeKeys,
+    /// The text of a QR code for this reference of the server.
+    Qr {
+        /// What the server calls the attempt.
+        reference: String,
+    },
+    /// Check the identity that the phone signed, and sign it.
+    AcceptDevice {
+        /// Content of `<device-identity>`.
+        bytes: Bytes,
+    },
+    /// Decrypt one message.
+    Decrypt {
+        /// Who sent it.
+        from: PeerName,
+        /// Which kind.
+        kind: CiphertextKind,
+        /// The ciphertext.
+        bytes: Bytes,
+        /// Name of the row that counts how often this message was asked for again.
+        retry: String,
+    },
+    /// Encrypt for several devices; nothing is encrypted when a ratchet is missing.
+    Encrypt {
+        /// Ratchets to open first.
+        bundles: Vec<(PeerName, Bundle)>,
+        /// Padded plaintexts.
+        plaintexts: Vec<Bytes>,
+        /// For whom.
+        targets: Vec<Target>,
+    },
+    /// One-time prekeys to upload: those that were not uploaded, or new ones.
+    Prekeys,
+    /// These pages of prekeys have been uploaded.
+    Uploaded {
+        /// Their numbers.
+        pages: Vec<u32>,
+    },
+    /// A user has a new identity: forget the ratchet with this device.
+    Forget {
+        /// Which.
+        peer: PeerName,
+    },
+    /// The LID of a phone number, if it is known.
+    Lid {
+        /// Digits.
+        pn: String,
+    },
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub enum Changed {
+    /// [`Request::MakeKeys`].
+    Keys(Vec<StateChange>),
+    /// [`Request::Qr`].
+    Qr(String),
+    /// [`Request::AcceptDevice`].
+    Device(Result<(DeviceIdentity, Vec<u8>, Vec<u8>), AdvError>),
+    /// [`Request::Decrypt`].
+    Decrypted(Box<Decrypted>),
+    /// [`Request::Encrypt`].
+    Encrypted(Encryption),
+    /// [`Request::Prekeys`].
+    Prekeys(Vec<StateChange>, Box<PrekeyUpload>),
+    /// [`Request::Uploaded`], [`Request::Forget`].
+    State(Vec<StateChange>),
+    /// [`Request::Lid`].
+    Lid(Option<String>),
+}
+
+/// A message that was decrypted, or not.
+#[derive(Debug)]
+pub struct Decrypted {
+    /// State that changed, also when the message could not be decrypted (prekeys for a retry).
+    pub changes: Vec<StateChange>,
+    /// LID of the sender, when it is known.
+    pub lid: Option<String>,
+    /// The padded plaintext, and whether the sender has a new identity key.
+    pub result: Result<(Vec<u8>, bool), DecryptFailure>,
+}
+
+/// Why there is no plaintext.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DecryptFailure {
+    /// It was decrypted before.
+    Duplicate,
+    /// The sender must encrypt it anew.
+    Undecryptable {
+        /// How often it was asked for again so far.
+        attempts: u32,
+        /// Why, for a person.
+        why: String,
+        /// Our registration id.
+        registration_id: u32,
+        /// Keys for the sender; from the second attempt.
+        keys: Option<Box<RetryKeys>>,
+    },
+}
+
+/// Keys that let a sender open a new ratchet with us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryKeys {
+    /// Identity key.
+    pub identity: [u8; 32],
+    /// Signed prekey.
+    pub signed_prekey: PublicSignedPrekey,
+    /// A one-time prekey that was given to nobody else.
+    pub one_time: Option<(u32, [u8; 32])>,
+}
+
+/// What came of encrypting.
+#[derive(Debug)]
+pub enum Encryption {
+    /// One ciphertext per target, in order, `None` where the bundle was refused.
+    Done {
+        /// State that changed.
+        changes: Vec<StateChange>,
+        /// The ciphertexts.
+        ciphertexts: Vec<Option<Ciphertext>>,
+        /// Devices with another identity key than before.
+        renewed: Vec<PeerName>,
+    },
+    /// Nothing was done: there is no ratchet with these.
+    Missing(Vec<PeerName>),
+}
+
+/// One-time prekeys and what goes with them, to be uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrekeyUpload {
+    /// Pages that they are from.
+    pub pages: Vec<u32>,
+    /// Registration id.
+    pub registration_id: u32,
+    /// Identity key.
+    pub identity: [u8; 32],
+    /// Signed prekey.
+    pub signed_prekey: PublicSignedPrekey,
+    /// Ids and public keys.
+    pub keys: Vec<(u32, [u8; 32])>,
+}
+
+/// What an answer is for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    Keys { slot: u64 },
+    Qr { attempt: u64 },
+    AcceptDevice { slot: u64, link: u64, iq: String, device: Box<super::pairing::PairedAs> },
+    Inbound { slot: u64, message: Box<inbound::Inbound> },
+    Outgoing { slot: u64, ordinal: i64 },
+    Resend { slot: u64, job: Box<retry::Job> },
+    Prekeys { slot: u64 },
+    State { slot: u64 },
+    Lid { pn: String },
+}
+
+impl Purpose {
+    fn slot(&self) -> Option<u64> {
+        match self {
+            Purpose::Qr { .. } | Purpose::Lid { .. } => None,
+            Purpose::Keys { slot }
+            | Purpose::AcceptDevice { slot, .. }
+            | Purpose::Inbound { slot, .. }
+            | Purpose::Outgoing { slot, .. }
+            | Purpose::Resend { slot, .. }
+            | Purpose::Prekeys { slot }
+            | Purpose::State { slot } => Some(*slot),
+        }
+    }
+}
+
+impl Machine {
+    /// Asks crypto for something.
+    pub(super) fn ask_crypto(&mut self, request: Request, purpose: Purpose) {
+        let token = self.token();
+        self.purposes.insert(token, purpose);
+        self.effects.push(super::Effect::Crypto { token, request });
+    }
+
+    /// Asks crypto for a change of state that needs nothing but to be written.
+    pub(super) fn change_state(&mut self, request: Request) {
+        let slot = self.lane.open();
+        self.ask_crypto(request, Purpose::State { slot });
+    }
+
+    pub(super) fn on_crypto(&mut self, token: u64, changed: Changed) {
+        let Some(purpose) = self.purposes.remove(&token) else { return };
+        if let Some(slot) = purpose.slot() {
+            self.lane.note_crypto(slot, token);
+        }
+        match (purpose, changed) {
+            (Purpose::Keys { slot }, Changed::Keys(changes)) => {
+                let mut outcome = with_state(changes);
+                outcome.after.push(After::KeysMade);
+                self.keys = true;
+                self.lane.fill(slot, outcome);
+            }
+            (Purpose::Qr { attempt }, Changed::Qr(text)) => self.show_code(attempt, text),
+            (Purpose::AcceptDevice { slot, link, iq, device }, Changed::Device(result)) => {
+                self.device_accepted(slot, link, &iq, *device, result);
+            }
+            (Purpose::Inbound { slot, message }, Changed::Decrypted(decrypted)) => {
+                self.on_decrypted(slot, *message, *decrypted);
+            }
+            (Purpose::Outgoing { slot, ordinal }, Changed::Encrypted(encryption)) => {
+                self.on_encrypted(slot, ordinal, encryption);
+            }
+            (Purpose::Resend { slot, job }, Changed::Encrypted(encryption)) => {
+                self.on_resend_encrypted(slot, *job, encryption);
+            }
+            (Purpose::Prekeys { slot }, Changed::Prekeys(changes, upload)) => {
+                let mut outcome = with_state(changes);
+                outcome.after.push(After::Upload(upload));
+                self.lane.fill(slot, outcome);
+            }
+            (Purpose::State { slot }, Changed::State(changes)) => self.lane.fill(slot, with_state(changes)),
+            (Purpose::Lid { pn }, Changed::Lid(lid)) => self.on_lid(pn, lid),
+            (purpose, changed) => unreachable!("crypto answered {purpose:?} with {changed:?}"),
+        }
+    }
+}
+
+/// An outcome that is only a change of state.
+pub(super) fn with_state(changes: Vec<StateChange>) -> Pending {
+    let mut outcome = Pending::default();
+    outcome.batch.state = changes;
+    outcome
+}

@@ -1,0 +1,357 @@
+//! What arrives: the way of each kind of stanza, and of a message from ciphertext to event.
+//!
+//! What must hold: every stanza that WhatsApp would deliver again is settled exactly once, behind the
+//! commit of what came of it; a stanza that cannot be handled is kept whole and settled too, so that it
+//! never blocks the line.
+
+use bytes::Bytes;
+use roost_proto::api;
+use roost_proto::api::event::{Origin, Payload};
+use roost_proto::e2e;
+use roost_proto::id::UnixMillis;
+use roost_proto::login::{Failure, StreamError};
+use roost_proto::signal::CiphertextKind;
+use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
+
+use super::commit::{After, Pending};
+use super::connect::encode;
+use super::crypto::{DecryptFailure, Decrypted, PeerName, Purpose};
+use super::{CryptoRequest, Effect, Machine};
+use crate::port::{NewEvent, QuarantinedStanza};
+
+/// A message whose ciphertext is with crypto.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    pub(super) link: u64,
+    pub(super) raw: Bytes,
+    pub(super) stanza: Stanza,
+    pub(super) id: String,
+    /// The sending device, in the form in which it came.
+    pub(super) from: Jid,
+    pub(super) peer: PeerName,
+    /// Sent by another device of our account, to this one.
+    pub(super) recipient: Option<Jid>,
+    pub(super) own: bool,
+    pub(super) occurred: UnixMillis,
+    pub(super) origin: Origin,
+    /// Not 0: it is the answer to a request of ours to send it again.
+    pub(super) count: u64,
+}
+
+/// Why a message cannot be handled, and how WhatsApp is told.
+struct Refused {
+    reason: &'static str,
+    nack: Option<u16>,
+}
+
+impl Machine {
+    pub(super) fn on_stanza(
+        &mut self,
+        link: u64,
+        raw: Bytes,
+        stanza: Result<Stanza, String>,
+        poisonous: bool,
+    ) {
+        let stanza = match stanza {
+            Ok(stanza) if !poisonous => stanza,
+            Ok(stanza) => {
+                let slot = self.lane.open();
+                let ack = self.plain_ack(&stanza, Some(500));
+                return self.put_aside(slot, link, raw, &stanza, "handling it failed before", ack);
+            }
+            Err(why) => {
+                let slot = self.lane.open();
+                let empty = Builder::new("unreadable").build();
+                return self.put_aside(slot, link, raw, &empty, &why, None);
+            }
+        };
+        if self.connection.link() != Some(link) {
+            // What a closed link still had to say will be said again, if it matters.
+            return self.effects.push(Effect::Credit(1));
+        }
+        match &*stanza.tag {
+            "message" => return self.on_message(link, raw, stanza),
+            "receipt" => return self.on_receipt(link, stanza),
+            "notification" => return self.on_notification(link, stanza),
+            "ack" if stanza.text("class").as_deref() == Some("message") => {
+                return self.on_message_ack(&stanza);
+            }
+            "call" => {
+                let slot = self.lane.open();
+                let ack = self.plain_ack(&stanza, None);
+                return self.settle_slot(slot, link, Pending::default(), ack);
+            }
+            "iq" => self.on_iq(stanza),
+            "success" => self.on_success(),
+            "failure" => self.on_failure(&Failure::of(&stanza)),
+            _ => {
+                if let Some(error) = StreamError::of(&stanza) {
+                    self.on_stream_error(error);
+                }
+            }
+        }
+        self.effects.push(Effect::Credit(1));
+    }
+
+    fn on_iq(&mut self, stanza: Stanza) {
+        match stanza.text("type").as_deref() {
+            Some("result" | "error") => self.on_answer(stanza),
+            _ => {
+                if let Some(pair_device) = stanza.child("pair-device") {
+                    self.on_pair_device(&stanza, pair_device);
+                } else if let Some(success) = stanza.child("pair-success") {
+                    self.on_pair_success(&stanza, success);
+                } else {
+                    // Pings, and whatever else wants a sign of life.
+                    self.send(&iq::reply(&stanza).build());
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, link: u64, raw: Bytes, stanza: Stanza) {
+        let slot = self.lane.open();
+        match self.read_message(link, &raw, &stanza) {
+            Ok((inbound, kind, bytes)) => {
+                let request = CryptoRequest::Decrypt {
+                    from: inbound.peer.clone(),
+                    kind,
+                    bytes,
+                    retry: retry_name(&inbound.from, &inbound.id),
+                };
+                self.ask_crypto(request, Purpose::Inbound { slot, message: Box::new(inbound) });
+            }
+            Err(Refused { reason, nack }) => {
+                let ack = self.plain_ack(&stanza, nack);
+                self.put_aside(slot, link, raw, &stanza, reason, ack);
+            }
+        }
+    }
+
+    fn read_message(
+        &self,
+        link: u64,
+        raw: &Bytes,
+        stanza: &Stanza,
+    ) -> Result<(Inbound, CiphertextKind, Bytes), Refused> {
+        let refused = |reason, nack| Refused { reason, nack };
+        let account = self.account.as_ref().ok_or(refused("a message came before pairing", None))?;
+        let id = stanza.text("id").ok_or(refused("a message without an id", None))?.into_owned();
+        let from = stanza.jid("from").ok_or(refused("a message without a sender", Some(487)))?;
+        if !matches!(from.server, Server::Pn | Server::Lid) || stanza.text("participant").is_some() {
+            return Err(refused("only one-to-one chats are supported", None));
+        }
+        let own = account.is_own(&from);
+        let user = |key| stanza.jid(key).map(|jid| jid.user.to_string());
+        let (pn, lid) = if own {
+            (Some(account.pn.user.to_string()), account.lid.as_ref().map(|lid| lid.user.to_string()))
+        } else if from.server == Server::Lid {
+            (user("sender_pn"), Some(from.user.to_string()))
+        } else {
+            (Some(from.user.to_string()), user("sender_lid"))
+        };
+        let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok());
+        let occurred = seconds.and_then(|t| t.checked_mul(1000)).map_or(self.now.wall, UnixMillis);
+        let supported = |enc: &&Stanza| enc.text("type").as_deref().and_then(CiphertextKind::parse).is_some();
+        let Some(enc) = stanza.all_named("enc").find(supported) else {
+            let unavailable = stanza.child("unavailable").is_some();
+            let reason =
+                if unavailable { "WhatsApp withheld the content" } else { "a message without content" };
+            return Err(refused(reason, (!unavailable).then_some(488)));
+        };
+        let kind = enc.text("type").as_deref().and_then(CiphertextKind::parse);
+        let kind = kind.expect("only supported kinds were looked for");
+        let bytes = enc.leaf().ok_or(refused("a ciphertext without bytes", Some(487)))?;
+        let inbound = Inbound {
+            link,
+            raw: raw.clone(),
+            stanza: stanza.clone(),
+            id,
+            peer: PeerName { pn, lid, device: from.device },
+            recipient: stanza.jid("recipient").filter(|_| own),
+            from,
+            own,
+            occurred,
+            origin: if stanza.text("offline").is_some() { Origin::OfflineQueue } else { Origin::Live },
+            count: enc.number("count").unwrap_or(0),
+        };
+        Ok((inbound, kind, Bytes::copy_from_slice(bytes)))
+    }
+
+    pub(super) fn on_decrypted(&mut self, slot: u64, message: Inbound, decrypted: Decrypted) {
+        let mut outcome = super::crypto::with_state(decrypted.changes);
+        let (padded, renewed) = match decrypted.result {
+            Ok(plaintext) => plaintext,
+            Err(DecryptFailure::Duplicate) => {
+                // In the log, or in a batch before this one: settled again, behind it.
+                let receipt = self.receipt(&message);
+                return self.settle_slot(slot, message.link, outcome, receipt);
+            }
+            Err(failure) => return self.ask_again(slot, message, outcome, failure),
+        };
+        let sender = api::Person {
+            lid: decrypted.lid.as_ref().map(|user| format!("{user}@lid")).unwrap_or_default(),
+            phone_number: message
+                .peer
+                .pn
+                .as_ref()
+                .map(|pn| format!("{pn}@s.whatsapp.net"))
+                .unwrap_or_default(),
+        };
+        if renewed {
+            let changed = api::IdentityChanged { person: Some(sender.clone()) };
+            let dedupe = bounded(format!("identity/{}/{}", message.from, message.id));
+            outcome.batch.events.push(self.synthetic(dedupe, Payload::IdentityChanged(changed)));
+        }
+        if message.count > 0 {
+            let name = retry_name(&message.from, &message.id);
+            outcome.batch.state.push((super::retry::counter_key(name), None));
+        }
+        match self.read_plaintext(&message, &padded, sender) {
+            Ok(event) => {
+                outcome.batch.events.extend(event);
+                let receipt = self.receipt(&message);
+                self.settle_slot(slot, message.link, outcome, receipt);
+            }
+            Err(error) => {
+                let ack = self.plain_ack(&message.stanza, Some(491));
+                self.quarantine(&mut outcome, message.raw, &message.stanza, &error.to_string());
+                self.settle_slot(slot, message.link, outcome, ack);
+            }
+        }
+    }
+
+    /// The event of a plaintext; `None` for what only the protocol itself needs.
+    fn read_plaintext(
+        &self,
+        message: &Inbound,
+        padded: &[u8],
+        sender: api::Person,
+    ) -> Result<Option<NewEvent>, e2e::PlaintextError> {
+        let plaintext = e2e::unpad(padded)?;
+        let sent = if message.own { e2e::unwrap_device_sent(plaintext)? } else { None };
+        let content = match e2e::content(sent.as_ref().map_or(plaintext, |sent| &sent.message))? {
+            e2e::Content::Text(text) => api::message_received::Content::Text(text),
+            e2e::Content::Other(raw) => api::message_received::Content::Raw(raw),
+            e2e::Content::Protocol(_) => return Ok(None),
+        };
+        let chat = if message.own {
+            let destination = sent.and_then(|sent| sent.destination.parse::<Jid>().ok());
+            let forms = [
+                message.recipient.clone(),
+                message.stanza.jid("peer_recipient_lid"),
+                message.stanza.jid("peer_recipient_pn"),
+                destination,
+            ];
+            person(&forms)
+        } else {
+            sender.clone()
+        };
+        let name = |person: &api::Person| match &*person.lid {
+            "" => person.phone_number.clone(),
+            lid => lid.to_owned(),
+        };
+        let dedupe = bounded(format!("msg/{}/{}/{}", name(&chat), name(&sender), message.id));
+        let payload = Payload::MessageReceived(api::MessageReceived {
+            whatsapp_id: message.id.clone(),
+            chat: Some(chat),
+            sender: Some(sender),
+            from_me: message.own,
+            push_name: message.stanza.text("notify").unwrap_or_default().into_owned(),
+            content: Some(content),
+        });
+        Ok(Some(NewEvent { dedupe, occurred: message.occurred, origin: message.origin, payload }))
+    }
+
+    /// What settles a message that was taken. Presence is available, so the plain form means delivered.
+    fn receipt(&self, message: &Inbound) -> Option<Stanza> {
+        let receipt = Builder::new("receipt").attr("id", message.id.clone());
+        let receipt = if !message.own {
+            receipt.attr("to", message.from.clone())
+        } else if message.stanza.text("category").as_deref() == Some("peer") {
+            receipt.attr("to", message.from.clone()).attr("type", "peer_msg")
+        } else {
+            let chat = message.recipient.clone().unwrap_or_else(|| message.from.to_non_ad());
+            receipt.attr("to", chat).attr("type", "sender").attr("recipient", message.from.clone())
+        };
+        Some(receipt.build())
+    }
+
+    /// `<ack>` of any stanza, with an error code for a negative one. `None` when it cannot be addressed.
+    pub(super) fn plain_ack(&self, stanza: &Stanza, error: Option<u16>) -> Option<Stanza> {
+        let mut ack = Builder::new("ack")
+            .attr("id", stanza.text("id")?.into_owned())
+            .attr("class", stanza.tag.to_string())
+            .attr("to", stanza.jid("from")?);
+        // A message is acknowledged without its type.
+        if stanza.tag != "message"
+            && let Some(kind) = stanza.text("type")
+        {
+            ack = ack.attr("type", kind.into_owned());
+        }
+        for key in ["participant", "recipient"] {
+            if let Some(jid) = stanza.jid(key) {
+                ack = ack.attr(key, jid);
+            }
+        }
+        if let Some(code) = error {
+            ack = ack.attr("error", code);
+        }
+        Some(ack.build())
+    }
+
+    /// Fills a slot of an inbound stanza; `answer` goes out behind its commit.
+    pub(super) fn settle_slot(&mut self, slot: u64, link: u64, mut outcome: Pending, answer: Option<Stanza>) {
+        if let Some(bytes) = answer.as_ref().and_then(encode) {
+            outcome.after.push(After::Wire(link, bytes));
+        }
+        outcome.after.push(After::Settled);
+        self.lane.fill(slot, outcome);
+    }
+
+    fn put_aside(
+        &mut self,
+        slot: u64,
+        link: u64,
+        raw: Bytes,
+        stanza: &Stanza,
+        reason: &str,
+        ack: Option<Stanza>,
+    ) {
+        let mut outcome = Pending::default();
+        self.quarantine(&mut outcome, raw, stanza, reason);
+        self.settle_slot(slot, link, outcome, ack);
+    }
+
+    /// Keeps a stanza whole, with an event that says so.
+    pub(super) fn quarantine(&self, outcome: &mut Pending, raw: Bytes, stanza: &Stanza, reason: &str) {
+        let id = stanza.text("id").unwrap_or_default().into_owned();
+        let from = stanza.text("from").unwrap_or_default();
+        let key = if id.is_empty() { roost_proto::phash::digest(&raw) } else { format!("{from}/{id}") };
+        let dedupe = bounded(format!("quarantine/{}/{key}", stanza.tag));
+        let reason = reason.to_owned();
+        let payload =
+            Payload::StanzaQuarantined(api::StanzaQuarantined { stanza_id: id, reason: reason.clone() });
+        outcome.batch.events.push(self.synthetic(dedupe.clone(), payload));
+        outcome.batch.quarantine.push(QuarantinedStanza { dedupe, raw, reason, at: self.now.wall });
+    }
+}
+
+/// A person by the forms in which a JID may have come.
+pub(super) fn person(forms: &[Option<Jid>]) -> api::Person {
+    let find = |server| {
+        let jid = forms.iter().flatten().find(|jid| jid.server == server);
+        jid.map(|jid| jid.to_non_ad().to_string()).unwrap_or_default()
+    };
+    api::Person { lid: find(Server::Lid), phone_number: find(Server::Pn) }
+}
+
+/// Name of the row that counts how often a message was asked for again.
+pub(super) fn retry_name(from: &Jid, id: &str) -> String {
+    bounded(format!("{from}/{id}"))
+}
+
+/// Ids come from peers: a key that would be too long is replaced by its digest.
+pub(super) fn bounded(key: String) -> String {
+    if key.len() <= 300 { key } else { roost_proto::phash::digest(key.as_bytes()) }
+}

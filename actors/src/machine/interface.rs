@@ -1,0 +1,183 @@
+//! What goes into the machine and what comes out.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use roost_placement::lease::BootTime;
+use roost_proto::id::{Sequence, UnixMillis};
+use roost_proto::stanza::Stanza;
+
+use super::Account;
+use super::crypto::{Changed, Request as CryptoRequest};
+use crate::device::{AcceptedSend, Command, CommandError, Finished, PairError, PairingUpdate, SendError};
+use crate::port::{Batch, Committed, DeviceStatus, StoredMessage};
+
+/// The moment at which an event is handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// For spans and deadlines.
+    pub boot: BootTime,
+    /// For what people and WhatsApp read.
+    pub wall: UnixMillis,
+    /// Whether the node's lease lets it act.
+    pub may_act: bool,
+}
+
+/// What a new owner found in the store, without the secrets.
+#[derive(Debug, Clone, Default)]
+pub struct Loaded {
+    /// Who the device is, when it is paired.
+    pub account: Option<Account>,
+    /// Whether it has keys.
+    pub keys: bool,
+    /// Accepted messages that WhatsApp has not acknowledged, in order.
+    pub outbox: Vec<StoredMessage>,
+    /// The status that the last owner left.
+    pub status: Option<DeviceStatus>,
+}
+
+/// What happens to a device.
+#[derive(Debug)]
+pub enum Event {
+    /// Its state was read. Always the first.
+    Loaded(Box<Loaded>),
+    /// Noise is done; stanzas may flow.
+    LinkUp {
+        /// Which link.
+        link: u64,
+    },
+    /// There is no link (any more).
+    LinkDown {
+        /// Which link.
+        link: u64,
+        /// Why, for a person.
+        why: String,
+    },
+    /// The grant does not stand any more.
+    Stale,
+    /// The answer to [`Effect::AskPermit`]: whether the store answered that the grant stands.
+    PermitAnswered(bool),
+    /// A frame was decrypted.
+    Stanza {
+        /// From which link.
+        link: u64,
+        /// The plaintext of the frame.
+        raw: Bytes,
+        /// The stanza in it, or why there is none.
+        stanza: Result<Stanza, String>,
+        /// It made a machine fail before: put it aside.
+        poisonous: bool,
+    },
+    /// Crypto has done what was asked, in the order of asking.
+    Crypto {
+        /// Which request.
+        token: u64,
+        /// What came of it.
+        changed: Changed,
+    },
+    /// The commit in flight is durable.
+    Committed(Committed),
+    /// The commit in flight may or may not have happened.
+    CommitFailed,
+    /// A write met a newer epoch.
+    Fenced,
+    /// The answer to a lookup.
+    Found {
+        /// Which lookup.
+        token: u64,
+        /// The message, if it is ours.
+        message: Option<Box<StoredMessage>>,
+    },
+    /// A deadline has come.
+    Tick,
+    /// From a handle.
+    Command {
+        /// For the reply.
+        token: u64,
+        /// What to do.
+        command: Command,
+    },
+}
+
+/// What a device asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Open a link.
+    Dial {
+        /// Its number; grows.
+        link: u64,
+        /// Log in as a paired device, or register to be paired.
+        login: Option<DialLogin>,
+        /// Before the others of this node.
+        urgent: bool,
+    },
+    /// Close a link at once.
+    Close {
+        /// Which.
+        link: u64,
+    },
+    /// Put one encoded stanza on the wire.
+    Send {
+        /// On which link.
+        link: u64,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Use keys.
+    Crypto {
+        /// For the answer.
+        token: u64,
+        /// What to do.
+        request: CryptoRequest,
+    },
+    /// Write, all or nothing.
+    Commit(Arc<Batch>),
+    /// What crypto changed for requests up to this one is durable: it may leave memory.
+    Durable(u64),
+    /// Find a message that we sent.
+    Lookup {
+        /// For the answer.
+        token: u64,
+        /// WhatsApp's id of it.
+        whatsapp_id: String,
+    },
+    /// Ask the database whether the grant stands.
+    AskPermit,
+    /// So many stanzas are settled: as many more may be read.
+    Credit(usize),
+    /// Show the status.
+    Publish(DeviceStatus),
+    /// The log of this device ends here now.
+    Tail(Sequence),
+    /// Answer a command.
+    Reply {
+        /// Which.
+        token: u64,
+        /// The answer.
+        reply: Reply,
+    },
+    /// Tell the followers of the pairing attempt.
+    Pairing(PairingUpdate),
+    /// End.
+    Finish(Finished),
+}
+
+/// How a paired device names itself when it logs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialLogin {
+    /// Phone number as a number.
+    pub username: u64,
+    /// Device number.
+    pub device: u16,
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// To a send.
+    Sent(Result<Box<AcceptedSend>, SendError>),
+    /// To pairing: follow the attempt.
+    Pairing(Result<(), PairError>),
+    /// To the others.
+    Done(Result<(), CommandError>),
+}

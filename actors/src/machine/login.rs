@@ -1,0 +1,72 @@
+//! From `<success/>` to messages, and staying there: active, presence, keepalive.
+
+use std::time::Duration;
+
+use roost_proto::stanza::{Builder, iq};
+
+use super::Machine;
+use super::requests::Asked;
+use super::timer::Timer;
+
+impl Machine {
+    /// Logged in. WhatsApp holds the backlog back until it has heard `<active/>`, so that goes first;
+    /// presence is announced because receipts of an absent device do not show as delivered.
+    pub(super) fn enter(&mut self) {
+        self.request(Asked::Active, |id| iq::set(id, "passive").children([Builder::new("active").build()]));
+        self.count_prekeys();
+        let mut presence = Builder::new("presence").attr("type", "available");
+        if let Some(name) = self.account.as_ref().map(|account| account.push_name.clone())
+            && !name.is_empty()
+        {
+            presence = presence.attr("name", name);
+        }
+        self.send(&presence.build());
+        self.keepalive_begin();
+    }
+
+    pub(super) fn on_active(&mut self, refused: Option<u16>) {
+        match refused {
+            None => {
+                self.set_online();
+                self.attempt_succeeded();
+            }
+            Some(0) => {}
+            Some(code) => self.drop_link(&format!("WhatsApp refused to be active with code {code}")),
+        }
+    }
+
+    /// The next ping in its usual, random time.
+    pub(super) fn keepalive_begin(&mut self) {
+        self.clear_timer(Timer::Pong);
+        if self.connection.greeted() {
+            let (shortest, longest, _) = self.limits.keepalive;
+            let pause = shortest + self.jitter(longest.saturating_sub(shortest));
+            self.set_timer(Timer::Keepalive, pause);
+        }
+    }
+
+    /// Asks for a sign of life. Not while the node may not act: the link is not read then, so silence
+    /// would say nothing.
+    pub(super) fn ping(&mut self) {
+        if !self.may_act() || self.commits.failing() {
+            return self.set_timer(Timer::Keepalive, Duration::from_secs(1));
+        }
+        let (_, _, patience) = self.limits.keepalive;
+        self.request(Asked::Ping, |id| iq::get(id, "w:p"));
+        self.set_timer(Timer::Pong, patience);
+        self.keepalive_next();
+    }
+
+    /// Any answer will do, also a refusal.
+    pub(super) fn on_pong(&mut self, refused: Option<u16>) {
+        if !matches!(refused, Some(0 | 408)) {
+            self.clear_timer(Timer::Pong);
+        }
+    }
+
+    fn keepalive_next(&mut self) {
+        let (shortest, longest, patience) = self.limits.keepalive;
+        let pause = shortest.max(patience) + self.jitter(longest.saturating_sub(shortest));
+        self.set_timer(Timer::Keepalive, pause);
+    }
+}

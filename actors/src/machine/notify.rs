@@ -1,0 +1,77 @@
+//! Notifications of the server: prekeys run low, devices come and go, identities change.
+//!
+//! What must hold: each is acknowledged, also those that we have no use for; a change of devices is
+//! believed at once, because a message that misses a device is lost on it.
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::stanza::{Builder, Read, Stanza, is_server, server_jid};
+
+use super::commit::Pending;
+use super::crypto::PeerName;
+use super::inbound::{bounded, person};
+use super::{CryptoRequest, Machine};
+use crate::device::CommandError;
+use roost_proto::stanza::iq;
+
+impl Machine {
+    pub(super) fn on_notification(&mut self, link: u64, stanza: Stanza) {
+        let slot = self.lane.open();
+        let mut outcome = Pending::default();
+        match stanza.text("type").as_deref() {
+            Some("encrypt") => self.on_encrypt_notification(&stanza, &mut outcome),
+            Some("devices") => {
+                for jid in [stanza.jid("from"), stanza.jid("lid")].into_iter().flatten() {
+                    self.directory.forget(&jid);
+                }
+            }
+            Some("account_sync") if stanza.child("devices").is_some() => {
+                if let Some(account) = &self.account {
+                    for jid in [Some(&account.pn), account.lid.as_ref()].into_iter().flatten() {
+                        self.directory.forget(jid);
+                    }
+                }
+            }
+            _ => {}
+        }
+        let ack = self.plain_ack(&stanza, None);
+        self.settle_slot(slot, link, outcome, ack);
+    }
+
+    fn on_encrypt_notification(&mut self, stanza: &Stanza, outcome: &mut Pending) {
+        let Some(from) = stanza.jid("from") else { return };
+        if is_server(&from) {
+            if let Some(count) = stanza.child("count").and_then(|count| count.number("value")) {
+                self.refill_prekeys(count);
+            }
+        } else if stanza.child("identity").is_some() {
+            let PeerName { pn, lid, .. } = self.peer_name(&from);
+            self.directory.forget(&from);
+            self.change_state(CryptoRequest::Forget { peer: PeerName { pn, lid, device: from.device } });
+            let id = stanza.text("id").unwrap_or_default();
+            let changed = api::IdentityChanged { person: Some(person(&[Some(from.clone())])) };
+            let dedupe = bounded(format!("identity/{from}/{id}"));
+            outcome.batch.events.push(self.synthetic(dedupe, Payload::IdentityChanged(changed)));
+        }
+    }
+
+    /// Unlinks the device on request.
+    pub(super) fn log_out(&mut self, token: u64) {
+        let Some(account) = self.account.clone().filter(|account| !account.logged_out) else {
+            return self.done(token, Err(CommandError::NotPaired));
+        };
+        if !self.may_act() {
+            return self.done(token, Err(CommandError::Unavailable));
+        }
+        if self.connection.online().is_none() {
+            return self.done(token, Err(CommandError::NotConnected));
+        }
+        self.request(super::requests::Asked::Logout { token }, |id| {
+            let remove = Builder::new("remove-companion-device")
+                .attr("jid", account.pn)
+                .attr("reason", "user_initiated")
+                .build();
+            iq::request(id, "set", "md", server_jid()).children([remove])
+        });
+    }
+}

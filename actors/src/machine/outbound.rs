@@ -1,0 +1,437 @@
+//! Sending: from an accepted message to WhatsApp's acknowledgement.
+//!
+//! What must hold: a message is durable before it is called accepted; its bytes and the ratchets are
+//! durable before the bytes are on the wire; the same bytes go out again until WhatsApp has acknowledged
+//! them, whoever owns the device by then. Messages of one chat are encrypted in the order in which they
+//! were accepted; chats do not wait for each other.
+
+mod audience;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use roost_placement::lease::BootTime;
+use roost_proto::api::device::State;
+use roost_proto::e2e;
+use roost_proto::id::UnixMillis;
+use roost_proto::signal::{Bundle, Ciphertext};
+use roost_proto::stanza::{Jid, Read, Stanza, message_id};
+use ulid::Ulid;
+
+use super::commit::{After, Pending};
+use super::crypto::{Encryption, PeerName, Purpose};
+use super::requests::Asked;
+use super::timer::Timer;
+use super::{CryptoRequest, Effect, Machine, Reply};
+use crate::device::{Content, SendError, SendRequest};
+use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
+use audience::Audience;
+
+/// Where a message is on its way.
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    /// Durable, and nothing more; not before this moment.
+    Accepted(BootTime),
+    /// The LID of the recipient is looked up.
+    FindingLid,
+    /// Device lists are asked for.
+    Resolving,
+    /// Prekey bundles are asked for.
+    Fetching,
+    /// With crypto.
+    Encrypting,
+    /// Encrypted; its commit is on the way.
+    Committing,
+    /// On the wire since then, or about to be.
+    Sending { wire: Bytes, since: Option<BootTime> },
+    /// WhatsApp has said its word; the commit of that is on the way.
+    Settling,
+}
+
+/// A message that WhatsApp has not acknowledged.
+#[derive(Debug)]
+struct Item {
+    message: NewMessage,
+    stage: Stage,
+    bundles: Vec<(PeerName, Bundle)>,
+    /// Devices that have no usable bundle.
+    skip: Vec<Jid>,
+    /// Devices whose bundles are asked for.
+    fetching: Vec<Jid>,
+    rounds: u32,
+    phash: Option<String>,
+    /// To whom it is being encrypted: the devices in the order of the ciphertexts.
+    audience: Option<(Audience, Vec<Jid>)>,
+}
+
+/// Messages on their way, in the order in which they were accepted.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    items: BTreeMap<i64, Item>,
+    /// Accepts whose commit is on the way.
+    accepting: usize,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) fn forget(&mut self, ordinal: i64) {
+        self.items.remove(&ordinal);
+    }
+}
+
+impl Machine {
+    pub(super) fn accept(&mut self, token: u64, request: SendRequest) {
+        if let Some(error) = self.refusal() {
+            return self.effects.push(Effect::Reply { token, reply: Reply::Sent(Err(error)) });
+        }
+        let Content::Text(text) = &request.content;
+        let content = e2e::text(text).into();
+        let random = u128::from(self.draw()) << 64 | u128::from(self.draw());
+        let millis = u64::try_from(self.now.wall.0).unwrap_or_default();
+        let message = NewMessage {
+            message_id: Ulid::from_parts(millis, random).to_string(),
+            request_id: request.request_id,
+            request_hash: request.request_hash,
+            whatsapp_id: message_id(&mut self.rng),
+            chat: request.to.jid(),
+            content,
+            accepted: self.now.wall,
+        };
+        self.outbox.accepting += 1;
+        let gathering = self.commits.pending();
+        gathering.batch.accepts.push(message.clone());
+        gathering.after.push(After::Accepted(token, Box::new(message)));
+    }
+
+    fn refusal(&self) -> Option<SendError> {
+        let Some(account) = &self.account else {
+            return Some(if self.loaded { SendError::NotPaired } else { SendError::Unavailable });
+        };
+        match self.status.now.state {
+            State::Conflict => return Some(SendError::Conflict),
+            State::Restricted => {
+                let left = self.timers.get(&Timer::Reconnect).map(|at| at.since(self.now.boot));
+                let until = left.and_then(|left| i64::try_from(left.as_millis()).ok());
+                return Some(SendError::Restricted(until.map(|left| UnixMillis(self.now.wall.0 + left))));
+            }
+            State::Outdated => return Some(SendError::Outdated),
+            _ => {}
+        }
+        if account.logged_out {
+            Some(SendError::LoggedOut)
+        } else if !self.may_act() || self.commits.failing() {
+            Some(SendError::Unavailable)
+        } else if self.outbox.items.len() + self.outbox.accepting >= self.limits.outbox {
+            Some(SendError::Busy)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn outbox_load(&mut self, stored: Vec<StoredMessage>) {
+        for message in stored {
+            self.add_item(message);
+        }
+    }
+
+    pub(super) fn outbox_add(&mut self, message: StoredMessage) {
+        self.add_item(message);
+    }
+
+    /// An accept was answered, one way or the other.
+    pub(super) fn outbox_answered(&mut self) {
+        self.outbox.accepting = self.outbox.accepting.saturating_sub(1);
+    }
+
+    fn add_item(&mut self, stored: StoredMessage) {
+        let stage = match stored.wire {
+            Some(wire) => Stage::Sending { wire, since: None },
+            None => Stage::Accepted(self.now.boot),
+        };
+        let (bundles, skip, fetching) = (Vec::new(), Vec::new(), Vec::new());
+        let item = Item {
+            message: stored.message,
+            stage,
+            bundles,
+            skip,
+            fetching,
+            rounds: 0,
+            phash: None,
+            audience: None,
+        };
+        self.outbox.items.insert(stored.ordinal, item);
+    }
+
+    /// Moves everything on that can move.
+    pub(super) fn outbox_pump(&mut self) {
+        let Some(link) = self.connection.online().filter(|_| self.may_act() && !self.commits.failing())
+        else {
+            return;
+        };
+        let now = self.now.boot;
+        let mut behind: BTreeSet<String> = BTreeSet::new();
+        let mut ready = Vec::new();
+        let mut busy = 0;
+        for (ordinal, item) in &mut self.outbox.items {
+            match &mut item.stage {
+                Stage::Sending { wire, since } => {
+                    let again = since.is_none_or(|at| now.since(at) >= self.limits.resend);
+                    if again {
+                        *since = Some(now);
+                        self.wire.push_back((link, wire.clone()));
+                    }
+                }
+                Stage::Accepted(from) => {
+                    let free = busy + ready.len() < self.limits.sending;
+                    if *from <= now && free && !behind.contains(&item.message.chat) {
+                        ready.push(*ordinal);
+                    }
+                    behind.insert(item.message.chat.clone());
+                }
+                Stage::Committing | Stage::Settling => {}
+                Stage::FindingLid | Stage::Resolving | Stage::Fetching | Stage::Encrypting => {
+                    busy += 1;
+                    behind.insert(item.message.chat.clone());
+                }
+            }
+        }
+        for ordinal in ready {
+            self.start(ordinal);
+        }
+        self.plan_next_look();
+    }
+
+    fn plan_next_look(&mut self) {
+        let resend = self.limits.resend;
+        let next = self.outbox.items.values().filter_map(|item| match &item.stage {
+            Stage::Accepted(from) if *from > self.now.boot => Some(*from),
+            Stage::Sending { since: Some(since), .. } => Some(since.plus(resend)),
+            _ => None,
+        });
+        if let Some(at) = next.min() {
+            self.timers.insert(Timer::Outbox, at);
+        }
+    }
+
+    /// Begins with a message, as far as what is known of its audience allows.
+    fn start(&mut self, ordinal: i64) {
+        let Some(account) = self.account.clone() else { return };
+        let Some(item) = self.outbox.items.get(&ordinal) else { return };
+        let Ok(chat) = item.message.chat.parse::<Jid>() else {
+            return self.fail(ordinal, "INVALID_FIELD");
+        };
+        let own = account.is_own(&chat);
+        if chat.is_pn() && !own && self.directory.lid(&chat.user).is_none() {
+            self.set_stage(ordinal, Stage::FindingLid);
+            let pn = chat.user.to_string();
+            return self.ask_crypto(CryptoRequest::Lid { pn: pn.clone() }, Purpose::Lid { pn });
+        }
+        let audience = Audience::of(&account, &chat, &self.directory);
+        let unknown = audience.unknown(&self.directory);
+        if !unknown.is_empty() {
+            self.set_stage(ordinal, Stage::Resolving);
+            return self.ask_devices(unknown);
+        }
+        let Some(item) = self.outbox.items.get(&ordinal) else { return };
+        let targets = audience.targets(&account, &self.directory, &item.skip);
+        if targets.peers == 0 {
+            let absent = audience.absent(&self.directory);
+            let user = audience.peer.clone();
+            self.forget_absent(&user);
+            return self
+                .fail(ordinal, if absent { "RECIPIENT_NOT_ON_WHATSAPP" } else { "RECIPIENT_HAS_NO_KEYS" });
+        }
+        let destination = audience.chat.to_string();
+        let content = item.message.content.to_vec();
+        let wrapped = e2e::wrap_device_sent(&e2e::DeviceSent { destination, message: content.clone() });
+        let plaintexts =
+            [content, wrapped].map(|message| Bytes::from(e2e::pad(&message, &mut self.rng))).to_vec();
+        let Some(item) = self.outbox.items.get_mut(&ordinal) else { return };
+        item.phash = Some(audience.phash(&self.directory));
+        item.stage = Stage::Encrypting;
+        let bundles = item.bundles.clone();
+        let slot = self.lane.open();
+        let (devices, targets) = targets.list.into_iter().unzip();
+        item.audience = Some((audience, devices));
+        let request = CryptoRequest::Encrypt { bundles, plaintexts, targets };
+        self.ask_crypto(request, Purpose::Outgoing { slot, ordinal });
+    }
+
+    pub(super) fn on_lid(&mut self, pn: String, lid: Option<String>) {
+        self.directory.set_lid(pn, lid);
+        self.restart_stage(&Stage::FindingLid, Duration::ZERO);
+    }
+
+    pub(super) fn resolved(&mut self) {
+        self.restart_stage(&Stage::Resolving, Duration::ZERO);
+    }
+
+    pub(super) fn resolving_failed(&mut self, code: u16) {
+        // A lost link is nobody's fault; anything else gets time to pass.
+        let pause = if code == 0 { Duration::ZERO } else { Duration::from_secs(5) };
+        self.restart_stage(&Stage::Resolving, pause);
+    }
+
+    fn restart_stage(&mut self, stage: &Stage, pause: Duration) {
+        let from = self.now.boot.plus(pause);
+        for item in self.outbox.items.values_mut().filter(|item| item.stage == *stage) {
+            item.stage = Stage::Accepted(from);
+        }
+    }
+
+    pub(super) fn on_encrypted(&mut self, slot: u64, ordinal: i64, encryption: Encryption) {
+        match encryption {
+            Encryption::Missing(peers) => {
+                self.lane.fill(slot, Pending::default());
+                self.fetch_bundles(ordinal, &peers);
+            }
+            Encryption::Done { changes, ciphertexts, renewed } => {
+                let mut outcome = super::crypto::with_state(changes);
+                self.note_renewed(&mut outcome, ordinal, &renewed);
+                self.finish_message(slot, ordinal, outcome, ciphertexts);
+            }
+        }
+    }
+
+    fn fetch_bundles(&mut self, ordinal: i64, peers: &[PeerName]) {
+        let Some(item) = self.outbox.items.get_mut(&ordinal) else { return };
+        item.rounds += 1;
+        if item.rounds > 3 || self.connection.online().is_none() {
+            item.rounds = 0;
+            item.stage = Stage::Accepted(self.now.boot.plus(Duration::from_secs(5)));
+            return;
+        }
+        item.stage = Stage::Fetching;
+        let devices: Vec<Jid> = peers.iter().map(audience::jid_of).collect();
+        item.fetching = devices.clone();
+        self.request(Asked::Bundles { ordinal }, |id| super::resolve::ask_bundles(id, &devices));
+    }
+
+    pub(super) fn on_bundles(&mut self, ordinal: i64, outcome: Result<Stanza, u16>) {
+        let now = self.now.boot;
+        let bundles = outcome.as_ref().map(super::resolve::read_bundles).unwrap_or_default();
+        let named: Vec<_> =
+            bundles.into_iter().map(|(jid, bundle)| (self.peer_name(&jid), jid, bundle)).collect();
+        let Some(item) = self.outbox.items.get_mut(&ordinal).filter(|item| item.stage == Stage::Fetching)
+        else {
+            return;
+        };
+        let pause = if matches!(outcome, Ok(_) | Err(0)) { Duration::ZERO } else { Duration::from_secs(5) };
+        item.stage = Stage::Accepted(now.plus(pause));
+        let mut asked = std::mem::take(&mut item.fetching);
+        for (peer, jid, bundle) in named {
+            match bundle {
+                Some(bundle) => item.bundles.push((peer, bundle)),
+                None => item.skip.push(jid.clone()),
+            }
+            asked.retain(|device| *device != jid);
+        }
+        if outcome.is_ok() {
+            item.skip.extend(asked);
+        }
+    }
+
+    /// Everything for the wire exists: one commit with the ratchets, then out.
+    fn finish_message(
+        &mut self,
+        slot: u64,
+        ordinal: i64,
+        mut outcome: Pending,
+        ciphertexts: Vec<Option<Ciphertext>>,
+    ) {
+        let account = self.account.clone();
+        let audience = self.outbox.items.get_mut(&ordinal).and_then(|item| item.audience.take());
+        let (Some(account), Some((audience, devices))) = (account, audience) else {
+            return self.lane.fill(slot, outcome);
+        };
+        let Some(item) = self.outbox.items.get(&ordinal) else { return self.lane.fill(slot, outcome) };
+        let made =
+            devices.into_iter().zip(ciphertexts).filter_map(|(jid, made)| Some((jid, made?))).collect();
+        let wire = audience.stanza(&account, &item.message.whatsapp_id, made);
+        let Some(wire) = wire.as_ref().and_then(super::connect::encode) else {
+            self.lane.fill(slot, outcome);
+            return self.fail(ordinal, "RECIPIENT_HAS_NO_KEYS");
+        };
+        outcome.batch.messages.push(MessageUpdate {
+            message_id: item.message.message_id.clone(),
+            state: MessageState::Sending,
+            wire: Some(wire.clone()),
+            failure: None,
+            at: self.now.wall,
+        });
+        outcome.after.push(After::Outgoing(ordinal, wire));
+        self.set_stage(ordinal, Stage::Committing);
+        self.lane.fill(slot, outcome);
+        self.lane_advance();
+    }
+
+    pub(super) fn outgoing(&mut self, ordinal: i64, wire: Bytes) {
+        self.set_stage(ordinal, Stage::Sending { wire, since: None });
+    }
+
+    /// `<ack class=message id t error? phash?/>`
+    pub(super) fn on_message_ack(&mut self, ack: &Stanza) {
+        let id = ack.text("id").unwrap_or_default();
+        let sending =
+            self.outbox.items.iter().find(|(_, item)| {
+                item.message.whatsapp_id == id && matches!(item.stage, Stage::Sending { .. })
+            });
+        let Some((ordinal, item)) = sending.map(|(ordinal, item)| (*ordinal, item)) else {
+            return self.effects.push(Effect::Credit(1));
+        };
+        let (message, phash) = (item.message.clone(), item.phash.clone());
+        if let (Some(theirs), Some(ours)) = (ack.text("phash"), phash)
+            && theirs != ours
+            && let Ok(chat) = message.chat.parse::<Jid>()
+        {
+            self.forget_audience(&chat);
+        }
+        let seconds = ack.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
+        let at = seconds.map_or(self.now.wall, UnixMillis);
+        let error = ack.text("error").filter(|error| error != "0").map(|code| {
+            let digits: String = code.chars().filter(char::is_ascii_digit).take(5).collect();
+            format!("UPSTREAM_NACK_{digits}")
+        });
+        let state = if error.is_some() { MessageState::Failed } else { MessageState::Sent };
+        let mut outcome = Pending::default();
+        let (ours, theirs) = (&message.message_id, &message.whatsapp_id);
+        self.move_message(&mut outcome, ours, theirs, state, at, error.as_deref());
+        outcome.after.extend([After::Gone(ordinal), After::Settled]);
+        self.set_stage(ordinal, Stage::Settling);
+        let slot = self.lane.open();
+        self.lane.fill(slot, outcome);
+    }
+
+    /// Never again: says so, and takes it out.
+    fn fail(&mut self, ordinal: i64, reason: &'static str) {
+        let Some(item) = self.outbox.items.get(&ordinal) else { return };
+        let (message_id, whatsapp_id) = (item.message.message_id.clone(), item.message.whatsapp_id.clone());
+        let mut outcome = Pending::default();
+        let at = self.now.wall;
+        self.move_message(&mut outcome, &message_id, &whatsapp_id, MessageState::Failed, at, Some(reason));
+        outcome.after.push(After::Gone(ordinal));
+        self.set_stage(ordinal, Stage::Settling);
+        let slot = self.lane.open();
+        self.lane.fill(slot, outcome);
+        self.lane_advance();
+    }
+
+    /// What is on the wire of a lost link may not have arrived.
+    pub(super) fn outbox_link_lost(&mut self) {
+        for item in self.outbox.items.values_mut() {
+            if let Stage::Sending { since, .. } = &mut item.stage {
+                *since = None;
+            }
+        }
+    }
+
+    fn set_stage(&mut self, ordinal: i64, stage: Stage) {
+        if let Some(item) = self.outbox.items.get_mut(&ordinal) {
+            item.stage = stage;
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Pairing by QR code: codes and their times, the phone's answer, and the restart that follows.
+//!
+//! What must hold: keys are durable before the first code shows them; the account is durable before
+//! WhatsApp learns that we took it. A restart (515) after that is the normal way.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use roost_proto::adv::{AdvError, DeviceIdentity};
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
+
+use super::commit::{After, Pending};
+use super::connect::encode;
+use super::crypto::Purpose;
+use super::timer::Timer;
+use super::{Account, CryptoRequest, Effect, Machine, Reply};
+use crate::device::{PairError, PairingUpdate};
+use crate::port::{StateKey, StateKind};
+
+/// How long the first code of an attempt is shown, and the others.
+const FIRST_CODE: Duration = Duration::from_secs(60);
+const NEXT_CODE: Duration = Duration::from_secs(20);
+
+/// A pairing attempt.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    number: u64,
+    /// References that were not shown yet, the next one first.
+    references: Vec<String>,
+    shown: u32,
+}
+
+/// Who the phone says we are.
+#[derive(Debug)]
+pub(super) struct PairedAs {
+    pn: Jid,
+    lid: Option<Jid>,
+}
+
+impl Machine {
+    pub(super) fn pair(&mut self, token: u64) {
+        let paired = self.account.as_ref().is_some_and(|account| !account.logged_out);
+        let refusal = if paired {
+            Some(PairError::AlreadyPaired)
+        } else if !self.loaded || !self.may_act() || self.commits.failing() {
+            Some(PairError::Unavailable)
+        } else {
+            None
+        };
+        let reply = Reply::Pairing(refusal.clone().map_or(Ok(()), Err));
+        self.effects.push(Effect::Reply { token, reply });
+        if refusal.is_some() || self.attempt.is_some() {
+            return;
+        }
+        let number = self.token();
+        self.attempt = Some(Attempt { number, references: Vec::new(), shown: 0 });
+        self.effects.push(Effect::Pairing(PairingUpdate::Connecting));
+        self.set_status(api::device::State::Pairing, "it is being paired", 0);
+        // A device that was unlinked is a new device to everybody: it gets new keys.
+        if self.keys && self.account.is_none() {
+            self.dial();
+        } else {
+            self.account = None;
+            let slot = self.lane.open();
+            self.ask_crypto(CryptoRequest::MakeKeys, Purpose::Keys { slot });
+            self.commits.pending().batch.state.push((account_key(), None));
+        }
+    }
+
+    pub(super) fn keys_made(&mut self) {
+        if self.attempt.is_some() {
+            self.dial();
+        }
+    }
+
+    /// `<iq><pair-device><ref/>*</pair-device></iq>`
+    pub(super) fn on_pair_device(&mut self, stanza: &Stanza, pair_device: &Stanza) {
+        self.send(&iq::reply(stanza).build());
+        self.clear_timer(Timer::Greeting);
+        let references = pair_device.all_named("ref").filter_map(|reference| reference.leaf_text());
+        let references: Vec<String> =
+            references.filter(|text| !text.is_empty() && !text.contains(',')).map(str::to_owned).collect();
+        let Some(attempt) = self.attempt.as_mut() else { return self.close_link() };
+        attempt.references = references;
+        attempt.references.truncate(16);
+        attempt.shown = 0;
+        self.next_code();
+    }
+
+    pub(super) fn next_code(&mut self) {
+        let Some(attempt) = self.attempt.as_mut() else { return };
+        if attempt.references.is_empty() {
+            return self.end_attempt("QR_EXPIRED", "no code was scanned in time");
+        }
+        let reference = attempt.references.remove(0);
+        let attempt = attempt.number;
+        self.ask_crypto(CryptoRequest::Qr { reference }, Purpose::Qr { attempt });
+    }
+
+    pub(super) fn show_code(&mut self, number: u64, payload: String) {
+        let wall = self.now.wall;
+        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.number == number) else { return };
+        let lasting = if attempt.shown == 0 { FIRST_CODE } else { NEXT_CODE };
+        attempt.shown += 1;
+        let left = u32::try_from(attempt.references.len()).expect("at most 16");
+        let expires = UnixMillis(wall.0 + i64::try_from(lasting.as_millis()).expect("a minute"));
+        self.effects.push(Effect::Pairing(PairingUpdate::Code { payload, expires, left }));
+        self.set_timer(Timer::Qr, lasting);
+    }
+
+    /// `<iq><pair-success>…</pair-success></iq>`
+    pub(super) fn on_pair_success(&mut self, stanza: &Stanza, success: &Stanza) {
+        let Some(link) = self.connection.link().filter(|_| self.attempt.is_some()) else { return };
+        self.clear_timer(Timer::Qr);
+        let iq = stanza.text("id").unwrap_or_default().into_owned();
+        let device = success.child("device");
+        let pn = device.and_then(|device| device.jid("jid"));
+        let identity = success.child("device-identity").and_then(Read::leaf);
+        let (Some(pn), Some(identity)) = (pn, identity) else {
+            self.refuse_pairing(&iq, 500, "internal-error");
+            return self.end_attempt("SIGNATURE_MISMATCH", "WhatsApp sent an incomplete answer of the phone");
+        };
+        let lid = device.and_then(|device| device.jid("lid"));
+        let bytes = Bytes::copy_from_slice(identity);
+        let slot = self.lane.open();
+        let device = Box::new(PairedAs { pn, lid });
+        self.ask_crypto(
+            CryptoRequest::AcceptDevice { bytes },
+            Purpose::AcceptDevice { slot, link, iq, device },
+        );
+    }
+
+    pub(super) fn device_accepted(
+        &mut self,
+        slot: u64,
+        link: u64,
+        iq: &str,
+        device: PairedAs,
+        result: Result<(DeviceIdentity, Vec<u8>, Vec<u8>), AdvError>,
+    ) {
+        let (identity, full, reply) = match result {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                self.lane.fill(slot, Pending::default());
+                let text = if error == AdvError::Hmac { "hmac-mismatch" } else { "signature-mismatch" };
+                self.refuse_pairing(iq, 401, text);
+                return self.end_attempt("SIGNATURE_MISMATCH", &error.to_string());
+            }
+        };
+        let account = Account {
+            pn: device.pn.clone(),
+            lid: device.lid.clone(),
+            identity: full.into(),
+            push_name: String::new(),
+            logged_out: false,
+        };
+        let signed =
+            Builder::new("device-identity").attr("key-index", identity.key_index).bytes(reply).build();
+        let sign = Builder::new("pair-device-sign").children([signed]).build();
+        let answer = Builder::new("iq")
+            .attr("to", roost_proto::stanza::server_jid())
+            .attr("type", "result")
+            .attr("id", iq.to_owned())
+            .children([sign])
+            .build();
+        let paired = api::Identity {
+            lid: device.lid.as_ref().map(ToString::to_string).unwrap_or_default(),
+            phone_number: device.pn.to_string(),
+            push_name: String::new(),
+        };
+        let event = self.synthetic(
+            format!("paired/{}/{}", device.pn, identity.key_index),
+            Payload::Paired(api::Paired { account: Some(paired) }),
+        );
+        let mut outcome = Pending::default();
+        outcome.batch.state.push((account_key(), Some(account.to_bytes())));
+        outcome.batch.events.push(event);
+        if let Some(bytes) = encode(&answer) {
+            outcome.after.push(After::Wire(link, bytes));
+        }
+        outcome.after.push(After::Pairing(PairingUpdate::Reconnecting));
+        self.lane.fill(slot, outcome);
+        self.lane_advance();
+        self.account = Some(account);
+        self.set_status(api::device::State::Connecting, "it was paired; WhatsApp restarts the connection", 0);
+    }
+
+    /// Logged in: if that was the end of a pairing attempt, say so.
+    pub(super) fn attempt_succeeded(&mut self) {
+        if let (Some(_), Some(account)) = (self.attempt.as_ref(), self.account.as_ref()) {
+            let pn = account.pn.to_string();
+            let lid = account.lid.as_ref().map(ToString::to_string);
+            self.attempt = None;
+            self.effects.push(Effect::Pairing(PairingUpdate::Paired { pn, lid }));
+        }
+    }
+
+    /// Over without success.
+    pub(super) fn end_attempt(&mut self, reason: &'static str, message: &str) {
+        if self.attempt.take().is_some() {
+            let message = message.to_owned();
+            self.effects.push(Effect::Pairing(PairingUpdate::Failed { reason, message }));
+        }
+        if self.account.is_none() {
+            self.set_status(api::device::State::Unpaired, "the last pairing attempt did not succeed", 0);
+        }
+        self.close_link();
+    }
+
+    fn refuse_pairing(&mut self, iq: &str, code: u16, text: &'static str) {
+        let error = Builder::new("error").attr("code", code).attr("text", text).build();
+        let answer = Builder::new("iq")
+            .attr("to", roost_proto::stanza::server_jid())
+            .attr("type", "error")
+            .attr("id", iq.to_owned())
+            .children([error])
+            .build();
+        self.send(&answer);
+        // Before the link is closed, which forgets what was not sent.
+        if self.may_act() {
+            while let Some((link, bytes)) = self.wire.pop_front() {
+                self.effects.push(Effect::Send { link, bytes });
+            }
+        }
+    }
+}
+
+/// The row of the account.
+pub(super) fn account_key() -> StateKey {
+    StateKey { kind: StateKind::Account, name: String::new() }
+}

@@ -1,0 +1,202 @@
+//! Receipts: what others say of our messages, and what we say of theirs.
+//!
+//! What must hold: the state of a message only moves on; a receipt is acknowledged behind the commit of
+//! what it changed; receipts for messages that are not ours change nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use roost_proto::api;
+use roost_proto::api::event::{Origin, Payload};
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::{Builder, Jid, Read, Stanza};
+
+use super::commit::Pending;
+use super::{Effect, Machine, retry};
+use crate::device::{CommandError, MarkRead};
+use crate::port::{MessageState, MessageUpdate, NewEvent, StoredMessage};
+
+/// Messages that were sent lately are remembered, so that their receipts need no look into the store.
+const REMEMBERED: usize = 512;
+/// The most ids that one receipt may carry.
+const IDS: usize = 256;
+
+/// What we know of messages that we sent: our id and the furthest state, by WhatsApp's id.
+#[derive(Debug, Default)]
+pub(super) struct SentMessages {
+    known: BTreeMap<String, (String, MessageState)>,
+    order: VecDeque<String>,
+}
+
+impl SentMessages {
+    pub(super) fn remember(&mut self, whatsapp_id: &str, message_id: &str, state: MessageState) {
+        let entry = (message_id.to_owned(), state);
+        match self.known.insert(whatsapp_id.to_owned(), entry) {
+            Some((_, before)) if before > state => {
+                self.known.insert(whatsapp_id.to_owned(), (message_id.to_owned(), before));
+            }
+            Some(_) => {}
+            None => self.order.push_back(whatsapp_id.to_owned()),
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+/// What a lookup in the store is for.
+#[derive(Debug)]
+pub(super) enum Lookup {
+    /// A receipt about this message, which may have more to look up.
+    Receipt(Box<Waiting>),
+    /// A device asks for the message again.
+    Resend(Box<retry::Job>),
+}
+
+/// A receipt that waits for the store.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    slot: u64,
+    link: u64,
+    receipt: Stanza,
+    state: MessageState,
+    at: UnixMillis,
+    ids: VecDeque<String>,
+    outcome: Pending,
+}
+
+impl Machine {
+    pub(super) fn on_receipt(&mut self, link: u64, receipt: Stanza) {
+        let kind = receipt.text("type").map(|kind| kind.into_owned());
+        let state = match kind.as_deref() {
+            None | Some("inactive") => MessageState::Delivered,
+            Some("read") => MessageState::Read,
+            Some("played") => MessageState::Played,
+            Some("retry") => return self.on_retry_receipt(link, receipt),
+            _ => return self.ack_receipt(link, &receipt),
+        };
+        let from_self = match (receipt.jid("from"), &self.account) {
+            (Some(from), Some(account)) => account.is_own(&from),
+            _ => false,
+        };
+        if from_self {
+            return self.ack_receipt(link, &receipt);
+        }
+        let mut ids: VecDeque<String> = receipt.text("id").map(|id| id.into_owned()).into_iter().collect();
+        for item in receipt.child("list").into_iter().flat_map(|list| list.all_named("item")).take(IDS) {
+            ids.extend(item.text("id").map(|id| id.into_owned()));
+        }
+        let seconds = receipt.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
+        let at = seconds.map_or(self.now.wall, UnixMillis);
+        let slot = self.lane.open();
+        let outcome = Pending::default();
+        self.work_receipt(Waiting { slot, link, receipt, state, at, ids, outcome });
+    }
+
+    /// Goes through the ids of a receipt until one must be looked up, or all are done.
+    fn work_receipt(&mut self, mut waiting: Waiting) {
+        while let Some(id) = waiting.ids.pop_front() {
+            let Some((message_id, known)) = self.sent.known.get(&id).cloned() else {
+                return self.look_up(id, Lookup::Receipt(Box::new(waiting)));
+            };
+            if known < waiting.state && !message_id.is_empty() {
+                self.move_message(&mut waiting.outcome, &message_id, &id, waiting.state, waiting.at, None);
+            }
+        }
+        let ack = self.plain_ack(&waiting.receipt, None);
+        self.settle_slot(waiting.slot, waiting.link, waiting.outcome, ack);
+    }
+
+    pub(super) fn look_up(&mut self, whatsapp_id: String, lookup: Lookup) {
+        let token = self.token();
+        self.lookups.insert(token, lookup);
+        self.effects.push(Effect::Lookup { token, whatsapp_id });
+    }
+
+    pub(super) fn on_found(&mut self, token: u64, message: Option<StoredMessage>) {
+        match self.lookups.remove(&token) {
+            Some(Lookup::Resend(job)) => self.on_resend_found(*job, message),
+            Some(Lookup::Receipt(mut waiting)) => {
+                if let Some(StoredMessage { message, state, .. }) = message {
+                    let (message_id, id) = (message.message_id, message.whatsapp_id);
+                    self.sent.remember(&id, &message_id, state);
+                    if state < waiting.state {
+                        let (state, at) = (waiting.state, waiting.at);
+                        self.move_message(&mut waiting.outcome, &message_id, &id, state, at, None);
+                    }
+                }
+                self.work_receipt(*waiting);
+            }
+            None => {}
+        }
+    }
+
+    /// A message of ours reaches a state: its row and its event.
+    pub(super) fn move_message(
+        &mut self,
+        outcome: &mut Pending,
+        message_id: &str,
+        whatsapp_id: &str,
+        state: MessageState,
+        at: UnixMillis,
+        failure: Option<&str>,
+    ) {
+        self.sent.remember(whatsapp_id, message_id, state);
+        let failure = failure.map(str::to_owned);
+        outcome.batch.messages.push(MessageUpdate {
+            message_id: message_id.to_owned(),
+            state,
+            wire: None,
+            failure: failure.clone(),
+            at,
+        });
+        let changed = api::MessageStateChanged {
+            message: format!("{}/messages/{message_id}", self.opening.grant.key),
+            whatsapp_id: whatsapp_id.to_owned(),
+            state: state.into(),
+            failure: failure.unwrap_or_default(),
+        };
+        outcome.batch.events.push(NewEvent {
+            dedupe: format!("state/{message_id}/{}", i32::from(state)),
+            occurred: at,
+            origin: Origin::Live,
+            payload: Payload::MessageStateChanged(changed),
+        });
+    }
+
+    fn ack_receipt(&mut self, link: u64, receipt: &Stanza) {
+        let slot = self.lane.open();
+        let ack = self.plain_ack(receipt, None);
+        self.settle_slot(slot, link, Pending::default(), ack);
+    }
+
+    /// Tells a chat that its messages were read.
+    pub(super) fn mark_read(&mut self, token: u64, request: &MarkRead) {
+        let paired = self.account.as_ref().is_some_and(|account| !account.logged_out);
+        let refusal = if !paired {
+            Some(CommandError::NotPaired)
+        } else if self.connection.online().is_none() {
+            Some(CommandError::NotConnected)
+        } else if !self.may_act() {
+            Some(CommandError::Unavailable)
+        } else {
+            None
+        };
+        let chat = request.chat.jid().parse::<Jid>().ok();
+        if let (None, Some(chat), Some((first, rest))) = (&refusal, chat, request.whatsapp_ids.split_first())
+        {
+            let mut receipt = Builder::new("receipt")
+                .attr("id", first.clone())
+                .attr("to", chat)
+                .attr("type", "read")
+                .attr("t", self.now.wall.0.max(0).cast_unsigned() / 1000);
+            if !rest.is_empty() {
+                let items = rest.iter().map(|id| Builder::new("item").attr("id", id.clone()).build());
+                receipt = receipt.children([Builder::new("list").children(items).build()]);
+            }
+            self.send(&receipt.build());
+        }
+        self.done(token, refusal.map_or(Ok(()), Err));
+    }
+}

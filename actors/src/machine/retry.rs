@@ -1,0 +1,278 @@
+//! Messages that could not be decrypted: asking for them again, and sending ours again when asked.
+//!
+//! What must hold: how often a message was asked for is counted durably, before it is asked for; after
+//! the limit it is put aside with an event. A message is sent again under a fresh message key, to the
+//! asking device only, behind the commit of the ratchet, and not for ever.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::e2e;
+use roost_proto::signal::{Bundle, PublicSignedPrekey};
+use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
+
+use super::commit::{After, Pending};
+use super::connect::encode;
+use super::crypto::{DecryptFailure, Encryption, PeerName, Purpose, RetryKeys, Target};
+use super::inbound::{Inbound, bounded, retry_name};
+use super::prekeys::{id24, leaf, signed_prekey};
+use super::requests::Asked;
+use super::{CryptoRequest, Machine};
+use crate::port::{StateKey, StateKind, StoredMessage};
+
+/// Counts of what was sent again are forgotten, oldest keys first, above this.
+const REMEMBERED: usize = 1024;
+
+/// How often each device was sent a message again.
+#[derive(Debug, Default)]
+pub(super) struct Resends {
+    counts: BTreeMap<(String, String), u32>,
+}
+
+/// One message to send again to one device.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) link: u64,
+    pub(super) receipt: Stanza,
+    pub(super) to: Jid,
+    pub(super) id: String,
+    pub(super) count: u64,
+    pub(super) message: Option<StoredMessage>,
+    pub(super) bundle: Option<Bundle>,
+}
+
+impl Machine {
+    /// Ours to ask: the sender must encrypt it anew.
+    pub(super) fn ask_again(
+        &mut self,
+        slot: u64,
+        message: Inbound,
+        mut outcome: Pending,
+        failure: DecryptFailure,
+    ) {
+        let DecryptFailure::Undecryptable { attempts, why, registration_id, keys } = failure else {
+            return self.lane.fill(slot, outcome);
+        };
+        let name = retry_name(&message.from, &message.id);
+        let ack = self.plain_ack(&message.stanza, None);
+        if attempts >= self.limits.retries {
+            let sender = super::inbound::person(&[Some(message.from.clone())]);
+            let undecryptable = api::Undecryptable {
+                whatsapp_id: message.id.clone(),
+                sender: Some(sender),
+                attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
+                reason: why.clone(),
+            };
+            let dedupe = bounded(format!("undecryptable/{name}"));
+            outcome.batch.events.push(self.synthetic(dedupe, Payload::Undecryptable(undecryptable)));
+            self.quarantine(&mut outcome, message.raw.clone(), &message.stanza, &why);
+            outcome.batch.state.push((counter_key(name), None));
+            return self.settle_slot(slot, message.link, outcome, ack);
+        }
+        let count = attempts + 1;
+        outcome.batch.state.push((counter_key(name), Some(Bytes::copy_from_slice(&count.to_be_bytes()))));
+        let receipt = self.retry_receipt(&message, count, registration_id, keys.as_deref());
+        if let Some(bytes) = encode(&receipt) {
+            outcome.after.push(After::Wire(message.link, bytes));
+        }
+        self.settle_slot(slot, message.link, outcome, ack);
+    }
+
+    fn retry_receipt(
+        &self,
+        message: &Inbound,
+        count: u32,
+        registration: u32,
+        keys: Option<&RetryKeys>,
+    ) -> Stanza {
+        let seconds = message.stanza.text("t").unwrap_or_default().into_owned();
+        let retry = Builder::new("retry")
+            .attr("count", count)
+            .attr("id", message.id.clone())
+            .attr("t", seconds)
+            .attr("v", "1")
+            .build();
+        let mut children = vec![retry, leaf("registration", registration.to_be_bytes().to_vec())];
+        if let Some(keys) = keys {
+            let signed = &keys.signed_prekey;
+            let mut parts = vec![leaf("type", vec![5]), leaf("identity", keys.identity.to_vec())];
+            if let Some((id, public)) = keys.one_time {
+                let key = [leaf("id", id24(id)), leaf("value", public.to_vec())];
+                parts.push(Builder::new("key").children(key).build());
+            }
+            parts.push(signed_prekey(signed.id, &signed.public, &signed.signature));
+            if let Some(account) = &self.account {
+                parts.push(leaf("device-identity", account.identity.to_vec()));
+            }
+            children.push(Builder::new("keys").children(parts).build());
+        }
+        let mut receipt = Builder::new("receipt")
+            .attr("id", message.id.clone())
+            .attr("to", message.from.clone())
+            .attr("type", "retry");
+        if let Some(recipient) = &message.recipient {
+            receipt = receipt.attr("recipient", recipient.clone());
+        }
+        if message.stanza.text("category").as_deref() == Some("peer") {
+            receipt = receipt.attr("category", "peer");
+        }
+        receipt.children(children).build()
+    }
+
+    /// Theirs: a device asks for a message of ours. The receipt is acknowledged when the message has been
+    /// sent again, so that a crash in between asks once more.
+    pub(super) fn on_retry_receipt(&mut self, link: u64, receipt: Stanza) {
+        let slot = self.lane.open();
+        let (Some(to), Some(id)) = (receipt.jid("from"), receipt.text("id").map(|id| id.into_owned())) else {
+            return self.settle_slot(slot, link, Pending::default(), None);
+        };
+        let retry = receipt.child("retry");
+        let asked = retry.and_then(|retry| retry.number("count")).unwrap_or(1);
+        let counted = self.count_resend(&to, &id);
+        if asked > u64::from(self.limits.retries) || counted > self.limits.retries {
+            let ack = self.plain_ack(&receipt, None);
+            return self.settle_slot(slot, link, Pending::default(), ack);
+        }
+        self.settle_slot(slot, link, Pending::default(), None);
+        let bundle = bundle_of_receipt(&receipt);
+        let job = Job { link, receipt, to, id: id.clone(), count: asked, message: None, bundle };
+        self.look_up(id, super::receipts::Lookup::Resend(Box::new(job)));
+    }
+
+    /// The message that is asked for was found, or not.
+    pub(super) fn on_resend_found(&mut self, mut job: Job, message: Option<StoredMessage>) {
+        if message.is_none() {
+            return self.give_up_resend(&job);
+        }
+        job.message = message;
+        if job.bundle.is_some() {
+            return self.encrypt_resend(job);
+        }
+        // The asking device has lost the ratchet, or never had it: a new one opens with any bundle.
+        let to = job.to.clone();
+        self.request(Asked::ResendBundle { job: Box::new(job) }, |id| {
+            let user = Builder::new("user").attr("jid", to).attr("reason", "identity").build();
+            iq::get(id, "encrypt").children([Builder::new("key").children([user]).build()])
+        });
+    }
+
+    pub(super) fn on_resend_bundle(&mut self, mut job: Job, outcome: Result<Stanza, u16>) {
+        let bundles = outcome.ok().map(|answer| super::resolve::read_bundles(&answer)).unwrap_or_default();
+        job.bundle = bundles.into_iter().find_map(|(_, bundle)| bundle);
+        if job.bundle.is_none() {
+            return self.give_up_resend(&job);
+        }
+        self.encrypt_resend(job);
+    }
+
+    fn encrypt_resend(&mut self, job: Job) {
+        let (Some(message), Some(bundle)) = (&job.message, &job.bundle) else { return };
+        let Some(account) = self.account.as_ref() else { return };
+        let content = &message.message.content;
+        let plaintext = if account.is_own(&job.to) {
+            let destination = message.message.chat.clone();
+            e2e::wrap_device_sent(&e2e::DeviceSent { destination, message: content.to_vec() })
+        } else {
+            content.to_vec()
+        };
+        let peer = self.peer_name(&job.to);
+        let request = CryptoRequest::Encrypt {
+            bundles: vec![(peer.clone(), bundle.clone())],
+            plaintexts: vec![e2e::pad(&plaintext, &mut self.rng).into()],
+            targets: vec![Target { peer, plaintext: 0 }],
+        };
+        let slot = self.lane.open();
+        self.ask_crypto(request, Purpose::Resend { slot, job: Box::new(job) });
+    }
+
+    pub(super) fn on_resend_encrypted(&mut self, slot: u64, job: Job, encryption: Encryption) {
+        let mut outcome = Pending::default();
+        if let Encryption::Done { changes, ciphertexts, .. } = encryption {
+            outcome.batch.state = changes;
+            if let Some(Some(ciphertext)) = ciphertexts.into_iter().next() {
+                let enc = Builder::new("enc")
+                    .attr("v", "2")
+                    .attr("type", ciphertext.kind.as_str())
+                    .attr("count", job.count)
+                    .bytes(ciphertext.bytes.to_vec())
+                    .build();
+                let identity = self.account.as_ref().map(|account| account.identity.to_vec());
+                let children = [Some(enc), identity.map(|identity| leaf("device-identity", identity))]
+                    .into_iter()
+                    .flatten();
+                let mut stanza = Builder::new("message")
+                    .attr("to", job.to.clone())
+                    .attr("id", job.id.clone())
+                    .attr("type", "text")
+                    .attr("device_fanout", "false")
+                    .attr("t", self.now.wall.0.max(0).cast_unsigned() / 1000);
+                if let Some(recipient) = job.receipt.jid("recipient") {
+                    stanza = stanza.attr("recipient", recipient);
+                }
+                if let Some(bytes) = encode(&stanza.children(children).build()) {
+                    outcome.after.push(After::Wire(job.link, bytes));
+                }
+            }
+        }
+        if let Some(bytes) = self.plain_ack(&job.receipt, None).as_ref().and_then(encode) {
+            outcome.after.push(After::Wire(job.link, bytes));
+        }
+        self.lane.fill(slot, outcome);
+    }
+
+    fn give_up_resend(&mut self, job: &Job) {
+        if let Some(bytes) = self.plain_ack(&job.receipt, None).as_ref().and_then(encode) {
+            self.commits.pending().after.push(After::Wire(job.link, bytes));
+        }
+    }
+
+    fn count_resend(&mut self, to: &Jid, id: &str) -> u32 {
+        let counts = &mut self.resends.counts;
+        if counts.len() >= REMEMBERED {
+            counts.pop_first();
+        }
+        let count = counts.entry((id.to_owned(), to.to_string())).or_insert(0);
+        *count += 1;
+        *count
+    }
+
+    /// How crypto knows a device by its JID.
+    pub(super) fn peer_name(&self, jid: &Jid) -> PeerName {
+        let user = Some(jid.user.to_string());
+        match (jid.is_lid(), self.account.as_ref().filter(|account| account.is_own(jid))) {
+            (_, Some(account)) => PeerName {
+                pn: Some(account.pn.user.to_string()),
+                lid: account.lid.as_ref().map(|lid| lid.user.to_string()),
+                device: jid.device,
+            },
+            (true, None) => PeerName { pn: None, lid: user, device: jid.device },
+            (false, None) => PeerName { pn: user, lid: None, device: jid.device },
+        }
+    }
+}
+
+/// The row that counts how often a message was asked for again.
+pub(super) fn counter_key(name: String) -> StateKey {
+    StateKey { kind: StateKind::Retry, name }
+}
+
+/// The keys that a retry receipt may carry.
+fn bundle_of_receipt(receipt: &Stanza) -> Option<Bundle> {
+    let keys = receipt.child("keys")?;
+    let signed = keys.child("skey")?;
+    let one_time = keys.child("key").and_then(|key| {
+        Some((u32::try_from(key.need_be("id", 3).ok()?).ok()?, key.need_bytes("value").ok()?))
+    });
+    Some(Bundle {
+        registration_id: u32::try_from(receipt.need_be("registration", 4).ok()?).ok()?,
+        identity: keys.need_bytes("identity").ok()?,
+        signed_prekey: PublicSignedPrekey {
+            id: u32::try_from(signed.need_be("id", 3).ok()?).ok()?,
+            public: signed.need_bytes("value").ok()?,
+            signature: signed.need_bytes("signature").ok()?,
+        },
+        one_time,
+    })
+}

@@ -1,0 +1,80 @@
+//! Deadlines: the machine keeps them, the shell wakes it at the earliest.
+
+use std::time::Duration;
+
+use super::Machine;
+
+/// What a deadline is for. One of each kind runs at a time; setting it again moves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// Dial again.
+    Reconnect,
+    /// Ask the database again whether the grant stands.
+    AskPermit,
+    /// Online for long enough: pauses begin anew.
+    Stable,
+    /// Ping.
+    Keepalive,
+    /// The answer to a ping is late.
+    Pong,
+    /// WhatsApp has not said success or failure, or has not sent codes.
+    Greeting,
+    /// The present QR code is over.
+    Qr,
+    /// Some request is late.
+    Requests,
+    /// Try the commit again.
+    Commit,
+    /// Look at the outbox again.
+    Outbox,
+    /// Look whether the node may act again.
+    Held,
+}
+
+/// How often a held machine looks whether it may act again.
+const HELD: Duration = Duration::from_millis(100);
+
+impl Machine {
+    pub(super) fn set_timer(&mut self, timer: Timer, after: Duration) {
+        self.timers.insert(timer, self.now.boot.plus(after));
+    }
+
+    /// Moves a deadline to the earlier of its old and new moments.
+    pub(super) fn set_timer_at_most(&mut self, timer: Timer, after: Duration) {
+        let at = self.now.boot.plus(after);
+        let known = self.timers.entry(timer).or_insert(at);
+        *known = (*known).min(at);
+    }
+
+    pub(super) fn clear_timer(&mut self, timer: Timer) {
+        self.timers.remove(&timer);
+    }
+
+    /// What is held back by the lease alone goes on by itself when the lease runs again.
+    pub(super) fn poll_while_held(&mut self) {
+        let waits = !self.wire.is_empty() || self.commits.waits() || !self.outbox.is_empty();
+        if waits && !self.quiesced && !self.now.may_act {
+            self.set_timer(Timer::Held, HELD);
+        }
+    }
+
+    pub(super) fn on_tick(&mut self) {
+        let due: Vec<Timer> =
+            self.timers.iter().filter(|(_, at)| **at <= self.now.boot).map(|(timer, _)| *timer).collect();
+        for timer in due {
+            self.timers.remove(&timer);
+            match timer {
+                Timer::Reconnect => self.dial(),
+                Timer::AskPermit => self.ask_permit(),
+                Timer::Stable => self.connection.calm(),
+                Timer::Keepalive => self.ping(),
+                Timer::Pong => self.drop_link("WhatsApp does not answer"),
+                Timer::Greeting => self.drop_link("WhatsApp did not greet"),
+                Timer::Qr => self.next_code(),
+                Timer::Requests => self.expire_requests(),
+                Timer::Commit => self.commit_again(),
+                Timer::Outbox | Timer::Held => {}
+            }
+        }
+    }
+}

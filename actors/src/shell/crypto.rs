@@ -1,0 +1,165 @@
+//! The crypto actor: the only place where the keys of a device are used.
+//!
+//! It carries out requests one after another, reads the rows that a request needs under the epoch, and
+//! answers with what changed. It writes nothing.
+
+mod vault;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use roost_placement::ledger::Grant;
+use roost_proto::signal::KeyPair;
+use tokio::sync::oneshot;
+
+use super::supervisor::{Child, Input};
+use crate::device::Profile;
+use crate::machine::{Account, Changed, CryptoRequest, DialLogin};
+use crate::port::{DeviceStore, DeviceStoreError, StateKey, StateKind};
+use vault::{Vault, Wants};
+
+/// What the actor is asked.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// The state that the store had.
+    Open(Vec<(StateKey, Bytes)>),
+    /// A request of the machine.
+    Work(u64, CryptoRequest),
+    /// Changes up to this request are durable.
+    Durable(u64),
+    /// What a handshake needs; `None` when there are no keys.
+    Handshake(Option<DialLogin>, oneshot::Sender<Option<(KeyPair, Vec<u8>)>>),
+}
+
+/// What it starts with.
+pub(super) struct Arguments {
+    pub(super) store: Arc<dyn DeviceStore>,
+    pub(super) grant: Grant,
+    pub(super) profile: Profile,
+    pub(super) ratchets: usize,
+    pub(super) seed: [u8; 32],
+    /// Which set of children it belongs to.
+    pub(super) life: u32,
+    pub(super) supervisor: ActorRef<Input>,
+}
+
+/// What it tells about the state that it was given.
+pub(super) type Opened = Result<(Option<Account>, bool), String>;
+
+pub(super) struct CryptoActor;
+
+pub(super) struct State {
+    arguments: Arguments,
+    vault: Option<Vault>,
+}
+
+impl Actor for CryptoActor {
+    type Msg = Message;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Message>,
+        arguments: Arguments,
+    ) -> Result<State, ActorProcessingErr> {
+        Ok(State { arguments, vault: None })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Message>,
+        message: Message,
+        state: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Open(rows) => state.open(rows),
+            Message::Durable(token) => {
+                if let Some(vault) = &mut state.vault {
+                    vault.durable(token);
+                }
+            }
+            Message::Handshake(login, reply) => {
+                let profile = &state.arguments.profile;
+                let _ = reply.send(state.vault.as_ref().and_then(|vault| vault.handshake(login, profile)));
+            }
+            Message::Work(token, request) => state.work(token, &request).await,
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    fn open(&mut self, rows: Vec<(StateKey, Bytes)>) {
+        let rng = StdRng::from_seed(self.arguments.seed);
+        let opened = match Vault::open(rows, self.arguments.ratchets, rng) {
+            Ok((vault, account)) => {
+                let keys = vault.has_keys();
+                self.vault = Some(vault);
+                Ok((account, keys))
+            }
+            Err(damage) => Err(damage.to_string()),
+        };
+        self.tell(Child::Opened(opened));
+    }
+
+    async fn work(&mut self, token: u64, request: &CryptoRequest) {
+        let Some(vault) = self.vault.as_mut() else { return };
+        vault.begin(token);
+        loop {
+            match vault.work(request) {
+                Wants::Nothing(mut changed) => {
+                    if let (Changed::Decrypted(decrypted), CryptoRequest::Decrypt { retry, .. }) =
+                        (&mut changed, request)
+                        && decrypted.result.is_err()
+                    {
+                        let key = StateKey { kind: StateKind::Retry, name: retry.clone() };
+                        let Some(rows) = read(&self.arguments, &[key]).await else { return };
+                        vault.complete_failure(decrypted, rows.first().and_then(|row| row.as_deref()));
+                    }
+                    return self.tell(Child::Crypto(token, changed));
+                }
+                Wants::Rows(keys) => {
+                    let Some(rows) = read(&self.arguments, &keys).await else { return };
+                    for (key, row) in keys.iter().zip(rows) {
+                        vault.give(key, row);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&self, child: Child) {
+        let _ = self.arguments.supervisor.send_message(Input::Child(self.arguments.life, child));
+    }
+}
+
+/// Reads rows, however long it takes: without them nothing can go on. `None` when the device is fenced,
+/// which the supervisor has been told.
+async fn read(arguments: &Arguments, keys: &[StateKey]) -> Option<Vec<Option<Bytes>>> {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match arguments.store.read(&arguments.grant, keys).await {
+            Ok(mut rows) => {
+                rows.resize(keys.len(), None);
+                return Some(rows);
+            }
+            Err(DeviceStoreError::Fenced) => {
+                let _ = arguments.supervisor.send_message(Input::Child(arguments.life, Child::Fenced));
+                return None;
+            }
+            Err(DeviceStoreError::Unavailable(error)) => tracing::debug!(%error, "reading state"),
+            Err(error @ DeviceStoreError::Damaged { .. }) => {
+                // One damaged ratchet must not stop the device: it counts as absent and is replaced.
+                tracing::warn!(%error, device = %arguments.grant.key, "stored state is damaged");
+                return Some(vec![None; keys.len()]);
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}

@@ -1,0 +1,305 @@
+//! The keys and ratchets of one device in memory, and what is done with them. Synchronous and without a
+//! store: it says which rows it needs, is given them, and says which rows changed.
+//!
+//! What must hold: a ratchet that has changed and is not durable yet never leaves memory, because what
+//! the store has of it would use message keys again; on a failed operation nothing has changed.
+
+mod peers;
+mod prekeys;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use roost_proto::adv;
+use roost_proto::login::{self, ClientPayload, Login, Registration};
+use roost_proto::pairing::QrCode;
+use roost_proto::signal::{self, Bundle, CiphertextKind, KeyPair, Keys, PrekeyPage};
+
+use crate::device::Profile;
+use crate::machine::{
+    Account, Changed, CryptoRequest, DecryptFailure, Decrypted, DialLogin, Encryption, PeerName, RetryKeys,
+    Target,
+};
+use crate::port::{StateChange, StateKey, StateKind};
+use peers::Peers;
+
+/// A stored row that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("stored {what} cannot be read: {why}")]
+pub(crate) struct Damage {
+    what: &'static str,
+    why: String,
+}
+
+/// The keys of a device.
+pub(crate) struct Vault {
+    keys: Option<Keys>,
+    /// Counts how often the device was given new keys; ratchets of older keys are of no use.
+    generation: u32,
+    pages: BTreeMap<u32, PrekeyPage>,
+    peers: Peers,
+    rng: StdRng,
+}
+
+/// Why an answer must wait.
+pub(crate) enum Wants {
+    /// These rows must be read first.
+    Rows(Vec<StateKey>),
+    /// Nothing: this is the answer.
+    Nothing(Changed),
+}
+
+impl Vault {
+    /// Reads what the store has, apart from what is read on demand.
+    pub(crate) fn open(
+        state: Vec<(StateKey, Bytes)>,
+        ratchets: usize,
+        rng: StdRng,
+    ) -> Result<(Vault, Option<Account>), Damage> {
+        let damage = |what, why: String| Damage { what, why };
+        let mut vault =
+            Vault { keys: None, generation: 0, pages: BTreeMap::new(), peers: Peers::new(ratchets), rng };
+        let mut account = None;
+        for (key, bytes) in state {
+            match key.kind {
+                StateKind::Credentials => {
+                    let (generation, keys) = bytes
+                        .split_first_chunk::<4>()
+                        .ok_or_else(|| damage("keys", "they are too short".to_owned()))?;
+                    vault.generation = u32::from_be_bytes(*generation);
+                    vault.keys =
+                        Some(Keys::from_bytes(keys).map_err(|error| damage("keys", error.to_string()))?);
+                }
+                StateKind::Account => {
+                    let read = Account::from_bytes(&bytes);
+                    account = Some(read.ok_or_else(|| damage("account", "it is malformed".to_owned()))?);
+                }
+                StateKind::Prekeys => {
+                    let page = PrekeyPage::from_bytes(&bytes)
+                        .map_err(|error| damage("prekeys", error.to_string()))?;
+                    vault.pages.insert(page.number(), page);
+                }
+                _ => {}
+            }
+        }
+        Ok((vault, account))
+    }
+
+    /// Whether there are keys.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// What a handshake needs: the Noise key pair and the payload of the last message.
+    pub(crate) fn handshake(
+        &self,
+        login: Option<DialLogin>,
+        profile: &Profile,
+    ) -> Option<(KeyPair, Vec<u8>)> {
+        let keys = self.keys.as_ref()?;
+        let payload = match login {
+            Some(DialLogin { username, device }) => ClientPayload::Login(Login {
+                username,
+                device: Some(device),
+                passive: true,
+                login_counter: 1,
+            }),
+            None => ClientPayload::Registration(Registration {
+                registration_id: keys.registration_id(),
+                identity: *keys.identity().public(),
+                signed_prekey: keys.signed_prekey(),
+                push_name: None,
+                os: profile.name.clone(),
+                platform: profile.platform,
+            }),
+        };
+        Some((keys.noise().clone(), login::build(&payload, &profile.client)))
+    }
+
+    /// A row that was asked for.
+    pub(crate) fn give(&mut self, key: &StateKey, bytes: Option<Bytes>) {
+        self.peers.give(key, bytes, self.generation);
+    }
+
+    /// Changes up to this request are durable.
+    pub(crate) fn durable(&mut self, token: u64) {
+        self.peers.durable(token);
+    }
+
+    /// A request begins.
+    pub(crate) fn begin(&mut self, token: u64) {
+        self.peers.begin(token);
+    }
+
+    /// Does what is asked, or says which rows it needs for it.
+    pub(crate) fn work(&mut self, request: &CryptoRequest) -> Wants {
+        let wanted = self.peers.wanted(request, self.generation);
+        if !wanted.is_empty() {
+            return Wants::Rows(wanted);
+        }
+        Wants::Nothing(match request {
+            CryptoRequest::MakeKeys => Changed::Keys(self.make_keys()),
+            CryptoRequest::Qr { reference } => Changed::Qr(self.qr(reference)),
+            CryptoRequest::AcceptDevice { bytes } => Changed::Device(self.accept_device(bytes)),
+            CryptoRequest::Decrypt { from, kind, bytes, .. } => {
+                Changed::Decrypted(Box::new(self.decrypt(from, *kind, bytes)))
+            }
+            CryptoRequest::Encrypt { bundles, plaintexts, targets } => {
+                Changed::Encrypted(self.encrypt(bundles, plaintexts, targets))
+            }
+            CryptoRequest::Prekeys => {
+                let (changes, upload) = self.prekeys();
+                Changed::Prekeys(changes, Box::new(upload))
+            }
+            CryptoRequest::Uploaded { pages } => Changed::State(self.uploaded(pages)),
+            CryptoRequest::Forget { peer } => Changed::State(self.peers.forget(peer, self.generation)),
+            CryptoRequest::Lid { pn } => Changed::Lid(self.peers.lid(pn)),
+        })
+    }
+
+    /// Completes a decryption that failed: how often the message was asked for again, and from the second
+    /// time on, keys for the sender.
+    pub(crate) fn complete_failure(&mut self, decrypted: &mut Decrypted, counted: Option<&[u8]>) {
+        let Err(DecryptFailure::Undecryptable { attempts, keys, .. }) = &mut decrypted.result else { return };
+        *attempts = counted.and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?))).unwrap_or(0);
+        if *attempts == 0 {
+            return;
+        }
+        let Some(ours) = &self.keys else { return };
+        let (identity, signed_prekey) = (*ours.identity().public(), ours.signed_prekey());
+        let one_time = self.single_prekey(&mut decrypted.changes);
+        *keys = Some(Box::new(RetryKeys { identity, signed_prekey, one_time }));
+    }
+
+    fn make_keys(&mut self) -> Vec<StateChange> {
+        if self.keys.is_some() {
+            self.generation += 1;
+        }
+        let keys = Keys::generate(&mut self.rng);
+        let mut bytes = self.generation.to_be_bytes().to_vec();
+        bytes.extend(keys.to_bytes());
+        self.keys = Some(keys);
+        let mut changes = self.drop_pages();
+        let key = StateKey { kind: StateKind::Credentials, name: String::new() };
+        changes.push((key, Some(bytes.into())));
+        changes
+    }
+
+    fn qr(&self, reference: &str) -> String {
+        let Some(keys) = &self.keys else { return String::new() };
+        QrCode {
+            reference: reference.to_owned(),
+            noise: *keys.noise().public(),
+            identity: *keys.identity().public(),
+            adv_secret: *keys.adv_secret(),
+            client_type: Some('1'),
+        }
+        .to_string()
+    }
+
+    fn accept_device(
+        &mut self,
+        bytes: &[u8],
+    ) -> Result<(adv::DeviceIdentity, Vec<u8>, Vec<u8>), adv::AdvError> {
+        let keys = self.keys.as_ref().ok_or(adv::AdvError::Malformed)?;
+        let accepted = adv::accept_device(bytes, keys.identity(), keys.adv_secret(), &mut self.rng)?;
+        Ok((accepted.identity, accepted.full, accepted.reply))
+    }
+
+    fn decrypt(&mut self, from: &PeerName, kind: CiphertextKind, bytes: &[u8]) -> Decrypted {
+        let mut changes = self.peers.learn(from, self.generation);
+        let address = self.peers.address(from);
+        let lid = address.name().strip_suffix("@lid").map(str::to_owned);
+        let failure = |why: String, keys: Option<&Keys>| DecryptFailure::Undecryptable {
+            attempts: 0,
+            why,
+            registration_id: keys.map_or(0, Keys::registration_id),
+            keys: None,
+        };
+        let Some(keys) = &self.keys else {
+            return Decrypted {
+                changes,
+                lid,
+                result: Err(failure("the device has no keys".to_owned(), None)),
+            };
+        };
+        let mut peer = self.peers.get(&address);
+        let before = peer.clone();
+        let pages = &self.pages;
+        let find = |id| pages.values().find_map(|page| page.get(id)).cloned();
+        let result = signal::decrypt(keys, &address, &mut peer, find, kind, bytes, &mut self.rng);
+        let result = match result {
+            Ok(decrypted) => {
+                changes.extend(self.peers.put(&address, &before, peer, self.generation));
+                if let Some(id) = decrypted.consumed_prekey {
+                    changes.extend(self.consume_prekey(id));
+                }
+                Ok((decrypted.plaintext, decrypted.identity_changed))
+            }
+            Err(signal::DecryptError::Duplicate) => Err(DecryptFailure::Duplicate),
+            Err(error) => Err(failure(error.to_string(), Some(keys))),
+        };
+        Decrypted { changes, lid, result }
+    }
+
+    fn encrypt(
+        &mut self,
+        bundles: &[(PeerName, Bundle)],
+        plaintexts: &[Bytes],
+        targets: &[Target],
+    ) -> Encryption {
+        let Some(keys) = &self.keys else {
+            return Encryption::Done {
+                changes: Vec::new(),
+                ciphertexts: vec![None; targets.len()],
+                renewed: Vec::new(),
+            };
+        };
+        let missing: Vec<PeerName> = targets
+            .iter()
+            .map(|target| &target.peer)
+            .filter(|peer| {
+                let bundle = bundles.iter().any(|(named, _)| self.peers.same(named, peer));
+                !bundle && !self.peers.has_session(peer)
+            })
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            return Encryption::Missing(missing);
+        }
+        let (mut changes, mut ciphertexts, mut renewed) = (Vec::new(), Vec::new(), Vec::new());
+        for target in targets {
+            changes.extend(self.peers.learn(&target.peer, self.generation));
+            let address = self.peers.address(&target.peer);
+            let before = self.peers.get(&address);
+            let mut peer = before.clone();
+            if let Some((_, bundle)) = bundles.iter().find(|(named, _)| self.peers.same(named, &target.peer))
+            {
+                match signal::establish(keys, &address, &mut peer, bundle, &mut self.rng) {
+                    Ok(true) => renewed.push(target.peer.clone()),
+                    Ok(false) => {}
+                    Err(_) => {
+                        ciphertexts.push(None);
+                        continue;
+                    }
+                }
+            }
+            let plaintext = plaintexts.get(target.plaintext).map(Bytes::as_ref).unwrap_or_default();
+            match signal::encrypt(keys, &address, &mut peer, plaintext) {
+                Ok(ciphertext) => {
+                    changes.extend(self.peers.put(&address, &before, peer, self.generation));
+                    ciphertexts.push(Some(ciphertext));
+                }
+                Err(_) => {
+                    // A ratchet that cannot be used is dropped; the next message opens a new one.
+                    peer = before.clone();
+                    peer.session = None;
+                    changes.extend(self.peers.put(&address, &before, peer, self.generation));
+                    ciphertexts.push(None);
+                }
+            }
+        }
+        Encryption::Done { changes, ciphertexts, renewed }
+    }
+}

@@ -1,0 +1,258 @@
+//! Ratchets and identities of peer devices in memory, and the LIDs of phone numbers.
+//!
+//! What must hold: an entry leaves memory only when its last change is durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use roost_proto::signal::{Address, Peer};
+
+use crate::machine::{CryptoRequest, PeerName};
+use crate::port::{StateChange, StateKey, StateKind};
+
+/// LIDs that are remembered; a cache of rows, nothing more.
+const LIDS: usize = 4096;
+
+#[derive(Debug, Default)]
+struct Cached {
+    peer: Peer,
+    /// Which of the two rows have been read.
+    session_read: bool,
+    identity_read: bool,
+    used: u64,
+    /// The request that changed it last; 0 when nothing did.
+    changed: u64,
+}
+
+/// The entries.
+#[derive(Debug)]
+pub(super) struct Peers {
+    cached: BTreeMap<Address, Cached>,
+    lids: BTreeMap<String, Option<String>>,
+    limit: usize,
+    token: u64,
+    durable: u64,
+}
+
+impl Peers {
+    pub(super) fn new(limit: usize) -> Peers {
+        Peers { cached: BTreeMap::new(), lids: BTreeMap::new(), limit, token: 0, durable: 0 }
+    }
+
+    /// Rows that a request needs and that are not in memory.
+    pub(super) fn wanted(&self, request: &CryptoRequest, generation: u32) -> Vec<StateKey> {
+        let mut wanted = BTreeSet::new();
+        match request {
+            CryptoRequest::Decrypt { from, .. } => self.want(from, generation, &mut wanted),
+            CryptoRequest::Forget { peer } => self.want(peer, generation, &mut wanted),
+            CryptoRequest::Encrypt { targets, .. } => {
+                for target in targets {
+                    self.want(&target.peer, generation, &mut wanted);
+                }
+            }
+            CryptoRequest::Lid { pn } => self.want_lid(pn, &mut wanted),
+            _ => {}
+        }
+        wanted.into_iter().collect()
+    }
+
+    fn want(&self, peer: &PeerName, generation: u32, wanted: &mut BTreeSet<StateKey>) {
+        if let Some(pn) = &peer.pn {
+            self.want_lid(pn, wanted);
+            if peer.lid.is_none() && !self.lids.contains_key(pn) {
+                // The address is not known before that.
+                return;
+            }
+        }
+        let address = self.address(peer);
+        self.want_rows(&address, generation, wanted);
+        // The ratchet may still be kept under the phone number.
+        let without = self.cached.get(&address).is_some_and(|cached| cached.peer.session.is_none());
+        if let (true, Some(old)) = (without, old_address(peer, &address)) {
+            self.want_rows(&old, generation, wanted);
+        }
+    }
+
+    fn want_lid(&self, pn: &str, wanted: &mut BTreeSet<StateKey>) {
+        if !self.lids.contains_key(pn) {
+            wanted.insert(StateKey { kind: StateKind::Lid, name: pn.to_owned() });
+        }
+    }
+
+    fn want_rows(&self, address: &Address, generation: u32, wanted: &mut BTreeSet<StateKey>) {
+        let cached = self.cached.get(address);
+        if !cached.is_some_and(|cached| cached.session_read) {
+            wanted.insert(row(StateKind::Session, address, generation));
+        }
+        if !cached.is_some_and(|cached| cached.identity_read) {
+            wanted.insert(row(StateKind::Identity, address, generation));
+        }
+    }
+
+    /// A row that was wanted.
+    pub(super) fn give(&mut self, key: &StateKey, bytes: Option<Bytes>, generation: u32) {
+        if key.kind == StateKind::Lid {
+            if self.lids.len() >= LIDS {
+                self.lids.clear();
+            }
+            let lid = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+            self.lids.insert(key.name.clone(), lid);
+            return;
+        }
+        let Some(address) = address_of(&key.name, generation) else { return };
+        let used = self.token;
+        let cached = self.cached.entry(address).or_default();
+        cached.used = used;
+        match key.kind {
+            StateKind::Session if !cached.session_read => {
+                cached.session_read = true;
+                cached.peer.session = bytes;
+            }
+            StateKind::Identity if !cached.identity_read => {
+                cached.identity_read = true;
+                cached.peer.identity = bytes.and_then(|bytes| bytes.as_ref().try_into().ok());
+            }
+            _ => {}
+        }
+    }
+
+    /// A request begins; what nobody used lately may go.
+    pub(super) fn begin(&mut self, token: u64) {
+        self.token = token;
+        let surplus = self.cached.len().saturating_sub(self.limit);
+        if surplus == 0 {
+            return;
+        }
+        let durable = self.durable;
+        let mut idle: Vec<(u64, Address)> = self
+            .cached
+            .iter()
+            .filter(|(_, cached)| cached.changed <= durable)
+            .map(|(address, cached)| (cached.used, address.clone()))
+            .collect();
+        idle.sort();
+        for (_, address) in idle.into_iter().take(surplus) {
+            self.cached.remove(&address);
+        }
+    }
+
+    pub(super) fn durable(&mut self, token: u64) {
+        self.durable = self.durable.max(token);
+    }
+
+    /// Under which address the ratchets with a device are kept.
+    pub(super) fn address(&self, peer: &PeerName) -> Address {
+        let known = peer.pn.as_ref().and_then(|pn| self.lids.get(pn).cloned().flatten());
+        match (&peer.lid, known, &peer.pn) {
+            (Some(lid), _, _) => Address::new(format!("{lid}@lid"), peer.device),
+            (None, Some(lid), _) => Address::new(format!("{lid}@lid"), peer.device),
+            (None, None, pn) => {
+                Address::new(format!("{}@s.whatsapp.net", pn.as_deref().unwrap_or_default()), peer.device)
+            }
+        }
+    }
+
+    /// Whether two names mean one device.
+    pub(super) fn same(&self, one: &PeerName, other: &PeerName) -> bool {
+        self.address(one) == self.address(other)
+    }
+
+    /// Takes note of the LID of a phone number, and moves the ratchet there that was kept under the number:
+    /// moves, because an old copy of a ratchet must never be used.
+    pub(super) fn learn(&mut self, peer: &PeerName, generation: u32) -> Vec<StateChange> {
+        let mut changes = Vec::new();
+        if let (Some(pn), Some(lid)) = (&peer.pn, &peer.lid)
+            && self.lids.get(pn).cloned().flatten().as_ref() != Some(lid)
+        {
+            self.lids.insert(pn.clone(), Some(lid.clone()));
+            let key = StateKey { kind: StateKind::Lid, name: pn.clone() };
+            changes.push((key, Some(Bytes::from(lid.clone()))));
+        }
+        let address = self.address(peer);
+        if let Some(old) = old_address(peer, &address)
+            && self.get(&address).session.is_none()
+        {
+            let moved = self.get(&old);
+            if moved.session.is_some() {
+                let gone = Peer { session: None, identity: moved.identity };
+                changes.extend(self.put(&old, &moved.clone(), gone, generation));
+                changes.extend(self.put(&address, &self.get(&address), moved, generation));
+            }
+        }
+        changes
+    }
+
+    /// What is known of a device.
+    pub(super) fn get(&self, address: &Address) -> Peer {
+        self.cached.get(address).map(|cached| cached.peer.clone()).unwrap_or_default()
+    }
+
+    /// Whether there is a ratchet with a device, under its LID or still under its phone number.
+    pub(super) fn has_session(&self, peer: &PeerName) -> bool {
+        let address = self.address(peer);
+        let old = old_address(peer, &address);
+        [Some(address), old].into_iter().flatten().any(|address| self.get(&address).session.is_some())
+    }
+
+    /// Remembers a new state and names the rows that changed.
+    pub(super) fn put(
+        &mut self,
+        address: &Address,
+        before: &Peer,
+        after: Peer,
+        generation: u32,
+    ) -> Vec<StateChange> {
+        let mut changes = Vec::new();
+        let row_of = |kind| row(kind, address, generation);
+        if before.session != after.session {
+            changes.push((row_of(StateKind::Session), after.session.clone()));
+        }
+        let cached = self.cached.entry(address.clone()).or_default();
+        if cached.peer.identity != after.identity {
+            let bytes = after.identity.map(|key| Bytes::copy_from_slice(&key));
+            changes.push((row_of(StateKind::Identity), bytes));
+        }
+        *cached = Cached {
+            peer: after,
+            session_read: true,
+            identity_read: true,
+            used: self.token,
+            changed: self.token,
+        };
+        changes
+    }
+
+    /// The ratchet with a device is of no use any more.
+    pub(super) fn forget(&mut self, peer: &PeerName, generation: u32) -> Vec<StateChange> {
+        let address = self.address(peer);
+        let before = self.get(&address);
+        let after = Peer { session: None, identity: before.identity };
+        if before.session.is_none() { Vec::new() } else { self.put(&address, &before, after, generation) }
+    }
+
+    /// The LID of a phone number.
+    pub(super) fn lid(&self, pn: &str) -> Option<String> {
+        self.lids.get(pn).cloned().flatten()
+    }
+}
+
+fn old_address(peer: &PeerName, address: &Address) -> Option<Address> {
+    let pn = peer.pn.as_ref()?;
+    let old = Address::new(format!("{pn}@s.whatsapp.net"), peer.device);
+    (old != *address).then_some(old)
+}
+
+/// Rows of the first keys of a device have the bare address as their name.
+fn row(kind: StateKind, address: &Address, generation: u32) -> StateKey {
+    let name = if generation == 0 { address.to_string() } else { format!("{address}#{generation}") };
+    StateKey { kind, name }
+}
+
+fn address_of(name: &str, generation: u32) -> Option<Address> {
+    let (name, read) = match name.rsplit_once('#') {
+        Some((name, generation)) => (name, generation.parse().ok()?),
+        None => (name, 0),
+    };
+    let (user, device) = name.rsplit_once('.')?;
+    (read == generation).then_some(Address::new(user, device.parse().ok()?))
+}

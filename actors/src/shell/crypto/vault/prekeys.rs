@@ -1,0 +1,100 @@
+//! The one-time prekeys of a device: making, uploading, using them.
+//!
+//! What must hold: the row of the highest page stays, also when it is empty, because the next page is
+//! counted from it.
+
+use roost_proto::signal::PrekeyPage;
+
+use super::Vault;
+use crate::machine::PrekeyUpload;
+use crate::port::{StateChange, StateKey, StateKind};
+
+/// Pages that a device begins with, and that are added each time.
+const FIRST_PAGES: u32 = 4;
+const MORE_PAGES: u32 = 2;
+/// Keys that were handed out with requests to send a message again, and not used yet. Above this, none
+/// are added: the signed prekey alone will do.
+const SINGLES: usize = 64;
+
+impl Vault {
+    /// Everything that was not uploaded; new keys when that is nothing.
+    pub(super) fn prekeys(&mut self) -> (Vec<StateChange>, PrekeyUpload) {
+        let mut changes = Vec::new();
+        if self.pages.values().all(PrekeyPage::uploaded) {
+            let count = if self.pages.is_empty() { FIRST_PAGES } else { MORE_PAGES };
+            for _ in 0..count {
+                let page = PrekeyPage::generate(self.next_page(), &mut self.rng);
+                changes.push(self.keep(page));
+            }
+        }
+        let fresh: Vec<&PrekeyPage> = self.pages.values().filter(|page| !page.uploaded()).collect();
+        let keys = self.keys.as_ref().expect("a device that is logged in has keys");
+        let upload = PrekeyUpload {
+            pages: fresh.iter().map(|page| page.number()).collect(),
+            registration_id: keys.registration_id(),
+            identity: *keys.identity().public(),
+            signed_prekey: keys.signed_prekey(),
+            keys: fresh.iter().flat_map(|page| page.publics()).collect(),
+        };
+        (changes, upload)
+    }
+
+    pub(super) fn uploaded(&mut self, pages: &[u32]) -> Vec<StateChange> {
+        let mut changes = Vec::new();
+        for number in pages {
+            if let Some(mut page) = self.pages.remove(number) {
+                page.set_uploaded();
+                changes.push(self.keep(page));
+            }
+        }
+        changes
+    }
+
+    /// One key for one peer.
+    pub(super) fn single_prekey(&mut self, changes: &mut Vec<StateChange>) -> Option<(u32, [u8; 32])> {
+        if self.pages.values().filter(|page| page.uploaded() && page.len() == 1).count() >= SINGLES {
+            return None;
+        }
+        let page = PrekeyPage::single(self.next_page(), &mut self.rng);
+        let key = page.publics().next();
+        changes.push(self.keep(page));
+        key
+    }
+
+    pub(super) fn consume_prekey(&mut self, id: u32) -> Option<StateChange> {
+        let highest = self.pages.last_key_value().map(|(number, _)| *number);
+        let (number, page) = self.pages.iter_mut().find(|(_, page)| page.get(id).is_some())?;
+        page.remove(id);
+        let number = *number;
+        if page.is_empty() && Some(number) != highest {
+            self.pages.remove(&number);
+            return Some((row(number), None));
+        }
+        Some((row(number), Some(page.to_bytes().into())))
+    }
+
+    /// New keys make all prekeys worthless; only the highest number is remembered.
+    pub(super) fn drop_pages(&mut self) -> Vec<StateChange> {
+        let pages = std::mem::take(&mut self.pages);
+        let highest = pages.keys().last().copied();
+        let mut changes: Vec<StateChange> = pages.into_keys().map(|number| (row(number), None)).collect();
+        if let Some(number) = highest {
+            changes.push(self.keep(PrekeyPage::empty(number)));
+        }
+        changes
+    }
+
+    fn next_page(&self) -> u32 {
+        self.pages.last_key_value().map_or(0, |(number, _)| number + 1)
+    }
+
+    fn keep(&mut self, page: PrekeyPage) -> StateChange {
+        let change = (row(page.number()), Some(page.to_bytes().into()));
+        self.pages.insert(page.number(), page);
+        change
+    }
+}
+
+fn row(number: u32) -> StateKey {
+    StateKey { kind: StateKind::Prekeys, name: number.to_string() }
+}
