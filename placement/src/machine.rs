@@ -29,7 +29,7 @@ use crate::plan::Policy;
 use crate::ring::{self, Ring, Spread};
 
 pub use self::orphans::{CLAIM_BATCH, RANK_DELAY};
-pub use self::step::{AlreadyDraining, Answer, Effect, Event, HandOffError, HandedOff, NoAnswer};
+pub use self::step::{AlreadyDraining, Answer, Effect, Event, HandOffError, HandedOff, NoAnswer, Origin};
 
 /// How fast things move. The defaults are those of `ownership.md` where it names one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl Machine {
                 }
             }
             Event::Claimable(answer) => self.claimable(answer, now),
-            Event::Claimed(keys, answer) => self.claimed(&keys, answer, now, &mut out),
+            Event::Claimed(from, keys, answer) => self.claimed(from, &keys, answer, now, &mut out),
             Event::Mine(number, answer) => self.mine(number, answer, now, &mut out),
             Event::Row(key, answer) => self.row(&key, answer, now, &mut out),
             Event::Stopped(grant) => self.holdings.stopped(&grant, now, self.lists.newest(), &mut out),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use roost_proto::id::{DeviceKey, Epoch, Life};
 
 use super::phase::{Gift, Held, Phase, Seen, Then, Why};
-use super::step::{Answer, Effect, HandOffError, HandedOff};
+use super::step::{Answer, Effect, HandOffError, HandedOff, Origin};
 use crate::lease::BootTime;
 use crate::ledger::{Desired, Grant, Ownership};
 use crate::plan::Reason;
@@ -75,11 +75,11 @@ impl Holdings {
         })
     }
 
-    /// A new grant, to run (`run`) or to pass on. `arrived` is the time that later moves look at.
+    /// A new grant, to run (with its origin) or to pass on. `arrived` is the time that later moves look at.
     pub(super) fn take(
         &mut self,
         grant: Grant,
-        run: bool,
+        run: Option<Origin>,
         arrived: BootTime,
         number: u64,
         out: &mut Vec<Effect>,
@@ -87,9 +87,9 @@ impl Holdings {
         if self.is_known(&grant) {
             return;
         }
-        let phase = if run { Phase::Running } else { Phase::Idle };
-        if run {
-            out.push(Effect::Start(grant.clone()));
+        let phase = if run.is_some() { Phase::Running } else { Phase::Idle };
+        if let Some(origin) = run {
+            out.push(Effect::Start(grant.clone(), origin));
         }
         let key = grant.key.clone();
         let held = Held { grant, phase: phase.clone(), stopped: arrived, since: arrived, number, tries: 0 };
@@ -226,9 +226,9 @@ impl Holdings {
         let wanted = row.desired == Desired::Online;
         let Some(held) = self.held.get_mut(&row.key) else {
             if wanted && (seen.run || seen.passing_on) {
-                self.take(grant, seen.run, seen.now, seen.newest, out);
+                self.take(grant, seen.run.then_some(Origin::Given), seen.now, seen.newest, out);
             } else if !wanted && !self.is_known(&grant) {
-                self.take(grant, false, seen.now, seen.newest, out);
+                self.take(grant, None, seen.now, seen.newest, out);
                 self.after(&row.key, Then::Release, seen.newest, out);
             }
             return;
@@ -285,7 +285,7 @@ impl Holdings {
                     }
                 }
                 why => {
-                    out.push(Effect::Start(held.grant.clone()));
+                    out.push(Effect::Start(held.grant.clone(), Origin::Again));
                     self.set(key, Phase::Running);
                     if why == Why::Requested {
                         out.push(Effect::HandedOff(key.clone(), Err(HandOffError::TargetRefused)));
@@ -330,7 +330,7 @@ impl Holdings {
                 self.let_go(key, number);
                 // Otherwise the list that ends the quiet finds it.
                 if self.may_start {
-                    self.take(newer, true, arrived, number, out);
+                    self.take(newer, Some(Origin::Given), arrived, number, out);
                 }
             }
         }

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use roost_proto::id::{DeviceKey, NodeId};
+use roost_proto::id::{DeviceKey, Life, NodeId};
 
 use super::orphans::{RANK_DELAY, Room};
 use super::phase::Seen;
-use super::step::{Answer, Effect};
+use super::step::{Answer, Effect, Origin};
 use super::{Machine, MemberState};
 use crate::lease::BootTime;
 use crate::ledger::{Grant, Ownership};
@@ -179,6 +179,7 @@ impl Machine {
 
     pub(super) fn claimed(
         &mut self,
+        from: Option<Life>,
         keys: &[DeviceKey],
         answer: Answer<Vec<Grant>>,
         now: BootTime,
@@ -195,7 +196,8 @@ impl Machine {
             return;
         }
         for grant in grants.into_iter().filter(|grant| grant.life == self.config.me) {
-            let run = self.goal == MemberState::Active;
+            let origin = from.clone().map_or(Origin::Claimed, Origin::TakenOver);
+            let run = (self.goal == MemberState::Active).then_some(origin);
             self.holdings.take(grant, run, BootTime(0), self.lists.newest(), out);
             self.calm_since = now;
         }
@@ -259,7 +261,7 @@ impl Machine {
         self.holdings.row(key, row, self.seen(&config.me, number, now), out);
     }
 
-    fn seen<'a>(&self, me: &'a roost_proto::id::Life, number: u64, now: BootTime) -> Seen<'a> {
+    fn seen<'a>(&self, me: &'a Life, number: u64, now: BootTime) -> Seen<'a> {
         let passing_on = self.goal == MemberState::Draining;
         let run = !self.quiesced && !passing_on;
         Seen { me, now, number, newest: self.lists.newest(), run, passing_on }

@@ -37,8 +37,8 @@ pub enum Event {
     Buried(Life, Answer<bool>),
     /// Answers [`Effect::ListClaimable`].
     Claimable(Answer<Vec<Ownership>>),
-    /// Answers [`Effect::Claim`] with the keys that were asked for.
-    Claimed(Vec<DeviceKey>, Answer<Vec<Grant>>),
+    /// Answers [`Effect::Claim`] with the former owner and the keys that were asked for.
+    Claimed(Option<Life>, Vec<DeviceKey>, Answer<Vec<Grant>>),
     /// Answers [`Effect::ListMine`] of that number.
     Mine(u64, Answer<Vec<Ownership>>),
     /// Answers [`Effect::Look`].
@@ -73,7 +73,7 @@ pub enum Effect {
     /// Read one ownership row.
     Look(DeviceKey),
     /// Run this device under this grant.
-    Start(Grant),
+    Start(Grant, Origin),
     /// Stop it, within a bound of time, and answer when nothing of it acts any more.
     Stop(Grant),
     /// Give it away. It has stopped.
@@ -94,6 +94,19 @@ pub enum Effect {
     Die,
     /// The drain is over, the node owns nothing and its row can be ended. Nothing follows.
     Drained,
+}
+
+/// How a grant came to this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody held the device.
+    Claimed,
+    /// It was held by this life, which is over.
+    TakenOver(Life),
+    /// Another node gave it.
+    Given,
+    /// It was here all the time: a hand-off did not come about.
+    Again,
 }
 
 /// A hand-off that happened.

@@ -70,7 +70,7 @@ impl World {
                         }
                     }
                 }
-                Event::Claimed(keys, or(silent, grants))
+                Event::Claimed(from, keys, or(silent, grants))
             }
             Effect::ListMine(number) => {
                 let mine = self.rows.values().filter(|row| row.owner.as_ref() == Some(life));

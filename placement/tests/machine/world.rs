@@ -252,7 +252,7 @@ impl World {
             let acting = !node.suspended && node.lease.may_act(self.now);
             self.order += 1;
             match effect {
-                Effect::Start(grant) => {
+                Effect::Start(grant, _) => {
                     assert!(acting, "{life} starts {} while it may not act", grant.key);
                     let earlier = self.rows[&grant.key].epoch;
                     assert!(grant.epoch <= earlier, "{life} starts under an epoch that does not exist");
