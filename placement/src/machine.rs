@@ -90,6 +90,7 @@ pub struct Machine {
     goal: MemberState,
     state_asked: bool,
     state_next: BootTime,
+    drain_since: BootTime,
     over: bool,
 
     /// The local deadline, and since when renewals have been unbroken.
@@ -123,6 +124,7 @@ impl Machine {
             goal: MemberState::Active,
             state_asked: false,
             state_next: now,
+            drain_since: now,
             over: false,
             deadline: BootTime(0),
             renewed: None,
@@ -328,6 +330,7 @@ impl Machine {
         match answer {
             Ok(true) => {
                 self.standing = state;
+                self.drain_since = now;
                 self.see_self(now);
                 self.lists.sweep_at(now);
             }

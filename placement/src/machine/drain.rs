@@ -12,6 +12,7 @@ use super::step::Effect;
 use super::{Machine, MemberState};
 use crate::lease::BootTime;
 use crate::ledger::{Desired, Ownership, View};
+use crate::load;
 use crate::plan::{self, Move, Policy};
 
 /// After this many refused targets a device of a draining node is freed.
@@ -26,6 +27,12 @@ impl Machine {
         let slots = self.config.pace.hand_offs.saturating_sub(self.holdings.moving());
         // One plan for several free slots; a plan costs more than a wait for a few more.
         if self.holdings.len() == 0 || slots * 4 < self.config.pace.hand_offs {
+            return;
+        }
+        // A member that is about to be active is worth a short wait; nobody is worth a long one.
+        let nobody = load::active(&self.view).next().is_none();
+        let soon = self.view.members.iter().any(|member| member.state == MemberState::Joining);
+        if nobody && soon && now.since(self.drain_since) < self.config.timing.ttl {
             return;
         }
         let mut idle: Vec<(DeviceKey, u32)> =

@@ -1,0 +1,239 @@
+//! Runs the placement machine: feeds it events, has its effects carried out, publishes what it knows.
+//!
+//! What must hold: one task owns the machine; effects that concern one device are carried out one after
+//! the other; the counter that keeps the heartbeat going moves only while this loop does. It decides
+//! nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use roost_placement::lease::BootTime;
+use roost_placement::ledger::{Beaten, MemberState, Timing};
+use roost_placement::machine::{self, Effect, Event, Machine};
+use roost_proto::id::DeviceKey;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::ClusterPorts;
+use super::effects::Effects;
+use super::handle::{Command, Ended, Placed, Shared};
+use super::heartbeat::Vitals;
+use crate::api::port::Seen;
+
+/// How often the machine hears that time has passed.
+const TICK: Duration = Duration::from_millis(50);
+
+type HandOffReply = oneshot::Sender<Result<machine::HandedOff, machine::HandOffError>>;
+
+pub(super) struct Driver {
+    machine: Machine,
+    timing: Timing,
+    ports: ClusterPorts,
+    shared: Arc<Shared>,
+    ended: watch::Sender<Option<Ended>>,
+    vitals: Vitals,
+    hand_offs: BTreeMap<DeviceKey, HandOffReply>,
+    /// Callers that wait until a device is gone from here.
+    freeing: Vec<(DeviceKey, oneshot::Sender<()>)>,
+    quiet: watch::Sender<bool>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        machine: Machine,
+        timing: Timing,
+        ports: ClusterPorts,
+        shared: Arc<Shared>,
+        ended: watch::Sender<Option<Ended>>,
+        vitals: Vitals,
+    ) -> Driver {
+        let (hand_offs, freeing, quiet) = (BTreeMap::new(), Vec::new(), watch::Sender::new(true));
+        Driver { machine, timing, ports, shared, ended, vitals, hand_offs, freeing, quiet }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut beats: mpsc::Receiver<(BootTime, Beaten)>,
+        mut commands: mpsc::Receiver<Command>,
+    ) {
+        let (events_in, mut events) = mpsc::channel(1024);
+        let mut effects = Effects::new(self.shared.life.clone(), self.ports.clone(), events_in, self.timing);
+        tokio::spawn(keep_quiet(self.ports.clone(), self.quiet.subscribe()));
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let outcome = loop {
+            let event = tokio::select! {
+                biased;
+                Some((sent, answer)) = beats.recv() => Event::Beaten { sent, answer },
+                Some(event) = events.recv() => event,
+                Some(command) = commands.recv() => match self.command(command, &mut effects) {
+                    Some(event) => event,
+                    None => continue,
+                },
+                _ = ticks.tick() => Event::Tick,
+            };
+            self.vitals.progress.fetch_add(1, Ordering::Relaxed);
+            let beaten = matches!(event, Event::Beaten { .. });
+            let now = (self.ports.permission.clock())();
+            let todo = self.machine.handle(now, event);
+            if let Some(outcome) = self.carry_out(todo, &mut effects) {
+                break outcome;
+            }
+            self.publish(beaten);
+        };
+        self.leave(outcome, effects).await;
+    }
+
+    /// What a caller wants; some of it is an event.
+    fn command(&mut self, command: Command, effects: &mut Effects) -> Option<Event> {
+        match command {
+            Command::Adopt(key) => return Some(Event::Adopt(key)),
+            Command::Sweep => return Some(Event::Sweep),
+            Command::Drain(reply) => {
+                // The caller may be gone; the drain begins all the same.
+                let _ = reply.send(self.machine.drain());
+                self.shared.draining.send_replace(true);
+                tracing::info!(life = %self.shared.life, owned = self.machine.owned(), "draining");
+                return Some(Event::Tick);
+            }
+            Command::Free(key, reply) => {
+                if self.machine.grant(&key).is_none() {
+                    let _ = reply.send(());
+                } else {
+                    self.freeing.retain(|(_, waiting)| !waiting.is_closed());
+                    self.freeing.push((key.clone(), reply));
+                }
+                return Some(Event::Adopt(key));
+            }
+            Command::HandOff(key, to, reply) => {
+                let now = (self.ports.permission.clock())();
+                match self.machine.hand_off(&key, &to, now) {
+                    Ok(todo) => {
+                        self.hand_offs.insert(key, reply);
+                        let over = self.carry_out(todo, effects);
+                        debug_assert!(over.is_none(), "a hand-off ends no life");
+                    }
+                    Err(refused) => {
+                        let _ = reply.send(Err(refused));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Carries out what concerns the whole node; leaves the rest to the tasks of `effects`.
+    fn carry_out(&mut self, todo: Vec<Effect>, effects: &mut Effects) -> Option<Ended> {
+        for effect in todo {
+            match effect {
+                Effect::Quiesce => {
+                    self.ports.permission.suspend();
+                    self.quiet.send_replace(true);
+                    tracing::warn!(life = %self.shared.life, "the lease has run out: nothing acts until it is renewed");
+                }
+                Effect::Resume => {
+                    self.ports.permission.resume();
+                    self.quiet.send_replace(false);
+                    tracing::info!(life = %self.shared.life, owned = self.machine.owned(), "devices may act");
+                }
+                Effect::HandedOff(key, outcome) => {
+                    if let Ok(done) = &outcome {
+                        self.ports.metrics.time("roost_handoff_duration_seconds", &[], done.pause);
+                        let labels = [("reason", "request")];
+                        self.ports.metrics.count("roost_devices_moved_total", &labels);
+                    }
+                    if let Some(reply) = self.hand_offs.remove(&key) {
+                        // The caller may have stopped waiting.
+                        let _ = reply.send(outcome);
+                    }
+                }
+                Effect::Left(key, reason) => {
+                    tracing::debug!(%key, reason = reason.as_str(), "handed off");
+                    let labels = [("reason", reason.as_str())];
+                    self.ports.metrics.count("roost_devices_moved_total", &labels);
+                }
+                Effect::Hint(to, key, epoch) => {
+                    let address = self.machine.view().members.iter().find(|member| member.life == to);
+                    if let Some(address) = address.map(|member| member.address.clone()) {
+                        effects.hint(to, address, key, epoch);
+                    }
+                }
+                Effect::Die => return Some(Ended::Dead),
+                Effect::Drained => return Some(Ended::Drained),
+                effect => effects.begin(effect),
+            }
+        }
+        None
+    }
+
+    fn publish(&mut self, beaten: bool) {
+        let owned = self.machine.owned();
+        self.vitals.owned.store(u32::try_from(owned).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.shared.owned.send_if_modified(|before| std::mem::replace(before, owned) != owned);
+        let standing = self.machine.standing();
+        self.shared.standing.send_if_modified(|before| std::mem::replace(before, standing) != standing);
+        let machine = &self.machine;
+        let (gone, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.freeing).into_iter().partition(|(key, _)| machine.grant(key).is_none());
+        self.freeing = waiting;
+        for (_, reply) in gone {
+            let _ = reply.send(());
+        }
+        if beaten {
+            let view = self.machine.view().clone();
+            self.measure(&view);
+            self.shared.views.send_replace(Arc::new(Seen { view, at: Instant::now() }));
+            let (ring, spread) = (self.machine.ring().clone(), self.machine.spread().clone());
+            self.shared.placed.send_replace(Arc::new(Placed { ring, spread }));
+        }
+    }
+
+    fn measure(&self, view: &roost_placement::ledger::View) {
+        let metrics = &self.ports.metrics;
+        let states = [
+            (MemberState::Joining, "joining"),
+            (MemberState::Active, "active"),
+            (MemberState::Draining, "draining"),
+        ];
+        for (state, name) in states {
+            let count = view.members.iter().filter(|member| member.state == state).count();
+            metrics.set("roost_nodes", &[("state", name)], count as f64);
+        }
+        metrics.set("roost_ring_version", &[], view.view_epoch as f64);
+        let remaining = self.ports.permission.remaining().as_secs_f64();
+        metrics.set("roost_node_lease_remaining_seconds", &[], remaining);
+    }
+
+    /// The life is over, one way or the other.
+    async fn leave(self, outcome: Ended, effects: Effects) {
+        self.ports.permission.revoke();
+        self.vitals.stop.cancel();
+        match outcome {
+            Ended::Dead => {
+                tracing::error!(life = %self.shared.life, "this life is over: its row says dead");
+                effects.abandon();
+            }
+            Ended::Drained => {
+                tracing::info!(life = %self.shared.life, "drained");
+                effects.close_row().await;
+            }
+        }
+        self.ports.hosting.close().await;
+        self.shared.owned.send_replace(0);
+        self.ended.send_replace(Some(outcome));
+    }
+}
+
+/// Tells the devices, in order, whether they may act. What is told last always gets through.
+async fn keep_quiet(ports: ClusterPorts, mut quiet: watch::Receiver<bool>) {
+    while quiet.changed().await.is_ok() {
+        let now_quiet = *quiet.borrow_and_update();
+        if now_quiet {
+            ports.hosting.quiesce().await;
+        } else {
+            ports.hosting.resume().await;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The gate before every login: a turn under the node's login rate, then a permit from the ledger.
+//!
+//! What must hold: a permit counts from before the question was sent and for at most a second
+//! (`lease::permit_deadline`); questions of many devices go out together; who stops waiting frees its
+//! place. The gate does not know why a device logs in, and a turn is no permit.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use roost_actors::port::{DialPermit, Gate, PermitRefused};
+use roost_placement::lease::permit_deadline;
+use roost_placement::ledger::{Grant, Ledger, Timing, Unavailable};
+use roost_proto::id::BusinessId;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::clock::BootClock;
+use super::turns::Turns;
+use crate::metrics::Metrics;
+
+/// Grants in one question at most.
+const BATCH: usize = 500;
+
+/// How long the first question waits for others to join it.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// A permit that takes longer to get is worth nothing: its life counts from the send.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Jitter within a slot never delays a login by more than this.
+const LONGEST_JITTER: Duration = Duration::from_millis(250);
+
+/// The pace of logins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GateOptions {
+    /// Logins per second, more than zero.
+    pub per_second: f64,
+    /// Logins at once, at least one.
+    pub burst: u32,
+    /// The cluster's lease times.
+    pub timing: Timing,
+}
+
+type Question = (Grant, oneshot::Sender<Result<DialPermit, PermitRefused>>);
+
+struct Waiting {
+    turns: Turns,
+    next: u64,
+    called: BTreeMap<u64, oneshot::Sender<()>>,
+}
+
+struct Inner {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+    clock: BootClock,
+    metrics: Metrics,
+}
+
+/// The gate of one node. Cloning gives the same gate.
+#[derive(Clone)]
+pub struct NodeGate {
+    inner: Arc<Inner>,
+    questions: mpsc::Sender<Question>,
+}
+
+impl NodeGate {
+    /// Starts the gate's two tasks on the present runtime; they end with the last clone.
+    pub fn start(
+        options: GateOptions,
+        ledger: Arc<dyn Ledger>,
+        clock: BootClock,
+        metrics: Metrics,
+    ) -> NodeGate {
+        let (questions, asked) = mpsc::channel(2 * BATCH);
+        let turns = Turns::new(options.per_second, options.burst, clock());
+        let waiting = Mutex::new(Waiting { turns, next: 0, called: BTreeMap::new() });
+        let inner = Arc::new(Inner { waiting, changed: Notify::new(), clock: clock.clone(), metrics });
+        tokio::spawn(call_turns(Arc::downgrade(&inner)));
+        tokio::spawn(ask_ledger(asked, ledger, clock, options.timing));
+        NodeGate { inner, questions }
+    }
+
+    /// How many devices wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.inner.lock().turns.len()
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing in here can be left half done.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the line; given up when it is dropped before its turn.
+struct Place<'a> {
+    inner: &'a Inner,
+    tenant: &'a BusinessId,
+    waiter: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.inner.lock();
+        waiting.turns.give_up(self.tenant, self.waiter);
+        waiting.called.remove(&self.waiter);
+    }
+}
+
+#[async_trait]
+impl Gate for NodeGate {
+    async fn turn(&self, grant: &Grant, urgent: bool) {
+        let (call, called) = oneshot::channel();
+        let tenant = &grant.key.business_id;
+        let (waiter, slot) = {
+            let mut waiting = self.inner.lock();
+            let waiter = waiting.next;
+            waiting.next += 1;
+            waiting.turns.wait(tenant, waiter, urgent);
+            waiting.called.insert(waiter, call);
+            (waiter, waiting.turns.slot())
+        };
+        let place = Place { inner: &self.inner, tenant, waiter };
+        self.inner.changed.notify_one();
+        // An error would mean that the gate is closed: then the permit will say no.
+        let _ = called.await;
+        drop(place);
+        tokio::time::sleep(slot.min(LONGEST_JITTER).mul_f64(rand::random())).await;
+    }
+
+    async fn permit(&self, grant: &Grant) -> Result<DialPermit, PermitRefused> {
+        let (reply, answer) = oneshot::channel();
+        let asked = async {
+            self.questions.send((grant.clone(), reply)).await.ok()?;
+            answer.await.ok()
+        };
+        match timeout(2 * PATIENCE, asked).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Err(Unavailable("this node is leaving".into()).into()),
+            Err(_) => Err(Unavailable("no permit in time".into()).into()),
+        }
+    }
+}
+
+/// Calls those whose turn it is. Ends when nobody but this task holds the gate.
+async fn call_turns(alive: Weak<Inner>) {
+    while let Some(inner) = alive.upgrade() {
+        let now = (inner.clock)();
+        let next = {
+            let mut waiting = inner.lock();
+            for waiter in waiting.turns.due(now) {
+                if let Some(call) = waiting.called.remove(&waiter) {
+                    // It may have left in this moment; its turn is lost, which only slows us down.
+                    let _ = call.send(());
+                }
+            }
+            inner.metrics.set("roost_connect_queue_length", &[], waiting.turns.len() as f64);
+            waiting.turns.next()
+        };
+        // Wakes up now and then, to notice that the gate is gone.
+        let pause =
+            next.unwrap_or(Duration::from_secs(1)).clamp(Duration::from_millis(1), Duration::from_secs(1));
+        let _ = timeout(pause, inner.changed.notified()).await;
+    }
+}
+
+/// Gathers questions and asks them together.
+async fn ask_ledger(
+    mut asked: mpsc::Receiver<Question>,
+    ledger: Arc<dyn Ledger>,
+    clock: BootClock,
+    timing: Timing,
+) {
+    let mut batch = Vec::new();
+    while asked.recv_many(&mut batch, BATCH).await > 0 {
+        if batch.len() < BATCH {
+            tokio::time::sleep(GATHER).await;
+            while batch.len() < BATCH
+                && let Ok(question) = asked.try_recv()
+            {
+                batch.push(question);
+            }
+        }
+        let questions = std::mem::take(&mut batch);
+        tokio::spawn(ask_batch(questions, ledger.clone(), clock.clone(), timing));
+    }
+}
+
+async fn ask_batch(questions: Vec<Question>, ledger: Arc<dyn Ledger>, clock: BootClock, timing: Timing) {
+    let grants: Vec<Grant> = questions.iter().map(|(grant, _)| grant.clone()).collect();
+    let sent = clock();
+    let answer = match timeout(PATIENCE, ledger.permit(&grants, timing.margin)).await {
+        Ok(Ok(permits)) => Ok(permits),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no permit in time".to_owned()),
+    };
+    let permits: Result<BTreeMap<Grant, DialPermit>, String> = answer.map(|permits| {
+        let permit = |permit: roost_placement::ledger::Permit| {
+            let expires = permit_deadline(&permit, sent, &timing);
+            (permit.grant.clone(), DialPermit { grant: permit.grant, expires })
+        };
+        permits.into_iter().map(permit).collect()
+    });
+    for (grant, reply) in questions {
+        let answer = match &permits {
+            Ok(permits) => permits.get(&grant).cloned().ok_or(PermitRefused::Stale),
+            Err(why) => Err(Unavailable(why.clone().into()).into()),
+        };
+        // The device may have stopped waiting.
+        let _ = reply.send(answer);
+    }
+}

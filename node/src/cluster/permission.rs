@@ -1,0 +1,104 @@
+//! Whether this node may act, as one question that every send, acknowledgement and write can afford.
+//!
+//! What must hold: the answer is no past the local deadline, and stays no after a lapse until the
+//! machine has seen that the epochs stand, even when the lease runs again. Shared by the heartbeat's
+//! thread, the driver and all devices.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use roost_placement::lease::{BootTime, Lease};
+use roost_placement::ledger::Timing;
+
+use super::clock::BootClock;
+
+/// The node's permission to act.
+pub struct Permission {
+    lease: Lease,
+    suspended: AtomicBool,
+    clock: BootClock,
+}
+
+impl std::fmt::Debug for Permission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Permission").field("lease", &self.lease).field("suspended", &self.suspended).finish()
+    }
+}
+
+impl Permission {
+    /// No permission yet.
+    pub fn new(clock: BootClock) -> Arc<Permission> {
+        Arc::new(Permission { lease: Lease::new(), suspended: AtomicBool::new(true), clock })
+    }
+
+    /// Whether devices may send, acknowledge and write now.
+    pub fn may_act(&self) -> bool {
+        !self.suspended.load(Ordering::Acquire) && self.lease.may_act((self.clock)())
+    }
+
+    /// How long this node may act without another heartbeat; zero when it may not.
+    pub fn remaining(&self) -> Duration {
+        if self.suspended.load(Ordering::Acquire) {
+            return Duration::ZERO;
+        }
+        self.lease.deadline().since((self.clock)())
+    }
+
+    /// The clock that it is counted on.
+    pub fn clock(&self) -> &BootClock {
+        &self.clock
+    }
+
+    /// A heartbeat that was sent at `sent` has succeeded. After a lapse the devices stay suspended.
+    pub(super) fn renewed(&self, sent: BootTime, timing: &Timing) {
+        if !self.lease.may_act((self.clock)()) {
+            self.suspended.store(true, Ordering::Release);
+        }
+        self.lease.renewed(sent, timing);
+    }
+
+    pub(super) fn suspend(&self) {
+        self.suspended.store(true, Ordering::Release);
+    }
+
+    pub(super) fn resume(&self) {
+        self.suspended.store(false, Ordering::Release);
+    }
+
+    pub(super) fn revoke(&self) {
+        self.suspend();
+        self.lease.revoke();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+
+    fn at(millis: u64) -> BootTime {
+        BootTime(millis * 1_000_000)
+    }
+
+    #[test]
+    fn after_a_lapse_a_renewed_lease_alone_is_not_enough() {
+        let now = Arc::new(AtomicU64::new(at(0).0));
+        let read = now.clone();
+        let permission = Permission::new(Arc::new(move || BootTime(read.load(Ordering::Relaxed))));
+        permission.renewed(at(0), &Timing::FAST);
+        assert!(!permission.may_act(), "nobody has looked at the rows yet");
+        permission.resume();
+        assert!(permission.may_act());
+        permission.renewed(at(400), &Timing::FAST);
+        assert!(permission.may_act(), "without a lapse it goes on");
+        now.store(at(2100).0, Ordering::Relaxed);
+        assert!(!permission.may_act());
+        permission.renewed(at(2100), &Timing::FAST);
+        assert!(!permission.may_act(), "the lease had lapsed");
+        permission.resume();
+        assert!(permission.may_act());
+        assert_eq!(permission.remaining(), Duration::from_millis(1700));
+    }
+}

@@ -1,0 +1,182 @@
+//! Whose turn it is to log in: a token bucket, urgent ones first, fair between tenants. Pure.
+//!
+//! What must hold: never more turns in any span than the rate allows plus one burst; within a class
+//! the tenants take turns, so that a tenant of 9,000 devices does not starve one of three; a place
+//! that is given up costs nobody a turn. Time is passed in; who waits is a number.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use roost_placement::lease::BootTime;
+use roost_proto::id::BusinessId;
+
+/// Waiting devices of one class: tenants in rotation, and each tenant's own line.
+#[derive(Debug, Default)]
+struct Line {
+    rotation: VecDeque<BusinessId>,
+    waiting: BTreeMap<BusinessId, VecDeque<u64>>,
+}
+
+impl Line {
+    fn push(&mut self, tenant: &BusinessId, waiter: u64) {
+        let line = self.waiting.entry(tenant.clone()).or_default();
+        if line.is_empty() {
+            self.rotation.push_back(tenant.clone());
+        }
+        line.push_back(waiter);
+    }
+
+    fn pop(&mut self) -> Option<u64> {
+        let tenant = self.rotation.pop_front()?;
+        let line = self.waiting.get_mut(&tenant)?;
+        let waiter = line.pop_front();
+        if line.is_empty() {
+            self.waiting.remove(&tenant);
+        } else {
+            self.rotation.push_back(tenant);
+        }
+        waiter
+    }
+
+    fn remove(&mut self, tenant: &BusinessId, waiter: u64) -> bool {
+        let Some(line) = self.waiting.get_mut(tenant) else { return false };
+        let before = line.len();
+        line.retain(|other| *other != waiter);
+        let removed = line.len() < before;
+        if line.is_empty() {
+            self.waiting.remove(tenant);
+            self.rotation.retain(|other| other != tenant);
+        }
+        removed
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.values().map(VecDeque::len).sum()
+    }
+}
+
+/// The turns of one node.
+#[derive(Debug)]
+pub(super) struct Turns {
+    /// Turns per second.
+    rate: f64,
+    burst: f64,
+    tokens: f64,
+    filled: BootTime,
+    urgent: Line,
+    others: Line,
+}
+
+impl Turns {
+    /// `rate` per second, more than zero; `burst` at once, at least one.
+    pub(super) fn new(rate: f64, burst: u32, now: BootTime) -> Turns {
+        let burst = f64::from(burst.max(1));
+        let (urgent, others) = (Line::default(), Line::default());
+        Turns { rate: rate.max(0.001), burst, tokens: burst, filled: now, urgent, others }
+    }
+
+    /// Takes a place at the end of the tenant's line.
+    pub(super) fn wait(&mut self, tenant: &BusinessId, waiter: u64, urgent: bool) {
+        let line = if urgent { &mut self.urgent } else { &mut self.others };
+        line.push(tenant, waiter);
+    }
+
+    /// Gives up a place; `false` when the turn had come already.
+    pub(super) fn give_up(&mut self, tenant: &BusinessId, waiter: u64) -> bool {
+        self.urgent.remove(tenant, waiter) || self.others.remove(tenant, waiter)
+    }
+
+    /// Whose turn it is at `now`, in order.
+    pub(super) fn due(&mut self, now: BootTime) -> Vec<u64> {
+        let passed = now.since(self.filled).as_secs_f64();
+        self.filled = self.filled.max(now);
+        self.tokens = (self.tokens + passed * self.rate).min(self.burst);
+        let mut due = Vec::new();
+        while self.tokens >= 1.0 {
+            let Some(waiter) = self.urgent.pop().or_else(|| self.others.pop()) else { break };
+            self.tokens -= 1.0;
+            due.push(waiter);
+        }
+        due
+    }
+
+    /// When the next turn comes; `None` when nobody waits.
+    pub(super) fn next(&self) -> Option<Duration> {
+        let missing = (1.0 - self.tokens).max(0.0);
+        (self.len() > 0).then(|| Duration::from_secs_f64(missing / self.rate))
+    }
+
+    /// The time between two turns at the full rate.
+    pub(super) fn slot(&self) -> Duration {
+        Duration::from_secs_f64(1.0 / self.rate)
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.urgent.len() + self.others.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> BootTime {
+        BootTime(millis * 1_000_000)
+    }
+
+    fn tenant(name: &str) -> BusinessId {
+        name.parse().expect("a label")
+    }
+
+    #[test]
+    fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
+        let mut turns = Turns::new(10.0, 3, at(0));
+        (0..20).for_each(|waiter| turns.wait(&tenant("a"), waiter, false));
+        assert_eq!(turns.due(at(0)), [0, 1, 2]);
+        assert_eq!(turns.due(at(50)), Vec::<u64>::new());
+        assert_eq!(turns.due(at(100)), [3]);
+        assert_eq!(turns.due(at(1100)).len(), 3, "idle time saves up one burst at most");
+    }
+
+    #[test]
+    fn in_no_window_are_there_more_turns_than_rate_and_burst_allow() {
+        let mut turns = Turns::new(50.0, 5, at(0));
+        (0..1000).for_each(|waiter| turns.wait(&tenant("a"), waiter, waiter % 3 == 0));
+        let mut times = Vec::new();
+        for step in 0..2000 {
+            times.extend(turns.due(at(step * 7)).iter().map(|_| step * 7));
+        }
+        for (first, from) in times.iter().enumerate() {
+            let within = times[first..].iter().take_while(|time| **time < from + 1000).count();
+            assert!(within <= 56, "{within} in one second");
+        }
+    }
+
+    #[test]
+    fn a_small_tenant_does_not_wait_for_a_large_one() {
+        let mut turns = Turns::new(1.0, 4, at(0));
+        (0..9000).for_each(|waiter| turns.wait(&tenant("large"), waiter, false));
+        (9000..9002).for_each(|waiter| turns.wait(&tenant("small"), waiter, false));
+        assert_eq!(turns.due(at(0)), [0, 9000, 1, 9001]);
+    }
+
+    #[test]
+    fn urgent_ones_go_first() {
+        let mut turns = Turns::new(1.0, 2, at(0));
+        turns.wait(&tenant("a"), 1, false);
+        turns.wait(&tenant("a"), 2, true);
+        assert_eq!(turns.due(at(0)), [2, 1]);
+    }
+
+    #[test]
+    fn a_place_that_is_given_up_costs_nobody_a_turn() {
+        let mut turns = Turns::new(1.0, 1, at(0));
+        turns.wait(&tenant("a"), 1, false);
+        turns.wait(&tenant("b"), 2, false);
+        assert!(turns.give_up(&tenant("a"), 1));
+        assert_eq!(turns.due(at(0)), [2]);
+        assert!(!turns.give_up(&tenant("b"), 2), "it had its turn");
+        assert_eq!(turns.next(), None);
+    }
+}

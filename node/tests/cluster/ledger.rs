@@ -1,0 +1,253 @@
+//! A ledger in memory, on the clock of the test: just enough of the rules to run the shells against.
+//!
+//! What must hold: what the shells rely on (leases, epochs, the former owner in a claim). The adapters
+//! and the model that simulations use are held to far more, by their own conformance suite.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use roost_placement::ledger::{
+    Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit, Timing,
+    Transition, Unavailable, View,
+};
+use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId};
+use tokio::time::Instant;
+
+struct Row {
+    member: Member,
+    until: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    members: BTreeMap<NodeId, Row>,
+    rows: BTreeMap<DeviceKey, Ownership>,
+    epoch: i64,
+}
+
+/// Cloning gives the same ledger.
+#[derive(Clone, Default)]
+pub(crate) struct TestLedger {
+    state: Arc<Mutex<State>>,
+    down: Arc<AtomicBool>,
+    pub(crate) permits_asked: Arc<AtomicUsize>,
+    pub(crate) certificates: Arc<AtomicUsize>,
+}
+
+impl TestLedger {
+    pub(crate) fn with_devices(count: usize) -> TestLedger {
+        let ledger = TestLedger::default();
+        for n in 0..count {
+            ledger.put(&key(n));
+        }
+        ledger
+    }
+
+    pub(crate) fn put(&self, key: &DeviceKey) {
+        let row = Ownership { key: key.clone(), owner: None, epoch: Epoch(0), desired: Desired::Online };
+        self.state.lock().expect("not poisoned").rows.insert(key.clone(), row);
+    }
+
+    pub(crate) fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
+    }
+
+    pub(crate) fn desire(&self, key: &DeviceKey, desired: Desired) {
+        self.state.lock().expect("not poisoned").rows.get_mut(key).expect("a row").desired = desired;
+    }
+
+    pub(crate) fn row(&self, key: &DeviceKey) -> Ownership {
+        self.state.lock().expect("not poisoned").rows[key].clone()
+    }
+
+    pub(crate) fn state_of(&self, life: &Life) -> Option<MemberState> {
+        let state = self.state.lock().expect("not poisoned");
+        state.members.get(&life.node).filter(|row| row.member.life == *life).map(|row| row.member.state)
+    }
+
+    fn up(&self) -> Result<std::sync::MutexGuard<'_, State>, Unavailable> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(Unavailable("switched off".into()));
+        }
+        Ok(self.state.lock().expect("not poisoned"))
+    }
+}
+
+pub(crate) fn key(n: usize) -> DeviceKey {
+    format!("tenants/t{}/devices/d{n}", n / 3).parse().expect("a name")
+}
+
+pub(crate) fn candidate(node: &str) -> Candidate {
+    Candidate {
+        node: node.parse().expect("a label"),
+        address: format!("{node}:1"),
+        zone: String::new(),
+        weight: 100,
+        version: 1,
+    }
+}
+
+impl State {
+    fn living(&mut self, life: &Life) -> Option<&mut Row> {
+        self.members
+            .get_mut(&life.node)
+            .filter(|row| row.member.life == *life && row.member.state != MemberState::Dead)
+    }
+
+    fn takes(&self, life: &Life) -> bool {
+        self.members.get(&life.node).is_some_and(|row| {
+            row.member.life == *life && row.member.state == MemberState::Active && row.until > Instant::now()
+        })
+    }
+
+    fn own(&mut self, key: &DeviceKey, owner: Option<&Life>) -> Epoch {
+        let row = self.rows.get_mut(key).expect("a row");
+        row.owner = owner.cloned();
+        row.epoch.0 += 1;
+        row.epoch
+    }
+
+    fn stands(&self, grant: &Grant) -> bool {
+        self.rows
+            .get(&grant.key)
+            .is_some_and(|row| row.epoch == grant.epoch && row.owner.as_ref() == Some(&grant.life))
+    }
+}
+
+#[async_trait]
+impl Ledger for TestLedger {
+    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+        let mut state = self.up()?;
+        let before = state.members.get(&candidate.node);
+        if let Some(row) = before.filter(|row| row.member.state != MemberState::Dead) {
+            let free = row.until + timing.grace + timing.quarantine();
+            if free > Instant::now() {
+                return Err(JoinError::InUse {
+                    holder: row.member.life.clone(),
+                    wait: free - Instant::now(),
+                });
+            }
+        }
+        let incarnation = Incarnation(before.map_or(1, |row| row.member.life.incarnation.0 + 1));
+        let life = Life { node: candidate.node.clone(), incarnation };
+        let member = Member {
+            life: life.clone(),
+            address: candidate.address.clone(),
+            zone: candidate.zone.clone(),
+            weight: candidate.weight,
+            state: MemberState::Joining,
+            version: candidate.version,
+            owned: 0,
+            remaining: timing.ttl,
+            beats: 0,
+        };
+        state.epoch += 1;
+        state.members.insert(candidate.node.clone(), Row { member, until: Instant::now() + timing.ttl });
+        Ok(life)
+    }
+
+    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
+        let mut state = self.up()?;
+        let Some(row) = state.living(life) else { return Ok(Beaten::Dead) };
+        row.until = Instant::now() + timing.ttl;
+        row.member.beats += 1;
+        row.member.owned = owned;
+        let living = state.members.values().filter(|row| row.member.state != MemberState::Dead);
+        let members = living.map(|row| {
+            let remaining = row.until.saturating_duration_since(Instant::now());
+            Member { remaining, ..row.member.clone() }
+        });
+        Ok(Beaten::Renewed(View { view_epoch: state.epoch, members: members.collect() }))
+    }
+
+    async fn set_state(&self, life: &Life, to: MemberState) -> Result<bool, Unavailable> {
+        let mut state = self.up()?;
+        state.epoch += 1;
+        Ok(state.living(life).map(|row| row.member.state = to).is_some())
+    }
+
+    async fn bury(&self, _me: &Life, victim: &Life, timing: &Timing) -> Result<bool, Unavailable> {
+        let mut state = self.up()?;
+        state.epoch += 1;
+        let over = |row: &&mut Row| row.until + timing.grace < Instant::now();
+        Ok(state.living(victim).filter(over).map(|row| row.member.state = MemberState::Dead).is_some())
+    }
+
+    async fn certify_death(&self, life: &Life) -> Result<bool, Unavailable> {
+        let mut state = self.up()?;
+        state.epoch += 1;
+        self.certificates.fetch_add(1, Ordering::Relaxed);
+        Ok(state.living(life).map(|row| row.member.state = MemberState::Dead).is_some())
+    }
+
+    async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable> {
+        let mut state = self.up()?;
+        let rows: Vec<Ownership> = state.rows.values().cloned().collect();
+        let mut free = rows;
+        free.retain(|row| {
+            row.desired == Desired::Online
+                && row.owner.as_ref().is_none_or(|owner| state.living(owner).is_none())
+        });
+        free.truncate(limit);
+        Ok(free)
+    }
+
+    async fn claim(
+        &self,
+        me: &Life,
+        from: Option<&Life>,
+        keys: &[DeviceKey],
+    ) -> Result<Vec<Grant>, Unavailable> {
+        let mut state = self.up()?;
+        let mut grants = Vec::new();
+        for key in keys {
+            if state.takes(me) && state.rows[key].owner.as_ref() == from {
+                let epoch = state.own(key, Some(me));
+                grants.push(Grant { key: key.clone(), life: me.clone(), epoch });
+            }
+        }
+        Ok(grants)
+    }
+
+    async fn mine(&self, me: &Life) -> Result<Vec<Ownership>, Unavailable> {
+        let state = self.up()?;
+        Ok(state.rows.values().filter(|row| row.owner.as_ref() == Some(me)).cloned().collect())
+    }
+
+    async fn permit(&self, grants: &[Grant], _margin: Duration) -> Result<Vec<Permit>, Unavailable> {
+        let state = self.up()?;
+        self.permits_asked.fetch_add(1, Ordering::Relaxed);
+        let stand = grants.iter().filter(|grant| state.stands(grant));
+        Ok(stand.map(|grant| Permit { grant: grant.clone(), remaining: Duration::from_secs(2) }).collect())
+    }
+
+    async fn give(&self, grant: &Grant, to: &Life) -> Result<Option<Grant>, Unavailable> {
+        let mut state = self.up()?;
+        if !state.stands(grant) || !state.takes(to) {
+            return Ok(None);
+        }
+        let epoch = state.own(&grant.key, Some(to));
+        Ok(Some(Grant { key: grant.key.clone(), life: to.clone(), epoch }))
+    }
+
+    async fn release(&self, grant: &Grant) -> Result<bool, Unavailable> {
+        let mut state = self.up()?;
+        let stands = state.stands(grant);
+        if stands {
+            state.own(&grant.key, None);
+        }
+        Ok(stands)
+    }
+
+    async fn ownership(&self, key: &DeviceKey) -> Result<Option<Ownership>, Unavailable> {
+        Ok(self.up()?.rows.get(key).cloned())
+    }
+
+    async fn history(&self, _key: &DeviceKey, _limit: usize) -> Result<Vec<Transition>, Unavailable> {
+        drop(self.up()?);
+        Ok(Vec::new())
+    }
+}

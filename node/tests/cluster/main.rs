@@ -1,0 +1,289 @@
+//! The shells of the cluster module against a ledger in memory, on paused time.
+
+mod ledger;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use roost_actors::device::Opening;
+use roost_actors::port::{Clocks, Gate, PermitRefused};
+use roost_node::api::port::{AlreadyDraining, Cluster, HandOffError};
+use roost_node::cluster::{
+    self, BootClock, ClusterHandle, ClusterOptions, ClusterPorts, Ended, Ending, GateOptions, Hosting,
+    NodeClocks, NodeGate, PeerHint, Permission, StartError,
+};
+use roost_node::metrics::Metrics;
+use roost_placement::lease::BootTime;
+use roost_placement::ledger::{Desired, Grant, Ledger, MemberState, Timing};
+use roost_proto::id::{DeviceKey, Epoch, Life};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use ledger::{TestLedger, candidate, key};
+
+/// What a node's devices were told.
+#[derive(Default)]
+struct Devices {
+    running: Mutex<BTreeMap<DeviceKey, (Grant, oneshot::Sender<String>)>>,
+    told: Mutex<Vec<&'static str>>,
+    reasons: Mutex<Vec<(DeviceKey, String)>>,
+}
+
+impl Devices {
+    fn keys(&self) -> Vec<DeviceKey> {
+        self.running.lock().expect("not poisoned").keys().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Hosting for Devices {
+    async fn start(&self, opening: Opening) -> Result<Ending, StartError> {
+        let (end, ended) = oneshot::channel();
+        let key = opening.grant.key.clone();
+        self.reasons.lock().expect("not poisoned").push((key.clone(), opening.reason));
+        let before = self.running.lock().expect("not poisoned").insert(key, (opening.grant, end));
+        assert!(before.is_none(), "started twice");
+        Ok(Box::pin(async move { ended.await.unwrap_or_else(|_| "stopped".to_owned()) }))
+    }
+
+    async fn stop(&self, key: &DeviceKey) {
+        pass(Duration::from_millis(20)).await;
+        self.running.lock().expect("not poisoned").remove(key);
+    }
+
+    async fn quiesce(&self) {
+        self.told.lock().expect("not poisoned").push("quiesce");
+    }
+
+    async fn resume(&self) {
+        self.told.lock().expect("not poisoned").push("resume");
+    }
+
+    async fn close(&self) {
+        self.running.lock().expect("not poisoned").clear();
+        self.told.lock().expect("not poisoned").push("close");
+    }
+}
+
+/// Hints that go straight to the other node's handle.
+#[derive(Clone, Default)]
+struct Hints(Arc<Mutex<BTreeMap<Life, ClusterHandle>>>);
+
+#[async_trait]
+impl PeerHint for Hints {
+    async fn adopt(&self, peer: &Life, _address: &str, key: &DeviceKey, epoch: Epoch) {
+        let handle = self.0.lock().expect("not poisoned").get(peer).cloned();
+        if let Some(handle) = handle {
+            handle.adopt(key, epoch);
+        }
+    }
+}
+
+struct Node {
+    life: Life,
+    handle: ClusterHandle,
+    devices: Arc<Devices>,
+    permission: Arc<Permission>,
+}
+
+fn test_clock() -> BootClock {
+    let start = Instant::now();
+    Arc::new(move || BootTime(1_000_000_000 + start.elapsed().as_nanos() as u64))
+}
+
+async fn node(name: &str, ledger: &TestLedger, hints: &Hints) -> Node {
+    let life = ledger.join(&candidate(name), &Timing::FAST).await.expect("a free slot");
+    let devices = Arc::new(Devices::default());
+    let permission = Permission::new(test_clock());
+    let ports = ClusterPorts {
+        ledger: Arc::new(ledger.clone()),
+        heartbeat: Arc::new(ledger.clone()),
+        hosting: devices.clone(),
+        hints: Arc::new(hints.clone()),
+        permission: permission.clone(),
+        metrics: Metrics::new(),
+    };
+    let options = ClusterOptions { own_thread: false, ..ClusterOptions::new(life.clone(), Timing::FAST) };
+    let handle = cluster::start(options, ports).expect("started");
+    hints.0.lock().expect("not poisoned").insert(life.clone(), handle.clone());
+    Node { life, handle, devices, permission }
+}
+
+/// Lets paused time pass.
+async fn pass(span: Duration) {
+    let nothing = timeout(span, std::future::pending::<()>()).await;
+    assert!(nothing.is_err());
+}
+
+/// Waits, on paused time, until something holds.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let waiting = async {
+        while !holds() {
+            pass(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_joins_claims_and_starts_what_nobody_holds() {
+    let ledger = TestLedger::with_devices(6);
+    let node = node("n1", &ledger, &Hints::default()).await;
+    assert!(!node.permission.may_act(), "not before the first heartbeat");
+    until("all run", || node.devices.keys().len() == 6).await;
+    assert!(node.permission.may_act() && node.handle.may_act());
+    assert_eq!(ledger.state_of(&node.life), Some(MemberState::Active));
+    assert_eq!(node.handle.owned(), 6);
+    assert!(node.devices.reasons.lock().expect("not poisoned").iter().all(|(_, why)| why == "claim"));
+    assert_eq!(node.handle.preference(&key(0)), vec![node.life.node.clone()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_the_store_is_silent_devices_go_quiet_and_come_back_without_a_restart() {
+    let ledger = TestLedger::with_devices(3);
+    let node = node("n1", &ledger, &Hints::default()).await;
+    until("all run", || node.devices.keys().len() == 3).await;
+    ledger.set_down(true);
+    until("quiet", || !node.permission.may_act()).await;
+    pass(Duration::from_secs(10)).await;
+    assert!(!node.permission.may_act());
+    ledger.set_down(false);
+    until("back", || node.permission.may_act()).await;
+    pass(Duration::from_secs(5)).await;
+    assert_eq!(*node.devices.told.lock().expect("not poisoned"), ["resume", "quiesce", "resume"]);
+    assert_eq!(node.devices.reasons.lock().expect("not poisoned").len(), 3, "started once each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_row_says_dead_closes_everything_and_says_so() {
+    let ledger = TestLedger::with_devices(3);
+    let node = node("n1", &ledger, &Hints::default()).await;
+    until("all run", || node.devices.keys().len() == 3).await;
+    ledger.certify_death(&node.life).await.expect("up");
+    let mut ended = node.handle.ended();
+    let why = *ended.wait_for(Option::is_some).await.expect("the driver is there");
+    assert_eq!(why, Some(Ended::Dead));
+    assert!(!node.permission.may_act());
+    assert!(node.devices.keys().is_empty());
+    assert_eq!(node.devices.told.lock().expect("not poisoned").last(), Some(&"close"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_hands_everything_over_and_ends_the_life() {
+    let ledger = TestLedger::with_devices(30);
+    let hints = Hints::default();
+    let one = node("n1", &ledger, &hints).await;
+    let two = node("n2", &ledger, &hints).await;
+    until("all run", || one.devices.keys().len() + two.devices.keys().len() == 30).await;
+    let before = one.devices.keys().len();
+    one.handle.drain().expect("the first");
+    assert_eq!(one.handle.drain(), Err(AlreadyDraining));
+    assert!(*one.handle.draining().borrow());
+    let mut ended = one.handle.ended();
+    assert_eq!(*ended.wait_for(Option::is_some).await.expect("running"), Some(Ended::Drained));
+    until("all run at the other", || two.devices.keys().len() == 30).await;
+    assert_eq!(ledger.state_of(&one.life), Some(MemberState::Dead));
+    let reasons = two.devices.reasons.lock().expect("not poisoned").clone();
+    assert_eq!(reasons.iter().filter(|(_, why)| why == "give").count(), before, "{reasons:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_is_handed_to_the_node_that_the_caller_names() {
+    let ledger = TestLedger::with_devices(2);
+    let hints = Hints::default();
+    let one = node("n1", &ledger, &hints).await;
+    until("both run", || one.devices.keys().len() == 2).await;
+    let two = node("n2", &ledger, &hints).await;
+    until("two is active", || ledger.state_of(&two.life) == Some(MemberState::Active)).await;
+    pass(Duration::from_secs(1)).await;
+    let done = one.handle.hand_off(&key(0), &two.life).await.expect("handed off");
+    assert_eq!(done.grant.life, two.life);
+    assert!(done.pause < Duration::from_millis(100), "{:?}", done.pause);
+    let asked = Instant::now();
+    until("it runs there", || two.devices.keys() == [key(0)]).await;
+    assert!(asked.elapsed() < Duration::from_millis(200), "the hint makes it quick");
+    let refused = one.handle.hand_off(&key(0), &two.life).await.expect_err("gone");
+    assert!(matches!(refused, HandOffError::NotOwner), "{refused}");
+    let stranger = Life { node: "n9".parse().expect("a label"), ..two.life.clone() };
+    let refused = one.handle.hand_off(&key(1), &stranger).await.expect_err("no such member");
+    assert!(matches!(refused, HandOffError::Target(_)), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_ends_by_itself_goes_back_to_the_pool_and_is_claimed_again_later() {
+    let ledger = TestLedger::with_devices(1);
+    let node = node("n1", &ledger, &Hints::default()).await;
+    until("it runs", || node.devices.keys().len() == 1).await;
+    let (_, end) = node.devices.running.lock().expect("not poisoned").remove(&key(0)).expect("it runs");
+    end.send("its budget is spent".to_owned()).expect("somebody waits");
+    until("it is free", || ledger.row(&key(0)).owner.is_none()).await;
+    until("it runs again", || node.devices.keys().len() == 1).await;
+    assert_eq!(ledger.row(&key(0)).epoch, Epoch(3), "claim, release, claim");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_nobody_wants_is_stopped_and_freed_on_request() {
+    let ledger = TestLedger::with_devices(2);
+    let node = node("n1", &ledger, &Hints::default()).await;
+    until("both run", || node.devices.keys().len() == 2).await;
+    ledger.desire(&key(0), Desired::Offline);
+    node.handle.free(&key(0)).await.expect("freed");
+    assert_eq!(ledger.row(&key(0)).owner, None);
+    assert_eq!(node.devices.keys(), [key(1)]);
+    node.handle.free(&key(0)).await.expect("nothing to do");
+    ledger.desire(&key(0), Desired::Online);
+    node.handle.sweep();
+    until("it runs again", || node.devices.keys().len() == 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
+    let ledger = TestLedger::with_devices(20);
+    let one = node("n1", &ledger, &Hints::default()).await;
+    until("all run", || one.devices.keys().len() == 20).await;
+    let options = GateOptions { per_second: 10.0, burst: 5, timing: Timing::FAST };
+    let clock = test_clock();
+    let gate = NodeGate::start(options, Arc::new(ledger.clone()), clock.clone(), Metrics::new());
+    let clocks = NodeClocks(Permission::new(clock));
+    let grants: Vec<Grant> =
+        one.devices.running.lock().expect("not poisoned").values().map(|(g, _)| g.clone()).collect();
+    let began = Instant::now();
+    let mut turns = tokio::task::JoinSet::new();
+    for grant in grants.clone() {
+        let gate = gate.clone();
+        turns.spawn(async move { gate.turn(&grant, false).await });
+    }
+    turns.join_all().await;
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(1500) && took < Duration::from_millis(1800), "{took:?}");
+
+    let mut permits = tokio::task::JoinSet::new();
+    for grant in grants.clone() {
+        let gate = gate.clone();
+        permits.spawn(async move { gate.permit(&grant).await });
+    }
+    for permit in permits.join_all().await {
+        let left = permit.expect("it stands").expires.since(clocks.boot());
+        assert!(left > Duration::from_millis(900) && left <= Duration::from_secs(1), "{left:?}");
+    }
+    assert_eq!(ledger.permits_asked.load(std::sync::atomic::Ordering::Relaxed), 1);
+
+    let stale = Grant { epoch: Epoch(99), ..grants[0].clone() };
+    assert!(matches!(gate.permit(&stale).await, Err(PermitRefused::Stale)));
+    ledger.set_down(true);
+    assert!(matches!(gate.permit(&grants[0]).await, Err(PermitRefused::Unavailable(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_waiting_for_a_turn_frees_the_place() {
+    let ledger = TestLedger::with_devices(1);
+    let options = GateOptions { per_second: 0.1, burst: 1, timing: Timing::FAST };
+    let gate = NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Metrics::new());
+    let life = ledger.join(&candidate("n1"), &Timing::FAST).await.expect("a free slot");
+    let grant = Grant { key: key(0), life, epoch: Epoch(1) };
+    gate.turn(&grant, false).await;
+    assert!(timeout(Duration::from_secs(1), gate.turn(&grant, false)).await.is_err());
+    assert_eq!(gate.waiting(), 0);
+}
