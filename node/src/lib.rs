@@ -9,6 +9,7 @@ pub mod config;
 pub mod directory;
 pub mod errors;
 pub mod http;
+pub mod link;
 pub mod metrics;
 pub mod store;
 pub mod telemetry;
