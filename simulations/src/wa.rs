@@ -13,7 +13,6 @@ mod backlog;
 mod fault;
 mod ledger;
 mod link;
-mod listener;
 mod machine;
 mod pairing;
 mod phone;

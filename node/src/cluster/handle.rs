@@ -212,6 +212,10 @@ impl Cluster for ClusterHandle {
         let _ = self.shared.commands.try_send(Command::Adopt(key.clone()));
     }
 
+    fn sweep(&self) {
+        ClusterHandle::sweep(self);
+    }
+
     fn drain(&self) -> Result<(), AlreadyDraining> {
         if self.shared.ended.borrow().is_some() {
             return Err(AlreadyDraining);
