@@ -11,5 +11,6 @@ pub mod errors;
 pub mod http;
 pub mod link;
 pub mod metrics;
+pub mod parent;
 pub mod store;
 pub mod telemetry;

@@ -1,6 +1,7 @@
 //! The shells of the cluster module against a ledger in memory, on paused time.
 
 mod ledger;
+mod parent;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -112,7 +113,7 @@ async fn node(name: &str, ledger: &TestLedger, hints: &Hints) -> Node {
 }
 
 /// Lets paused time pass.
-async fn pass(span: Duration) {
+pub(crate) async fn pass(span: Duration) {
     let nothing = timeout(span, std::future::pending::<()>()).await;
     assert!(nothing.is_err());
 }
