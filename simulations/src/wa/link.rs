@@ -32,6 +32,11 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 /// How long one write may take.
 const WRITE_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long a client may take to leave by itself after a stream error or a refused login. Closing at once
+/// loses the last word: whatsmeow forgets what it has not handled yet when its socket closes, and then never
+/// comes back after a pairing.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Why a connection ended before the server wanted it.
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
@@ -55,7 +60,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, shared: 
     let limits = Limits::default().max_payload_len(Some(FRAME_LIMIT));
     let socket = ServerBuilder::new().config(config).limits(limits).serve(stream);
     let stopping = shared.stopping.clone();
-    let mut link = Link { socket, decoder: FrameDecoder::with_intro(FRAME_LIMIT), frames: Vec::new() };
+    let mut link =
+        Link { socket, decoder: FrameDecoder::with_intro(FRAME_LIMIT), frames: Vec::new(), last_word: false };
     tokio::select! {
         () = stopping.cancelled() => {}
         ended = link.run(&shared) => if let Err(error) = ended {
@@ -69,6 +75,8 @@ struct Link<S> {
     socket: WebSocketStream<S>,
     decoder: FrameDecoder,
     frames: Vec<Bytes>,
+    /// What was written last ends the stream.
+    last_word: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -158,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         match out {
             Out::Stanza(stanza, _) => {
                 tracing::trace!(?stanza, "sent");
+                self.last_word = matches!(&*stanza.tag, "stream:error" | "failure");
                 let frame = sealer.seal(&stanza::encode(&stanza)?)?;
                 timeout(WRITE_LIMIT, self.socket.feed(Message::binary(frame))).await?.map_err(gone)?;
                 if flush {
@@ -166,6 +175,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Ok(false)
             }
             Out::Close => {
+                if self.last_word {
+                    timeout(WRITE_LIMIT, self.socket.flush()).await?.map_err(gone)?;
+                    let leaving = async { while let Some(Ok(_)) = self.socket.next().await {} };
+                    // Late or gone: it is closed in any case.
+                    let _ = timeout(LINGER, leaving).await;
+                }
                 timeout(WRITE_LIMIT, self.socket.close()).await?.map_err(gone)?;
                 Ok(true)
             }
