@@ -6,14 +6,20 @@
 //! What the lines between us and a driver mean stands in `simulations/interop/README.md`.
 
 mod client;
+mod cluster;
 mod event;
+mod reader;
+mod stage;
 mod tools;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use client::RealClient;
+pub use cluster::{Cluster, Victim};
 pub use event::{ClientEvent, ReceivedMessage};
+pub use reader::Reader;
+pub use stage::{Failure, Person, Stage};
 pub use tools::{baileys_driver, python, whatsmeow_driver};
 
 /// Which real client.

@@ -8,7 +8,13 @@ import fs from 'node:fs'
 import https from 'node:https'
 import readline from 'node:readline'
 import { parseArgs } from 'node:util'
-import makeWASocket, { DisconnectReason, proto, useMultiFileAuthState, WA_CERT_DETAILS } from 'baileys'
+import makeWASocket, {
+  DisconnectReason,
+  generateMessageIDV2,
+  proto,
+  useMultiFileAuthState,
+  WA_CERT_DETAILS,
+} from 'baileys'
 import pino from 'pino'
 
 const RECONNECT_DELAY_MS = 300
@@ -22,7 +28,7 @@ const { values: flags } = parseArgs({
     root: { type: 'string', default: process.env.WA_ROOT },
     db: { type: 'string', default: process.env.WA_DB },
     name: { type: 'string', default: 'Baileys' },
-    log: { type: 'string', default: 'warn' },
+    log: { type: 'string', default: process.env.WA_LOG || 'warn' },
   },
 })
 
@@ -34,6 +40,8 @@ const fail = (ref, error) => emit('error', { ref: ref ?? '', message: String(err
 const logger = pino({ level: flags.log }, pino.destination(2))
 
 const sent = new Map()
+// What is being written to the device's folder; the process must not end before.
+const writing = new Set()
 let auth
 let sock
 let wanted = false
@@ -50,7 +58,15 @@ async function connect() {
   wanted = true
   sock?.end(undefined)
   auth = await useMultiFileAuthState(flags.db)
+  const { keys } = auth.state
+  const set = keys.set.bind(keys)
+  keys.set = data => written(set(data))
   open()
+}
+
+function written(promise) {
+  writing.add(promise)
+  return promise.finally(() => writing.delete(promise))
 }
 
 function open() {
@@ -67,7 +83,7 @@ function open() {
     emitOwnEvents: false,
   })
   sock = socket
-  socket.ev.on('creds.update', auth.saveCreds)
+  socket.ev.on('creds.update', () => written(auth.saveCreds()))
   socket.ev.on('connection.update', update => socket === sock && onConnection(socket, update))
   socket.ev.on('messages.upsert', ({ messages }) => messages.forEach(onMessage))
   socket.ev.on('messages.update', updates => updates.forEach(onUpdate))
@@ -116,9 +132,11 @@ const commands = {
     sock.end(undefined)
   },
   async send({ to, text, ref }) {
-    const info = await sock.sendMessage(to, { text })
-    sent.set(info.key.id, info.message)
-    emit('sent', { ref: ref ?? '', id: info.key.id })
+    // A peer may ask again before sendMessage comes back: what is sent must be known before.
+    const id = generateMessageIDV2(sock.user.id)
+    sent.set(id, { extendedTextMessage: { text } })
+    await sock.sendMessage(to, { text }, { messageId: id })
+    emit('sent', { ref: ref ?? '', id })
   },
   async read({ chat, sender, ids }) {
     const participant = sender === chat ? undefined : sender
@@ -137,6 +155,7 @@ const commands = {
   async quit() {
     wanted = false
     sock?.end(undefined)
+    while (writing.size > 0) await Promise.allSettled(writing)
     // Nothing is left to say, and Baileys' timers would keep the process for seconds.
     process.exit(0)
   },

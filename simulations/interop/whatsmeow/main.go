@@ -7,6 +7,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,6 +19,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,10 +70,12 @@ func main() {
 	ca := flag.String("ca", os.Getenv("WA_CA"), "PEM file of the authority behind the simulator's TLS certificate")
 	root := flag.String("root", os.Getenv("WA_ROOT"), "public root key of the Noise certificates, 64 hex digits")
 	db := flag.String("db", os.Getenv("WA_DB"), "SQLite file of the device")
-	level := flag.String("log", "WARN", "least level of whatsmeow's log")
+	level := flag.String("log", cmp.Or(os.Getenv("WA_LOG"), "warn"), "least level of whatsmeow's log: debug, info, warn or error")
 	flag.Parse()
 
-	d := &driver{level: *level, out: json.NewEncoder(os.Stdout), sent: map[types.MessageID]*waE2E.Message{}}
+	d := &driver{level: strings.ToUpper(*level), out: json.NewEncoder(os.Stdout), sent: map[types.MessageID]*waE2E.Message{}}
+	// The Signal library prints what it thinks of a message; standard output carries events only.
+	os.Stdout = os.Stderr
 	if err := d.open(*server, *ca, *root, *db); err != nil {
 		d.fail("", err)
 		os.Exit(1)
