@@ -29,7 +29,7 @@ pub struct Site {
     pub whatsapp_root: String,
     /// Logins per second that each node may do.
     pub logins_per_second: u32,
-    /// A line of `telemetry.level`.
+    /// The value of `telemetry.log_level`.
     pub log_level: String,
 }
 
@@ -56,7 +56,7 @@ impl Site {
         let text = format!(
             "[node]\nid = \"{id}\"\n\n[listen]\ngrpc = \"{grpc}\"\nhttp = \"{http}\"\n\n\
              [store]\nurl = \"{}\"\nkek_file = \"{}\"\n\n[connect]\nper_second = {rate}\nburst = {rate}\n\n\
-             [whatsapp]\nurl = \"{}\"\nca_file = \"{}\"\nroot_key = \"{}\"\n\n[telemetry]\nlevel = \"{}\"\n",
+             [whatsapp]\nurl = \"{}\"\nca_file = \"{}\"\nroot_key = \"{}\"\n\n[telemetry]\nlog_level = \"{}\"\n",
             self.store_url,
             self.key_file().display(),
             self.whatsapp_url,
