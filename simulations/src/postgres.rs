@@ -5,6 +5,8 @@
 //! the user `postgres` or `nobody`), listens to nobody but this machine, and leaves nothing behind.
 //! It does not install PostgreSQL: when the programs are missing it says so.
 
+mod session;
+
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -15,6 +17,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+pub use self::session::Session;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -90,26 +94,33 @@ impl TempPostgres {
         succeeded("initdb", made)?;
 
         let port = free_port().map_err(io("finding a free port"))?;
-        let log_path = folder.path().join("log");
-        let log = fs::File::create(&log_path).map_err(io("making the log"))?;
-        let errors = log.try_clone().map_err(io("making the log"))?;
-        let server = command(&programs, "postgres", user, folder.path())
-            .arg("-D")
-            .arg(&data)
-            .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"])
-            .arg(folder.path())
-            .args(["-c", "max_connections=200", "-c", "shared_buffers=64MB"])
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors)
-            .spawn()
-            .map_err(io("starting postgres"))?;
+        let server = serve(&programs, user, folder.path(), port)?;
         let mut started = TempPostgres { programs, user, port, server, folder };
-        started.wait_until_ready(&log_path)?;
+        started.wait_until_ready()?;
         Ok(started)
     }
 
-    fn wait_until_ready(&mut self, log: &Path) -> Result<(), PostgresError> {
+    /// Ends all sessions and stops the server; the data stays. Blocks for up to five seconds.
+    pub fn stop(&mut self) {
+        // SIGINT is PostgreSQL's fast shutdown.
+        if let Some(pid) = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::INT);
+        }
+        let deadline = Instant::now() + STOPPING;
+        while matches!(self.server.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+
+    /// Starts a stopped server again, on the same port and data.
+    pub fn resume(&mut self) -> Result<(), PostgresError> {
+        self.server = serve(&self.programs, self.user, self.folder.path(), self.port)?;
+        self.wait_until_ready()
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), PostgresError> {
         let deadline = Instant::now() + STARTING;
         loop {
             let address = (Ipv4Addr::LOCALHOST, self.port);
@@ -118,7 +129,7 @@ impl TempPostgres {
             }
             let gone = matches!(self.server.try_wait(), Ok(Some(_)));
             if gone || Instant::now() > deadline {
-                let text = fs::read_to_string(log).unwrap_or_default();
+                let text = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
                 let tail: Vec<&str> = text.lines().rev().take(5).collect();
                 let log = tail.into_iter().rev().collect::<Vec<_>>().join("; ");
                 return Err(PostgresError::NotStarted { log });
@@ -145,8 +156,14 @@ impl TempPostgres {
         succeeded("psql", output)
     }
 
-    /// A `psql` that waits for statements on its standard input: a second session for races.
-    pub fn psql(&self, database: &str) -> Command {
+    /// A session of its own, for races: it keeps its transaction open between statements.
+    pub fn session(&self, database: &str, application: &str) -> Result<Session, PostgresError> {
+        let mut psql = self.psql(database);
+        psql.env("PGAPPNAME", application);
+        Session::start(psql).map_err(|source| PostgresError::Io { doing: "starting psql".to_owned(), source })
+    }
+
+    fn psql(&self, database: &str) -> Command {
         let mut psql = command(&self.programs, "psql", self.user, self.folder.path());
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "roost"]);
         psql.args(["-p", &self.port.to_string(), "-d", database]);
@@ -156,18 +173,32 @@ impl TempPostgres {
 
 impl Drop for TempPostgres {
     fn drop(&mut self) {
-        let pid = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw);
-        // SIGINT: end all sessions and stop. SIGKILL when that takes too long.
-        if let Some(pid) = pid {
-            let _ = kill_process(pid, Signal::INT);
-        }
-        let deadline = Instant::now() + STOPPING;
-        while matches!(self.server.try_wait(), Ok(None)) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        self.stop();
     }
+}
+
+/// Starts the server on a data folder that exists.
+fn serve(
+    programs: &Path,
+    user: Option<(u32, u32)>,
+    folder: &Path,
+    port: u16,
+) -> Result<Child, PostgresError> {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log"));
+    let logs = log.and_then(|log| Ok((log.try_clone()?, log)));
+    let started = logs.and_then(|(log, errors)| {
+        command(programs, "postgres", user, folder)
+            .arg("-D")
+            .arg(folder.join("data"))
+            .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"])
+            .arg(folder)
+            .args(["-c", "max_connections=200", "-c", "shared_buffers=64MB"])
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+    });
+    started.map_err(|source| PostgresError::Io { doing: "starting postgres".to_owned(), source })
 }
 
 fn command(programs: &Path, name: &str, user: Option<(u32, u32)>, folder: &Path) -> Command {

@@ -1,0 +1,236 @@
+//! What only PostgreSQL can show: statements that wait for each other, sessions that outlive their
+//! process, a server that goes away.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use roost_actors::port::{Batch, DeviceStore, DeviceStoreError, NewEvent, StateKey, StateKind};
+use roost_node::directory::Directory;
+use roost_node::store::{KeyFile, OpenError, Store, StoreOptions};
+use roost_placement::ledger::{Candidate, Desired, Grant, Ledger, MemberState, Timing};
+use roost_proto::id::{DeviceKey, Life, UnixMillis};
+use roost_simulations::postgres::TempPostgres;
+
+const LONG: Timing = Timing { ttl: Duration::from_secs(600), ..Timing::PATIENT };
+const DATABASE: &str = "roost_test";
+
+struct Bench {
+    server: TempPostgres,
+    options: StoreOptions,
+    store: Arc<Store>,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        let server = TempPostgres::start().expect("a server");
+        let folder = tempfile::tempdir().expect("a folder");
+        let key = KeyFile::create(&folder.path().join("kek")).expect("a key");
+        let url = server.database(DATABASE).expect("a database");
+        let options = StoreOptions::new(url, Arc::new(key));
+        let store = Store::open(&options).await.expect("the database opens");
+        store.create_tenant(&"acme".parse().expect("id"), "Acme").await.expect("made");
+        Bench { server, options, store, _folder: folder }
+    }
+
+    async fn active(&self, node: &str) -> Life {
+        let candidate = Candidate {
+            node: node.parse().expect("id"),
+            address: "127.0.0.1:1".to_owned(),
+            zone: String::new(),
+            weight: 100,
+            version: 1,
+        };
+        let life = self.store.join(&candidate, &LONG).await.expect("joined");
+        assert!(self.store.set_state(&life, MemberState::Active).await.expect("an answer"));
+        life
+    }
+
+    async fn owned(&self, me: &Life, device: &str) -> Grant {
+        let key: DeviceKey = format!("tenants/acme/devices/{device}").parse().expect("a key");
+        self.store.create_device(&key, device).await.expect("made");
+        self.store.claim(me, None, &[key]).await.expect("an answer").remove(0)
+    }
+}
+
+fn ratchet() -> StateKey {
+    StateKey { kind: StateKind::Session, name: "peer".to_owned() }
+}
+
+fn put(value: &'static str) -> Batch {
+    Batch { state: vec![(ratchet(), Some(Bytes::from_static(value.as_bytes())))], ..Batch::default() }
+}
+
+/// Waits until a session of the database waits for a lock.
+async fn somebody_waits(server: &TempPostgres) {
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let waits = async {
+        while server.sql(DATABASE, "SELECT count(*) FROM pg_locks WHERE NOT granted").expect("locks") == "0" {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waits).await.expect("somebody waits for a lock");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_take_over_waits_for_the_writer_in_flight() {
+    let bench = Bench::new().await;
+    let (me, next) = (bench.active("n1").await, bench.active("n2").await);
+    let grant = bench.owned(&me, "d1").await;
+    let patient = StoreOptions { statement_timeout: Duration::from_secs(20), ..bench.options.clone() };
+    let patient = Store::open(&patient).await.expect("opens");
+    // The old owner's transaction has passed its fence and stands still at the head of the log.
+    let mut brake = bench.server.session(DATABASE, "brake").expect("a session");
+    assert_eq!(brake.run("BEGIN; SELECT 'held' FROM event_head FOR UPDATE;"), ["held"]);
+    let old = grant.clone();
+    let writer = tokio::spawn(async move {
+        let payload = roost_proto::api::MessageReceived::default();
+        let event = NewEvent {
+            dedupe: "e".to_owned(),
+            occurred: UnixMillis(1),
+            origin: roost_proto::api::event::Origin::Live,
+            payload: roost_proto::api::event::Payload::MessageReceived(payload),
+        };
+        patient.commit(&old, Batch { events: vec![event], ..put("in flight") }).await
+    });
+    somebody_waits(&bench.server).await;
+
+    assert!(bench.store.certify_death(&me).await.expect("an answer"));
+    let keys = std::slice::from_ref(&grant.key);
+    let skipped = bench.store.claim(&next, Some(&me), keys).await.expect("an answer");
+    assert!(skipped.is_empty(), "the row is locked, so it is left for the next sweep");
+    brake.run("COMMIT;");
+    writer.await.expect("no panic").expect("it held the fence, so it lands before the take-over");
+    let won = bench.store.claim(&next, Some(&me), keys).await.expect("an answer");
+    let late = bench.store.commit(&grant, put("late")).await;
+    assert!(matches!(late, Err(DeviceStoreError::Fenced)), "{late:?}");
+    let read = bench.store.read(&won[0], &[ratchet()]).await.expect("read");
+    assert_eq!(read, [Some(Bytes::from("in flight"))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_writer_waits_for_the_take_over_and_writes_nothing() {
+    let bench = Bench::new().await;
+    let me = bench.active("n1").await;
+    let grant = bench.owned(&me, "d1").await;
+    bench.store.commit(&grant, put("before")).await.expect("committed");
+    // A change of owner that has not committed yet.
+    let mut taker = bench.server.session(DATABASE, "taker").expect("a session");
+    taker.run("BEGIN; UPDATE ownership SET epoch = epoch + 1, owner_node = NULL, owner_inc = NULL;");
+
+    let store = bench.store.clone();
+    let old = grant.clone();
+    let late = tokio::spawn(async move {
+        loop {
+            // It waits a little for the row, gives up, and may come again.
+            match store.commit(&old, put("late")).await {
+                Err(DeviceStoreError::Unavailable(_)) => {}
+                result => return result,
+            }
+        }
+    });
+    somebody_waits(&bench.server).await;
+    assert!(!late.is_finished(), "answered before the take-over was decided");
+    taker.run("COMMIT;");
+    let result = late.await.expect("no panic");
+    assert!(matches!(result, Err(DeviceStoreError::Fenced)), "{result:?}");
+
+    let new =
+        bench.store.claim(&me, None, std::slice::from_ref(&grant.key)).await.expect("an answer").remove(0);
+    assert_eq!(new.epoch.0, 3);
+    let kept = bench.store.read(&new, &[ratchet()]).await.expect("read");
+    assert_eq!(kept, [Some(Bytes::from("before"))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_is_held_delays_its_own_device_only() {
+    let bench = Bench::new().await;
+    let me = bench.active("n1").await;
+    let (held, free) = (bench.owned(&me, "d1").await, bench.owned(&me, "d2").await);
+    let mut holder = bench.server.session(DATABASE, "holder").expect("a session");
+    holder.run("BEGIN; SELECT 1 FROM ownership WHERE device_id = 'd1' FOR UPDATE;");
+    let begun = Instant::now();
+    let (stuck, well) =
+        tokio::join!(bench.store.commit(&held, put("a")), bench.store.commit(&free, put("b")));
+    assert!(matches!(stuck, Err(DeviceStoreError::Unavailable(_))), "{stuck:?}");
+    well.expect("the other device is not concerned");
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    holder.run("ROLLBACK;");
+    bench.store.commit(&held, put("a")).await.expect("the same batch again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sessions_of_the_dead_end_with_them() {
+    let bench = Bench::new().await;
+    let (me, next) = (bench.active("n1").await, bench.active("n2").await);
+    let grant = bench.owned(&me, "d1").await;
+    // A process that froze in the middle of a fenced transaction.
+    let mut frozen = bench.server.session(DATABASE, &format!("roost/{me}")).expect("a session");
+    assert_eq!(frozen.run("BEGIN; SELECT 'held' FROM ownership FOR SHARE;"), ["held"]);
+    assert!(bench.store.certify_death(&me).await.expect("an answer"));
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let take = async {
+        loop {
+            let keys = std::slice::from_ref(&grant.key);
+            if let Some(won) = bench.store.claim(&next, Some(&me), keys).await.expect("an answer").pop() {
+                return won;
+            }
+            tick.tick().await;
+        }
+    };
+    let won = tokio::time::timeout(Duration::from_secs(5), take).await.expect("its locks are gone");
+    assert_eq!(won.life, next);
+    let words = frozen.run("SELECT 1;").join(" ");
+    assert!(words.contains("terminating connection") || words.contains("closed"), "{words:?}");
+
+    // A store carries the name of its life, so that this works on it.
+    let named = StoreOptions { application: Some(next.clone()), ..bench.options.clone() };
+    let named = Store::open(&named).await.expect("opens");
+    named.tenants(None, 1).await.expect("an answer");
+    let names = bench.server.sql(DATABASE, "SELECT DISTINCT application_name FROM pg_stat_activity");
+    assert!(names.expect("names").lines().any(|name| name == format!("roost/{next}")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_goes_away_is_reported_in_time_and_found_again() {
+    let mut bench = Bench::new().await;
+    let me = bench.active("n1").await;
+    let grant = bench.owned(&me, "d1").await;
+    let heart = bench.store.heartbeat_ledger(Some(&me));
+    heart.beat(&me, 1, &LONG).await.expect("beats");
+    bench.server.stop();
+    let begun = Instant::now();
+    let (write, beat, read) = tokio::join!(
+        bench.store.commit(&grant, put("x")),
+        heart.beat(&me, 1, &LONG),
+        bench.store.desire(&grant.key, Desired::Online)
+    );
+    assert!(matches!(write, Err(DeviceStoreError::Unavailable(_))), "{write:?}");
+    assert!(beat.is_err() && read.is_err());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let refused = Store::open(&bench.options).await.err();
+    assert!(matches!(refused, Some(OpenError::Unreachable { .. })), "{refused:?}");
+
+    bench.server.resume().expect("the server starts again");
+    let mut tick = tokio::time::interval(Duration::from_millis(10));
+    let back = async {
+        while heart.beat(&me, 1, &LONG).await.is_err() || bench.store.commit(&grant, put("y")).await.is_err()
+        {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), back).await.expect("both find the server again");
+    assert_eq!(bench.store.read(&grant, &[ratchet()]).await.expect("read"), [Some(Bytes::from("y"))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unfit_database_is_refused_with_a_reason() {
+    let bench = Bench::new().await;
+    let open = async |url: String| Store::open(&StoreOptions { url, ..bench.options.clone() }).await.err();
+    let absent = open(bench.server.url("absent")).await.expect("refused");
+    assert!(matches!(absent, OpenError::Refused { .. }), "{absent:?}");
+    bench.server.sql(DATABASE, "UPDATE _sqlx_migrations SET version = 9999").expect("an update");
+    let newer = open(bench.server.url(DATABASE)).await.expect("refused");
+    assert!(matches!(newer, OpenError::SchemaNewer { found: 9999, .. }), "{newer:?}");
+}
