@@ -3,7 +3,7 @@
 //! What must hold: both signatures (XEdDSA over the serialised details) are checked against the root key
 //! that the caller passes at run time, so that no build feature and no simulation can switch the check
 //! off; both windows contain `now`; serials chain. The root key itself is configuration.
-//! Rules: `wa-server-contract` section 1.4.
+//! Rules: what whatsmeow, Baileys and whatsapp-rust agree on.
 
 use rand::CryptoRng;
 use waproto::buffa::{Message as _, MessageField};

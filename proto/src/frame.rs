@@ -3,7 +3,8 @@
 //!
 //! What must hold: a decoder never buffers more than one frame of its limit plus the piece it was just
 //! given; a length above the limit is refused when its three bytes are read, before anything is stored.
-//! It does not encrypt, and it does not know about WebSockets. Rules: `wa-server-contract` section 1.2.
+//! It does not encrypt, and it does not know about WebSockets.
+//! Rules: what whatsmeow, Baileys and whatsapp-rust agree on.
 
 use bytes::{Buf, Bytes, BytesMut};
 

@@ -2,8 +2,8 @@
 //!
 //! The payload of the last handshake message is either a registration (a device that is not paired yet
 //! shows its keys) or a login (a paired device names itself; its Noise static key is the credential).
-//! waproto's types stay inside: these are the facts that both sides use. Rules: `wa-server-contract`
-//! sections 1.7, 5.1 and 5.6.
+//! waproto's types stay inside: these are the facts that both sides use.
+//! Rules: what whatsmeow, Baileys and whatsapp-rust agree on.
 
 mod ending;
 

@@ -8,7 +8,8 @@
 //! What must hold: no key is used before the server's certificate chain was verified against the root key
 //! that the caller passed ([`VerifiedServer`] is the proof); the last client message exists only after the
 //! separate call [`VerifiedServer::finish`], because it is what logs the device in. No I/O, no clock, no
-//! randomness of its own. Rules: `wa-server-contract` sections 1.3 to 1.8.
+//! randomness of its own.
+//! Rules: what whatsmeow, Baileys and whatsapp-rust agree on.
 
 mod client;
 mod responder;

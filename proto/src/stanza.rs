@@ -4,7 +4,7 @@
 //! nests without limit inside JIDs ([`shape`] refuses both first). Peers spell one fact as string, bytes or
 //! JID; [`Read`] makes them one. What we write is strict: JIDs as JIDs ([`Jid`] values), leaf contents as
 //! bytes (`.bytes(…)`), because whatsmeow drops anything else without a word.
-//! Rules: `wa-server-contract` section 2.
+//! Rules: what whatsmeow, Baileys and whatsapp-rust agree on.
 
 mod ids;
 pub mod iq;

@@ -2,7 +2,7 @@
 //!
 //! Unmodified clients pair with it and talk through it, and it keeps a ledger that checkers read. The
 //! machine ([`Machine`]) is pure; [`SimServer`] gives it sockets. Where it is strict and where it guesses is
-//! said at each place; the sections named are those of the notes in `wa-server-contract`.
+//! said at each place.
 //!
 //! What it deliberately does not do: groups, media, history, app state beyond empty answers, calls.
 

@@ -1,4 +1,4 @@
-//! Both roles against each other, against wire vectors of the specification's own operations, and refusals.
+//! Both roles against each other, and refusals; against an independent state machine in [`against_snow`].
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -11,6 +11,8 @@ use super::*;
 use crate::cert;
 use crate::id::UnixMillis;
 use crate::signal::KeyPair;
+
+mod against_snow;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 

@@ -3,7 +3,7 @@
 //!
 //! AES-256-GCM per frame, empty associated data, nonce = 8 zero bytes and a 32-bit big-endian counter from
 //! 0. Not snow's transport state, which ends at 65,535 bytes; frames reach 2^24 - 1. A counter is never
-//! reused: after 2^32 frames the half refuses. `wa-server-contract` section 1.6.
+//! reused: after 2^32 frames the half refuses.
 
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Key, Nonce};

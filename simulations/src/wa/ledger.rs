@@ -71,6 +71,9 @@ pub struct DeviceRecord {
     pub messages_repeated: u64,
     /// Ciphertexts that it sent.
     pub ciphertexts: u64,
+    /// Messages that it sent without a ciphertext for every device of both accounts. Right after a device
+    /// was linked that is normal; afterwards the sender works with an old list.
+    pub incomplete_fanouts: u64,
     /// Messages written to its connections, repetitions included.
     pub messages_delivered: u64,
     /// Messages that it settled with a receipt or an ack.

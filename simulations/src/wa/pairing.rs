@@ -2,7 +2,7 @@
 //!
 //! What must hold: a device exists only after its own signature over the identity that the phone gave it
 //! was checked; whoever has seen a device list hears of a change in both address forms, before any message
-//! from the new device. `wa-server-contract` sections 4.1, 4.4 and 6.10.
+//! from the new device.
 
 use std::collections::VecDeque;
 

@@ -2,7 +2,7 @@
 //!
 //! What must hold: any receipt or ack settles the device's copy, also one that complains; a request to
 //! encrypt again reaches exactly the device that it is for. Presence and typing are told to those who are
-//! there and are never kept. `wa-server-contract` sections 2.6, 5.7, 6.6 and 6.7.
+//! there and are never kept.
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};

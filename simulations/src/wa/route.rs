@@ -2,7 +2,7 @@
 //!
 //! What must hold: each receiver gets exactly its own ciphertext, in the order in which the server took the
 //! messages, and keeps it in its backlog until it settles it; the sending device never gets its own copy;
-//! a sender hears the server's ack after the fan-out. `wa-server-contract` sections 6.3 to 6.5.
+//! a sender hears the server's ack after the fan-out.
 
 use roost_proto::id::UnixMillis;
 use roost_proto::signal::CiphertextKind;
@@ -49,6 +49,9 @@ impl Machine {
             return Err("it carries no ciphertext".into());
         }
         self.account_mut(recipient).watch(from.pn);
+        if stanza.child("participants").is_some() && self.lacks_devices(from, recipient, &entries) {
+            self.ledger.device(from).incomplete_fanouts += 1;
+        }
         for entry in entries {
             for ciphertext in &entry.ciphertexts {
                 let kind = ciphertext.text("type").and_then(|kind| CiphertextKind::parse(&kind));
@@ -86,6 +89,15 @@ impl Machine {
             }
         }
         entries
+    }
+
+    /// Whether a device of the two accounts gets nothing.
+    fn lacks_devices(&self, from: DeviceRef, recipient: u64, entries: &[Entry<'_>]) -> bool {
+        let all = [recipient, from.pn]
+            .into_iter()
+            .flat_map(|pn| self.account(pn).devices().map(move |device| DeviceRef { pn, device }));
+        let mut others = all.filter(|device| *device != from);
+        others.any(|device| entries.iter().all(|entry| entry.to != device))
     }
 
     fn delivery(

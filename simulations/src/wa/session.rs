@@ -2,7 +2,7 @@
 //!
 //! What must hold: a login is accepted only with the Noise key that the device was paired with; the older
 //! connection of the same device hears `replaced`; nothing but answers is sent before `<active/>`, and the
-//! end of the backlog is always told, also when it was empty. `wa-server-contract` sections 5.1 to 5.6.
+//! end of the backlog is always told, also when it was empty.
 
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{Failure, FailureReason, Login, StreamError, Success};

@@ -2,7 +2,6 @@
 //!
 //! What must hold: a one-time prekey is handed out once; lengths are exact, because the real server's are;
 //! a signed prekey is taken only with the signature of the identity it was registered with.
-//! `wa-server-contract` sections 5.3 and 6.2.
 
 use roost_proto::id::UnixMillis;
 use roost_proto::signal::{PublicSignedPrekey, verify};

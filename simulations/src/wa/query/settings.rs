@@ -1,5 +1,5 @@
 //! The small requests around messaging: settings, profiles, properties. Most accounts here have none, so
-//! most answers are empty in the form that clients accept (`wa-server-contract` sections 5.3, 6.11, 6.12).
+//! most answers are empty in the form that clients accept.
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;

@@ -2,7 +2,6 @@
 //!
 //! What must hold: every user is answered under the JID that was asked for; the phone is listed without a
 //! key index, companions with theirs, together with the list that the phone signed.
-//! `wa-server-contract` section 6.1.
 
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};

@@ -183,6 +183,19 @@ fn one_message_key_with_two_ciphertexts_is_found() {
 }
 
 #[test]
+fn a_sender_with_an_old_device_list_is_counted() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let chat = world.account(bob);
+    world.text(ada, &chat, "complete");
+    let counted = |world: &World| world.machine.ledger().devices()[&world.device(ada)].incomplete_fanouts;
+    assert_eq!(counted(&world), 0);
+    let old = world.probes[ada].text(&chat, &[chat.clone()], "to the phone alone");
+    world.say(ada, old);
+    assert_eq!(counted(&world), 1);
+}
+
+#[test]
 fn presence_and_typing_reach_those_who_look() {
     let mut world = World::new();
     let (ada, bob) = (world.linked("ada"), world.linked("bob"));
