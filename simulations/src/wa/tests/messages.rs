@@ -190,7 +190,7 @@ fn a_sender_with_an_old_device_list_is_counted() {
     world.text(ada, &chat, "complete");
     let counted = |world: &World| world.machine.ledger().devices()[&world.device(ada)].incomplete_fanouts;
     assert_eq!(counted(&world), 0);
-    let old = world.probes[ada].text(&chat, &[chat.clone()], "to the phone alone");
+    let old = world.probes[ada].text(&chat, std::slice::from_ref(&chat), "to the phone alone");
     world.say(ada, old);
     assert_eq!(counted(&world), 1);
 }
