@@ -116,7 +116,8 @@ impl ClusterHandle {
         self.shared.owned.subscribe()
     }
 
-    /// Says once, at the end, how this life ended.
+    /// Says once, at the end, how this life ended. A channel that is closed without a word means that the
+    /// driver has failed: leave the process, the lease ends by itself.
     pub fn ended(&self) -> watch::Receiver<Option<Ended>> {
         self.shared.ended.clone()
     }

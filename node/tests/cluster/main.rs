@@ -2,6 +2,7 @@
 
 mod ledger;
 mod parent;
+mod sqlite;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -26,14 +27,14 @@ use ledger::{TestLedger, candidate, key};
 
 /// What a node's devices were told.
 #[derive(Default)]
-struct Devices {
+pub(crate) struct Devices {
     running: Mutex<BTreeMap<DeviceKey, (Grant, oneshot::Sender<String>)>>,
     told: Mutex<Vec<&'static str>>,
     reasons: Mutex<Vec<(DeviceKey, String)>>,
 }
 
 impl Devices {
-    fn keys(&self) -> Vec<DeviceKey> {
+    pub(crate) fn keys(&self) -> Vec<DeviceKey> {
         self.running.lock().expect("not poisoned").keys().cloned().collect()
     }
 }
@@ -70,7 +71,7 @@ impl Hosting for Devices {
 
 /// Hints that go straight to the other node's handle.
 #[derive(Clone, Default)]
-struct Hints(Arc<Mutex<BTreeMap<Life, ClusterHandle>>>);
+pub(crate) struct Hints(pub(crate) Arc<Mutex<BTreeMap<Life, ClusterHandle>>>);
 
 #[async_trait]
 impl PeerHint for Hints {
@@ -82,11 +83,11 @@ impl PeerHint for Hints {
     }
 }
 
-struct Node {
-    life: Life,
-    handle: ClusterHandle,
-    devices: Arc<Devices>,
-    permission: Arc<Permission>,
+pub(crate) struct Node {
+    pub(crate) life: Life,
+    pub(crate) handle: ClusterHandle,
+    pub(crate) devices: Arc<Devices>,
+    pub(crate) permission: Arc<Permission>,
 }
 
 fn test_clock() -> BootClock {
