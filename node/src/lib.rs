@@ -6,6 +6,7 @@ pub mod client;
 pub mod cluster;
 pub mod commits;
 pub mod config;
+pub mod counted;
 pub mod directory;
 pub mod errors;
 pub mod http;

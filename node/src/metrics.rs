@@ -20,11 +20,11 @@ static METADATA: Metadata<'static> = Metadata::new("roost", Level::INFO, None);
 const COUNTERS: [(&str, &str); 12] = [
     ("roost_grpc_requests_total", "Calls that have ended, by service, method, code and reason."),
     ("roost_forwarded_requests_total", "Calls forwarded to the owner of a device, by result."),
-    ("roost_sends_total", "Messages by type and result: accepted, repeated, refused."),
+    ("roost_sends_total", "Messages by type and result: accepted, sent, failed, or the reason of a refusal."),
     ("roost_idempotent_replays_total", "Sends that were answered with an earlier message."),
     ("roost_events_appended_total", "Events written to the log, by kind."),
     ("roost_events_expired_total", "Events removed by retention."),
-    ("roost_fence_rejections_total", "Writes that the fence refused."),
+    ("roost_fence_rejections_total", "Reads and writes that the fence refused, by operation."),
     ("roost_ownership_transitions_total", "Devices that this node gained, by reason."),
     ("roost_devices_moved_total", "Devices that this node handed off, by reason."),
     ("roost_device_connect_total", "Logins to WhatsApp, by result."),
@@ -41,14 +41,15 @@ const GAUGES: [(&str, &str); 6] = [
     ("roost_open_streams", "Streams of callers that are open on this node."),
 ];
 
-const HISTOGRAMS: [(&str, &str); 5] = [
+const HISTOGRAMS: [(&str, &str); 6] = [
     ("roost_grpc_duration_seconds", "How long calls took, by service and method."),
-    ("roost_takeover_duration_seconds", "Phases of a take-over: detect, claim, connect, first_event."),
+    ("roost_takeover_duration_seconds", "From opening a device after a take-over: connect, first_event."),
     (
         "roost_handoff_duration_seconds",
         "From the last byte on the old connection to the grant of the new owner.",
     ),
     ("roost_lease_renew_duration_seconds", "Heartbeats to the store."),
+    ("roost_commit_duration_seconds", "Transactions of devices, waiting for the group included."),
     ("roost_send_duration_seconds", "Stages of a send: accept, ack."),
 ];
 

@@ -250,12 +250,16 @@ pub(super) fn command_error(key: &DeviceKey, device: &DeviceHandle, error: Comma
     }
 }
 
-/// A device that has ended is somewhere else by now, or will be; one that runs waits for its store.
+/// A device that has ended is somewhere else by now, or will be; one that has just been opened is about to
+/// be ready: both are worth another look. One that runs waits for its store.
 pub(super) fn unavailable(key: &DeviceKey, device: &DeviceHandle) -> ApiError {
-    match device.finished().now_or_never() {
-        Some(_) => ApiError::NotOwner { key: key.clone() },
-        None => ApiError::StoreUnavailable(Unavailable("the device cannot reach its store just now".into())),
+    if device.finished().now_or_never().is_some() {
+        return ApiError::NotOwner { key: key.clone() };
     }
+    if device.status().borrow().state == api::device::State::Starting {
+        return ApiError::NoOwner { key: key.clone(), retry: Duration::from_millis(250) };
+    }
+    ApiError::StoreUnavailable(Unavailable("the device cannot reach its store just now".into()))
 }
 
 #[cfg(test)]

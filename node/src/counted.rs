@@ -1,0 +1,110 @@
+//! Counts what devices commit and how long take-overs take, beside the devices and without a part in them.
+//!
+//! What must hold: an outcome is counted after it is known, and only what was committed counts as
+//! appended or sent; the store's answers go through unchanged.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use roost_actors::device::DeviceHandle;
+use roost_actors::port::{Batch, Committed, DeviceStore, DeviceStoreError, Loaded, StateKey, StoredMessage};
+use roost_placement::ledger::Grant;
+use roost_proto::api::device::State;
+use roost_proto::api::event::Payload;
+use roost_proto::api::message;
+use tokio::time::Instant;
+
+use crate::metrics::Metrics;
+
+/// A device store that counts.
+pub struct Counted {
+    inner: Arc<dyn DeviceStore>,
+    metrics: Metrics,
+}
+
+impl Counted {
+    /// Wraps a store.
+    pub fn new(inner: Arc<dyn DeviceStore>, metrics: Metrics) -> Counted {
+        Counted { inner, metrics }
+    }
+
+    fn fenced<T>(&self, operation: &str, answer: Result<T, DeviceStoreError>) -> Result<T, DeviceStoreError> {
+        if matches!(answer, Err(DeviceStoreError::Fenced)) {
+            self.metrics.count("roost_fence_rejections_total", &[("operation", operation)]);
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl DeviceStore for Counted {
+    async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
+        self.fenced("load", self.inner.load(grant).await)
+    }
+
+    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+        self.fenced("read", self.inner.read(grant, keys).await)
+    }
+
+    async fn sent_message(
+        &self,
+        grant: &Grant,
+        whatsapp_id: &str,
+    ) -> Result<Option<StoredMessage>, DeviceStoreError> {
+        self.fenced("read", self.inner.sent_message(grant, whatsapp_id).await)
+    }
+
+    async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
+        let events: Vec<&str> = batch.events.iter().map(|event| kind(&event.payload)).collect();
+        let ended = |state| batch.messages.iter().filter(|update| update.state == state).count();
+        let (sent, failed) = (ended(message::State::Sent), ended(message::State::Failed));
+        let begin = Instant::now();
+        let committed = self.fenced("commit", self.inner.commit(grant, batch).await)?;
+        self.metrics.time("roost_commit_duration_seconds", &[], begin.elapsed());
+        for (kind, sequence) in events.into_iter().zip(&committed.events) {
+            if sequence.is_some() {
+                self.metrics.count("roost_events_appended_total", &[("kind", kind)]);
+            }
+        }
+        for (result, count) in [("sent", sent), ("failed", failed)] {
+            if count > 0 {
+                let labels = [("type", "text"), ("result", result)];
+                self.metrics.add("roost_sends_total", &labels, u64::try_from(count).unwrap_or(u64::MAX));
+            }
+        }
+        Ok(committed)
+    }
+}
+
+/// Follows a device that was opened at `opened` after a take-over until it is online and has committed
+/// its first event, or has ended.
+pub async fn takeover(device: DeviceHandle, opened: Instant, metrics: Metrics) {
+    const NAME: &str = "roost_takeover_duration_seconds";
+    let (mut status, mut tail) = (device.status(), device.tail());
+    let online = async {
+        if status.wait_for(|status| status.state == State::Online).await.is_ok() {
+            metrics.time(NAME, &[("phase", "connect")], opened.elapsed());
+        }
+        if tail.wait_for(|tail| tail.0 > 0).await.is_ok() {
+            metrics.time(NAME, &[("phase", "first_event")], opened.elapsed());
+        }
+    };
+    tokio::select! {
+        () = online => {}
+        _ = device.finished() => {}
+    }
+}
+
+fn kind(payload: &Payload) -> &'static str {
+    match payload {
+        Payload::MessageReceived(_) => "message_received",
+        Payload::MessageStateChanged(_) => "message_state_changed",
+        Payload::DeviceStateChanged(_) => "device_state_changed",
+        Payload::Undecryptable(_) => "undecryptable",
+        Payload::StanzaQuarantined(_) => "stanza_quarantined",
+        Payload::OwnershipChanged(_) => "ownership_changed",
+        Payload::Paired(_) => "paired",
+        Payload::IdentityChanged(_) => "identity_changed",
+    }
+}
