@@ -11,6 +11,7 @@ use roost_proto::login::{FailureReason, StreamError};
 use serde::{Deserialize, Serialize};
 
 use super::account::DeviceRef;
+use super::poison::Poison;
 
 /// One fault. In JSON the variant is the field `kind`; devices are written as `15550001000:1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +87,20 @@ pub enum Fault {
         device: String,
         /// The count.
         value: u32,
+    },
+    /// One-time prekeys of a device are gone, as if strangers had taken them.
+    TakePrekeys {
+        /// Whose.
+        device: String,
+        /// How many are left.
+        leave: u32,
+    },
+    /// A message arrives that nobody can read.
+    Poison {
+        /// To whom.
+        device: String,
+        /// What is wrong with it.
+        what: Poison,
     },
     /// The phone unlinks a device: its credentials are void.
     Unlink {

@@ -2,7 +2,6 @@
 //!
 //! What must hold: one frame per WebSocket message, whole (whatsmeow loses its way otherwise); writes, the
 //! handshake and silence have limits; whatever goes wrong ends this connection only.
-//! `wa-server-contract` sections 1.1, 1.2 and 5.5.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -174,6 +174,18 @@ impl Machine {
                 let device = self.known(device)?;
                 self.tell_prekey_count(now, device, *value);
             }
+            Fault::TakePrekeys { device, leave } => {
+                let device = self.known(device)?;
+                let companions = &mut self.account_mut(device.pn).companions;
+                if let Some(companion) = companions.get_mut(&device.device) {
+                    companion.one_time.truncate(*leave as usize);
+                }
+                self.tell_prekey_count(now, device, *leave);
+            }
+            Fault::Poison { device, what } => {
+                let device = self.known(device)?;
+                self.poison(now, device, *what);
+            }
             Fault::Unlink { device } => {
                 let device = self.known(device)?;
                 self.unlink(now, device);

@@ -108,6 +108,37 @@ fn stream_errors_and_login_failures_come_as_ordered() {
 }
 
 #[test]
+fn taken_prekeys_are_gone_and_the_device_hears_of_it() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let device = world.device(bob).to_string();
+    commit(&mut world, Fault::TakePrekeys { device, leave: 0 });
+    let told = world.probes[bob].seen.last().and_then(|stanza| stanza.child("count")?.number("value"));
+    assert_eq!(told, Some(0));
+    let chat = world.account(bob);
+    world.text(ada, &chat, "without a one-time key");
+    assert_eq!(world.texts(bob), ["without a one-time key"]);
+}
+
+#[test]
+fn poison_waits_until_it_is_settled() {
+    let mut world = World::new();
+    let ada = world.linked("ada");
+    let device = world.device(ada);
+    let connection = *world.on.keys().next_back().expect("connected");
+    world.on.remove(&connection);
+    world.event(connection, Event::Closed);
+    for what in [Poison::NoCiphertext, Poison::UnknownKind, Poison::Garbage, Poison::Empty, Poison::Bare] {
+        commit(&mut world, Fault::Poison { device: device.to_string(), what });
+    }
+    let waiting = &world.machine.accounts()[&device.pn].companions[&device.device].backlog;
+    assert_eq!(waiting.len(), 5);
+    let fault: Fault = serde_json::from_str(r#"{"kind":"poison","device":"1:1","what":"no_ciphertext"}"#)
+        .expect("the form of the admin call");
+    assert_eq!(fault, Fault::Poison { device: "1:1".into(), what: Poison::NoCiphertext });
+}
+
+#[test]
 fn a_fault_for_nobody_is_refused() {
     let mut world = World::new();
     for device in ["", "1:1", "nonsense"] {
