@@ -13,6 +13,7 @@ mod backlog;
 mod fault;
 mod ledger;
 mod link;
+mod listener;
 mod machine;
 mod pairing;
 mod phone;

@@ -1,5 +1,4 @@
-//! The shell of the simulated WhatsApp: a listener that speaks TLS and plain HTTP on one port, WebSockets
-//! for devices, HTTP for whoever drives the simulation.
+//! The shell of the simulated WhatsApp: what its tasks share, and the handle of whoever runs it.
 //!
 //! What must hold: the machine is asked under one lock and its effects are queued under the same lock, so
 //! that every connection sees them in the machine's order; a connection that does not read fast enough
@@ -12,14 +11,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use roost_proto::id::UnixMillis;
 use roost_proto::noise::Responder;
 use roost_proto::stanza::Stanza;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -37,9 +34,6 @@ use super::state::{self, StateError};
 
 /// Stanzas that wait for one connection's socket: a full backlog fits.
 const QUEUE: usize = 16_384;
-
-/// How long a peer may take for TLS.
-const TLS_LIMIT: Duration = Duration::from_secs(10);
 
 /// How often the state file is written, if anything changed.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
@@ -162,7 +156,7 @@ impl SimServer {
             tasks: TaskTracker::new(),
             state: options.state,
         });
-        shared.tasks.spawn(accept(listener, tls, shared.clone()));
+        shared.tasks.spawn(super::listener::accept(listener, tls, shared.clone()));
         if shared.state.is_some() {
             shared.tasks.spawn(keep(shared.clone()));
         }
@@ -341,57 +335,6 @@ impl World {
 pub(super) fn wall_clock() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-async fn accept(listener: TcpListener, tls: TlsAcceptor, shared: Arc<Shared>) {
-    loop {
-        let accepted = tokio::select! {
-            () = shared.stopping.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (tls, shared) = (tls.clone(), shared.clone());
-                shared.tasks.clone().spawn(async move {
-                    if let Err(error) = greet(stream, tls, shared).await {
-                        tracing::debug!(%error, "a peer left early");
-                    }
-                });
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: let some connections end first.
-                tracing::warn!(%error, "cannot accept");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-/// TLS opens with a record of type 22; everything else is plain HTTP, for clients that rewrite addresses.
-async fn greet(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) -> std::io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut first = [0];
-    tokio::time::timeout(TLS_LIMIT, stream.peek(&mut first)).await??;
-    if first[0] == 22 {
-        let stream = tokio::time::timeout(TLS_LIMIT, tls.accept(stream)).await??;
-        http(stream, shared).await;
-    } else {
-        http(stream, shared).await;
-    }
-    Ok(())
-}
-
-async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, shared: Arc<Shared>) {
-    let service = hyper_util::service::TowerToHyperService::new(super::admin::router(shared.clone()));
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60)).max_buf_size(64 * 1024);
-    let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    tokio::select! {
-        () = shared.stopping.cancelled() => {}
-        ended = connection => if let Err(error) = ended {
-            tracing::debug!(%error, "an HTTP connection ended");
-        }
-    }
 }
 
 async fn keep(shared: Arc<Shared>) {
