@@ -3,13 +3,17 @@
 
 pub mod callers;
 pub mod conformance;
+pub mod demo;
 pub mod interop;
 pub mod model;
 pub mod percentiles;
 pub mod postgres;
 pub mod processes;
 pub mod scan;
+pub mod sightings;
 pub mod sim_server;
 pub mod talk;
 pub mod tally;
+pub mod trouble;
 pub mod wa;
+pub mod world;

@@ -28,11 +28,8 @@ pub struct SimScanArgs {
     /// Whose phone scans; the simulated WhatsApp makes the account when it is new.
     #[arg(long)]
     pub account: String,
-    /// gRPC endpoint of any node.
-    #[arg(long, env = "ROOST_ENDPOINT", default_value = "http://127.0.0.1:7443")]
-    pub endpoint: String,
     /// Where the simulated WhatsApp listens.
-    #[arg(long, default_value = "https://127.0.0.1:7450")]
+    #[arg(long, default_value = "https://127.0.0.1:18443")]
     pub whatsapp: Uri,
     /// PEM file of its certificate authority.
     #[arg(long)]
@@ -44,9 +41,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// Pairs the device and prints who it is now.
-pub async fn run(args: SimScanArgs) -> ExitCode {
-    match tokio::time::timeout(LIMIT, pair(&args)).await {
+/// Pairs the device through the node at `endpoint` and prints who it is now.
+pub async fn run(args: SimScanArgs, endpoint: String) -> ExitCode {
+    match tokio::time::timeout(LIMIT, pair(&args, &endpoint)).await {
         Ok(Ok(account)) => {
             println!("{} is paired as {account}", args.device);
             ExitCode::SUCCESS
@@ -62,8 +59,8 @@ pub async fn run(args: SimScanArgs) -> ExitCode {
     }
 }
 
-async fn pair(args: &SimScanArgs) -> Result<String, Failed> {
-    let mut pairing = Client::connect(&args.endpoint).await?.pairing();
+async fn pair(args: &SimScanArgs, endpoint: &str) -> Result<String, Failed> {
+    let mut pairing = Client::connect(endpoint).await?.pairing();
     let request = StartPairingRequest { device: args.device.clone() };
     let mut events = pairing.start_pairing(request).await?.into_inner();
     let mut scanned = false;

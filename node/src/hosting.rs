@@ -1,0 +1,138 @@
+//! The devices that run in this process, by key: opened and ended for the cluster module, found by the
+//! API.
+//!
+//! What must hold: a device is in the map from the moment it is opened until nothing of it can act any
+//! more, and one key has at most one device. The map is no proof of ownership; the fence is.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use roost_actors::device::{self, DeviceHandle, Opening, Ports};
+use roost_placement::ledger::Unavailable;
+use roost_proto::id::{DeviceKey, Epoch, Life};
+use roost_proto::peer::AdoptRequest;
+use roost_proto::peer::peer_service_client::PeerServiceClient;
+
+use crate::api::channels::Channels;
+use crate::api::port::Hosts;
+use crate::cluster::{ClusterHandle, Ending, Hosting, PeerHint, StartError};
+
+type Devices = BTreeMap<DeviceKey, DeviceHandle>;
+
+/// The map. Cloning gives the same map.
+#[derive(Clone)]
+pub struct Hosted {
+    ports: Ports,
+    devices: Arc<Mutex<Devices>>,
+}
+
+impl Hosted {
+    /// No device yet; these ports for each.
+    pub fn new(ports: Ports) -> Hosted {
+        Hosted { ports, devices: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Devices> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<DeviceHandle> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Removes the device if it still is the one of this grant.
+    fn remove(&self, ended: &DeviceHandle) {
+        let mut devices = self.lock();
+        if devices.get(&ended.grant().key).is_some_and(|found| found.grant() == ended.grant()) {
+            devices.remove(&ended.grant().key);
+        }
+    }
+}
+
+#[async_trait]
+impl Hosting for Hosted {
+    async fn start(&self, opening: Opening) -> Result<Ending, StartError> {
+        let key = opening.grant.key.clone();
+        let handle = {
+            let mut devices = self.lock();
+            if devices.contains_key(&key) {
+                return Err(StartError(format!("{key} runs here already")));
+            }
+            let handle = device::open(opening, self.ports.clone());
+            devices.insert(key, handle.clone());
+            handle
+        };
+        let hosted = self.clone();
+        Ok(Box::pin(async move {
+            let why = handle.finished().await;
+            hosted.remove(&handle);
+            format!("{why:?}")
+        }))
+    }
+
+    async fn stop(&self, key: &DeviceKey) {
+        let found = self.lock().get(key).cloned();
+        if let Some(handle) = found {
+            handle.stop().await;
+            self.remove(&handle);
+        }
+    }
+
+    async fn quiesce(&self) {
+        let devices = self.all();
+        join_all(devices.iter().map(DeviceHandle::quiesce)).await;
+    }
+
+    async fn resume(&self) {
+        let devices = self.all();
+        join_all(devices.iter().map(DeviceHandle::resume)).await;
+    }
+
+    async fn close(&self) {
+        let devices = self.all();
+        join_all(devices.iter().map(DeviceHandle::stop)).await;
+        self.lock().clear();
+    }
+}
+
+/// The map as the API sees it.
+pub struct LocalHosts {
+    /// The devices.
+    pub hosted: Hosted,
+    /// Who may free a row.
+    pub cluster: ClusterHandle,
+}
+
+#[async_trait]
+impl Hosts for LocalHosts {
+    fn find(&self, key: &DeviceKey) -> Option<DeviceHandle> {
+        self.hosted.lock().get(key).cloned()
+    }
+
+    fn all(&self) -> Vec<DeviceHandle> {
+        self.hosted.all()
+    }
+
+    async fn stop(&self, key: &DeviceKey) -> Result<(), Unavailable> {
+        self.cluster.free(key).await
+    }
+}
+
+/// Hints over the peers' gRPC API.
+#[derive(Debug, Default)]
+pub struct GrpcHints {
+    channels: Channels,
+}
+
+#[async_trait]
+impl PeerHint for GrpcHints {
+    async fn adopt(&self, peer: &Life, address: &str, key: &DeviceKey, epoch: Epoch) {
+        let Some(channel) = self.channels.to(address) else { return };
+        let request = AdoptRequest { device: key.to_string(), epoch: epoch.0 };
+        if let Err(status) = PeerServiceClient::new(channel).adopt(request).await {
+            tracing::debug!(%peer, %key, %status, "the hint was lost; the sweep will find the device");
+        }
+    }
+}

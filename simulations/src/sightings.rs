@@ -1,0 +1,57 @@
+//! What the simulated WhatsApp saw of an account's companion devices: logins, ends of connections, keys.
+//!
+//! Times are the ledger's Unix milliseconds; the server runs in this process, so they compare with this
+//! process's wall clock. Nothing here changes anything.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::wa::{ConnectionRecord, SimServer};
+
+/// Devices that are connected now.
+pub fn connected(sim: &SimServer) -> usize {
+    sim.ledger(|ledger| {
+        let companions = ledger.devices().iter().filter(|(device, _)| device.device != 0);
+        let last = companions.filter_map(|(_, record)| record.connections.back());
+        last.filter(|connection| connection.ended_at.is_none()).count()
+    })
+}
+
+/// First login of a companion of this phone number at or after `from`.
+pub fn first_login(sim: &SimServer, phone_number: &str, from: SystemTime) -> Option<SystemTime> {
+    let from = millis(from);
+    let logins = connections(sim, phone_number).into_iter().map(|c| c.login_at).filter(|at| *at >= from);
+    logins.min().map(time)
+}
+
+/// From the end of the connection that ended first at or after `from` to the next login of that phone
+/// number's companion.
+pub fn gap(sim: &SimServer, phone_number: &str, from: SystemTime) -> Option<Duration> {
+    let from = millis(from);
+    let all = connections(sim, phone_number);
+    let ended = all.iter().filter_map(|c| c.ended_at).filter(|at| *at >= from).min()?;
+    let login = all.iter().map(|c| c.login_at).filter(|at| *at >= from).min()?;
+    // A new connection may begin before the old one has been seen to end.
+    Some(Duration::from_millis(u64::try_from(login - ended).unwrap_or(0)))
+}
+
+/// Message keys that were seen with two ciphertexts.
+pub fn key_reuse(sim: &SimServer) -> usize {
+    sim.ledger(|ledger| usize::try_from(ledger.totals().key_reuses).unwrap_or(usize::MAX))
+}
+
+fn connections(sim: &SimServer, phone_number: &str) -> Vec<ConnectionRecord> {
+    let Ok(pn) = phone_number.parse::<u64>() else { return Vec::new() };
+    sim.ledger(|ledger| {
+        let own = ledger.devices().iter().filter(|(device, _)| device.pn == pn && device.device != 0);
+        own.flat_map(|(_, record)| record.connections.iter().cloned()).collect()
+    })
+}
+
+fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn time(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
