@@ -1,6 +1,7 @@
 //! The shells of the cluster module against a ledger in memory, on paused time.
 
 mod ledger;
+mod orphan;
 mod parent;
 mod sqlite;
 
