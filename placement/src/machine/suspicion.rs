@@ -77,3 +77,72 @@ impl Suspicion {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use roost_proto::id::Incarnation;
+
+    use super::*;
+    use crate::ledger::{Member, MemberState};
+
+    fn at(millis: u64) -> BootTime {
+        BootTime(millis * 1_000_000)
+    }
+
+    fn life(node: &str) -> Life {
+        Life { node: node.parse().expect("a label"), incarnation: Incarnation(1) }
+    }
+
+    fn view(beats: i64, remaining: u64) -> View {
+        let member = Member {
+            life: life("n2"),
+            address: String::new(),
+            zone: String::new(),
+            weight: 100,
+            state: MemberState::Active,
+            version: 1,
+            owned: 0,
+            remaining: Duration::from_millis(remaining),
+            beats,
+        };
+        View { view_epoch: 1, members: vec![member] }
+    }
+
+    #[test]
+    fn the_end_of_a_lease_and_the_grace_are_waited_for_exactly() {
+        let mut suspicion = Suspicion::default();
+        suspicion.observe(&life("n1"), &view(5, 1900), at(0));
+        suspicion.observe(&life("n1"), &view(5, 1500), at(400));
+        assert!(suspicion.due(&Timing::FAST, at(2099)).is_empty());
+        assert_eq!(suspicion.due(&Timing::FAST, at(2100)), [life("n2")]);
+        assert!(suspicion.due(&Timing::FAST, at(2200)).is_empty(), "asked once until it is answered");
+        suspicion.answered(&life("n2"), at(2200));
+        assert_eq!(suspicion.due(&Timing::FAST, at(2300)), [life("n2")]);
+    }
+
+    #[test]
+    fn a_lease_that_ends_by_a_jump_of_the_clock_suspects_nobody_who_has_just_beaten() {
+        let mut suspicion = Suspicion::default();
+        suspicion.observe(&life("n1"), &view(5, 2000), at(0));
+        suspicion.observe(&life("n1"), &view(6, 0), at(400));
+        assert!(suspicion.due(&Timing::FAST, at(2399)).is_empty());
+        assert_eq!(suspicion.due(&Timing::FAST, at(2400)), [life("n2")]);
+    }
+
+    #[test]
+    fn a_node_that_slept_gives_everybody_a_whole_lease_again() {
+        let mut suspicion = Suspicion::default();
+        suspicion.observe(&life("n1"), &view(5, 2000), at(0));
+        suspicion.forget(at(9000));
+        assert!(suspicion.due(&Timing::FAST, at(10_999)).is_empty());
+        assert_eq!(suspicion.due(&Timing::FAST, at(11_000)), [life("n2")]);
+    }
+
+    #[test]
+    fn a_beat_takes_the_suspicion_back() {
+        let mut suspicion = Suspicion::default();
+        suspicion.observe(&life("n1"), &view(5, 100), at(0));
+        suspicion.observe(&life("n1"), &view(6, 2000), at(1999));
+        assert!(suspicion.due(&Timing::FAST, at(3998)).is_empty());
+    }
+}

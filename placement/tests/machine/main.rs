@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use roost_placement::ledger::{Desired, MemberState};
 use roost_placement::machine::{AlreadyDraining, HandOffError};
+use roost_proto::id::Epoch;
 
 use world::{World, key, node};
 
@@ -156,6 +157,36 @@ fn what_the_tenant_stops_is_stopped_and_freed_and_comes_back_on_demand() {
     world.rows.get_mut(&key(4)).expect("a row").desired = Desired::Online;
     world.run(secs(3));
     world.assert_settled();
+}
+
+#[test]
+fn what_the_ledger_takes_away_is_stopped_and_never_resumes() {
+    for outage in [0, 4] {
+        let mut world = three();
+        world.outage_until = world.now.plus(secs(outage));
+        world.run(Duration::from_millis(outage * 900));
+        let row = world.rows.get_mut(&key(4)).expect("a row");
+        (row.owner, row.epoch, row.desired) = (None, Epoch(row.epoch.0 + 1), Desired::Deleted);
+        world.run(secs(5));
+        world.assert_settled();
+        assert_eq!(world.starts, 30, "the others went on");
+    }
+}
+
+#[test]
+fn a_node_that_has_begun_to_drain_claims_nothing_that_it_was_waiting_for() {
+    for delay in 0..40 {
+        let mut world = three();
+        world.kill(2);
+        world.certify(2);
+        world.run(Duration::from_millis(300 + delay * 10));
+        world.node(1).expect("alive").machine.drain().expect("the first drain");
+        // The world itself refuses claims of a node that drains.
+        world.run(secs(2));
+        assert!(world.nodes[&node(1)].drained);
+        world.run(secs(3));
+        world.assert_settled();
+    }
 }
 
 #[test]
