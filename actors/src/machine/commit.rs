@@ -110,8 +110,8 @@ impl Machine {
 
     /// The store did not answer. Callers are told; the batch is tried again as it is.
     pub(super) fn on_commit_failed(&mut self) {
-        let Some((_, after, _)) = self.commits.flying.as_mut() else { return };
-        for waiting in after.iter_mut() {
+        let Some((_, flying, _)) = self.commits.flying.as_mut() else { return };
+        for waiting in flying.iter_mut().chain(&mut self.commits.gathering.after) {
             if let After::Accepted(token, _) = waiting
                 && *token != NOBODY
             {

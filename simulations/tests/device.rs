@@ -1,0 +1,279 @@
+//! Devices of Roost and the simulated WhatsApp, over a real socket: actors, link and the model store.
+
+#[path = "device/scene.rs"]
+mod scene;
+
+use roost_actors::device::{CommandError, Finished, PairingUpdate, Recipient, SendError};
+use roost_proto::api::device::State;
+use roost_proto::api::event::{Origin, Payload};
+use roost_proto::api::message_received::Content;
+use roost_simulations::wa::Fault;
+use scene::{Scene, until};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_devices_pair_and_talk_both_ways() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let bob = scene.paired("bob").await;
+    for number in 0..5 {
+        ada.sends(&bob, &format!("to bob {number}")).await;
+        bob.sends(&ada, &format!("to ada {number}")).await;
+    }
+    let of = |who| (0..5).map(|number| format!("to {who} {number}")).collect::<Vec<_>>();
+    until("bob has all texts", || async { bob.texts().await == of("bob") }).await;
+    until("ada has all texts", || async { ada.texts().await == of("ada") }).await;
+    until("all of ada's texts are delivered", || async { ada.delivered().await == 5 }).await;
+    assert_eq!(scene.server.ledger(|ledger| ledger.totals().key_reuses), 0);
+    ada.stop().await;
+    bob.stop().await;
+    ada.check_log().await;
+    bob.check_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_is_not_paired_sends_nothing() {
+    let scene = Scene::new().await;
+    let device = scene.opened("shop").await;
+    device.state(State::Unpaired).await;
+    let refused = device.handle().send(scene::request(&Recipient::Phone("4915112345678".into()), "x")).await;
+    assert_eq!(refused, Err(SendError::NotPaired));
+    assert_eq!(device.handle().logout().await, Err(CommandError::NotPaired));
+    device.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_caller_joins_the_pairing_attempt() {
+    let scene = Scene::new().await;
+    let device = scene.opened("shop").await;
+    device.state(State::Unpaired).await;
+    let mut first = device.handle().pair().await.expect("starts");
+    let is_code = |update: &PairingUpdate| matches!(update, PairingUpdate::Code { .. });
+    let code = first.wait_for(is_code).await.expect("a code").clone();
+    let second = device.handle().pair().await.expect("joins");
+    assert_eq!(*second.borrow(), code);
+    device.stop().await;
+    assert!(matches!(&*second.borrow(), PairingUpdate::Failed { reason: "STOPPED", .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_and_a_device_talk_by_lid_and_by_number() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let eve = scene.server.account(None, Some("eve"));
+    scene.server.phone_sends(eve, &ada.number(), "from a phone").expect("sent");
+    until("the text came", || async { ada.texts().await == ["from a phone"] }).await;
+    let event = ada.received().await.pop().expect("one");
+    let sender = event.sender.expect("known");
+    let lid = Recipient::lid(&sender.lid).expect("a lid");
+    let number = Recipient::Phone(eve.to_string());
+    ada.sends_to(&lid, "by lid").await;
+    ada.sends_to(&number, "by number").await;
+    until("both are with WhatsApp", || async { ada.acknowledged().await >= 2 }).await;
+    ada.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_number_fails_and_holds_nobody_up() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let bob = scene.paired("bob").await;
+    ada.sends_to(&Recipient::Phone("99999999999".into()), "anybody?").await;
+    ada.sends(&bob, "hello").await;
+    until("bob has it", || async { bob.texts().await == ["hello"] }).await;
+    until("the other has failed", || async { ada.failures().await == ["RECIPIENT_NOT_ON_WHATSAPP"] }).await;
+    ada.stop().await;
+    bob.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_request_is_the_same_message() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let bob = scene.paired("bob").await;
+    let request = scene::request(&bob.recipient(), "once");
+    let first = ada.handle().send(request.clone()).await.expect("accepted");
+    let again = ada.handle().send(request.clone()).await.expect("accepted");
+    assert!(!first.repeated && again.repeated);
+    assert_eq!(first.message.message, again.message.message);
+    let other = roost_actors::device::SendRequest { request_hash: [9; 32], ..request };
+    assert_eq!(ada.handle().send(other).await, Err(SendError::KeyReused));
+    until("bob has it", || async { !bob.texts().await.is_empty() }).await;
+    ada.stop().await;
+    assert_eq!(bob.texts().await, ["once"]);
+    bob.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_owner_goes_on_where_the_old_one_was_cut_off() {
+    let scene = Scene::new().await;
+    let mut ada = scene.paired("ada").await;
+    let bob = scene.paired("bob").await;
+    ada.sends(&bob, "first").await;
+    until("bob has it", || async { bob.texts().await == ["first"] }).await;
+    scene.server.commit(&Fault::LoseServerAcks { device: ada.name(), count: 1 }).expect("known");
+    ada.sends(&bob, "second").await;
+    bob.sends(&ada, "answer").await;
+    let old = ada.handle().clone();
+    ada.taken_over().await;
+    until("bob has both, once", || async { bob.texts().await == ["first", "second"] }).await;
+    until("ada has the answer", || async { ada.texts().await == ["answer"] }).await;
+    // The old owner is still running: its next write tells it.
+    let _ = old.send(scene::request(&bob.recipient(), "from the past")).await;
+    assert!(matches!(old.finished().await, Finished::Fenced | Finished::Stale));
+    until("everything is acknowledged", || async { ada.acknowledged().await >= 2 }).await;
+    assert_eq!(bob.texts().await, ["first", "second"]);
+    assert_eq!(scene.server.ledger(|ledger| ledger.totals().key_reuses), 0);
+    ada.stop().await;
+    bob.stop().await;
+    ada.check_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_messages_are_asked_for_again_and_arrive() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let bob = scene.paired("bob").await;
+    ada.sends(&bob, "zero").await;
+    until("bob has it", || async { bob.texts().await.len() == 1 }).await;
+    scene.server.commit(&Fault::CorruptDeliveries { device: bob.name(), count: 1 }).expect("known");
+    ada.sends(&bob, "one").await;
+    until("bob has both", || async { bob.texts().await == ["zero", "one"] }).await;
+    ada.sends(&bob, "two").await;
+    until("and goes on", || async { bob.texts().await == ["zero", "one", "two"] }).await;
+    assert_eq!(scene.server.ledger(|ledger| ledger.totals().key_reuses), 0);
+    ada.stop().await;
+    bob.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_delivered_twice_is_logged_once() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let bob = scene.paired("bob").await;
+    scene.server.commit(&Fault::DuplicateDeliveries { device: bob.name(), count: 3 }).expect("known");
+    for text in ["a", "b", "c", "d"] {
+        ada.sends(&bob, text).await;
+    }
+    until("bob has all", || async { bob.texts().await.len() >= 4 }).await;
+    until("all are settled", || async { ada.delivered().await == 4 }).await;
+    assert_eq!(bob.texts().await, ["a", "b", "c", "d"]);
+    ada.stop().await;
+    bob.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_comes_back_with_the_backlog() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let eve = scene.server.account(None, Some("eve"));
+    scene.server.commit(&Fault::DropConnection { device: Some(ada.name()) }).expect("known");
+    for text in ["1", "2", "3"] {
+        scene.server.phone_sends(eve, &ada.number(), text).expect("sent");
+    }
+    until("ada has them", || async { ada.texts().await == ["1", "2", "3"] }).await;
+    ada.state(State::Online).await;
+    ada.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_away_stops_nothing_but_the_answers() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let eve = scene.server.account(None, Some("eve"));
+    let logins = ada.logins();
+    scene.model.set_down(true);
+    scene.server.phone_sends(eve, &ada.number(), "meanwhile").expect("sent");
+    until("sends are refused", || async {
+        let request = scene::request(&Recipient::Phone(eve.to_string()), "not now");
+        ada.handle().send(request).await == Err(SendError::Unavailable)
+    })
+    .await;
+    let settled = scene.server.ledger(|ledger| {
+        ledger.messages().values().any(|message| message.receivers.values().any(|r| r.settled_at.is_some()))
+    });
+    assert!(!settled, "nothing is acknowledged while the store is away");
+    scene.model.set_down(false);
+    until("the message is in the log", || async { ada.texts().await == ["meanwhile"] }).await;
+    assert_eq!(ada.logins(), logins, "the connection stayed");
+    ada.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_may_not_act_is_silent_and_resumes_without_a_reconnect() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let eve = scene.server.account(None, Some("eve"));
+    let logins = ada.logins();
+    scene.clocks.may_act(false);
+    scene.server.phone_sends(eve, &ada.number(), "hush").expect("sent");
+    let request = scene::request(&Recipient::Phone(eve.to_string()), "not now");
+    assert_eq!(ada.handle().send(request).await, Err(SendError::Unavailable));
+    assert!(ada.texts().await.is_empty());
+    scene.clocks.may_act(true);
+    until("the message is in the log", || async { ada.texts().await == ["hush"] }).await;
+    assert_eq!(ada.logins(), logins, "the connection stayed");
+    ada.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endings_are_obeyed() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let logins = ada.logins();
+    let fault = Fault::StreamError { device: ada.name(), code: 515 };
+    scene.server.commit(&fault).expect("known");
+    until("it restarts at once", || async { ada.logins() > logins }).await;
+    ada.state(State::Online).await;
+    let fault = Fault::LoginFailure { device: ada.name(), reason: 405, count: 1 };
+    scene.server.commit(&fault).expect("known");
+    scene.server.commit(&Fault::DropConnection { device: Some(ada.name()) }).expect("known");
+    ada.state(State::Outdated).await;
+    ada.stop().await;
+
+    let bob = scene.paired("bob").await;
+    scene.server.commit(&Fault::StreamError { device: bob.name(), code: 440 }).expect("known");
+    bob.state(State::Conflict).await;
+    let refused = bob.handle().send(scene::request(&ada.recipient(), "x")).await;
+    assert_eq!(refused, Err(SendError::Conflict));
+    bob.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_logs_out_stays_out_until_it_is_paired_anew() {
+    let scene = Scene::new().await;
+    let mut ada = scene.paired("ada").await;
+    ada.handle().logout().await.expect("unlinked");
+    ada.state(State::LoggedOut).await;
+    let refused = ada.handle().send(scene::request(&ada.recipient(), "x")).await;
+    assert_eq!(refused, Err(SendError::LoggedOut));
+    ada.taken_over().await;
+    ada.state(State::LoggedOut).await;
+    ada.pair().await;
+    let bob = scene.paired("bob").await;
+    ada.sends(&bob, "back again").await;
+    until("bob has it", || async { bob.texts().await == ["back again"] }).await;
+    ada.stop().await;
+    bob.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_say_where_they_came_from() {
+    let scene = Scene::new().await;
+    let mut ada = scene.paired("ada").await;
+    let eve = scene.server.account(None, Some("eve"));
+    ada.stop().await;
+    scene.server.phone_sends(eve, &ada.number(), "while away").expect("sent");
+    ada.taken_over().await;
+    until("it came", || async { ada.texts().await == ["while away"] }).await;
+    let events = ada.events().await;
+    let message = events.iter().find(|event| matches!(event.payload, Payload::MessageReceived(_)));
+    assert_eq!(message.map(|event| event.origin), Some(Origin::OfflineQueue));
+    let text = message.and_then(|event| match &event.payload {
+        Payload::MessageReceived(message) => message.content.clone(),
+        _ => None,
+    });
+    assert_eq!(text, Some(Content::Text("while away".to_owned())));
+    let owners = events.iter().filter(|event| matches!(event.payload, Payload::OwnershipChanged(_)));
+    assert_eq!(owners.count(), 2);
+    ada.stop().await;
+}
