@@ -112,6 +112,7 @@ async fn a_new_owner_goes_on_where_the_old_one_was_cut_off() {
     until("bob has it", || async { bob.texts().await == ["first"] }).await;
     scene.server.commit(&Fault::LoseServerAcks { device: ada.name(), count: 1 }).expect("known");
     ada.sends(&bob, "second").await;
+    until("it is on the wire", || async { bob.texts().await.len() == 2 }).await;
     bob.sends(&ada, "answer").await;
     let old = ada.handle().clone();
     ada.taken_over().await;
@@ -189,7 +190,8 @@ async fn a_store_that_is_away_stops_nothing_but_the_answers() {
     })
     .await;
     let settled = scene.server.ledger(|ledger| {
-        ledger.messages().values().any(|message| message.receivers.values().any(|r| r.settled_at.is_some()))
+        let to_ada = ledger.messages().values().filter_map(|message| message.receivers.get(&ada.name()));
+        to_ada.into_iter().any(|receiver| receiver.settled_at.is_some())
     });
     assert!(!settled, "nothing is acknowledged while the store is away");
     scene.model.set_down(false);

@@ -20,7 +20,7 @@ const DEVICES: usize = 128;
 /// What is known of others (and of our own account).
 #[derive(Debug, Default)]
 pub(super) struct Directory {
-    /// Device numbers by bare JID: the LID where it is known. Empty: WhatsApp knows nobody there.
+    /// Device numbers by bare JID, in each form that is known. Empty: WhatsApp knows nobody there.
     lists: BTreeMap<String, Vec<u16>>,
     /// LID digits by phone number digits; `None` when nobody knows one.
     lids: BTreeMap<String, Option<String>>,
@@ -31,12 +31,16 @@ pub(super) struct Directory {
 impl Directory {
     /// The devices of a user changed.
     pub(super) fn forget(&mut self, jid: &Jid) {
-        if jid.is_pn()
-            && let Some(Some(lid)) = self.lids.get(&*jid.user)
-        {
-            self.lists.remove(&Jid::lid(lid.as_str()).to_string());
+        let pairs =
+            self.lids.iter().filter_map(|(pn, lid)| Some((Jid::pn(pn.as_str()), Jid::lid(lid.as_deref()?))));
+        let bare = jid.to_non_ad();
+        let mut forms = vec![bare.to_string()];
+        for (pn, lid) in pairs.filter(|(pn, lid)| *pn == bare || *lid == bare) {
+            forms.extend([pn.to_string(), lid.to_string()]);
         }
-        self.lists.remove(&jid.to_non_ad().to_string());
+        for form in forms {
+            self.lists.remove(&form);
+        }
     }
 
     /// LID of a phone number: outer `None` when it was never looked for.
@@ -102,14 +106,14 @@ impl Machine {
                 continue;
             }
             let lid = user.child("lid").and_then(|lid| lid.jid("val")).filter(Jid::is_lid);
-            let key = match &lid {
-                Some(lid) => lid.to_non_ad().to_string(),
-                None => name.clone(),
-            };
+            let devices = read_devices(user);
+            if let Some(lid) = &lid {
+                self.directory.lists.insert(lid.to_non_ad().to_string(), devices.clone());
+            }
             if jid.is_pn() {
                 self.directory.set_lid(jid.user.to_string(), lid.map(|lid| lid.user.to_string()));
             }
-            self.directory.lists.insert(key, read_devices(user));
+            self.directory.lists.insert(name.clone(), devices);
             answered.insert(name);
         }
         for user in asked.iter().filter(|user| !answered.contains(*user)) {

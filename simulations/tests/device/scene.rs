@@ -82,11 +82,8 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) async fn new() -> Scene {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = SimOptions {
-            seed: Some(1),
-            directory: Some(folder.path().to_owned()),
-            ..SimOptions::default()
-        };
+        let options =
+            SimOptions { seed: Some(1), directory: Some(folder.path().to_owned()), ..SimOptions::default() };
         let server = SimServer::start(options).await.expect("starts");
         let model = Model::new(system_clock());
         let clocks = Arc::new(NodeClocks { begin: Instant::now(), act: AtomicBool::new(true) });
