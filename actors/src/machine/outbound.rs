@@ -380,9 +380,7 @@ impl Machine {
             self.outbox.items.iter().find(|(_, item)| {
                 item.message.whatsapp_id == id && matches!(item.stage, Stage::Sending { .. })
             });
-        let Some((ordinal, item)) = sending.map(|(ordinal, item)| (*ordinal, item)) else {
-            return self.effects.push(Effect::Credit(1));
-        };
+        let Some((_, item)) = sending else { return self.effects.push(Effect::Credit(1)) };
         let (message, phash) = (item.message.clone(), item.phash.clone());
         if let (Some(theirs), Some(ours)) = (ack.text("phash"), phash)
             && theirs != ours
@@ -400,8 +398,7 @@ impl Machine {
         let mut outcome = Pending::default();
         let (ours, theirs) = (&message.message_id, &message.whatsapp_id);
         self.move_message(&mut outcome, ours, theirs, state, at, error.as_deref());
-        outcome.after.extend([After::Gone(ordinal), After::Settled]);
-        self.set_stage(ordinal, Stage::Settling);
+        outcome.after.push(After::Settled);
         let slot = self.lane.open();
         self.lane.fill(slot, outcome);
     }
@@ -413,11 +410,19 @@ impl Machine {
         let mut outcome = Pending::default();
         let at = self.now.wall;
         self.move_message(&mut outcome, &message_id, &whatsapp_id, MessageState::Failed, at, Some(reason));
-        outcome.after.push(After::Gone(ordinal));
-        self.set_stage(ordinal, Stage::Settling);
         let slot = self.lane.open();
         self.lane.fill(slot, outcome);
         self.lane_advance();
+    }
+
+    /// A message of ours reaches a state beyond sending, by an acknowledgement, by a receipt (whose
+    /// acknowledgement was lost then), or by failing: its way ends with the commit of that.
+    pub(super) fn outbox_reached(&mut self, outcome: &mut Pending, whatsapp_id: &str) {
+        let found = self.outbox.items.iter_mut().find(|(_, item)| item.message.whatsapp_id == whatsapp_id);
+        if let Some((ordinal, item)) = found {
+            item.stage = Stage::Settling;
+            outcome.after.push(After::Gone(*ordinal));
+        }
     }
 
     /// What is on the wire of a lost link may not have arrived.

@@ -143,6 +143,7 @@ impl Machine {
         failure: Option<&str>,
     ) {
         self.sent.remember(whatsapp_id, message_id, state);
+        self.outbox_reached(outcome, whatsapp_id);
         let failure = failure.map(str::to_owned);
         outcome.batch.messages.push(MessageUpdate {
             message_id: message_id.to_owned(),
