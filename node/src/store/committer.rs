@@ -94,15 +94,25 @@ struct Task {
 
 impl Task {
     async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        // Waiting for company pays when there is some: a lone device is not made to wait.
+        let mut company = false;
         while let Some(first) = requests.recv().await {
             let mut bytes = first.batch.size();
             let mut group = vec![first];
             let close = Instant::now() + self.linger;
             while group.len() < self.size && bytes < GROUP_BYTES {
-                let Ok(Some(next)) = timeout_at(close, requests.recv()).await else { break };
+                let next = match requests.try_recv() {
+                    Ok(next) => next,
+                    Err(_) if company => match timeout_at(close, requests.recv()).await {
+                        Ok(Some(next)) => next,
+                        _ => break,
+                    },
+                    Err(_) => break,
+                };
                 bytes += next.batch.size();
                 group.push(next);
             }
+            company = group.len() > 1;
             self.settle(group).await;
         }
     }

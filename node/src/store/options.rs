@@ -27,7 +27,8 @@ pub struct StoreOptions {
     /// How long one statement may take, a transaction may idle, and a SQLite writer may wait for its
     /// turn. Keep it below the lease. Default 1 s.
     pub statement_timeout: Duration,
-    /// How long the committer waits for company after the first entry of a group. Default 1 ms.
+    /// How long the committer waits for company after the first entry of a group, when the group before
+    /// had some. Default 1 ms.
     pub linger: Duration,
     /// Most entries of one group. Default 256.
     pub group_size: usize,
