@@ -1,13 +1,16 @@
 //! The API over real sockets: real services, a real SQLite store, real membership, several nodes in one
 //! process.
 //!
-//! What must hold here: nothing of ours is replaced but the devices: these nodes are granted devices and
-//! never open one, so that what any node answers without an open device can be seen. What open devices
-//! answer is tested with real devices and the simulated WhatsApp.
+//! What must hold here: nothing of ours is replaced. There are two kinds of nodes: those of `world.rs` are
+//! granted devices and never open one, so that what any node answers without an open device can be seen;
+//! those of `live.rs` run real devices against the simulated WhatsApp, on the store's model.
 
 mod cluster;
 mod consumers;
 mod devices;
+mod live;
+mod pairing;
 mod reads;
+mod sends;
 mod tenants;
 mod world;

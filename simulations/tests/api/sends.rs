@@ -1,0 +1,185 @@
+//! Sending through any node, and receiving from any.
+
+use std::time::Duration;
+
+use roost_node::client::Client;
+use roost_proto::api::message::State;
+use roost_proto::api::send_message_request::{Content, WaitFor};
+use roost_proto::api::*;
+use roost_simulations::wa::Fault;
+use tokio::time::Instant;
+use tonic::Code;
+use tonic_types::StatusExt;
+
+use crate::live::{Live, send, text};
+use crate::world::{refusal, until};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+async fn get(client: Client, name: &str) -> Message {
+    let found = client.messages().get_message(GetMessageRequest { name: name.into() }).await;
+    found.expect("it exists").into_inner()
+}
+
+#[tokio::test]
+async fn a_request_id_is_one_message_whatever_node_is_asked() {
+    let live = Live::new(2).await;
+    let (name, owner, other, _) = live.online("shop").await;
+    let request = text(&name, live.friend(), "hello", WaitFor::ServerAck);
+    let first = send(live.at(other), request.clone(), LIMIT).await.expect("sent");
+    assert!(first.state() as i32 >= State::Sent as i32, "{first:?}");
+    for place in [owner, other] {
+        let again = send(live.at(place), request.clone(), LIMIT).await.expect("the same message");
+        assert_eq!((&again.name, &again.whatsapp_id), (&first.name, &first.whatsapp_id));
+        assert_eq!(get(live.at(place), &first.name).await.request_id, request.request_id);
+        let mut changed = request.clone();
+        changed.content = Some(Content::Text("something else".into()));
+        let reused = send(live.at(place), changed, LIMIT).await;
+        assert_eq!(refusal(reused), (Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED".into()));
+    }
+}
+
+#[tokio::test]
+async fn waiting_for_the_receiver_answers_when_it_has_the_message() {
+    let live = Live::new(2).await;
+    let (name, owner, other, _) = live.online("shop").await;
+    for place in [owner, other] {
+        let request = text(&name, live.friend(), "hello", WaitFor::Delivered);
+        let delivered = send(live.at(place), request, LIMIT).await.expect("delivered");
+        assert!(delivered.state() as i32 >= State::Delivered as i32, "{delivered:?}");
+        assert!(delivered.server_ack_time.is_some() && delivered.delivered_time.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_that_ends_after_acceptance_still_answers_with_the_present_state() {
+    let live = Live::new(2).await;
+    let (name, owner, other, device) = live.online("shop").await;
+    // Whatever WhatsApp says to the device comes after the deadline.
+    live.sim.commit(&Fault::Delay { device: Some(device.to_string()), ms: 5000 }).expect("a known device");
+    for place in [owner, other] {
+        let begin = Instant::now();
+        let request = text(&name, live.friend(), "hello", WaitFor::ServerAck);
+        let sent = send(live.at(place), request, Duration::from_secs(1)).await.expect("accepted is accepted");
+        assert!((sent.state() as i32) < State::Sent as i32, "{sent:?}");
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_watch_follows_a_message_to_its_receiver_from_any_node() {
+    let live = Live::new(2).await;
+    let (name, owner, other, _) = live.online("shop").await;
+    for place in [owner, other] {
+        let request = text(&name, live.friend(), "hello", WaitFor::Accepted);
+        let sent = send(live.at(place), request, LIMIT).await.expect("accepted");
+        let request = WatchMessageRequest { name: sent.name.clone() };
+        let mut watch = live.at(place).messages().watch_message(request).await.expect("opened").into_inner();
+        let mut states = Vec::new();
+        while states.last().is_none_or(|state| *state < State::Delivered as i32) {
+            let said = tokio::time::timeout(LIMIT, watch.message()).await.expect("in time");
+            states.push(said.expect("no refusal").expect("no end").state);
+        }
+        assert!(states.windows(2).all(|pair| pair[0] <= pair[1]), "{states:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_phone_sends_is_read_from_a_node_that_does_not_own_the_device() {
+    let live = Live::new(2).await;
+    let (name, _, other, device) = live.online("shop").await;
+    let request = ReadEventsRequest { parent: name.clone(), follow: true, ..Default::default() };
+    let mut stream = live.at(other).events().read_events(request).await.expect("opened").into_inner();
+    live.sim.phone_sends(live.friend(), &device.pn.to_string(), "good morning").expect("sent");
+    let (mut sequences, mut texts) = (Vec::new(), Vec::new());
+    while texts.is_empty() {
+        let said = tokio::time::timeout(LIMIT, stream.message()).await.expect("in time");
+        for event in said.expect("no refusal").expect("no end").events {
+            sequences.push(event.sequence);
+            if let Some(event::Payload::MessageReceived(message)) = event.payload
+                && let Some(message_received::Content::Text(text)) = message.content
+            {
+                texts.push(text);
+            }
+        }
+    }
+    assert_eq!(texts, ["good morning"]);
+    let count = i64::try_from(sequences.len()).expect("few");
+    assert_eq!(sequences, (1..=count).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_move_fails_no_call() {
+    let live = Live::new(2).await;
+    let (name, owner, other, _) = live.online("shop").await;
+    let friend = live.friend();
+    let mut sending = tokio::task::JoinSet::new();
+    for n in 0..60 {
+        let client = live.at(n % 2);
+        let request = text(&name, friend, &format!("{n}"), WaitFor::ServerAck);
+        sending.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(20) * u32::try_from(n).expect("small")).await;
+            send(client, request, LIMIT).await
+        });
+    }
+    let target = format!("n{}", other + 1);
+    let moving = MoveDeviceRequest { name: name.clone(), target: target.clone() };
+    let moved = live.at(other).cluster().move_device(moving).await.expect("moved").into_inner();
+    assert_eq!(moved.ownership.expect("a row").node, target);
+    let back = MoveDeviceRequest { name: name.clone(), target: format!("n{}", owner + 1) };
+    until("the device moves back", || async {
+        live.at(other).cluster().move_device(back.clone()).await.ok().map(drop)
+    })
+    .await;
+    while let Some(sent) = sending.join_next().await {
+        let message = sent.expect("no panic").expect("no call fails");
+        assert!(message.state() as i32 >= State::Sent as i32, "{message:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_its_store_a_node_refuses_sends_keeps_connections_and_goes_on_afterwards() {
+    let live = Live::new(1).await;
+    let (name, _, _, device) = live.online("shop").await;
+    let logins = || live.sim.ledger(|ledger| ledger.devices()[&device].logins);
+    let before = logins();
+    live.model.set_down(true);
+    let request = text(&name, live.friend(), "hello", WaitFor::Accepted);
+    let status = send(live.at(0), request.clone(), Duration::from_secs(5)).await.expect_err("no store");
+    let (code, reason) = refusal::<()>(Err(status.clone()));
+    assert_eq!((code, reason.as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+    assert!(status.get_details_retry_info().is_some(), "waiting helps");
+    assert!(live.nodes[0].probes.not_ready().await.contains(&"the store does not answer"));
+    let read = live.at(0).devices().get_device(GetDeviceRequest { name: name.clone() }).await;
+    assert_eq!(refusal(read), (Code::Unavailable, "STORE_UNAVAILABLE".into()));
+    live.model.set_down(false);
+    let sent = until("sends are accepted again", || async {
+        send(live.at(0), request.clone(), Duration::from_secs(5)).await.ok()
+    })
+    .await;
+    assert_eq!(sent.request_id, request.request_id);
+    until("the node is ready again", || async {
+        live.nodes[0].probes.not_ready().await.is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(logins(), before, "the connection stayed");
+}
+
+#[tokio::test]
+async fn a_node_counts_what_it_has_done() {
+    let live = Live::new(1).await;
+    let (name, ..) = live.online("shop").await;
+    let request = text(&name, live.friend(), "hello", WaitFor::ServerAck);
+    send(live.at(0), request, LIMIT).await.expect("sent");
+    let shown = live.nodes[0].probes.metrics();
+    for line in [
+        "roost_sends_total{type=\"text\",result=\"accepted\"} 1",
+        "roost_sends_total{type=\"text\",result=\"sent\"} 1",
+        "roost_devices{state=\"ONLINE\"} 1",
+        "roost_nodes{state=\"active\"} 1",
+        "roost_events_appended_total{kind=\"paired\"} 1",
+        "service=\"MessageService\",method=\"SendMessage\",code=\"OK\"",
+    ] {
+        assert!(shown.contains(line), "{line} is not in\n{shown}");
+    }
+}
