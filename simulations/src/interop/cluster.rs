@@ -159,8 +159,8 @@ impl Cluster {
         Ok((ownership.node, ownership.epoch))
     }
 
-    /// Kills the owner of a device and waits until another node owns it. Returns the new owner.
-    pub async fn kill_owner(&mut self, device: &str, victim: Victim) -> Result<String, Failure> {
+    /// Kills the owner of a device. Returns it, and the epoch that ends with it.
+    pub async fn kill_owner(&mut self, device: &str, victim: Victim) -> Result<(String, i64), Failure> {
         let (owner, epoch) = self.owner(device).await?;
         let node = self.nodes.iter().find(|node| node.id == owner);
         let node = node.ok_or_else(|| Failure::new(format!("the owner {owner:?} is none of our nodes")))?;
@@ -168,20 +168,16 @@ impl Cluster {
             Victim::Worker => node.signal_worker(Signal::KILL)?,
             Victim::Parent => node.signal_parent(Signal::KILL)?,
         };
-        if !killed {
-            return Err(Failure::new(format!("{owner} had no process to kill")));
+        match killed {
+            true => Ok((owner, epoch)),
+            false => Err(Failure::new(format!("{owner} had no process to kill"))),
         }
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (node, now) = self.owner(device).await?;
-            if now > epoch && node != owner && !node.is_empty() {
-                return Ok(node);
-            }
-            if Instant::now() > deadline {
-                return Err(Failure::new(format!("nobody took over from {owner}\n{}", self.logs())));
-            }
-            sleep(LOOK).await;
-        }
+    }
+
+    /// Waits until the device is online under a later epoch.
+    pub async fn taken_over(&self, device: &str, epoch: i64) -> Result<(), Failure> {
+        self.wait("later epoch", async || Ok(self.owner(device).await?.1 > epoch)).await?;
+        self.online(device).await
     }
 
     /// The gRPC address of a node that does not own the device and runs.
