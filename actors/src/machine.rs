@@ -157,7 +157,7 @@ impl Machine {
         self.outbox_pump();
         self.commit_pump();
         if self.may_act() {
-            let current = self.connection.link();
+            let current = self.connection.up();
             while let Some((link, bytes)) = self.wire.pop_front() {
                 if Some(link) == current {
                     self.effects.push(Effect::Send { link, bytes });
@@ -225,3 +225,6 @@ impl std::fmt::Debug for Machine {
         write!(f, "Machine({} at epoch {})", self.opening.grant.key, self.opening.grant.epoch)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,6 +71,14 @@ impl Connection {
         }
     }
 
+    /// The link that carries stanzas.
+    pub(super) fn up(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Idle | Phase::Dialing(_) => None,
+            Phase::Greeting(link) | Phase::Entering(link) | Phase::Online(link) => Some(link),
+        }
+    }
+
     /// The link on which messages flow.
     pub(super) fn online(&self) -> Option<u64> {
         match self.phase {
@@ -318,7 +326,7 @@ impl Machine {
 
     /// Puts a stanza on the wire of the present link that depends on no commit.
     pub(super) fn send(&mut self, stanza: &Stanza) {
-        if let Some(link) = self.connection.link()
+        if let Some(link) = self.connection.up()
             && let Some(bytes) = encode(stanza)
         {
             self.wire.push_back((link, bytes));

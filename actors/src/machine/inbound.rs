@@ -65,7 +65,7 @@ impl Machine {
                 return self.put_aside(slot, link, raw, &empty, &why, None);
             }
         };
-        if self.connection.link() != Some(link) {
+        if self.connection.up() != Some(link) {
             // What a closed link still had to say will be said again, if it matters.
             return self.effects.push(Effect::Credit(1));
         }

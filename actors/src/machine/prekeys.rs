@@ -39,11 +39,6 @@ impl Machine {
     }
 
     pub(super) fn upload_prekeys(&mut self, upload: &PrekeyUpload) {
-        if self.connection.link().is_none() {
-            // The next login counts again and finds these pages.
-            self.prekeys.busy = false;
-            return;
-        }
         let keys = upload.keys.iter().map(|(id, public)| {
             Builder::new("key").children([leaf("id", id24(*id)), leaf("value", public.to_vec())]).build()
         });
@@ -61,6 +56,7 @@ impl Machine {
     }
 
     pub(super) fn on_prekeys_uploaded(&mut self, pages: Vec<u32>, refused: Option<u16>) {
+        // After a refusal the next count finds these pages again.
         self.prekeys.busy = false;
         if refused.is_none() {
             self.change_state(CryptoRequest::Uploaded { pages });

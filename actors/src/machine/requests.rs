@@ -37,8 +37,11 @@ impl Requests {
 }
 
 impl Machine {
-    /// Sends a request; `build` gets its id.
+    /// Sends a request; `build` gets its id. Without a login it counts as lost at once.
     pub(super) fn request(&mut self, asked: Asked, build: impl FnOnce(&str) -> Builder) {
+        if !self.connection.greeted() {
+            return self.answered(asked, Err(0));
+        }
         let id = self.requests.ids.next_id();
         let stanza = build(&id).build();
         let deadline = self.now.boot.plus(self.limits.request);

@@ -5,6 +5,7 @@
 //! everything is loaded anew under the same grant, within a budget. A connection that fails is only a
 //! lost link.
 
+mod answers;
 mod children;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,8 +26,8 @@ use tokio::task::JoinHandle;
 
 use super::crypto;
 use crate::device::{Answer, Command, Finished, Opening, PairingUpdate, Ports};
-use crate::machine::{Changed, Effect, Event, Loaded, Machine, Now, Reply};
-use crate::port::{self, Committed, DeviceStatus, PermitRefused, StoredMessage};
+use crate::machine::{Changed, Effect, Event, Loaded, Machine, Now};
+use crate::port::{self, Committed, DeviceStatus, StoredMessage};
 use children::Children;
 
 /// What reaches the supervisor.
@@ -285,47 +286,6 @@ impl State {
             Effect::Reply { token, reply } => self.reply(token, reply),
             Effect::Pairing(update) => self.show_pairing(update),
             Effect::Finish(_) => unreachable!("the end is carried out by the caller"),
-        }
-    }
-
-    fn ask_permit(&mut self) {
-        let (gate, grant) = (self.ports.gate.clone(), self.opening.grant.clone());
-        let (me, life) = (self.me.clone(), self.children.life());
-        self.asking = Some(Task(tokio::spawn(async move {
-            let child = match gate.permit(&grant).await {
-                Ok(permit) => Child::Permit(permit.grant == grant),
-                Err(PermitRefused::Stale) => Child::Stale,
-                Err(PermitRefused::Unavailable(_)) => Child::Permit(false),
-            };
-            let _ = me.send_message(Input::Child(life, child));
-        })));
-    }
-
-    fn reply(&mut self, token: u64, reply: Reply) {
-        let Some(sender) = self.replies.remove(&token) else { return };
-        let answer = match reply {
-            Reply::Sent(result) => Answer::Sent(result),
-            Reply::Done(result) => Answer::Done(result),
-            Reply::Pairing(result) => Answer::Pairing(result.map(|()| self.follow_pairing())),
-        };
-        let _ = sender.send(answer);
-    }
-
-    /// A follower sees where the attempt is now.
-    fn follow_pairing(&mut self) -> watch::Receiver<PairingUpdate> {
-        let over = |update: &PairingUpdate| {
-            matches!(update, PairingUpdate::Paired { .. } | PairingUpdate::Failed { .. })
-        };
-        if self.pairing.as_ref().is_none_or(|sender| over(&sender.borrow())) {
-            self.pairing = Some(watch::channel(PairingUpdate::Connecting).0);
-        }
-        let sender = self.pairing.as_ref().expect("made above when there was none");
-        sender.subscribe()
-    }
-
-    fn show_pairing(&mut self, update: PairingUpdate) {
-        if let Some(sender) = &self.pairing {
-            sender.send_replace(update);
         }
     }
 

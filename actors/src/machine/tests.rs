@@ -1,0 +1,192 @@
+//! The machine against every order of events: properties that hold whatever happens, and examples.
+
+mod world;
+
+use proptest::prelude::*;
+use roost_proto::api::device::State;
+use roost_proto::stanza::{Builder, Read, Stanza};
+
+use super::*;
+use crate::device::{Finished, SendError};
+use world::{Step, World};
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::LinkUp),
+        1 => Just(Step::LinkDown),
+        4 => Just(Step::Success),
+        8 => Just(Step::AnswerRequest),
+        1 => Just(Step::RefuseRequest),
+        8 => any::<bool>().prop_map(Step::Message),
+        2 => Just(Step::MessageAgain),
+        4 => Just(Step::AckOurs),
+        3 => Just(Step::ReceiptForOurs),
+        1 => Just(Step::RetryForOurs),
+        2 => Just(Step::Notification),
+        10 => Just(Step::CommitDone),
+        2 => Just(Step::CommitFailed),
+        12 => Just(Step::Crypto),
+        6 => Just(Step::Lookup),
+        6 => (1u64..40_000).prop_map(Step::Time),
+        1 => Just(Step::Quiesce),
+        2 => Just(Step::Resume),
+        1 => Just(Step::LeaseLost),
+        2 => Just(Step::LeaseBack),
+        6 => (0u8..3).prop_map(Step::Send),
+        1 => Just(Step::StreamError),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// `World` checks after every event: nothing is acknowledged or on the wire before its commit, one
+    /// commit at a time, state in the order in which crypto made it, silence while the node may not act,
+    /// stanzas only on the link that is up, a failed batch again as it was.
+    #[test]
+    fn whatever_happens_the_rules_hold(seed: u64, steps in prop::collection::vec(step(), 0..400)) {
+        let mut world = World::new(seed);
+        for step in steps {
+            world.take(step);
+        }
+        world.calm_down();
+        world.check_all_settled();
+    }
+
+    #[test]
+    fn after_a_fence_nothing_is_asked_for(
+        seed: u64,
+        before in prop::collection::vec(step(), 0..200),
+        after in prop::collection::vec(step(), 0..100),
+    ) {
+        let mut world = World::new(seed);
+        for step in before {
+            world.take(step);
+        }
+        let effects = world.feed(Event::Fenced);
+        prop_assert!(effects.contains(&Effect::Finish(Finished::Fenced)));
+        let acts = |effect: &Effect| !matches!(effect, Effect::Finish(_) | Effect::Close { .. });
+        prop_assert!(!effects.iter().any(acts));
+        for step in after {
+            prop_assert_eq!(world.take(step), vec![]);
+        }
+    }
+}
+
+#[test]
+fn a_device_without_an_account_dials_nowhere() {
+    let mut world = World::unpaired(1);
+    let effects = world.feed(Event::Tick);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Dial { .. })));
+    assert_eq!(world.status(), State::Unpaired);
+}
+
+#[test]
+fn replaced_asks_the_database_before_anything_else() {
+    let mut world = World::online(1);
+    let effects = world.stanza(Builder::new("stream:error").children([conflict("replaced")]).build());
+    assert!(effects.contains(&Effect::AskPermit));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Dial { .. })));
+    let effects = world.feed(Event::PermitAnswered(true));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Dial { .. })));
+    assert_eq!(world.status(), State::Conflict);
+    assert!(world.pause() >= std::time::Duration::from_secs(7), "no fight: {:?}", world.pause());
+}
+
+#[test]
+fn replaced_with_a_stale_grant_ends_quietly() {
+    let mut world = World::online(2);
+    world.stanza(Builder::new("stream:error").children([conflict("replaced")]).build());
+    assert_eq!(world.feed(Event::Stale), vec![Effect::Finish(Finished::Stale)]);
+}
+
+#[test]
+fn every_login_failure_has_its_state() {
+    let cases = [
+        (401, State::LoggedOut),
+        (402, State::Restricted),
+        (403, State::LoggedOut),
+        (405, State::Outdated),
+        (406, State::LoggedOut),
+        (409, State::Failed),
+        (500, State::Backoff),
+        (503, State::Backoff),
+    ];
+    for (reason, state) in cases {
+        let mut world = World::loaded(3);
+        world.take(Step::LinkUp);
+        world.stanza(Builder::new("failure").attr("reason", reason as u64).attr("expire", 600u64).build());
+        assert_eq!(world.status(), state, "failure {reason}");
+        if state == State::Restricted {
+            assert!(world.pause() >= std::time::Duration::from_secs(600));
+        }
+    }
+}
+
+#[test]
+fn a_removed_device_keeps_its_keys_and_dials_no_more() {
+    let mut world = World::online(4);
+    let error = Builder::new("stream:error").attr("code", 401u64).children([conflict("device_removed")]);
+    world.stanza(error.build());
+    assert_eq!(world.status(), State::LoggedOut);
+    world.calm_down();
+    assert!(world.account().is_some_and(|account| account.logged_out));
+    assert_eq!(world.dials, 1);
+    assert_eq!(world.send(0), Some(Err(SendError::LoggedOut)));
+}
+
+#[test]
+fn pauses_grow_with_each_failure_and_begin_anew_after_a_stable_time() {
+    let mut world = World::loaded(5);
+    let mut longest = std::time::Duration::ZERO;
+    for _ in 0..6 {
+        world.take(Step::LinkDown);
+        longest = longest.max(world.pause());
+        world.take(Step::Time(u64::try_from(world.pause().as_millis()).expect("short") + 1));
+    }
+    assert!(longest > std::time::Duration::from_secs(8), "{longest:?}");
+    world.go_online();
+    world.take(Step::Time(61_000));
+    world.take(Step::LinkDown);
+    assert!(world.pause() <= std::time::Duration::from_secs(1), "{:?}", world.pause());
+}
+
+#[test]
+fn an_undecryptable_message_is_asked_for_five_times_and_then_put_aside() {
+    let mut world = World::online(6);
+    for attempt in 1..=5u64 {
+        let sent = world.undecryptable("3EBAD");
+        let receipt = sent.iter().find(|stanza| stanza.tag == "receipt").expect("a retry receipt");
+        assert_eq!(receipt.text("type").as_deref(), Some("retry"));
+        let retry = receipt.child("retry").expect("its count");
+        assert_eq!(retry.number("count"), Some(attempt));
+        assert_eq!(receipt.child("keys").is_some(), attempt > 1);
+    }
+    let sent = world.undecryptable("3EBAD");
+    assert!(sent.iter().all(|stanza| stanza.tag == "ack"), "{sent:?}");
+    let events = world.events();
+    assert!(events.iter().any(|dedupe| dedupe.starts_with("undecryptable/")));
+    assert!(events.iter().any(|dedupe| dedupe.starts_with("quarantine/")));
+}
+
+#[test]
+fn a_stanza_that_made_the_machine_fail_is_put_aside() {
+    let mut world = World::online(7);
+    let message = world.message_stanza("3EB0DEAD");
+    world.stanza_that(message, true);
+    let sent = world.commit_everything();
+    assert_eq!(sent.iter().filter(|stanza| stanza.tag == "ack").count(), 1);
+    assert!(world.events().iter().any(|dedupe| dedupe.starts_with("quarantine/")));
+}
+
+#[test]
+fn a_full_outbox_refuses_as_busy() {
+    let mut world = World::with_limits(8, Limits { outbox: 3, ..Limits::default() });
+    let answers: Vec<_> = (0..4).map(|_| world.send(0)).collect();
+    world.commit_everything();
+    assert_eq!(answers.last(), Some(&Some(Err(SendError::Busy))));
+}
+
+fn conflict(kind: &'static str) -> Stanza {
+    Builder::new("conflict").attr("type", kind).build()
+}
