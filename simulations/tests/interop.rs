@@ -14,6 +14,7 @@ use roost_simulations::interop::{
     Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim, python,
 };
 use roost_simulations::postgres::TempPostgres;
+use roost_simulations::wa::Fault;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -127,6 +128,54 @@ async fn real_clients_talk_with_a_device_whose_whole_node_is_killed() -> Result<
     let server = tokio::task::spawn_blocking(TempPostgres::start).await??;
     let url = server.database("interop")?;
     World::new(|_| url).await?.talk_over_deaths(Victim::Parent, 1).await
+}
+
+#[tokio::test]
+async fn a_real_client_and_a_device_share_an_account() -> Result<(), Failure> {
+    let World { stage, cluster, device, roost, mut clients, reader } = World::new(sqlite).await?;
+    // Everybody knows everybody's device lists before the account gets its second device.
+    clients[0].0.send(&roost.number_jid(), "before").await?;
+    reader.received(&["before".to_owned()]).await?;
+    let mut sibling = stage.paired(Library::Baileys, "sibling", &roost).await?;
+
+    let (client, person) = &mut clients[0];
+    client.send(&roost.number_jid(), "to both").await?;
+    assert!(!sibling.message("to both").await?.from_me);
+    sibling.send(&person.number_jid(), "from the sibling").await?;
+    client.message("from the sibling").await?;
+    reader.received(&["to both".to_owned(), "from the sibling".to_owned()]).await?;
+
+    let to = To::PhoneNumber(person.pn.to_string());
+    cluster.send(&device, to, "from the device", WaitFor::Accepted).await?;
+    client.message("from the device").await?;
+    assert!(sibling.message("from the device").await?.from_me);
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_that_a_real_client_cannot_read_is_sent_again() -> Result<(), Failure> {
+    let World { stage, cluster, device, roost, mut clients, reader } = World::new(sqlite).await?;
+    for (client, person) in &mut clients {
+        let (name, to) = (client.name().to_owned(), || To::PhoneNumber(person.pn.to_string()));
+        cluster.send(&device, to(), &format!("whole, to {name}"), WaitFor::Accepted).await?;
+        client.message(&format!("whole, to {name}")).await?;
+        stage.sim.commit(&Fault::CorruptDeliveries { device: person.first_device(), count: 1 })?;
+        let damaged = format!("damaged, to {name}");
+        cluster.send(&device, to(), &damaged, WaitFor::Accepted).await?;
+        client.message(&damaged).await?;
+
+        let text = format!("whole, from {name}");
+        client.send(&roost.number_jid(), &text).await?;
+        reader.received(&[text]).await?;
+        stage.sim.commit(&Fault::CorruptDeliveries { device: roost.first_device(), count: 1 })?;
+        let damaged = format!("damaged, from {name}");
+        client.send(&roost.number_jid(), &damaged).await?;
+        reader.received(&[damaged]).await?;
+    }
+    assert_eq!(reader.faults(), Vec::<String>::new());
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    Ok(())
 }
 
 #[tokio::test]
