@@ -89,6 +89,15 @@ pub struct Problem {
     pub retry: Option<Duration>,
 }
 
+impl Problem {
+    /// Whether a stream that ended with this may be opened again: the node drains or is gone, or the
+    /// connection broke, which gRPC libraries report under several codes.
+    pub fn is_broken_stream(&self) -> bool {
+        let of_the_transport = matches!(self.code, Code::Unknown | Code::Internal | Code::Cancelled);
+        self.code == Code::Unavailable || (self.reason.is_none() && of_the_transport)
+    }
+}
+
 impl From<Status> for Problem {
     fn from(status: Status) -> Problem {
         let details = status.get_error_details();

@@ -14,10 +14,13 @@ use roost_placement::ledger::Unavailable;
 use roost_proto::id::{DeviceKey, Epoch, Life};
 use roost_proto::peer::AdoptRequest;
 use roost_proto::peer::peer_service_client::PeerServiceClient;
+use tokio::time::Instant;
 
 use crate::api::channels::Channels;
 use crate::api::port::Hosts;
 use crate::cluster::{ClusterHandle, Ending, Hosting, PeerHint, StartError};
+use crate::counted;
+use crate::metrics::Metrics;
 
 type Devices = BTreeMap<DeviceKey, DeviceHandle>;
 
@@ -25,13 +28,14 @@ type Devices = BTreeMap<DeviceKey, DeviceHandle>;
 #[derive(Clone)]
 pub struct Hosted {
     ports: Ports,
+    metrics: Metrics,
     devices: Arc<Mutex<Devices>>,
 }
 
 impl Hosted {
     /// No device yet; these ports for each.
-    pub fn new(ports: Ports) -> Hosted {
-        Hosted { ports, devices: Arc::default() }
+    pub fn new(ports: Ports, metrics: Metrics) -> Hosted {
+        Hosted { ports, metrics, devices: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Devices> {
@@ -60,8 +64,12 @@ impl Hosting for Hosted {
             if devices.contains_key(&key) {
                 return Err(StartError(format!("{key} runs here already")));
             }
+            let taken_over = opening.reason == "take-over";
             let handle = device::open(opening, self.ports.clone());
             devices.insert(key, handle.clone());
+            if taken_over {
+                tokio::spawn(counted::takeover(handle.clone(), Instant::now(), self.metrics.clone()));
+            }
             handle
         };
         let hosted = self.clone();

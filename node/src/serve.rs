@@ -24,6 +24,7 @@ use crate::cluster::{
 };
 use crate::commits::Commits;
 use crate::config::{self, Config, EXIT_CONFIGURATION};
+use crate::counted::Counted;
 use crate::hosting::{GrpcHints, Hosted, LocalHosts};
 use crate::http::{self, Joined, Probes};
 use crate::link::{LinkOptionsError, WhatsAppDialer};
@@ -216,15 +217,16 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
         burst: config.connect.burst,
         timing: config.timing,
     };
-    let hosted = Hosted::new(Ports {
-        store: store.clone(),
+    let devices = Ports {
+        store: Arc::new(Counted::new(store.clone(), metrics.clone())),
         dialer: Arc::new(dialer(&config)?),
         gate: Arc::new(NodeGate::start(gate, store.clone(), permission.clock().clone(), metrics.clone())),
         clocks: clocks.clone(),
         limits: Limits::default(),
         profile: Profile::default(),
         seed: None,
-    });
+    };
+    let hosted = Hosted::new(devices, metrics.clone());
     let ports = ClusterPorts {
         ledger: store.clone(),
         heartbeat: store.heartbeat_ledger(Some(&life)),

@@ -109,7 +109,9 @@ fn show_nodes(nodes: &[api::Node], output: Output) {
         }
         Output::Table => {
             let row = |node: &api::Node| {
-                let lease = node.lease_remaining.as_ref().map(api::Duration::to_string).unwrap_or_default();
+                let lease = node.lease_remaining.as_ref();
+                let lease = lease.map(|left| left.seconds * 1000 + i64::from(left.nanos) / 1_000_000);
+                let lease = lease.map(|left| format!("{left} ms")).unwrap_or_default();
                 vec![
                     node.name.clone(),
                     node.incarnation.to_string(),

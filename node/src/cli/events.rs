@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use roost_proto::api;
-use tonic::{Code, Request};
+use tonic::Request;
 
 use super::{Globals, Output, device_name, render, tenant_name};
 use crate::client::Problem;
@@ -43,7 +43,7 @@ pub(super) async fn run(command: EventsCommand, globals: &Globals) -> Result<(),
             api::ReadEventsRequest { parent: parent.clone(), cursor: cursor.clone(), follow, limit: left };
         match read(wanted, globals, &mut cursor, &mut left, limit > 0).await {
             Ok(()) => break,
-            Err(problem) if follow && problem.code == Code::Unavailable => {
+            Err(problem) if follow && problem.is_broken_stream() => {
                 eprintln!("{problem}; going on");
                 tokio::time::sleep(problem.retry.unwrap_or(Duration::from_secs(1))).await;
             }

@@ -23,7 +23,7 @@ pub(super) async fn run(device: &str, globals: &Globals) -> Result<(), Problem> 
     let mut left = REOPEN_BUDGET;
     loop {
         match follow(device, globals).await {
-            Err(problem) if problem.code == Code::Unavailable && left > 0 => {
+            Err(problem) if problem.is_broken_stream() && left > 0 => {
                 left -= 1;
                 eprintln!("{problem}; trying again");
                 tokio::time::sleep(problem.retry.unwrap_or(Duration::from_millis(500))).await;

@@ -229,7 +229,7 @@ pub(super) fn event_line(event: &api::Event) -> String {
             format!("stanza {} put aside: {}", clean(&aside.stanza_id), clean(&aside.reason))
         }
         Some(Payload::OwnershipChanged(change)) => {
-            let (from, to) = (&change.from_node, &change.to_node);
+            let (from, to) = (name_of(&change.from_node), name_of(&change.to_node));
             format!("owner {from} -> {to}, epoch {}, {}", change.epoch, change.reason)
         }
         Some(Payload::Paired(paired)) => {
@@ -242,6 +242,10 @@ pub(super) fn event_line(event: &api::Event) -> String {
         None => "of a kind that this command does not know".to_owned(),
     };
     format!("{} {} #{} {what}", time(event.commit_time.as_ref()), event.device, event.sequence)
+}
+
+fn name_of(node: &str) -> &str {
+    if node.is_empty() { "nobody" } else { node }
 }
 
 fn base64(bytes: &[u8]) -> String {

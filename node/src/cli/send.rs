@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use roost_proto::api;
+use tonic::Code;
 
 use super::{Globals, Output, device_name, render};
 use crate::client::{Problem, request, retrying};
@@ -66,5 +67,14 @@ pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem
             print!("{}", render::columns(&["MESSAGE", "STATE", "WHATSAPP ID", "FAILURE"], &[row]));
         }
     }
-    Ok(())
+    if message.state() != api::message::State::Failed {
+        return Ok(());
+    }
+    Err(Problem {
+        code: Code::FailedPrecondition,
+        reason: Some(message.failure),
+        message: "the message was accepted and could not be sent".to_owned(),
+        fields: Vec::new(),
+        retry: None,
+    })
 }

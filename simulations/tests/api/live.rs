@@ -163,7 +163,7 @@ impl LiveNode {
         let clocks = Arc::new(NodeClocks(permission.clone()));
         let gate = GateOptions { per_second: 1000.0, burst: 1000, timing };
         let gate = NodeGate::start(gate, model.clone(), permission.clock().clone(), metrics.clone());
-        let hosted = Hosted::new(Ports {
+        let devices = Ports {
             store: Arc::new(Counted::new(model.clone(), metrics.clone())),
             dialer: Arc::new(dialer),
             gate: Arc::new(gate),
@@ -171,7 +171,8 @@ impl LiveNode {
             limits: Limits::default(),
             profile: Profile::default(),
             seed: None,
-        });
+        };
+        let hosted = Hosted::new(devices, metrics.clone());
         let ports = ClusterPorts {
             ledger: model.clone(),
             heartbeat: model.clone(),
