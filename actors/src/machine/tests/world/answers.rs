@@ -1,0 +1,170 @@
+//! The store and crypto of the world, and WhatsApp's answers.
+
+use bytes::Bytes;
+use roost_proto::api::event::Payload;
+use roost_proto::e2e;
+use roost_proto::id::Sequence;
+use roost_proto::signal::{Ciphertext, CiphertextKind, PublicSignedPrekey};
+use roost_proto::stanza::{self, Builder, Jid, Read, Stanza};
+
+use super::World;
+use crate::machine::*;
+use crate::port::{Accepted, Committed, MessageState, StateKey, StateKind, StoredMessage};
+
+impl World {
+    pub(super) fn commit_done(&mut self) -> Vec<Effect> {
+        let Some(batch) = self.flying.take() else { return Vec::new() };
+        for (key, bytes) in &batch.state {
+            if key.kind == StateKind::Session
+                && let Some(bytes) = bytes
+            {
+                let version = u64::from_be_bytes(bytes.as_ref().try_into().expect("ours"));
+                assert!(version > self.kept, "a ratchet went back from {} to {version}", self.kept);
+                self.kept = version;
+            }
+            match bytes {
+                Some(bytes) => self.rows.insert(key.clone(), bytes.clone()),
+                None => self.rows.remove(key),
+            };
+        }
+        let mut committed = Committed::default();
+        for accept in &batch.accepts {
+            let ordinal = i64::try_from(self.messages.len()).expect("few") + 1;
+            let stored = StoredMessage {
+                message: accept.clone(),
+                state: MessageState::Accepted,
+                wire: None,
+                ordinal,
+                failure: None,
+                sent: None,
+                server_ack: None,
+                delivered: None,
+                read: None,
+            };
+            self.messages.insert(accept.message_id.clone(), stored);
+            committed.accepts.push(Accepted::New { ordinal });
+        }
+        for update in &batch.messages {
+            let stored = self.messages.get_mut(&update.message_id).expect("it was accepted");
+            stored.state = stored.state.max(update.state);
+            self.wires.extend(update.wire.clone());
+        }
+        for event in &batch.events {
+            let new = self.events.insert(event.dedupe.clone());
+            let sequence = Sequence(i64::try_from(self.events.len()).expect("few"));
+            committed.events.push(new.then_some(sequence));
+            if let Payload::MessageReceived(message) = &event.payload {
+                self.received.insert(message.whatsapp_id.clone());
+            }
+        }
+        self.feed(Event::Committed(committed))
+    }
+
+    /// Crypto answers the oldest request. One row stands for all ratchets: its value counts the changes.
+    pub(super) fn answer_crypto(&mut self) -> Vec<Effect> {
+        let Some((token, request)) = self.crypto.pop_front() else { return Vec::new() };
+        let changed = match request {
+            CryptoRequest::Decrypt { bytes, retry, .. } => {
+                let id = String::from_utf8(bytes.to_vec()).expect("ours");
+                let result = if self.unreadable.contains(&id) {
+                    let key = StateKey { kind: StateKind::Retry, name: retry };
+                    let counted = self.rows.get(&key).map(|bytes| bytes.as_ref().try_into().expect("ours"));
+                    let attempts = counted.map_or(0, u32::from_be_bytes);
+                    Err(DecryptFailure::Undecryptable {
+                        attempts,
+                        why: "test".to_owned(),
+                        registration_id: 7,
+                        keys: (attempts > 0).then(|| {
+                            Box::new(RetryKeys { identity: [1; 32], signed_prekey: prekey(), one_time: None })
+                        }),
+                    })
+                } else if self.decrypted.insert(id.clone()) {
+                    let mut plaintext = e2e::text(&id);
+                    plaintext.push(1);
+                    Ok((plaintext, false))
+                } else {
+                    Err(DecryptFailure::Duplicate)
+                };
+                let changes = if result.is_ok() { vec![self.change()] } else { Vec::new() };
+                Changed::Decrypted(Box::new(Decrypted { changes, lid: Some("800000".to_owned()), result }))
+            }
+            CryptoRequest::Encrypt { bundles, targets, .. } => {
+                if bundles.is_empty() && self.made == 0 {
+                    Changed::Encrypted(Encryption::Missing(vec![targets[0].peer.clone()]))
+                } else {
+                    let changes = vec![self.change()];
+                    let made = |_: &Target| {
+                        Some(Ciphertext { kind: CiphertextKind::Msg, bytes: Bytes::from(vec![3; 40]) })
+                    };
+                    let ciphertexts = targets.iter().map(made).collect();
+                    Changed::Encrypted(Encryption::Done { changes, ciphertexts, renewed: Vec::new() })
+                }
+            }
+            CryptoRequest::Prekeys => {
+                let upload = PrekeyUpload {
+                    pages: vec![0],
+                    registration_id: 7,
+                    identity: [1; 32],
+                    signed_prekey: prekey(),
+                    keys: vec![(1, [2; 32])],
+                };
+                let key = StateKey { kind: StateKind::Prekeys, name: "0".to_owned() };
+                Changed::Prekeys(vec![(key, Some(Bytes::from_static(b"page")))], Box::new(upload))
+            }
+            CryptoRequest::Uploaded { .. } | CryptoRequest::Forget { .. } => Changed::State(Vec::new()),
+            CryptoRequest::Lid { .. } => Changed::Lid(None),
+            CryptoRequest::MakeKeys => Changed::Keys(Vec::new()),
+            CryptoRequest::Qr { reference } => Changed::Qr(reference),
+            CryptoRequest::AcceptDevice { .. } => Changed::Device(Err(roost_proto::adv::AdvError::Hmac)),
+        };
+        self.feed(Event::Crypto { token, changed })
+    }
+
+    pub(super) fn change(&mut self) -> crate::port::StateChange {
+        self.made += 1;
+        let key = StateKey { kind: StateKind::Session, name: "ratchet".to_owned() };
+        (key, Some(Bytes::copy_from_slice(&self.made.to_be_bytes())))
+    }
+}
+
+fn prekey() -> PublicSignedPrekey {
+    PublicSignedPrekey { id: 1, public: [2; 32], signature: [3; 64] }
+}
+
+/// A good answer to any request of a device.
+pub(super) fn answer(request: &Stanza) -> Stanza {
+    let result = stanza::iq::result(request);
+    if let Some(usync) = request.child("usync") {
+        let asked = usync.child("list").map(Read::all).unwrap_or_default();
+        let users = asked.iter().filter_map(|user| user.jid("jid")).map(|jid| {
+            let device = |id: u64| Builder::new("device").attr("id", id).build();
+            let list = Builder::new("device-list").children([device(0), device(1)]).build();
+            let devices = Builder::new("devices").children([list]).build();
+            let mut children = vec![devices];
+            if jid.is_pn() {
+                children.push(Builder::new("lid").attr("val", Jid::lid("800000")).build());
+            }
+            Builder::new("user").attr("jid", jid).children(children).build()
+        });
+        let list = Builder::new("list").children(users).build();
+        return result.children([Builder::new("usync").children([list]).build()]).build();
+    }
+    if let Some(keys) = request.child("key") {
+        let leaf = |tag: &'static str, bytes: Vec<u8>| Builder::new(tag).bytes(bytes).build();
+        let users = keys.all().iter().filter_map(|user| user.jid("jid")).map(|jid| {
+            let signed =
+                [leaf("id", vec![0, 0, 1]), leaf("value", vec![2; 32]), leaf("signature", vec![3; 64])];
+            let children = [
+                leaf("registration", vec![0, 0, 0, 9]),
+                leaf("identity", vec![1; 32]),
+                Builder::new("skey").children(signed).build(),
+            ];
+            Builder::new("user").attr("jid", jid).children(children).build()
+        });
+        return result.children([Builder::new("list").children(users).build()]).build();
+    }
+    if request.child("count").is_some() {
+        return result.children([Builder::new("count").attr("value", 100u64).build()]).build();
+    }
+    result.build()
+}

@@ -1,0 +1,170 @@
+//! What happens in the world, step by step.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use roost_proto::stanza::{self, Builder, Jid, Stanza, server_jid};
+
+use super::answers::answer;
+use super::{Step, World};
+use crate::device::{Command, Content, Recipient, SendRequest};
+use crate::machine::{Effect, Event};
+
+impl World {
+    pub(in crate::machine::tests) fn take(&mut self, step: Step) -> Vec<Effect> {
+        match step {
+            Step::LinkUp => match self.dialling.take() {
+                Some(link) => {
+                    self.up = Some(link);
+                    self.feed(Event::LinkUp { link })
+                }
+                None => Vec::new(),
+            },
+            Step::LinkDown => match self.dialling.take().or(self.up.take()) {
+                Some(link) => {
+                    self.requests.clear();
+                    self.feed(Event::LinkDown { link, why: "test".to_owned() })
+                }
+                None => Vec::new(),
+            },
+            Step::Success => self.stanza(Builder::new("success").build()),
+            Step::AnswerRequest => match self.requests.pop_front() {
+                Some(request) => self.stanza(answer(&request)),
+                None => Vec::new(),
+            },
+            Step::RefuseRequest => match self.requests.pop_front() {
+                Some(request) => {
+                    let refused = stanza::iq::Refused::new(500);
+                    self.stanza(stanza::iq::error(&request, &refused))
+                }
+                None => Vec::new(),
+            },
+            Step::Message(readable) => {
+                let id = format!("3EB0{}", self.delivered.len());
+                if !readable {
+                    self.unreadable.insert(id.clone());
+                }
+                self.delivered.push(id.clone());
+                self.deliver(&id)
+            }
+            Step::MessageAgain => match self.delivered.last().cloned() {
+                Some(id) => self.deliver(&id),
+                None => Vec::new(),
+            },
+            Step::AckOurs => match self.on_wire.last().cloned() {
+                Some(id) => self.stanza(
+                    Builder::new("ack").attr("class", "message").attr("id", id).attr("t", 1u64).build(),
+                ),
+                None => Vec::new(),
+            },
+            Step::ReceiptForOurs => self.receipt(None),
+            Step::RetryForOurs => self.receipt(Some("retry")),
+            Step::Notification => {
+                let count = Builder::new("count").attr("value", 3u64).build();
+                let notification = Builder::new("notification").attr("type", "encrypt").attr("id", "n");
+                self.stanza(notification.attr("from", server_jid()).children([count]).build())
+            }
+            Step::CommitDone => self.commit_done(),
+            Step::CommitFailed => match self.flying.take() {
+                Some(batch) => {
+                    self.failed = Some(batch);
+                    self.feed(Event::CommitFailed)
+                }
+                None => Vec::new(),
+            },
+            Step::Crypto => self.answer_crypto(),
+            Step::Lookup => match self.lookups.pop_front() {
+                Some((token, id)) => {
+                    let found = self.messages.values().find(|stored| stored.message.whatsapp_id == id);
+                    let message = found.cloned().map(Box::new);
+                    self.feed(Event::Found { token, message })
+                }
+                None => Vec::new(),
+            },
+            Step::Time(millis) => {
+                self.now.boot = self.now.boot.plus(Duration::from_millis(millis));
+                self.feed(Event::Tick)
+            }
+            Step::Quiesce => self.quiesce(Command::Quiesce),
+            Step::Resume => self.quiesce(Command::Resume),
+            Step::LeaseLost => {
+                self.now.may_act = false;
+                self.feed(Event::Tick)
+            }
+            Step::LeaseBack => {
+                self.now.may_act = true;
+                self.feed(Event::Tick)
+            }
+            Step::Send(to) => {
+                let before = self.tokens;
+                let effects = self.send_command(to);
+                assert!(self.tokens > before);
+                effects
+            }
+            Step::StreamError => {
+                let effects = self.stanza(Builder::new("stream:error").attr("code", 503u64).build());
+                self.requests.clear();
+                effects
+            }
+        }
+    }
+
+    pub(super) fn quiesce(&mut self, command: Command) -> Vec<Effect> {
+        self.quiesced = command == Command::Quiesce;
+        self.tokens += 1;
+        self.feed(Event::Command { token: self.tokens, command })
+    }
+
+    pub(in crate::machine::tests) fn stanza(&mut self, stanza: Stanza) -> Vec<Effect> {
+        self.stanza_that(stanza, false)
+    }
+
+    /// A stanza that may have made a machine fail before.
+    pub(in crate::machine::tests) fn stanza_that(&mut self, stanza: Stanza, poisonous: bool) -> Vec<Effect> {
+        let Some(link) = self.up else { return Vec::new() };
+        self.read += 1;
+        let raw = Bytes::from(stanza::encode(&stanza).expect("it can be written"));
+        self.feed(Event::Stanza { link, raw, stanza: Ok(stanza), poisonous })
+    }
+
+    pub(in crate::machine::tests) fn message_stanza(&self, id: &str) -> Stanza {
+        let enc =
+            Builder::new("enc").attr("v", "2").attr("type", "msg").bytes(id.as_bytes().to_vec()).build();
+        Builder::new("message")
+            .attr("from", Jid::lid_device("800000", 2))
+            .attr("sender_pn", Jid::pn("4915188888888"))
+            .attr("id", id.to_owned())
+            .attr("t", 1_700_000_000u64)
+            .attr("type", "text")
+            .children([enc])
+            .build()
+    }
+
+    pub(super) fn deliver(&mut self, id: &str) -> Vec<Effect> {
+        if let Some(link) = self.up {
+            self.arrived.insert((link, id.to_owned()));
+        }
+        self.stanza(self.message_stanza(id))
+    }
+
+    pub(super) fn receipt(&mut self, kind: Option<&'static str>) -> Vec<Effect> {
+        let Some(id) = self.on_wire.last().cloned() else { return Vec::new() };
+        let mut receipt = Builder::new("receipt").attr("from", Jid::lid_device("800000", 2)).attr("id", id);
+        if let Some(kind) = kind {
+            let retry = Builder::new("retry").attr("count", 1u64).build();
+            receipt = receipt.attr("type", kind).children([retry]);
+        }
+        self.stanza(receipt.build())
+    }
+
+    pub(super) fn send_command(&mut self, to: u8) -> Vec<Effect> {
+        self.tokens += 1;
+        let request = SendRequest {
+            to: Recipient::Phone(format!("491518888888{to}")),
+            content: Content::Text("x".to_owned()),
+            request_id: format!("r{}", self.tokens),
+            request_hash: [0; 32],
+        };
+        self.feed(Event::Command { token: self.tokens, command: Command::Send(Box::new(request)) })
+    }
+}
