@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::processes::children_of;
+
 pub use self::session::Session;
 
 /// Why there is no server.
@@ -102,8 +104,9 @@ impl TempPostgres {
 
     /// Ends all sessions and stops the server; the data stays. Blocks for up to five seconds.
     pub fn stop(&mut self) {
+        self.thaw();
         // SIGINT is PostgreSQL's fast shutdown.
-        if let Some(pid) = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw) {
+        if let Some(pid) = self.pid() {
             let _ = kill_process(pid, Signal::INT);
         }
         let deadline = Instant::now() + STOPPING;
@@ -112,6 +115,30 @@ impl TempPostgres {
         }
         let _ = self.server.kill();
         let _ = self.server.wait();
+    }
+
+    /// Stops every process of the server where it is: connections stay open, and nobody answers.
+    pub fn freeze(&self) {
+        // The server first: from then on it has no more children.
+        self.signal_all(Signal::STOP);
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let Some(server) = self.pid() else { return };
+        // A process that has ended in the meantime needs no signal.
+        let _ = kill_process(server, signal);
+        for child in children_of(server) {
+            let _ = kill_process(child, signal);
+        }
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.server.id()).ok().and_then(Pid::from_raw)
     }
 
     /// Starts a stopped server again, on the same port and data.

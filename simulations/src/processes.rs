@@ -169,23 +169,25 @@ impl NodeProcess {
     }
 }
 
-/// First child process of `parent`, by the process table.
+/// First child process of `parent`.
 fn child_of(parent: Pid) -> Option<Pid> {
+    children_of(parent).into_iter().next()
+}
+
+/// The living child processes of `parent`, by the process table.
+pub(crate) fn children_of(parent: Pid) -> Vec<Pid> {
     let parent = parent.as_raw_nonzero().get();
-    for entry in std::fs::read_dir("/proc").ok()?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-            continue;
-        };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+    let child = |entry: std::fs::DirEntry| {
+        let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
         // The command stands in parentheses and may hold anything; state and parent follow it.
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let (_, rest) = stat.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
-        let state = fields.next();
-        if state != Some("Z") && fields.next().and_then(|field| field.parse().ok()) == Some(parent) {
-            return Pid::from_raw(pid);
-        }
-    }
-    None
+        let lives = fields.next() != Some("Z");
+        let of_parent = fields.next()?.parse() == Ok(parent);
+        if lives && of_parent { Pid::from_raw(pid) } else { None }
+    };
+    std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(child).collect()
 }
 
 /// Byte of the `-shm` file that SQLite locks for writing in WAL mode (WAL-index format, section 2.3.2).

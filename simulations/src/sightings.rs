@@ -3,6 +3,7 @@
 //! Times are the ledger's Unix milliseconds; the server runs in this process, so they compare with this
 //! process's wall clock. Nothing here changes anything.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::wa::{ConnectionRecord, SimServer};
@@ -14,6 +15,45 @@ pub fn connected(sim: &SimServer) -> usize {
         let last = companions.filter_map(|(_, record)| record.connections.back());
         last.filter(|connection| connection.ended_at.is_none()).count()
     })
+}
+
+/// The connection that each connected companion has now, by device. Twice the same: nobody's has ended.
+pub fn living(sim: &SimServer) -> BTreeMap<String, u64> {
+    sim.ledger(|ledger| {
+        let companions = ledger.devices().iter().filter(|(device, _)| device.device != 0);
+        let last = companions.filter_map(|(device, record)| Some((device, record.connections.back()?)));
+        let open = last.filter(|(_, connection)| connection.ended_at.is_none());
+        open.map(|(device, connection)| (device.to_string(), connection.connection)).collect()
+    })
+}
+
+/// What a phone number's companions did with the message of this id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handling {
+    /// How often it was written to their connections.
+    pub delivered: u32,
+    /// How many of them have settled it.
+    pub settled: usize,
+    /// How many were to get it, as far as it was written to them.
+    pub receivers: usize,
+}
+
+/// How far a message has come with the companions of a phone number.
+pub fn handling(sim: &SimServer, message: &str, phone_number: &str) -> Handling {
+    let mut handling = Handling::default();
+    sim.ledger(|ledger| {
+        let records = ledger.messages().iter().filter(|((_, id), _)| id == message);
+        for (device, receiver) in records.flat_map(|(_, record)| &record.receivers) {
+            let companion =
+                device.split_once(':').filter(|(pn, number)| *pn == phone_number && *number != "0");
+            if companion.is_some() {
+                handling.receivers += 1;
+                handling.delivered += receiver.delivered;
+                handling.settled += usize::from(receiver.settled_at.is_some());
+            }
+        }
+    });
+    handling
 }
 
 /// First login of a companion of this phone number at or after `from`.

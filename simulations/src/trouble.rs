@@ -12,9 +12,13 @@ use roost_proto::api::DrainNodeRequest;
 use rustix::process::Signal;
 
 use crate::percentiles::Spans;
+use crate::postgres::TempPostgres;
 use crate::processes::holds_write_lock;
 use crate::sightings;
 use crate::world::{Failed, World, until};
+
+/// How long catching a node inside a transaction may take.
+const CATCH: Duration = Duration::from_secs(10);
 
 /// A device that lost its owner.
 #[derive(Debug, Clone)]
@@ -77,6 +81,48 @@ pub fn kill(world: &World, place: usize) -> Result<Moment, Failed> {
     } else {
         Err(format!("{} has no worker to kill", world.nodes[place].id).into())
     }
+}
+
+/// SIGKILL to the parent of a node, which takes its worker with it: nobody is left to certify the death.
+pub fn kill_whole(world: &World, place: usize) -> Result<Moment, Failed> {
+    let moment = Moment::now();
+    if world.nodes[place].signal_parent(Signal::KILL)? {
+        Ok(moment)
+    } else {
+        Err(format!("{} does not run", world.nodes[place].id).into())
+    }
+}
+
+/// SIGSTOP to the worker of a node in the middle of a transaction on PostgreSQL: when it has passed the
+/// fence and has not committed. To catch it there, rows that it needs next are locked for a moment.
+pub async fn freeze_in_transaction(
+    world: &World,
+    place: usize,
+    server: &TempPostgres,
+    database: &str,
+) -> Result<Moment, Failed> {
+    let node = &world.nodes[place];
+    let mut session = server.session(database, "trouble")?;
+    let id = &node.id;
+    let sessions = |state: &str| {
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'roost/{id}/%' AND {state}"
+        );
+        server.sql(database, &sql).is_ok_and(|count| count != "0")
+    };
+    session.run(&format!(
+        "BEGIN; SELECT 1 FROM event_head h JOIN ownership o USING (business_id, device_id)
+         WHERE o.owner_node = '{id}' FOR UPDATE OF h SKIP LOCKED;"
+    ));
+    let waiting = || async { sessions("wait_event_type = 'Lock'") };
+    until(&format!("{id} waits inside a transaction"), CATCH, waiting).await?;
+    let moment = Moment::now();
+    node.signal_worker(Signal::STOP)?;
+    session.run("ROLLBACK;");
+    // The statement that waited ends now, and nobody takes its answer.
+    let idle = || async { sessions("state = 'idle in transaction'") };
+    until(&format!("{id} is frozen inside a transaction"), CATCH, idle).await?;
+    Ok(moment)
 }
 
 /// SIGSTOP to the worker of a node. On SQLite a process that is frozen inside a write transaction blocks
