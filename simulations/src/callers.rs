@@ -6,23 +6,33 @@
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use roost_node::client::Client;
+use tokio::time::Instant;
 use tonic::{Code, Request, Status};
+
+/// How long one try may take before another node is tried.
+const TRY: Duration = Duration::from_secs(2);
+
+/// How long a node that did not answer a try is left alone.
+const SHUN: Duration = Duration::from_secs(4);
 
 /// Clients of all nodes, used in turn.
 #[derive(Debug)]
 pub struct Callers {
     nodes: Vec<Client>,
     turn: AtomicUsize,
+    silent_until: Mutex<Vec<Option<Instant>>>,
 }
 
 impl Callers {
     /// One client for each node, at least one.
     pub fn new(nodes: Vec<Client>) -> Callers {
         assert!(!nodes.is_empty(), "a cluster has at least one node");
-        Callers { nodes, turn: AtomicUsize::new(0) }
+        let silent_until = Mutex::new(vec![None; nodes.len()]);
+        Callers { nodes, turn: AtomicUsize::new(0), silent_until }
     }
 
     /// The client of one node.
@@ -30,9 +40,22 @@ impl Callers {
         self.nodes[place % self.nodes.len()].clone()
     }
 
-    /// The client of the node whose turn it is.
+    /// The client of the node whose turn it is, among those that are not known to be silent.
     pub fn any(&self) -> Client {
-        self.node(self.turn.fetch_add(1, Ordering::Relaxed))
+        self.node(self.next())
+    }
+
+    fn next(&self) -> usize {
+        let silent = self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = |place: &usize| silent[*place].is_none_or(|until| until <= Instant::now());
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut places = (first..first + self.nodes.len()).map(|turn| turn % self.nodes.len());
+        places.find(answers).unwrap_or(first % self.nodes.len())
+    }
+
+    fn shun(&self, place: usize) {
+        let mut silent = self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
+        silent[place] = Some(Instant::now() + SHUN);
     }
 
     /// Calls until it succeeds, is refused for good, or `limit` is over; each try goes to another node.
@@ -40,17 +63,21 @@ impl Callers {
     where
         F: Future<Output = Result<T, Status>>,
     {
-        let end = tokio::time::Instant::now() + limit;
+        let end = Instant::now() + limit;
         let mut pause = Duration::from_millis(20);
         loop {
-            let left = end.saturating_duration_since(tokio::time::Instant::now());
-            let tried = tokio::time::timeout(left, call(self.any())).await;
-            let refused = match tried {
+            let place = self.next();
+            let try_until = end.min(Instant::now() + TRY);
+            let refused = match tokio::time::timeout_at(try_until, call(self.node(place))).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(status)) => status,
-                Err(_) => return Err(Status::deadline_exceeded("no answer within the limit")),
+                Err(_) => Status::deadline_exceeded("no answer within the limit"),
             };
-            if !worth_trying_again(&refused) {
+            // tonic says CANCELLED when its own timer runs out.
+            if matches!(refused.code(), Code::DeadlineExceeded | Code::Cancelled) {
+                self.shun(place);
+            }
+            if !worth_trying_again(&refused) || Instant::now() >= end {
                 return Err(refused);
             }
             let jitter = rand::random_range(0.5..1.5);
@@ -60,9 +87,10 @@ impl Callers {
     }
 }
 
+/// A connection that breaks has many codes; what they share is that no node has refused anything.
 fn worth_trying_again(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled)
-        || (status.code() == Code::Unknown && status.message().contains("transport"))
+        || ["transport", "h2 protocol error"].iter().any(|broken| status.message().contains(broken))
 }
 
 /// A request with a deadline that travels with it.

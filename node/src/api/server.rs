@@ -27,6 +27,9 @@ use super::streams::drained;
 
 /// Streams, and with them calls, that one connection may have open.
 const STREAMS_PER_CONNECTION: u32 = 1000;
+/// Calls that were given up before this node has looked at them. A node that was frozen finds many when it
+/// wakes; the library's default of 20 would take that for an attack and refuse the whole connection.
+const GIVEN_UP: usize = 10_000;
 /// Largest request: texts are at most 64 KiB, cursors 512 KiB.
 const LARGEST_REQUEST: usize = 2 << 20;
 
@@ -96,6 +99,7 @@ impl Listener {
         }
         let serving = Server::builder()
             .max_concurrent_streams(STREAMS_PER_CONNECTION)
+            .http2_max_pending_accept_reset_streams(Some(GIVEN_UP))
             .http2_keepalive_interval(Some(Duration::from_secs(20)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             .add_service(health_server)
