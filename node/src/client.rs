@@ -15,6 +15,11 @@ use tonic_types::StatusExt;
 
 use crate::errors::DOMAIN;
 
+/// Messages and clients of gRPC's own health service.
+pub use tonic_health::pb as health;
+/// Messages and clients of gRPC's own reflection service.
+pub use tonic_reflection::pb::v1 as reflection;
+
 /// How long a connection may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -40,6 +45,11 @@ impl Client {
     /// Connects to `http://host:port` with the first call, and again whenever the connection is lost.
     pub fn lazy(endpoint: &str) -> Result<Client, Problem> {
         Ok(Client { channel: parse(endpoint)?.connect_lazy() })
+    }
+
+    /// The connection itself, for services that are not ours: health, reflection.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
     }
 
     /// Tenants.

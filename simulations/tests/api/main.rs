@@ -12,5 +12,6 @@ mod live;
 mod pairing;
 mod reads;
 mod sends;
+mod standard;
 mod tenants;
 mod world;

@@ -52,6 +52,18 @@ async fn waiting_for_the_receiver_answers_when_it_has_the_message() {
 }
 
 #[tokio::test]
+async fn a_message_to_nobody_is_accepted_and_then_fails_with_its_reason() {
+    let live = Live::new(2).await;
+    let (name, owner, other, _) = live.online("shop").await;
+    for place in [owner, other] {
+        let mut request = text(&name, live.friend(), "hello", WaitFor::ServerAck);
+        request.to = Some(Recipient { to: Some(recipient::To::PhoneNumber("4915199999999".into())) });
+        let failed = send(live.at(place), request, LIMIT).await.expect("it was accepted");
+        assert_eq!((failed.state(), failed.failure.as_str()), (State::Failed, "RECIPIENT_NOT_ON_WHATSAPP"));
+    }
+}
+
+#[tokio::test]
 async fn a_deadline_that_ends_after_acceptance_still_answers_with_the_present_state() {
     let live = Live::new(2).await;
     let (name, owner, other, device) = live.online("shop").await;
@@ -117,8 +129,9 @@ async fn a_move_fails_no_call() {
     for n in 0..60 {
         let client = live.at(n % 2);
         let request = text(&name, friend, &format!("{n}"), WaitFor::ServerAck);
+        let turn = Instant::now() + Duration::from_millis(20) * u32::try_from(n).expect("small");
         sending.spawn(async move {
-            tokio::time::sleep(Duration::from_millis(20) * u32::try_from(n).expect("small")).await;
+            tokio::time::interval_at(turn, LIMIT).tick().await;
             send(client, request, LIMIT).await
         });
     }
