@@ -4,6 +4,7 @@
 mod scene;
 
 use roost_actors::device::{CommandError, Finished, PairingUpdate, Recipient, SendError};
+use roost_node::link::WhatsAppDialer;
 use roost_proto::api::device::State;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::message_received::Content;
@@ -278,4 +279,54 @@ async fn events_say_where_they_came_from() {
     let owners = events.iter().filter(|event| matches!(event.payload, Payload::OwnershipChanged(_)));
     assert_eq!(owners.count(), 2);
     ada.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_fails_is_started_anew_and_loses_nothing() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let eve = scene.server.account(None, Some("eve"));
+    let logins = ada.logins();
+    scene.fragile.panics(1);
+    for text in ["1", "2"] {
+        scene.server.phone_sends(eve, &ada.number(), text).expect("sent");
+    }
+    until("both are in the log", || async { ada.texts().await == ["1", "2"] }).await;
+    assert!(ada.logins() > logins, "it started anew");
+    ada.stop().await;
+    ada.check_log().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_fails_for_ever_gives_up_and_disturbs_nobody() {
+    let scene = Scene::new().await;
+    let ada = scene.opened("ada").await;
+    ada.state(State::Unpaired).await;
+    scene.fragile.panics(u64::MAX);
+    // A status that changes is a commit, and the first commit of each new start fails too.
+    let _ = ada.handle().pair().await;
+    assert!(matches!(ada.handle().finished().await, Finished::Broken(_)));
+    scene.fragile.panics(0);
+    let bob = scene.paired("bob").await;
+    bob.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_in_the_middle_of_dialling_returns_and_nothing_dials_any_more() {
+    let mut scene = Scene::new().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("wss://{}/ws/chat", silent.local_addr().expect("bound"));
+    let dialer = WhatsAppDialer::new(&url, None, None).expect("good options");
+    scene.ports.dialer = std::sync::Arc::new(dialer);
+    let ada = scene.opened("ada").await;
+    ada.state(State::Unpaired).await;
+    let updates = ada.handle().pair().await.expect("starts");
+    let (_held, _) = silent.accept().await.expect("it dials");
+    ada.stop().await;
+    assert_eq!(ada.handle().finished().await, Finished::Stopped);
+    assert!(matches!(&*updates.borrow(), PairingUpdate::Failed { reason: "STOPPED", .. }));
+    let another = tokio::time::timeout(std::time::Duration::from_millis(300), silent.accept()).await;
+    assert!(another.is_err(), "nothing dials after a stop");
+    let refused = ada.handle().send(scene::request(&Recipient::Phone("4915112345678".into()), "x")).await;
+    assert_eq!(refused, Err(SendError::Unavailable));
 }

@@ -304,6 +304,7 @@ impl Machine {
         }
         self.set_status(State::LoggedOut, reason, code);
         self.clear_timer(Timer::Reconnect);
+        self.attempt_failed("LOGGED_OUT", reason);
         self.close_link();
     }
 

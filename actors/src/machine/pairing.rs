@@ -200,14 +200,19 @@ impl Machine {
 
     /// Over without success.
     pub(super) fn end_attempt(&mut self, reason: &'static str, message: &str) {
-        if self.attempt.take().is_some() {
-            let message = message.to_owned();
-            self.effects.push(Effect::Pairing(PairingUpdate::Failed { reason, message }));
-        }
+        self.attempt_failed(reason, message);
         if self.account.is_none() {
             self.set_status(api::device::State::Unpaired, "the last pairing attempt did not succeed", 0);
         }
         self.close_link();
+    }
+
+    /// The followers of an attempt, if there is one, hear that it failed.
+    pub(super) fn attempt_failed(&mut self, reason: &'static str, message: &str) {
+        if self.attempt.take().is_some() {
+            let message = message.to_owned();
+            self.effects.push(Effect::Pairing(PairingUpdate::Failed { reason, message }));
+        }
     }
 
     fn refuse_pairing(&mut self, iq: &str, code: u16, text: &'static str) {

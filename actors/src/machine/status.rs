@@ -63,7 +63,9 @@ impl Machine {
         }
         self.status.stored = Some(status.clone());
         self.status.logged += 1;
-        let dedupe = format!("device/{}/{}", self.opening.grant.epoch, self.status.logged);
+        // The count begins anew when the device does, under the same epoch.
+        let dedupe =
+            format!("device/{}/{}/{}", self.opening.grant.epoch, self.now.wall.0, self.status.logged);
         let changed = api::DeviceStateChanged { state: state.into(), reason: reason.to_owned(), code };
         let event = self.synthetic(dedupe, Payload::DeviceStateChanged(changed));
         self.commits.pending().batch.status = Some(status);

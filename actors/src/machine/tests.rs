@@ -180,6 +180,21 @@ fn a_stanza_that_made_the_machine_fail_is_put_aside() {
 }
 
 #[test]
+fn a_ping_without_an_answer_ends_the_link_unless_the_process_stood_still() {
+    let mut world = World::online(9);
+    world.take(Step::Time(31_000));
+    world.take(Step::Time(15_500));
+    assert_eq!(world.status(), State::Backoff);
+
+    let mut world = World::online(9);
+    world.take(Step::Time(31_000));
+    world.take(Step::Time(60_000));
+    assert_eq!(world.status(), State::Online);
+    world.take(Step::Time(1_100));
+    assert_eq!(world.status(), State::Backoff);
+}
+
+#[test]
 fn a_full_outbox_refuses_as_busy() {
     let mut world = World::with_limits(8, Limits { outbox: 3, ..Limits::default() });
     let answers: Vec<_> = (0..4).map(|_| world.send(0)).collect();

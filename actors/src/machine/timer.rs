@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use roost_placement::lease::BootTime;
+
 use super::Machine;
 
 /// What a deadline is for. One of each kind runs at a time; setting it again moves it.
@@ -34,6 +36,9 @@ pub enum Timer {
 /// How often a held machine looks whether it may act again.
 const HELD: Duration = Duration::from_millis(100);
 
+/// A tick that comes so much later than its deadline shows that the process stood still.
+const LATE: Duration = Duration::from_secs(1);
+
 impl Machine {
     pub(super) fn set_timer(&mut self, timer: Timer, after: Duration) {
         self.timers.insert(timer, self.now.boot.plus(after));
@@ -59,11 +64,17 @@ impl Machine {
     }
 
     pub(super) fn on_tick(&mut self) {
-        let due: Vec<Timer> =
-            self.timers.iter().filter(|(_, at)| **at <= self.now.boot).map(|(timer, _)| *timer).collect();
-        for timer in due {
+        let due: Vec<(Timer, BootTime)> = self
+            .timers
+            .iter()
+            .filter(|(_, at)| **at <= self.now.boot)
+            .map(|(timer, at)| (*timer, *at))
+            .collect();
+        for (timer, at) in due {
             self.timers.remove(&timer);
             match timer {
+                // We were not running: the answer may lie unread in the socket.
+                Timer::Pong if self.now.boot.since(at) > LATE => self.set_timer(timer, LATE),
                 Timer::Reconnect => self.dial(),
                 Timer::AskPermit => self.ask_permit(),
                 Timer::Stable => self.connection.calm(),

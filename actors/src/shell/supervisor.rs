@@ -177,14 +177,18 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        let (cell, why) = match &event {
-            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
-            SupervisionEvent::ActorTerminated(cell, ..) => (cell, "it stopped by itself".to_owned()),
+        // A connection that stops in order has said why before; one that fails could not.
+        let (cell, failure) = match &event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, Some(error.to_string())),
+            SupervisionEvent::ActorTerminated(cell, ..) => (cell, None),
             _ => return Ok(()),
         };
         if let Some(link) = state.children.lost_connection(cell.get_id()) {
-            state.feed(Event::LinkDown { link, why }).await;
+            if let Some(why) = failure {
+                state.feed(Event::LinkDown { link, why }).await;
+            }
         } else if state.children.is_essential(cell.get_id()) {
+            let why = failure.unwrap_or_else(|| "it stopped by itself".to_owned());
             state.start_anew(&format!("a part of the device failed: {why}")).await;
         }
         Ok(())

@@ -5,10 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use roost_actors::device::{
     self, Content, DeviceHandle, Limits, PairingUpdate, Ports, Profile, Recipient, SendRequest,
 };
-use roost_actors::port::{Clocks, DeviceStore, DialPermit, Gate, PermitRefused};
+use roost_actors::port::{
+    Batch, Clocks, Committed, DeviceStore, DeviceStoreError, DialPermit, Gate, Loaded, PermitRefused,
+    StateKey, StoredMessage,
+};
 use roost_node::directory::{CreateError, Directory, LoggedEvent};
 use roost_node::link::WhatsAppDialer;
 use roost_placement::lease::{BootTime, permit_deadline};
@@ -71,11 +75,46 @@ impl Gate for OpenGate {
     }
 }
 
+/// The model, behind an adapter that panics when it is told to.
+pub(crate) struct Fragile {
+    model: Arc<Model>,
+    panics: AtomicU64,
+}
+
+impl Fragile {
+    /// The next commits panic.
+    pub(crate) fn panics(&self, times: u64) {
+        self.panics.store(times, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl DeviceStore for Fragile {
+    async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
+        self.model.load(grant).await
+    }
+
+    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+        self.model.read(grant, keys).await
+    }
+
+    async fn sent_message(&self, grant: &Grant, id: &str) -> Result<Option<StoredMessage>, DeviceStoreError> {
+        self.model.sent_message(grant, id).await
+    }
+
+    async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
+        let left = self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        assert!(left.is_err(), "the adapter panics, as the test told it to");
+        self.model.commit(grant, batch).await
+    }
+}
+
 pub(crate) struct Scene {
     pub(crate) server: SimServer,
     pub(crate) model: Arc<Model>,
     pub(crate) clocks: Arc<NodeClocks>,
-    ports: Ports,
+    pub(crate) fragile: Arc<Fragile>,
+    pub(crate) ports: Ports,
     lives: Arc<AtomicI64>,
 }
 
@@ -89,8 +128,9 @@ impl Scene {
         let clocks = Arc::new(NodeClocks { begin: Instant::now(), act: AtomicBool::new(true) });
         let authorities = Some(folder.path().join("ca.pem"));
         let dialer = WhatsAppDialer::new(&server.url(), authorities, Some(server.root()));
+        let fragile = Arc::new(Fragile { model: model.clone(), panics: AtomicU64::new(0) });
         let ports = Ports {
-            store: model.clone() as Arc<dyn DeviceStore>,
+            store: fragile.clone(),
             dialer: Arc::new(dialer.expect("good options")),
             gate: Arc::new(OpenGate { ledger: model.clone(), clocks: clocks.clone() }),
             clocks: clocks.clone(),
@@ -101,7 +141,7 @@ impl Scene {
             profile: Profile::default(),
             seed: None,
         };
-        Scene { server, model, clocks, ports, lives: Arc::new(AtomicI64::new(0)) }
+        Scene { server, model, clocks, fragile, ports, lives: Arc::new(AtomicI64::new(0)) }
     }
 
     /// A device that was made and opened, and is not paired.
