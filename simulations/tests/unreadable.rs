@@ -1,12 +1,12 @@
-//! Messages that a device cannot read, on a real node: asked for again and delivered once, or put aside
-//! with an event; in no case does the line behind them wait.
+//! What a device cannot read, on a real node: messages are asked for again and delivered once, or put aside
+//! with an event; broken bytes cost their connection and nothing else. In no case does the line wait.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use roost_proto::api::event::Payload;
 use roost_proto::api::{Event, ReadEventsRequest, message_received};
-use roost_simulations::wa::{DeviceRef, Fault, Poison};
+use roost_simulations::wa::{Damage, DeviceRef, Fault, Poison};
 use roost_simulations::world::{Plan, World, until};
 use roost_simulations::{callers::within, sightings};
 
@@ -143,4 +143,42 @@ async fn poison_is_settled_and_what_can_never_be_read_is_put_aside_with_an_event
         assert_eq!(aside, (number + 1).min(2), "{what:?}");
     }
     assert_eq!(sightings::living(&line.world.sim), connections, "nobody had to connect anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn torn_oversized_and_undecryptable_frames_cost_their_connection_and_nothing_else() {
+    let line = Line::new().await;
+    let device = line.device.to_string();
+    let first = sightings::living(&line.world.sim);
+    for what in [Damage::Torn, Damage::Garbage, Damage::Oversized] {
+        let before = sightings::living(&line.world.sim);
+        line.commit(&Fault::Damage { device: device.clone(), what });
+        let text = format!("behind {what:?}");
+        line.say(&text);
+        let anew = async || {
+            let now = sightings::living(&line.world.sim);
+            now.len() == before.len() && now[&device] != before[&device]
+        };
+        line.until(&format!("{what:?}: the device connects anew"), anew).await;
+        line.until(&text, async || line.heard(&text).await == 1).await;
+    }
+    let (mut first, mut now) = (first, sightings::living(&line.world.sim));
+    (first.remove(&device), now.remove(&device));
+    assert_eq!(now, first, "the other device noticed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frame_that_is_no_stanza_is_put_aside_with_an_event_and_the_connection_goes_on() {
+    let line = Line::new().await;
+    let before = sightings::living(&line.world.sim);
+    line.commit(&Fault::Damage { device: line.device.to_string(), what: Damage::NotAStanza });
+    let aside = async || {
+        let aside =
+            |payload: &Payload| matches!(payload, Payload::StanzaQuarantined(it) if !it.reason.is_empty());
+        line.payloads().await.iter().filter(|payload| aside(payload)).count() == 1
+    };
+    line.until("it is put aside", aside).await;
+    line.say("behind it");
+    line.until("the next message arrives", async || line.heard("behind it").await == 1).await;
+    assert_eq!(sightings::living(&line.world.sim), before);
 }

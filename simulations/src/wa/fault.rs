@@ -11,6 +11,7 @@ use roost_proto::login::{FailureReason, StreamError};
 use serde::{Deserialize, Serialize};
 
 use super::account::DeviceRef;
+use super::damage::Damage;
 use super::poison::Poison;
 
 /// One fault. In JSON the variant is the field `kind`; devices are written as `15550001000:1`.
@@ -101,6 +102,13 @@ pub enum Fault {
         device: String,
         /// What is wrong with it.
         what: Poison,
+    },
+    /// Bytes come to a device that are no frame, or a frame that is no stanza.
+    Damage {
+        /// To whom; nothing happens when it is not connected.
+        device: String,
+        /// What is wrong with them.
+        what: Damage,
     },
     /// The phone unlinks a device: its credentials are void.
     Unlink {

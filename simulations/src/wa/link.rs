@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_websockets::{Config, Limits, Message, ServerBuilder, WebSocketStream};
 
+use super::damage::DamageError;
 use super::machine::Event;
 use super::server::{Out, Shared, wall_clock};
 
@@ -49,6 +50,8 @@ enum LinkError {
     Transport(#[from] roost_proto::noise::TransportError),
     #[error("a stanza was malformed")]
     Stanza(#[from] stanza::StanzaError),
+    #[error("what a fault wants to be written cannot be made")]
+    Damage(#[from] DamageError),
     #[error("the client took too long")]
     Slow(#[from] tokio::time::error::Elapsed),
 }
@@ -171,6 +174,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 if flush {
                     timeout(WRITE_LIMIT, self.socket.flush()).await?.map_err(gone)?;
                 }
+                Ok(false)
+            }
+            Out::Damage(what) => {
+                let message = Message::binary(what.message(sealer)?);
+                timeout(WRITE_LIMIT, self.socket.send(message)).await?.map_err(gone)?;
                 Ok(false)
             }
             Out::Close => {

@@ -14,6 +14,7 @@ use roost_proto::login::{ClientPayload, Failure, FailureReason, Registration, St
 use roost_proto::stanza::{Jid, Read as _, Server, Stanza};
 
 use super::account::{Account, DeviceRef, Form, Pn};
+use super::damage::Damage;
 use super::fault::Faults;
 use super::ledger::Ledger;
 
@@ -47,6 +48,13 @@ pub enum Effect {
         stanza: Stanza,
         /// Not before this time, and never before an earlier one to the same connection.
         not_before: UnixMillis,
+    },
+    /// Write something that the client cannot take.
+    Damage {
+        /// To which connection.
+        connection: ConnectionId,
+        /// What.
+        what: Damage,
     },
     /// Close the connection after everything before was written.
     Close {
@@ -266,6 +274,14 @@ impl Machine {
     pub(super) fn end(&mut self, now: UnixMillis, connection: ConnectionId, error: StreamError, why: &str) {
         self.send(now, connection, error.to_stanza());
         self.close(now, connection, why);
+    }
+
+    /// Writes what the client cannot take, and closes where that belongs to it.
+    pub(super) fn damage(&mut self, now: UnixMillis, connection: ConnectionId, what: Damage) {
+        self.effects.push(Effect::Damage { connection, what });
+        if what.ends() {
+            self.close(now, connection, "torn");
+        }
     }
 
     /// Closes without a word.

@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use super::account::Pn;
 use super::authority::{Authority, AuthorityError};
+use super::damage::Damage;
 use super::fault::Fault;
 use super::ledger::Ledger;
 use super::machine::{ConnectionId, Effect, Event, Machine};
@@ -113,6 +114,8 @@ struct World {
 pub(super) enum Out {
     /// Write it, not before this time.
     Stanza(Box<Stanza>, UnixMillis),
+    /// Write what the client cannot take.
+    Damage(Damage),
     /// Flush and close.
     Close,
 }
@@ -319,6 +322,7 @@ impl World {
                 Effect::Send { connection, stanza, not_before } => {
                     (connection, Out::Stanza(Box::new(stanza), not_before))
                 }
+                Effect::Damage { connection, what } => (connection, Out::Damage(what)),
                 Effect::Close { connection } => (connection, Out::Close),
             };
             let Some(writer) = self.writers.get(&connection) else { continue };

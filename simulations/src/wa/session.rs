@@ -186,6 +186,12 @@ impl Machine {
                 let device = self.known(device)?;
                 self.poison(now, device, *what);
             }
+            Fault::Damage { device, what } => {
+                let device = self.known(device)?;
+                if let Some(connection) = self.online.get(&device).copied() {
+                    self.damage(now, connection, *what);
+                }
+            }
             Fault::Unlink { device } => {
                 let device = self.known(device)?;
                 self.unlink(now, device);

@@ -60,6 +60,8 @@ impl World {
                         self.event(connection, Event::Received(answer));
                     }
                 }
+                // Probes read stanzas, not bytes.
+                Effect::Damage { .. } => {}
                 Effect::Close { connection } => {
                     self.closed.push(connection);
                     self.on.remove(&connection);
