@@ -164,6 +164,8 @@ impl Machine {
                 }
             }
             self.commits_begin();
+        } else {
+            self.tell_waiting();
         }
         self.poll_while_held();
     }

@@ -10,6 +10,7 @@ use roost_proto::api::{Recipient, SendMessageRequest, recipient, send_message_re
 use roost_simulations::callers::within;
 use roost_simulations::postgres::TempPostgres;
 use roost_simulations::sightings;
+use roost_simulations::talk::Speaker;
 use roost_simulations::world::{Plan, World, until};
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -19,9 +20,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than any lease, its grace and the quarantine.
 const LONG: Duration = Duration::from_secs(6);
 
-/// One send through one node, which must be refused in a way that tells the caller to come back.
-async fn refused(world: &World, place: usize, what: &str) {
-    let (from, to) = (&world.speakers[place % world.speakers.len()], &world.speakers[0]);
+/// How long a call may wait for a store that is silent: no longer than for its look-ups, or for the lease.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Sends from every device through every node at once are refused in a way that tells the callers to come
+/// back.
+async fn all_refused(world: &World, what: &str) {
+    let places = 0..world.nodes.len();
+    let calls =
+        places.flat_map(|place| world.speakers.iter().map(move |from| refused(world, place, from, what)));
+    futures_util::future::join_all(calls).await;
+}
+
+async fn refused(world: &World, place: usize, from: &Speaker, what: &str) {
+    let to = &world.speakers[0];
     let request = SendMessageRequest {
         parent: from.device.clone(),
         to: Some(Recipient { to: Some(recipient::To::PhoneNumber(to.phone_number.clone())) }),
@@ -30,7 +42,7 @@ async fn refused(world: &World, place: usize, what: &str) {
         wait_for: send_message_request::WaitFor::Accepted.into(),
     };
     let mut messages = world.callers.node(place).messages();
-    let status = messages.send_message(within(request, Duration::from_secs(8))).await;
+    let status = messages.send_message(within(request, ANSWER)).await;
     let status = status.expect_err("nothing can be durable now");
     assert_eq!(status.code(), Code::Unavailable, "{what}: {status:?}\n{}", world.logs(20));
     assert!(status.get_details_retry_info().is_some(), "{what}: {status:?}");
@@ -106,9 +118,7 @@ async fn without_their_database_nodes_keep_connections_acknowledge_nothing_and_l
                 || async { sightings::handling(&world.sim, &id, &device.phone_number).delivered > 0 };
             // A device that is behind with its reading has it in its socket all the same.
             until("the message is on the wire", PATIENCE, written).await.unwrap_or_else(|e| panic!("{e}"));
-            for place in 0..world.nodes.len() {
-                refused(&world, place, what).await;
-            }
+            all_refused(&world, what).await;
             until("the outage is over", LONG * 2, || async { began.elapsed() >= lasts })
                 .await
                 .expect("time passes");
@@ -120,9 +130,7 @@ async fn without_their_database_nodes_keep_connections_acknowledge_nothing_and_l
             );
         }
         if lasts == LONG {
-            for place in 0..world.nodes.len() {
-                refused(&world, place, what).await;
-            }
+            all_refused(&world, what).await;
         }
         end(&mut server);
         println!("{what}: {:?}", began.elapsed());

@@ -110,8 +110,23 @@ impl Machine {
 
     /// The store did not answer. Callers are told; the batch is tried again as it is.
     pub(super) fn on_commit_failed(&mut self) {
-        let Some((_, flying, _)) = self.commits.flying.as_mut() else { return };
-        for waiting in flying.iter_mut().chain(&mut self.commits.gathering.after) {
+        if self.commits.flying.is_none() {
+            return;
+        }
+        self.tell_waiting();
+        self.commits.waiting = true;
+        self.commits.failures += 1;
+        let exponent = self.commits.failures.min(6);
+        let longest = Duration::from_millis(50) * 2u32.pow(exponent);
+        let pause = self.jitter(longest);
+        self.set_timer(Timer::Commit, pause);
+    }
+
+    /// Tells the callers whose messages are not durable yet to come back: a store that is silent keeps them
+    /// waiting for longer than they like. What they sent stays in its batch, under their request ids.
+    pub(super) fn tell_waiting(&mut self) {
+        let flying = self.commits.flying.iter_mut().flat_map(|(_, after, _)| after);
+        for waiting in flying.chain(&mut self.commits.gathering.after) {
             if let After::Accepted(token, _) = waiting
                 && *token != NOBODY
             {
@@ -120,12 +135,6 @@ impl Machine {
                 *token = NOBODY;
             }
         }
-        self.commits.waiting = true;
-        self.commits.failures += 1;
-        let exponent = self.commits.failures.min(6);
-        let longest = Duration::from_millis(50) * 2u32.pow(exponent);
-        let pause = self.jitter(longest);
-        self.set_timer(Timer::Commit, pause);
     }
 
     /// The pause is over; `commits_begin` does the rest when the node may act.

@@ -202,6 +202,25 @@ fn a_full_outbox_refuses_as_busy() {
     assert_eq!(answers.last(), Some(&Some(Err(SendError::Busy))));
 }
 
+#[test]
+fn whoever_waits_for_a_commit_is_told_to_come_back_when_the_node_may_not_act() {
+    for (held, on) in [(Step::Quiesce, Step::Resume), (Step::LeaseLost, Step::LeaseBack)] {
+        let mut world = World::online(10);
+        world.commit_everything();
+        assert_eq!((world.send(0), world.send(1)), (None, None), "one in flight, one behind it");
+        let (first, second) = (world.tokens - 1, world.tokens);
+        world.take(held);
+        for token in [first, second] {
+            assert_eq!(world.told(token), Some(Err(SendError::Unavailable)));
+        }
+        assert_eq!(world.send(0), Some(Err(SendError::Unavailable)));
+        // What was given to the store is durable all the same, and goes out; nobody is told twice.
+        world.take(on);
+        world.calm_down();
+        world.check_all_settled();
+    }
+}
+
 fn conflict(kind: &'static str) -> Stanza {
     Builder::new("conflict").attr("type", kind).build()
 }

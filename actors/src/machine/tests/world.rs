@@ -78,7 +78,8 @@ pub(super) struct World {
     read: usize,
     credits: usize,
     replies: BTreeMap<u64, Reply>,
-    tokens: u64,
+    /// The last one that was used.
+    pub(super) tokens: u64,
 }
 
 impl World {
@@ -227,7 +228,12 @@ impl World {
     /// Sends; the answer, if there is one yet.
     pub(super) fn send(&mut self, to: u8) -> Option<Result<(), SendError>> {
         self.send_command(to);
-        match self.replies.get(&self.tokens) {
+        self.told(self.tokens)
+    }
+
+    /// What the sender with this token was told, if it was.
+    pub(super) fn told(&self, token: u64) -> Option<Result<(), SendError>> {
+        match self.replies.get(&token) {
             Some(Reply::Sent(result)) => Some(result.clone().map(|_| ())),
             _ => None,
         }
