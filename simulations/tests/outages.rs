@@ -139,6 +139,10 @@ async fn without_their_database_nodes_keep_connections_acknowledge_nothing_and_l
         let settled = until("the message is acknowledged after all", PATIENCE, settled).await;
         settled.unwrap_or_else(|error| panic!("{what}: {error}\n{}", logs()));
         println!("{what}: acknowledged after {:?}", began.elapsed());
+        let sent = world.books.with(|tally| tally.sent_count());
+        let more = || async { world.books.with(|tally| tally.sent_count()) > sent + 5 };
+        let more = until("conversations go on", PATIENCE, more).await;
+        more.unwrap_or_else(|error| panic!("{what}: {error}\n{}", logs()));
         assert_eq!(still(&world).await, before, "{what}: something moved\n{}", logs());
     }
 
