@@ -163,7 +163,8 @@ async fn torn_oversized_and_undecryptable_frames_cost_their_connection_and_nothi
         line.until(&text, async || line.heard(&text).await == 1).await;
     }
     let (mut first, mut now) = (first, sightings::living(&line.world.sim));
-    (first.remove(&device), now.remove(&device));
+    first.remove(&device);
+    now.remove(&device);
     assert_eq!(now, first, "the other device noticed");
 }
 
