@@ -53,9 +53,10 @@ impl Callers {
         places.find(answers).unwrap_or(first % self.nodes.len())
     }
 
-    fn shun(&self, place: usize) {
+    /// Leaves a node alone for a while, for whoever knows that it does not answer.
+    pub fn leave_alone(&self, place: usize, span: Duration) {
         let mut silent = self.silent_until.lock().unwrap_or_else(PoisonError::into_inner);
-        silent[place] = Some(Instant::now() + SHUN);
+        silent[place] = Some(Instant::now() + span);
     }
 
     /// Calls until it succeeds, is refused for good, or `limit` is over; each try goes to another node.
@@ -75,7 +76,7 @@ impl Callers {
             };
             // tonic says CANCELLED when its own timer runs out.
             if matches!(refused.code(), Code::DeadlineExceeded | Code::Cancelled) {
-                self.shun(place);
+                self.leave_alone(place, SHUN);
             }
             if !worth_trying_again(&refused) || Instant::now() >= end {
                 return Err(refused);

@@ -176,18 +176,26 @@ fn child_of(parent: Pid) -> Option<Pid> {
 
 /// The living child processes of `parent`, by the process table.
 pub(crate) fn children_of(parent: Pid) -> Vec<Pid> {
-    let parent = parent.as_raw_nonzero().get();
     let child = |entry: std::fs::DirEntry| {
         let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        // The command stands in parentheses and may hold anything; state and parent follow it.
-        let (_, rest) = stat.rsplit_once(')')?;
-        let mut fields = rest.split_whitespace();
-        let lives = fields.next() != Some("Z");
-        let of_parent = fields.next()?.parse() == Ok(parent);
-        if lives && of_parent { Pid::from_raw(pid) } else { None }
+        let (state, its_parent) = state_and_parent(pid)?;
+        let own = state != 'Z' && its_parent == parent.as_raw_nonzero().get();
+        if own { Pid::from_raw(pid) } else { None }
     };
     std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(child).collect()
+}
+
+/// Whether a process was stopped by a signal and has not gone on.
+pub fn is_stopped(process: Pid) -> bool {
+    state_and_parent(process.as_raw_nonzero().get()).is_some_and(|(state, _)| state == 'T')
+}
+
+fn state_and_parent(pid: i32) -> Option<(char, i32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command stands in parentheses and may hold anything; state and parent follow it.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    Some((fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
 }
 
 /// Byte of the `-shm` file that SQLite locks for writing in WAL mode (WAL-index format, section 2.3.2).

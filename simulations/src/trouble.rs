@@ -13,12 +13,15 @@ use rustix::process::Signal;
 
 use crate::percentiles::Spans;
 use crate::postgres::TempPostgres;
-use crate::processes::holds_write_lock;
+use crate::processes::{holds_write_lock, is_stopped};
 use crate::sightings;
 use crate::world::{Failed, World, until};
 
 /// How long catching a node inside a transaction may take.
 const CATCH: Duration = Duration::from_secs(10);
+
+/// A frozen node is not asked by those who look on, for so long at most.
+const FROZEN: Duration = Duration::from_secs(600);
 
 /// A device that lost its owner.
 #[derive(Debug, Clone)]
@@ -134,12 +137,16 @@ pub async fn freeze(world: &World, place: usize) -> Result<Moment, Failed> {
         let moment = Moment::now();
         let worker = node.worker().ok_or("there is no worker to freeze")?;
         node.signal_worker(Signal::STOP)?;
+        until("the worker is stopped", CATCH, || async { is_stopped(worker) }).await?;
         match file {
             Some(file) if holds_write_lock(worker, file)? => {
                 node.signal_worker(Signal::CONT)?;
                 tokio::time::sleep(Duration::from_millis(3)).await;
             }
-            _ => return Ok(moment),
+            _ => {
+                world.lookers.leave_alone(place, FROZEN);
+                return Ok(moment);
+            }
         }
     }
     Err("the worker was never seen outside a write transaction".into())
@@ -148,6 +155,7 @@ pub async fn freeze(world: &World, place: usize) -> Result<Moment, Failed> {
 /// SIGCONT to the worker of a node.
 pub fn wake(world: &World, place: usize) -> Result<(), Failed> {
     world.nodes[place].signal_worker(Signal::CONT)?;
+    world.lookers.leave_alone(place, Duration::ZERO);
     Ok(())
 }
 

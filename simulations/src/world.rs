@@ -63,8 +63,10 @@ pub struct World {
     pub sim: Arc<SimServer>,
     /// The nodes, `node-1` first.
     pub nodes: Vec<NodeProcess>,
-    /// Clients of all nodes.
+    /// Clients of all nodes, for those who talk.
     pub callers: Arc<Callers>,
+    /// Clients of all nodes, for those who look on: they may know more than a backend can.
+    pub lookers: Callers,
     /// What was sent and what arrived.
     pub books: Books,
     /// The paired devices in order of name.
@@ -110,14 +112,16 @@ impl World {
             say(&format!("starting {id}"));
             nodes.push(site.start(&id).await?);
         }
-        let clients = nodes.iter().map(|node| Client::lazy(&format!("http://{}", node.grpc)));
-        let callers = Arc::new(Callers::new(clients.collect::<Result<_, _>>()?));
+        let client = |node: &NodeProcess| Client::lazy(&format!("http://{}", node.grpc));
+        let clients = || nodes.iter().map(client).collect::<Result<Vec<_>, _>>();
+        let (callers, lookers) = (Arc::new(Callers::new(clients()?)), Callers::new(clients()?));
         let mut world = World {
             folder: Some(folder),
             site,
             sim,
             nodes,
             callers,
+            lookers,
             books: Books::default(),
             speakers: Vec::new(),
             tenants: Vec::new(),
@@ -170,7 +174,7 @@ impl World {
         let list = |client: Client| async move {
             client.cluster().list_nodes(within(ListNodesRequest {}, Duration::from_millis(500))).await
         };
-        Ok(self.callers.call(Duration::from_secs(3), list).await?.into_inner().nodes)
+        Ok(self.lookers.call(Duration::from_secs(3), list).await?.into_inner().nodes)
     }
 
     /// All devices, as any node sees them.
@@ -181,7 +185,7 @@ impl World {
             let request = request.clone();
             async move { client.devices().list_devices(within(request, Duration::from_secs(2))).await }
         };
-        Ok(self.callers.call(Duration::from_secs(5), list).await?.into_inner().devices)
+        Ok(self.lookers.call(Duration::from_secs(5), list).await?.into_inner().devices)
     }
 
     /// Owner of each device by name.
