@@ -150,6 +150,17 @@ async fn bad_sends_are_refused_with_their_field_before_anything_is_looked_up() {
 }
 
 #[tokio::test]
+async fn a_request_larger_than_any_good_one_is_refused_and_the_connection_lives() {
+    let world = World::new(1).await;
+    world.tenant("acme").await;
+    let mut messages = world.at(0).messages();
+    let refused = messages.send_message(send(SHOP, &"x".repeat(3 << 20))).await;
+    assert_eq!(refusal(refused).0, Code::OutOfRange);
+    let absent = messages.send_message(send(SHOP, "hello")).await;
+    assert_eq!(refusal(absent), (Code::NotFound, "DEVICE_NOT_FOUND".into()));
+}
+
+#[tokio::test]
 async fn a_send_to_a_stopped_device_or_one_that_nobody_has_opened_says_so() {
     let world = World::new(1).await;
     world.tenant("acme").await;

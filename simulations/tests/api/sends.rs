@@ -12,7 +12,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::live::{Live, send, text};
-use crate::world::{refusal, until};
+use crate::world::{bad_field, refusal, until};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -35,6 +35,7 @@ async fn a_request_id_is_one_message_whatever_node_is_asked() {
         let mut changed = request.clone();
         changed.content = Some(Content::Text("something else".into()));
         let reused = send(live.at(place), changed, LIMIT).await;
+        assert_eq!(bad_field(reused.clone()), "request_id");
         assert_eq!(refusal(reused), (Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED".into()));
     }
 }
