@@ -136,6 +136,16 @@ pub struct Ownership {
     pub desired: Desired,
 }
 
+impl Ownership {
+    /// Whether this row still gives the device to the grant's life at its epoch, and wants it online.
+    pub fn stands(&self, grant: &Grant) -> bool {
+        self.key == grant.key
+            && self.owner.as_ref() == Some(&grant.life)
+            && self.epoch == grant.epoch
+            && self.desired == Desired::Online
+    }
+}
+
 /// One line of a device's history of owners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {

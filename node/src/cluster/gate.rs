@@ -206,10 +206,24 @@ async fn ask_batch(questions: Vec<Question>, ledger: Arc<dyn Ledger>, clock: Boo
     });
     for (grant, reply) in questions {
         let answer = match &permits {
-            Ok(permits) => permits.get(&grant).cloned().ok_or(PermitRefused::Stale),
+            Ok(permits) => match permits.get(&grant) {
+                Some(permit) => Ok(permit.clone()),
+                None => Err(why_not(&*ledger, &grant).await),
+            },
             Err(why) => Err(Unavailable(why.clone().into()).into()),
         };
         // The device may have stopped waiting.
         let _ = reply.send(answer);
+    }
+}
+
+/// Why the ledger answered without a permit: the grant has gone, or it stands under a lease that has too
+/// little left. Only the first ends the device.
+async fn why_not(ledger: &dyn Ledger, grant: &Grant) -> PermitRefused {
+    match timeout(PATIENCE, ledger.ownership(&grant.key)).await {
+        Ok(Ok(Some(row))) if row.stands(grant) => Unavailable("the lease is about to end".into()).into(),
+        Ok(Ok(_)) => PermitRefused::Stale,
+        Ok(Err(error)) => error.into(),
+        Err(_) => Unavailable("no permit in time".into()).into(),
     }
 }

@@ -33,6 +33,7 @@ struct State {
 pub(crate) struct TestLedger {
     state: Arc<Mutex<State>>,
     down: Arc<AtomicBool>,
+    lease_short: Arc<AtomicBool>,
     pub(crate) permits_asked: Arc<AtomicUsize>,
     pub(crate) certificates: Arc<AtomicUsize>,
 }
@@ -53,6 +54,11 @@ impl TestLedger {
 
     pub(crate) fn set_down(&self, down: bool) {
         self.down.store(down, Ordering::Relaxed);
+    }
+
+    /// Leases have too little left for a permit from now on.
+    pub(crate) fn shorten_leases(&self) {
+        self.lease_short.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn desire(&self, key: &DeviceKey, desired: Desired) {
@@ -220,7 +226,8 @@ impl Ledger for TestLedger {
     async fn permit(&self, grants: &[Grant], _margin: Duration) -> Result<Vec<Permit>, Unavailable> {
         let state = self.up()?;
         self.permits_asked.fetch_add(1, Ordering::Relaxed);
-        let stand = grants.iter().filter(|grant| state.stands(grant));
+        let short = self.lease_short.load(Ordering::Relaxed);
+        let stand = grants.iter().filter(|grant| state.stands(grant) && !short);
         Ok(stand.map(|grant| Permit { grant: grant.clone(), remaining: Duration::from_secs(2) }).collect())
     }
 

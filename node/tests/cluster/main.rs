@@ -242,6 +242,19 @@ async fn a_device_that_nobody_wants_is_stopped_and_freed_on_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_with_too_little_left_does_not_make_a_grant_stale() {
+    let ledger = TestLedger::with_devices(1);
+    let one = node("n1", &ledger, &Hints::default()).await;
+    until("it runs", || one.devices.keys().len() == 1).await;
+    let row = ledger.row(&key(0));
+    let grant = Grant { key: row.key, life: row.owner.expect("n1 owns it"), epoch: row.epoch };
+    let options = GateOptions { per_second: 10.0, burst: 1, timing: Timing::FAST };
+    let gate = NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Metrics::new());
+    ledger.shorten_leases();
+    assert!(matches!(gate.permit(&grant).await, Err(PermitRefused::Unavailable(_))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
     let ledger = TestLedger::with_devices(20);
     let one = node("n1", &ledger, &Hints::default()).await;
