@@ -33,6 +33,9 @@ const CALL: Duration = Duration::from_secs(20);
 /// Limit of one pairing.
 const PAIRING: Duration = Duration::from_secs(60);
 
+/// Reasons of a failed pairing that are no fault of the phone.
+const AGAIN: [&str; 2] = ["CONNECTION_LOST", "STOPPED"];
+
 /// Pairings at a time.
 const PAIRINGS: usize = 16;
 
@@ -274,6 +277,11 @@ async fn pair(
             }
             Some(pairing_event::Event::Paired(_)) => {
                 return Ok(Speaker { device, phone_number: phone.to_string() });
+            }
+            // The attempt went down with its node, or its node went quiet: a person would try again.
+            Some(pairing_event::Event::Failed(failed)) if AGAIN.contains(&failed.reason.as_str()) => {
+                events = callers.call(PAIRING, follow).await?.into_inner();
+                scanned = false;
             }
             Some(pairing_event::Event::Failed(failed)) => {
                 return Err(format!("{device}: {} {}", failed.reason, failed.message).into());
