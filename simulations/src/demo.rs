@@ -59,8 +59,8 @@ impl Scale {
         let whole = Scale {
             tenants: 12,
             devices_each: 5,
-            senders: 12,
-            pause: Duration::from_millis(150),
+            senders: 24,
+            pause: Duration::from_millis(60),
             calm: Duration::from_secs(5),
             freeze: Duration::from_secs(6),
             patience: Duration::from_secs(60),
