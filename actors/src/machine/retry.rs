@@ -159,8 +159,13 @@ impl Machine {
     }
 
     pub(super) fn on_resend_bundle(&mut self, mut job: Job, outcome: Result<Stanza, u16>) {
-        let bundles = outcome.ok().map(|answer| super::resolve::read_bundles(&answer)).unwrap_or_default();
-        job.bundle = bundles.into_iter().find_map(|(_, bundle)| bundle);
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(code) if is_final(code) => return self.give_up_resend(&job),
+            // Nobody acknowledges the receipt, so it comes again with the next login.
+            Err(_) => return,
+        };
+        job.bundle = super::resolve::read_bundles(&answer).into_iter().find_map(|(_, bundle)| bundle);
         if job.bundle.is_none() {
             return self.give_up_resend(&job);
         }
@@ -251,6 +256,11 @@ impl Machine {
             (false, None) => PeerName { pn: user, lid: None, device: jid.device },
         }
     }
+}
+
+/// Whether asking WhatsApp again could not help: it understood the question and refused.
+fn is_final(code: u16) -> bool {
+    matches!(code, 400..=499) && !matches!(code, 408 | 429)
 }
 
 /// The row that counts how often a message was asked for again.

@@ -31,14 +31,16 @@ impl Backlog {
         !full
     }
 
-    /// Takes out the delivery that the device has settled: tag and id must fit; when several do, the one
-    /// from `from` is preferred (receipts of several devices share one id).
+    /// Takes out the delivery that the device has settled: tag and id must fit, and the sender, because
+    /// receipts of several devices share one id. Only a message may be settled by its id alone: the
+    /// receipt that settles it can name its sender in the other form.
     pub fn settle(&mut self, tag: &str, id: &str, from: Option<&Jid>) -> Option<Stanza> {
         let fits = |stanza: &Stanza| stanza.tag == tag && stanza.text("id").as_deref() == Some(id);
         let exact = from.and_then(|from| {
             self.waiting.iter().position(|s| fits(s) && s.jid("from").as_ref() == Some(from))
         });
-        let position = exact.or_else(|| self.waiting.iter().position(fits))?;
+        let by_id = || self.waiting.iter().position(fits).filter(|_| from.is_none() || tag == "message");
+        let position = exact.or_else(by_id)?;
         self.waiting.remove(position)
     }
 
@@ -81,6 +83,7 @@ mod tests {
         let settled = backlog.settle("receipt", "A", Some(&Jid::pn_device("1", 2))).expect("waits");
         assert_eq!(settled.jid("from"), Some(Jid::pn_device("1", 2)));
         assert!(backlog.settle("message", "A", None).is_none());
+        assert!(backlog.settle("receipt", "A", Some(&Jid::pn_device("1", 2))).is_none(), "acked twice");
         assert!(backlog.settle("receipt", "A", None).is_some());
         assert!(backlog.is_empty());
     }
