@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod commits;
 pub mod config;
 pub mod counted;
+pub mod descriptors;
 pub mod directory;
 pub mod errors;
 pub mod hosting;

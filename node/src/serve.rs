@@ -25,6 +25,7 @@ use crate::cluster::{
 use crate::commits::Commits;
 use crate::config::{self, Config, EXIT_CONFIGURATION};
 use crate::counted::Counted;
+use crate::descriptors;
 use crate::hosting::{GrpcHints, Hosted, LocalHosts};
 use crate::http::{self, Joined, Probes};
 use crate::link::{LinkOptionsError, WhatsAppDialer};
@@ -200,6 +201,7 @@ fn be_worker(config: Config, life: Life) -> Result<u8, ServeError> {
 }
 
 async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
+    descriptors::raise_limit();
     let metrics = Metrics::new();
     let probes = Probes::new(metrics.clone());
     let health = http::bind(config.listen.http).await;

@@ -30,7 +30,7 @@ pub struct Args {
 /// # Errors
 /// [`StartError`] when it cannot start.
 pub async fn run(args: Args) -> Result<(), StartError> {
-    raise_file_limit();
+    roost_node::descriptors::raise_limit();
     let server = SimServer::start(SimOptions {
         listen: args.listen,
         seed: args.seed,
@@ -54,15 +54,5 @@ async fn told_to_end() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
-    }
-}
-
-/// Every device holds one descriptor: take as many as the system allows.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
