@@ -13,11 +13,12 @@ use clap::Args;
 use http::Uri;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use roost_node::client::Client;
+use roost_node::client::{Client, retrying};
 use roost_proto::api::{StartPairingRequest, pairing_event};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 /// Options of `roost sim-scan`.
@@ -60,9 +61,13 @@ pub async fn run(args: SimScanArgs, endpoint: String) -> ExitCode {
 }
 
 async fn pair(args: &SimScanArgs, endpoint: &str) -> Result<String, Failed> {
-    let mut pairing = Client::connect(endpoint).await?.pairing();
-    let request = StartPairingRequest { device: args.device.clone() };
-    let mut events = pairing.start_pairing(request).await?.into_inner();
+    let client = Client::connect(endpoint).await?;
+    let start = || {
+        let (mut pairing, device) = (client.pairing(), args.device.clone());
+        async move { pairing.start_pairing(StartPairingRequest { device }).await }
+    };
+    // A device that was made a moment ago may not have an owner yet.
+    let mut events = retrying(Instant::now() + LIMIT, start).await?;
     let mut scanned = false;
     while let Some(event) = events.message().await? {
         match event.event {
