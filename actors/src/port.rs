@@ -142,6 +142,23 @@ pub struct StoredMessage {
     pub read: Option<UnixMillis>,
 }
 
+impl StoredMessage {
+    /// The row of a message that was accepted just now, at this place in the order of acceptance.
+    pub fn accepted(message: NewMessage, ordinal: i64) -> StoredMessage {
+        StoredMessage {
+            message,
+            state: MessageState::Accepted,
+            wire: None,
+            ordinal,
+            failure: None,
+            sent: None,
+            server_ack: None,
+            delivered: None,
+            read: None,
+        }
+    }
+}
+
 /// A stanza that kept failing: its bytes are kept, the line goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantinedStanza {

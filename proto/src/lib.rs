@@ -11,6 +11,7 @@ pub mod noise;
 pub mod pairing;
 pub mod peer;
 pub mod phash;
+pub mod retry;
 pub mod signal;
 pub mod stanza;
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::timer::Timer;
 use super::{Effect, Machine, Reply};
 use crate::device::{AcceptedSend, PairingUpdate, SendError};
-use crate::port::{Accepted, Batch, Committed, MessageState, NewMessage, StoredMessage};
+use crate::port::{Accepted, Batch, Committed, NewMessage, StoredMessage};
 
 /// What waits for a commit.
 #[derive(Debug)]
@@ -166,17 +166,7 @@ impl Machine {
         self.outbox_answered();
         let result = match outcome {
             Some(Accepted::New { ordinal }) => {
-                let stored = StoredMessage {
-                    message,
-                    state: MessageState::Accepted,
-                    wire: None,
-                    ordinal,
-                    failure: None,
-                    sent: None,
-                    server_ack: None,
-                    delivered: None,
-                    read: None,
-                };
+                let stored = StoredMessage::accepted(message, ordinal);
                 self.outbox_add(stored.clone());
                 Ok(Box::new(AcceptedSend { message: stored, repeated: false }))
             }

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
-use roost_proto::e2e;
-use roost_proto::signal::{Bundle, PublicSignedPrekey};
+use roost_proto::signal::Bundle;
 use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
+use roost_proto::{e2e, retry};
 
 use super::commit::{After, Pending};
 use super::connect::encode;
@@ -136,7 +136,7 @@ impl Machine {
             return self.settle_slot(slot, link, Pending::default(), ack);
         }
         self.settle_slot(slot, link, Pending::default(), None);
-        let bundle = bundle_of_receipt(&receipt);
+        let bundle = retry::bundle(&receipt);
         let job = Job { link, receipt, to, id: id.clone(), count: asked, message: None, bundle };
         self.look_up(id, super::receipts::Lookup::Resend(Box::new(job)));
     }
@@ -266,23 +266,4 @@ fn is_final(code: u16) -> bool {
 /// The row that counts how often a message was asked for again.
 pub(super) fn counter_key(name: String) -> StateKey {
     StateKey { kind: StateKind::Retry, name }
-}
-
-/// The keys that a retry receipt may carry.
-fn bundle_of_receipt(receipt: &Stanza) -> Option<Bundle> {
-    let keys = receipt.child("keys")?;
-    let signed = keys.child("skey")?;
-    let one_time = keys.child("key").and_then(|key| {
-        Some((u32::try_from(key.need_be("id", 3).ok()?).ok()?, key.need_bytes("value").ok()?))
-    });
-    Some(Bundle {
-        registration_id: u32::try_from(receipt.need_be("registration", 4).ok()?).ok()?,
-        identity: keys.need_bytes("identity").ok()?,
-        signed_prekey: PublicSignedPrekey {
-            id: u32::try_from(signed.need_be("id", 3).ok()?).ok()?,
-            public: signed.need_bytes("value").ok()?,
-            signature: signed.need_bytes("signature").ok()?,
-        },
-        one_time,
-    })
 }

@@ -53,17 +53,7 @@ fn accept(row: &mut DeviceRow, new: NewMessage) -> Accepted {
     }
     row.last_ordinal += 1;
     let ordinal = row.last_ordinal;
-    let stored = StoredMessage {
-        message: new,
-        state: MessageState::Accepted,
-        wire: None,
-        ordinal,
-        failure: None,
-        sent: None,
-        server_ack: None,
-        delivered: None,
-        read: None,
-    };
+    let stored = StoredMessage::accepted(new, ordinal);
     row.messages.insert(ordinal, stored);
     Accepted::New { ordinal }
 }

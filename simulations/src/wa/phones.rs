@@ -6,7 +6,8 @@
 use bytes::Bytes;
 use roost_proto::e2e::{self, DeviceSent};
 use roost_proto::id::UnixMillis;
-use roost_proto::signal::{Bundle, CiphertextKind, DecryptError, PublicSignedPrekey};
+use roost_proto::retry;
+use roost_proto::signal::{Bundle, CiphertextKind, DecryptError};
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, message_id};
 
 use super::account::{DeviceRef, Form, Pn};
@@ -222,7 +223,7 @@ impl Machine {
         let own = e2e::wrap_device_sent(&DeviceSent { destination: sent.to, message: sent.message.clone() });
         let plaintext = if to.pn == phone.pn { own } else { sent.message };
         // A retry means that the ratchet is of no use: open a new one, from the keys in it if it has any.
-        let bundle = bundle_in(receipt).or_else(|| self.bundle_of(now, to));
+        let bundle = retry::bundle(receipt).or_else(|| self.bundle_of(now, to));
         let Some(enc) = self.phone_encrypts(now, phone, to, &plaintext, bundle) else { return };
         let count = receipt.child("retry").and_then(|retry| retry.number("count")).unwrap_or(1);
         let form = receipt.jid("from").map_or(Form::Pn, |from| Form::of(&from));
@@ -235,22 +236,4 @@ impl Machine {
             .build();
         self.from_phones.push_back((phone, stanza));
     }
-}
-
-fn bundle_in(receipt: &Stanza) -> Option<Bundle> {
-    let keys = receipt.child("keys")?;
-    let signed = keys.child("skey")?;
-    let one_time = keys.child("key").and_then(|key| {
-        Some((u32::try_from(key.need_be("id", 3).ok()?).ok()?, key.need_bytes("value").ok()?))
-    });
-    Some(Bundle {
-        registration_id: u32::try_from(receipt.need_be("registration", 4).ok()?).ok()?,
-        identity: keys.need_bytes("identity").ok()?,
-        signed_prekey: PublicSignedPrekey {
-            id: u32::try_from(signed.need_be("id", 3).ok()?).ok()?,
-            public: signed.need_bytes("value").ok()?,
-            signature: signed.need_bytes("signature").ok()?,
-        },
-        one_time,
-    })
 }

@@ -9,7 +9,7 @@ use roost_proto::stanza::{self, Builder, Jid, Read, Stanza};
 
 use super::World;
 use crate::machine::*;
-use crate::port::{Accepted, Committed, MessageState, StateKey, StateKind, StoredMessage};
+use crate::port::{Accepted, Committed, StateKey, StateKind, StoredMessage};
 
 impl World {
     pub(super) fn commit_done(&mut self) -> Vec<Effect> {
@@ -30,17 +30,7 @@ impl World {
         let mut committed = Committed::default();
         for accept in &batch.accepts {
             let ordinal = i64::try_from(self.messages.len()).expect("few") + 1;
-            let stored = StoredMessage {
-                message: accept.clone(),
-                state: MessageState::Accepted,
-                wire: None,
-                ordinal,
-                failure: None,
-                sent: None,
-                server_ack: None,
-                delivered: None,
-                read: None,
-            };
+            let stored = StoredMessage::accepted(accept.clone(), ordinal);
             self.messages.insert(accept.message_id.clone(), stored);
             committed.accepts.push(Accepted::New { ordinal });
         }
