@@ -109,6 +109,12 @@ pub trait Directory: Send + Sync + 'static {
 
     /// One message by our id.
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable>;
+    /// The message that was accepted under a caller's request id.
+    async fn requested(
+        &self,
+        key: &DeviceKey,
+        request_id: &str,
+    ) -> Result<Option<StoredMessage>, Unavailable>;
 
     /// Events of one device after a sequence, in order.
     async fn events(

@@ -2,7 +2,8 @@
 //!
 //! What must hold (the contract of sending): OK means that the message is durable under a reserved
 //! WhatsApp id; the same request id with the same content on the same device is the same message from any
-//! node; once accepted, the answer is OK with the present state, also when the deadline ends the waiting.
+//! node, whatever state the device is in by then; once accepted, the answer is OK with the present state,
+//! also when the deadline ends the waiting.
 
 use std::time::Duration;
 
@@ -133,8 +134,24 @@ impl Api {
         );
         match accepted.await {
             Err(ApiError::NotFound { .. }) => Err(self.missing(&send.key).await),
+            // The node that the caller asked looks once, for whichever node has refused.
+            Err(refused) if !call.forwarded => {
+                let before = tokio::time::timeout_at(call.deadline, self.accepted_before(send)).await;
+                before.ok().flatten().unwrap_or(Err(refused))
+            }
             accepted => accepted,
         }
+    }
+
+    /// The answer to a send that the device does not take now but has accepted before. `None` when the
+    /// request is new, or nobody can say.
+    async fn accepted_before(&self, send: &parse::Send) -> Option<Result<api::Message, ApiError>> {
+        let stored = self.directory().requested(&send.key, &send.request_id).await.ok()??;
+        if stored.message.request_hash != send.request_hash {
+            return Some(Err(ApiError::KeyReused { request_id: send.request_id.clone() }));
+        }
+        self.parts().metrics.count("roost_idempotent_replays_total", &[]);
+        Some(Ok(convert::message(&send.key, &stored)))
     }
 
     async fn message(&self, key: &DeviceKey, id: &str) -> Result<api::Message, ApiError> {

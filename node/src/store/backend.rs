@@ -68,6 +68,7 @@ pub(super) trait Backend: Ledger {
     async fn remove_device(&self, b: &str, d: &str) -> SqlResult<bool>;
 
     async fn message_row(&self, b: &str, d: &str, message_id: &str) -> SqlResult<Option<MessageRow>>;
+    async fn requested_row(&self, b: &str, d: &str, request_id: &str) -> SqlResult<Option<MessageRow>>;
     async fn event_rows(&self, b: &str, d: &str, after: i64, limit: i64) -> SqlResult<Vec<EventRow>>;
     /// `device` empty: all devices of the tenant.
     async fn log_heads(&self, tenant: &str, device: &str) -> SqlResult<Vec<LogHeadRow>>;

@@ -107,6 +107,17 @@ impl Directory for Store {
         row.map(|row| open_message(key, &seal, row)).transpose().map_err(unavailable)
     }
 
+    async fn requested(
+        &self,
+        key: &DeviceKey,
+        request_id: &str,
+    ) -> Result<Option<StoredMessage>, Unavailable> {
+        let Some(seal) = self.seal_for(&key.business_id).await? else { return Ok(None) };
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        let row = self.sql(self.backend.requested_row(b, d, &super::names::escape(request_id))).await?;
+        row.map(|row| open_message(key, &seal, row)).transpose().map_err(unavailable)
+    }
+
     async fn events(
         &self,
         key: &DeviceKey,

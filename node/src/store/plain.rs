@@ -212,6 +212,11 @@ macro_rules! plain_backend {
                 sqlx::query_as(sql).bind(b).bind(d).bind(message_id).fetch_optional(&self.read).await
             }
 
+            async fn requested_row(&self, b: &str, d: &str, request: &str) -> SqlResult<Option<MessageRow>> {
+                let sql = "SELECT * FROM message WHERE business_id = $1 AND device_id = $2 AND request_id = $3";
+                sqlx::query_as(sql).bind(b).bind(d).bind(request).fetch_optional(&self.read).await
+            }
+
             async fn event_rows(&self, b: &str, d: &str, after: i64, limit: i64) -> SqlResult<Vec<EventRow>> {
                 let sql = "SELECT seq, epoch, occurred, committed, origin, payload FROM event
                            WHERE business_id = $1 AND device_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";

@@ -10,7 +10,7 @@ use roost_actors::port::{
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
-use roost_proto::id::{Epoch, Incarnation, Life, Sequence, UnixMillis};
+use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, Sequence, UnixMillis};
 
 use super::World;
 use super::world::{accepts, event, events, message, put, refused, state, until, update};
@@ -191,11 +191,19 @@ pub(super) async fn an_accepted_request_is_accepted_once(world: World) {
     }
     let kept = world.ports.directory.message(&grant.key, "m-b").await.expect("an answer").expect("a message");
     assert_eq!(kept.message, message("b", "two"));
+    let requested = async |key: &DeviceKey, request: &str| {
+        let found = world.ports.directory.requested(key, request).await.expect("an answer");
+        found.map(|stored| stored.message)
+    };
+    assert_eq!(requested(&grant.key, "r-b").await, Some(message("b", "two")));
+    assert_eq!(requested(&grant.key, "m-b").await, None, "nobody asked under this name");
+    assert_eq!(requested(&grant.key, "r\0b").await, None);
 
     // Another device of the tenant has requests of its own.
     let other = world.owned(&me, "d2").await;
     let third = world.commit(&other, accepts(&[message("a", "one")])).await;
     assert_eq!(third.accepts, [Accepted::New { ordinal: 1 }]);
+    assert_eq!(requested(&other.key, "r-b").await, None);
 }
 
 pub(super) async fn a_message_never_goes_back(world: World) {

@@ -139,6 +139,17 @@ impl Directory for Model {
         })
     }
 
+    async fn requested(
+        &self,
+        key: &DeviceKey,
+        request_id: &str,
+    ) -> Result<Option<StoredMessage>, Unavailable> {
+        self.step(|tables, _| {
+            let mut messages = tables.devices.get(key)?.messages.values();
+            messages.find(|stored| stored.message.request_id == request_id).cloned()
+        })
+    }
+
     async fn events(
         &self,
         key: &DeviceKey,

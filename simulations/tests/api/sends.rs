@@ -41,6 +41,40 @@ async fn a_request_id_is_one_message_whatever_node_is_asked() {
 }
 
 #[tokio::test]
+async fn an_accepted_request_stays_one_message_whatever_becomes_of_its_device() {
+    let live = Live::new(2).await;
+    let (name, owner, other, device) = live.online("shop").await;
+    let request = text(&name, live.friend(), "hello", WaitFor::ServerAck);
+    let first = send(live.at(owner), request.clone(), LIMIT).await.expect("sent");
+    let mut changed = request.clone();
+    changed.content = Some(Content::Text("something else".into()));
+    let repeats_are_answered = async |reason: &str| {
+        for place in [owner, other] {
+            let again = send(live.at(place), request.clone(), LIMIT).await.expect("the same message");
+            assert_eq!((&again.name, &again.whatsapp_id), (&first.name, &first.whatsapp_id), "{reason}");
+            let reused = send(live.at(place), changed.clone(), LIMIT).await;
+            assert_eq!(refusal(reused).1, "IDEMPOTENCY_KEY_REUSED", "{reason}");
+            let fresh = text(&name, live.friend(), "hello", WaitFor::Accepted);
+            assert_eq!(refusal(send(live.at(place), fresh, LIMIT).await).1, reason);
+        }
+    };
+    let fault = |fault: Fault| live.sim.commit(&fault).expect("a known device");
+    fault(Fault::StreamError { device: device.to_string(), code: 440 });
+    live.until_state(&name, device::State::Conflict).await;
+    repeats_are_answered("DEVICE_CONFLICT").await;
+
+    let stop = StopDeviceRequest { name: name.clone() };
+    live.at(other).devices().stop_device(stop).await.expect("stopped");
+    repeats_are_answered("DEVICE_STOPPED").await;
+
+    live.at(other).devices().start_device(StartDeviceRequest { name: name.clone() }).await.expect("started");
+    live.until_state(&name, device::State::Online).await;
+    fault(Fault::Unlink { device: device.to_string() });
+    live.until_state(&name, device::State::LoggedOut).await;
+    repeats_are_answered("DEVICE_LOGGED_OUT").await;
+}
+
+#[tokio::test]
 async fn waiting_for_the_receiver_answers_when_it_has_the_message() {
     let live = Live::new(2).await;
     let (name, owner, other, _) = live.online("shop").await;
