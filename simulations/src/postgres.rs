@@ -6,6 +6,7 @@
 //! It does not install PostgreSQL: when the programs are missing it says so.
 
 mod session;
+mod standby;
 
 use std::fs;
 use std::io;
@@ -76,17 +77,7 @@ impl TempPostgres {
     pub fn start() -> Result<TempPostgres, PostgresError> {
         let programs = programs().ok_or(PostgresError::Missing)?;
         let user = server_user()?;
-        let io = |doing: &str| {
-            let doing = doing.to_owned();
-            move |source| PostgresError::Io { doing, source }
-        };
-        let folder = tempfile::Builder::new().prefix("roost-postgres-").tempdir();
-        let folder = folder.map_err(io("making a temporary folder"))?;
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700))
-            .map_err(io("closing the folder to others"))?;
-        if let Some((uid, gid)) = user {
-            chown(folder.path(), Some(uid), Some(gid)).map_err(io("giving the folder to the server"))?;
-        }
+        let folder = fresh_folder(user)?;
         let data = folder.path().join("data");
         let made = command(&programs, "initdb", user, folder.path())
             .args(["--no-sync", "--auth=trust", "--username=roost", "--encoding=UTF8", "--locale=C", "-D"])
@@ -114,6 +105,13 @@ impl TempPostgres {
             std::thread::sleep(Duration::from_millis(20));
         }
         let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+
+    /// Kills every process of the server at once: nothing is flushed, nobody is told. The data stays.
+    pub fn kill(&mut self) {
+        self.freeze();
+        self.signal_all(Signal::KILL);
         let _ = self.server.wait();
     }
 
@@ -202,6 +200,23 @@ impl Drop for TempPostgres {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn io(doing: &str) -> impl FnOnce(io::Error) -> PostgresError + use<> {
+    let doing = doing.to_owned();
+    move |source| PostgresError::Io { doing, source }
+}
+
+/// A temporary folder that only the server's user may enter.
+fn fresh_folder(user: Option<(u32, u32)>) -> Result<tempfile::TempDir, PostgresError> {
+    let folder = tempfile::Builder::new().prefix("roost-postgres-").tempdir();
+    let folder = folder.map_err(io("making a temporary folder"))?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700))
+        .map_err(io("closing the folder to others"))?;
+    if let Some((uid, gid)) = user {
+        chown(folder.path(), Some(uid), Some(gid)).map_err(io("giving the folder to the server"))?;
+    }
+    Ok(folder)
 }
 
 /// Starts the server on a data folder that exists.
