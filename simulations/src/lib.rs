@@ -14,6 +14,7 @@ pub mod sightings;
 pub mod sim_server;
 pub mod talk;
 pub mod tally;
+pub mod timeline;
 pub mod trouble;
 pub mod wa;
 pub mod world;
