@@ -2,8 +2,10 @@
 //! others that judge them. Nothing here runs in production.
 
 pub mod callers;
+pub mod check;
 pub mod conformance;
 pub mod demo;
+pub mod history;
 pub mod interop;
 pub mod model;
 pub mod percentiles;
