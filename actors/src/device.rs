@@ -101,6 +101,10 @@ pub struct Limits {
     pub prekeys: u32,
     /// How often one message is asked for again, or sent again to one device.
     pub retries: u32,
+    /// Messages that are asked for again at a time; for more, the oldest is given up.
+    pub awaited: usize,
+    /// How long one that was asked for again is waited for.
+    pub awaiting: Duration,
     /// How often the children of a device may fail within a minute before it gives up.
     pub restarts: usize,
 }
@@ -123,6 +127,8 @@ impl Default for Limits {
             resend: seconds(30),
             prekeys: 20,
             retries: 5,
+            awaited: 128,
+            awaiting: seconds(600),
             restarts: 3,
         }
     }

@@ -11,6 +11,7 @@
 //! Each file of `machine/` is one concern of the same state; they call each other directly.
 
 mod account;
+mod awaited;
 mod codec;
 mod commit;
 mod connect;
@@ -68,6 +69,7 @@ pub struct Machine {
     directory: resolve::Directory,
     sent: receipts::SentMessages,
     resends: retry::Resends,
+    awaited: awaited::Messages,
     prekeys: prekeys::Prekeys,
     attempt: Option<pairing::Attempt>,
     /// What the answer to each crypto request is for.
@@ -103,6 +105,7 @@ impl Machine {
             directory: resolve::Directory::default(),
             sent: receipts::SentMessages::default(),
             resends: retry::Resends::default(),
+            awaited: awaited::Messages::default(),
             prekeys: prekeys::Prekeys::default(),
             attempt: None,
             purposes: BTreeMap::new(),
@@ -180,6 +183,7 @@ impl Machine {
         self.status.adopt(loaded.status);
         self.note_new_owner();
         self.outbox_load(loaded.outbox);
+        self.awaited_load(loaded.awaited);
         self.begin();
     }
 

@@ -31,14 +31,14 @@ pub enum StateKind {
     Identity,
     /// LID of a phone number; name = phone number user. Read on demand.
     Lid,
-    /// How often a message was asked for again; name = chat, sender and id. Read on demand.
+    /// A message that was asked for again and has not come; name = sender and id. Few at a time.
     Retry,
 }
 
 impl StateKind {
     /// Kinds that can be many; `load` leaves them out and `read` fetches them.
-    pub const ON_DEMAND: [StateKind; 5] =
-        [StateKind::Session, StateKind::SenderKey, StateKind::Identity, StateKind::Lid, StateKind::Retry];
+    pub const ON_DEMAND: [StateKind; 4] =
+        [StateKind::Session, StateKind::SenderKey, StateKind::Identity, StateKind::Lid];
 
     /// The text that is stored.
     pub fn as_str(self) -> &'static str {

@@ -3,12 +3,14 @@
 #[path = "device/scene.rs"]
 mod scene;
 
+use std::time::Duration;
+
 use roost_actors::device::{CommandError, Finished, PairingUpdate, Recipient, SendError};
 use roost_node::link::WhatsAppDialer;
 use roost_proto::api::device::State;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::message_received::Content;
-use roost_simulations::wa::Fault;
+use roost_simulations::wa::{Fault, Ledger, Poison};
 use scene::{Scene, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -329,4 +331,30 @@ async fn a_stop_in_the_middle_of_dialling_returns_and_nothing_dials_any_more() {
     assert!(another.is_err(), "nothing dials after a stop");
     let refused = ada.handle().send(scene::request(&Recipient::Phone("4915112345678".into()), "x")).await;
     assert_eq!(refused, Err(SendError::Unavailable));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_nobody_sends_again_is_put_aside_by_the_next_owner() {
+    let mut scene = Scene::new().await;
+    scene.ports.limits.awaiting = Duration::from_secs(5);
+    let mut ada = scene.paired("ada").await;
+    scene.server.commit(&Fault::Poison { device: ada.name(), what: Poison::Garbage }).expect("known");
+    let asked = || {
+        let devices = |ledger: &Ledger| ledger.devices().values().map(|record| record.retries).sum::<u64>();
+        scene.server.ledger(devices)
+    };
+    until("it is asked for again", || async { asked() == 1 }).await;
+    ada.stop().await;
+    ada.taken_over().await;
+    let epoch_of = async |is_it: fn(&Payload) -> bool| {
+        let found = ada.events().await.into_iter().find(|event| is_it(&event.payload));
+        found.map(|event| event.epoch)
+    };
+    let given_up = |payload: &Payload| matches!(payload, Payload::Undecryptable(it) if it.attempts == 1);
+    until("the event says so", || async { epoch_of(given_up).await.is_some() }).await;
+    assert_eq!(epoch_of(given_up).await, Some(ada.handle().grant().epoch), "by the new owner");
+    let aside =
+        |payload: &Payload| matches!(payload, Payload::StanzaQuarantined(it) if !it.reason.is_empty());
+    assert!(epoch_of(aside).await.is_some());
+    ada.stop().await;
 }

@@ -159,6 +159,7 @@ impl Machine {
         let (Phase::Entering(link) | Phase::Online(link)) = self.connection.phase else { return };
         self.connection.phase = Phase::Online(link);
         self.set_timer(Timer::Stable, self.limits.stable);
+        self.awaited_online();
         self.set_status(State::Online, "it is connected", 0);
     }
 

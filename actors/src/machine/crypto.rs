@@ -54,8 +54,8 @@ pub enum Request {
         kind: CiphertextKind,
         /// The ciphertext.
         bytes: Bytes,
-        /// Name of the row that counts how often this message was asked for again.
-        retry: String,
+        /// It was asked for again before: when it fails once more, keys for the sender are needed.
+        asked_before: bool,
     },
     /// Encrypt for several devices; nothing is encrypted when a ratchet is missing.
     Encrypt {
@@ -124,13 +124,11 @@ pub enum DecryptFailure {
     Duplicate,
     /// The sender must encrypt it anew.
     Undecryptable {
-        /// How often it was asked for again so far.
-        attempts: u32,
         /// Why, for a person.
         why: String,
         /// Our registration id.
         registration_id: u32,
-        /// Keys for the sender; from the second attempt.
+        /// Keys for the sender, when it was asked before.
         keys: Option<Box<RetryKeys>>,
     },
 }

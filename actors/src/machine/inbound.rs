@@ -34,8 +34,6 @@ pub(super) struct Inbound {
     pub(super) own: bool,
     pub(super) occurred: UnixMillis,
     pub(super) origin: Origin,
-    /// Not 0: it is the answer to a request of ours to send it again.
-    pub(super) count: u64,
 }
 
 /// Why a message cannot be handled, and how WhatsApp is told.
@@ -113,12 +111,9 @@ impl Machine {
         let slot = self.lane.open();
         match self.read_message(link, &raw, &stanza) {
             Ok((inbound, kind, bytes)) => {
-                let request = CryptoRequest::Decrypt {
-                    from: inbound.peer.clone(),
-                    kind,
-                    bytes,
-                    retry: retry_name(&inbound.from, &inbound.id),
-                };
+                let asked = self.awaited.asked(&retry_name(&inbound.from, &inbound.id));
+                let from = inbound.peer.clone();
+                let request = CryptoRequest::Decrypt { from, kind, bytes, asked_before: asked > 0 };
                 self.ask_crypto(request, Purpose::Inbound { slot, message: Box::new(inbound) });
             }
             Err(Refused { reason, nack }) => {
@@ -173,7 +168,6 @@ impl Machine {
             own,
             occurred,
             origin: if stanza.text("offline").is_some() { Origin::OfflineQueue } else { Origin::Live },
-            count: enc.number("count").unwrap_or(0),
         };
         Ok((inbound, kind, Bytes::copy_from_slice(bytes)))
     }
@@ -203,10 +197,7 @@ impl Machine {
             let dedupe = bounded(format!("identity/{}/{}", message.from, message.id));
             outcome.batch.events.push(self.synthetic(dedupe, Payload::IdentityChanged(changed)));
         }
-        if message.count > 0 {
-            let name = retry_name(&message.from, &message.id);
-            outcome.batch.state.push((super::retry::counter_key(name), None));
-        }
+        self.awaited_came(&mut outcome, retry_name(&message.from, &message.id));
         match self.read_plaintext(&message, &padded, sender) {
             Ok(event) => {
                 outcome.batch.events.extend(event);
@@ -346,7 +337,7 @@ pub(super) fn person(forms: &[Option<Jid>]) -> api::Person {
     api::Person { lid: find(Server::Lid), phone_number: find(Server::Pn) }
 }
 
-/// Name of the row that counts how often a message was asked for again.
+/// Name of the row of a message that was asked for again.
 pub(super) fn retry_name(from: &Jid, id: &str) -> String {
     bounded(format!("{from}/{id}"))
 }

@@ -32,6 +32,8 @@ pub struct Loaded {
     pub keys: bool,
     /// Accepted messages that WhatsApp has not acknowledged, in order.
     pub outbox: Vec<StoredMessage>,
+    /// Rows of [`StateKind::Retry`](crate::port::StateKind::Retry) with their names.
+    pub awaited: Vec<(String, Bytes)>,
     /// The status that the last owner left.
     pub status: Option<DeviceStatus>,
 }

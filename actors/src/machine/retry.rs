@@ -1,14 +1,11 @@
 //! Messages that could not be decrypted: asking for them again, and sending ours again when asked.
 //!
-//! What must hold: how often a message was asked for is counted durably, before it is asked for; after
-//! the limit it is put aside with an event. A message is sent again under a fresh message key, to the
-//! asking device only, behind the commit of the ratchet, and not for ever.
+//! What must hold: a message is asked for behind the commit that says so (`awaited.rs`). A message is sent
+//! again under a fresh message key, to the asking device only, behind the commit of the ratchet, and not
+//! for ever.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-use roost_proto::api;
-use roost_proto::api::event::Payload;
 use roost_proto::signal::Bundle;
 use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
 use roost_proto::{e2e, retry};
@@ -16,11 +13,11 @@ use roost_proto::{e2e, retry};
 use super::commit::{After, Pending};
 use super::connect::encode;
 use super::crypto::{DecryptFailure, Encryption, PeerName, Purpose, RetryKeys, Target};
-use super::inbound::{Inbound, bounded, retry_name};
+use super::inbound::{Inbound, retry_name};
 use super::prekeys::{id24, leaf, signed_prekey};
 use super::requests::Asked;
 use super::{CryptoRequest, Machine};
-use crate::port::{StateKey, StateKind, StoredMessage};
+use crate::port::StoredMessage;
 
 /// Counts of what was sent again are forgotten, oldest keys first, above this.
 const REMEMBERED: usize = 1024;
@@ -52,31 +49,21 @@ impl Machine {
         mut outcome: Pending,
         failure: DecryptFailure,
     ) {
-        let DecryptFailure::Undecryptable { attempts, why, registration_id, keys } = failure else {
+        let DecryptFailure::Undecryptable { why, registration_id, keys } = failure else {
             return self.lane.fill(slot, outcome);
         };
         let name = retry_name(&message.from, &message.id);
+        let asked = self.awaited.asked(&name);
+        if asked >= self.limits.retries {
+            self.give_up_awaited(&mut outcome, &name);
+        } else {
+            self.await_again(&mut outcome, name, why, message.raw.clone());
+            let receipt = self.retry_receipt(&message, asked + 1, registration_id, keys.as_deref());
+            if let Some(bytes) = encode(&receipt) {
+                outcome.after.push(After::Wire(message.link, bytes));
+            }
+        }
         let ack = self.plain_ack(&message.stanza, None);
-        if attempts >= self.limits.retries {
-            let sender = super::inbound::person(&[Some(message.from.clone())]);
-            let undecryptable = api::Undecryptable {
-                whatsapp_id: message.id.clone(),
-                sender: Some(sender),
-                attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
-                reason: why.clone(),
-            };
-            let dedupe = bounded(format!("undecryptable/{name}"));
-            outcome.batch.events.push(self.synthetic(dedupe, Payload::Undecryptable(undecryptable)));
-            self.quarantine(&mut outcome, message.raw.clone(), &message.stanza, &why);
-            outcome.batch.state.push((counter_key(name), None));
-            return self.settle_slot(slot, message.link, outcome, ack);
-        }
-        let count = attempts + 1;
-        outcome.batch.state.push((counter_key(name), Some(Bytes::copy_from_slice(&count.to_be_bytes()))));
-        let receipt = self.retry_receipt(&message, count, registration_id, keys.as_deref());
-        if let Some(bytes) = encode(&receipt) {
-            outcome.after.push(After::Wire(message.link, bytes));
-        }
         self.settle_slot(slot, message.link, outcome, ack);
     }
 
@@ -261,9 +248,4 @@ impl Machine {
 /// Whether asking WhatsApp again could not help: it understood the question and refused.
 fn is_final(code: u16) -> bool {
     matches!(code, 400..=499) && !matches!(code, 408 | 429)
-}
-
-/// The row that counts how often a message was asked for again.
-pub(super) fn counter_key(name: String) -> StateKey {
-    StateKey { kind: StateKind::Retry, name }
 }

@@ -170,6 +170,56 @@ fn an_undecryptable_message_is_asked_for_five_times_and_then_put_aside() {
 }
 
 #[test]
+fn a_message_whose_sender_stays_silent_is_put_aside_by_whoever_owns_the_device_then() {
+    let mut world = World::online(6);
+    world.undecryptable("3EBAD");
+    world.undecryptable("3EBAD");
+    assert_eq!(world.awaited().len(), 1);
+    world.take(Step::Time(400_000));
+    let mut world = world.taken_over();
+    world.take(Step::Time(300_000));
+    world.commit_everything();
+    assert!(world.events().iter().all(|dedupe| !dedupe.starts_with("undecryptable/")), "not without a login");
+    world.go_online();
+    world.take(Step::Time(29_000));
+    world.commit_everything();
+    assert_eq!(world.awaited().len(), 1, "the backlog may still bring it");
+    world.take(Step::Time(1_000));
+    world.commit_everything();
+    let events = world.events();
+    assert!(events.iter().any(|dedupe| dedupe.starts_with("undecryptable/")), "{events:?}");
+    assert!(events.iter().any(|dedupe| dedupe.starts_with("quarantine/message/")), "{events:?}");
+    assert_eq!(world.awaited(), [""; 0]);
+    let again = world.undecryptable("3EBAD");
+    assert!(again.iter().any(|stanza| stanza.tag == "receipt"), "a later copy is a new chance: {again:?}");
+}
+
+#[test]
+fn a_message_that_comes_in_time_is_not_put_aside() {
+    let mut world = World::online(6);
+    world.undecryptable("3EBAD");
+    world.take(Step::Time(590_000));
+    world.go_online();
+    world.repeated_by_its_sender("3EBAD");
+    assert_eq!(world.awaited(), [""; 0]);
+    world.take(Step::Time(600_000));
+    world.commit_everything();
+    assert!(world.events().iter().all(|dedupe| !dedupe.contains("3EBAD") || dedupe.starts_with("msg/")));
+}
+
+#[test]
+fn of_too_many_unreadable_messages_the_oldest_is_put_aside() {
+    let mut world = World::with_limits(6, Limits { awaited: 2, ..Limits::default() });
+    world.go_online();
+    for id in ["3EB2", "3EB1", "3EB3"] {
+        world.undecryptable(id);
+        world.take(Step::Time(10));
+    }
+    assert_eq!(world.awaited(), ["800000:2@lid/3EB1", "800000:2@lid/3EB3"]);
+    assert!(world.events().contains("undecryptable/800000:2@lid/3EB2"), "{:?}", world.events());
+}
+
+#[test]
 fn a_stanza_that_made_the_machine_fail_is_put_aside() {
     let mut world = World::online(7);
     let message = world.message_stanza("3EB0DEAD");

@@ -31,6 +31,8 @@ pub enum Timer {
     Outbox,
     /// Look whether the node may act again.
     Held,
+    /// A message that was asked for again has not come for too long.
+    Awaited,
 }
 
 /// How often a held machine looks whether it may act again.
@@ -84,6 +86,7 @@ impl Machine {
                 Timer::Qr => self.next_code(),
                 Timer::Requests => self.expire_requests(),
                 Timer::Commit => self.commit_again(),
+                Timer::Awaited => self.awaited_overdue(),
                 Timer::Outbox | Timer::Held => {}
             }
         }

@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 use super::supervisor::{Child, Input};
 use crate::device::Profile;
-use crate::machine::{Account, Changed, CryptoRequest, DialLogin};
-use crate::port::{DeviceStore, DeviceStoreError, StateKey, StateKind};
+use crate::machine::{Account, CryptoRequest, DialLogin};
+use crate::port::{DeviceStore, DeviceStoreError, StateKey};
 use vault::{Vault, Wants};
 
 /// What the actor is asked.
@@ -112,17 +112,7 @@ impl State {
         vault.begin(token);
         loop {
             match vault.work(request) {
-                Wants::Nothing(mut changed) => {
-                    if let (Changed::Decrypted(decrypted), CryptoRequest::Decrypt { retry, .. }) =
-                        (&mut changed, request)
-                        && decrypted.result.is_err()
-                    {
-                        let key = StateKey { kind: StateKind::Retry, name: retry.clone() };
-                        let Some(rows) = read(&self.arguments, &[key]).await else { return };
-                        vault.complete_failure(decrypted, rows.first().and_then(|row| row.as_deref()));
-                    }
-                    return self.tell(Child::Crypto(token, changed));
-                }
+                Wants::Nothing(changed) => return self.tell(Child::Crypto(token, changed)),
                 Wants::Rows(keys) => {
                     let Some(rows) = read(&self.arguments, &keys).await else { return };
                     for (key, row) in keys.iter().zip(rows) {

@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use super::crypto;
 use crate::device::{Answer, Command, Finished, Opening, PairingUpdate, Ports};
 use crate::machine::{Changed, Effect, Event, Loaded, Machine, Now};
-use crate::port::{self, Committed, DeviceStatus, StoredMessage};
+use crate::port::{self, Committed, DeviceStatus, StateKey, StateKind, StoredMessage};
 use children::Children;
 
 /// What reaches the supervisor.
@@ -200,16 +200,20 @@ impl State {
         let event = match child {
             Child::Loaded(Ok(mut loaded)) => {
                 let rows = std::mem::take(&mut loaded.state);
+                let awaited = |(key, _): &(StateKey, Bytes)| key.kind == StateKind::Retry;
+                let (awaited, keys) = rows.into_iter().partition(awaited);
+                loaded.state = awaited;
                 self.loading = Some(loaded);
-                return self.children.open_vault(rows);
+                return self.children.open_vault(keys);
             }
             Child::Loaded(Err(why)) | Child::Opened(Err(why)) => {
                 return self.end(Finished::Broken(why)).await;
             }
             Child::Opened(Ok((account, keys))) => {
                 let Some(loaded) = self.loading.take() else { return };
-                let port::Loaded { outbox, status, .. } = *loaded;
-                Event::Loaded(Box::new(Loaded { account, keys, outbox, status }))
+                let port::Loaded { state, outbox, status } = *loaded;
+                let awaited = state.into_iter().map(|(key, row)| (key.name, row)).collect();
+                Event::Loaded(Box::new(Loaded { account, keys, outbox, awaited, status }))
             }
             Child::Crypto(token, changed) => Event::Crypto { token, changed },
             Child::Committed(committed) => Event::Committed(committed),

@@ -82,9 +82,11 @@ pub(super) struct World {
     pub(super) tokens: u64,
 }
 
+const BEGIN: Now = Now { boot: BootTime(1_000_000_000), wall: UnixMillis(1_700_000_000_000), may_act: true };
+
 impl World {
     pub(super) fn unpaired(seed: u64) -> World {
-        World::begin(seed, Limits::default(), None)
+        World::begin(seed, Limits::default(), BEGIN, Loaded::default())
     }
 
     /// Loaded with an account, and dialling.
@@ -104,7 +106,8 @@ impl World {
             push_name: String::new(),
             logged_out: false,
         };
-        World::begin(seed, limits, Some(account))
+        let loaded = Loaded { account: Some(account), keys: true, ..Loaded::default() };
+        World::begin(seed, limits, BEGIN, loaded)
     }
 
     pub(super) fn online(seed: u64) -> World {
@@ -113,11 +116,10 @@ impl World {
         world
     }
 
-    fn begin(seed: u64, limits: Limits, account: Option<Account>) -> World {
+    fn begin(seed: u64, limits: Limits, now: Now, loaded: Loaded) -> World {
         let key = "tenants/acme/devices/shop".parse().expect("an id");
         let life = Life { node: "n1".parse().expect("an id"), incarnation: Incarnation(1) };
         let grant = Grant { key, life, epoch: Epoch(1) };
-        let now = Now { boot: BootTime(1_000_000_000), wall: UnixMillis(1_700_000_000_000), may_act: true };
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
         let mut world = World {
@@ -151,8 +153,7 @@ impl World {
             replies: BTreeMap::new(),
             tokens: 0,
         };
-        let keys = account.is_some();
-        world.feed(Event::Loaded(Box::new(Loaded { account, keys, outbox: Vec::new(), status: None })));
+        world.feed(Event::Loaded(Box::new(loaded)));
         world
     }
 
@@ -308,6 +309,28 @@ impl World {
         self.unreadable.insert(id.to_owned());
         self.deliver(id);
         self.commit_everything()
+    }
+
+    /// A message that was unreadable comes again, readable.
+    pub(super) fn repeated_by_its_sender(&mut self, id: &str) {
+        self.unreadable.remove(id);
+        self.deliver(id);
+        self.commit_everything();
+    }
+
+    /// The names of the messages that are asked for again, as the store has them.
+    pub(super) fn awaited(&self) -> Vec<&str> {
+        let rows = self.rows.keys().filter(|key| key.kind == StateKind::Retry);
+        rows.map(|key| key.name.as_str()).collect()
+    }
+
+    /// The next owner, who loads what the store has.
+    pub(super) fn taken_over(self) -> World {
+        let awaited = self.rows.iter().filter(|(key, _)| key.kind == StateKind::Retry);
+        let awaited = awaited.map(|(key, row)| (key.name.clone(), row.clone())).collect();
+        let Machine { account, limits, .. } = self.machine;
+        let loaded = Loaded { account, keys: true, awaited, ..Loaded::default() };
+        World { rows: self.rows, ..World::begin(1, limits, self.now, loaded) }
     }
 
     pub(super) fn status(&self) -> State {

@@ -142,8 +142,12 @@ impl Vault {
             CryptoRequest::MakeKeys => Changed::Keys(self.make_keys()),
             CryptoRequest::Qr { reference } => Changed::Qr(self.qr(reference)),
             CryptoRequest::AcceptDevice { bytes } => Changed::Device(self.accept_device(bytes)),
-            CryptoRequest::Decrypt { from, kind, bytes, .. } => {
-                Changed::Decrypted(Box::new(self.decrypt(from, *kind, bytes)))
+            CryptoRequest::Decrypt { from, kind, bytes, asked_before } => {
+                let mut decrypted = self.decrypt(from, *kind, bytes);
+                if *asked_before {
+                    self.add_keys(&mut decrypted);
+                }
+                Changed::Decrypted(Box::new(decrypted))
             }
             CryptoRequest::Encrypt { bundles, plaintexts, targets } => {
                 Changed::Encrypted(self.encrypt(bundles, plaintexts, targets))
@@ -158,14 +162,9 @@ impl Vault {
         })
     }
 
-    /// Completes a decryption that failed: how often the message was asked for again, and from the second
-    /// time on, keys for the sender.
-    pub(crate) fn complete_failure(&mut self, decrypted: &mut Decrypted, counted: Option<&[u8]>) {
-        let Err(DecryptFailure::Undecryptable { attempts, keys, .. }) = &mut decrypted.result else { return };
-        *attempts = counted.and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?))).unwrap_or(0);
-        if *attempts == 0 {
-            return;
-        }
+    /// Adds keys for the sender to a decryption that failed.
+    fn add_keys(&mut self, decrypted: &mut Decrypted) {
+        let Err(DecryptFailure::Undecryptable { keys, .. }) = &mut decrypted.result else { return };
         let Some(ours) = &self.keys else { return };
         let (identity, signed_prekey) = (*ours.identity().public(), ours.signed_prekey());
         let one_time = self.single_prekey(&mut decrypted.changes);
@@ -212,7 +211,6 @@ impl Vault {
         let address = self.peers.address(from);
         let lid = address.name().strip_suffix("@lid").map(str::to_owned);
         let failure = |why: String, keys: Option<&Keys>| DecryptFailure::Undecryptable {
-            attempts: 0,
             why,
             registration_id: keys.map_or(0, Keys::registration_id),
             keys: None,

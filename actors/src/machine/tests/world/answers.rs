@@ -54,17 +54,13 @@ impl World {
     pub(super) fn answer_crypto(&mut self) -> Vec<Effect> {
         let Some((token, request)) = self.crypto.pop_front() else { return Vec::new() };
         let changed = match request {
-            CryptoRequest::Decrypt { bytes, retry, .. } => {
+            CryptoRequest::Decrypt { bytes, asked_before, .. } => {
                 let id = String::from_utf8(bytes.to_vec()).expect("ours");
                 let result = if self.unreadable.contains(&id) {
-                    let key = StateKey { kind: StateKind::Retry, name: retry };
-                    let counted = self.rows.get(&key).map(|bytes| bytes.as_ref().try_into().expect("ours"));
-                    let attempts = counted.map_or(0, u32::from_be_bytes);
                     Err(DecryptFailure::Undecryptable {
-                        attempts,
                         why: "test".to_owned(),
                         registration_id: 7,
-                        keys: (attempts > 0).then(|| {
+                        keys: asked_before.then(|| {
                             Box::new(RetryKeys { identity: [1; 32], signed_prekey: prekey(), one_time: None })
                         }),
                     })

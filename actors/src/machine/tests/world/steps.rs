@@ -83,6 +83,7 @@ impl World {
             },
             Step::Time(millis) => {
                 self.now.boot = self.now.boot.plus(Duration::from_millis(millis));
+                self.now.wall.0 += i64::try_from(millis).expect("short");
                 self.feed(Event::Tick)
             }
             Step::Quiesce => self.quiesce(Command::Quiesce),
