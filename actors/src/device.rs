@@ -40,9 +40,17 @@ pub struct Ports {
     pub limits: Limits,
     /// How it presents itself to WhatsApp.
     pub profile: Profile,
-    /// Seed of its random numbers, keys included. `None`, as it must be outside of simulations, takes one
-    /// from the operating system; the same seed twice means the same keys twice.
-    pub seed: Option<[u8; 32]>,
+    /// Seeds of its random numbers, keys included; asked once for each opening. Outside of simulations
+    /// this must be [`system_seeds`]: the same seed twice means the same keys twice.
+    pub seeds: Seeds,
+}
+
+/// Where devices have their random numbers from.
+pub type Seeds = Arc<dyn Fn() -> [u8; 32] + Send + Sync>;
+
+/// Seeds from the operating system.
+pub fn system_seeds() -> Seeds {
+    Arc::new(rand::random)
 }
 
 /// How all devices of an installation present themselves.

@@ -16,6 +16,7 @@ use crate::commits::Commits;
 use crate::directory::Directory;
 use crate::errors::ApiError;
 use crate::metrics::Metrics;
+use crate::outside::Outside;
 
 pub mod call;
 pub mod channels;
@@ -25,6 +26,7 @@ mod consumers;
 mod convert;
 pub mod cursor;
 mod devices;
+mod incoming;
 mod messages;
 mod pairing;
 pub mod parse;
@@ -59,6 +61,8 @@ pub struct Parts {
     pub cluster: Arc<dyn Cluster>,
     /// Wake-ups for watchers.
     pub commits: Commits,
+    /// Clocks, jitter, the way to peers.
+    pub outside: Outside,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -92,6 +96,7 @@ impl Api {
             parts.ledger.clone(),
             parts.hosts.clone(),
             parts.cluster.clone(),
+            parts.outside.clone(),
             parts.metrics.clone(),
         );
         Api { inner: Arc::new(Inner { parts, router }) }

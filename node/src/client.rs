@@ -13,7 +13,9 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
+use crate::api::channels::connect_lazy;
 use crate::errors::DOMAIN;
+use crate::outside::Network;
 
 /// Messages and clients of gRPC's own health service.
 pub use tonic_health::pb as health;
@@ -45,6 +47,11 @@ impl Client {
     /// Connects to `http://host:port` with the first call, and again whenever the connection is lost.
     pub fn lazy(endpoint: &str) -> Result<Client, Problem> {
         Ok(Client { channel: parse(endpoint)?.connect_lazy() })
+    }
+
+    /// The same over another network than this machine's.
+    pub fn over(endpoint: &str, network: &Network) -> Result<Client, Problem> {
+        Ok(Client { channel: connect_lazy(&parse(endpoint)?, network) })
     }
 
     /// The connection itself, for services that are not ours: health, reflection.

@@ -27,6 +27,7 @@ use self::driver::Driver;
 use self::handle::Shared;
 use self::heartbeat::{Heartbeat, Vitals};
 use crate::metrics::Metrics;
+use crate::outside::Dice;
 
 pub use self::clock::{BootClock, NodeClocks, boot_clock};
 pub use self::gate::{GateOptions, NodeGate};
@@ -70,6 +71,8 @@ pub struct ClusterPorts {
     pub hints: Arc<dyn PeerHint>,
     /// May this node act? Shared with the devices' clocks.
     pub permission: Arc<Permission>,
+    /// Jitter of the heartbeat.
+    pub dice: Dice,
     /// Where to count.
     pub metrics: Metrics,
 }
@@ -93,6 +96,7 @@ pub fn start(options: ClusterOptions, ports: ClusterPorts) -> Result<ClusterHand
         permission: ports.permission.clone(),
         vitals: vitals.clone(),
         beats: beats_in,
+        dice: ports.dice.clone(),
         metrics: ports.metrics.clone(),
     };
     if options.own_thread {

@@ -91,6 +91,7 @@ pub async fn takeover(device: DeviceHandle, opened: Instant, metrics: Metrics) {
         }
     };
     tokio::select! {
+        biased;
         () = online => {}
         _ = device.finished() => {}
     }

@@ -21,6 +21,7 @@ use crate::api::port::Hosts;
 use crate::cluster::{ClusterHandle, Ending, Hosting, PeerHint, StartError};
 use crate::counted;
 use crate::metrics::Metrics;
+use crate::outside::Network;
 
 type Devices = BTreeMap<DeviceKey, DeviceHandle>;
 
@@ -132,6 +133,13 @@ impl Hosts for LocalHosts {
 #[derive(Debug, Default)]
 pub struct GrpcHints {
     channels: Channels,
+}
+
+impl GrpcHints {
+    /// Over this network.
+    pub fn new(network: Network) -> GrpcHints {
+        GrpcHints { channels: Channels::new(network) }
+    }
 }
 
 #[async_trait]

@@ -1,6 +1,7 @@
 //! The process: configuration, SQL, gRPC, sockets, telemetry, CLI; the composition root.
 
 pub mod api;
+pub mod assembly;
 pub mod cli;
 pub mod client;
 pub mod cluster;
@@ -14,6 +15,7 @@ pub mod hosting;
 pub mod http;
 pub mod link;
 pub mod metrics;
+pub mod outside;
 pub mod parent;
 pub mod serve;
 pub mod store;

@@ -20,9 +20,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
+
+use crate::outside::Network;
 
 /// Where WhatsApp Web's clients connect.
 pub const WHATSAPP_URL: &str = "wss://web.whatsapp.com/ws/chat";
@@ -71,6 +72,7 @@ pub struct WhatsAppDialer {
     port: u16,
     tls: Option<TlsConnector>,
     root_key: [u8; 32],
+    network: Network,
 }
 
 impl WhatsAppDialer {
@@ -95,13 +97,18 @@ impl WhatsAppDialer {
         let port = parsed.port_u16().unwrap_or(default_port);
         let tls = if default_port == 443 { Some(TlsConnector::from(tls_config(authorities)?)) } else { None };
         let root_key = root_key.unwrap_or(cert::WHATSAPP_ROOT);
-        Ok(WhatsAppDialer { url: parsed, host, port, tls, root_key })
+        Ok(WhatsAppDialer { url: parsed, host, port, tls, root_key, network: Network::default() })
+    }
+
+    /// The same over another network than this machine's.
+    pub fn over(mut self, network: Network) -> WhatsAppDialer {
+        self.network = network;
+        self
     }
 
     async fn open(&self) -> Result<Halves, LinkError> {
         let dial = |what: &str, why: &dyn std::fmt::Display| LinkError::Dial(format!("{what}: {why}"));
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(|e| dial("TCP", &e))?;
-        tcp.set_nodelay(true).map_err(|e| dial("TCP", &e))?;
+        let tcp = self.network.connect(&self.host, self.port).await.map_err(|e| dial("TCP", &e))?;
         let Some(tls) = &self.tls else { return self.upgrade(tcp).await };
         let name = ServerName::try_from(self.host.clone()).map_err(|e| dial("TLS", &e))?;
         let stream = tls.connect(name, tcp).await.map_err(|e| dial("TLS", &e))?;

@@ -9,27 +9,22 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roost_actors::device::{Limits, Ports, Profile};
+use roost_actors::device::system_seeds;
 use roost_placement::ledger::{Candidate, JoinError};
 use roost_proto::id::Life;
 use tokio::sync::oneshot;
 
 use crate::api::port::Cluster as _;
 use crate::api::server::{Listener, ServerError};
-use crate::api::{Api, Parts, retention};
+use crate::assembly::{Node, Settings, Stores, assemble};
 use crate::cli::ServeArgs;
-use crate::cluster::{
-    self, ClusterOptions, ClusterPorts, Ended, GateOptions, NodeClocks, NodeGate, Permission, ThreadError,
-    boot_clock,
-};
-use crate::commits::Commits;
+use crate::cluster::{Ended, ThreadError};
 use crate::config::{self, Config, EXIT_CONFIGURATION};
-use crate::counted::Counted;
 use crate::descriptors;
-use crate::hosting::{GrpcHints, Hosted, LocalHosts};
 use crate::http::{self, Joined, Probes};
 use crate::link::{LinkOptionsError, WhatsAppDialer};
 use crate::metrics::Metrics;
+use crate::outside::Outside;
 use crate::parent::{self, Family, FamilyError, OrphanError, RestartOptions};
 use crate::store::{KeyFile, OpenError, Store, StoreOptions};
 use crate::telemetry;
@@ -212,45 +207,22 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
     let mut options = store_options(&config)?;
     options.application = Some(life.clone());
     let store = Store::open(&options).await?;
-    let permission = Permission::new(boot_clock());
-    let clocks = Arc::new(NodeClocks(permission.clone()));
-    let gate = GateOptions {
-        per_second: config.connect.per_second,
-        burst: config.connect.burst,
-        timing: config.timing,
+    let settings = Settings {
+        logins_per_second: config.connect.per_second,
+        login_burst: config.connect.burst,
+        retention: config.retention,
+        ..Settings::new(life.clone(), config.timing)
     };
-    let devices = Ports {
-        store: Arc::new(Counted::new(store.clone(), metrics.clone())),
-        dialer: Arc::new(dialer(&config)?),
-        gate: Arc::new(NodeGate::start(gate, store.clone(), permission.clock().clone(), metrics.clone())),
-        clocks: clocks.clone(),
-        limits: Limits::default(),
-        profile: Profile::default(),
-        seed: None,
-    };
-    let hosted = Hosted::new(devices, metrics.clone());
-    let ports = ClusterPorts {
+    let stores = Stores {
         ledger: store.clone(),
         heartbeat: store.heartbeat_ledger(Some(&life)),
-        hosting: Arc::new(hosted.clone()),
-        hints: Arc::new(GrpcHints::default()),
-        permission,
-        metrics: metrics.clone(),
-    };
-    let cluster = cluster::start(ClusterOptions::new(life.clone(), config.timing), ports)?;
-    let hosts = Arc::new(LocalHosts { hosted, cluster: cluster.clone() });
-    let commits = Commits::new();
-    tokio::spawn(commits.clone().relay(store.commits()));
-    tokio::spawn(retention::run(store.clone(), clocks.clone(), config.retention, metrics.clone()));
-    let api = Api::new(Parts {
-        node: life.node.clone(),
+        devices: store.clone(),
         directory: store.clone(),
-        ledger: store.clone(),
-        hosts: hosts.clone(),
-        cluster: Arc::new(cluster.clone()),
-        commits,
-        metrics,
-    });
+        commits: store.commits(),
+    };
+    let dialer = Arc::new(dialer(&config)?);
+    let node = assemble(settings, stores, dialer, Outside::system(), system_seeds(), metrics)?;
+    let Node { cluster, hosts, api, clocks } = node;
     probes.joined(Joined { directory: store, cluster: Arc::new(cluster.clone()), hosts, clocks });
     tracing::info!(%life, grpc = %listener.address, http = %config.listen.http, "serving");
 

@@ -128,7 +128,7 @@ impl Actor for Supervisor {
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
         let Arguments { opening, ports, outputs } = arguments;
-        let mut rng = StdRng::from_seed(ports.seed.unwrap_or_else(rand::random));
+        let mut rng = StdRng::from_seed((ports.seeds)());
         let children = Children::spawn(1, &me, &opening.grant, &ports, &mut rng).await?;
         let now = now(&ports);
         let machine = Machine::new(opening.clone(), ports.limits.clone(), draw(&mut rng), now);

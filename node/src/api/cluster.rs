@@ -266,11 +266,11 @@ async fn watch_members(api: &Api, sink: &Sink<api::WatchClusterResponse>) -> Res
     let mut views = api.parts().cluster.views();
     loop {
         let seen = views.borrow_and_update().clone();
-        let now = std::time::SystemTime::now();
+        let now = (api.parts().outside.wall)();
         let answer = api::WatchClusterResponse {
             nodes: nodes(&seen),
             view_epoch: seen.view.view_epoch,
-            time: Some(now.into()),
+            time: Some(convert::timestamp(now)),
         };
         sink.send(answer).await?;
         let until = Instant::now() + WATCH;

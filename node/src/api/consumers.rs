@@ -99,7 +99,7 @@ struct Hold {
 impl Hold {
     async fn take(api: &Api, tenant: BusinessId, consumer: ConsumerId) -> Result<Hold, ApiError> {
         api.heads(&Scope::Tenant(tenant.clone())).await?;
-        let holder = format!("{}/{}", api.parts().node, ulid::Ulid::new());
+        let holder = format!("{}/{}", api.parts().node, api.parts().outside.name());
         let until = Instant::now() + TAKE_OVER;
         while !api.directory().hold_consumer(&tenant, &consumer, &holder, HOLD).await? {
             if Instant::now() >= until {
@@ -182,6 +182,17 @@ impl Delivery {
         loop {
             self.deliver(&sink).await?;
             tokio::select! {
+                // What ends the stream goes first; acknowledgements free the window for what is new.
+                biased;
+                _ = lost.changed() => return Err(self.hold.busy()),
+                () = drained(&mut draining) => {
+                    say(&sink, down::Message::GoingAway(down::GoingAway {})).await?;
+                    let _ = timeout(LEAVING, self.last_acks(&mut asked, &sink)).await;
+                    return Ok(());
+                }
+                _ = heartbeat.tick() => {
+                    say(&sink, down::Message::Heartbeat(down::Heartbeat { lag: self.window.lag() })).await?;
+                }
                 message = asked.message() => match message {
                     Ok(Some(message)) => self.answer(message, &sink).await?,
                     // The caller closed its side, or is gone.
@@ -189,15 +200,6 @@ impl Delivery {
                 },
                 () = committed.changed() => self.look().await?,
                 _ = poll.tick() => self.look().await?,
-                _ = heartbeat.tick() => {
-                    say(&sink, down::Message::Heartbeat(down::Heartbeat { lag: self.window.lag() })).await?;
-                }
-                _ = lost.changed() => return Err(self.hold.busy()),
-                () = drained(&mut draining) => {
-                    say(&sink, down::Message::GoingAway(down::GoingAway {})).await?;
-                    let _ = timeout(LEAVING, self.last_acks(&mut asked, &sink)).await;
-                    return Ok(());
-                }
             }
         }
     }

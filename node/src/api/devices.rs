@@ -40,7 +40,7 @@ impl DeviceService for Api {
             let display_name = parse::display_name("display_name", &request.display_name)?;
             call.may_name(&business_id)?;
             let device_id = device_id.unwrap_or_else(|| {
-                let made = ulid::Ulid::new().to_string().to_lowercase();
+                let made = self.parts().outside.name().to_lowercase();
                 made.parse().expect("a ULID is letters and digits")
             });
             let key = DeviceKey { business_id, device_id };
@@ -273,6 +273,7 @@ impl Api {
                 let request = call.forward(api::StopDeviceRequest { name: key.to_string() });
                 let mut there = DeviceServiceClient::new(peer.channel.clone());
                 tokio::select! {
+                    biased;
                     // Whatever it answers, the row says whether it is done.
                     _ = there.stop_device(request) => {}
                     () = self.router().death(&peer.life) => {}

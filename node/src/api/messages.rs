@@ -204,7 +204,7 @@ impl Changes {
         } else if self.here {
             let _ = tokio::time::timeout(TOLD, self.committed.changed()).await;
         } else {
-            let pause = self.pause.mul_f64(rand::random_range(0.75..1.25));
+            let pause = self.pause.mul_f64(api.parts().outside.dice.between(0.75, 1.25));
             self.pause = (self.pause * 2).min(UNTOLD.1);
             let _ = tokio::time::timeout(pause, self.committed.changed()).await;
         }

@@ -11,6 +11,7 @@ use roost_proto::id::UnixMillis;
 
 use crate::directory::Directory;
 use crate::metrics::Metrics;
+use crate::outside::Dice;
 
 /// Between rounds, before jitter.
 const ROUND: Duration = Duration::from_secs(60);
@@ -22,12 +23,13 @@ pub async fn run(
     directory: Arc<dyn Directory>,
     clocks: Arc<dyn Clocks>,
     retention: Duration,
+    dice: Dice,
     metrics: Metrics,
 ) {
     let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     loop {
         // Nodes of a cluster spread over the round.
-        tokio::time::sleep(ROUND.mul_f64(rand::random_range(0.5..1.5))).await;
+        tokio::time::sleep(ROUND.mul_f64(dice.between(0.5, 1.5))).await;
         if clocks.may_act() {
             round(&*directory, UnixMillis(clocks.wall().0.saturating_sub(retention)), &metrics).await;
         }

@@ -23,6 +23,7 @@ use super::channels::Channels;
 use super::port::{Cluster, Hosts};
 use crate::errors::{ApiError, Resource, Unfit, reason_of};
 use crate::metrics::Metrics;
+use crate::outside::{Dice, Outside};
 
 /// How long a call waits for a device to get an owner. A take-over is within it.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,6 +41,7 @@ pub struct Router {
     cluster: Arc<dyn Cluster>,
     channels: Channels,
     owners: Mutex<Owners>,
+    dice: Dice,
     metrics: Metrics,
 }
 
@@ -65,9 +67,12 @@ impl Router {
         ledger: Arc<dyn Ledger>,
         hosts: Arc<dyn Hosts>,
         cluster: Arc<dyn Cluster>,
+        outside: Outside,
         metrics: Metrics,
     ) -> Router {
-        Router { ledger, hosts, cluster, channels: Channels::new(), owners: Mutex::default(), metrics }
+        let Outside { dice, network, .. } = outside;
+        let channels = Channels::new(network);
+        Router { ledger, hosts, cluster, channels, owners: Mutex::default(), dice, metrics }
     }
 
     /// Runs `here` on the owner's device or `there` through a connection to the owner, as often as the
@@ -86,7 +91,8 @@ impl Router {
         FF: Future<Output = Result<T, Status>>,
     {
         let patience = if call.forwarded { STARTING } else { PATIENCE };
-        let mut search = Search { until: call.deadline.min(Instant::now() + patience), pause: FIRST_PAUSE };
+        let until = call.deadline.min(Instant::now() + patience);
+        let mut search = Search { until, pause: FIRST_PAUSE, dice: self.dice.clone() };
         loop {
             let done = match self.place(call, key, &mut search).await? {
                 Place::Here(device) => here(device).await,
@@ -167,6 +173,7 @@ impl Router {
     ) -> Result<T, ApiError> {
         let unreachable = || ApiError::OwnerUnreachable { key: key.clone(), node: peer.life.node.clone() };
         let done = tokio::select! {
+            biased;
             done = answer => done.map_err(|status| {
                 let ours = reason_of(&status).is_some() || status.code() == Code::DeadlineExceeded;
                 if ours { ApiError::Forwarded(Box::new(status)) } else { unreachable() }
@@ -226,6 +233,7 @@ fn is_stale(error: &ApiError) -> bool {
 struct Search {
     until: Instant,
     pause: Duration,
+    dice: Dice,
 }
 
 /// The search has run out of time.
@@ -233,7 +241,7 @@ struct Over;
 
 impl Search {
     async fn wait(&mut self) -> Result<(), Over> {
-        let pause = self.pause.mul_f64(rand::random_range(0.5..1.5));
+        let pause = self.pause.mul_f64(self.dice.between(0.5, 1.5));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         if Instant::now() + pause >= self.until {
             return Err(Over);
@@ -311,7 +319,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_search_ends_with_its_time() {
-        let mut search = Search { until: Instant::now() + Duration::from_millis(60), pause: FIRST_PAUSE };
+        let until = Instant::now() + Duration::from_millis(60);
+        let mut search = Search { until, pause: FIRST_PAUSE, dice: Dice::default() };
         let mut waits = 0;
         while search.wait().await.is_ok() {
             waits += 1;

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::Stream;
 use roost_proto::api::cluster_service_server::ClusterServiceServer;
 use roost_proto::api::device_service_server::DeviceServiceServer;
 use roost_proto::api::event_service_server::EventServiceServer;
@@ -18,12 +19,13 @@ use roost_proto::api::{self as schema};
 use roost_proto::peer::peer_service_server::PeerServiceServer;
 use tonic::server::NamedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::Api;
+use super::incoming::Incoming;
 use super::streams::drained;
+use crate::outside::Duplex;
 
 /// Streams, and with them calls, that one connection may have open.
 const STREAMS_PER_CONNECTION: u32 = 1000;
@@ -63,9 +65,8 @@ pub enum ServerError {
 }
 
 /// A port that is bound and not served yet.
-#[derive(Debug)]
 pub struct Listener {
-    incoming: TcpIncoming,
+    incoming: Incoming,
     /// Where it listens; the port is known even if 0 was asked for.
     pub address: SocketAddr,
 }
@@ -73,12 +74,16 @@ pub struct Listener {
 impl Listener {
     /// Binds. Needs a runtime.
     pub fn bind(address: SocketAddr) -> Result<Listener, ServerError> {
-        let bound = TcpIncoming::bind(address).and_then(|incoming| {
-            let bound = incoming.local_addr()?;
-            Ok((incoming, bound))
-        });
-        let (incoming, bound) = bound.map_err(|source| ServerError::Bind { address, source })?;
-        Ok(Listener { incoming: incoming.with_nodelay(Some(true)), address: bound })
+        let bound = Incoming::tcp(address).map_err(|source| ServerError::Bind { address, source });
+        bound.map(|(incoming, address)| Listener { incoming, address })
+    }
+
+    /// Takes connections from another network, on which it is known by this address.
+    pub fn over(
+        streams: impl Stream<Item = std::io::Result<Box<dyn Duplex>>> + Send + 'static,
+        address: SocketAddr,
+    ) -> Listener {
+        Listener { incoming: Incoming::from_streams(streams), address }
     }
 
     /// Serves until `shutdown` is over and the calls under way have ended.
@@ -119,6 +124,7 @@ impl Listener {
             std::future::pending::<()>().await;
         };
         tokio::select! {
+            biased;
             done = serving => Ok(done?),
             () = drain => unreachable!("a drain only says so"),
         }

@@ -97,6 +97,7 @@ impl Api {
             api.parts().metrics.shift("roost_open_streams", &labels, 1.0);
             let mut draining = api.parts().cluster.draining();
             let done = tokio::select! {
+                biased;
                 done = work(Sink { to: to.clone() }) => done,
                 () = to.closed() => Err(ApiError::Cancelled),
                 () = drained(&mut draining), if until == Until::Drain => {

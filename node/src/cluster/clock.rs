@@ -4,7 +4,6 @@
 //! while the machine sleeps; the wall clock is for people and for WhatsApp.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use roost_actors::port::Clocks;
 use roost_placement::lease::BootTime;
@@ -12,6 +11,7 @@ use roost_proto::id::UnixMillis;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::permission::Permission;
+use crate::outside::WallClock;
 
 /// Reads the boot clock; simulations pass their own.
 pub type BootClock = Arc<dyn Fn() -> BootTime + Send + Sync>;
@@ -28,21 +28,25 @@ pub fn boot_clock() -> BootClock {
 }
 
 /// The clocks that devices see.
-#[derive(Debug, Clone)]
-pub struct NodeClocks(pub Arc<Permission>);
+#[derive(Clone)]
+pub struct NodeClocks {
+    /// Whether the node may act, and the boot clock that this is counted on.
+    pub permission: Arc<Permission>,
+    /// The wall clock.
+    pub wall: WallClock,
+}
 
 impl Clocks for NodeClocks {
     fn boot(&self) -> BootTime {
-        (self.0.clock())()
+        (self.permission.clock())()
     }
 
     fn wall(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        (self.wall)()
     }
 
     fn may_act(&self) -> bool {
-        self.0.may_act()
+        self.permission.may_act()
     }
 }
 

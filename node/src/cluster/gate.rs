@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::clock::BootClock;
 use super::turns::Turns;
 use crate::metrics::Metrics;
+use crate::outside::Dice;
 
 /// Grants in one question at most.
 const BATCH: usize = 500;
@@ -55,6 +56,7 @@ struct Inner {
     waiting: Mutex<Waiting>,
     changed: Notify,
     clock: BootClock,
+    dice: Dice,
     metrics: Metrics,
 }
 
@@ -71,12 +73,13 @@ impl NodeGate {
         options: GateOptions,
         ledger: Arc<dyn Ledger>,
         clock: BootClock,
+        dice: Dice,
         metrics: Metrics,
     ) -> NodeGate {
         let (questions, asked) = mpsc::channel(2 * BATCH);
         let turns = Turns::new(options.per_second, options.burst, clock());
         let waiting = Mutex::new(Waiting { turns, next: 0, called: BTreeMap::new() });
-        let inner = Arc::new(Inner { waiting, changed: Notify::new(), clock: clock.clone(), metrics });
+        let inner = Arc::new(Inner { waiting, changed: Notify::new(), clock: clock.clone(), dice, metrics });
         tokio::spawn(call_turns(Arc::downgrade(&inner)));
         tokio::spawn(ask_ledger(asked, ledger, clock, options.timing));
         NodeGate { inner, questions }
@@ -128,7 +131,7 @@ impl Gate for NodeGate {
         // An error would mean that the gate is closed: then the permit will say no.
         let _ = called.await;
         drop(place);
-        tokio::time::sleep(slot.min(LONGEST_JITTER).mul_f64(rand::random())).await;
+        tokio::time::sleep(slot.min(LONGEST_JITTER).mul_f64(self.inner.dice.fraction())).await;
     }
 
     async fn permit(&self, grant: &Grant) -> Result<DialPermit, PermitRefused> {

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::permission::Permission;
 use crate::metrics::Metrics;
+use crate::outside::Dice;
 
 /// What the heartbeat and the driver tell each other.
 #[derive(Clone, Default)]
@@ -37,6 +38,7 @@ pub(super) struct Heartbeat {
     pub(super) permission: Arc<Permission>,
     pub(super) vitals: Vitals,
     pub(super) beats: mpsc::Sender<(BootTime, Beaten)>,
+    pub(super) dice: Dice,
     pub(super) metrics: Metrics,
 }
 
@@ -65,7 +67,7 @@ impl Heartbeat {
                         let beat = self.ledger.beat(&self.life, owned, &self.timing);
                         let answer = tokio::time::timeout(heart.patience(), beat).await;
                         let renewed = matches!(answer, Ok(Ok(Beaten::Renewed(_))));
-                        heart.answered(sent, clock(), renewed, rand::random());
+                        heart.answered(sent, clock(), renewed, self.dice.fraction());
                         self.metrics.time("roost_lease_renew_duration_seconds", &[], clock().since(sent));
                         if self.answered(sent, answer).await.is_break() {
                             return;
@@ -75,6 +77,7 @@ impl Heartbeat {
             }
         };
         tokio::select! {
+            biased;
             () = beating => {}
             () = stop.cancelled() => {}
         }

@@ -18,6 +18,7 @@ use roost_node::cluster::{
     NodeClocks, NodeGate, PeerHint, Permission, StartError,
 };
 use roost_node::metrics::Metrics;
+use roost_node::outside::{Dice, wall_clock};
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Desired, Grant, Ledger, MemberState, Timing};
 use roost_proto::id::{DeviceKey, Epoch, Life};
@@ -106,6 +107,7 @@ async fn node(name: &str, ledger: &TestLedger, hints: &Hints) -> Node {
         hosting: devices.clone(),
         hints: Arc::new(hints.clone()),
         permission: permission.clone(),
+        dice: Dice::default(),
         metrics: Metrics::new(),
     };
     let options = ClusterOptions { own_thread: false, ..ClusterOptions::new(life.clone(), Timing::FAST) };
@@ -249,7 +251,8 @@ async fn a_lease_with_too_little_left_does_not_make_a_grant_stale() {
     let row = ledger.row(&key(0));
     let grant = Grant { key: row.key, life: row.owner.expect("n1 owns it"), epoch: row.epoch };
     let options = GateOptions { per_second: 10.0, burst: 1, timing: Timing::FAST };
-    let gate = NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Metrics::new());
+    let gate =
+        NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Dice::default(), Metrics::new());
     ledger.shorten_leases();
     assert!(matches!(gate.permit(&grant).await, Err(PermitRefused::Unavailable(_))));
 }
@@ -261,8 +264,9 @@ async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
     until("all run", || one.devices.keys().len() == 20).await;
     let options = GateOptions { per_second: 10.0, burst: 5, timing: Timing::FAST };
     let clock = test_clock();
-    let gate = NodeGate::start(options, Arc::new(ledger.clone()), clock.clone(), Metrics::new());
-    let clocks = NodeClocks(Permission::new(clock));
+    let gate =
+        NodeGate::start(options, Arc::new(ledger.clone()), clock.clone(), Dice::default(), Metrics::new());
+    let clocks = NodeClocks { permission: Permission::new(clock), wall: wall_clock() };
     let grants: Vec<Grant> =
         one.devices.running.lock().expect("not poisoned").values().map(|(g, _)| g.clone()).collect();
     let began = Instant::now();
@@ -296,7 +300,8 @@ async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
 async fn who_stops_waiting_for_a_turn_frees_the_place() {
     let ledger = TestLedger::with_devices(1);
     let options = GateOptions { per_second: 0.1, burst: 1, timing: Timing::FAST };
-    let gate = NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Metrics::new());
+    let gate =
+        NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Dice::default(), Metrics::new());
     let life = ledger.join(&candidate("n1"), &Timing::FAST).await.expect("a free slot");
     let grant = Grant { key: key(0), life, epoch: Epoch(1) };
     gate.turn(&grant, false).await;

@@ -7,6 +7,7 @@ use roost_node::api::port::Cluster;
 use roost_node::cluster::{self, ClusterOptions, ClusterPorts, Ended, Permission, boot_clock};
 use roost_node::directory::Directory;
 use roost_node::metrics::Metrics;
+use roost_node::outside::Dice;
 use roost_node::store::{KeyFile, Store, StoreOptions};
 use roost_placement::ledger::{Ledger, Timing};
 
@@ -23,6 +24,7 @@ async fn node(name: &str, store: &Arc<Store>, hints: &Hints) -> Node {
         hosting: devices.clone(),
         hints: Arc::new(hints.clone()),
         permission: permission.clone(),
+        dice: Dice::default(),
         metrics: Metrics::new(),
     };
     let handle = cluster::start(ClusterOptions::new(life.clone(), Timing::FAST), ports).expect("started");

@@ -3,21 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use roost_actors::device::{Limits, Ports, Profile};
+use roost_actors::device::system_seeds;
 use roost_node::api::port::Cluster as _;
 use roost_node::api::server::Listener;
-use roost_node::api::{Api, Parts};
+use roost_node::assembly::{Node, Settings, Stores, assemble};
 use roost_node::client::Client;
-use roost_node::cluster::{
-    self, ClusterHandle, ClusterOptions, ClusterPorts, GateOptions, NodeClocks, NodeGate, Permission,
-};
-use roost_node::commits::Commits;
-use roost_node::counted::Counted;
+use roost_node::cluster::ClusterHandle;
 use roost_node::directory::Directory as _;
-use roost_node::hosting::{GrpcHints, Hosted, LocalHosts};
 use roost_node::http::{Joined, Probes};
 use roost_node::link::WhatsAppDialer;
 use roost_node::metrics::Metrics;
+use roost_node::outside::Outside;
 use roost_placement::ledger::{Candidate, Ledger as _, MemberState, Timing};
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_proto::api::*;
@@ -159,49 +155,21 @@ impl LiveNode {
         let timing = Timing::NORMAL;
         let life = model.join(&candidate, &timing).await.expect("a free slot");
         let metrics = Metrics::new();
-        let permission = Permission::new(cluster::boot_clock());
-        let clocks = Arc::new(NodeClocks(permission.clone()));
-        let gate = GateOptions { per_second: 1000.0, burst: 1000, timing };
-        let gate = NodeGate::start(gate, model.clone(), permission.clock().clone(), metrics.clone());
-        let devices = Ports {
-            store: Arc::new(Counted::new(model.clone(), metrics.clone())),
-            dialer: Arc::new(dialer),
-            gate: Arc::new(gate),
-            clocks: clocks.clone(),
-            limits: Limits::default(),
-            profile: Profile::default(),
-            seed: None,
-        };
-        let hosted = Hosted::new(devices, metrics.clone());
-        let ports = ClusterPorts {
+        let mut settings =
+            Settings { logins_per_second: 1000.0, login_burst: 1000, ..Settings::new(life, timing) };
+        settings.cluster.own_thread = false;
+        let stores = Stores {
             ledger: model.clone(),
             heartbeat: model.clone(),
-            hosting: Arc::new(hosted.clone()),
-            hints: Arc::new(GrpcHints::default()),
-            permission,
-            metrics: metrics.clone(),
+            devices: model.clone(),
+            directory: model.clone(),
+            commits: model.commits(),
         };
-        let options = ClusterOptions { own_thread: false, ..ClusterOptions::new(life, timing) };
-        let cluster = cluster::start(options, ports).expect("no thread is needed");
-        let hosts = Arc::new(LocalHosts { hosted, cluster: cluster.clone() });
-        let commits = Commits::new();
-        tokio::spawn(commits.clone().relay(model.commits()));
+        let (dialer, outside) = (Arc::new(dialer), Outside::system());
+        let node = assemble(settings, stores, dialer, outside, system_seeds(), metrics.clone());
+        let Node { cluster, hosts, api, clocks } = node.expect("no thread is needed");
         let probes = Probes::new(metrics.clone());
-        probes.joined(Joined {
-            directory: model.clone(),
-            cluster: Arc::new(cluster.clone()),
-            hosts: hosts.clone(),
-            clocks,
-        });
-        let api = Api::new(Parts {
-            node: id.parse().expect("an id"),
-            directory: model.clone(),
-            ledger: model.clone(),
-            hosts,
-            cluster: Arc::new(cluster.clone()),
-            commits,
-            metrics,
-        });
+        probes.joined(Joined { directory: model.clone(), cluster: Arc::new(cluster.clone()), hosts, clocks });
         let (stop, stopped) = oneshot::channel();
         tokio::spawn(listener.serve(api, async {
             // Ends when the node is dropped.

@@ -17,6 +17,7 @@ use roost_node::cluster::{
 use roost_node::commits::Commits;
 use roost_node::directory::Directory;
 use roost_node::metrics::Metrics;
+use roost_node::outside::{Dice, Outside};
 use roost_node::store::{KeyFile, Store, StoreOptions};
 use roost_placement::ledger::{Candidate, Grant, Ledger, MemberState, Timing, Unavailable};
 use roost_proto::api;
@@ -170,6 +171,7 @@ impl Node {
             hosting: Arc::new(Granted),
             hints: Arc::new(Granted),
             permission,
+            dice: Dice::default(),
             metrics: metrics.clone(),
         };
         let options = ClusterOptions { own_thread: false, ..ClusterOptions::new(life, LONG) };
@@ -183,6 +185,7 @@ impl Node {
             hosts: Arc::new(Unopened(cluster.clone())),
             cluster: Arc::new(cluster.clone()),
             commits,
+            outside: Outside::system(),
             metrics,
         });
         let (stop, stopped) = oneshot::channel();

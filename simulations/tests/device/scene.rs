@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::device::{
-    self, Content, DeviceHandle, Limits, PairingUpdate, Ports, Profile, Recipient, SendRequest,
+    self, Content, DeviceHandle, Limits, PairingUpdate, Ports, Profile, Recipient, SendRequest, system_seeds,
 };
 use roost_actors::port::{
     Batch, Clocks, Committed, DeviceStore, DeviceStoreError, DialPermit, Gate, Loaded, PermitRefused,
@@ -139,7 +139,7 @@ impl Scene {
                 ..Limits::default()
             },
             profile: Profile::default(),
-            seed: None,
+            seeds: system_seeds(),
         };
         Scene { server, model, clocks, fragile, ports, lives: Arc::new(AtomicI64::new(0)) }
     }
