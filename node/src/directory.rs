@@ -1,5 +1,5 @@
 //! The port to what the API reads and changes beside the devices' own state: tenants, device rows,
-//! messages, the event log, consumer positions.
+//! messages, the event log, consumer positions, what operators wish of placement.
 //!
 //! What must hold in every adapter: `business_id` is in every predicate; nothing here writes device
 //! state (that needs a grant, see `roost_actors::port::DeviceStore`); a change of what the tenant
@@ -7,9 +7,10 @@
 
 use async_trait::async_trait;
 use roost_actors::port::{DeviceStatus, StoredMessage};
-use roost_placement::ledger::{Desired, Ownership, Unavailable};
+use roost_placement::ledger::{Desired, MemberState, Ownership, Unavailable};
+use roost_placement::wish::{Pin, Spreading};
 use roost_proto::api;
-use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, Sequence, UnixMillis};
+use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis};
 
 /// A tenant row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Tenant {
     pub display_name: String,
     /// When it was made.
     pub created: UnixMillis,
+    /// How its devices lie on the ring.
+    pub spread: Spreading,
 }
 
 /// A device row with its ownership.
@@ -106,6 +109,18 @@ pub trait Directory: Send + Sync + 'static {
     /// Deletes every row of a device but its ownership row, which becomes free and `Deleted` with a new
     /// epoch, all in one transaction. `false` when there is no such device.
     async fn delete_device(&self, key: &DeviceKey) -> Result<bool, Unavailable>;
+
+    /// Pins a device to a node, or unpins it. `None` when there is no such device. Nothing moves by this.
+    async fn pin(&self, key: &DeviceKey, pin: Option<&Pin>) -> Result<Option<Device>, Unavailable>;
+    /// Changes how a tenant's devices lie on the ring. `None` when there is no such tenant.
+    async fn spread(&self, tenant: &BusinessId, spread: Spreading) -> Result<Option<Tenant>, Unavailable>;
+    /// State of a node's row, in its last life; `None` when there never was such a node.
+    async fn node_state(&self, node: &NodeId) -> Result<Option<MemberState>, Unavailable>;
+    /// Marks a node so that it takes nothing new, or takes the mark away. `false` when there never was
+    /// such a node.
+    async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable>;
+    /// Stops all rebalancing, or lets it go on.
+    async fn freeze(&self, frozen: bool) -> Result<(), Unavailable>;
 
     /// One message by our id.
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable>;

@@ -21,6 +21,7 @@ mod schema;
 mod seal;
 mod sqlite;
 mod vault;
+mod wishes;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,6 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use roost_proto::id::{DeviceKey, Epoch, Life};
 
+use crate::wish::{Surveyed, Wish};
+
 /// The store did not answer, or said no for reasons of its own. The outcome of a write is unknown.
 #[derive(Debug, thiserror::Error)]
 #[error("the store is unavailable: {0}")]
@@ -49,6 +51,8 @@ pub struct Member {
     pub remaining: Duration,
     /// Counts its heartbeats; unchanged means that it has not beaten.
     pub beats: i64,
+    /// An operator's mark on the node, whatever its life: it keeps what it has and takes nothing new.
+    pub cordoned: bool,
 }
 
 /// What one heartbeat returns: everybody who is not dead, in order of node id.
@@ -58,6 +62,8 @@ pub struct View {
     pub view_epoch: i64,
     /// The living, ordered by node id; the asking node is among them.
     pub members: Vec<Member>,
+    /// An operator has stopped all rebalancing.
+    pub frozen: bool,
 }
 
 /// Answer to a heartbeat.
@@ -134,6 +140,8 @@ pub struct Ownership {
     pub epoch: Epoch,
     /// What the tenant wants.
     pub desired: Desired,
+    /// What operators wish of its place.
+    pub wish: Wish,
 }
 
 impl Ownership {
@@ -226,11 +234,13 @@ pub trait Ledger: Send + Sync + 'static {
     async fn certify_death(&self, life: &Life) -> Result<bool, Unavailable>;
 
     /// Devices wanted online that nobody living holds, with the dead life that the row names, in key
-    /// order, at most `limit`. A hint to claim by, nothing more.
+    /// order, at most `limit`; without those whose required node cannot take them now. A hint to claim
+    /// by, nothing more.
     async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable>;
 
     /// Claims those of `keys` whose row still names exactly `from`, for `me`, if `me` is active with a
-    /// running lease. At most 500 keys; rows that another transaction holds are skipped.
+    /// running lease and not cordoned. At most 500 keys; rows that another transaction holds, and rows
+    /// that require another node, are skipped.
     async fn claim(
         &self,
         me: &Life,
@@ -245,11 +255,21 @@ pub trait Ledger: Send + Sync + 'static {
     /// `margin`.
     async fn permit(&self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable>;
 
-    /// Gives the device to `to`, if the grant stands and `to` is active with at least 500 ms of lease.
+    /// Gives the device to `to`, if the grant stands, `to` is active with at least 500 ms of lease and not
+    /// cordoned, and the device does not require another node.
     async fn give(&self, grant: &Grant, to: &Life) -> Result<Option<Grant>, Unavailable>;
 
     /// Frees the device, if the grant stands. The epoch grows.
     async fn release(&self, grant: &Grant) -> Result<bool, Unavailable>;
+
+    /// What a plan looks at: the rows that are wanted online, of one owner (and with them all rows of
+    /// strictly spread tenants) or of everybody, in key order, those after `after`.
+    async fn survey(
+        &self,
+        of: Option<&Life>,
+        after: Option<&DeviceKey>,
+        limit: usize,
+    ) -> Result<Vec<Surveyed>, Unavailable>;
 
     /// The row of one device; `None` when there is no such device.
     async fn ownership(&self, key: &DeviceKey) -> Result<Option<Ownership>, Unavailable>;

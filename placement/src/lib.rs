@@ -8,3 +8,4 @@ pub mod machine;
 
 pub mod plan;
 pub mod ring;
+pub mod wish;

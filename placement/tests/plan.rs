@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use roost_placement::ledger::{Desired, Member, MemberState, Ownership, View};
 use roost_placement::load;
 use roost_placement::plan::{Policy, Reason, plan};
+use roost_placement::wish::Wish;
 use roost_proto::id::{Epoch, Incarnation, Life, NodeId};
 
 fn life(n: u32) -> Life {
@@ -24,12 +25,13 @@ fn member(n: u32, state: MemberState, weight: u32) -> Member {
         owned: 0,
         remaining: Duration::from_secs(2),
         beats: 1,
+        cordoned: false,
     }
 }
 
 fn row(tenant: u32, device: u32, owner: Option<Life>) -> Ownership {
     let key = format!("tenants/t{tenant}/devices/d{device}").parse().expect("a name");
-    Ownership { key, owner, epoch: Epoch(1), desired: Desired::Online }
+    Ownership { key, owner, epoch: Epoch(1), desired: Desired::Online, wish: Wish::default() }
 }
 
 /// A view whose `owned` counts are what the rows say.
@@ -37,7 +39,7 @@ fn view(mut members: Vec<Member>, rows: &[Ownership]) -> View {
     for member in &mut members {
         member.owned = rows.iter().filter(|row| row.owner.as_ref() == Some(&member.life)).count() as u32;
     }
-    View { view_epoch: 1, members }
+    View { view_epoch: 1, members, frozen: false }
 }
 
 fn apply(rows: &[Ownership], moves: &[roost_placement::plan::Move]) -> Vec<Ownership> {

@@ -9,6 +9,7 @@ mod devices;
 mod directory;
 mod ledger;
 mod races;
+mod wishes;
 mod world;
 
 use std::panic::AssertUnwindSafe;
@@ -92,6 +93,12 @@ checks! {
     directory::events_are_read_in_order_and_expire_from_the_front,
     directory::a_consumer_has_one_holder,
     directory::positions_never_go_back_nor_beyond_the_log,
+    wishes::a_required_pin_holds_in_claim_take_over_and_give,
+    wishes::a_preferred_pin_binds_nobody,
+    wishes::a_pin_outlives_its_node_and_waits,
+    wishes::a_cordoned_node_keeps_and_takes_nothing_new_in_any_life,
+    wishes::wishes_are_kept_and_move_the_view_epoch,
+    wishes::a_survey_tells_activity_gifts_and_strict_tenants,
 }
 
 /// Checks that run at the same time; each has its own database.

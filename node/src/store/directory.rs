@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::port::StoredMessage;
-use roost_placement::ledger::{Desired, Unavailable};
-use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Sequence, UnixMillis};
+use roost_placement::ledger::{Desired, MemberState, Unavailable};
+use roost_placement::wish::{Pin, Spreading};
+use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
 use serde_json::{Value, json};
 
 use super::Store;
 use super::backend::Creation;
 use super::prepared::{open_event, open_message};
-use super::rows::{BadRow, DeviceRow, TenantRow, desired_text, key, millis, unavailable};
+use super::rows::{BadRow, DeviceRow, TenantRow, desired_text, key, member_state, millis, unavailable};
 use super::seal::SealKey;
+use super::wishes::{pin_text, spread_text};
 use crate::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
 
 fn limit(limit: usize) -> i64 {
@@ -96,6 +98,31 @@ impl Directory for Store {
         // A long log takes long to delete: this call has no bound but the database's.
         let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
         self.backend.remove_device(b, d).await.map_err(unavailable)
+    }
+
+    async fn pin(&self, key: &DeviceKey, pin: Option<&Pin>) -> Result<Option<Device>, Unavailable> {
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        let text = pin.map(|pin| (pin.node.as_str(), pin_text(pin.mode)));
+        self.sql(self.backend.set_pin(b, d, text)).await?;
+        self.device(key).await
+    }
+
+    async fn spread(&self, tenant: &BusinessId, spread: Spreading) -> Result<Option<Tenant>, Unavailable> {
+        self.sql(self.backend.set_spread(tenant.as_str(), spread_text(spread))).await?;
+        self.tenant(tenant).await
+    }
+
+    async fn node_state(&self, node: &NodeId) -> Result<Option<MemberState>, Unavailable> {
+        let state = self.sql(self.backend.member_state(node.as_str())).await?;
+        state.map(|state| member_state(&state)).transpose().map_err(unavailable)
+    }
+
+    async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable> {
+        self.sql(self.backend.set_cordoned(node.as_str(), cordoned)).await
+    }
+
+    async fn freeze(&self, frozen: bool) -> Result<(), Unavailable> {
+        self.sql(self.backend.set_frozen(frozen)).await
     }
 
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable> {

@@ -11,6 +11,7 @@ use roost_placement::ledger::{
     Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Timing, Transition,
     Unavailable,
 };
+use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Life};
 
 use super::Store;
@@ -107,6 +108,15 @@ macro_rules! bounded_ledger {
 
             async fn release(&$self, grant: &Grant) -> Result<bool, Unavailable> {
                 within($bound, $ledger.release(grant)).await
+            }
+
+            async fn survey(
+                &$self,
+                of: Option<&Life>,
+                after: Option<&DeviceKey>,
+                limit: usize,
+            ) -> Result<Vec<Surveyed>, Unavailable> {
+                within($bound, $ledger.survey(of, after, limit)).await
             }
 
             async fn ownership(&$self, key: &DeviceKey) -> Result<Option<Ownership>, Unavailable> {

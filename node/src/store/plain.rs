@@ -102,7 +102,7 @@ macro_rules! plain_backend {
                 let sql = concat!(
                     "INSERT INTO tenant (business_id, display_name, data_key, created)
                      VALUES ($1, $2, $3, ", $now_millis, ") ON CONFLICT (business_id) DO NOTHING
-                     RETURNING business_id, display_name, created"
+                     RETURNING business_id, display_name, created, spread"
                 );
                 let query = sqlx::query_as(sql).bind(id).bind(name).bind(data_key);
                 let row = query.fetch_optional(&mut *tx).await?;
@@ -111,12 +111,12 @@ macro_rules! plain_backend {
             }
 
             async fn tenant_row(&self, id: &str) -> SqlResult<Option<TenantRow>> {
-                let sql = "SELECT business_id, display_name, created FROM tenant WHERE business_id = $1";
+                let sql = "SELECT business_id, display_name, created, spread FROM tenant WHERE business_id = $1";
                 sqlx::query_as(sql).bind(id).fetch_optional(&self.read).await
             }
 
             async fn tenant_rows(&self, after: &str, limit: i64) -> SqlResult<Vec<TenantRow>> {
-                let sql = "SELECT business_id, display_name, created FROM tenant
+                let sql = "SELECT business_id, display_name, created, spread FROM tenant
                            WHERE business_id > $1 ORDER BY business_id LIMIT $2";
                 sqlx::query_as(sql).bind(after).bind(limit).fetch_all(&self.read).await
             }
@@ -146,11 +146,13 @@ macro_rules! plain_backend {
             }
 
             async fn device_row(&self, b: &str, d: &str) -> SqlResult<Option<DeviceRow>> {
-                let sql = "SELECT o.business_id, o.device_id, o.owner_node, o.owner_inc, o.epoch, o.desired,
-                             v.display_name, v.created,
-                             v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at
-                           FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
-                           WHERE v.business_id = $1 AND v.device_id = $2";
+                let sql = concat!(
+                    "SELECT ", $crate::store::wishes::wished!(), ", v.display_name, v.created,
+                       v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at
+                     FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
+                     JOIN tenant t ON t.business_id = v.business_id
+                     WHERE v.business_id = $1 AND v.device_id = $2"
+                );
                 sqlx::query_as(sql).bind(b).bind(d).fetch_optional(&self.read).await
             }
 
@@ -160,12 +162,14 @@ macro_rules! plain_backend {
                 after: (&str, &str),
                 limit: i64,
             ) -> SqlResult<Vec<DeviceRow>> {
-                let sql = "SELECT o.business_id, o.device_id, o.owner_node, o.owner_inc, o.epoch, o.desired,
-                             v.display_name, v.created,
-                             v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at
-                           FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
-                           WHERE (v.business_id, v.device_id) > ($1, $2) AND ($3 = '' OR v.business_id = $3)
-                           ORDER BY v.business_id, v.device_id LIMIT $4";
+                let sql = concat!(
+                    "SELECT ", $crate::store::wishes::wished!(), ", v.display_name, v.created,
+                       v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at
+                     FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
+                     JOIN tenant t ON t.business_id = v.business_id
+                     WHERE (v.business_id, v.device_id) > ($1, $2) AND ($3 = '' OR v.business_id = $3)
+                     ORDER BY v.business_id, v.device_id LIMIT $4"
+                );
                 let query = sqlx::query_as(sql).bind(after.0).bind(after.1).bind(tenant).bind(limit);
                 query.fetch_all(&self.read).await
             }
@@ -185,6 +189,7 @@ macro_rules! plain_backend {
                 // First the row that the fence stands on: every writer of this device is out from here.
                 let sql = "UPDATE ownership
                            SET desired = 'deleted', owner_node = NULL, owner_inc = NULL, owned_since = NULL,
+                               pin_node = NULL, pin_mode = NULL,
                                epoch = epoch + 1
                            WHERE business_id = $1 AND device_id = $2 AND desired <> 'deleted'";
                 if sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?.rows_affected() == 0 {

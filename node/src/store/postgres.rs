@@ -26,9 +26,12 @@ use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
 use super::schema::Migrations;
+use super::wishes::{SurveyRow, wishes};
 
-pub(super) const MIGRATIONS: &Migrations =
-    &[(1, "first", include_str!("../../../migrations/postgres/0001_first.sql"))];
+pub(super) const MIGRATIONS: &Migrations = &[
+    (1, "first", include_str!("../../../migrations/postgres/0001_first.sql")),
+    (2, "placement", include_str!("../../../migrations/postgres/0002_placement.sql")),
+];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection
 /// into a black hole would otherwise keep its place until TCP gives up.
@@ -106,6 +109,8 @@ pub(super) fn session_name(life: &Life) -> String {
     let digest = hex::encode(&Sha256::digest(life.node.as_str().as_bytes())[..16]);
     format!("roost/~{digest}/{}", life.incarnation)
 }
+
+wishes!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
 
 plain_backend! {
     Postgres,

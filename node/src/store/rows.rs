@@ -10,9 +10,11 @@ use roost_actors::port::{DeviceStatus, MessageState};
 use roost_placement::ledger::{
     Desired, Grant, Member, MemberState, Ownership, Permit, Transition, Unavailable, View,
 };
+use roost_placement::wish::Wish;
 use roost_proto::api;
 use roost_proto::id::{BusinessId, DeviceId, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
 
+use super::wishes::{pin, spreading};
 use crate::directory::{Device, Tenant};
 
 pub(super) type SqlResult<T> = Result<T, sqlx::Error>;
@@ -30,7 +32,7 @@ pub(super) fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sy
     Unavailable(error.into())
 }
 
-fn id<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, BadRow> {
+pub(super) fn id<T: std::str::FromStr>(column: &'static str, text: &str) -> Result<T, BadRow> {
     text.parse().map_err(|_| BadRow { column, value: text.to_owned() })
 }
 
@@ -53,7 +55,7 @@ pub(super) fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-fn span(millis: i64) -> Duration {
+pub(super) fn span(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
@@ -63,6 +65,16 @@ pub(super) fn state_text(state: MemberState) -> &'static str {
         MemberState::Active => "active",
         MemberState::Draining => "draining",
         MemberState::Dead => "dead",
+    }
+}
+
+pub(super) fn member_state(text: &str) -> Result<MemberState, BadRow> {
+    match text {
+        "joining" => Ok(MemberState::Joining),
+        "active" => Ok(MemberState::Active),
+        "draining" => Ok(MemberState::Draining),
+        "dead" => Ok(MemberState::Dead),
+        _ => Err(BadRow { column: "member.state", value: text.to_owned() }),
     }
 }
 
@@ -78,6 +90,8 @@ pub(super) fn desired_text(desired: Desired) -> &'static str {
 #[derive(sqlx::FromRow)]
 pub(super) struct MemberRow {
     view_epoch: i64,
+    frozen: bool,
+    cordoned: bool,
     node_id: String,
     incarnation: i64,
     address: String,
@@ -92,28 +106,23 @@ pub(super) struct MemberRow {
 
 pub(super) fn view(rows: Vec<MemberRow>) -> Result<View, BadRow> {
     let view_epoch = rows.first().map_or(0, |row| row.view_epoch);
+    let frozen = rows.first().is_some_and(|row| row.frozen);
     let members = rows.into_iter().map(member).collect::<Result<_, _>>()?;
-    Ok(View { view_epoch, members })
+    Ok(View { view_epoch, members, frozen })
 }
 
 fn member(row: MemberRow) -> Result<Member, BadRow> {
-    let state = match row.state.as_str() {
-        "joining" => MemberState::Joining,
-        "active" => MemberState::Active,
-        "draining" => MemberState::Draining,
-        "dead" => MemberState::Dead,
-        _ => return Err(BadRow { column: "member.state", value: row.state }),
-    };
     Ok(Member {
         life: life(&row.node_id, row.incarnation)?,
         address: row.address,
         zone: row.zone,
         weight: u32::try_from(row.weight).unwrap_or(1).max(1),
-        state,
+        state: member_state(&row.state)?,
         version: u32::try_from(row.version).unwrap_or(0),
         owned: u32::try_from(row.owned).unwrap_or(u32::MAX),
         remaining: span(row.remaining),
         beats: row.beats,
+        cordoned: row.cordoned,
     })
 }
 
@@ -125,6 +134,9 @@ pub(super) struct OwnershipRow {
     owner_inc: Option<i64>,
     epoch: i64,
     desired: String,
+    pin_node: Option<String>,
+    pin_mode: Option<String>,
+    spread: Option<String>,
 }
 
 impl OwnershipRow {
@@ -140,6 +152,7 @@ impl OwnershipRow {
             owner: owner(self.owner_node, self.owner_inc)?,
             epoch: Epoch(self.epoch),
             desired,
+            wish: Wish { pin: pin(self.pin_node, self.pin_mode)?, spread: spreading(self.spread)? },
         })
     }
 }
@@ -199,12 +212,18 @@ pub(super) struct TenantRow {
     business_id: String,
     display_name: String,
     created: i64,
+    spread: Option<String>,
 }
 
 impl TenantRow {
     pub(super) fn read(self) -> Result<Tenant, BadRow> {
         let business_id = id("business_id", &self.business_id)?;
-        Ok(Tenant { business_id, display_name: self.display_name, created: UnixMillis(self.created) })
+        Ok(Tenant {
+            business_id,
+            display_name: self.display_name,
+            created: UnixMillis(self.created),
+            spread: spreading(self.spread)?,
+        })
     }
 }
 

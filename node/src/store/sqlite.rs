@@ -26,9 +26,12 @@ use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
 use super::schema::Migrations;
+use super::wishes::{SurveyRow, wishes};
 
-pub(super) const MIGRATIONS: &Migrations =
-    &[(1, "first", include_str!("../../../migrations/sqlite/0001_first.sql"))];
+pub(super) const MIGRATIONS: &Migrations = &[
+    (1, "first", include_str!("../../../migrations/sqlite/0001_first.sql")),
+    (2, "placement", include_str!("../../../migrations/sqlite/0002_placement.sql")),
+];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.
 const READ_BUSY: Duration = Duration::from_secs(1);
@@ -107,6 +110,8 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|db| db.code());
     code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
+
+wishes!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 
 plain_backend! {
     Lite,

@@ -13,6 +13,7 @@ use roost_placement::ledger::{
     Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit, Timing,
     Transition, Unavailable, View,
 };
+use roost_placement::wish::{Surveyed, Wish};
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId};
 use tokio::time::Instant;
 
@@ -48,7 +49,13 @@ impl TestLedger {
     }
 
     pub(crate) fn put(&self, key: &DeviceKey) {
-        let row = Ownership { key: key.clone(), owner: None, epoch: Epoch(0), desired: Desired::Online };
+        let row = Ownership {
+            key: key.clone(),
+            owner: None,
+            epoch: Epoch(0),
+            desired: Desired::Online,
+            wish: Wish::default(),
+        };
         self.state.lock().expect("not poisoned").rows.insert(key.clone(), row);
     }
 
@@ -149,6 +156,7 @@ impl Ledger for TestLedger {
             owned: 0,
             remaining: timing.ttl,
             beats: 0,
+            cordoned: false,
         };
         state.epoch += 1;
         state.members.insert(candidate.node.clone(), Row { member, until: Instant::now() + timing.ttl });
@@ -166,7 +174,7 @@ impl Ledger for TestLedger {
             let remaining = row.until.saturating_duration_since(Instant::now());
             Member { remaining, ..row.member.clone() }
         });
-        Ok(Beaten::Renewed(View { view_epoch: state.epoch, members: members.collect() }))
+        Ok(Beaten::Renewed(View { view_epoch: state.epoch, members: members.collect(), frozen: false }))
     }
 
     async fn set_state(&self, life: &Life, to: MemberState) -> Result<bool, Unavailable> {
@@ -247,6 +255,17 @@ impl Ledger for TestLedger {
             state.own(&grant.key, None);
         }
         Ok(stands)
+    }
+
+    async fn survey(
+        &self,
+        of: Option<&Life>,
+        _after: Option<&DeviceKey>,
+        _limit: usize,
+    ) -> Result<Vec<Surveyed>, Unavailable> {
+        let state = self.up()?;
+        let rows = state.rows.values().filter(|row| of.is_none() || row.owner.as_ref() == of);
+        Ok(rows.cloned().map(Surveyed::from).collect())
     }
 
     async fn ownership(&self, key: &DeviceKey) -> Result<Option<Ownership>, Unavailable> {

@@ -14,6 +14,7 @@ use crate::lease::BootTime;
 use crate::ledger::{Desired, Ownership, View};
 use crate::load;
 use crate::plan::{self, Move, Policy};
+use crate::wish::Wish;
 
 /// After this many refused targets a device of a draining node is freed.
 const REFUSALS: u32 = 2;
@@ -93,7 +94,13 @@ impl Machine {
         let row = |key: &DeviceKey| {
             let grant = self.holdings.grant(key)?;
             let owner: Option<Life> = Some(self.config.me.clone());
-            Some(Ownership { key: key.clone(), owner, epoch: grant.epoch, desired: Desired::Online })
+            Some(Ownership {
+                key: key.clone(),
+                owner,
+                epoch: grant.epoch,
+                desired: Desired::Online,
+                wish: Wish::default(),
+            })
         };
         let rows: Vec<Ownership> = keys.iter().filter_map(row).collect();
         plan::plan_on(&self.ring, &self.view_with_gifts(), policy, &rows).moves

@@ -104,8 +104,9 @@ mod tests {
             owned: 0,
             remaining: Duration::from_millis(remaining),
             beats,
+            cordoned: false,
         };
-        View { view_epoch: 1, members: vec![member] }
+        View { view_epoch: 1, members: vec![member], frozen: false }
     }
 
     #[test]

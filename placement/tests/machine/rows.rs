@@ -32,7 +32,7 @@ impl World {
         let living = self.members.values().filter(|row| row.member.state != MemberState::Dead);
         let members =
             living.map(|row| Member { remaining: row.lease_until.since(now), ..row.member.clone() });
-        Beaten::Renewed(View { view_epoch: self.view_epoch, members: members.collect() })
+        Beaten::Renewed(View { view_epoch: self.view_epoch, members: members.collect(), frozen: self.frozen })
     }
 
     pub(crate) fn perform(&mut self, life: &Life, effect: Effect, down: bool, lost: bool) -> Event {

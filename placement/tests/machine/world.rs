@@ -12,6 +12,7 @@ use roost_placement::lease::{BootTime, Lease};
 use roost_placement::ledger::{Beaten, Desired, Grant, Member, MemberState, Ownership, Timing};
 use roost_placement::machine::{Config, Effect, Event, HandOffError, HandedOff, Machine, Pace};
 use roost_placement::plan::Policy;
+use roost_placement::wish::Wish;
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId};
 
 pub(crate) const TIMING: Timing = Timing::FAST;
@@ -54,6 +55,7 @@ pub(crate) struct World {
     work: Vec<(BootTime, u64, Work)>,
     order: u64,
     pub(crate) view_epoch: i64,
+    pub(crate) frozen: bool,
     pub(crate) outage_until: BootTime,
     /// Per mille of answers that get lost after the ledger has done its part.
     pub(crate) loss: u64,
@@ -73,7 +75,13 @@ pub(crate) fn key(n: u32) -> DeviceKey {
 impl World {
     pub(crate) fn new(seed: u64, devices: u32) -> World {
         let row = |n| {
-            let row = Ownership { key: key(n), owner: None, epoch: Epoch(0), desired: Desired::Online };
+            let row = Ownership {
+                key: key(n),
+                owner: None,
+                epoch: Epoch(0),
+                desired: Desired::Online,
+                wish: Wish::default(),
+            };
             (key(n), row)
         };
         World {
@@ -85,6 +93,7 @@ impl World {
             work: Vec::new(),
             order: 0,
             view_epoch: 1,
+            frozen: false,
             outage_until: BootTime(0),
             loss: 0,
             grants: BTreeMap::new(),
@@ -115,6 +124,7 @@ impl World {
             owned: 0,
             remaining: Duration::ZERO,
             beats: 0,
+            cordoned: false,
         };
         let row = Row { member, lease_until: self.now.plus(TIMING.ttl), lease_since: self.now };
         self.members.insert(id.clone(), row);

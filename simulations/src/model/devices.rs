@@ -44,7 +44,7 @@ fn check(row: &DeviceRow, accepts: &[NewMessage]) -> Result<(), DeviceStoreError
     Ok(())
 }
 
-fn accept(row: &mut DeviceRow, new: NewMessage) -> Accepted {
+fn accept(row: &mut DeviceRow, new: NewMessage, now: i64) -> Accepted {
     if let Some(known) = row.messages.values().find(|m| m.message.request_id == new.request_id) {
         return match known.message.request_hash == new.request_hash {
             true => Accepted::Repeated(Box::new(known.clone())),
@@ -52,6 +52,7 @@ fn accept(row: &mut DeviceRow, new: NewMessage) -> Accepted {
         };
     }
     row.last_ordinal += 1;
+    row.last_at = now;
     let ordinal = row.last_ordinal;
     let stored = StoredMessage::accepted(new, ordinal);
     row.messages.insert(ordinal, stored);
@@ -85,6 +86,7 @@ fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, now: i64) -> Committe
             continue;
         }
         row.last_seq += 1;
+        row.last_at = now;
         let sequence = Sequence(row.last_seq);
         let logged = LoggedEvent {
             key: grant.key.clone(),
@@ -99,7 +101,7 @@ fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, now: i64) -> Committe
         done.events.push(Some(sequence));
     }
     for new in batch.accepts {
-        done.accepts.push(accept(row, new));
+        done.accepts.push(accept(row, new, now));
     }
     for change in batch.messages {
         update(row, change);

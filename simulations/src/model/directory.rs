@@ -5,8 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use roost_actors::port::StoredMessage;
 use roost_node::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
-use roost_placement::ledger::{Desired, Ownership, Unavailable};
-use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, Sequence, UnixMillis};
+use roost_placement::ledger::{Desired, MemberState, Ownership, Unavailable};
+use roost_placement::wish::{Pin, Spreading, Wish};
+use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis};
 
 use super::Model;
 use super::tables::{DeviceRow, Hold, Tables};
@@ -18,8 +19,15 @@ fn create_device(tables: &mut Tables, now: i64, key: &DeviceKey, name: &str) -> 
     if tables.devices.contains_key(key) {
         return Err(CreateError::Exists(key.to_string()));
     }
-    let fresh = Ownership { key: key.clone(), owner: None, epoch: Epoch(0), desired: Desired::Online };
-    tables.ownership.entry(key.clone()).or_insert(fresh).desired = Desired::Online;
+    let fresh = Ownership {
+        key: key.clone(),
+        owner: None,
+        epoch: Epoch(0),
+        desired: Desired::Online,
+        wish: Wish::default(),
+    };
+    let row = tables.ownership.entry(key.clone()).or_insert(fresh);
+    row.desired = Desired::Online;
     tables.devices.insert(key.clone(), DeviceRow::new(name, UnixMillis(now)));
     Ok(tables.device(key).expect("both rows were just written"))
 }
@@ -33,6 +41,7 @@ fn delete_device(tables: &mut Tables, now: i64, key: &DeviceKey) -> bool {
     tables.positions.retain(|(_, _, device), _| device != key);
     if let Some(row) = tables.ownership.get_mut(key) {
         row.desired = Desired::Deleted;
+        row.wish = Wish::default();
     }
     true
 }
@@ -74,6 +83,7 @@ impl Directory for Model {
                 business_id: id.clone(),
                 display_name: display_name.to_owned(),
                 created: UnixMillis(now),
+                spread: Spreading::Auto,
             };
             tables.tenants.insert(id.clone(), tenant.clone());
             Ok(tenant)
@@ -130,6 +140,47 @@ impl Directory for Model {
 
     async fn delete_device(&self, key: &DeviceKey) -> Result<bool, Unavailable> {
         self.step(|tables, now| delete_device(tables, now, key))
+    }
+
+    async fn pin(&self, key: &DeviceKey, pin: Option<&Pin>) -> Result<Option<Device>, Unavailable> {
+        self.step(|tables, _| {
+            if tables.devices.contains_key(key)
+                && let Some(row) = tables.ownership.get_mut(key)
+            {
+                row.wish.pin = pin.cloned();
+                tables.view_epoch += 1;
+            }
+            tables.device(key)
+        })
+    }
+
+    async fn spread(&self, tenant: &BusinessId, spread: Spreading) -> Result<Option<Tenant>, Unavailable> {
+        self.step(|tables, _| {
+            let row = tables.tenants.get_mut(tenant)?;
+            row.spread = spread;
+            tables.view_epoch += 1;
+            Some(row.clone())
+        })
+    }
+
+    async fn node_state(&self, node: &NodeId) -> Result<Option<MemberState>, Unavailable> {
+        self.step(|tables, _| tables.members.get(node).map(|row| row.state))
+    }
+
+    async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable> {
+        self.step(|tables, _| {
+            let Some(row) = tables.members.get_mut(node) else { return false };
+            row.cordoned = cordoned;
+            tables.view_epoch += 1;
+            true
+        })
+    }
+
+    async fn freeze(&self, frozen: bool) -> Result<(), Unavailable> {
+        self.step(|tables, _| {
+            tables.view_epoch += 1;
+            tables.frozen = frozen;
+        })
     }
 
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable> {

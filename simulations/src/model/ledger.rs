@@ -8,7 +8,8 @@ use roost_placement::ledger::{
     Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit, Timing,
     Transition, Unavailable, View,
 };
-use roost_proto::id::{DeviceKey, Incarnation, Life};
+use roost_placement::wish::{Spreading, Surveyed};
+use roost_proto::id::{DeviceKey, Incarnation, Life, UnixMillis};
 
 use super::Model;
 use super::tables::{MemberRow, Tables};
@@ -33,20 +34,22 @@ fn view(tables: &Tables, now: i64) -> View {
         owned: row.owned,
         remaining: left(row.lease_until, now),
         beats: row.beats,
+        cordoned: row.cordoned,
     });
-    View { view_epoch: tables.view_epoch, members: members.collect() }
+    View { view_epoch: tables.view_epoch, members: members.collect(), frozen: tables.frozen }
 }
 
 fn join(tables: &mut Tables, now: i64, c: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
     let wait = millis(timing.grace + timing.quarantine());
     let life = |incarnation| Life { node: c.node.clone(), incarnation };
-    let mut incarnation = Incarnation(1);
+    let (mut incarnation, mut cordoned) = (Incarnation(1), false);
     if let Some(row) = tables.members.get(&c.node) {
         if row.state != MemberState::Dead && row.lease_until + wait >= now {
             let wait = left(row.lease_until + wait, now);
             return Err(JoinError::InUse { holder: life(row.incarnation), wait });
         }
         incarnation = Incarnation(row.incarnation.0 + 1);
+        cordoned = row.cordoned;
     }
     let row = MemberRow {
         incarnation,
@@ -59,6 +62,7 @@ fn join(tables: &mut Tables, now: i64, c: &Candidate, timing: &Timing) -> Result
         lease_since: now,
         beats: 0,
         owned: 0,
+        cordoned,
     };
     tables.members.insert(c.node.clone(), row);
     tables.view_epoch += 1;
@@ -82,7 +86,10 @@ fn bury(tables: &mut Tables, now: i64, me: &Life, victim: &Life, timing: &Timing
 }
 
 fn may_take(tables: &mut Tables, now: i64, life: &Life, lease: i64) -> bool {
-    tables.living(life).is_some_and(|row| row.state == MemberState::Active && row.lease_until > now + lease)
+    let fit = |row: &mut MemberRow| {
+        row.state == MemberState::Active && !row.cordoned && row.lease_until > now + lease
+    };
+    tables.living(life).is_some_and(fit)
 }
 
 fn claim(tables: &mut Tables, now: i64, me: &Life, from: Option<&Life>, keys: &[DeviceKey]) -> Vec<Grant> {
@@ -93,7 +100,7 @@ fn claim(tables: &mut Tables, now: i64, me: &Life, from: Option<&Life>, keys: &[
     let wanted: BTreeSet<&DeviceKey> = keys.iter().collect();
     let mut won = Vec::new();
     for key in wanted {
-        let row = tables.ownership.get(key);
+        let row = tables.ownership.get(key).filter(|row| row.wish.allows(&me.node));
         if row.is_some_and(|row| row.owner.as_ref() == from && row.desired == Desired::Online) {
             let epoch = tables.hand(key, Some(me), reason, now);
             won.push(Grant { key: key.clone(), life: me.clone(), epoch });
@@ -137,7 +144,8 @@ impl Ledger for Model {
         self.step(|tables, _| {
             let wanted = tables.ownership.values().filter(|row| row.desired == Desired::Online);
             let free = wanted.filter(|row| row.owner.as_ref().is_none_or(|owner| tables.is_over(owner)));
-            free.take(limit).cloned().collect()
+            let placeable = free.filter(|row| row.wish.required().is_none_or(|node| tables.takes(node)));
+            placeable.take(limit).map(|row| tables.wished(row)).collect()
         })
     }
 
@@ -153,7 +161,7 @@ impl Ledger for Model {
     async fn mine(&self, me: &Life) -> Result<Vec<Ownership>, Unavailable> {
         self.step(|tables, _| {
             let mine = tables.ownership.values().filter(|row| row.owner.as_ref() == Some(me));
-            mine.cloned().collect()
+            mine.map(|row| tables.wished(row)).collect()
         })
     }
 
@@ -178,7 +186,8 @@ impl Ledger for Model {
     async fn give(&self, grant: &Grant, to: &Life) -> Result<Option<Grant>, Unavailable> {
         self.step(|tables, now| {
             let giver = tables.living(&grant.life).is_some();
-            if !giver || !tables.stands(grant) || !may_take(tables, now, to, 500) {
+            let allowed = tables.ownership.get(&grant.key).is_some_and(|row| row.wish.allows(&to.node));
+            if !giver || !allowed || !tables.stands(grant) || !may_take(tables, now, to, 500) {
                 return None;
             }
             let epoch = tables.hand(&grant.key, Some(to), "give", now);
@@ -196,8 +205,30 @@ impl Ledger for Model {
         })
     }
 
+    async fn survey(
+        &self,
+        of: Option<&Life>,
+        after: Option<&DeviceKey>,
+        limit: usize,
+    ) -> Result<Vec<Surveyed>, Unavailable> {
+        self.step(|tables, now| {
+            let rows = tables.ownership.values().filter(|row| row.desired == Desired::Online);
+            let rows = rows.filter(|row| after.is_none_or(|after| row.key > *after));
+            let rows = rows.map(|row| tables.wished(row)).filter(|row| {
+                of.is_none_or(|of| row.owner.as_ref() == Some(of)) || row.wish.spread == Spreading::Strict
+            });
+            let surveyed = rows.map(|row| {
+                let last = tables.history.get(&row.key).and_then(|lines| lines.last());
+                let given = last.filter(|line| line.reason == "give").map(|line| left(now, line.at.0));
+                let active = tables.devices.get(&row.key).map_or(0, |device| device.last_at);
+                Surveyed { row, active: UnixMillis(active), given }
+            });
+            surveyed.take(limit).collect()
+        })
+    }
+
     async fn ownership(&self, key: &DeviceKey) -> Result<Option<Ownership>, Unavailable> {
-        self.step(|tables, _| tables.ownership.get(key).cloned())
+        self.step(|tables, _| tables.ownership.get(key).map(|row| tables.wished(row)))
     }
 
     async fn history(&self, key: &DeviceKey, limit: usize) -> Result<Vec<Transition>, Unavailable> {

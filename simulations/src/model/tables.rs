@@ -14,6 +14,7 @@ use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Incarnation, Lif
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub(super) view_epoch: i64,
+    pub(super) frozen: bool,
     pub(super) takeover_blocked_until: i64,
     pub(super) members: BTreeMap<NodeId, MemberRow>,
     pub(super) tenants: BTreeMap<BusinessId, Tenant>,
@@ -37,6 +38,7 @@ pub(super) struct MemberRow {
     pub(super) lease_since: i64,
     pub(super) beats: i64,
     pub(super) owned: u32,
+    pub(super) cordoned: bool,
 }
 
 /// Everything of one device but its ownership.
@@ -53,6 +55,8 @@ pub(super) struct DeviceRow {
     pub(super) events: BTreeMap<i64, LoggedEvent>,
     pub(super) dedupe: BTreeSet<String>,
     pub(super) last_seq: i64,
+    /// When one of both last grew.
+    pub(super) last_at: i64,
     pub(super) earliest: i64,
     pub(super) quarantine: BTreeMap<String, QuarantinedStanza>,
 }
@@ -75,6 +79,7 @@ impl DeviceRow {
             events: BTreeMap::new(),
             dedupe: BTreeSet::new(),
             last_seq: 0,
+            last_at: 0,
             earliest: 1,
             quarantine: BTreeMap::new(),
         }
@@ -94,6 +99,11 @@ impl Tables {
             row.incarnation > life.incarnation
                 || (row.incarnation == life.incarnation && row.state == MemberState::Dead)
         })
+    }
+
+    /// Whether this node takes devices, as far as its row says.
+    pub(super) fn takes(&self, node: &NodeId) -> bool {
+        self.members.get(node).is_some_and(|row| row.state == MemberState::Active && !row.cordoned)
     }
 
     /// Whether the grant stands: the fence.
@@ -119,10 +129,18 @@ impl Tables {
         epoch
     }
 
+    /// The row with its tenant's wish beside its own.
+    pub(super) fn wished(&self, row: &Ownership) -> Ownership {
+        let mut row = row.clone();
+        row.wish.spread =
+            self.tenants.get(&row.key.business_id).map(|tenant| tenant.spread).unwrap_or_default();
+        row
+    }
+
     pub(super) fn device(&self, key: &DeviceKey) -> Option<Device> {
         let (row, ownership) = (self.devices.get(key)?, self.ownership.get(key)?);
         Some(Device {
-            ownership: ownership.clone(),
+            ownership: self.wished(ownership),
             display_name: row.display_name.clone(),
             status: row.status.clone(),
             created: row.created,

@@ -12,6 +12,7 @@ use roost_placement::ledger::{
     Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Timing, Transition,
     Unavailable,
 };
+use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
 
 use super::{Postgres, session_name};
@@ -19,6 +20,7 @@ use crate::store::rows::{
     GrantRow, MemberRow, OwnershipRow, PermitRow, SqlResult, TransitionRow, millis, state_text, unavailable,
     view,
 };
+use crate::store::wishes::{pin_allows, placeable, survey, wished};
 
 /// `$n` milliseconds as an interval.
 macro_rules! span {
@@ -82,19 +84,20 @@ impl Postgres {
     }
 
     async fn hand_over(&self, grant: &Grant, to: Option<&Life>) -> SqlResult<Option<GrantRow>> {
-        let given = "WITH won AS (
+        let given = concat!("WITH won AS (
                UPDATE ownership d SET owner_node = t.node_id, owner_inc = t.incarnation, epoch = d.epoch + 1,
                  owned_since = now()
                FROM member t
                WHERE d.business_id = $1 AND d.device_id = $2 AND d.epoch = $3
                  AND d.owner_node = $4 AND d.owner_inc = $5
                  AND t.node_id = $6 AND t.incarnation = $7 AND t.state = 'active'
-                 AND t.lease_until > now() + interval '500 milliseconds'
+                 AND NOT t.cordoned AND t.lease_until > now() + interval '500 milliseconds'
+                 AND ", pin_allows!("d", "$6"), "
                  AND EXISTS (SELECT 1 FROM member m WHERE m.node_id = $4 AND m.incarnation = $5 AND m.state <> 'dead')
                RETURNING d.business_id, d.device_id, d.epoch),
              logged AS (INSERT INTO ownership_log (business_id, device_id, epoch, owner_node, owner_inc, reason, at)
                SELECT business_id, device_id, epoch, $6, $7, 'give', (extract(epoch FROM now()) * 1000)::bigint FROM won)
-             SELECT business_id, device_id, epoch FROM won";
+             SELECT business_id, device_id, epoch FROM won");
         let freed = "WITH won AS (
                UPDATE ownership d SET owner_node = NULL, owner_inc = NULL, epoch = d.epoch + 1, owned_since = NULL
                WHERE d.business_id = $1 AND d.device_id = $2 AND d.epoch = $3
@@ -141,7 +144,8 @@ impl Ledger for Postgres {
                  lease_until = now() + ", span!(3), ", beats = beats + 1, owned = $4
                WHERE node_id = $1 AND incarnation = $2 AND state <> 'dead'
                RETURNING node_id, lease_until, beats, owned, state)
-             SELECT c.view_epoch, n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version,
+             SELECT c.view_epoch, c.placement_frozen AS frozen, n.cordoned,
+               n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version,
                coalesce(up.state, n.state) AS state,
                greatest(0, (extract(epoch FROM coalesce(up.lease_until, n.lease_until) - now()) * 1000)::bigint)
                  AS remaining,
@@ -208,14 +212,25 @@ impl Ledger for Postgres {
     }
 
     async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable> {
-        let sql = "(SELECT business_id, device_id, owner_node, owner_inc, epoch, desired FROM ownership
-                    WHERE owner_node IS NULL AND desired = 'online' ORDER BY business_id, device_id LIMIT $1)
-                   UNION ALL
-                   (SELECT o.business_id, o.device_id, o.owner_node, o.owner_inc, o.epoch, o.desired
-                    FROM member v JOIN ownership o ON o.owner_node = v.node_id
-                      AND o.owner_inc < v.incarnation + CASE WHEN v.state = 'dead' THEN 1 ELSE 0 END
-                    WHERE o.desired = 'online' ORDER BY o.business_id, o.device_id LIMIT $1)
-                   ORDER BY business_id, device_id LIMIT $1";
+        let sql = concat!(
+            "(SELECT ",
+            wished!(),
+            " FROM ownership o LEFT JOIN tenant t USING (business_id)
+              WHERE o.owner_node IS NULL AND o.desired = 'online' AND ",
+            placeable!(),
+            "
+              ORDER BY o.business_id, o.device_id LIMIT $1)
+             UNION ALL
+             (SELECT ",
+            wished!(),
+            " FROM member v JOIN ownership o ON o.owner_node = v.node_id
+                AND o.owner_inc < v.incarnation + CASE WHEN v.state = 'dead' THEN 1 ELSE 0 END
+              LEFT JOIN tenant t USING (business_id)
+              WHERE o.desired = 'online' AND ",
+            placeable!(),
+            " ORDER BY o.business_id, o.device_id LIMIT $1)
+             ORDER BY business_id, device_id LIMIT $1"
+        );
         let query = sqlx::query_as(sql).bind(i64::try_from(limit).unwrap_or(i64::MAX));
         let rows: Vec<OwnershipRow> = query.fetch_all(&self.read).await.map_err(unavailable)?;
         rows.into_iter().map(OwnershipRow::read).collect::<Result<_, _>>().map_err(unavailable)
@@ -233,13 +248,13 @@ impl Ledger for Postgres {
                     "WITH pick AS (SELECT o.business_id, o.device_id
                        FROM unnest($1::text[], $2::text[]) AS q(b, d)
                        JOIN ownership o ON o.business_id = q.b AND o.device_id = q.d
-                       WHERE ", $owner, " AND o.desired = 'online'
+                       WHERE ", $owner, " AND o.desired = 'online' AND ", pin_allows!("o", "$3"), "
                        ORDER BY o.business_id, o.device_id FOR UPDATE OF o SKIP LOCKED),
                      won AS (UPDATE ownership d SET owner_node = $3, owner_inc = $4, epoch = d.epoch + 1,
                          owned_since = now()
                        FROM pick WHERE d.business_id = pick.business_id AND d.device_id = pick.device_id
                          AND EXISTS (SELECT 1 FROM member m WHERE m.node_id = $3 AND m.incarnation = $4
-                                     AND m.state = 'active' AND m.lease_until > now())", $dead, "
+                                     AND m.state = 'active' AND NOT m.cordoned AND m.lease_until > now())", $dead, "
                        RETURNING d.business_id, d.device_id, d.epoch),
                      logged AS (INSERT INTO ownership_log
                          (business_id, device_id, epoch, owner_node, owner_inc, reason, at)
@@ -270,8 +285,12 @@ impl Ledger for Postgres {
     }
 
     async fn mine(&self, me: &Life) -> Result<Vec<Ownership>, Unavailable> {
-        let sql = "SELECT business_id, device_id, owner_node, owner_inc, epoch, desired FROM ownership
-                   WHERE owner_node = $1 AND owner_inc = $2 ORDER BY business_id, device_id";
+        let sql = concat!(
+            "SELECT ",
+            wished!(),
+            " FROM ownership o LEFT JOIN tenant t USING (business_id)
+             WHERE o.owner_node = $1 AND o.owner_inc = $2 ORDER BY o.business_id, o.device_id"
+        );
         let query = sqlx::query_as(sql).bind(me.node.as_str()).bind(me.incarnation.0);
         let rows: Vec<OwnershipRow> = query.fetch_all(&self.read).await.map_err(unavailable)?;
         rows.into_iter().map(OwnershipRow::read).collect::<Result<_, _>>().map_err(unavailable)
@@ -310,9 +329,22 @@ impl Ledger for Postgres {
         Ok(self.hand_over(grant, None).await.map_err(unavailable)?.is_some())
     }
 
+    async fn survey(
+        &self,
+        of: Option<&Life>,
+        after: Option<&DeviceKey>,
+        limit: usize,
+    ) -> Result<Vec<Surveyed>, Unavailable> {
+        survey(self, of, after, limit).await
+    }
+
     async fn ownership(&self, key: &DeviceKey) -> Result<Option<Ownership>, Unavailable> {
-        let sql = "SELECT business_id, device_id, owner_node, owner_inc, epoch, desired FROM ownership
-                   WHERE business_id = $1 AND device_id = $2";
+        let sql = concat!(
+            "SELECT ",
+            wished!(),
+            " FROM ownership o LEFT JOIN tenant t USING (business_id)
+             WHERE o.business_id = $1 AND o.device_id = $2"
+        );
         let query = sqlx::query_as(sql).bind(key.business_id.as_str()).bind(key.device_id.as_str());
         let row: Option<OwnershipRow> = query.fetch_optional(&self.read).await.map_err(unavailable)?;
         row.map(OwnershipRow::read).transpose().map_err(unavailable)

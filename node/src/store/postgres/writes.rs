@@ -114,7 +114,8 @@ impl Rows for PgTx {
     }
 
     async fn set_heads(&mut self, heads: &[HeadRow]) -> SqlResult<()> {
-        let sql = "UPDATE event_head h SET last_seq = q.seq, last_ordinal = q.ordinal
+        let sql = "UPDATE event_head h SET last_seq = q.seq, last_ordinal = q.ordinal,
+                     last_at = (extract(epoch FROM statement_timestamp()) * 1000)::bigint
                    FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS q(b, d, seq, ordinal)
                    WHERE h.business_id = q.b AND h.device_id = q.d";
         sqlx::query(sql)

@@ -12,6 +12,7 @@ use roost_placement::ledger::{
     Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Timing, Transition,
     Unavailable,
 };
+use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
 use serde_json::{Value, json};
 use sqlx::{Sqlite, Transaction};
@@ -21,6 +22,7 @@ use crate::store::rows::{
     GrantRow, MemberRow, OwnershipRow, PermitRow, SqlResult, TransitionRow, millis, state_text, unavailable,
     view,
 };
+use crate::store::wishes::{pin_allows, placeable, survey, wished};
 
 /// The host's clock in Unix milliseconds, read by the statement.
 macro_rules! now {
@@ -87,7 +89,7 @@ impl Lite {
         }
         let sql =
             concat!(
-            "SELECT c.view_epoch, n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version, n.state,
+            "SELECT c.view_epoch, c.placement_frozen AS frozen, n.cordoned, n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version, n.state,
                max(0, n.lease_until - ", now!(), ") AS remaining, n.beats, n.owned
              FROM cluster_control c, member n WHERE n.state <> 'dead' ORDER BY n.node_id"
         );
@@ -128,9 +130,11 @@ impl Lite {
             "
              FROM json_each($1) q
              WHERE o.business_id = q.value ->> 0 AND o.device_id = q.value ->> 1 AND o.desired = 'online'
-               AND o.owner_node IS $4 AND o.owner_inc IS $5
+               AND o.owner_node IS $4 AND o.owner_inc IS $5 AND ",
+            pin_allows!("o", "$2"),
+            "
                AND EXISTS (SELECT 1 FROM member m WHERE m.node_id = $2 AND m.incarnation = $3
-                           AND m.state = 'active' AND m.lease_until > ",
+                           AND m.state = 'active' AND NOT m.cordoned AND m.lease_until > ",
             now!(),
             ")
                AND ($4 IS NULL OR EXISTS (SELECT 1 FROM member v WHERE v.node_id = $4
@@ -161,8 +165,9 @@ impl Lite {
             "UPDATE ownership SET owner_node = $6, owner_inc = $7, epoch = epoch + 1, owned_since = iif($6 IS NULL, NULL, ", now!(), ")
              WHERE business_id = $1 AND device_id = $2 AND epoch = $3 AND owner_node = $4 AND owner_inc = $5
                AND EXISTS (SELECT 1 FROM member m WHERE m.node_id = $4 AND m.incarnation = $5 AND m.state <> 'dead')
-               AND ($6 IS NULL OR EXISTS (SELECT 1 FROM member t WHERE t.node_id = $6 AND t.incarnation = $7
-                           AND t.state = 'active' AND t.lease_until > ", now!(), " + 500))
+               AND ($6 IS NULL OR ", pin_allows!("ownership", "$6"), "
+                   AND EXISTS (SELECT 1 FROM member t WHERE t.node_id = $6 AND t.incarnation = $7
+                           AND t.state = 'active' AND NOT t.cordoned AND t.lease_until > ", now!(), " + 500))
              RETURNING business_id, device_id, epoch"
         );
         let row: Option<GrantRow> = sqlx::query_as(sql)
@@ -269,14 +274,24 @@ impl Ledger for Lite {
     }
 
     async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable> {
-        let sql = "SELECT business_id, device_id, owner_node, owner_inc, epoch, desired FROM ownership
-                   WHERE owner_node IS NULL AND desired = 'online'
-                   UNION ALL
-                   SELECT o.business_id, o.device_id, o.owner_node, o.owner_inc, o.epoch, o.desired
-                   FROM member v JOIN ownership o ON o.owner_node = v.node_id
-                     AND o.owner_inc < v.incarnation + (v.state = 'dead')
-                   WHERE o.desired = 'online'
-                   ORDER BY business_id, device_id LIMIT $1";
+        let sql = concat!(
+            "SELECT ",
+            wished!(),
+            " FROM ownership o LEFT JOIN tenant t USING (business_id)
+             WHERE o.owner_node IS NULL AND o.desired = 'online' AND ",
+            placeable!(),
+            "
+             UNION ALL
+             SELECT ",
+            wished!(),
+            " FROM member v JOIN ownership o ON o.owner_node = v.node_id
+               AND o.owner_inc < v.incarnation + (v.state = 'dead')
+             LEFT JOIN tenant t USING (business_id)
+             WHERE o.desired = 'online' AND ",
+            placeable!(),
+            "
+             ORDER BY business_id, device_id LIMIT $1"
+        );
         let rows: SqlResult<Vec<OwnershipRow>> =
             sqlx::query_as(sql).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&self.read).await;
         let rows = rows.map_err(unavailable)?;
@@ -294,8 +309,12 @@ impl Ledger for Lite {
     }
 
     async fn mine(&self, me: &Life) -> Result<Vec<Ownership>, Unavailable> {
-        let sql = "SELECT business_id, device_id, owner_node, owner_inc, epoch, desired FROM ownership
-                   WHERE owner_node = $1 AND owner_inc = $2 ORDER BY business_id, device_id";
+        let sql = concat!(
+            "SELECT ",
+            wished!(),
+            " FROM ownership o LEFT JOIN tenant t USING (business_id)
+             WHERE o.owner_node = $1 AND o.owner_inc = $2 ORDER BY o.business_id, o.device_id"
+        );
         let query = sqlx::query_as(sql).bind(me.node.as_str()).bind(me.incarnation.0);
         let rows: Vec<OwnershipRow> = query.fetch_all(&self.read).await.map_err(unavailable)?;
         rows.into_iter().map(OwnershipRow::read).collect::<Result<_, _>>().map_err(unavailable)
@@ -329,9 +348,22 @@ impl Ledger for Lite {
         Ok(self.hand_over(grant, None).await.map_err(unavailable)?.is_some())
     }
 
+    async fn survey(
+        &self,
+        of: Option<&Life>,
+        after: Option<&DeviceKey>,
+        limit: usize,
+    ) -> Result<Vec<Surveyed>, Unavailable> {
+        survey(self, of, after, limit).await
+    }
+
     async fn ownership(&self, key: &DeviceKey) -> Result<Option<Ownership>, Unavailable> {
-        let sql = "SELECT business_id, device_id, owner_node, owner_inc, epoch, desired FROM ownership
-                   WHERE business_id = $1 AND device_id = $2";
+        let sql = concat!(
+            "SELECT ",
+            wished!(),
+            " FROM ownership o LEFT JOIN tenant t USING (business_id)
+             WHERE o.business_id = $1 AND o.device_id = $2"
+        );
         let query = sqlx::query_as(sql).bind(key.business_id.as_str()).bind(key.device_id.as_str());
         let row: Option<OwnershipRow> = query.fetch_optional(&self.read).await.map_err(unavailable)?;
         row.map(OwnershipRow::read).transpose().map_err(unavailable)

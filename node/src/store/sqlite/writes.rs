@@ -99,7 +99,8 @@ impl Rows for LiteTx {
     async fn set_heads(&mut self, heads: &[HeadRow]) -> SqlResult<()> {
         let rows =
             array(heads, |head| json!([head.business_id, head.device_id, head.last_seq, head.last_ordinal]));
-        let sql = "UPDATE event_head SET last_seq = q.value ->> 2, last_ordinal = q.value ->> 3
+        let sql = "UPDATE event_head SET last_seq = q.value ->> 2, last_ordinal = q.value ->> 3,
+                     last_at = CAST(unixepoch('subsec') * 1000 AS INTEGER)
                    FROM json_each($1) q
                    WHERE business_id = q.value ->> 0 AND device_id = q.value ->> 1";
         self.run(sql, rows).await
