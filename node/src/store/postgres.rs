@@ -37,6 +37,10 @@ pub(super) const MIGRATIONS: &Migrations = &[
 /// into a black hole would otherwise keep its place until TCP gives up.
 const WELL: Duration = Duration::from_millis(500);
 
+/// How long the server keeps a connection whose other end takes nothing or does not answer. One end of it
+/// may be frozen inside a transaction, with rows locked.
+const SILENCE: &str = "2s";
+
 /// The longest name that PostgreSQL keeps of an application.
 const NAME: usize = 63;
 
@@ -94,6 +98,11 @@ pub(super) fn connect_options(options: &StoreOptions, limits: bool) -> Result<Pg
         connect = connect.options([
             ("statement_timeout", limit.as_str()),
             ("idle_in_transaction_session_timeout", limit.as_str()),
+            // A statement that waits for its client to take the answer ends by none of the two.
+            ("tcp_user_timeout", SILENCE),
+            ("tcp_keepalives_idle", "2s"),
+            ("tcp_keepalives_interval", "1s"),
+            ("tcp_keepalives_count", "3"),
         ]);
     }
     Ok(connect)
