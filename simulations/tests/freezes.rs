@@ -13,6 +13,10 @@ use rustix::process::Signal;
 const DATABASE: &str = "freezes";
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// No transaction that a node left open holds a take-over up for longer: 2.6 s until the burial, a second
+/// that the session may idle, and much room for a busy machine.
+const HELD_UP: Duration = Duration::from_secs(10);
+
 /// What happens to the busiest node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Blow {
@@ -62,11 +66,13 @@ async fn frozen_and_wholly_dead_nodes_are_taken_over_and_nothing_is_lost() {
         let taken =
             taken.unwrap_or_else(|error| panic!("round {round}, {blow:?}: {error}\n{}", world.logs(40)));
         println!(
-            "{blow:?}: {} devices, found after {:?}, logins p50 / p99 {}",
+            "{blow:?}: {} devices, found after {:?}, claimed after {:?}, logins p50 / p99 {}",
             orphans.len(),
             taken.detected,
+            taken.claimed,
             taken.logins.summary()
         );
+        assert!(taken.claimed < HELD_UP, "round {round}, {blow:?}: claimed after {:?}", taken.claimed);
         match blow {
             Blow::KilledWhole => {
                 assert!(world.nodes[place].worker().is_none(), "the worker outlived its parent");

@@ -225,6 +225,24 @@ async fn a_server_that_goes_away_is_reported_in_time_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_silent_server_every_commit_is_answered_in_time_however_many_wait() {
+    let bench = Bench::new().await;
+    let me = bench.active("n1").await;
+    let grant = bench.owned(&me, "d1").await;
+    let few = StoreOptions { group_size: 16, ..bench.options.clone() };
+    let store = Store::open(&few).await.expect("opens");
+    store.commit(&grant, put("before")).await.expect("committed");
+    bench.server.freeze();
+    let begun = Instant::now();
+    let commits = (0..200).map(|_| store.commit(&grant, put("x")));
+    for answer in futures_util::future::join_all(commits).await {
+        assert!(matches!(answer, Err(DeviceStoreError::Unavailable(_))), "{answer:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    bench.server.thaw();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unfit_database_is_refused_with_a_reason() {
     let bench = Bench::new().await;
     let open = async |url: String| Store::open(&StoreOptions { url, ..bench.options.clone() }).await.err();

@@ -3,7 +3,8 @@
 //! What must hold: the queue is bounded; batches of one device are written in the order in which they
 //! came; a device whose grant does not stand, or whose rows another transaction holds, falls out of
 //! the group alone; an error that may be one batch's fault makes the group go one by one, so one bad
-//! device never harms another. Watchers are told after the commit, never before. When the outcome of a
+//! device never harms another; every batch is answered in bounded time, however many are ahead of it.
+//! Watchers are told after the commit, never before. When the outcome of a
 //! commit is unknown every batch in it hears "unavailable", and may be given again as it was.
 
 use std::collections::BTreeSet;
@@ -52,6 +53,7 @@ enum Stalled {
 pub(super) struct Committer {
     queue: mpsc::Sender<Request>,
     patience: Duration,
+    bound: Duration,
 }
 
 impl Committer {
@@ -70,17 +72,20 @@ impl Committer {
             limit: options.call_timeout(),
         };
         tokio::spawn(task.run(requests));
-        Committer { queue, patience: options.acquire_timeout }
+        Committer { queue, patience: options.acquire_timeout, bound: 2 * options.call_timeout() }
     }
 
     /// Commits one batch with whatever else comes along. Waits for a place in the queue no longer than
-    /// for a connection.
+    /// for a connection, and for its turn no longer than for the group ahead and its own.
     pub(super) async fn commit(&self, batch: Prepared) -> Answer {
         let (reply, answer) = oneshot::channel();
         let place = timeout(self.patience, self.queue.reserve()).await;
         let place = place.map_err(|_| unavailable(Stalled::Full))?;
         place.map_err(|_| unavailable(Stalled::Closed))?.send(Request { batch, reply });
-        answer.await.map_err(|_| unavailable(Stalled::Closed))?
+        match timeout(self.bound, answer).await {
+            Ok(answer) => answer.map_err(|_| unavailable(Stalled::Closed))?,
+            Err(_) => Err(unavailable(Stalled::Slow).into()),
+        }
     }
 }
 
@@ -117,8 +122,13 @@ impl Task {
         }
     }
 
-    /// Answers every request of the group.
-    async fn settle(&self, group: Vec<Request>) {
+    /// Answers every request of the group that somebody still waits for; the others may have been given
+    /// again.
+    async fn settle(&self, mut group: Vec<Request>) {
+        group.retain(|request| !request.reply.is_closed());
+        if group.is_empty() {
+            return;
+        }
         let batches: Vec<&Prepared> = group.iter().map(|request| &request.batch).collect();
         match self.attempt(&batches, false).await {
             Ok(answers) => {
