@@ -5,7 +5,7 @@
 //! `route.rs`; everything else is answered from the store. Listening is `server.rs`.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use roost_placement::ledger::Ledger;
 use roost_proto::id::NodeId;
@@ -28,6 +28,7 @@ pub mod cursor;
 mod devices;
 mod incoming;
 mod messages;
+mod outage;
 mod pairing;
 pub mod parse;
 mod peers;
@@ -43,6 +44,7 @@ pub mod token;
 mod watches;
 
 use call::Call;
+use outage::Outage;
 use port::{Cluster, Hosts};
 use route::Router;
 
@@ -76,6 +78,7 @@ pub struct Api {
 struct Inner {
     parts: Parts,
     router: Router,
+    outage: Mutex<Outage>,
 }
 
 /// A method, for the books.
@@ -99,7 +102,7 @@ impl Api {
             parts.outside.clone(),
             parts.metrics.clone(),
         );
-        Api { inner: Arc::new(Inner { parts, router }) }
+        Api { inner: Arc::new(Inner { parts, router, outage: Mutex::default() }) }
     }
 
     fn parts(&self) -> &Parts {
@@ -149,7 +152,10 @@ impl Api {
         if let Some(error) = error
             && matches!(error, ApiError::StoreUnavailable(_))
         {
-            tracing::warn!(method = method.name, error = ?error, "a call failed");
+            let mut outage = self.inner.outage.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(calls) = outage.failed(Instant::now()) {
+                tracing::warn!(method = method.name, error = ?error, calls, "the store is away: calls fail");
+            }
         }
     }
 }
