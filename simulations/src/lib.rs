@@ -2,6 +2,7 @@
 //! others that judge them. Nothing here runs in production.
 
 pub mod callers;
+pub mod chaos;
 pub mod check;
 pub mod conformance;
 pub mod demo;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use roost_node::cli::{self, Globals, ServeArgs};
-use roost_simulations::{demo, scan, sim_server};
+use roost_simulations::{chaos, demo, scan, sim_server};
 
 #[derive(Parser)]
 #[command(name = "roost", version, about = "Hosts WhatsApp companion devices on nodes that may be killed")]
@@ -23,6 +23,9 @@ enum Command {
     Client(cli::Command),
     /// Starts a simulated WhatsApp and three nodes here, disturbs them, and says what became of it.
     Demo(demo::DemoArgs),
+    /// Breaks real nodes in every way there is, and judges what becomes of their devices.
+    #[command(subcommand)]
+    Chaos(chaos::ChaosCommand),
     /// Runs the simulated WhatsApp alone.
     SimServer(sim_server::Args),
     /// Pairs a device with a simulated phone.
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => roost_node::serve::run(&args),
         Command::Client(command) => on_a_runtime(cli::run(command, &globals)),
         Command::Demo(args) => on_a_runtime(demo::run(args)),
+        Command::Chaos(command) => on_a_runtime(chaos::command(command)),
         Command::SimServer(args) => on_a_runtime(simulate(args)),
         Command::SimScan(args) => on_a_runtime(scan::run(args, globals.endpoint)),
     }

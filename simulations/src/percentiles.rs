@@ -8,6 +8,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, Default)]
 pub struct Spans(Vec<Duration>);
 
+impl Extend<Duration> for Spans {
+    fn extend<T: IntoIterator<Item = Duration>>(&mut self, spans: T) {
+        self.0.extend(spans);
+    }
+}
+
 impl Spans {
     /// One more.
     pub fn push(&mut self, span: Duration) {

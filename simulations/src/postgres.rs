@@ -75,9 +75,14 @@ const STOPPING: Duration = Duration::from_secs(5);
 impl TempPostgres {
     /// Makes the data folder and starts the server; about two seconds. Blocks.
     pub fn start() -> Result<TempPostgres, PostgresError> {
+        TempPostgres::start_in(&std::env::temp_dir())
+    }
+
+    /// The same with its data below `parent`, for example on a small file system.
+    pub fn start_in(parent: &Path) -> Result<TempPostgres, PostgresError> {
         let programs = programs().ok_or(PostgresError::Missing)?;
         let user = server_user()?;
-        let folder = fresh_folder(user)?;
+        let folder = fresh_folder(user, parent)?;
         let data = folder.path().join("data");
         let made = command(&programs, "initdb", user, folder.path())
             .args(["--no-sync", "--auth=trust", "--username=roost", "--encoding=UTF8", "--locale=C", "-D"])
@@ -106,6 +111,11 @@ impl TempPostgres {
         }
         let _ = self.server.kill();
         let _ = self.server.wait();
+    }
+
+    /// Whether the server's first process lives.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.server.try_wait(), Ok(None))
     }
 
     /// Kills every process of the server at once: nothing is flushed, nobody is told. The data stays.
@@ -196,6 +206,14 @@ impl TempPostgres {
     }
 }
 
+/// Runs statements on any database with `psql`; returns what they print, unaligned and without headers.
+pub fn query(url: &str, statements: &str) -> Result<String, PostgresError> {
+    let programs = programs().ok_or(PostgresError::Missing)?;
+    let mut psql = Command::new(programs.join("psql"));
+    psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statements]);
+    succeeded("psql", psql.output().map_err(io("running psql"))?)
+}
+
 impl Drop for TempPostgres {
     fn drop(&mut self) {
         self.stop();
@@ -208,8 +226,8 @@ fn io(doing: &str) -> impl FnOnce(io::Error) -> PostgresError + use<> {
 }
 
 /// A temporary folder that only the server's user may enter.
-fn fresh_folder(user: Option<(u32, u32)>) -> Result<tempfile::TempDir, PostgresError> {
-    let folder = tempfile::Builder::new().prefix("roost-postgres-").tempdir();
+fn fresh_folder(user: Option<(u32, u32)>, parent: &Path) -> Result<tempfile::TempDir, PostgresError> {
+    let folder = tempfile::Builder::new().prefix("roost-postgres-").tempdir_in(parent);
     let folder = folder.map_err(io("making a temporary folder"))?;
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700))
         .map_err(io("closing the folder to others"))?;

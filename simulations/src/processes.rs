@@ -4,7 +4,7 @@
 //! happens in between. It knows nothing of devices; it is what an operator's tooling would do.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -45,16 +45,34 @@ impl Site {
         file.write_all(hex::encode(key).as_bytes())
     }
 
+    /// The same site with the URLs of a node that reaches it in ways of its own.
+    pub fn seen_from(&self, ground: &Ground) -> Site {
+        let Ground { store_url, whatsapp_url, .. } = ground.clone();
+        Site { store_url, whatsapp_url, ..self.clone() }
+    }
+
     fn key_file(&self) -> PathBuf {
         self.folder.join("kek")
     }
 
-    /// Starts a node under this id.
-    pub async fn start(&self, id: &str) -> io::Result<NodeProcess> {
-        let [grpc, http] = free_addresses()?;
-        let config = self.folder.join(format!("{id}.toml"));
+    /// Starts a node under this id, on an address of the loopback interface.
+    pub fn start(&self, id: &str) -> io::Result<NodeProcess> {
+        self.start_at(id, &Spot::default())
+    }
+
+    /// Starts a node under this id at this spot.
+    pub fn start_at(&self, id: &str, spot: &Spot) -> io::Result<NodeProcess> {
+        let mut node = self.prepare_at(id, id, spot)?;
+        node.spawn()?;
+        Ok(node)
+    }
+
+    /// A node under this id that does not run yet; its files are called by `name`.
+    pub fn prepare_at(&self, name: &str, id: &str, spot: &Spot) -> io::Result<NodeProcess> {
+        let [grpc, http] = spot.addresses()?;
+        let config = self.folder.join(format!("{name}.toml"));
         let text = format!(
-            "[node]\nid = \"{id}\"\n\n[listen]\ngrpc = \"{grpc}\"\nhttp = \"{http}\"\n\n\
+            "[node]\nid = \"{id}\"\n\n[listen]\ngrpc = \"{grpc}\"\nhttp = \"{http}\"\ninsecure = true\n\n\
              [store]\nurl = \"{}\"\nkek_file = \"{}\"\n\n[connect]\nper_second = {rate}\nburst = {rate}\n\n\
              [whatsapp]\nurl = \"{}\"\nca_file = \"{}\"\nroot_key = \"{}\"\n\n[telemetry]\nlog_level = \"{}\"\n",
             self.store_url,
@@ -66,25 +84,55 @@ impl Site {
             rate = self.logins_per_second,
         );
         std::fs::write(&config, text)?;
-        let mut node = NodeProcess {
+        Ok(NodeProcess {
             id: id.to_owned(),
             grpc,
             http,
-            log: self.folder.join(format!("{id}.log")),
+            log: self.folder.join(format!("{name}.log")),
             config,
             program: self.program.clone(),
+            namespace: spot.namespace.clone(),
             child: None,
-        };
-        node.spawn()?;
-        Ok(node)
+        })
     }
 }
 
-/// Two addresses of the loopback interface that were free a moment ago.
-fn free_addresses() -> io::Result<[SocketAddr; 2]> {
-    let first = TcpListener::bind("127.0.0.1:0")?;
-    let second = TcpListener::bind("127.0.0.1:0")?;
-    Ok([first.local_addr()?, second.local_addr()?])
+/// Where a node runs and how it reaches what all share.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// Where it runs.
+    pub spot: Spot,
+    /// The store, as it is reached from there.
+    pub store_url: String,
+    /// The simulated WhatsApp, as it is reached from there.
+    pub whatsapp_url: String,
+}
+
+/// Where a node runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// Its address.
+    pub address: IpAddr,
+    /// The network namespace in which that address is; `None` is our own.
+    pub namespace: Option<String>,
+}
+
+impl Default for Spot {
+    fn default() -> Spot {
+        Spot { address: Ipv4Addr::LOCALHOST.into(), namespace: None }
+    }
+}
+
+impl Spot {
+    /// Addresses for gRPC and HTTP that were free a moment ago. A namespace has all its ports to itself.
+    fn addresses(&self) -> io::Result<[SocketAddr; 2]> {
+        if self.namespace.is_some() {
+            return Ok([SocketAddr::new(self.address, 7443), SocketAddr::new(self.address, 7080)]);
+        }
+        let free = || TcpListener::bind((self.address, 0));
+        let (first, second) = (free()?, free()?);
+        Ok([first.local_addr()?, second.local_addr()?])
+    }
 }
 
 /// One `roost serve`: the parent process and, below it, the worker.
@@ -100,6 +148,7 @@ pub struct NodeProcess {
     pub log: PathBuf,
     config: PathBuf,
     program: PathBuf,
+    namespace: Option<String>,
     child: Option<Child>,
 }
 
@@ -110,7 +159,15 @@ impl NodeProcess {
             return Ok(());
         }
         let log = std::fs::OpenOptions::new().create(true).append(true).open(&self.log)?;
-        let mut command = Command::new(&self.program);
+        let mut command = match &self.namespace {
+            // It becomes the program, with the same process id.
+            Some(namespace) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]).arg(&self.program);
+                command
+            }
+            None => Command::new(&self.program),
+        };
         command.arg("serve").arg("--config").arg(&self.config);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).kill_on_drop(true);
         self.child = Some(command.spawn()?);

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::wa::{ConnectionRecord, SimServer};
+use crate::wa::SimServer;
+
+pub use crate::wa::ConnectionRecord as Connection;
 
 /// Devices that are connected now.
 pub fn connected(sim: &SimServer) -> usize {
@@ -79,7 +81,8 @@ pub fn key_reuse(sim: &SimServer) -> usize {
     sim.ledger(|ledger| usize::try_from(ledger.totals().key_reuses).unwrap_or(usize::MAX))
 }
 
-fn connections(sim: &SimServer, phone_number: &str) -> Vec<ConnectionRecord> {
+/// All connections of a phone number's companion that are still remembered, oldest first.
+pub fn connections(sim: &SimServer, phone_number: &str) -> Vec<Connection> {
     let Ok(pn) = phone_number.parse::<u64>() else { return Vec::new() };
     sim.ledger(|ledger| {
         let own = ledger.devices().iter().filter(|(device, _)| device.pn == pn && device.device != 0);

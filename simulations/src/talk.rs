@@ -146,7 +146,8 @@ impl Sender {
             async move { client.messages().send_message(request).await }
         };
         self.callers.call(ACCEPT_LIMIT, send).await?;
-        self.books.with(|tally| tally.sent(&text, &to.device));
+        let conversation = format!("{} {} {}", self.place, from.device, to.device);
+        self.books.with(|tally| tally.said(&conversation, &text, &to.device));
         Ok(())
     }
 }

@@ -18,6 +18,8 @@ pub struct Tally {
     heads: BTreeMap<String, Head>,
     first: BTreeMap<(String, i64), Instant>,
     faults: BTreeSet<String>,
+    conversations: BTreeMap<String, Vec<String>>,
+    places: BTreeMap<(String, String), i64>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,6 +49,13 @@ impl Tally {
         self.sent.insert(text.to_owned(), to.to_owned());
     }
 
+    /// The same, as the next text of a conversation: whoever speaks in it waits for each text to be accepted
+    /// before the next.
+    pub fn said(&mut self, conversation: &str, text: &str, to: &str) {
+        self.sent(text, to);
+        self.conversations.entry(conversation.to_owned()).or_default().push(text.to_owned());
+    }
+
     /// A reader has been given this event. Events of one device must come in the order of its log; the
     /// same event may be given again from its beginning, not out of order. `now` is when it was read.
     pub fn read(&mut self, event: &Event, now: Instant) {
@@ -69,6 +78,7 @@ impl Tally {
             && !message.from_me
         {
             self.first.entry((event.device.clone(), event.owner_epoch)).or_insert(now);
+            self.places.entry((text.clone(), event.device.clone())).or_insert(event.sequence);
             *self.received.entry(text.clone()).or_default().entry(event.device.clone()).or_default() += 1;
         }
     }
@@ -93,6 +103,25 @@ impl Tally {
     /// Accepted messages that have not arrived yet.
     pub fn missing(&self) -> usize {
         self.sent.iter().filter(|(text, to)| self.count(text, to) == 0).count()
+    }
+
+    /// Whether a text stands in the log of this device.
+    pub fn has_arrived(&self, text: &str, to: &str) -> bool {
+        self.count(text, to) > 0
+    }
+
+    /// Texts that stand in the receiver's log before one that was said earlier in the same conversation.
+    pub fn reordered(&self) -> usize {
+        let place = |text: &String| self.places.get(&(text.clone(), self.sent.get(text)?.clone())).copied();
+        let mut reordered = 0;
+        for texts in self.conversations.values() {
+            let mut last = 0;
+            for at in texts.iter().filter_map(place) {
+                reordered += usize::from(at < last);
+                last = last.max(at);
+            }
+        }
+        reordered
     }
 
     /// Adds it up.
@@ -160,6 +189,23 @@ mod tests {
         tally.sent("a", "d");
         tally.read(&event("e", 1, 1, "a"), Instant::now());
         assert_eq!(tally.balance().lost, 1);
+    }
+
+    #[test]
+    fn a_text_that_overtakes_another_of_its_conversation_is_seen() {
+        let mut tally = Tally::default();
+        for (conversation, text) in [("x", "a"), ("x", "b"), ("y", "c")] {
+            tally.said(conversation, text, "d");
+        }
+        for (sequence, text) in [(1, "c"), (2, "a"), (3, "b")] {
+            tally.read(&event("d", sequence, 1, text), Instant::now());
+        }
+        assert_eq!(tally.reordered(), 0);
+        tally.said("x", "e", "d");
+        tally.said("x", "f", "d");
+        tally.read(&event("d", 4, 1, "f"), Instant::now());
+        tally.read(&event("d", 5, 1, "e"), Instant::now());
+        assert_eq!(tally.reordered(), 1);
     }
 
     #[test]

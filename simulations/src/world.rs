@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::callers::{Callers, within};
-use crate::processes::{NodeProcess, Site};
+use crate::processes::{Ground, NodeProcess, Site, Spot};
 use crate::talk::{Books, Speaker, Talk};
 use crate::wa::{Scanner, SimOptions, SimServer};
 
@@ -69,7 +69,7 @@ pub struct World {
     /// Clients of all nodes, for those who talk.
     pub callers: Arc<Callers>,
     /// Clients of all nodes, for those who look on: they may know more than a backend can.
-    pub lookers: Callers,
+    pub lookers: Arc<Callers>,
     /// What was sent and what arrived.
     pub books: Books,
     /// The paired devices in order of name.
@@ -90,19 +90,37 @@ pub struct Owner {
 }
 
 impl World {
-    /// Builds it, and says each step.
+    /// Builds it on the loopback interface, and says each step.
     pub async fn build(plan: &Plan, say: impl Fn(&str)) -> Result<World, Failed> {
-        let folder = tempfile::Builder::new().prefix("roost-").tempdir()?;
         say("starting the simulated WhatsApp");
         let sim = Arc::new(SimServer::start(SimOptions::default()).await?);
+        let folder = tempfile::Builder::new().prefix("roost-").tempdir()?;
+        let file = folder.path().join("roost.db");
+        let ground = Ground {
+            spot: Spot::default(),
+            store_url: plan.store_url.clone().unwrap_or_else(|| format!("sqlite://{}", file.display())),
+            whatsapp_url: sim.url(),
+        };
+        World::raise(plan, folder, sim, &vec![ground; plan.nodes], say).await
+    }
+
+    /// Builds it on these grounds, one for each node, with its files in `folder`, and says each step. The
+    /// first ground's URLs become those of the site.
+    pub async fn raise(
+        plan: &Plan,
+        folder: TempDir,
+        sim: Arc<SimServer>,
+        grounds: &[Ground],
+        say: impl Fn(&str),
+    ) -> Result<World, Failed> {
+        let first = grounds.first().ok_or("a world has at least one node")?;
         let whatsapp_ca = folder.path().join("whatsapp-ca.pem");
         std::fs::write(&whatsapp_ca, sim.ca_pem())?;
-        let file = folder.path().join("roost.db");
         let site = Site {
             program: plan.program.clone(),
             folder: folder.path().to_owned(),
-            store_url: plan.store_url.clone().unwrap_or_else(|| format!("sqlite://{}", file.display())),
-            whatsapp_url: sim.url(),
+            store_url: first.store_url.clone(),
+            whatsapp_url: first.whatsapp_url.clone(),
             whatsapp_ca,
             whatsapp_root: sim.root_hex(),
             logins_per_second: 50,
@@ -110,14 +128,14 @@ impl World {
         };
         site.prepare()?;
         let mut nodes = Vec::new();
-        for place in 1..=plan.nodes {
+        for (place, ground) in (1..).zip(grounds) {
             let id = format!("node-{place}");
             say(&format!("starting {id}"));
-            nodes.push(site.start(&id).await?);
+            nodes.push(site.seen_from(ground).start_at(&id, &ground.spot)?);
         }
         let client = |node: &NodeProcess| Client::lazy(&format!("http://{}", node.grpc));
         let clients = || nodes.iter().map(client).collect::<Result<Vec<_>, _>>();
-        let (callers, lookers) = (Arc::new(Callers::new(clients()?)), Callers::new(clients()?));
+        let (callers, lookers) = (Arc::new(Callers::new(clients()?)), Arc::new(Callers::new(clients()?)));
         let mut world = World {
             folder: Some(folder),
             site,
@@ -174,10 +192,7 @@ impl World {
 
     /// The members, as any node sees them.
     pub async fn members(&self) -> Result<Vec<Node>, tonic::Status> {
-        let list = |client: Client| async move {
-            client.cluster().list_nodes(within(ListNodesRequest {}, Duration::from_millis(500))).await
-        };
-        Ok(self.lookers.call(Duration::from_secs(3), list).await?.into_inner().nodes)
+        members(&self.lookers).await
     }
 
     /// All devices, as any node sees them.
@@ -231,6 +246,14 @@ impl World {
             let _kept = folder.keep();
         }
     }
+}
+
+/// The members, as any of these nodes sees them.
+pub async fn members(lookers: &Callers) -> Result<Vec<Node>, tonic::Status> {
+    let list = |client: Client| async move {
+        client.cluster().list_nodes(within(ListNodesRequest {}, Duration::from_millis(500))).await
+    };
+    Ok(lookers.call(Duration::from_secs(3), list).await?.into_inner().nodes)
 }
 
 /// Looks again and again until it `happened`, at most for `limit`.

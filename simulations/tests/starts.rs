@@ -168,7 +168,7 @@ async fn a_second_node_with_the_same_id_is_refused_with_75_and_disturbs_nobody()
     site.folder = world.site.folder.join("second");
     std::fs::create_dir(&site.folder).expect("a folder");
     std::fs::copy(world.site.folder.join("kek"), site.folder.join("kek")).expect("the same key");
-    let mut second = site.start("node-1").await.expect("it can be run");
+    let mut second = site.start("node-1").expect("it can be run");
     let ended = second.ended(Duration::from_secs(40)).await.expect("it can be waited for");
     let said = second.log_tail(40);
     assert_eq!(ended.and_then(|status| status.code()), Some(IN_USE), "{said}");

@@ -66,7 +66,7 @@ impl Cluster {
         site.prepare()?;
         let mut nodes = Vec::new();
         for number in 1..=count {
-            nodes.push(site.start(&format!("node-{number}")).await?);
+            nodes.push(site.start(&format!("node-{number}"))?);
         }
         let clients = nodes.iter().map(|node| Client::lazy(&format!("http://{}", node.grpc)));
         let callers = Arc::new(Callers::new(clients.collect::<Result<_, _>>()?));

@@ -15,7 +15,7 @@ impl TempPostgres {
     ///
     /// To make commits wait for it, see [`TempPostgres::wait_for_standbys`].
     pub fn standby(&self) -> Result<TempPostgres, PostgresError> {
-        let folder = fresh_folder(self.user)?;
+        let folder = fresh_folder(self.user, &std::env::temp_dir())?;
         let made = command(&self.programs, "pg_basebackup", self.user, folder.path())
             .args(["--no-sync", "--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf"])
             .args(["-h", "127.0.0.1", "-U", "roost", "-p", &self.port.to_string(), "-D"])

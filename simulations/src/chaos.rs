@@ -1,0 +1,154 @@
+//! `roost chaos`: real nodes, a real database, faults of every kind, and a verdict on each.
+//!
+//! A scenario plays on an [`arena::Arena`] of real processes while devices talk, callers send to any node and
+//! consumers acknowledge; afterwards the books, the ledger of the simulated WhatsApp and the ownership log say
+//! what became of it. What cannot be done on a machine is said, not passed over.
+
+pub mod arena;
+pub mod consumer;
+pub mod database;
+pub mod diary;
+pub mod findings;
+pub mod network;
+pub mod proxy;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod scenarios;
+pub mod verdict;
+pub mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use roost_node::config::parse_duration;
+
+use self::arena::Pace;
+use self::report::Report;
+use self::run::{Outcome, run};
+use self::scenario::{ALL, Scenario, named};
+
+/// What `roost chaos` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ChaosCommand {
+    /// Lists the scenarios, what they do and what they need.
+    List,
+    /// Runs one scenario, or all of them, and says what became of it.
+    Run(RunArgs),
+}
+
+/// Options of `roost chaos run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// A name from `roost chaos list`, or `all`.
+    #[arg(required = true, num_args = 1..)]
+    pub scenarios: Vec<String>,
+    /// Decides who is struck when; real processes do not replay to the byte.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Nodes, 2 to 50.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(2..=50))]
+    pub nodes: u8,
+    /// Devices of all tenants together, 2 to 5000.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..=5000))]
+    pub devices: u16,
+    /// How long faults go on in each scenario, such as 60s or 10m.
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    pub duration: Duration,
+    /// So many rounds instead of a duration, in scenarios that go in rounds.
+    #[arg(long)]
+    pub rounds: Option<usize>,
+    /// An empty PostgreSQL database to use instead of a temporary server.
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Writes an HTML page here, and the same as text beside it.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "must be a duration with a unit, as 60s or 10m".to_owned())
+}
+
+/// Carries it out. Exit code 1 when a verdict is dirty, 2 when nothing could be run.
+pub async fn command(command: ChaosCommand) -> ExitCode {
+    match command {
+        ChaosCommand::List => {
+            for scenario in ALL {
+                println!("{:<22} {}", scenario.name, scenario.about);
+                if !scenario.needs.words().is_empty() {
+                    println!("{:<22} needs {}", "", scenario.needs.words());
+                }
+            }
+            ExitCode::SUCCESS
+        }
+        ChaosCommand::Run(args) => tokio::select! {
+            code = run_all(args) => code,
+            // Returning drops everything that was started.
+            _ = tokio::signal::ctrl_c() => ExitCode::from(130),
+        },
+    }
+}
+
+async fn run_all(args: RunArgs) -> ExitCode {
+    let mut chosen: Vec<&'static Scenario> = Vec::new();
+    for name in &args.scenarios {
+        match named(name) {
+            Some(scenario) => chosen.push(scenario),
+            None if name == "all" => chosen.extend(ALL),
+            None => {
+                eprintln!("roost: there is no scenario {name:?}; `roost chaos list` names them");
+                return ExitCode::from(2);
+            }
+        }
+    }
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            eprintln!("roost: the path of this program is not known: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let RunArgs { nodes, devices, duration, rounds, database_url, .. } = args;
+    let pace = Pace {
+        program,
+        seed,
+        nodes: nodes.into(),
+        devices: devices.into(),
+        duration,
+        rounds,
+        database_url,
+        quiet: false,
+    };
+    let rounds = pace.rounds.map_or(String::new(), |rounds| format!(" --rounds {rounds}"));
+    let names = args.scenarios.join(" ");
+    let seconds = duration.as_secs();
+    let again = format!(
+        "roost chaos run {names} --seed {seed} --nodes {nodes} --devices {devices} --duration {seconds}s{rounds}"
+    );
+    let mut report = Report::default();
+    report.again = again;
+    for scenario in chosen {
+        println!("\n== {}: {}", scenario.name, scenario.about);
+        let outcome = run(scenario, &pace).await;
+        match &outcome {
+            Outcome::Skipped(missing) => println!("not run: needs {missing}"),
+            Outcome::Ran(ran) => print!("{}", ran.verdict.text()),
+        }
+        report.push(scenario, outcome);
+    }
+    println!("\n{}\nagain: {}", report.table(), report.again);
+    if let Some(path) = &args.report {
+        match report.write(path) {
+            Ok(()) => println!("report: {}", path.display()),
+            Err(error) => {
+                eprintln!("roost: {}: {error}", path.display());
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

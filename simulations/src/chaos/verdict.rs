@@ -1,0 +1,148 @@
+//! What a run came to, and whether it is clean.
+//!
+//! What must hold: lost, doubled and reordered messages, a reused key, a break of the log's order, a call that
+//! was refused for good, two live connections of one device for longer than WhatsApp's answer takes, and anything that
+//! did not come to its end, each make it dirty. Only a scenario that takes committed data away may lose
+//! messages, and says so beforehand.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::findings::Findings;
+use crate::percentiles::readable;
+use crate::tally::Balance;
+
+/// Two connections of one device may be seen at once for as long as the server needs to end the older.
+const ONE_ROUND_TRIP: Duration = Duration::from_millis(50);
+
+/// What a scenario may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Price {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What was committed in the last moments before the fault: messages, and with them ratchet states.
+    Tail,
+}
+
+/// The result of one run.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// What it was allowed to cost.
+    pub price: Price,
+    /// The books.
+    pub balance: Balance,
+    /// Messages of one conversation that overtook each other.
+    pub reordered: usize,
+    /// Message keys that the simulated WhatsApp saw with two ciphertexts.
+    pub key_reuse: usize,
+    /// What became of the devices.
+    pub findings: Findings,
+    /// Events that consumers took, and those that came again after a confirmed acknowledgement.
+    pub consumed: (u64, u64),
+    /// From the end of the last fault until each device could send and receive again.
+    pub recovery: Option<Duration>,
+    /// What went wrong, in words.
+    pub complaints: Vec<String>,
+}
+
+impl Verdict {
+    /// Each line: name, value, and whether it is as it must be.
+    pub fn lines(&self) -> Vec<(&'static str, String, bool)> {
+        let Balance { sent, once, lost, doubled, .. } = &self.balance;
+        let free = self.price == Price::Nothing;
+        let Findings { take_overs, hand_offs, two_connections, .. } = &self.findings;
+        vec![
+            ("sent", sent.to_string(), *sent > 0),
+            ("delivered once", once.to_string(), once == sent || !free),
+            ("lost", lost.to_string(), *lost == 0 || !free),
+            ("doubled", doubled.to_string(), *doubled == 0),
+            ("reordered", self.reordered.to_string(), self.reordered == 0 || !free),
+            ("key reuse", self.key_reuse.to_string(), self.key_reuse == 0 || !free),
+            ("two connections at once", readable(*two_connections), *two_connections <= ONE_ROUND_TRIP),
+            ("consumed events", self.consumed.0.to_string(), self.consumed.0 > 0),
+            ("again after a confirmed ack", self.consumed.1.to_string(), self.consumed.1 == 0 || !free),
+            ("take-over: found and buried", take_overs.buried.summary(), true),
+            ("take-over: claimed", take_overs.claimed.summary(), true),
+            ("take-over: logged in", take_overs.logged_in.summary(), true),
+            ("take-over: first event", take_overs.first_event.summary(), true),
+            ("hand-off pause", hand_offs.summary(), true),
+            ("recovery", self.recovery.map_or("-".to_owned(), readable), self.recovery.is_some()),
+        ]
+    }
+
+    /// Everything that is wrong in words.
+    pub fn complaints(&self) -> impl Iterator<Item = &String> {
+        self.complaints.iter().chain(&self.balance.faults).chain(&self.findings.faults)
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.lines().iter().all(|(.., good)| *good) && self.complaints().next().is_none()
+    }
+
+    /// The table, p50 and p99 where there are many values.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, value, good) in self.lines() {
+            let _ = writeln!(text, "  {name:<30} {value:>22}  {}", if good { "" } else { "BAD" });
+        }
+        for complaint in self.complaints() {
+            let _ = writeln!(text, "  - {complaint}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Verdict {
+        Verdict {
+            balance: Balance { sent: 10, once: 10, ..Balance::default() },
+            consumed: (30, 0),
+            recovery: Some(Duration::from_secs(1)),
+            ..Verdict::default()
+        }
+    }
+
+    #[test]
+    fn a_run_without_damage_is_clean() {
+        assert!(good().is_clean(), "{}", good().text());
+        assert!(!good().text().contains("BAD"));
+    }
+
+    #[test]
+    fn each_kind_of_damage_makes_it_dirty() {
+        let spoil: [fn(&mut Verdict); 12] = [
+            |verdict| verdict.balance.sent = 0,
+            |verdict| verdict.balance.once = 9,
+            |verdict| verdict.balance.lost = 1,
+            |verdict| verdict.balance.doubled = 1,
+            |verdict| verdict.balance.faults.push("gap".to_owned()),
+            |verdict| verdict.reordered = 1,
+            |verdict| verdict.key_reuse = 1,
+            |verdict| verdict.findings.two_connections = Duration::from_millis(51),
+            |verdict| verdict.findings.faults.push("backwards".to_owned()),
+            |verdict| verdict.consumed = (0, 0),
+            |verdict| verdict.recovery = None,
+            |verdict| verdict.complaints.push("it did not end".to_owned()),
+        ];
+        for (number, spoil) in spoil.into_iter().enumerate() {
+            let mut verdict = good();
+            spoil(&mut verdict);
+            assert!(!verdict.is_clean(), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_lost_tail_excuses_lost_messages_and_keys_but_no_doubles_and_no_second_connection() {
+        let mut verdict = good();
+        verdict.price = Price::Tail;
+        (verdict.balance.once, verdict.balance.lost, verdict.key_reuse) = (8, 2, 1);
+        assert!(verdict.is_clean(), "{}", verdict.text());
+        verdict.balance.doubled = 1;
+        assert!(!verdict.is_clean());
+    }
+}
