@@ -165,7 +165,8 @@ impl Pooler {
         let text = format!(
             "[databases]\n{NAME} = host={} port={} user=roost\n\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = any\nauth_file = {}\npool_mode = transaction\n\
-             default_pool_size = 20\nmax_client_conn = 500\nserver_login_retry = 1\n",
+             default_pool_size = 20\nmax_client_conn = 500\nserver_login_retry = 1\n\
+             ignore_startup_parameters = extra_float_digits,options\n",
             server.ip(),
             server.port(),
             users.display(),
