@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::ledger::{Permit, Timing};
+use crate::seeded::{self, Bug};
 
 /// Nanoseconds of `CLOCK_BOOTTIME`. Compared only with itself, on one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,7 +53,8 @@ impl Lease {
 
     /// Whether this process may send, acknowledge and write at `now`.
     pub fn may_act(&self, now: BootTime) -> bool {
-        now.0 < self.deadline.load(Ordering::Acquire)
+        let deadline = self.deadline.load(Ordering::Acquire);
+        now.0 < deadline || (seeded::on(Bug::NoLocalDeadline) && deadline > 0)
     }
 
     /// When the present permission ends.

@@ -8,4 +8,5 @@ pub mod machine;
 
 pub mod plan;
 pub mod ring;
+pub mod seeded;
 pub mod wish;

@@ -27,6 +27,7 @@ use crate::lease::BootTime;
 use crate::ledger::{Beaten, Grant, MemberState, Timing, View};
 use crate::plan::Policy;
 use crate::ring::{self, Ring, Spread};
+use crate::seeded::{self, Bug};
 
 pub use self::orphans::{CLAIM_BATCH, RANK_DELAY};
 pub use self::step::{AlreadyDraining, Answer, Effect, Event, HandOffError, HandedOff, NoAnswer, Origin};
@@ -272,7 +273,7 @@ impl Machine {
 
     /// Past the deadline the node quiesces, whatever else happens.
     fn lapse(&mut self, now: BootTime, out: &mut Vec<Effect>) {
-        if !self.quiesced && now >= self.deadline {
+        if !self.quiesced && now >= self.deadline && !seeded::on(Bug::NoLocalDeadline) {
             self.quiesced = true;
             self.lists.no_resume();
             out.push(Effect::Quiesce);
@@ -288,6 +289,7 @@ impl Machine {
     }
 
     fn beaten(&mut self, sent: BootTime, view: View, now: BootTime) {
+        let sent = if seeded::on(Bug::DeadlineFromAnswer) { now } else { sent };
         let timing = &self.config.timing;
         if self.renewed.is_none_or(|renewed| sent.since(renewed) >= timing.ttl) {
             self.run_since = sent;
@@ -367,7 +369,7 @@ impl Machine {
     fn bury(&mut self, now: BootTime, out: &mut Vec<Effect>) {
         let timing = self.config.timing;
         let unbroken = now.since(self.run_since) >= timing.quarantine();
-        if unbroken && now.since(self.view_at) <= timing.beat * 2 {
+        if (unbroken || seeded::on(Bug::NoQuarantine)) && now.since(self.view_at) <= timing.beat * 2 {
             out.extend(self.suspicion.due(&timing, now).into_iter().map(Effect::Bury));
         }
     }

@@ -14,6 +14,7 @@ use roost_proto::id::{BusinessId, DeviceKey, NodeId};
 use siphasher::sip::SipHasher24;
 
 use crate::ledger::{Member, MemberState, View};
+use crate::seeded::{self, Bug};
 
 /// Points of a member of weight 100.
 pub const POINTS_PER_UNIT: u32 = 256;
@@ -115,23 +116,28 @@ pub struct Ring {
 impl Ring {
     /// A ring of these members and their weights (100 is one unit; at least one point each).
     pub fn new(members: impl IntoIterator<Item = (NodeId, u32)>) -> Ring {
-        let members: BTreeMap<NodeId, u32> = members.into_iter().collect();
+        let mut members: Vec<(NodeId, u32)> = members.into_iter().collect();
+        if !seeded::on(Bug::TieByInsertion) {
+            members = members.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
+        }
         let mut placed = Vec::new();
         for (index, (node, weight)) in members.iter().enumerate() {
-            let count = (weight.min(&MAX_WEIGHT) * POINTS_PER_UNIT / 100).max(1);
+            let count = ((*weight).min(MAX_WEIGHT) * POINTS_PER_UNIT / 100).max(1);
             let name: Arc<str> = node.as_str().into();
             placed.extend((0..count).map(|k| Point { name: name.clone(), k, index, place: 0 }));
         }
         // The crate sorts by hash (stably) and tells no positions. Points that are in order before they
         // go in, and numbered, let a walk go on from wherever `get` lands.
-        placed.sort_by_cached_key(|point| Fixed.hash_one(point));
+        // Near is near enough for the defect: two equal hashes of 64 bits are never seen.
+        let coarse = if seeded::on(Bug::TieByInsertion) { 52 } else { 0 };
+        placed.sort_by_cached_key(|point| Fixed.hash_one(point) >> coarse);
         for (place, point) in placed.iter_mut().enumerate() {
             point.place = place;
         }
         let order = placed.iter().map(|point| (Fixed.hash_one(point), point.index)).collect();
         let mut points = HashRing::with_hasher(Fixed);
         points.batch_add(placed);
-        Ring { points, order, nodes: members.into_keys().collect() }
+        Ring { points, order, nodes: members.into_iter().map(|(node, _)| node).collect() }
     }
 
     /// The ring of a view's members that take devices, now (active) or in a moment (joining): when many

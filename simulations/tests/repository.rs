@@ -108,6 +108,24 @@ fn each_big_dependency_has_one_home() {
 }
 
 #[test]
+fn only_tests_are_built_with_planted_defects() {
+    let mut broken = Vec::new();
+    for name in CRATES {
+        let mut section = String::new();
+        for line in read(&root().join(name).join("Cargo.toml")).lines() {
+            if line.starts_with('[') {
+                section = line.trim_matches(['[', ']']).to_owned();
+            }
+            let declares = section == "features" && line == "seeded-bugs = []";
+            if line.contains("seeded-bugs") && section != "dev-dependencies" && !declares {
+                broken.push(format!("{name} has `{line}` in [{section}]"));
+            }
+        }
+    }
+    report("the feature seeded-bugs is asked for by dev-dependencies alone", broken);
+}
+
+#[test]
 fn every_file_opens_with_a_header() {
     let headless = sources().into_iter().filter(|(_, text)| !text.starts_with("//!"));
     report("a file opens with //! and says what it is", headless.map(|(path, _)| path).collect());

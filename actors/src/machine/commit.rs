@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use roost_placement::seeded::{self, Bug};
 
 use super::timer::Timer;
 use super::{Effect, Machine, Reply};
@@ -81,14 +82,24 @@ impl Machine {
     /// Puts the gathered batch in flight, when nothing else is.
     pub(super) fn commits_begin(&mut self) {
         if self.commits.waiting && !self.timers.contains_key(&Timer::Commit) {
-            let (batch, ..) = self.commits.flying.as_ref().expect("a batch that waits is in flight");
+            let (batch, ..) = self.commits.flying.as_mut().expect("a batch that waits is in flight");
+            if seeded::on(Bug::CommittedTwice) {
+                let events = &mut Arc::make_mut(batch).events;
+                events.iter_mut().for_each(|event| event.dedupe.push('+'));
+            }
             self.effects.push(Effect::Commit(batch.clone()));
             self.commits.waiting = false;
         }
         if self.commits.flying.is_some() || self.commits.gathering.batch == Batch::default() {
             return;
         }
-        let Pending { batch, after, crypto } = std::mem::take(&mut self.commits.gathering);
+        let mut next = std::mem::take(&mut self.commits.gathering);
+        if seeded::on(Bug::RatchetApart) && !next.batch.state.is_empty() && !next.batch.events.is_empty() {
+            let state = std::mem::take(&mut next.batch.state);
+            self.commits.gathering = std::mem::take(&mut next);
+            next.batch.state = state;
+        }
+        let Pending { batch, after, crypto } = next;
         let batch = Arc::new(batch);
         self.commits.flying = Some((batch.clone(), after, crypto));
         self.effects.push(Effect::Commit(batch));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
+use roost_placement::seeded::{self, Bug};
 use roost_proto::api::device::State;
 use roost_proto::login::{Failure, FailureReason, StreamError};
 use roost_proto::stanza::{self, Stanza};
@@ -212,6 +213,7 @@ impl Machine {
                 self.set_status(state, &reason, code);
                 self.set_timer(Timer::Reconnect, pause);
             }
+            Some(Verdict::Replaced) if seeded::on(Bug::BlindRedial) => self.dial(),
             Some(Verdict::Replaced) => self.ask_permit(),
             Some(Verdict::LoggedOut { reason, code }) => self.logged_out(&reason, code),
             Some(Verdict::Stay) => {}

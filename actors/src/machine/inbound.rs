@@ -5,6 +5,7 @@
 //! never blocks the line.
 
 use bytes::Bytes;
+use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::e2e;
@@ -293,8 +294,10 @@ impl Machine {
 
     /// Fills a slot of an inbound stanza; `answer` goes out behind its commit.
     pub(super) fn settle_slot(&mut self, slot: u64, link: u64, mut outcome: Pending, answer: Option<Stanza>) {
-        if let Some(bytes) = answer.as_ref().and_then(encode) {
-            outcome.after.push(After::Wire(link, bytes));
+        match answer.as_ref().and_then(encode) {
+            Some(bytes) if seeded::on(Bug::AckBeforeCommit) => self.wire.push_back((link, bytes)),
+            Some(bytes) => outcome.after.push(After::Wire(link, bytes)),
+            None => {}
         }
         outcome.after.push(After::Settled);
         self.lane.fill(slot, outcome);

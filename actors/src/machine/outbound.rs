@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
+use roost_placement::seeded::{self, Bug};
 use roost_proto::e2e;
 use roost_proto::id::UnixMillis;
 use roost_proto::signal::{Bundle, Ciphertext};
@@ -23,7 +24,7 @@ use super::crypto::{Encryption, PeerName, Purpose};
 use super::requests::Asked;
 use super::timer::Timer;
 use super::{CryptoRequest, Effect, Machine};
-use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
+use crate::port::{Batch, MessageState, MessageUpdate, NewMessage, StoredMessage};
 use audience::Audience;
 
 /// Where a message is on its way.
@@ -313,8 +314,14 @@ impl Machine {
             failure: None,
             at: self.now.wall,
         });
-        outcome.after.push(After::Outgoing(ordinal, wire));
+        if seeded::on(Bug::EncryptedAgain) {
+            outcome.batch = Batch::default();
+        }
         self.set_stage(ordinal, Stage::Committing);
+        if seeded::on(Bug::WireBeforeCommit) {
+            self.outgoing(ordinal, wire.clone());
+        }
+        outcome.after.push(After::Outgoing(ordinal, wire));
         self.lane.fill(slot, outcome);
         self.lane_advance();
     }

@@ -3,6 +3,7 @@
 mod world;
 
 use proptest::prelude::*;
+use roost_placement::seeded::{self, Bug};
 use roost_proto::api::device::State;
 use roost_proto::stanza::{Builder, Read, Stanza};
 
@@ -70,6 +71,40 @@ proptest! {
         for step in after {
             prop_assert_eq!(world.take(step), vec![]);
         }
+    }
+}
+
+/// The rules of `World` are worth something only if a broken guard breaks them.
+#[test]
+fn a_guard_that_is_left_out_is_noticed() {
+    let noticed = |bug: Bug| {
+        let run = || {
+            let _planted = seeded::plant(bug);
+            let mut world = World::online(1);
+            for step in [Step::Message(true), Step::Send(0), Step::CommitFailed, Step::Message(true)] {
+                world.take(step);
+                for _ in 0..4 {
+                    world.take(Step::Crypto);
+                    world.take(Step::AnswerRequest);
+                }
+                world.take(Step::Time(4_000));
+            }
+            world.calm_down();
+            world.check_all_settled();
+        };
+        let failure = std::panic::catch_unwind(run).expect_err("the rules have not noticed it");
+        failure.downcast_ref::<String>().cloned().unwrap_or_default()
+    };
+    let before_the_log = "was acknowledged before it was in the log";
+    let before_the_commit = "was on the wire before its bytes were durable";
+    for (bug, words) in [
+        (Bug::AckBeforeCommit, before_the_log),
+        (Bug::WireBeforeCommit, before_the_commit),
+        (Bug::EncryptedAgain, before_the_commit),
+        (Bug::CommittedTwice, "a failed batch comes again as it was"),
+    ] {
+        let said = noticed(bug);
+        assert!(said.contains(words), "{bug:?}: {said}");
     }
 }
 

@@ -15,6 +15,7 @@ use super::step::{Answer, Effect, HandOffError, HandedOff, Origin};
 use crate::lease::BootTime;
 use crate::ledger::{Desired, Grant, Ownership};
 use crate::plan::Reason;
+use crate::seeded::{self, Bug};
 
 /// After the store did not answer, the row is read again this much later.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
@@ -108,6 +109,10 @@ impl Holdings {
         let Some(held) = self.held.get_mut(key).filter(|held| held.phase == Phase::Running) else { return };
         held.stopped = now;
         out.push(Effect::Stop(held.grant.clone()));
+        if let (true, Then::Give(gift)) = (seeded::on(Bug::GiveBeforeFlush), &then) {
+            out.push(Effect::Give(held.grant.clone(), gift.to.clone()));
+            return self.set(key, Phase::Giving(gift.clone()));
+        }
         self.set(key, Phase::Stopping(then));
     }
 

@@ -15,6 +15,7 @@ use super::step::{Answer, Effect, Origin};
 use super::{Machine, MemberState};
 use crate::lease::BootTime;
 use crate::ledger::{Grant, Ownership};
+use crate::seeded::{self, Bug};
 use crate::{load, ring};
 
 /// After the store did not answer, a list is asked for again this much later.
@@ -92,7 +93,7 @@ impl Lists {
 impl Machine {
     /// Asks for what is due.
     pub(super) fn ask(&mut self, now: BootTime, out: &mut Vec<Effect>) {
-        let renewed = now < self.deadline;
+        let (renewed, claims) = (now < self.deadline, self.claims());
         let lists = &mut self.lists;
         if self.quiesced && renewed && lists.resuming.is_none() && now >= lists.resume_next {
             let number = lists.number();
@@ -124,7 +125,6 @@ impl Machine {
             lists.audit = now.plus(self.config.pace.audit + more);
             out.push(Effect::ListMine(number));
         }
-        let claims = self.standing == MemberState::Active && self.goal == MemberState::Active;
         if claims && now >= lists.sweep && !lists.sweeping {
             lists.sweeping = true;
             lists.sweep = now.plus(self.config.pace.sweep);
@@ -135,7 +135,7 @@ impl Machine {
     pub(super) fn claimable(&mut self, answer: Answer<Vec<Ownership>>, now: BootTime) {
         self.lists.sweeping = false;
         let Ok(rows) = answer else { return self.lists.sweep_at(now.plus(AGAIN)) };
-        if self.goal != MemberState::Active {
+        if self.goal != MemberState::Active && !seeded::on(Bug::DrainAccepts) {
             return;
         }
         if rows.is_empty() {
@@ -153,10 +153,15 @@ impl Machine {
         self.orphans.listed(rows, total, &self.config.me.node, &self.ring, &self.spread, now);
     }
 
+    /// Whether this node takes devices.
+    fn claims(&self) -> bool {
+        let active = self.standing == MemberState::Active && self.goal == MemberState::Active;
+        active || seeded::on(Bug::DrainAccepts)
+    }
+
     /// Claims what is this node's turn, within its bound.
     pub(super) fn claim(&mut self, now: BootTime, out: &mut Vec<Effect>) {
-        if self.standing != MemberState::Active || self.goal != MemberState::Active || self.orphans.len() == 0
-        {
+        if !self.claims() || self.orphans.len() == 0 {
             return;
         }
         let me = &self.config.me;
