@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::port::{Clocks, DeviceStatus, DeviceStore, Dialer, Gate};
 use crate::shell::supervisor::{self, Input};
+use crate::warm::WarmLink;
 
 pub use request::{
     AcceptedSend, Answer, Command, CommandError, Content, MarkRead, PairError, PairingUpdate, Recipient,
@@ -93,6 +94,8 @@ pub struct Limits {
     pub ratchets: usize,
     /// Time for TCP, TLS, WebSocket and Noise together.
     pub connect: Duration,
+    /// A device that took part in a conversation within this time logs in before those that did not.
+    pub recent: Duration,
     /// Time for the answer to a request.
     pub request: Duration,
     /// Keepalive: shortest and longest pause, and how long an answer may take.
@@ -127,6 +130,7 @@ impl Default for Limits {
             sending: 32,
             ratchets: 256,
             connect: seconds(20),
+            recent: seconds(3600),
             request: seconds(30),
             keepalive: (seconds(20), seconds(30), seconds(15)),
             backoff: (seconds(1), seconds(300)),
@@ -175,7 +179,11 @@ pub enum Finished {
 /// Opens a device. It loads its state and, when it is paired, connects; both go on in the background.
 /// Must be called within a tokio runtime.
 pub fn open(opening: impl Into<Opening>, ports: Ports) -> DeviceHandle {
-    let opening = opening.into();
+    open_with(opening.into(), None, ports)
+}
+
+/// [`open`] with a link that is half open already: the first login needs no dialling.
+pub fn open_with(opening: Opening, warm: Option<WarmLink>, ports: Ports) -> DeviceHandle {
     let status = DeviceStatus {
         state: api::device::State::Starting,
         reason: "its state is being loaded".to_owned(),
@@ -190,7 +198,7 @@ pub fn open(opening: impl Into<Opening>, ports: Ports) -> DeviceHandle {
     let grant = opening.grant.clone();
     let permits = Arc::new(Semaphore::new(ports.limits.commands));
     let outputs = supervisor::Outputs { status: status_sender, tail: tail_sender, finished: finished_sender };
-    let actor = supervisor::spawn(opening, ports, outputs);
+    let actor = supervisor::spawn(opening, warm, ports, outputs);
     DeviceHandle { inner: Arc::new(Inner { grant, actor, permits, status, tail, finished }) }
 }
 

@@ -4,3 +4,4 @@ pub mod device;
 pub mod machine;
 pub mod port;
 pub mod shell;
+pub mod warm;

@@ -37,6 +37,7 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use roost_placement::lease::BootTime;
+use roost_proto::id::UnixMillis;
 
 use crate::device::{Command, CommandError, Finished, Limits, Opening};
 
@@ -76,6 +77,8 @@ pub struct Machine {
     purposes: BTreeMap<u64, crypto::Purpose>,
     lookups: BTreeMap<u64, receipts::Lookup>,
     timers: BTreeMap<Timer, BootTime>,
+    /// When it last took part in a conversation.
+    active: Option<UnixMillis>,
     /// Encoded stanzas that wait for permission to act.
     wire: VecDeque<(u64, Bytes)>,
     last_token: u64,
@@ -111,6 +114,7 @@ impl Machine {
             purposes: BTreeMap::new(),
             lookups: BTreeMap::new(),
             timers: BTreeMap::new(),
+            active: None,
             wire: VecDeque::new(),
             last_token: 0,
         }
@@ -181,6 +185,7 @@ impl Machine {
         self.account = loaded.account;
         self.keys = loaded.keys;
         self.status.adopt(loaded.status);
+        self.active = loaded.active;
         self.note_new_owner();
         self.outbox_load(loaded.outbox);
         self.awaited_load(loaded.awaited);

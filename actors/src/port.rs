@@ -5,12 +5,14 @@
 //! all of a batch or nothing of it; reads happen under the same epoch. The ports know nothing of
 //! ratchets or stanzas: state is opaque bytes here and sealed below.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Grant, Unavailable};
 use roost_proto::api;
-use roost_proto::id::{Sequence, UnixMillis};
+use roost_proto::id::{DeviceKey, Sequence, UnixMillis};
 
 /// What a piece of device state is. The text of each is stored, so it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -257,6 +259,9 @@ pub struct Loaded {
     pub outbox: Vec<StoredMessage>,
     /// The status that the last owner left.
     pub status: Option<DeviceStatus>,
+    /// When the last event was committed that Roost did not make itself, as far as the end of the log
+    /// says. A hint for the order of logins.
+    pub active: Option<UnixMillis>,
 }
 
 /// The device's share of the store.
@@ -336,11 +341,37 @@ pub enum PermitRefused {
     Unavailable(#[from] Unavailable),
 }
 
+/// How soon a device should have its turn to log in. Earlier ones go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Urgency {
+    /// Somebody waits for it: accepted messages to send, or a pairing.
+    Urgent,
+    /// It was in use not long ago.
+    Recent,
+    /// Nothing is known to wait for it.
+    Idle,
+    /// It is still connected through another node, which is about to hand it off.
+    Warm,
+}
+
+/// What became of an attempt to connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// The handshake came as far as the last message within this time, or failed after it.
+    Answered(Duration),
+    /// WhatsApp accepted the login.
+    Accepted,
+    /// WhatsApp asked for less: 429, 500, 503, or an end of the stream that says so.
+    PushedBack,
+}
+
 /// Where permits come from.
 #[async_trait]
 pub trait Gate: Send + Sync + 'static {
-    /// Waits for this device's turn under the node's login rate. Urgent ones go first.
-    async fn turn(&self, grant: &Grant, urgent: bool);
+    /// Waits for this device's turn under the node's login rate.
+    async fn turn(&self, key: &DeviceKey, urgency: Urgency);
+    /// What WhatsApp made of an attempt to connect; the pace of the others may depend on it.
+    fn report(&self, _outcome: Attempt) {}
     /// Asks the database now.
     async fn permit(&self, grant: &Grant) -> Result<DialPermit, PermitRefused>;
 }

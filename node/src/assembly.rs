@@ -13,6 +13,7 @@ use roost_placement::ledger::{Ledger, Timing};
 use roost_proto::id::{DeviceKey, Life};
 use tokio::sync::broadcast;
 
+use crate::api::port::Cluster as _;
 use crate::api::{Api, Parts, retention};
 use crate::cluster::{
     self, ClusterHandle, ClusterOptions, ClusterPorts, GateOptions, NodeClocks, NodeGate, Permission,
@@ -34,6 +35,8 @@ pub struct Settings {
     pub logins_per_second: f64,
     /// Logins at once.
     pub login_burst: u32,
+    /// Logins per second of all nodes together; `None` is no such limit.
+    pub cluster_logins_per_second: Option<f64>,
     /// How long events are kept.
     pub retention: Duration,
     /// Bounds and periods of each device.
@@ -47,6 +50,7 @@ impl Settings {
             cluster: ClusterOptions::new(life, timing),
             logins_per_second: 10.0,
             login_burst: 10,
+            cluster_logins_per_second: None,
             retention: Duration::from_secs(7 * 24 * 3600),
             limits: Limits::default(),
         }
@@ -88,18 +92,23 @@ pub fn assemble(
     seeds: Seeds,
     metrics: Metrics,
 ) -> Result<Node, ThreadError> {
-    let Settings { cluster: options, logins_per_second, login_burst, retention, limits } = settings;
+    let Settings { cluster: options, retention, limits, .. } = settings;
     let (life, timing) = (options.life.clone(), options.timing);
     let Stores { ledger, heartbeat, devices, directory, commits: told } = stores;
     let permission = Permission::new(outside.boot.clone());
     let clocks = Arc::new(NodeClocks { permission: permission.clone(), wall: outside.wall.clone() });
-    let gate = GateOptions { per_second: logins_per_second, burst: login_burst, timing };
+    let gate = GateOptions {
+        per_second: settings.logins_per_second,
+        burst: settings.login_burst,
+        cluster_per_second: settings.cluster_logins_per_second,
+        timing,
+    };
     let gate =
         NodeGate::start(gate, ledger.clone(), outside.boot.clone(), outside.dice.clone(), metrics.clone());
     let ports = Ports {
         store: Arc::new(Counted::new(devices, metrics.clone())),
         dialer,
-        gate: Arc::new(gate),
+        gate: Arc::new(gate.clone()),
         clocks: clocks.clone(),
         limits,
         profile: Profile::default(),
@@ -116,6 +125,7 @@ pub fn assemble(
         metrics: metrics.clone(),
     };
     let cluster = cluster::start(options, ports)?;
+    tokio::spawn(gate.follow(cluster.views()));
     let hosts = Arc::new(LocalHosts { hosted, cluster: cluster.clone() });
     let commits = Commits::new();
     tokio::spawn(commits.clone().relay(told));

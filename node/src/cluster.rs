@@ -13,6 +13,7 @@ mod handle;
 mod heartbeat;
 mod permission;
 mod port;
+mod throttle;
 mod turns;
 
 use std::sync::Arc;

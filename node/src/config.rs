@@ -131,6 +131,8 @@ pub struct NodeConfig {
     pub weight: u32,
     /// How long a drain may take.
     pub drain_timeout: Duration,
+    /// How long the target of a hand-off may prepare; zero is not at all.
+    pub handoff_warm_timeout: Duration,
 }
 
 /// Section `listen`.
@@ -172,6 +174,8 @@ pub struct ConnectConfig {
     pub per_second: f64,
     /// Logins at once, at least 1.
     pub burst: u32,
+    /// Logins per second of all nodes together.
+    pub cluster_per_second: Option<f64>,
 }
 
 /// Section `whatsapp`.
@@ -233,6 +237,7 @@ pub fn validate(layers: &Layers) -> Result<Config, ConfigError> {
             zone: layers.text("node", "zone").to_owned(),
             weight: reader.weight()?,
             drain_timeout: reader.duration("node", "drain_timeout")?,
+            handoff_warm_timeout: reader.duration("node", "handoff_warm_timeout")?,
         },
         listen: ListenConfig { grpc, http: reader.address("http", insecure)?, advertise },
         store: StoreConfig {
@@ -258,6 +263,11 @@ pub fn validate(layers: &Layers) -> Result<Config, ConfigError> {
                 }
             },
             burst: reader.count("connect", "burst", 1, 100_000)?,
+            cluster_per_second: match layers.float("connect", "cluster_per_second") {
+                0.0 => None,
+                rate if rate > 0.0 && rate <= 1_000_000.0 => Some(rate),
+                _ => return Err(reader.invalid("connect", "cluster_per_second", "must be 0 to 1000000")),
+            },
         },
         whatsapp: WhatsappConfig {
             url: reader.websocket_url()?,

@@ -97,6 +97,18 @@ pub async fn takeover(device: DeviceHandle, opened: Instant, metrics: Metrics) {
     }
 }
 
+/// Follows a device that was given to this node until it is online or has ended. It had been stopped
+/// elsewhere since `stopped`, by this node's clock and but for the time that the word took to get here.
+pub async fn hand_off(device: DeviceHandle, stopped: Instant, how: &'static str, metrics: Metrics) {
+    let mut status = device.status();
+    tokio::select! {
+        online = status.wait_for(|status| status.state == State::Online) => if online.is_ok() {
+            metrics.time("roost_handoff_pause_seconds", &[("target", how)], stopped.elapsed());
+        },
+        _ = device.finished() => {}
+    }
+}
+
 fn kind(payload: &Payload) -> &'static str {
     match payload {
         Payload::MessageReceived(_) => "message_received",

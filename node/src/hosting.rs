@@ -6,14 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use roost_actors::device::{self, DeviceHandle, Opening, Ports};
 use roost_placement::ledger::Unavailable;
+use roost_proto::api::device::State;
 use roost_proto::id::{DeviceKey, Epoch, Life};
-use roost_proto::peer::AdoptRequest;
 use roost_proto::peer::peer_service_client::PeerServiceClient;
+use roost_proto::peer::{AdoptRequest, WarmRequest};
 use tokio::time::Instant;
 
 use crate::api::channels::Channels;
@@ -22,6 +24,7 @@ use crate::cluster::{ClusterHandle, Ending, Hosting, PeerHint, StartError};
 use crate::counted;
 use crate::metrics::Metrics;
 use crate::outside::Network;
+use crate::warm::{Expected, NotWarm};
 
 type Devices = BTreeMap<DeviceKey, DeviceHandle>;
 
@@ -31,12 +34,13 @@ pub struct Hosted {
     ports: Ports,
     metrics: Metrics,
     devices: Arc<Mutex<Devices>>,
+    expected: Expected,
 }
 
 impl Hosted {
     /// No device yet; these ports for each.
     pub fn new(ports: Ports, metrics: Metrics) -> Hosted {
-        Hosted { ports, metrics, devices: Arc::default() }
+        Hosted { ports, metrics, devices: Arc::default(), expected: Expected::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Devices> {
@@ -66,10 +70,15 @@ impl Hosting for Hosted {
                 return Err(StartError(format!("{key} runs here already")));
             }
             let taken_over = opening.reason == "take-over";
-            let handle = device::open(opening, self.ports.clone());
+            let stopped = self.expected.stopped(&key, opening.grant.epoch);
+            let link = self.expected.link(&key);
+            let how = if link.is_some() { "warm" } else { "cold" };
+            let handle = device::open_with(opening, link, self.ports.clone());
             devices.insert(key, handle.clone());
             if taken_over {
                 tokio::spawn(counted::takeover(handle.clone(), Instant::now(), self.metrics.clone()));
+            } else if let Some(stopped) = stopped {
+                tokio::spawn(counted::hand_off(handle.clone(), stopped, how, self.metrics.clone()));
             }
             handle
         };
@@ -79,6 +88,11 @@ impl Hosting for Hosted {
             hosted.remove(&handle);
             format!("{why:?}")
         }))
+    }
+
+    fn is_connected(&self, key: &DeviceKey) -> bool {
+        let found = self.lock().get(key).map(DeviceHandle::status);
+        found.is_some_and(|status| status.borrow().state == State::Online)
     }
 
     async fn stop(&self, key: &DeviceKey) {
@@ -124,6 +138,14 @@ impl Hosts for LocalHosts {
         self.hosted.all()
     }
 
+    async fn prepare(&self, key: &DeviceKey) -> Result<(), NotWarm> {
+        self.hosted.expected.prepare(key, &self.hosted.ports).await
+    }
+
+    fn given(&self, key: &DeviceKey, epoch: Epoch, stopped: Duration) {
+        self.hosted.expected.given(key, epoch, stopped);
+    }
+
     async fn stop(&self, key: &DeviceKey) -> Result<(), Unavailable> {
         self.cluster.free(key).await
     }
@@ -144,11 +166,21 @@ impl GrpcHints {
 
 #[async_trait]
 impl PeerHint for GrpcHints {
-    async fn adopt(&self, peer: &Life, address: &str, key: &DeviceKey, epoch: Epoch) {
+    async fn adopt(&self, peer: &Life, address: &str, key: &DeviceKey, epoch: Epoch, stopped: Duration) {
         let Some(channel) = self.channels.to(address) else { return };
-        let request = AdoptRequest { device: key.to_string(), epoch: epoch.0 };
+        let stopped_micros = i64::try_from(stopped.as_micros()).unwrap_or(i64::MAX);
+        let request = AdoptRequest { device: key.to_string(), epoch: epoch.0, stopped_micros };
         if let Err(status) = PeerServiceClient::new(channel).adopt(request).await {
             tracing::debug!(%peer, %key, %status, "the hint was lost; the sweep will find the device");
+        }
+    }
+
+    async fn warm(&self, peer: &Life, address: &str, key: &DeviceKey, within: Duration) {
+        let Some(channel) = self.channels.to(address) else { return };
+        let mut request = tonic::Request::new(WarmRequest { device: key.to_string() });
+        request.set_timeout(within);
+        if let Err(status) = PeerServiceClient::new(channel).warm(request).await {
+            tracing::debug!(%peer, %key, %status, "the target is not prepared; the hand-off goes on cold");
         }
     }
 }

@@ -20,3 +20,4 @@ pub mod parent;
 pub mod serve;
 pub mod store;
 pub mod telemetry;
+pub mod warm;

@@ -32,21 +32,23 @@ const COUNTERS: [(&str, &str); 12] = [
     ("roost_event_deliveries_total", "Events handed to consumers, by result."),
 ];
 
-const GAUGES: [(&str, &str); 6] = [
+const GAUGES: [(&str, &str); 7] = [
     ("roost_nodes", "Members of the cluster as this node sees them, by state."),
     ("roost_ring_version", "View epoch of the ring that this node uses."),
     ("roost_node_lease_remaining_seconds", "How long this node may act without another heartbeat."),
     ("roost_devices", "Devices on this node, by state."),
-    ("roost_connect_queue_length", "Devices on this node that wait for their turn to log in."),
+    ("roost_connect_queue_length", "Devices on this node that wait for their turn to log in, by urgency."),
+    ("roost_connect_rate", "Logins per second that this node allows itself at present."),
     ("roost_open_streams", "Streams of callers that are open on this node."),
 ];
 
-const HISTOGRAMS: [(&str, &str); 6] = [
+const HISTOGRAMS: [(&str, &str); 7] = [
     ("roost_grpc_duration_seconds", "How long calls took, by service and method."),
     ("roost_takeover_duration_seconds", "From opening a device after a take-over: connect, first_event."),
+    ("roost_handoff_duration_seconds", "From the order to stop a device until the grant of the new owner."),
     (
-        "roost_handoff_duration_seconds",
-        "From the last byte on the old connection to the grant of the new owner.",
+        "roost_handoff_pause_seconds",
+        "From that order until the device is online here, by target: warm, cold.",
     ),
     ("roost_lease_renew_duration_seconds", "Heartbeats to the store."),
     ("roost_commit_duration_seconds", "Transactions of devices, waiting for the group included."),

@@ -18,7 +18,7 @@ use crate::api::port::Cluster as _;
 use crate::api::server::{Listener, ServerError};
 use crate::assembly::{Node, Settings, Stores, assemble};
 use crate::cli::ServeArgs;
-use crate::cluster::{Ended, ThreadError};
+use crate::cluster::{ClusterOptions, Ended, ThreadError};
 use crate::config::{self, Config, EXIT_CONFIGURATION};
 use crate::descriptors;
 use crate::http::{self, Joined, Probes};
@@ -207,7 +207,13 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
     let mut options = store_options(&config)?;
     options.application = Some(life.clone());
     let store = Store::open(&options).await?;
+    let mut options = ClusterOptions::new(life.clone(), config.timing);
+    options.pace.warm = config.node.handoff_warm_timeout;
+    // What is left then goes cold, so that a drain ends in time.
+    options.pace.warm_drain = config.node.drain_timeout / 2;
     let settings = Settings {
+        cluster: options,
+        cluster_logins_per_second: config.connect.cluster_per_second,
         logins_per_second: config.connect.per_second,
         login_burst: config.connect.burst,
         retention: config.retention,

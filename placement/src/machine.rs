@@ -7,6 +7,7 @@
 //! here makes exclusivity true; the statements behind the effects do.
 
 mod drain;
+mod handoff;
 mod holdings;
 mod lists;
 mod orphans;
@@ -21,7 +22,7 @@ use roost_proto::id::{DeviceKey, Life, NodeId};
 
 use self::holdings::Holdings;
 use self::orphans::Orphans;
-use self::phase::{Gift, Then, Why};
+use self::phase::{Gift, Why};
 use self::suspicion::Suspicion;
 use crate::lease::BootTime;
 use crate::ledger::{Beaten, Grant, MemberState, Timing, View};
@@ -37,6 +38,10 @@ pub use self::step::{AlreadyDraining, Answer, Effect, Event, HandOffError, Hande
 pub struct Pace {
     /// Hand-offs of a drain that are under way at once.
     pub hand_offs: usize,
+    /// How long the target of a hand-off may take to prepare; zero hands off cold.
+    pub warm: Duration,
+    /// A drain that takes longer than this hands off the rest cold.
+    pub warm_drain: Duration,
     /// How often claimable devices are looked for when nothing hints at any.
     pub sweep: Duration,
     /// How often this node compares what it runs with its rows, when it owns few devices; one
@@ -58,6 +63,8 @@ impl Default for Pace {
     fn default() -> Pace {
         Pace {
             hand_offs: 64,
+            warm: Duration::from_secs(5),
+            warm_drain: Duration::from_secs(60),
             sweep: Duration::from_secs(1),
             audit: Duration::from_secs(3),
             list: 10_000,
@@ -169,9 +176,10 @@ impl Machine {
             Event::Claimed(from, keys, answer) => self.claimed(from, &keys, answer, now, &mut out),
             Event::Mine(number, answer) => self.mine(number, answer, now, &mut out),
             Event::Row(key, answer) => self.row(&key, answer, now, &mut out),
+            Event::Warmed(grant, to) => self.warmed(&grant, &to, now, &mut out),
             Event::Stopped(grant) => self.holdings.stopped(&grant, now, self.lists.newest(), &mut out),
             Event::Ended(grant) => {
-                if self.holdings.ended(&grant, now) {
+                if self.holdings.ended(&grant, now, &mut out) {
                     self.orphans.shun(grant.key, now);
                 }
             }
@@ -227,7 +235,7 @@ impl Machine {
             return Err(HandOffError::Busy);
         }
         let gift = Gift { to: member.life.clone(), why: Why::Requested };
-        self.holdings.stop(key, Then::Give(gift), now, &mut out);
+        self.holdings.hand(key, gift, self.warm(now), now, &mut out);
         Ok(out)
     }
 

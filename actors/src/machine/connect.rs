@@ -15,6 +15,7 @@ use roost_proto::stanza::{self, Stanza};
 
 use super::timer::Timer;
 use super::{Effect, Machine};
+use crate::port::Urgency;
 
 /// Where the connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,8 +136,17 @@ impl Machine {
         if login.is_some() {
             self.set_status(State::Connecting, "it is connecting", 0);
         }
-        let urgent = !self.outbox.is_empty() || login.is_none();
-        self.effects.push(Effect::Dial { link, login, urgent });
+        let urgency = self.urgency(login.is_none());
+        self.effects.push(Effect::Dial { link, login, urgency });
+    }
+
+    fn urgency(&self, pairing: bool) -> Urgency {
+        let recent = i64::try_from(self.limits.recent.as_millis()).unwrap_or(i64::MAX);
+        match self.active {
+            _ if pairing || !self.outbox.is_empty() => Urgency::Urgent,
+            Some(active) if self.now.wall.0.saturating_sub(active.0) < recent => Urgency::Recent,
+            _ => Urgency::Idle,
+        }
     }
 
     pub(super) fn on_link_up(&mut self, link: u64) {

@@ -174,6 +174,7 @@ impl Machine {
     }
 
     pub(super) fn on_decrypted(&mut self, slot: u64, message: Inbound, decrypted: Decrypted) {
+        self.active = Some(self.now.wall);
         let mut outcome = super::crypto::with_state(decrypted.changes);
         let (padded, renewed) = match decrypted.result {
             Ok(plaintext) => plaintext,

@@ -10,7 +10,7 @@ use roost_proto::stanza::Stanza;
 use super::Account;
 use super::crypto::{Changed, Request as CryptoRequest};
 use crate::device::{AcceptedSend, Command, CommandError, Finished, PairError, PairingUpdate, SendError};
-use crate::port::{Batch, Committed, DeviceStatus, StoredMessage};
+use crate::port::{Batch, Committed, DeviceStatus, StoredMessage, Urgency};
 
 /// The moment at which an event is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Loaded {
     pub awaited: Vec<(String, Bytes)>,
     /// The status that the last owner left.
     pub status: Option<DeviceStatus>,
+    /// When it last took part in a conversation, as far as that is known.
+    pub active: Option<UnixMillis>,
 }
 
 /// What happens to a device.
@@ -110,8 +112,8 @@ pub enum Effect {
         link: u64,
         /// Log in as a paired device, or register to be paired.
         login: Option<DialLogin>,
-        /// Before the others of this node.
-        urgent: bool,
+        /// Its place among the devices of this node that wait to log in.
+        urgency: Urgency,
     },
     /// Close a link at once.
     Close {

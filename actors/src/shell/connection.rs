@@ -1,19 +1,17 @@
 //! The connection actor: one link to WhatsApp, from dialling to its end.
 //!
 //! What must hold: the last message of the handshake, which logs the device in, is sent only with a fresh
-//! permit, checked against the clock directly before; nothing is written while the node may not act; not
-//! more is read than the machine has room for.
+//! permit, checked against the clock directly before, whether the link was half open already or not;
+//! nothing is written while the node may not act; not more is read than the machine has room for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 use roost_placement::ledger::Grant;
-use roost_proto::frame::{self, FrameDecoder};
-use roost_proto::noise::{ClientHandshake, Opener, Sealer};
+use roost_proto::frame;
+use roost_proto::noise::{Opener, Sealer};
 use roost_proto::stanza;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -23,7 +21,8 @@ use super::crypto;
 use super::supervisor::{Child, Input};
 use crate::device::Ports;
 use crate::machine::DialLogin;
-use crate::port::{LinkError, LinkSink, LinkSource, PermitRefused};
+use crate::port::{LinkError, LinkSink, PermitRefused, Urgency};
+use crate::warm::{SourceFrames, WarmLink};
 
 /// What the actor is asked.
 #[derive(Debug)]
@@ -40,7 +39,7 @@ pub(super) struct Arguments {
     pub(super) grant: Grant,
     pub(super) link: u64,
     pub(super) login: Option<DialLogin>,
-    pub(super) urgent: bool,
+    pub(super) urgency: Urgency,
     pub(super) seed: [u8; 32],
     /// Room for stanzas; taken by the reader, given back by the machine.
     pub(super) room: Arc<Semaphore>,
@@ -54,6 +53,8 @@ pub(super) struct ConnectionActor;
 
 pub(super) struct State {
     arguments: Arguments,
+    /// Half open already; its turn was taken when it was opened.
+    warm: Option<WarmLink>,
     open: Option<Open>,
 }
 
@@ -87,15 +88,15 @@ impl From<LinkError> for Failure {
 impl Actor for ConnectionActor {
     type Msg = Message;
     type State = State;
-    type Arguments = Arguments;
+    type Arguments = (Arguments, Option<WarmLink>);
 
     async fn pre_start(
         &self,
         me: ActorRef<Message>,
-        arguments: Arguments,
+        (arguments, warm): (Arguments, Option<WarmLink>),
     ) -> Result<State, ActorProcessingErr> {
         me.send_message(Message::Open)?;
-        Ok(State { arguments, open: None })
+        Ok(State { arguments, warm, open: None })
     }
 
     async fn handle(
@@ -134,13 +135,21 @@ impl Actor for ConnectionActor {
 
 impl State {
     async fn connect(&mut self) -> Result<(), Failure> {
+        let mut warm = self.warm.take();
         let arguments = &self.arguments;
         let ports = &arguments.ports;
-        ports.gate.turn(&arguments.grant, arguments.urgent).await;
+        if let Some(link) = &mut warm
+            && !link.is_usable(ports.clocks.boot()).await
+        {
+            warm = None;
+        }
+        if warm.is_none() {
+            ports.gate.turn(&arguments.grant.key, arguments.urgency).await;
+        }
         let patience = ports.limits.connect;
         let late = |_| Failure::Other(format!("no connection within {patience:?}"));
         let (sink, sealer, source, opener) =
-            timeout(patience, arguments.shake_hands()).await.map_err(late)??;
+            timeout(patience, arguments.log_in(warm)).await.map_err(late)??;
         let reader = Reader(tokio::spawn(read(
             source,
             opener,
@@ -173,7 +182,10 @@ impl Arguments {
         let _ = self.supervisor.send_message(Input::Child(self.life, child));
     }
 
-    async fn shake_hands(&self) -> Result<(Box<dyn LinkSink>, Sealer, SourceFrames, Opener), Failure> {
+    async fn log_in(
+        &self,
+        warm: Option<WarmLink>,
+    ) -> Result<(Box<dyn LinkSink>, Sealer, SourceFrames, Opener), Failure> {
         let other = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
         let (reply, answer) = oneshot::channel();
         let _ = self.crypto.send_message(crypto::Message::Handshake(self.login.clone(), reply));
@@ -182,17 +194,13 @@ impl Arguments {
             .ok()
             .flatten()
             .ok_or(Failure::Other("there are no keys to connect with".to_owned()))?;
-        let (mut sink, source) = self.ports.dialer.dial().await?;
-        let mut source = SourceFrames::new(source);
-        let (handshake, hello) = ClientHandshake::new(noise, &mut StdRng::from_seed(self.seed));
-        let opening = frame::opening(None, &hello).map_err(|error| other(&error))?;
-        sink.send(opening.into()).await?;
-        let answer = source.next().await?;
-        let now = self.ports.clocks.wall();
-        let server = handshake
-            .read_server_hello(&answer, &self.ports.dialer.root_key(), now)
-            .map_err(|error| other(&error))?;
-        let (last, transport) = server.finish(&payload).map_err(|error| other(&error))?;
+        let clocks = &self.ports.clocks;
+        let half_open = match warm {
+            Some(warm) => warm,
+            None => WarmLink::shake_hands(&*self.ports.dialer, &**clocks, self.seed).await?,
+        };
+        let WarmLink { mut sink, source, server, .. } = half_open;
+        let (last, transport) = server.finish(&noise, &payload).map_err(|error| other(&error))?;
         let mut framed = Vec::new();
         frame::encode(&last, &mut framed).map_err(|error| other(&error))?;
         let permit = match self.ports.gate.permit(&self.grant).await {
@@ -200,38 +208,11 @@ impl Arguments {
             Err(PermitRefused::Stale) => return Err(Failure::Stale),
             Err(PermitRefused::Unavailable(error)) => return Err(other(&error)),
         };
-        let clocks = &self.ports.clocks;
         if permit.grant != self.grant || clocks.boot() >= permit.expires || !clocks.may_act() {
             return Err(Failure::Other("the permit to connect ran out".to_owned()));
         }
         sink.send(framed.into()).await?;
         Ok((sink, transport.sealer, source, transport.opener))
-    }
-}
-
-/// Frames out of a link's messages.
-struct SourceFrames {
-    source: Box<dyn LinkSource>,
-    decoder: FrameDecoder,
-    ready: std::collections::VecDeque<Bytes>,
-}
-
-impl SourceFrames {
-    fn new(source: Box<dyn LinkSource>) -> SourceFrames {
-        let decoder = FrameDecoder::new(frame::MAX_PAYLOAD);
-        SourceFrames { source, decoder, ready: std::collections::VecDeque::new() }
-    }
-
-    async fn next(&mut self) -> Result<Bytes, Failure> {
-        loop {
-            if let Some(frame) = self.ready.pop_front() {
-                return Ok(frame);
-            }
-            let piece = self.source.recv().await?;
-            let mut frames = Vec::new();
-            self.decoder.push(&piece, &mut frames).map_err(|error| Failure::Other(error.to_string()))?;
-            self.ready.extend(frames);
-        }
     }
 }
 
@@ -249,8 +230,7 @@ async fn read(
         let Ok(place) = room.acquire().await else { return };
         let frame = match source.next().await {
             Ok(frame) => frame,
-            Err(Failure::Other(why)) => break why,
-            Err(Failure::Stale) => return,
+            Err(error) => break error.to_string(),
         };
         let raw = match opener.open(&frame) {
             Ok(plaintext) => Bytes::from(plaintext),

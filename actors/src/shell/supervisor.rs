@@ -28,6 +28,7 @@ use super::crypto;
 use crate::device::{Answer, Command, Finished, Opening, PairingUpdate, Ports};
 use crate::machine::{Changed, Effect, Event, Loaded, Machine, Now};
 use crate::port::{self, Committed, DeviceStatus, StateKey, StateKind, StoredMessage};
+use crate::warm::WarmLink;
 use children::Children;
 
 /// What reaches the supervisor.
@@ -73,8 +74,13 @@ pub(crate) struct Outputs {
 }
 
 /// Starts a device.
-pub(crate) fn spawn(opening: Opening, ports: Ports, outputs: Outputs) -> ActorRef<Input> {
-    let arguments = Arguments { opening, ports, outputs };
+pub(crate) fn spawn(
+    opening: Opening,
+    warm: Option<WarmLink>,
+    ports: Ports,
+    outputs: Outputs,
+) -> ActorRef<Input> {
+    let arguments = Arguments { opening, warm, ports, outputs };
     let (actor, _) = ActorRuntime::spawn_instant(None, Supervisor, arguments)
         .expect("an actor without a name meets no other");
     actor
@@ -84,6 +90,7 @@ struct Supervisor;
 
 struct Arguments {
     opening: Opening,
+    warm: Option<WarmLink>,
     ports: Ports,
     outputs: Outputs,
 }
@@ -98,6 +105,8 @@ struct State {
     children: Children,
     /// State that was loaded, until crypto has opened its part.
     loading: Option<Box<port::Loaded>>,
+    /// A link that was half open before the device was opened; the first login uses it.
+    warm: Option<WarmLink>,
     replies: BTreeMap<u64, oneshot::Sender<Answer>>,
     last_token: u64,
     pairing: Option<watch::Sender<PairingUpdate>>,
@@ -127,7 +136,7 @@ impl Actor for Supervisor {
         me: ActorRef<Input>,
         arguments: Arguments,
     ) -> Result<State, ActorProcessingErr> {
-        let Arguments { opening, ports, outputs } = arguments;
+        let Arguments { opening, warm, ports, outputs } = arguments;
         let mut rng = StdRng::from_seed((ports.seeds)());
         let children = Children::spawn(1, &me, &opening.grant, &ports, &mut rng).await?;
         let now = now(&ports);
@@ -141,6 +150,7 @@ impl Actor for Supervisor {
             machine,
             children,
             loading: None,
+            warm,
             replies: BTreeMap::new(),
             last_token: 0,
             pairing: None,
@@ -211,9 +221,9 @@ impl State {
             }
             Child::Opened(Ok((account, keys))) => {
                 let Some(loaded) = self.loading.take() else { return };
-                let port::Loaded { state, outbox, status } = *loaded;
+                let port::Loaded { state, outbox, status, active } = *loaded;
                 let awaited = state.into_iter().map(|(key, row)| (key.name, row)).collect();
-                Event::Loaded(Box::new(Loaded { account, keys, outbox, awaited, status }))
+                Event::Loaded(Box::new(Loaded { account, keys, outbox, awaited, status, active }))
             }
             Child::Crypto(token, changed) => Event::Crypto { token, changed },
             Child::Committed(committed) => Event::Committed(committed),
@@ -268,10 +278,11 @@ impl State {
 
     async fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Dial { link, login, urgent } => {
+            Effect::Dial { link, login, urgency } => {
                 let seed = draw(&mut self.rng);
-                let dialled =
-                    self.children.dial(&self.me, &self.opening.grant, &self.ports, seed, link, login, urgent);
+                let (grant, ports) = (&self.opening.grant, &self.ports);
+                let warm = self.warm.take();
+                let dialled = self.children.dial(&self.me, grant, ports, seed, link, login, urgency, warm);
                 if let Err(error) = dialled.await {
                     let down = Child::LinkDown(link, error.to_string());
                     let _ = self.me.send_message(Input::Child(self.children.life(), down));

@@ -247,7 +247,8 @@ impl Api {
         let home = cluster.preference(key).into_iter().next().filter(|home| *home != self.parts().node);
         let life = home.and_then(|home| cluster.views().borrow().life(&home).cloned());
         if let Some(peer) = life.and_then(|life| self.router().peer(life)) {
-            let mut request = tonic::Request::new(AdoptRequest { device: key.to_string(), epoch: 0 });
+            let mut request =
+                tonic::Request::new(AdoptRequest { device: key.to_string(), epoch: 0, stopped_micros: 0 });
             request.set_timeout(HINT);
             tokio::spawn(async move {
                 // May be lost.

@@ -1,5 +1,7 @@
 //! `PeerService`: what nodes say to each other. Hints and requests; nothing here proves anything.
 
+use std::time::Duration;
+
 use roost_proto::id::Epoch;
 use roost_proto::peer;
 use roost_proto::peer::peer_service_server::PeerService;
@@ -22,9 +24,38 @@ impl PeerService for Api {
             self.router().forget(&key);
             match request.epoch {
                 0 => self.parts().cluster.sweep(),
-                epoch => self.parts().cluster.adopt(&key, Epoch(epoch)),
+                epoch => {
+                    let stopped = Duration::from_micros(request.stopped_micros.unsigned_abs());
+                    self.parts().hosts.given(&key, Epoch(epoch), stopped);
+                    self.parts().cluster.adopt(&key, Epoch(epoch));
+                }
             }
             Ok(peer::AdoptResponse {})
+        })
+        .await
+    }
+
+    async fn warm(
+        &self,
+        request: Request<peer::WarmRequest>,
+    ) -> Result<Response<peer::WarmResponse>, Status> {
+        self.unary(method(SERVICE, "Warm"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.must_operate()?;
+            let cluster = &self.parts().cluster;
+            let row = self.parts().ledger.ownership(&key).await?;
+            let another = row.and_then(|row| row.owner).is_some_and(|owner| owner != cluster.me());
+            if !another || *cluster.draining().borrow() {
+                return Err(ApiError::TargetUnfit {
+                    node: cluster.me().node,
+                    why: "it will not be given it",
+                });
+            }
+            self.parts().hosts.prepare(&key).await.map_err(|error| {
+                tracing::debug!(%key, %error, "not prepared");
+                ApiError::TargetUnfit { node: cluster.me().node, why: "it could not prepare" }
+            })?;
+            Ok(peer::WarmResponse {})
         })
         .await
     }

@@ -14,6 +14,8 @@ use roost_proto::id::{BusinessId, DeviceKey, Epoch, Life, NodeId};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::warm::NotWarm;
+
 /// The devices that run on this node.
 #[async_trait]
 pub trait Hosts: Send + Sync + 'static {
@@ -21,6 +23,10 @@ pub trait Hosts: Send + Sync + 'static {
     fn find(&self, key: &DeviceKey) -> Option<DeviceHandle>;
     /// All of them, in order of key.
     fn all(&self) -> Vec<DeviceHandle>;
+    /// Prepares for a device that another node is about to give to this one.
+    async fn prepare(&self, key: &DeviceKey) -> Result<(), NotWarm>;
+    /// The device was given to this node, and had been stopped for so long.
+    fn given(&self, key: &DeviceKey, epoch: Epoch, stopped: Duration);
     /// Ends everything that acts for the device and frees its ownership row; fine when it is not here.
     /// The caller has written before that it is not wanted online.
     async fn stop(&self, key: &DeviceKey) -> Result<(), Unavailable>;

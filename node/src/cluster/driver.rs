@@ -12,7 +12,7 @@ use std::time::Duration;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Beaten, MemberState, Timing};
 use roost_placement::machine::{self, Effect, Event, Machine};
-use roost_proto::id::DeviceKey;
+use roost_proto::id::{DeviceKey, Life};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -139,8 +139,7 @@ impl Driver {
                     tracing::info!(life = %self.shared.life, owned = self.machine.owned(), "devices may act");
                 }
                 Effect::HandedOff(key, outcome) => {
-                    if let Ok(done) = &outcome {
-                        self.ports.metrics.time("roost_handoff_duration_seconds", &[], done.pause);
+                    if outcome.is_ok() {
                         let labels = [("reason", "request")];
                         self.ports.metrics.count("roost_devices_moved_total", &labels);
                     }
@@ -154,11 +153,15 @@ impl Driver {
                     let labels = [("reason", reason.as_str())];
                     self.ports.metrics.count("roost_devices_moved_total", &labels);
                 }
-                Effect::Hint(to, key, epoch) => {
-                    let address = self.machine.view().members.iter().find(|member| member.life == to);
-                    if let Some(address) = address.map(|member| member.address.clone()) {
-                        effects.hint(to, address, key, epoch);
+                Effect::Hint(to, key, epoch, stopped) => {
+                    self.ports.metrics.time("roost_handoff_duration_seconds", &[], stopped);
+                    if let Some(address) = self.address(&to) {
+                        effects.hint(to, address, key, epoch, stopped);
                     }
+                }
+                Effect::Warm(grant, to, within) => {
+                    let address = self.address(&to);
+                    effects.warm(grant, to, address, within);
                 }
                 Effect::Die => return Some(Ended::Dead),
                 Effect::Drained => return Some(Ended::Drained),
@@ -166,6 +169,12 @@ impl Driver {
             }
         }
         None
+    }
+
+    /// Where a member is reached, if the view shows it living.
+    fn address(&self, life: &Life) -> Option<String> {
+        let members = &self.machine.view().members;
+        members.iter().find(|member| member.life == *life).map(|member| member.address.clone())
     }
 
     fn publish(&mut self, beaten: bool) {

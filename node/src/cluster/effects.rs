@@ -111,6 +111,7 @@ impl Effects {
                 Event::Released(grant, done)
             }),
             Effect::Hint(..)
+            | Effect::Warm(..)
             | Effect::HandedOff(..)
             | Effect::Left(..)
             | Effect::Quiesce
@@ -121,9 +122,23 @@ impl Effects {
     }
 
     /// Tells a peer that a device was given to it.
-    pub(super) fn hint(&self, to: Life, address: String, key: DeviceKey, epoch: Epoch) {
+    pub(super) fn hint(&self, to: Life, address: String, key: DeviceKey, epoch: Epoch, stopped: Duration) {
         let hints = self.ports.hints.clone();
-        tokio::spawn(async move { timeout(HINT, hints.adopt(&to, &address, &key, epoch)).await });
+        tokio::spawn(async move { timeout(HINT, hints.adopt(&to, &address, &key, epoch, stopped)).await });
+    }
+
+    /// Lets a peer prepare for a device. Without an address, or for a device that is not connected, there
+    /// is nothing to prepare.
+    pub(super) fn warm(&self, grant: Grant, to: Life, address: Option<String>, within: Duration) {
+        let (hints, events) = (self.ports.hints.clone(), self.events.clone());
+        let address = address.filter(|_| self.ports.hosting.is_connected(&grant.key));
+        tokio::spawn(async move {
+            if let Some(address) = address {
+                // Late is as good as not at all.
+                let _ = timeout(within, hints.warm(&to, &address, &grant.key, within)).await;
+            }
+            let _ = events.send(Event::Warmed(grant, to)).await;
+        });
     }
 
     /// The drain is over: the own row can go at once instead of with its lease.

@@ -1,6 +1,6 @@
 //! The gate before every login: a turn under the node's login rate, then a permit from the ledger.
 //!
-//! What must hold: a permit counts from before the question was sent and for at most a second
+//! What must hold: turns come at the pace of `turns` and `throttle`; a permit counts from before the question was sent and for at most a second
 //! (`lease::permit_deadline`); questions of many devices go out together; who stops waiting frees its
 //! place. The gate does not know why a device logs in, and a turn is no permit.
 
@@ -9,15 +9,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use roost_actors::port::{DialPermit, Gate, PermitRefused};
+use roost_actors::port::{Attempt, DialPermit, Gate, PermitRefused, Urgency};
 use roost_placement::lease::permit_deadline;
 use roost_placement::ledger::{Grant, Ledger, Timing, Unavailable};
-use roost_proto::id::BusinessId;
-use tokio::sync::{Notify, mpsc, oneshot};
+use roost_placement::ring;
+use roost_proto::id::{BusinessId, DeviceKey};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::clock::BootClock;
+use super::throttle::Throttle;
 use super::turns::Turns;
+use crate::api::port::Seen;
 use crate::metrics::Metrics;
 use crate::outside::Dice;
 
@@ -26,6 +29,17 @@ const BATCH: usize = 500;
 
 /// How long the first question waits for others to join it.
 const GATHER: Duration = Duration::from_millis(2);
+
+/// A handshake that takes this long says that the other side is at its limit.
+const SLUGGISH: Duration = Duration::from_secs(4);
+
+/// As the metrics name them.
+const URGENCIES: [(Urgency, &str); 4] = [
+    (Urgency::Urgent, "urgent"),
+    (Urgency::Recent, "recent"),
+    (Urgency::Idle, "idle"),
+    (Urgency::Warm, "warm"),
+];
 
 /// A permit that takes longer to get is worth nothing: its life counts from the send.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -38,6 +52,8 @@ const LONGEST_JITTER: Duration = Duration::from_millis(250);
 pub struct GateOptions {
     /// Logins per second, more than zero.
     pub per_second: f64,
+    /// Logins per second of all nodes together, which share it equally; `None` is no such limit.
+    pub cluster_per_second: Option<f64>,
     /// Logins at once, at least one.
     pub burst: u32,
     /// The cluster's lease times.
@@ -48,6 +64,7 @@ type Question = (Grant, oneshot::Sender<Result<DialPermit, PermitRefused>>);
 
 struct Waiting {
     turns: Turns,
+    throttle: Throttle,
     next: u64,
     called: BTreeMap<u64, oneshot::Sender<()>>,
 }
@@ -78,7 +95,8 @@ impl NodeGate {
     ) -> NodeGate {
         let (questions, asked) = mpsc::channel(2 * BATCH);
         let turns = Turns::new(options.per_second, options.burst, clock());
-        let waiting = Mutex::new(Waiting { turns, next: 0, called: BTreeMap::new() });
+        let throttle = Throttle::new(options.per_second, options.cluster_per_second, clock());
+        let waiting = Mutex::new(Waiting { turns, throttle, next: 0, called: BTreeMap::new() });
         let inner = Arc::new(Inner { waiting, changed: Notify::new(), clock: clock.clone(), dice, metrics });
         tokio::spawn(call_turns(Arc::downgrade(&inner)));
         tokio::spawn(ask_ledger(asked, ledger, clock, options.timing));
@@ -88,6 +106,18 @@ impl NodeGate {
     /// How many devices wait for their turn.
     pub fn waiting(&self) -> usize {
         self.inner.lock().turns.len()
+    }
+
+    /// Keeps to this node's share of the cluster's rate as members come and go. Ends with the views.
+    pub async fn follow(self, mut views: watch::Receiver<Arc<Seen>>) {
+        loop {
+            let takers = ring::takers(&views.borrow_and_update().view).count();
+            self.inner.lock().throttle.share(takers);
+            self.inner.changed.notify_one();
+            if views.changed().await.is_err() {
+                return;
+            }
+        }
     }
 }
 
@@ -115,14 +145,14 @@ impl Drop for Place<'_> {
 
 #[async_trait]
 impl Gate for NodeGate {
-    async fn turn(&self, grant: &Grant, urgent: bool) {
+    async fn turn(&self, key: &DeviceKey, urgency: Urgency) {
         let (call, called) = oneshot::channel();
-        let tenant = &grant.key.business_id;
+        let tenant = &key.business_id;
         let (waiter, slot) = {
             let mut waiting = self.inner.lock();
             let waiter = waiting.next;
             waiting.next += 1;
-            waiting.turns.wait(tenant, waiter, urgent);
+            waiting.turns.wait(tenant, waiter, urgency);
             waiting.called.insert(waiter, call);
             (waiter, waiting.turns.slot())
         };
@@ -132,6 +162,20 @@ impl Gate for NodeGate {
         let _ = called.await;
         drop(place);
         tokio::time::sleep(slot.min(LONGEST_JITTER).mul_f64(self.inner.dice.fraction())).await;
+    }
+
+    fn report(&self, attempt: Attempt) {
+        let now = (self.inner.clock)();
+        let result = match attempt {
+            Attempt::Answered(took) if took < SLUGGISH => return,
+            Attempt::Answered(_) => "slow",
+            Attempt::Accepted => "ok",
+            Attempt::PushedBack => "pushed_back",
+        };
+        if attempt != Attempt::Accepted {
+            self.inner.lock().throttle.pushed_back(now);
+        }
+        self.inner.metrics.count("roost_device_connect_total", &[("result", result)]);
     }
 
     async fn permit(&self, grant: &Grant) -> Result<DialPermit, PermitRefused> {
@@ -154,13 +198,19 @@ async fn call_turns(alive: Weak<Inner>) {
         let now = (inner.clock)();
         let next = {
             let mut waiting = inner.lock();
+            let rate = waiting.throttle.rate(now);
+            waiting.turns.set_rate(rate, now);
             for waiter in waiting.turns.due(now) {
                 if let Some(call) = waiting.called.remove(&waiter) {
                     // It may have left in this moment; its turn is lost, which only slows us down.
                     let _ = call.send(());
                 }
             }
-            inner.metrics.set("roost_connect_queue_length", &[], waiting.turns.len() as f64);
+            for (urgency, name) in URGENCIES {
+                let length = waiting.turns.waiting(urgency);
+                inner.metrics.set("roost_connect_queue_length", &[("urgency", name)], length as f64);
+            }
+            inner.metrics.set("roost_connect_rate", &[], rate);
             waiting.turns.next()
         };
         // Wakes up now and then, to notice that the gate is gone.

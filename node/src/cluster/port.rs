@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::device::Opening;
@@ -23,6 +24,9 @@ pub struct StartError(pub String);
 pub trait Hosting: Send + Sync + 'static {
     /// Opens a device under a grant. Bounded in time by the adapter.
     async fn start(&self, opening: Opening) -> Result<Ending, StartError>;
+    /// Whether the device is connected to WhatsApp: then it is worth preparing its new place before it is
+    /// stopped here.
+    fn is_connected(&self, key: &DeviceKey) -> bool;
     /// Ends a device; fine when it has ended or never ran.
     async fn stop(&self, key: &DeviceKey);
     /// No device may act from now on; connections stay open and unread.
@@ -36,6 +40,10 @@ pub trait Hosting: Send + Sync + 'static {
 /// Tells another node that something concerns it.
 #[async_trait]
 pub trait PeerHint: Send + Sync + 'static {
-    /// The node was given this device. `address` is `host:port`. Errors do not matter: it finds out by itself.
-    async fn adopt(&self, peer: &Life, address: &str, key: &DeviceKey, epoch: Epoch);
+    /// The node was given this device, which had been `stopped` for so long. `address` is `host:port`.
+    /// Errors do not matter: it finds out by itself.
+    async fn adopt(&self, peer: &Life, address: &str, key: &DeviceKey, epoch: Epoch, stopped: Duration);
+    /// The node is about to be given this device: returns when it has prepared, or cannot, at the latest
+    /// after `within`.
+    async fn warm(&self, peer: &Life, address: &str, key: &DeviceKey, within: Duration);
 }

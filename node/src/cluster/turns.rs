@@ -1,16 +1,17 @@
-//! Whose turn it is to log in: a token bucket, urgent ones first, fair between tenants. Pure.
+//! Whose turn it is to log in: a token bucket, the more urgent first, fair between tenants. Pure.
 //!
-//! What must hold: never more turns in any span than the rate allows plus one burst; within a class
+//! What must hold: never more turns in any span than the rate allows plus one burst; within one urgency
 //! the tenants take turns, so that a tenant of 9,000 devices does not starve one of three; a place
 //! that is given up costs nobody a turn. Time is passed in; who waits is a number.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use roost_actors::port::Urgency;
 use roost_placement::lease::BootTime;
 use roost_proto::id::BusinessId;
 
-/// Waiting devices of one class: tenants in rotation, and each tenant's own line.
+/// Waiting devices of one urgency: tenants in rotation, and each tenant's own line.
 #[derive(Debug, Default)]
 struct Line {
     rotation: VecDeque<BusinessId>,
@@ -55,6 +56,9 @@ impl Line {
     }
 }
 
+/// Nobody waits for ever: the slowest rate, turns per second.
+const SLOWEST: f64 = 0.001;
+
 /// The turns of one node.
 #[derive(Debug)]
 pub(super) struct Turns {
@@ -63,37 +67,44 @@ pub(super) struct Turns {
     burst: f64,
     tokens: f64,
     filled: BootTime,
-    urgent: Line,
-    others: Line,
+    lines: BTreeMap<Urgency, Line>,
 }
 
 impl Turns {
     /// `rate` per second, more than zero; `burst` at once, at least one.
     pub(super) fn new(rate: f64, burst: u32, now: BootTime) -> Turns {
         let burst = f64::from(burst.max(1));
-        let (urgent, others) = (Line::default(), Line::default());
-        Turns { rate: rate.max(0.001), burst, tokens: burst, filled: now, urgent, others }
+        Turns { rate: rate.max(SLOWEST), burst, tokens: burst, filled: now, lines: BTreeMap::new() }
+    }
+
+    /// Changes the rate from `now` on.
+    pub(super) fn set_rate(&mut self, rate: f64, now: BootTime) {
+        self.fill(now);
+        self.rate = rate.max(SLOWEST);
+    }
+
+    fn fill(&mut self, now: BootTime) {
+        let passed = now.since(self.filled).as_secs_f64();
+        self.filled = self.filled.max(now);
+        self.tokens = (self.tokens + passed * self.rate).min(self.burst);
     }
 
     /// Takes a place at the end of the tenant's line.
-    pub(super) fn wait(&mut self, tenant: &BusinessId, waiter: u64, urgent: bool) {
-        let line = if urgent { &mut self.urgent } else { &mut self.others };
-        line.push(tenant, waiter);
+    pub(super) fn wait(&mut self, tenant: &BusinessId, waiter: u64, urgency: Urgency) {
+        self.lines.entry(urgency).or_default().push(tenant, waiter);
     }
 
     /// Gives up a place; `false` when the turn had come already.
     pub(super) fn give_up(&mut self, tenant: &BusinessId, waiter: u64) -> bool {
-        self.urgent.remove(tenant, waiter) || self.others.remove(tenant, waiter)
+        self.lines.values_mut().any(|line| line.remove(tenant, waiter))
     }
 
     /// Whose turn it is at `now`, in order.
     pub(super) fn due(&mut self, now: BootTime) -> Vec<u64> {
-        let passed = now.since(self.filled).as_secs_f64();
-        self.filled = self.filled.max(now);
-        self.tokens = (self.tokens + passed * self.rate).min(self.burst);
+        self.fill(now);
         let mut due = Vec::new();
         while self.tokens >= 1.0 {
-            let Some(waiter) = self.urgent.pop().or_else(|| self.others.pop()) else { break };
+            let Some(waiter) = self.lines.values_mut().find_map(Line::pop) else { break };
             self.tokens -= 1.0;
             due.push(waiter);
         }
@@ -113,7 +124,12 @@ impl Turns {
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
-        self.urgent.len() + self.others.len()
+        self.lines.values().map(Line::len).sum()
+    }
+
+    /// How many wait with this urgency.
+    pub(super) fn waiting(&self, urgency: Urgency) -> usize {
+        self.lines.get(&urgency).map_or(0, Line::len)
     }
 }
 
@@ -132,7 +148,7 @@ mod tests {
     #[test]
     fn a_burst_goes_at_once_and_the_rest_at_the_rate() {
         let mut turns = Turns::new(10.0, 3, at(0));
-        (0..20).for_each(|waiter| turns.wait(&tenant("a"), waiter, false));
+        (0..20).for_each(|waiter| turns.wait(&tenant("a"), waiter, Urgency::Idle));
         assert_eq!(turns.due(at(0)), [0, 1, 2]);
         assert_eq!(turns.due(at(50)), Vec::<u64>::new());
         assert_eq!(turns.due(at(100)), [3]);
@@ -142,7 +158,9 @@ mod tests {
     #[test]
     fn in_no_window_are_there_more_turns_than_rate_and_burst_allow() {
         let mut turns = Turns::new(50.0, 5, at(0));
-        (0..1000).for_each(|waiter| turns.wait(&tenant("a"), waiter, waiter % 3 == 0));
+        (0..1000).for_each(|waiter| {
+            turns.wait(&tenant("a"), waiter, if waiter % 3 == 0 { Urgency::Urgent } else { Urgency::Idle })
+        });
         let mut times = Vec::new();
         for step in 0..2000 {
             times.extend(turns.due(at(step * 7)).iter().map(|_| step * 7));
@@ -156,24 +174,37 @@ mod tests {
     #[test]
     fn a_small_tenant_does_not_wait_for_a_large_one() {
         let mut turns = Turns::new(1.0, 4, at(0));
-        (0..9000).for_each(|waiter| turns.wait(&tenant("large"), waiter, false));
-        (9000..9002).for_each(|waiter| turns.wait(&tenant("small"), waiter, false));
+        (0..9000).for_each(|waiter| turns.wait(&tenant("large"), waiter, Urgency::Idle));
+        (9000..9002).for_each(|waiter| turns.wait(&tenant("small"), waiter, Urgency::Idle));
         assert_eq!(turns.due(at(0)), [0, 9000, 1, 9001]);
     }
 
     #[test]
-    fn urgent_ones_go_first() {
-        let mut turns = Turns::new(1.0, 2, at(0));
-        turns.wait(&tenant("a"), 1, false);
-        turns.wait(&tenant("a"), 2, true);
-        assert_eq!(turns.due(at(0)), [2, 1]);
+    fn the_more_urgent_go_first() {
+        let mut turns = Turns::new(1.0, 4, at(0));
+        for (waiter, urgency) in
+            [Urgency::Warm, Urgency::Idle, Urgency::Recent, Urgency::Urgent].iter().enumerate()
+        {
+            turns.wait(&tenant("a"), waiter as u64, *urgency);
+        }
+        assert_eq!(turns.due(at(0)), [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn a_new_rate_counts_from_the_moment_of_its_change() {
+        let mut turns = Turns::new(10.0, 1, at(0));
+        (0..20).for_each(|waiter| turns.wait(&tenant("a"), waiter, Urgency::Idle));
+        assert_eq!(turns.due(at(0)), [0]);
+        turns.set_rate(1.0, at(50));
+        assert_eq!(turns.due(at(100)), Vec::<u64>::new(), "half a turn and a bit");
+        assert_eq!(turns.due(at(600)), [1]);
     }
 
     #[test]
     fn a_place_that_is_given_up_costs_nobody_a_turn() {
         let mut turns = Turns::new(1.0, 1, at(0));
-        turns.wait(&tenant("a"), 1, false);
-        turns.wait(&tenant("b"), 2, false);
+        turns.wait(&tenant("a"), 1, Urgency::Idle);
+        turns.wait(&tenant("b"), 2, Urgency::Idle);
         assert!(turns.give_up(&tenant("a"), 1));
         assert_eq!(turns.due(at(0)), [2]);
         assert!(!turns.give_up(&tenant("b"), 2), "it had its turn");

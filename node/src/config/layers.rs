@@ -22,6 +22,9 @@ zone = ""
 weight = 1.0
 # How long a drain may take before the process leaves anyway.
 drain_timeout = "120s"
+# How long the target of a hand-off may take to prepare while the device stays connected here; "0s" moves
+# devices without preparation.
+handoff_warm_timeout = "5s"
 
 [listen]
 grpc = "127.0.0.1:7443"
@@ -49,6 +52,8 @@ profile = "fast"
 # Logins to WhatsApp per second and node, and how many may come at once.
 per_second = 10.0
 burst = 10
+# Logins per second of all nodes together, shared equally by those that are active; 0 is no such limit.
+cluster_per_second = 0.0
 
 [whatsapp]
 url = "wss://web.whatsapp.com/ws/chat"

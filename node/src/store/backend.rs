@@ -15,6 +15,7 @@ pub(super) struct LoadedRows {
     pub(super) status: StatusRow,
     pub(super) state: Vec<StateRow>,
     pub(super) outbox: Vec<MessageRow>,
+    pub(super) active: Option<i64>,
 }
 
 /// What became of a wish for a new device.

@@ -9,7 +9,7 @@ use roost_actors::port::{
     Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, StateKey, StoredMessage,
 };
 use roost_placement::ledger::Grant;
-use roost_proto::id::Sequence;
+use roost_proto::id::{Sequence, UnixMillis};
 use serde_json::{Value, json};
 
 use super::Store;
@@ -39,6 +39,7 @@ impl DeviceStore for Store {
             state: state.collect::<Result<_, _>>()?,
             outbox: outbox.collect::<Result<_, _>>()?,
             status: rows.status.read().map_err(unavailable)?,
+            active: rows.active.map(UnixMillis),
         })
     }
 

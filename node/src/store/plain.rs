@@ -40,7 +40,12 @@ macro_rules! plain_backend {
                 let sql = "SELECT * FROM message WHERE business_id = $1 AND device_id = $2 AND state IN (1, 2, 3)
                            ORDER BY ordinal";
                 let outbox = sqlx::query_as(sql).bind(b).bind(d).fetch_all(&mut *tx).await?;
-                Ok(Some(LoadedRows { status, state, outbox }))
+                // What Roost makes itself (3) says nothing about use; beyond the end nobody looks.
+                let sql = "SELECT max(committed) FROM (SELECT committed, origin FROM event
+                             WHERE business_id = $1 AND device_id = $2 ORDER BY seq DESC LIMIT 32) e
+                           WHERE origin <> 3";
+                let active = sqlx::query_scalar(sql).bind(b).bind(d).fetch_one(&mut *tx).await?;
+                Ok(Some(LoadedRows { status, state, outbox, active }))
             }
 
             async fn read(&self, grant: &Grant, names: &str) -> SqlResult<Vec<Option<Vec<u8>>>> {

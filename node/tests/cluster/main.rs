@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::device::Opening;
-use roost_actors::port::{Clocks, Gate, PermitRefused};
+use roost_actors::port::{Clocks, Gate, PermitRefused, Urgency};
 use roost_node::api::port::{AlreadyDraining, Cluster, HandOffError};
 use roost_node::cluster::{
     self, BootClock, ClusterHandle, ClusterOptions, ClusterPorts, Ended, Ending, GateOptions, Hosting,
@@ -52,6 +52,10 @@ impl Hosting for Devices {
         Ok(Box::pin(async move { ended.await.unwrap_or_else(|_| "stopped".to_owned()) }))
     }
 
+    fn is_connected(&self, _: &DeviceKey) -> bool {
+        true
+    }
+
     async fn stop(&self, key: &DeviceKey) {
         pass(Duration::from_millis(20)).await;
         self.running.lock().expect("not poisoned").remove(key);
@@ -77,7 +81,9 @@ pub(crate) struct Hints(pub(crate) Arc<Mutex<BTreeMap<Life, ClusterHandle>>>);
 
 #[async_trait]
 impl PeerHint for Hints {
-    async fn adopt(&self, peer: &Life, _address: &str, key: &DeviceKey, epoch: Epoch) {
+    async fn warm(&self, _: &Life, _: &str, _: &DeviceKey, _: Duration) {}
+
+    async fn adopt(&self, peer: &Life, _: &str, key: &DeviceKey, epoch: Epoch, _: Duration) {
         let handle = self.0.lock().expect("not poisoned").get(peer).cloned();
         if let Some(handle) = handle {
             handle.adopt(key, epoch);
@@ -250,7 +256,7 @@ async fn a_lease_with_too_little_left_does_not_make_a_grant_stale() {
     until("it runs", || one.devices.keys().len() == 1).await;
     let row = ledger.row(&key(0));
     let grant = Grant { key: row.key, life: row.owner.expect("n1 owns it"), epoch: row.epoch };
-    let options = GateOptions { per_second: 10.0, burst: 1, timing: Timing::FAST };
+    let options = GateOptions { per_second: 10.0, burst: 1, cluster_per_second: None, timing: Timing::FAST };
     let gate =
         NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Dice::default(), Metrics::new());
     ledger.shorten_leases();
@@ -262,7 +268,7 @@ async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
     let ledger = TestLedger::with_devices(20);
     let one = node("n1", &ledger, &Hints::default()).await;
     until("all run", || one.devices.keys().len() == 20).await;
-    let options = GateOptions { per_second: 10.0, burst: 5, timing: Timing::FAST };
+    let options = GateOptions { per_second: 10.0, burst: 5, cluster_per_second: None, timing: Timing::FAST };
     let clock = test_clock();
     let gate =
         NodeGate::start(options, Arc::new(ledger.clone()), clock.clone(), Dice::default(), Metrics::new());
@@ -273,7 +279,7 @@ async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
     let mut turns = tokio::task::JoinSet::new();
     for grant in grants.clone() {
         let gate = gate.clone();
-        turns.spawn(async move { gate.turn(&grant, false).await });
+        turns.spawn(async move { gate.turn(&grant.key, Urgency::Idle).await });
     }
     turns.join_all().await;
     let took = began.elapsed();
@@ -299,12 +305,10 @@ async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
 #[tokio::test(start_paused = true)]
 async fn who_stops_waiting_for_a_turn_frees_the_place() {
     let ledger = TestLedger::with_devices(1);
-    let options = GateOptions { per_second: 0.1, burst: 1, timing: Timing::FAST };
+    let options = GateOptions { per_second: 0.1, burst: 1, cluster_per_second: None, timing: Timing::FAST };
     let gate =
         NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Dice::default(), Metrics::new());
-    let life = ledger.join(&candidate("n1"), &Timing::FAST).await.expect("a free slot");
-    let grant = Grant { key: key(0), life, epoch: Epoch(1) };
-    gate.turn(&grant, false).await;
-    assert!(timeout(Duration::from_secs(1), gate.turn(&grant, false)).await.is_err());
+    gate.turn(&key(0), Urgency::Idle).await;
+    assert!(timeout(Duration::from_secs(1), gate.turn(&key(0), Urgency::Idle)).await.is_err());
     assert_eq!(gate.waiting(), 0);
 }

@@ -5,13 +5,15 @@
 //! target, is freed, so a drain ends even alone; nothing is rebalanced during a take-over, a drain, or
 //! shortly after a change of members.
 
+use std::time::Duration;
+
 use roost_proto::id::{DeviceKey, Life};
 
 use super::phase::{Gift, Then, Why};
 use super::step::Effect;
 use super::{Machine, MemberState};
 use crate::lease::BootTime;
-use crate::ledger::{Desired, Ownership, View};
+use crate::ledger::{Desired, Grant, Member, Ownership, View};
 use crate::load;
 use crate::plan::{self, Move, Policy};
 use crate::wish::Wish;
@@ -54,8 +56,11 @@ impl Machine {
             if tries(key).is_some() {
                 self.holdings.settle(key, to, self.lists.newest(), out);
             } else {
-                let then = to.map_or(Then::Release, |to| Then::Give(Gift { to, why: Why::Drain }));
-                self.holdings.stop(key, then, now, out);
+                let warm = self.warm(now);
+                match to {
+                    Some(to) => self.holdings.hand(key, Gift { to, why: Why::Drain }, warm, now, out),
+                    None => self.holdings.stop(key, Then::Release, now, out),
+                }
             }
         }
     }
@@ -85,8 +90,23 @@ impl Machine {
         let policy = Policy { spread: self.spread.clone(), max_moves, ..self.config.policy.clone() };
         for line in self.plan(&policy, &keys) {
             *self.given.entry(line.to.node.clone()).or_default() += 1;
-            self.holdings.stop(&line.key, Then::Give(Gift { to: line.to, why: Why::Rebalance }), now, out);
+            let (gift, warm) = (Gift { to: line.to, why: Why::Rebalance }, self.warm(now));
+            self.holdings.hand(&line.key, gift, warm, now, out);
         }
+    }
+
+    /// How long a target may take to prepare; `None` when there is no time for it.
+    pub(super) fn warm(&self, now: BootTime) -> Option<Duration> {
+        let pace = &self.config.pace;
+        let late = self.goal == MemberState::Draining && now.since(self.drain_since) >= pace.warm_drain;
+        (!late && !pace.warm.is_zero()).then_some(pace.warm)
+    }
+
+    /// The target of a hand-off has prepared as far as it could.
+    pub(super) fn warmed(&mut self, grant: &Grant, to: &Life, now: BootTime, out: &mut Vec<Effect>) {
+        let takes = |member: &Member| member.state == MemberState::Active && !member.remaining.is_zero();
+        let there = self.view.members.iter().any(|member| member.life == *to && takes(member));
+        self.holdings.warmed(grant, there && !self.quiesced, now, out);
     }
 
     /// Plans for some of the own devices.

@@ -8,13 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use roost_proto::id::{DeviceKey, Epoch, Life};
+use roost_proto::id::{DeviceKey, Epoch};
 
-use super::phase::{Gift, Held, Phase, Seen, Then, Why};
-use super::step::{Answer, Effect, HandOffError, HandedOff, Origin};
+use super::phase::{Held, Phase, Seen, Then, Why};
+use super::step::{Answer, Effect, HandOffError, Origin};
 use crate::lease::BootTime;
 use crate::ledger::{Desired, Grant, Ownership};
-use crate::plan::Reason;
 use crate::seeded::{self, Bug};
 
 /// After the store did not answer, the row is read again this much later.
@@ -52,6 +51,7 @@ impl Holdings {
         self.held.get(key).map(|held| &held.grant)
     }
 
+    /// Whether it runs and nothing else is planned for it.
     pub(super) fn is_running(&self, key: &DeviceKey) -> bool {
         self.held.get(key).is_some_and(|held| held.phase == Phase::Running)
     }
@@ -106,8 +106,11 @@ impl Holdings {
 
     /// Orders a running device to stop, then this.
     pub(super) fn stop(&mut self, key: &DeviceKey, then: Then, now: BootTime, out: &mut Vec<Effect>) {
-        let Some(held) = self.held.get_mut(key).filter(|held| held.phase == Phase::Running) else { return };
+        let Some(held) = self.held.get_mut(key).filter(|held| held.runs()) else { return };
         held.stopped = now;
+        if held.is_requested() {
+            out.push(Effect::HandedOff(key.clone(), Err(HandOffError::Lost)));
+        }
         out.push(Effect::Stop(held.grant.clone()));
         if let (true, Then::Give(gift)) = (seeded::on(Bug::GiveBeforeFlush), &then) {
             out.push(Effect::Give(held.grant.clone(), gift.to.clone()));
@@ -116,51 +119,29 @@ impl Holdings {
         self.set(key, Phase::Stopping(then));
     }
 
-    /// Finds a place for an idle device: gives it, or frees it when there is no target.
-    pub(super) fn settle(&mut self, key: &DeviceKey, to: Option<Life>, number: u64, out: &mut Vec<Effect>) {
-        let Some(held) = self.held.get(key) else { return };
-        if held.phase == Phase::Idle {
-            let then = to.map_or(Then::Release, |to| Then::Give(Gift { to, why: Why::Drain }));
-            self.after(key, then, number, out);
-        }
-    }
-
     /// The device has stopped.
     pub(super) fn stopped(&mut self, grant: &Grant, now: BootTime, number: u64, out: &mut Vec<Effect>) {
         let Some(held) = self.current(grant) else { return };
         match held.phase.clone() {
             Phase::Stopping(then) => self.after(&grant.key, then, number, out),
-            Phase::Running => {
-                self.ended(grant, now);
+            Phase::Running | Phase::Warming(_) => {
+                self.ended(grant, now, out);
             }
             _ => {}
         }
     }
 
     /// The device has ended by itself: the row says what to do. Returns whether it was running.
-    pub(super) fn ended(&mut self, grant: &Grant, now: BootTime) -> bool {
-        let running = self.current(grant).is_some_and(|held| held.phase == Phase::Running);
+    pub(super) fn ended(&mut self, grant: &Grant, now: BootTime, out: &mut Vec<Effect>) -> bool {
+        let Some(held) = self.current(grant) else { return false };
+        let running = held.runs();
         if running {
+            if held.is_requested() {
+                out.push(Effect::HandedOff(grant.key.clone(), Err(HandOffError::Lost)));
+            }
             self.set(&grant.key, Phase::Asking(Then::Release, Some(now)));
         }
         running
-    }
-
-    /// The ledger's answer to a give.
-    pub(super) fn given(
-        &mut self,
-        grant: &Grant,
-        answer: Answer<Option<Grant>>,
-        now: BootTime,
-        number: u64,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(held) = self.current(grant) else { return };
-        let Phase::Giving(gift) = held.phase.clone() else { return };
-        match answer {
-            Ok(Some(theirs)) => self.gone_to(theirs, &gift, now, number, out),
-            Ok(None) | Err(_) => self.set(&grant.key, Phase::Asking(Then::Give(gift), Some(now))),
-        }
     }
 
     /// The ledger's answer to a release.
@@ -240,7 +221,9 @@ impl Holdings {
         };
         if row.epoch > held.grant.epoch {
             match &mut held.phase {
-                Phase::Running => self.stop(&row.key, Then::Replace(grant), seen.now, out),
+                Phase::Running | Phase::Warming(_) => {
+                    self.stop(&row.key, Then::Replace(grant), seen.now, out);
+                }
                 Phase::Stopping(then) => *then = Then::Replace(grant),
                 Phase::Idle => held.grant = grant,
                 Phase::Giving(_) | Phase::Releasing | Phase::Asking(..) => {}
@@ -254,7 +237,7 @@ impl Holdings {
     fn not_mine(&mut self, key: &DeviceKey, seen: &Seen<'_>, out: &mut Vec<Effect>) {
         let Some(held) = self.held.get_mut(key).filter(|held| held.number <= seen.number) else { return };
         match &mut held.phase {
-            Phase::Running => self.stop(key, Then::Forget, seen.now, out),
+            Phase::Running | Phase::Warming(_) => self.stop(key, Then::Forget, seen.now, out),
             Phase::Stopping(Then::Give(gift)) if gift.why == Why::Requested => {
                 out.push(Effect::HandedOff(key.clone(), Err(HandOffError::Lost)));
                 self.set(key, Phase::Stopping(Then::Forget));
@@ -317,8 +300,13 @@ impl Holdings {
         }
     }
 
+    /// How long ago it was told to stop.
+    pub(super) fn pause(&self, key: &DeviceKey, now: BootTime) -> Duration {
+        self.held.get(key).map_or(Duration::ZERO, |held| now.since(held.stopped))
+    }
+
     /// A stopped device goes on its way.
-    fn after(&mut self, key: &DeviceKey, then: Then, number: u64, out: &mut Vec<Effect>) {
+    pub(super) fn after(&mut self, key: &DeviceKey, then: Then, number: u64, out: &mut Vec<Effect>) {
         let Some(held) = self.held.get(key) else { return };
         let (grant, arrived) = (held.grant.clone(), held.since);
         match then {
@@ -341,32 +329,18 @@ impl Holdings {
         }
     }
 
-    fn gone_to(&mut self, theirs: Grant, gift: &Gift, now: BootTime, number: u64, out: &mut Vec<Effect>) {
-        let key = theirs.key.clone();
-        let pause = self.held.get(&key).map_or(Duration::ZERO, |held| now.since(held.stopped));
-        self.let_go(&key, number);
-        out.push(Effect::Hint(gift.to.clone(), key.clone(), theirs.epoch));
-        match gift.why {
-            Why::Requested => {
-                out.push(Effect::HandedOff(key, Ok(HandedOff { grant: theirs, pause })));
-            }
-            Why::Drain => out.push(Effect::Left(key, Reason::Drain)),
-            Why::Rebalance => out.push(Effect::Left(key, Reason::Rebalance)),
-        }
-    }
-
-    fn let_go(&mut self, key: &DeviceKey, number: u64) {
+    pub(super) fn let_go(&mut self, key: &DeviceKey, number: u64) {
         self.busy.remove(key);
         if let Some(held) = self.held.remove(key) {
             self.left.insert(key.clone(), (held.grant.epoch, number));
         }
     }
 
-    fn current(&self, grant: &Grant) -> Option<&Held> {
+    pub(super) fn current(&self, grant: &Grant) -> Option<&Held> {
         self.held.get(&grant.key).filter(|held| held.grant == *grant)
     }
 
-    fn set(&mut self, key: &DeviceKey, phase: Phase) {
+    pub(super) fn set(&mut self, key: &DeviceKey, phase: Phase) {
         if phase == Phase::Running {
             self.busy.remove(key);
         } else {

@@ -40,6 +40,8 @@ pub(super) enum Then {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
     Running,
+    /// Still running, while the target prepares for it.
+    Warming(Gift),
     Stopping(Then),
     /// Stopped and still ours: a drain has to find a place for it.
     Idle,
@@ -62,6 +64,18 @@ pub(super) struct Held {
     pub(super) number: u64,
     /// Refused targets of the present drain.
     pub(super) tries: u32,
+}
+
+impl Held {
+    /// Whether it runs on this node: it has not been told to stop.
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Warming(_))
+    }
+
+    /// Whether a caller waits for the hand-off that is being prepared.
+    pub(super) fn is_requested(&self) -> bool {
+        matches!(&self.phase, Phase::Warming(gift) if gift.why == Why::Requested)
+    }
 }
 
 /// Under which circumstances rows are looked at.

@@ -43,6 +43,8 @@ pub enum Event {
     Mine(u64, Answer<Vec<Ownership>>),
     /// Answers [`Effect::Look`].
     Row(DeviceKey, Answer<Option<Ownership>>),
+    /// Answers [`Effect::Warm`]: the target is as ready as it will get in time, or there is none.
+    Warmed(Grant, Life),
     /// Answers [`Effect::Stop`]: nothing of this device sends, dials or writes any more.
     Stopped(Grant),
     /// A device ended without being told to: its budget is spent, or a write was fenced.
@@ -76,12 +78,16 @@ pub enum Effect {
     Start(Grant, Origin),
     /// Stop it, within a bound of time, and answer when nothing of it acts any more.
     Stop(Grant),
+    /// Let the node to which this device will be given prepare for it, within this time. It runs on
+    /// meanwhile. A target that cannot is no reason to wait longer: the hand-off goes on cold.
+    Warm(Grant, Life, Duration),
     /// Give it away. It has stopped.
     Give(Grant, Life),
     /// Free it. It has stopped.
     Release(Grant),
-    /// Tell the new owner to look at the row now. May be lost.
-    Hint(Life, DeviceKey, Epoch),
+    /// Tell the new owner to look at the row now, and for how long the device has been stopped. May be
+    /// lost.
+    Hint(Life, DeviceKey, Epoch, Duration),
     /// A requested hand-off is over.
     HandedOff(DeviceKey, Result<HandedOff, HandOffError>),
     /// A device went to another node, or back to the pool, for this reason. For logs and metrics.

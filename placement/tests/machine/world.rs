@@ -31,7 +31,7 @@ pub(crate) struct Node {
     lease: Lease,
     suspended: bool,
     pub(crate) running: BTreeMap<DeviceKey, Grant>,
-    inbox: Vec<(BootTime, u64, BootTime, Event)>,
+    pub(crate) inbox: Vec<(BootTime, u64, BootTime, Event)>,
     pub(crate) frozen_until: BootTime,
     pub(crate) gone: bool,
     pub(crate) drained: bool,
@@ -62,6 +62,7 @@ pub(crate) struct World {
     pub(crate) grants: BTreeMap<(DeviceKey, Epoch), Life>,
     pub(crate) burials: usize,
     pub(crate) starts: usize,
+    pub(crate) warmed: usize,
 }
 
 pub(crate) fn node(n: u32) -> NodeId {
@@ -99,6 +100,7 @@ impl World {
             grants: BTreeMap::new(),
             burials: 0,
             starts: 0,
+            warmed: 0,
         }
     }
 
@@ -184,6 +186,20 @@ impl World {
             }
             self.check();
         }
+    }
+
+    /// At most for `limit`.
+    pub(crate) fn run_until(&mut self, limit: Duration, holds: impl Fn(&World) -> bool) {
+        let end = self.now.plus(limit);
+        while self.now < end && !holds(self) {
+            self.run(STEP);
+        }
+    }
+
+    /// Whether what has an owner runs there.
+    pub(crate) fn is_still(&self) -> bool {
+        let runs = |key: &DeviceKey, owner: &Life| self.nodes[&owner.node].running.contains_key(key);
+        self.rows.values().all(|row| row.owner.as_ref().is_none_or(|owner| runs(&row.key, owner)))
     }
 
     /// The ledger works off what has reached it.
@@ -294,10 +310,21 @@ impl World {
                     self.view_epoch += 1;
                 }
                 Effect::HandedOff(key, outcome) => node.handed.push((key, outcome)),
-                Effect::Hint(to, key, _) => {
+                Effect::Hint(to, key, ..) => {
                     if let Some(node) = self.nodes.get_mut(&to.node) {
                         node.inbox.push((there, self.order, self.now, Event::Adopt(key)));
                     }
+                }
+                Effect::Warm(grant, to, within) => {
+                    assert!(
+                        node.running.get(&grant.key) == Some(&grant),
+                        "{life} lets warm what it does not run"
+                    );
+                    self.warmed += 1;
+                    let later = self.random(within.as_millis() as u64 / 10);
+                    let there = self.now.plus(Duration::from_millis(10 + later));
+                    let node = self.nodes.get_mut(&life.node).expect("it emitted this");
+                    node.inbox.push((there, self.order, self.now, Event::Warmed(grant, to)));
                 }
                 Effect::Left(..) => {}
                 effect => {

@@ -16,20 +16,19 @@ use crate::signal::KeyPair;
 pub struct ClientHandshake {
     state: Symmetric,
     ephemeral: KeyPair,
-    static_key: KeyPair,
 }
 
 impl ClientHandshake {
-    /// Starts a handshake for the device whose Noise key is `static_key`. The bytes are the payload of
-    /// the first frame ([`crate::frame::opening`] puts the intro before it).
-    pub fn new<R: CryptoRng>(static_key: KeyPair, rng: &mut R) -> (Self, Vec<u8>) {
+    /// Starts a handshake; for which device is not said before the last message. The bytes are the payload
+    /// of the first frame ([`crate::frame::opening`] puts the intro before it).
+    pub fn new<R: CryptoRng>(rng: &mut R) -> (Self, Vec<u8>) {
         let ephemeral = KeyPair::generate(rng);
         let mut state = Symmetric::new(XX);
         // The specification would also mix the empty payload of this message; WhatsApp does not.
         state.mix_hash(ephemeral.public());
         let hello = ClientHello { ephemeral: Some(ephemeral.public().to_vec()), ..Default::default() };
         let message = HandshakeMessage { client_hello: MessageField::some(hello), ..Default::default() };
-        (Self { state, ephemeral, static_key }, message.encode_to_vec())
+        (Self { state, ephemeral }, message.encode_to_vec())
     }
 
     /// Reads the server's answer and verifies its certificate chain against `root` (32 bytes, XEdDSA) at
@@ -57,7 +56,7 @@ impl ClientHandshake {
         if leaf != server_static {
             return Err(CertError::OtherKey.into());
         }
-        Ok(VerifiedServer { state: self.state, server_ephemeral, static_key: self.static_key })
+        Ok(VerifiedServer { state: self.state, server_ephemeral })
     }
 }
 
@@ -66,18 +65,21 @@ impl ClientHandshake {
 pub struct VerifiedServer {
     state: Symmetric,
     server_ephemeral: [u8; 32],
-    static_key: KeyPair,
 }
 
 impl VerifiedServer {
-    /// Makes the last message, which carries `payload` (a [`crate::login`] payload) and logs the device in
-    /// as soon as the server reads it, and the ciphers of the connection.
+    /// Makes the last message, which carries `payload` (a [`crate::login`] payload) and logs in the device
+    /// whose Noise key is `static_key` as soon as the server reads it, and the ciphers of the connection.
     ///
     /// # Errors
     /// [`HandshakeError::WeakKey`].
-    pub fn finish(mut self, payload: &[u8]) -> Result<(Vec<u8>, Transport), HandshakeError> {
-        let sealed_static = self.state.encrypt(self.static_key.public());
-        self.state.mix_dh(self.static_key.private(), &self.server_ephemeral)?;
+    pub fn finish(
+        mut self,
+        static_key: &KeyPair,
+        payload: &[u8],
+    ) -> Result<(Vec<u8>, Transport), HandshakeError> {
+        let sealed_static = self.state.encrypt(static_key.public());
+        self.state.mix_dh(static_key.private(), &self.server_ephemeral)?;
         let sealed_payload = self.state.encrypt(payload);
         let finish = ClientFinish {
             r#static: Some(sealed_static),
@@ -93,7 +95,7 @@ impl VerifiedServer {
 #[cfg(test)]
 impl ClientHandshake {
     /// A client whose IK was refused, as the responder's tests need it.
-    pub(super) fn resumed(state: Symmetric, ephemeral: KeyPair, static_key: KeyPair) -> Self {
-        Self { state, ephemeral, static_key }
+    pub(super) fn resumed(state: Symmetric, ephemeral: KeyPair) -> Self {
+        Self { state, ephemeral }
     }
 }

@@ -56,10 +56,10 @@ fn talk(mut client: Transport, mut server: Transport) {
 #[test]
 fn xx_agrees_and_carries_frames_of_any_length() {
     let mut world = world(true);
-    let (client, hello) = ClientHandshake::new(world.device.clone(), &mut world.rng);
+    let (client, hello) = ClientHandshake::new(&mut world.rng);
     let (hello, next) = reply(&mut world, &hello);
     let verified = client.read_server_hello(&hello, world.root.public(), NOW).expect("verified");
-    let (finish, transport) = verified.finish(b"login").expect("finishes");
+    let (finish, transport) = verified.finish(&world.device, b"login").expect("finishes");
     let accepted = next.read_client_finish(&finish).expect("accepted");
     assert_eq!((&accepted.client_static, &accepted.payload[..]), (world.device.public(), &b"login"[..]));
     talk(transport, accepted.transport);
@@ -68,7 +68,7 @@ fn xx_agrees_and_carries_frames_of_any_length() {
 #[test]
 fn a_server_of_another_root_is_refused_before_anything_is_sent() {
     let mut world = world(true);
-    let (client, hello) = ClientHandshake::new(world.device.clone(), &mut world.rng);
+    let (client, hello) = ClientHandshake::new(&mut world.rng);
     let (hello, _) = reply(&mut world, &hello);
     let refused = client.read_server_hello(&hello, &cert::WHATSAPP_ROOT, NOW);
     assert!(matches!(refused, Err(HandshakeError::Certificate(_))));
@@ -79,7 +79,7 @@ fn a_stolen_chain_is_refused() {
     let mut world = world(true);
     let chain = cert::issue(&world.root, world.server.public(), NOW, &mut world.rng);
     world.responder = Responder::new(KeyPair::generate(&mut world.rng), chain, true);
-    let (client, hello) = ClientHandshake::new(world.device.clone(), &mut world.rng);
+    let (client, hello) = ClientHandshake::new(&mut world.rng);
     let (hello, _) = reply(&mut world, &hello);
     let refused = client.read_server_hello(&hello, world.root.public(), NOW);
     assert!(matches!(refused, Err(HandshakeError::Certificate(cert::CertError::OtherKey))));
@@ -88,11 +88,11 @@ fn a_stolen_chain_is_refused() {
 #[test]
 fn changed_bytes_anywhere_in_the_server_hello_are_refused() {
     let mut world = world(true);
-    let (_, hello) = ClientHandshake::new(world.device.clone(), &mut world.rng);
+    let (_, hello) = ClientHandshake::new(&mut world.rng);
     let (answer, _) = reply(&mut world, &hello);
     for position in (0..answer.len()).step_by(5) {
         let mut rng = StdRng::seed_from_u64(99);
-        let (client, hello) = ClientHandshake::new(world.device.clone(), &mut rng);
+        let (client, hello) = ClientHandshake::new(&mut rng);
         let (mut answer, _) = reply(&mut world, &hello);
         answer[position] ^= 1;
         assert!(client.read_server_hello(&answer, world.root.public(), NOW).is_err(), "byte {position}");
@@ -104,7 +104,7 @@ fn hostile_bytes_are_errors_in_every_state() {
     let mut world = world(true);
     for bytes in [&b""[..], b"\x00", b"\xff\xff\xff\xff\xff", &vec![0x12; 70_000]] {
         assert!(world.responder.read_client_hello(bytes, &mut world.rng).is_err());
-        let (client, hello) = ClientHandshake::new(world.device.clone(), &mut world.rng);
+        let (client, hello) = ClientHandshake::new(&mut world.rng);
         assert!(client.read_server_hello(bytes, world.root.public(), NOW).is_err());
         let (_, next) = reply(&mut world, &hello);
         assert!(next.read_client_finish(bytes).is_err());
@@ -170,9 +170,9 @@ fn ik_to_a_forgotten_server_key_falls_back_with_the_same_ephemeral() {
         let (answer, next) = reply(&mut world, &hello);
         let mut state = Symmetric::new(XX_FALLBACK);
         state.mix_hash(ephemeral.public());
-        let client = ClientHandshake::resumed(state, ephemeral, world.device.clone());
+        let client = ClientHandshake::resumed(state, ephemeral);
         let verified = client.read_server_hello(&answer, world.root.public(), NOW).expect("verified");
-        let (finish, transport) = verified.finish(b"login").expect("finishes");
+        let (finish, transport) = verified.finish(&world.device, b"login").expect("finishes");
         let accepted = next.read_client_finish(&finish).expect("accepted");
         talk(transport, accepted.transport);
     }

@@ -10,6 +10,7 @@ use roost_actors::port::{
 use roost_node::directory::LoggedEvent;
 use roost_node::store::rank;
 use roost_placement::ledger::{Grant, Unavailable};
+use roost_proto::api::event::Origin;
 use roost_proto::id::{Sequence, UnixMillis};
 
 use super::Model;
@@ -128,11 +129,13 @@ impl DeviceStore for Model {
     async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
         self.step(|tables, _| {
             let row = fenced(tables, grant)?;
+            let mut last = row.events.values().rev().take(32);
             let state = row.state.iter().filter(|(key, _)| !StateKind::ON_DEMAND.contains(&key.kind));
             Ok(Loaded {
                 state: state.map(|(key, value)| (key.clone(), value.clone())).collect(),
                 outbox: row.messages.values().filter(|message| in_outbox(message)).cloned().collect(),
                 status: row.status.clone(),
+                active: last.find(|event| event.origin != Origin::Synthetic).map(|event| event.committed),
             })
         })?
     }

@@ -19,6 +19,7 @@ use roost_node::directory::Directory;
 use roost_node::metrics::Metrics;
 use roost_node::outside::{Dice, Outside};
 use roost_node::store::{KeyFile, Store, StoreOptions};
+use roost_node::warm::NotWarm;
 use roost_placement::ledger::{Candidate, Grant, Ledger, MemberState, Timing, Unavailable};
 use roost_proto::api;
 use roost_proto::id::{BusinessId, DeviceKey, Epoch, Life, UnixMillis};
@@ -62,6 +63,12 @@ impl Hosts for Unopened {
         Vec::new()
     }
 
+    async fn prepare(&self, _key: &DeviceKey) -> Result<(), NotWarm> {
+        Ok(())
+    }
+
+    fn given(&self, _key: &DeviceKey, _epoch: Epoch, _stopped: Duration) {}
+
     async fn stop(&self, key: &DeviceKey) -> Result<(), Unavailable> {
         self.0.free(key).await
     }
@@ -76,6 +83,10 @@ impl Hosting for Granted {
         Ok(Box::pin(std::future::pending()))
     }
 
+    fn is_connected(&self, _key: &DeviceKey) -> bool {
+        true
+    }
+
     async fn stop(&self, _key: &DeviceKey) {}
 
     async fn quiesce(&self) {}
@@ -87,7 +98,9 @@ impl Hosting for Granted {
 
 #[async_trait]
 impl PeerHint for Granted {
-    async fn adopt(&self, _peer: &Life, _address: &str, _key: &DeviceKey, _epoch: Epoch) {}
+    async fn adopt(&self, _: &Life, _: &str, _: &DeviceKey, _: Epoch, _: Duration) {}
+
+    async fn warm(&self, _: &Life, _: &str, _: &DeviceKey, _: Duration) {}
 }
 
 impl World {

@@ -11,7 +11,7 @@ use roost_actors::device::{
 };
 use roost_actors::port::{
     Batch, Clocks, Committed, DeviceStore, DeviceStoreError, DialPermit, Gate, Loaded, PermitRefused,
-    StateKey, StoredMessage,
+    StateKey, StoredMessage, Urgency,
 };
 use roost_node::directory::{CreateError, Directory, LoggedEvent};
 use roost_node::link::WhatsAppDialer;
@@ -65,7 +65,7 @@ struct OpenGate {
 
 #[async_trait]
 impl Gate for OpenGate {
-    async fn turn(&self, _: &Grant, _: bool) {}
+    async fn turn(&self, _: &DeviceKey, _: Urgency) {}
 
     async fn permit(&self, grant: &Grant) -> Result<DialPermit, PermitRefused> {
         let sent = self.clocks.boot();

@@ -15,10 +15,11 @@ use tokio::sync::Semaphore;
 use super::{Input, draw};
 use crate::device::Ports;
 use crate::machine::{CryptoRequest, DialLogin};
-use crate::port::{Batch, StateKey};
+use crate::port::{Batch, StateKey, Urgency};
 use crate::shell::connection::{self, ConnectionActor};
 use crate::shell::crypto::{self, CryptoActor};
 use crate::shell::store::{self, StoreActor};
+use crate::warm::WarmLink;
 
 /// How long the rest of a write may take when the device ends. The adapter bounds its own waits far
 /// below; this is for one that does not.
@@ -113,7 +114,8 @@ impl Children {
         seed: [u8; 32],
         link: u64,
         login: Option<DialLogin>,
-        urgent: bool,
+        urgency: Urgency,
+        warm: Option<WarmLink>,
     ) -> Result<(), SpawnErr> {
         self.end_connection().await;
         let arguments = connection::Arguments {
@@ -121,14 +123,14 @@ impl Children {
             grant: grant.clone(),
             link,
             login,
-            urgent,
+            urgency,
             seed,
             room: self.room.clone(),
             crypto: self.crypto.clone(),
             life: self.life,
             supervisor: me.clone(),
         };
-        let (actor, _) = Actor::spawn_linked(None, ConnectionActor, arguments, me.get_cell()).await?;
+        let (actor, _) = Actor::spawn_linked(None, ConnectionActor, (arguments, warm), me.get_cell()).await?;
         self.connection = Some(Connection { link, actor, up: false });
         Ok(())
     }

@@ -100,7 +100,7 @@ fn read(state: &mut HandshakeState, message: &[u8]) -> Vec<u8> {
 fn our_client_and_snow_as_the_server_agree() {
     let mut world = world(true);
     let mut server = snow(&world.server, false);
-    let (client, hello) = ClientHandshake::new(world.device.clone(), &mut world.rng);
+    let (client, hello) = ClientHandshake::new(&mut world.rng);
     let hello = parse(&hello).expect("ours");
     let hello = hello.client_hello.as_option().and_then(|hello| hello.ephemeral.clone()).expect("a key");
     assert!(read(&mut server, &hello).is_empty());
@@ -114,7 +114,7 @@ fn our_client_and_snow_as_the_server_agree() {
     };
     let answer = HandshakeMessage { server_hello: MessageField::some(answer), ..Default::default() };
     let verified = client.read_server_hello(&answer.encode_to_vec(), world.root.public(), NOW);
-    let (finish, mut ours) = verified.expect("verified").finish(b"login").expect("finishes");
+    let (finish, mut ours) = verified.expect("verified").finish(&world.device, b"login").expect("finishes");
     let finish = parse(&finish).expect("ours");
     let ClientFinish { r#static, payload, .. } = finish.client_finish.as_option().expect("a finish").clone();
     let message = [r#static.expect("sealed"), payload.expect("sealed")].concat();

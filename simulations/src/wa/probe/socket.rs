@@ -109,7 +109,7 @@ impl SocketProbe {
         let stream = TlsConnector::from(tls).connect(name, stream).await?;
         let uri = "wss://localhost/ws/chat";
         let (mut socket, _) = ClientBuilder::new().uri(uri).expect("a URI").connect_on(stream).await?;
-        let (handshake, hello) = ClientHandshake::new(probe.keys.noise().clone(), &mut probe.rng);
+        let (handshake, hello) = ClientHandshake::new(&mut probe.rng);
         socket.send(Message::binary(frame::opening(None, &hello)?)).await?;
         let mut frames = Vec::new();
         let mut decoder = FrameDecoder::new(frame::MAX_PAYLOAD);
@@ -118,7 +118,7 @@ impl SocketProbe {
             decoder.push(message.as_payload(), &mut frames)?;
         }
         let verified = handshake.read_server_hello(&frames.remove(0), root, wall_clock())?;
-        let (finish, transport) = verified.finish(&probe.payload())?;
+        let (finish, transport) = verified.finish(probe.keys.noise(), &probe.payload())?;
         let mut bytes = Vec::new();
         frame::encode(&finish, &mut bytes)?;
         socket.send(Message::binary(bytes)).await?;
