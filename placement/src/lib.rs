@@ -1,5 +1,6 @@
 //! Who owns what: member, lease, epoch, ring, plan, hand-off. Pure: no runtime, no I/O, no clock.
 
+pub mod choice;
 pub mod heart;
 pub mod lease;
 pub mod ledger;

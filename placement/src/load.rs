@@ -31,10 +31,17 @@ pub fn relaxed(bound: u64, waited: Duration) -> u64 {
     bound.saturating_mul(steps.saturating_mul(10).saturating_add(100)).div_ceil(100)
 }
 
-/// Devices in the cluster: what all living members own, and `orphans` that nobody living does.
+/// Devices that the bounds share out: what the living members own, and `orphans` that nobody living
+/// does. What a cordoned member keeps is nobody else's load.
 pub fn total(view: &View, orphans: usize) -> u64 {
-    let owned: u64 = view.members.iter().map(|member| u64::from(member.owned)).sum();
+    let shared = view.members.iter().filter(|member| !keeps(member));
+    let owned: u64 = shared.map(|member| u64::from(member.owned)).sum();
     owned + orphans as u64
+}
+
+/// Whether a member holds on to what it has and takes nothing: cordoned, and not on its way out.
+pub fn keeps(member: &Member) -> bool {
+    member.cordoned && member.state != MemberState::Draining
 }
 
 /// Sum of the weights of these members.
@@ -44,7 +51,7 @@ pub fn weights<'a>(members: impl IntoIterator<Item = &'a Member>) -> u64 {
 
 /// The members of a view that may be given devices now.
 pub fn active(view: &View) -> impl Iterator<Item = &Member> {
-    view.members.iter().filter(|member| member.state == MemberState::Active)
+    view.members.iter().filter(|member| member.state == MemberState::Active && !member.cordoned)
 }
 
 #[cfg(test)]

@@ -11,7 +11,9 @@ mod handoff;
 mod holdings;
 mod lists;
 mod orphans;
+mod pace;
 mod phase;
+mod rebalance;
 mod step;
 mod suspicion;
 
@@ -23,58 +25,19 @@ use roost_proto::id::{DeviceKey, Life, NodeId};
 use self::holdings::Holdings;
 use self::orphans::Orphans;
 use self::phase::{Gift, Why};
+use self::rebalance::Rebalance;
 use self::suspicion::Suspicion;
+use crate::choice::Choice;
 use crate::lease::BootTime;
 use crate::ledger::{Beaten, Grant, MemberState, Timing, View};
 use crate::plan::Policy;
 use crate::ring::{self, Ring, Spread};
 use crate::seeded::{self, Bug};
+use crate::wish::Wish;
 
 pub use self::orphans::{CLAIM_BATCH, RANK_DELAY};
+pub use self::pace::Pace;
 pub use self::step::{AlreadyDraining, Answer, Effect, Event, HandOffError, HandedOff, NoAnswer, Origin};
-
-/// How fast things move. The defaults are those of `ownership.md` where it names one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Hand-offs of a drain that are under way at once.
-    pub hand_offs: usize,
-    /// How long the target of a hand-off may take to prepare; zero hands off cold.
-    pub warm: Duration,
-    /// A drain that takes longer than this hands off the rest cold.
-    pub warm_drain: Duration,
-    /// How often claimable devices are looked for when nothing hints at any.
-    pub sweep: Duration,
-    /// How often this node compares what it runs with its rows, when it owns few devices; one
-    /// millisecond more for each device.
-    pub audit: Duration,
-    /// At most this many claimable devices are listed at once.
-    pub list: usize,
-    /// Nothing is rebalanced before the membership has been unchanged for this long.
-    pub calm: Duration,
-    /// A device that was given to this node is not given on, to rebalance, before this.
-    pub cooldown: Duration,
-    /// How often rebalancing is considered.
-    pub rebalance: Duration,
-    /// Moves of one such round: this many, or 1 % of the own devices if that is more.
-    pub rebalance_moves: usize,
-}
-
-impl Default for Pace {
-    fn default() -> Pace {
-        Pace {
-            hand_offs: 64,
-            warm: Duration::from_secs(5),
-            warm_drain: Duration::from_secs(60),
-            sweep: Duration::from_secs(1),
-            audit: Duration::from_secs(3),
-            list: 10_000,
-            calm: Duration::from_secs(10),
-            cooldown: Duration::from_secs(600),
-            rebalance: Duration::from_secs(5),
-            rebalance_moves: 8,
-        }
-    }
-}
 
 /// What a machine is told once.
 #[derive(Debug, Clone)]
@@ -119,7 +82,9 @@ pub struct Machine {
     lists: lists::Lists,
     /// Devices given to each member since the last view.
     given: BTreeMap<NodeId, u32>,
-    next_rebalance: BootTime,
+    /// What is wished for the devices here, as the last list of them showed; only what is not the default.
+    wishes: BTreeMap<DeviceKey, Wish>,
+    rebalance: Rebalance,
 }
 
 impl Machine {
@@ -148,7 +113,8 @@ impl Machine {
             holdings: Holdings::default(),
             lists: lists::Lists::new(now),
             given: BTreeMap::new(),
-            next_rebalance: now,
+            wishes: BTreeMap::new(),
+            rebalance: Rebalance::new(now),
         }
     }
 
@@ -175,6 +141,7 @@ impl Machine {
             Event::Claimable(answer) => self.claimable(answer, now),
             Event::Claimed(from, keys, answer) => self.claimed(from, &keys, answer, now, &mut out),
             Event::Mine(number, answer) => self.mine(number, answer, now, &mut out),
+            Event::Surveyed(answer) => self.surveyed(answer, now, &mut out),
             Event::Row(key, answer) => self.row(&key, answer, now, &mut out),
             Event::Warmed(grant, to) => self.warmed(&grant, &to, now, &mut out),
             Event::Stopped(grant) => self.holdings.stopped(&grant, now, self.lists.newest(), &mut out),
@@ -230,6 +197,9 @@ impl Machine {
         };
         if member.state != MemberState::Active {
             return Err(HandOffError::TargetNotActive(target.clone()));
+        }
+        if member.cordoned {
+            return Err(HandOffError::TargetCordoned(target.clone()));
         }
         if !self.holdings.is_running(key) {
             return Err(HandOffError::Busy);
@@ -313,6 +283,7 @@ impl Machine {
         self.view_at = now;
         self.given.clear();
         self.see_self(now);
+        self.watch_evenness(now);
     }
 
     /// The view may be older than what this node knows of itself.
@@ -326,7 +297,8 @@ impl Machine {
         if before != self.lists.ring_members {
             self.ring = Ring::of(&self.view);
             self.lists.ring_members = before;
-            self.orphans.rank_again(&self.config.me.node, &self.ring, &self.spread);
+            let choice = Choice::new(&self.ring, &self.view, &self.spread);
+            self.orphans.rank_again(&self.config.me.node, &choice);
             self.calm_since = now;
         }
     }
@@ -368,7 +340,7 @@ impl Machine {
         if may_act {
             self.bury(now, out);
             self.claim(now, out);
-            self.rebalance(now, out);
+            self.begin_rebalance(now, out);
             self.drain_on(now, out);
         }
         self.leave(now, out);

@@ -1,17 +1,24 @@
 //! The plan: which devices should move where, and why.
 //!
 //! What must hold: the same view, policy and rows give the same plan; planning again on the result of a
-//! whole plan moves nothing; a move never brings its target above its bound; a draining member only
-//! gives. A plan is a proposal: each node carries out the moves that start at itself, and the claim or
-//! the give decides. It does not pace anything and does not know what has just moved.
+//! whole plan moves nothing; relief never brings its target above its bound; a draining member only
+//! gives, a cordoned one takes nothing; a device that requires a node is planned for no other; of a
+//! strictly spread tenant at most half is planned for one failure domain while there are two. A plan is
+//! a proposal: each node carries out the moves that start at itself, and the claim or the give decides.
+//! It does not pace anything; of time it knows only how long ago a device was given.
+
+mod planner;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use roost_proto::id::{DeviceKey, Life, NodeId};
 
-use crate::ledger::{Desired, Member, MemberState, Ownership, View};
+use self::planner::Planner;
+use crate::ledger::{Desired, MemberState, View};
 use crate::load;
 use crate::ring::{Ring, Spread};
+use crate::wish::Surveyed;
 
 /// What the operator and the present situation allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +28,17 @@ pub struct Policy {
     /// No member is filled above this many per cent of its weighted share; above it, a member is relieved.
     pub bound_percent: u32,
     /// A member that is relieved goes down to this many per cent, and nobody is filled above it for that.
-    /// Not more than `bound_percent`; the distance is what keeps devices from wandering.
+    /// Not more than `even_percent`; the distance is what keeps devices from wandering.
     pub relief_percent: u32,
-    /// Whether members above their bound are relieved.
+    /// Above this many per cent of its share a member makes the cluster uneven. Not more than
+    /// `bound_percent`.
+    pub even_percent: u32,
+    /// Whether members above `even_percent` are relieved too, not only those above their bound.
+    pub even: bool,
+    /// Whether anything is moved that has a living owner who keeps it: pins, strict spread, relief.
     pub rebalance: bool,
+    /// A device that its owner was given a shorter time ago is not moved for relief or spread.
+    pub cooldown: Duration,
     /// At most this many moves.
     pub max_moves: usize,
 }
@@ -35,7 +49,10 @@ impl Default for Policy {
             spread: Spread::default(),
             bound_percent: load::BOUND_PERCENT,
             relief_percent: 110,
+            even_percent: 115,
+            even: false,
             rebalance: true,
+            cooldown: Duration::from_secs(600),
             max_moves: usize::MAX,
         }
     }
@@ -48,7 +65,11 @@ pub enum Reason {
     TakeOver,
     /// Its owner gives everything away.
     Drain,
-    /// Its owner is above its bound.
+    /// It is pinned to its target.
+    Pin,
+    /// Too many devices of its strictly spread tenant are in one failure domain.
+    Spread,
+    /// Its owner is above its bound, or above the others for long.
     Rebalance,
 }
 
@@ -58,6 +79,8 @@ impl Reason {
         match self {
             Reason::TakeOver => "take-over",
             Reason::Drain => "drain",
+            Reason::Pin => "pin",
+            Reason::Spread => "spread",
             Reason::Rebalance => "rebalance",
         }
     }
@@ -76,177 +99,54 @@ pub struct Move {
     pub reason: Reason,
 }
 
-/// Moves in the order in which they should be made: take-overs, drains, then relief.
+/// A member that takes devices, before and after a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Devices now.
+    pub before: u64,
+    /// Devices when the plan is carried out.
+    pub after: u64,
+    /// The most that the plan would fill it to.
+    pub bound: u64,
+}
+
+/// Moves in the order in which they should be made: take-overs, drains, then pins, spread and relief,
+/// the idle first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// At most `Policy::max_moves`; no device twice.
     pub moves: Vec<Move>,
+    /// The members that take devices.
+    pub loads: BTreeMap<NodeId, Load>,
 }
 
-/// Plans for `rows`, which may be all rows or only those of one node; members' loads come from the view
-/// (or from the rows, where these show more). Rows that are not wanted online are left alone.
-pub fn plan(view: &View, policy: &Policy, rows: &[Ownership]) -> Plan {
+/// Plans for `rows`, which may be all rows or only those of one node (for strict tenants, it must be all
+/// of theirs); members' loads come from the view (or from the rows, where these show more). Rows that
+/// are not wanted online are left alone.
+pub fn plan(view: &View, policy: &Policy, rows: &[Surveyed]) -> Plan {
     plan_on(&Ring::of(view), view, policy, rows)
 }
 
 /// [`plan`] on a ring that was built before, which must be [`Ring::of`] the same view.
-pub fn plan_on(ring: &Ring, view: &View, policy: &Policy, rows: &[Ownership]) -> Plan {
-    let mut planner = Planner::new(ring, view, policy, rows);
-    if planner.loads.is_empty() {
-        return Plan::default();
-    }
-    let wanted = rows.iter().filter(|row| row.desired == Desired::Online);
-    let (mut orphans, mut draining, mut settled) = (Vec::new(), Vec::new(), Vec::new());
-    for row in wanted {
-        match row.owner.as_ref().and_then(|owner| planner.members.get(owner)).map(|member| member.state) {
-            None | Some(MemberState::Dead) => orphans.push(row),
-            Some(MemberState::Draining) => draining.push(row),
-            Some(MemberState::Active) => settled.push(row),
-            Some(MemberState::Joining) => {}
+pub fn plan_on(ring: &Ring, view: &View, policy: &Policy, rows: &[Surveyed]) -> Plan {
+    let rows: Vec<&Surveyed> = rows.iter().filter(|line| line.row.desired == Desired::Online).collect();
+    let spread = planner::spread(view, policy, &rows);
+    let mut planner = Planner::new(ring, view, policy, &spread, &rows);
+    if planner.has_takers() {
+        planner.place_all(MemberState::Dead, Reason::TakeOver);
+        planner.place_all(MemberState::Draining, Reason::Drain);
+        if policy.rebalance {
+            planner.rebalance();
         }
     }
-    for row in orphans {
-        planner.place(row, Reason::TakeOver);
-    }
-    for row in draining {
-        planner.place(row, Reason::Drain);
-    }
-    if policy.rebalance {
-        planner.relieve(&settled);
-    }
-    Plan { moves: planner.moves }
+    planner.finish()
 }
 
-/// The members above their bound, in order of node id.
-pub fn overloaded(view: &View, policy: &Policy, orphans: usize) -> Vec<NodeId> {
-    let (total, weights) = (load::total(view, orphans), load::weights(load::active(view)));
-    let over = |member: &&Member| {
-        member.state == MemberState::Active
-            && u64::from(member.owned)
-                > load::bound(total, member.weight.max(1), weights, policy.bound_percent)
-    };
-    view.members.iter().filter(over).map(|member| member.life.node.clone()).collect()
-}
-
-struct Load {
-    life: Life,
-    devices: u64,
-    bound: u64,
-    relief: u64,
-}
-
-struct Planner<'a> {
-    policy: &'a Policy,
-    members: BTreeMap<&'a Life, &'a Member>,
-    ring: &'a Ring,
-    spread: Spread,
-    loads: BTreeMap<NodeId, Load>,
-    moves: Vec<Move>,
-}
-
-impl<'a> Planner<'a> {
-    fn new(ring: &'a Ring, view: &'a View, policy: &'a Policy, rows: &'a [Ownership]) -> Planner<'a> {
-        let members: BTreeMap<&Life, &Member> =
-            view.members.iter().map(|member| (&member.life, member)).collect();
-        let mut shown: BTreeMap<&Life, u64> = BTreeMap::new();
-        let mut orphans = 0;
-        for row in rows.iter().filter(|row| row.desired == Desired::Online) {
-            match &row.owner {
-                Some(owner) if members.contains_key(owner) => *shown.entry(owner).or_default() += 1,
-                _ => orphans += 1,
-            }
-        }
-        let devices = |member: &Member| {
-            u64::from(member.owned).max(shown.get(&member.life).copied().unwrap_or_default())
-        };
-        let total = orphans + view.members.iter().map(devices).sum::<u64>();
-        let weights = load::weights(load::active(view));
-        let loads: BTreeMap<NodeId, Load> = load::active(view)
-            .map(|member| {
-                let weight = member.weight.max(1);
-                let load = Load {
-                    life: member.life.clone(),
-                    devices: devices(member),
-                    bound: load::bound(total, weight, weights, policy.bound_percent),
-                    relief: load::bound(total, weight, weights, policy.relief_percent),
-                };
-                (member.life.node.clone(), load)
-            })
-            .collect();
-        let mut spread = policy.spread.clone();
-        spread.add_large(rows.iter().map(|row| &row.key), total, loads.len());
-        Planner { policy, members, ring, spread, loads, moves: Vec::new() }
-    }
-
-    /// The members that can take this device now, in the order in which they should.
-    fn preference(&self, key: &DeviceKey) -> Vec<&'a NodeId> {
-        let mut preference = self.ring.preference(self.spread.key(key));
-        preference.retain(|node| self.loads.contains_key(*node));
-        preference
-    }
-
-    /// Finds a place for a device that has to leave or has no owner.
-    fn place(&mut self, row: &Ownership, reason: Reason) {
-        let preference = self.preference(&row.key);
-        let room = |node: &&&NodeId| self.loads[**node].devices < self.loads[**node].bound;
-        // The bounds leave room for everything that the loads count; a view that is behind may not.
-        let target = preference.iter().find(room).or_else(|| {
-            preference
-                .iter()
-                .min_by_key(|node| self.loads[**node].devices.saturating_sub(self.loads[**node].bound))
-        });
-        if let Some(target) = target.map(|node| (*node).clone()) {
-            self.push(row, &target, reason);
-        }
-    }
-
-    /// Takes devices from members above their bound: first those that are not at home, then any, and
-    /// only to members that stay within the relief bound.
-    fn relieve(&mut self, settled: &[&Ownership]) {
-        let over: Vec<NodeId> = self
-            .loads
-            .iter()
-            .filter(|(_, load)| load.devices > load.bound)
-            .map(|(node, _)| node.clone())
-            .collect();
-        for node in over {
-            let mut rows: Vec<(bool, &Ownership)> = settled
-                .iter()
-                .filter(|row| row.owner.as_ref().is_some_and(|owner| owner.node == node))
-                .map(|row| (self.ring.home(self.spread.key(&row.key)) == Some(&node), *row))
-                .collect();
-            rows.sort_by_key(|(at_home, row)| (*at_home, &row.key));
-            for (_, row) in rows {
-                if self.loads[&node].devices <= self.loads[&node].relief {
-                    break;
-                }
-                let preference = self.preference(&row.key);
-                let room =
-                    |to: &&&NodeId| **to != &node && self.loads[**to].devices < self.loads[**to].relief;
-                if let Some(target) = preference.iter().find(room).map(|to| (*to).clone()) {
-                    self.push(row, &target, Reason::Rebalance);
-                }
-            }
-        }
-    }
-
-    fn push(&mut self, row: &Ownership, target: &NodeId, reason: Reason) {
-        if self.moves.len() >= self.policy.max_moves {
-            return;
-        }
-        if let Some(from) = row.owner.as_ref().and_then(|owner| self.loads.get_mut(&owner.node)) {
-            // A row of an earlier life of a member that lives is not part of its load.
-            if Some(&from.life) == row.owner.as_ref() {
-                from.devices = from.devices.saturating_sub(1);
-            }
-        }
-        let load = self.loads.get_mut(target).expect("the ring holds exactly the members with a load");
-        load.devices += 1;
-        self.moves.push(Move {
-            key: row.key.clone(),
-            from: row.owner.clone(),
-            to: load.life.clone(),
-            reason,
-        });
-    }
+/// The members above this many per cent of their share, in order of node id.
+pub fn overloaded(view: &View, percent: u32) -> Vec<NodeId> {
+    let (total, weights) = (load::total(view, 0), load::weights(load::active(view)));
+    let over = load::active(view).filter(|member| {
+        u64::from(member.owned) > load::bound(total, member.weight.max(1), weights, percent)
+    });
+    over.map(|member| member.life.node.clone()).collect()
 }

@@ -193,9 +193,11 @@ impl Ring {
     }
 }
 
-/// The members that are on the ring of a view.
+/// The members that are on the ring of a view: not those that give everything away, nor the cordoned.
 pub fn takers(view: &View) -> impl Iterator<Item = &Member> {
-    let takes = |member: &&Member| matches!(member.state, MemberState::Active | MemberState::Joining);
+    let takes = |member: &&Member| {
+        !member.cordoned && matches!(member.state, MemberState::Active | MemberState::Joining)
+    };
     view.members.iter().filter(takes)
 }
 

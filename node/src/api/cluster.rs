@@ -65,7 +65,10 @@ impl ClusterService for Api {
                     call.may_name_scope(&scope)?;
                     match scope {
                         Scope::Tenant(tenant) => cluster.preference_of_tenant(&tenant),
-                        Scope::Device(key) => cluster.preference(&key),
+                        Scope::Device(key) => {
+                            let row = self.parts().ledger.ownership(&key).await?;
+                            cluster.preference(&key, &row.map(|row| row.wish).unwrap_or_default())
+                        }
                     }
                 }
             };

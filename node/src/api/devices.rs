@@ -46,7 +46,7 @@ impl DeviceService for Api {
             let key = DeviceKey { business_id, device_id };
             match self.directory().create_device(&key, &display_name).await {
                 Ok(device) => {
-                    self.offer(&key);
+                    self.offer(&device.ownership);
                     Ok(self.shown(&device))
                 }
                 Err(CreateError::Exists(_)) => {
@@ -114,7 +114,7 @@ impl DeviceService for Api {
             call.may_name_device(&key)?;
             let device = self.desire(&key, Desired::Online).await?;
             if device.ownership.owner.is_none() {
-                self.offer(&key);
+                self.offer(&device.ownership);
             }
             Ok(self.shown(&device))
         })
@@ -241,10 +241,11 @@ impl Api {
     }
 
     /// Tells the node that should own a free device to look now. Its next sweep would find it anyway.
-    fn offer(&self, key: &DeviceKey) {
-        let cluster = &self.parts().cluster;
+    fn offer(&self, row: &Ownership) {
+        let (cluster, key) = (&self.parts().cluster, &row.key);
         cluster.sweep();
-        let home = cluster.preference(key).into_iter().next().filter(|home| *home != self.parts().node);
+        let home =
+            cluster.preference(key, &row.wish).into_iter().next().filter(|home| *home != self.parts().node);
         let life = home.and_then(|home| cluster.views().borrow().life(&home).cloned());
         if let Some(peer) = life.and_then(|life| self.router().peer(life)) {
             let mut request =

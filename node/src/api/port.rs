@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use roost_actors::device::DeviceHandle;
 use roost_placement::ledger::{Grant, Unavailable, View};
-use roost_placement::ring::Share;
+use roost_placement::ring::{Share, Spread};
+use roost_placement::wish::Wish;
 use roost_proto::id::{BusinessId, DeviceKey, Epoch, Life, NodeId};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -89,7 +90,9 @@ pub trait Cluster: Send + Sync + 'static {
     /// The view with each heartbeat.
     fn views(&self) -> watch::Receiver<Arc<Seen>>;
     /// Nodes in the order in which they should try to own the device.
-    fn preference(&self, key: &DeviceKey) -> Vec<NodeId>;
+    fn preference(&self, key: &DeviceKey, wish: &Wish) -> Vec<NodeId>;
+    /// The tenants that this node looks up by device.
+    fn spread(&self) -> Spread;
     /// The same for a tenant whose devices live together.
     fn preference_of_tenant(&self, tenant: &BusinessId) -> Vec<NodeId>;
     /// Parts of the ring.

@@ -98,6 +98,9 @@ impl Effects {
             Effect::ListMine(number) => {
                 self.ask(move |ledger| async move { Event::Mine(number, answer(ledger.mine(&me)).await) })
             }
+            Effect::Survey => self.ask(move |ledger| async move {
+                Event::Surveyed(answer(ledger.survey(Some(&me), None, usize::MAX)).await)
+            }),
             Effect::Look(key) => self.ask(move |ledger| async move {
                 let row = answer(ledger.ownership(&key)).await;
                 Event::Row(key, row)

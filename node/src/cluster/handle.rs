@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use roost_placement::choice::Choice;
 use roost_placement::ledger::{MemberState, Unavailable, View};
 use roost_placement::machine;
 use roost_placement::ring::{Ring, RingKey, Share, Spread};
+use roost_placement::wish::Wish;
 use roost_proto::id::{BusinessId, DeviceKey, Epoch, Life, NodeId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
@@ -169,9 +171,13 @@ impl Cluster for ClusterHandle {
         self.shared.views.subscribe()
     }
 
-    fn preference(&self, key: &DeviceKey) -> Vec<NodeId> {
-        let placed = self.shared.placed.borrow().clone();
-        Self::names(placed.ring.preference(placed.spread.key(key)))
+    fn preference(&self, key: &DeviceKey, wish: &Wish) -> Vec<NodeId> {
+        let (placed, seen) = (self.shared.placed.borrow().clone(), self.shared.views.borrow().clone());
+        Self::names(Choice::new(&placed.ring, &seen.view, &placed.spread).order(key, wish))
+    }
+
+    fn spread(&self) -> Spread {
+        self.shared.placed.borrow().spread.clone()
     }
 
     fn preference_of_tenant(&self, tenant: &BusinessId) -> Vec<NodeId> {
@@ -199,6 +205,7 @@ impl Cluster for ClusterHandle {
                 machine::HandOffError::NotOwner | machine::HandOffError::Lost => HandOffError::NotOwner,
                 machine::HandOffError::UnknownTarget(_) => HandOffError::Target("there is no such member"),
                 machine::HandOffError::TargetNotActive(_) => HandOffError::Target("it is not active"),
+                machine::HandOffError::TargetCordoned(_) => HandOffError::Target("it is cordoned"),
                 machine::HandOffError::AlreadyHere => HandOffError::Target("it owns the device already"),
                 machine::HandOffError::TargetRefused => HandOffError::Target("its lease was about to end"),
                 error @ (machine::HandOffError::Busy | machine::HandOffError::Suspended) => {

@@ -21,6 +21,7 @@ use roost_node::metrics::Metrics;
 use roost_node::outside::{Dice, wall_clock};
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Desired, Grant, Ledger, MemberState, Timing};
+use roost_placement::wish::Wish;
 use roost_proto::id::{DeviceKey, Epoch, Life};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -148,7 +149,7 @@ async fn a_node_joins_claims_and_starts_what_nobody_holds() {
     assert_eq!(ledger.state_of(&node.life), Some(MemberState::Active));
     assert_eq!(node.handle.owned(), 6);
     assert!(node.devices.reasons.lock().expect("not poisoned").iter().all(|(_, why)| why == "claim"));
-    assert_eq!(node.handle.preference(&key(0)), vec![node.life.node.clone()]);
+    assert_eq!(node.handle.preference(&key(0), &Wish::default()), vec![node.life.node.clone()]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,9 +1,8 @@
-//! Giving devices away: everything, when the node drains; some, when it is above its bound.
+//! Giving everything away, when the node drains.
 //!
 //! What must hold: at most `Pace::hand_offs` devices are on their way at once; targets come from the
 //! plan, on the last view plus what was given since; a device that two targets refused, or that has no
-//! target, is freed, so a drain ends even alone; nothing is rebalanced during a take-over, a drain, or
-//! shortly after a change of members.
+//! target, is freed, so a drain ends even alone.
 
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::lease::BootTime;
 use crate::ledger::{Desired, Grant, Member, Ownership, View};
 use crate::load;
 use crate::plan::{self, Move, Policy};
-use crate::wish::Wish;
+use crate::wish::Surveyed;
 
 /// After this many refused targets a device of a draining node is freed.
 const REFUSALS: u32 = 2;
@@ -65,36 +64,6 @@ impl Machine {
         }
     }
 
-    /// Sends some devices away when this node is above its bound and the cluster is calm.
-    pub(super) fn rebalance(&mut self, now: BootTime, out: &mut Vec<Effect>) {
-        let pace = self.config.pace;
-        let calm = self.config.policy.rebalance
-            && now >= self.next_rebalance
-            && now.since(self.calm_since) >= pace.calm
-            && now.since(self.run_since) >= self.config.timing.quarantine()
-            && self.orphans.len() == 0
-            && self.holdings.moving() == 0
-            && self.view.members.iter().all(|m| m.state == MemberState::Active && !m.remaining.is_zero());
-        if !calm {
-            return;
-        }
-        self.next_rebalance = now.plus(pace.rebalance);
-        let me = self.config.me.node.clone();
-        if !plan::overloaded(&self.view, &self.config.policy, 0).contains(&me) {
-            return;
-        }
-        let arrived = BootTime(now.0.saturating_sub(pace.cooldown.as_nanos() as u64));
-        let keys: Vec<DeviceKey> =
-            self.holdings.running_since_before(arrived).map(|grant| grant.key.clone()).collect();
-        let max_moves = pace.rebalance_moves.max(self.holdings.len() / 100);
-        let policy = Policy { spread: self.spread.clone(), max_moves, ..self.config.policy.clone() };
-        for line in self.plan(&policy, &keys) {
-            *self.given.entry(line.to.node.clone()).or_default() += 1;
-            let (gift, warm) = (Gift { to: line.to, why: Why::Rebalance }, self.warm(now));
-            self.holdings.hand(&line.key, gift, warm, now, out);
-        }
-    }
-
     /// How long a target may take to prepare; `None` when there is no time for it.
     pub(super) fn warm(&self, now: BootTime) -> Option<Duration> {
         let pace = &self.config.pace;
@@ -113,21 +82,17 @@ impl Machine {
     fn plan(&self, policy: &Policy, keys: &[DeviceKey]) -> Vec<Move> {
         let row = |key: &DeviceKey| {
             let grant = self.holdings.grant(key)?;
+            let wish = self.wishes.get(key).cloned().unwrap_or_default();
             let owner: Option<Life> = Some(self.config.me.clone());
-            Some(Ownership {
-                key: key.clone(),
-                owner,
-                epoch: grant.epoch,
-                desired: Desired::Online,
-                wish: Wish::default(),
-            })
+            let (epoch, desired) = (grant.epoch, Desired::Online);
+            Some(Ownership { key: key.clone(), owner, epoch, desired, wish }.into())
         };
-        let rows: Vec<Ownership> = keys.iter().filter_map(row).collect();
+        let rows: Vec<Surveyed> = keys.iter().filter_map(row).collect();
         plan::plan_on(&self.ring, &self.view_with_gifts(), policy, &rows).moves
     }
 
     /// The last view, with the devices that this node gave away since.
-    fn view_with_gifts(&self) -> View {
+    pub(super) fn view_with_gifts(&self) -> View {
         let mut view = self.view.clone();
         for member in &mut view.members {
             member.owned += self.given.get(&member.life.node).copied().unwrap_or_default();

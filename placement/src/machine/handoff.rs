@@ -93,7 +93,7 @@ impl Holdings {
                 out.push(Effect::HandedOff(key, Ok(HandedOff { grant: theirs, pause })));
             }
             Why::Drain => out.push(Effect::Left(key, Reason::Drain)),
-            Why::Rebalance => out.push(Effect::Left(key, Reason::Rebalance)),
+            Why::Rebalance(reason) => out.push(Effect::Left(key, reason)),
         }
     }
 }

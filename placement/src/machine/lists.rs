@@ -13,6 +13,7 @@ use super::orphans::{RANK_DELAY, Room};
 use super::phase::Seen;
 use super::step::{Answer, Effect, Origin};
 use super::{Machine, MemberState};
+use crate::choice::Choice;
 use crate::lease::BootTime;
 use crate::ledger::{Grant, Ownership};
 use crate::seeded::{self, Bug};
@@ -143,14 +144,16 @@ impl Machine {
         }
         // Counted now, while the list is fresh: later, what others take of it counts twice.
         let own = self.view.members.iter().find(|member| member.life == self.config.me);
-        let others = load::total(&self.view, rows.len()) - own.map_or(0, |own| u64::from(own.owned));
+        let mine = own.filter(|own| !load::keeps(own)).map_or(0, |own| u64::from(own.owned));
+        let others = load::total(&self.view, rows.len()) - mine;
         let total = others + self.holdings.len() as u64;
         let seen = rows.iter().map(|row| &row.key).chain(self.holdings.keys());
         self.spread.add_large(seen, total, self.ring.nodes().len());
         if !rows.is_empty() {
             self.lists.sweep_at(now.plus(RANK_DELAY));
         }
-        self.orphans.listed(rows, total, &self.config.me.node, &self.ring, &self.spread, now);
+        let choice = Choice::new(&self.ring, &self.view, &self.spread);
+        self.orphans.listed(rows, total, &self.config.me.node, &choice, now);
     }
 
     /// Whether this node takes devices.
@@ -231,6 +234,7 @@ impl Machine {
             self.lists.leave_next = now.plus(AGAIN);
             return;
         };
+        self.learn_wishes(&rows);
         let mut found = Vec::new();
         let resume = resuming && self.quiesced && now < self.deadline;
         if resume {

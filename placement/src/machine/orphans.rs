@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use roost_proto::id::{DeviceKey, Epoch, Life, NodeId};
 
+use crate::choice::Choice;
 use crate::lease::BootTime;
 use crate::ledger::{Desired, Ownership};
 use crate::load;
-use crate::ring::{Ring, Spread};
+use crate::wish::Wish;
 
 /// At most this many keys in one claim.
 pub const CLAIM_BATCH: usize = 500;
@@ -32,6 +33,8 @@ struct Orphan {
     seen: BootTime,
     /// Place of this node on the preference list; `None` when it is not on it.
     rank: Option<usize>,
+    /// What is wished for it.
+    wish: Wish,
     /// A claim is under way, or was answered without a grant.
     tried: bool,
 }
@@ -62,8 +65,7 @@ impl Orphans {
         rows: Vec<Ownership>,
         total: u64,
         me: &NodeId,
-        ring: &Ring,
-        spread: &Spread,
+        choice: &Choice<'_>,
         now: BootTime,
     ) {
         self.total = total;
@@ -71,17 +73,18 @@ impl Orphans {
         for row in rows.into_iter().filter(|row| row.desired == Desired::Online) {
             let known = before.remove(&row.key);
             let seen = known.filter(|known| known.epoch == row.epoch).map_or(now, |known| known.seen);
-            let rank = ring.preference(spread.key(&row.key)).iter().position(|node| *node == me);
-            let orphan = Orphan { from: row.owner, epoch: row.epoch, seen, rank, tried: false };
+            let rank = choice.order(&row.key, &row.wish).iter().position(|node| *node == me);
+            let orphan =
+                Orphan { from: row.owner, epoch: row.epoch, seen, rank, wish: row.wish, tried: false };
             self.rows.insert(row.key, orphan);
         }
         self.shunned.retain(|_, until| *until > now);
     }
 
     /// The ring has changed.
-    pub(super) fn rank_again(&mut self, me: &NodeId, ring: &Ring, spread: &Spread) {
+    pub(super) fn rank_again(&mut self, me: &NodeId, choice: &Choice<'_>) {
         for (key, orphan) in &mut self.rows {
-            orphan.rank = ring.preference(spread.key(key)).iter().position(|node| *node == me);
+            orphan.rank = choice.order(key, &orphan.wish).iter().position(|node| *node == me);
         }
     }
 
@@ -93,7 +96,9 @@ impl Orphans {
             let Some(rank) = orphan.rank else { continue };
             let turn = waited >= RANK_DELAY.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
             let shunned = self.shunned.get(key).is_some_and(|until| *until > now);
-            if !orphan.tried && turn && !shunned && room.load < load::relaxed(room.bound, waited) {
+            // Nobody else can take what requires this node.
+            let room_left = room.load < load::relaxed(room.bound, waited) || orphan.wish.required().is_some();
+            if !orphan.tried && turn && !shunned && room_left {
                 orphan.tried = true;
                 room.load += 1;
                 batches.entry(orphan.from.clone()).or_default().push(key.clone());

@@ -7,6 +7,7 @@ use roost_proto::id::Life;
 
 use crate::lease::BootTime;
 use crate::ledger::Grant;
+use crate::plan::Reason;
 
 /// Why and whereto a device is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub(super) enum Why {
     Requested,
     /// This node drains.
     Drain,
-    /// This node is above its bound.
-    Rebalance,
+    /// A plan moves it, for the good of the others or because it is pinned.
+    Rebalance(Reason),
 }
 
 /// What follows when a device has stopped.

@@ -11,6 +11,7 @@ use roost_proto::id::{DeviceKey, Epoch, Life, NodeId};
 use crate::lease::BootTime;
 use crate::ledger::{Beaten, Grant, MemberState, Ownership};
 use crate::plan::Reason;
+use crate::wish::Surveyed;
 
 /// The store did not answer; what was asked may or may not have happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub enum Event {
     Claimed(Option<Life>, Vec<DeviceKey>, Answer<Vec<Grant>>),
     /// Answers [`Effect::ListMine`] of that number.
     Mine(u64, Answer<Vec<Ownership>>),
+    /// Answers [`Effect::Survey`].
+    Surveyed(Answer<Vec<Surveyed>>),
     /// Answers [`Effect::Look`].
     Row(DeviceKey, Answer<Option<Ownership>>),
     /// Answers [`Effect::Warm`]: the target is as ready as it will get in time, or there is none.
@@ -72,6 +75,8 @@ pub enum Effect {
     Claim(Option<Life>, Vec<DeviceKey>),
     /// List everything that this node owns. The number comes back with the answer.
     ListMine(u64),
+    /// Survey everything that this node owns (`Ledger::survey`, without a limit).
+    Survey,
     /// Read one ownership row.
     Look(DeviceKey),
     /// Run this device under this grant.
@@ -139,6 +144,9 @@ pub enum HandOffError {
     /// The member does not take devices.
     #[error("member {0} is not active")]
     TargetNotActive(NodeId),
+    /// The member takes nothing new.
+    #[error("member {0} is cordoned")]
+    TargetCordoned(NodeId),
     /// The target owns it already: it is this node.
     #[error("the device is on this node already")]
     AlreadyHere,

@@ -1,5 +1,7 @@
 //! Histories of machines: take-over, quiet and return, drain, hand-off, and random faults.
 
+mod checks;
+mod rebalance;
 mod rows;
 mod warm;
 mod world;

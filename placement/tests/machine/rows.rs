@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use roost_placement::ledger::{Beaten, Desired, Grant, Member, MemberState, Ownership, View};
 use roost_placement::machine::{Effect, Event, NoAnswer};
-use roost_proto::id::{DeviceKey, Incarnation, Life};
+use roost_placement::wish::{Spreading, Surveyed};
+use roost_proto::id::{DeviceKey, Incarnation, Life, NodeId, UnixMillis};
 
 use crate::world::{TIMING, World, node};
 
@@ -57,6 +58,7 @@ impl World {
                 let free = |row: &&Ownership| {
                     row.desired == Desired::Online
                         && row.owner.as_ref().is_none_or(|owner| !self.alive(owner))
+                        && row.wish.required().is_none_or(|node| self.takes(node))
                 };
                 Event::Claimable(or(silent, self.rows.values().filter(free).take(limit).cloned().collect()))
             }
@@ -65,7 +67,9 @@ impl World {
                 if !down && self.may_take(life, Duration::ZERO) {
                     for key in &keys {
                         let row = self.rows.get(key).expect("a row");
-                        if row.owner == from && row.desired == Desired::Online {
+                        let wanted = row.owner == from && row.desired == Desired::Online;
+                        if wanted && row.wish.allows(&life.node) {
+                            self.given.remove(key);
                             grants.push(self.own(key, Some(life.clone())));
                         }
                     }
@@ -76,12 +80,30 @@ impl World {
                 let mine = self.rows.values().filter(|row| row.owner.as_ref() == Some(life));
                 Event::Mine(number, or(silent, mine.cloned().collect()))
             }
+            Effect::Survey => {
+                let mine = self
+                    .rows
+                    .values()
+                    .filter(|row| row.owner.as_ref() == Some(life) || row.wish.spread == Spreading::Strict);
+                let line = |row: &Ownership| Surveyed {
+                    row: row.clone(),
+                    active: self.activity.get(&row.key).copied().unwrap_or(UnixMillis(0)),
+                    given: self.given.get(&row.key).map(|at| self.now.since(*at)),
+                };
+                Event::Surveyed(or(silent, mine.map(line).collect()))
+            }
             Effect::Look(key) => {
                 let row = self.rows.get(&key).cloned();
                 Event::Row(key, or(silent, row))
             }
             Effect::Give(grant, to) => {
-                let stands = !down && self.stands(&grant) && self.may_take(&to, Duration::from_millis(500));
+                let allowed = self.rows[&grant.key].wish.allows(&to.node);
+                let fit = allowed && self.may_take(&to, Duration::from_millis(500));
+                let stands = !down && self.stands(&grant) && fit;
+                if stands {
+                    self.given.insert(grant.key.clone(), self.now);
+                    self.moves.push((self.now, grant.key.clone()));
+                }
                 let theirs = stands.then(|| self.own(&grant.key, Some(to.clone())));
                 Event::Given(grant, to, or(silent, theirs))
             }
@@ -103,9 +125,13 @@ impl World {
 
     pub(crate) fn may_take(&self, life: &Life, least: Duration) -> bool {
         let row = &self.members[&life.node];
-        row.member.life == *life
-            && row.member.state == MemberState::Active
-            && row.lease_until > self.now.plus(least)
+        row.member.life == *life && self.takes(&life.node) && row.lease_until > self.now.plus(least)
+    }
+
+    fn takes(&self, node: &NodeId) -> bool {
+        self.members
+            .get(node)
+            .is_some_and(|row| row.member.state == MemberState::Active && !row.member.cordoned)
     }
 
     pub(crate) fn own(&mut self, key: &DeviceKey, owner: Option<Life>) -> Grant {

@@ -4,7 +4,7 @@
 //! everybody shares; every step checks the invariants, so a violation names its moment. It is a model
 //! for this crate's tests alone: no sockets, no states of devices, no threads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use roost_placement::heart::{Heart, Pulse};
@@ -13,7 +13,7 @@ use roost_placement::ledger::{Beaten, Desired, Grant, Member, MemberState, Owner
 use roost_placement::machine::{Config, Effect, Event, HandOffError, HandedOff, Machine, Pace};
 use roost_placement::plan::Policy;
 use roost_placement::wish::Wish;
-use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId};
+use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
 
 pub(crate) const TIMING: Timing = Timing::FAST;
 const STEP: Duration = Duration::from_millis(10);
@@ -28,8 +28,8 @@ pub(crate) struct Node {
     pub(crate) machine: Machine,
     pub(crate) life: Life,
     heart: Heart,
-    lease: Lease,
-    suspended: bool,
+    pub(crate) lease: Lease,
+    pub(crate) suspended: bool,
     pub(crate) running: BTreeMap<DeviceKey, Grant>,
     pub(crate) inbox: Vec<(BootTime, u64, BootTime, Event)>,
     pub(crate) frozen_until: BootTime,
@@ -56,6 +56,14 @@ pub(crate) struct World {
     order: u64,
     pub(crate) view_epoch: i64,
     pub(crate) frozen: bool,
+    /// Of the nodes that join from now on.
+    pub(crate) pace: Pace,
+    /// When something was last written for a device; missing is never.
+    pub(crate) activity: BTreeMap<DeviceKey, UnixMillis>,
+    /// When a device was last given, unless it was claimed since.
+    pub(crate) given: BTreeMap<DeviceKey, BootTime>,
+    /// Every give.
+    pub(crate) moves: Vec<(BootTime, DeviceKey)>,
     pub(crate) outage_until: BootTime,
     /// Per mille of answers that get lost after the ledger has done its part.
     pub(crate) loss: u64,
@@ -95,6 +103,15 @@ impl World {
             order: 0,
             view_epoch: 1,
             frozen: false,
+            pace: Pace {
+                calm: Duration::from_secs(3),
+                cooldown: Duration::from_secs(5),
+                rebalance_moves: 240,
+                ..Pace::default()
+            },
+            activity: BTreeMap::new(),
+            given: BTreeMap::new(),
+            moves: Vec::new(),
             outage_until: BootTime(0),
             loss: 0,
             grants: BTreeMap::new(),
@@ -116,6 +133,7 @@ impl World {
         let id = node(n);
         let incarnation = self.members.get(&id).map_or(1, |row| row.member.life.incarnation.0 + 1);
         let life = Life { node: id.clone(), incarnation: Incarnation(incarnation) };
+        let cordoned = self.members.get(&id).is_some_and(|row| row.member.cordoned);
         let member = Member {
             life: life.clone(),
             address: format!("{id}:1"),
@@ -126,12 +144,12 @@ impl World {
             owned: 0,
             remaining: Duration::ZERO,
             beats: 0,
-            cordoned: false,
+            cordoned,
         };
         let row = Row { member, lease_until: self.now.plus(TIMING.ttl), lease_since: self.now };
         self.members.insert(id.clone(), row);
         self.view_epoch += 1;
-        let pace = Pace { calm: Duration::from_secs(3), cooldown: Duration::from_secs(5), ..Pace::default() };
+        let pace = self.pace;
         let config = Config { me: life.clone(), timing: TIMING, policy: Policy::default(), pace };
         let node = Node {
             machine: Machine::new(config, self.now),
@@ -347,53 +365,5 @@ impl World {
                 }
             }
         }
-    }
-
-    /// No two nodes act for one device; what acts, acts under a grant that was made for it.
-    fn check(&mut self) {
-        let mut acting: BTreeMap<&DeviceKey, &Life> = BTreeMap::new();
-        for node in self.nodes.values() {
-            let awake = !node.gone && node.frozen_until <= self.now;
-            if !awake || node.suspended || !node.lease.may_act(self.now) {
-                continue;
-            }
-            for (key, grant) in &node.running {
-                assert_eq!(self.grants.get(&(key.clone(), grant.epoch)), Some(&node.life), "{key}");
-                if let Some(other) = acting.insert(key, &node.life) {
-                    panic!("{other} and {} act for {key} at {:?}", node.life, self.now);
-                }
-            }
-        }
-    }
-
-    /// Everything wanted online runs at its owner, and nothing else runs.
-    pub(crate) fn assert_settled(&self) {
-        let mut runs: BTreeSet<(&DeviceKey, &Life, Epoch)> = BTreeSet::new();
-        for node in self.nodes.values().filter(|node| !node.gone) {
-            assert!(!node.suspended, "{} is suspended", node.life);
-            runs.extend(node.running.values().map(|grant| (&grant.key, &node.life, grant.epoch)));
-        }
-        for row in self.rows.values() {
-            let owner = row.owner.as_ref();
-            match row.desired {
-                Desired::Online => {
-                    let owner = owner.unwrap_or_else(|| panic!("{} has no owner", row.key));
-                    assert!(
-                        runs.remove(&(&row.key, owner, row.epoch)),
-                        "{} does not run at {owner}",
-                        row.key
-                    );
-                }
-                Desired::Offline | Desired::Deleted => {
-                    assert!(owner.is_none_or(|owner| !self.alive(owner)), "{}", row.key);
-                }
-            }
-        }
-        assert!(runs.is_empty(), "{runs:?} run without a row");
-    }
-
-    pub(crate) fn loads(&self) -> BTreeMap<NodeId, usize> {
-        let alive = self.nodes.iter().filter(|(_, node)| !node.gone);
-        alive.map(|(id, node)| (id.clone(), node.running.len())).collect()
     }
 }
