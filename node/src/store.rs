@@ -23,12 +23,13 @@ mod sqlite;
 mod vault;
 mod wishes;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use roost_actors::port::StateKind;
 use roost_placement::ledger::{Ledger, Unavailable};
-use roost_proto::id::{DeviceKey, Life};
+use roost_proto::id::{DeviceKey, Epoch, Life, Sequence};
 use tokio::sync::broadcast;
 
 use self::backend::Backend;
@@ -56,6 +57,9 @@ pub struct Store {
     vault: Vault,
     committer: Committer,
     commits: broadcast::Sender<DeviceKey>,
+    /// The last event that was committed for each device, and under which epoch: one entry for each device
+    /// that this process has ever written for.
+    heads: Mutex<BTreeMap<DeviceKey, (Epoch, Sequence)>>,
     options: StoreOptions,
     bound: Duration,
 }
@@ -72,7 +76,7 @@ impl Store {
         let committer = Committer::start(backend.clone(), options, commits.clone());
         let vault = Vault::new(kek);
         let (options, bound) = (options.clone(), options.call_timeout());
-        Ok(Arc::new(Store { backend, vault, committer, commits, options, bound }))
+        Ok(Arc::new(Store { backend, vault, committer, commits, heads: Mutex::default(), options, bound }))
     }
 
     /// Brings the schema up to date; does nothing when it is. Several processes may do it at once.

@@ -3,12 +3,13 @@
 //! What must hold in every adapter (`simulations` runs one conformance suite on all of them): each
 //! method is one atomic statement or transaction; a change of owner adds one to the epoch; the
 //! predicate of a claim stands on the locked row itself; only the database's clock is compared with
-//! a lease. The port decides nothing about *who should* own what; that is the ring's and the plan's.
+//! a lease; while the database is on a time-line that no heartbeat has seen yet, nothing is granted and no
+//! grant is judged. The port decides nothing about *who should* own what; that is the ring's and the plan's.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use roost_proto::id::{DeviceKey, Epoch, Life};
+use roost_proto::id::{DeviceKey, Epoch, Life, Sequence};
 
 use crate::wish::{Surveyed, Wish};
 
@@ -64,6 +65,15 @@ pub struct View {
     pub members: Vec<Member>,
     /// An operator has stopped all rebalancing.
     pub frozen: bool,
+    /// Grows when the database itself may have lost a tail: it answers on another time-line.
+    pub cluster_epoch: i64,
+    /// For how long nobody is buried and nothing is claimed; zero in good times.
+    pub blocked: Duration,
+}
+
+/// Epochs of a cluster epoch begin above this: whatever a lost tail had minted is below.
+pub fn epoch_floor(cluster_epoch: i64) -> Epoch {
+    Epoch(cluster_epoch << 40)
 }
 
 /// Answer to a heartbeat.
@@ -118,6 +128,24 @@ pub struct Grant {
     pub epoch: Epoch,
 }
 
+/// What a node says of a device that it runs, after the database has lost a tail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// Under which grant it runs.
+    pub grant: Grant,
+    /// Its last event that is known to have been committed under this grant; 0 when none is.
+    pub head: Sequence,
+}
+
+/// A posted device that its poster keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// The posted grant, or a newer one where the row knew nothing of it.
+    pub grant: Grant,
+    /// The event log ends before the posted head: what was written since is lost.
+    pub behind: bool,
+}
+
 /// What the tenant wants of a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Desired {
@@ -161,7 +189,7 @@ pub struct Transition {
     pub epoch: Epoch,
     /// The new owner; `None` for a release.
     pub owner: Option<Life>,
-    /// `claim`, `take-over`, `give` or `release`.
+    /// `claim`, `take-over`, `give`, `release` or `re-attach`.
     pub reason: String,
     /// By the database's clock.
     pub at: roost_proto::id::UnixMillis,
@@ -219,8 +247,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// dead or whose lease has been over for `grace + quarantine`; the old life is dead from then on.
     async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError>;
 
-    /// Renews the lease, reports `owned`, returns the view. One statement; an unbroken run of renewals
-    /// starts anew when the lease had lapsed.
+    /// Renews the lease, reports `owned`, returns the view; an unbroken run of renewals starts anew when
+    /// the lease had lapsed. Three rarities are dealt with here, by whoever meets them first. The lease had
+    /// lapsed and so have all others: nobody is buried for ten seconds, or until all have beaten. Leases
+    /// run for more than twice what was granted, because the clock went back: they are cut. The database
+    /// answers on another time-line: the cluster epoch grows, and for the quarantine nobody is buried and
+    /// nothing is claimed.
     async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable>;
 
     /// Changes the caller's own state. `false` when the row says dead, or that life is over.
@@ -232,6 +264,11 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// The death certificate: only for whoever has seen the process exit. `true` for exactly one caller.
     async fn certify_death(&self, life: &Life) -> Result<bool, Unavailable>;
+
+    /// What `me` keeps of the devices that it runs, after the cluster epoch has grown: those whose grant
+    /// stands, and, while take-overs are blocked, those whose row is older than the posted grant, under a
+    /// new one. The highest posted epoch wins. At most 500.
+    async fn reattach(&self, me: &Life, posts: &[Posted]) -> Result<Vec<Attached>, Unavailable>;
 
     /// Devices wanted online that nobody living holds, with the dead life that the row names, in key
     /// order, at most `limit`; without those whose required node cannot take them now. A hint to claim

@@ -13,6 +13,7 @@ mod lists;
 mod orphans;
 mod pace;
 mod phase;
+mod reattach;
 mod rebalance;
 mod step;
 mod suspicion;
@@ -25,6 +26,7 @@ use roost_proto::id::{DeviceKey, Life, NodeId};
 use self::holdings::Holdings;
 use self::orphans::Orphans;
 use self::phase::{Gift, Why};
+use self::reattach::Round;
 use self::rebalance::Rebalance;
 use self::suspicion::Suspicion;
 use crate::choice::Choice;
@@ -80,6 +82,7 @@ pub struct Machine {
     orphans: Orphans,
     holdings: Holdings,
     lists: lists::Lists,
+    round: Round,
     /// Devices given to each member since the last view.
     given: BTreeMap<NodeId, u32>,
     /// What is wished for the devices here, as the last list of them showed; only what is not the default.
@@ -112,6 +115,7 @@ impl Machine {
             orphans: Orphans::default(),
             holdings: Holdings::default(),
             lists: lists::Lists::new(now),
+            round: Round::new(now),
             given: BTreeMap::new(),
             wishes: BTreeMap::new(),
             rebalance: Rebalance::new(now),
@@ -128,7 +132,7 @@ impl Machine {
         self.holdings.allow(!self.quiesced);
         match event {
             Event::Tick => self.tick(now),
-            Event::Beaten { sent, answer: Beaten::Renewed(view) } => self.beaten(sent, view, now),
+            Event::Beaten { sent, answer: Beaten::Renewed(view) } => self.beaten(sent, view, now, &mut out),
             Event::Beaten { answer: Beaten::Dead, .. } => self.die(&mut out),
             Event::StateSet(state, answer) => self.state_set(state, answer, now, &mut out),
             Event::Buried(victim, answer) => {
@@ -142,6 +146,9 @@ impl Machine {
             Event::Claimed(from, keys, answer) => self.claimed(from, &keys, answer, now, &mut out),
             Event::Mine(number, answer) => self.mine(number, answer, now, &mut out),
             Event::Surveyed(answer) => self.surveyed(answer, now, &mut out),
+            Event::Reattached(epoch, posted, answer) => {
+                self.reattached(epoch, &posted, answer, now, &mut out);
+            }
             Event::Row(key, answer) => self.row(&key, answer, now, &mut out),
             Event::Warmed(grant, to) => self.warmed(&grant, &to, now, &mut out),
             Event::Stopped(grant) => self.holdings.stopped(&grant, now, self.lists.newest(), &mut out),
@@ -251,10 +258,8 @@ impl Machine {
 
     /// Past the deadline the node quiesces, whatever else happens.
     fn lapse(&mut self, now: BootTime, out: &mut Vec<Effect>) {
-        if !self.quiesced && now >= self.deadline && !seeded::on(Bug::NoLocalDeadline) {
-            self.quiesced = true;
-            self.lists.no_resume();
-            out.push(Effect::Quiesce);
+        if now >= self.deadline && !seeded::on(Bug::NoLocalDeadline) {
+            self.quiesce(out);
         }
     }
 
@@ -266,7 +271,8 @@ impl Machine {
         self.ticked = now;
     }
 
-    fn beaten(&mut self, sent: BootTime, view: View, now: BootTime) {
+    fn beaten(&mut self, sent: BootTime, view: View, now: BootTime, out: &mut Vec<Effect>) {
+        self.see_time_line(&view, now, out);
         let sent = if seeded::on(Bug::DeadlineFromAnswer) { now } else { sent };
         let timing = &self.config.timing;
         if self.renewed.is_none_or(|renewed| sent.since(renewed) >= timing.ttl) {
@@ -349,7 +355,8 @@ impl Machine {
     fn bury(&mut self, now: BootTime, out: &mut Vec<Effect>) {
         let timing = self.config.timing;
         let unbroken = now.since(self.run_since) >= timing.quarantine();
-        if (unbroken || seeded::on(Bug::NoQuarantine)) && now.since(self.view_at) <= timing.beat * 2 {
+        let calm = (unbroken || seeded::on(Bug::NoQuarantine)) && !self.round.is_blocked(now);
+        if calm && now.since(self.view_at) <= timing.beat * 2 {
             out.extend(self.suspicion.due(&timing, now).into_iter().map(Effect::Bury));
         }
     }

@@ -55,7 +55,7 @@ fn view(mut members: Vec<Member>, rows: &[Surveyed]) -> View {
         member.owned =
             rows.iter().filter(|line| line.row.owner.as_ref() == Some(&member.life)).count() as u32;
     }
-    View { view_epoch: 1, members, frozen: false }
+    View { members, ..View::default() }
 }
 
 fn apply(rows: &[Surveyed], moves: &[Move]) -> Vec<Surveyed> {

@@ -9,6 +9,7 @@ mod devices;
 mod directory;
 mod ledger;
 mod races;
+mod timeline;
 mod wishes;
 mod world;
 
@@ -47,6 +48,11 @@ impl Ports {
 pub trait Subject: Send + Sync + 'static {
     /// Opens it, as one more process would.
     async fn open(&self) -> Ports;
+
+    /// Puts it on another time-line, as a failover does; `false` when it has none.
+    async fn fail_over(&self) -> bool {
+        false
+    }
 }
 
 type Check = (&'static str, fn(World) -> Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -85,6 +91,10 @@ checks! {
     devices::one_bad_device_harms_no_other,
     devices::awkward_names_come_back_as_they_were,
     races::a_take_over_ends_all_writes_of_the_old_owner,
+    timeline::a_gap_of_the_whole_cluster_holds_burials_off_until_all_are_back,
+    timeline::a_gap_of_one_holds_nothing_off,
+    timeline::a_posted_grant_is_kept_while_it_stands,
+    timeline::a_database_that_may_have_lost_its_tail_grants_above_all_that_was_lost,
     directory::tenants_are_made_once_and_listed_in_order,
     directory::devices_are_made_once_and_listed_in_order,
     directory::a_foreign_tenant_sees_nothing,

@@ -8,6 +8,7 @@ mod devices;
 mod directory;
 mod ledger;
 mod tables;
+mod timeline;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,6 +20,9 @@ use roost_proto::id::{DeviceKey, UnixMillis};
 use tokio::sync::broadcast;
 
 use self::tables::Tables;
+use self::timeline::Unsettled;
+
+pub use self::timeline::Checkpoint;
 
 /// The clock of the modelled database, in Unix milliseconds.
 pub type DatabaseClock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -83,12 +87,14 @@ struct Inner {
     tables: Tables,
     faults: VecDeque<Option<Fault>>,
     down: bool,
+    /// The time-line that the server is on.
+    time_line: u64,
 }
 
 impl Model {
     /// An empty database on this clock.
     pub fn new(clock: DatabaseClock) -> Arc<Model> {
-        let inner = Inner { tables: Tables::default(), faults: VecDeque::new(), down: false };
+        let inner = Inner { tables: Tables::default(), faults: VecDeque::new(), down: false, time_line: 0 };
         Arc::new(Model { inner: Mutex::new(inner), clock, commits: broadcast::channel(4096).0 })
     }
 
@@ -102,7 +108,7 @@ impl Model {
         self.lock().down = down;
     }
 
-    /// Holds back all burials until then, as an operator may.
+    /// Holds back all burials and claims until then, as an operator may.
     pub fn block_take_overs(&self, until: UnixMillis) {
         self.lock().tables.takeover_blocked_until = until.0;
     }
@@ -118,6 +124,9 @@ impl Model {
         let now = (self.clock)().0;
         let fate = if inner.down { Some(Fault::Refused) } else { inner.faults.pop_front().flatten() };
         let failed = |fault| Unavailable(Box::new(Injected(fault)));
+        if fate != Some(Fault::Refused) && inner.tables.time_line != inner.time_line {
+            return Err(Unavailable(Box::new(Unsettled)));
+        }
         match fate {
             None => Ok(act(&mut inner.tables, now)),
             Some(Fault::AnswerLost) => {

@@ -14,6 +14,11 @@ impl Subject for Memory {
     async fn open(&self) -> Ports {
         Ports::of(self.0.clone())
     }
+
+    async fn fail_over(&self) -> bool {
+        self.0.fail_over(None);
+        true
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

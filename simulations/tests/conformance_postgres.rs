@@ -9,6 +9,8 @@ use roost_simulations::conformance::{Ports, Subject, run};
 use roost_simulations::postgres::TempPostgres;
 
 struct Database {
+    server: Arc<TempPostgres>,
+    name: String,
     options: StoreOptions,
 }
 
@@ -16,6 +18,13 @@ struct Database {
 impl Subject for Database {
     async fn open(&self) -> Ports {
         Ports::of(Store::open(&self.options).await.expect("the database opens"))
+    }
+
+    /// Makes it look as if the cluster had last seen another one; `failover` has a real promotion.
+    async fn fail_over(&self) -> bool {
+        let sql = "UPDATE cluster_control SET time_line = 'another'";
+        self.server.sql(&self.name, sql).expect("an update");
+        true
     }
 }
 
@@ -28,7 +37,12 @@ fn options(server: &TempPostgres, folder: &tempfile::TempDir, database: &str) ->
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_does_what_every_store_must() {
-    let server = TempPostgres::start().expect("a server");
+    let server = Arc::new(TempPostgres::start().expect("a server"));
     let folder = tempfile::tempdir().expect("a folder");
-    run(async |name: &str| Database { options: options(&server, &folder, name) }).await;
+    run(async |name: &str| Database {
+        options: options(&server, &folder, name),
+        server: server.clone(),
+        name: name.to_owned(),
+    })
+    .await;
 }

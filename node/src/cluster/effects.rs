@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roost_actors::device::Opening;
-use roost_placement::ledger::{Grant, Ledger, MemberState, Timing, Unavailable};
+use roost_placement::ledger::{Grant, Ledger, MemberState, Posted, Timing, Unavailable};
 use roost_placement::machine::{Answer, Effect, Event, NoAnswer, Origin};
-use roost_proto::id::{DeviceKey, Epoch, Life, NodeId};
+use roost_proto::id::{DeviceKey, Epoch, Life, NodeId, Sequence};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::timeout;
@@ -101,6 +101,15 @@ impl Effects {
             Effect::Survey => self.ask(move |ledger| async move {
                 Event::Surveyed(answer(ledger.survey(Some(&me), None, usize::MAX)).await)
             }),
+            Effect::Reattach(epoch, grants) => {
+                tracing::warn!(life = %me, devices = grants.len(), "the database may have lost its tail: posting what runs here");
+                self.ask(move |ledger| async move {
+                    let post = |grant: &Grant| Posted { grant: grant.clone(), head: Sequence(0) };
+                    let posts: Vec<Posted> = grants.iter().map(post).collect();
+                    let kept = answer(ledger.reattach(&me, &posts)).await;
+                    Event::Reattached(epoch, grants, kept)
+                })
+            }
             Effect::Look(key) => self.ask(move |ledger| async move {
                 let row = answer(ledger.ownership(&key)).await;
                 Event::Row(key, row)
@@ -257,13 +266,14 @@ fn reason(origin: &Origin) -> &'static str {
         Origin::TakenOver(_) => "take-over",
         Origin::Given => "give",
         Origin::Again => "again",
+        Origin::Reattached => "re-attach",
     }
 }
 
 /// Who held the device before, for the event log. A gift has to be looked up; not knowing is fine.
 async fn former_owner(ledger: &dyn Ledger, grant: &Grant, origin: &Origin) -> Option<NodeId> {
     match origin {
-        Origin::Claimed | Origin::Again => None,
+        Origin::Claimed | Origin::Again | Origin::Reattached => None,
         Origin::TakenOver(life) => Some(life.node.clone()),
         Origin::Given => {
             let history = timeout(HINT, ledger.history(&grant.key, 2)).await.ok()?.ok()?;

@@ -3,6 +3,8 @@
 //! What must hold: every read stands under the grant; every write goes through the committer, whose
 //! transactions begin with the fence.
 
+use std::sync::PoisonError;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::port::{
@@ -75,6 +77,10 @@ impl DeviceStore for Store {
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
         let seal = self.seal_of(grant).await?;
         let written = self.committer.commit(Prepared::new(grant, seal.clone(), batch)).await?;
+        if let Some(last) = written.events.iter().flatten().max() {
+            let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+            heads.insert(grant.key.clone(), (grant.epoch, Sequence(*last)));
+        }
         let accepted = |row| match row {
             AcceptedRow::New(ordinal) => Ok(Accepted::New { ordinal }),
             AcceptedRow::Repeated(row) => {

@@ -4,12 +4,13 @@
 //! What must hold: no call waits longer than the bound, whatever the network does. A heartbeat ledger
 //! connects when it is first used, in the runtime that uses it, and shares nothing with the store.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Timing, Transition,
-    Unavailable,
+    Attached, Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Posted, Timing,
+    Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Life};
@@ -57,6 +58,26 @@ impl HeartbeatLedger {
     }
 }
 
+impl HeartbeatLedger {
+    /// It commits nothing, so it remembers nothing.
+    fn with_heads(&self, posts: &[Posted]) -> Vec<Posted> {
+        posts.to_vec()
+    }
+}
+
+impl Store {
+    /// What this store has committed under the posted grants, as it remembers.
+    fn with_heads(&self, posts: &[Posted]) -> Vec<Posted> {
+        let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |grant: &Grant| heads.get(&grant.key).filter(|(epoch, _)| *epoch == grant.epoch);
+        let posted = |post: &Posted| {
+            let head = known(&post.grant).map_or(post.head, |(_, head)| post.head.max(*head));
+            Posted { grant: post.grant.clone(), head }
+        };
+        posts.iter().map(posted).collect()
+    }
+}
+
 macro_rules! bounded_ledger {
     ($type:ty, $self:ident, $ledger:expr, $bound:expr) => {
         #[async_trait]
@@ -79,6 +100,10 @@ macro_rules! bounded_ledger {
 
             async fn certify_death(&$self, life: &Life) -> Result<bool, Unavailable> {
                 within($bound, $ledger.certify_death(life)).await
+            }
+
+            async fn reattach(&$self, me: &Life, posts: &[Posted]) -> Result<Vec<Attached>, Unavailable> {
+                within($bound, $ledger.reattach(me, &$self.with_heads(posts))).await
             }
 
             async fn claimable(&$self, limit: usize) -> Result<Vec<Ownership>, Unavailable> {

@@ -14,6 +14,7 @@ macro_rules! plain_backend {
         later: $later:literal,
         share: $share:literal,
         update: $update:literal,
+        epoch: $epoch:literal,
         positions: $positions:literal,
         names: $names:literal,
     ) => {
@@ -192,11 +193,12 @@ macro_rules! plain_backend {
                 let mut tx = self.begin_write().await?;
                 self.for_long(&mut tx).await?;
                 // First the row that the fence stands on: every writer of this device is out from here.
-                let sql = "UPDATE ownership
-                           SET desired = 'deleted', owner_node = NULL, owner_inc = NULL, owned_since = NULL,
-                               pin_node = NULL, pin_mode = NULL,
-                               epoch = epoch + 1
-                           WHERE business_id = $1 AND device_id = $2 AND desired <> 'deleted'";
+                let sql = concat!(
+                    "UPDATE ownership
+                     SET desired = 'deleted', owner_node = NULL, owner_inc = NULL, owned_since = NULL,
+                         pin_node = NULL, pin_mode = NULL, epoch = ", $epoch, "
+                     WHERE business_id = $1 AND device_id = $2 AND desired <> 'deleted'"
+                );
                 if sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?.rows_affected() == 0 {
                     return Ok(false);
                 }

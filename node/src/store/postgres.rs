@@ -6,7 +6,27 @@
 //! after a second, so that a frozen process holds no row for long. Row-level security is not set up:
 //! a group commit spans tenants, so a policy by one tenant's setting does not fit it.
 
+/// The next epoch of an ownership row: above everything that a lost tail can have minted, and only on a
+/// time-line that a heartbeat has seen.
+macro_rules! mint {
+    ($row:literal) => {
+        concat!(
+            "greatest(",
+            $row,
+            ".epoch, (SELECT cluster_epoch << 40 FROM cluster_control WHERE roost_settled())) + 1"
+        )
+    };
+}
+
+/// `$n` milliseconds as an interval.
+macro_rules! span {
+    ($n:literal) => {
+        concat!("($", $n, "::bigint * interval '1 millisecond')")
+    };
+}
+
 mod ledger;
+mod timeline;
 mod writes;
 
 use std::str::FromStr;
@@ -31,6 +51,7 @@ use super::wishes::{SurveyRow, wishes};
 pub(super) const MIGRATIONS: &Migrations = &[
     (1, "first", include_str!("../../../migrations/postgres/0001_first.sql")),
     (2, "placement", include_str!("../../../migrations/postgres/0002_placement.sql")),
+    (3, "time line", include_str!("../../../migrations/postgres/0003_time_line.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection
@@ -128,6 +149,7 @@ plain_backend! {
     later: "now() + $4 * interval '1 millisecond'",
     share: " FOR SHARE",
     update: " FOR UPDATE",
+    epoch: "greatest(epoch, (SELECT cluster_epoch << 40 FROM cluster_control WHERE roost_settled())) + 1",
     positions: "(SELECT e ->> 0 AS d, (e ->> 1)::bigint AS s FROM jsonb_array_elements($2::jsonb) AS x(e))",
     names: "(SELECT at, e ->> 0 AS kind, e ->> 1 AS name
              FROM jsonb_array_elements($6::jsonb) WITH ORDINALITY AS x(e, at))",

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use roost_actors::port::{DeviceStatus, MessageState};
 use roost_placement::ledger::{
-    Desired, Grant, Member, MemberState, Ownership, Permit, Transition, Unavailable, View,
+    Attached, Desired, Grant, Member, MemberState, Ownership, Permit, Timing, Transition, Unavailable, View,
 };
 use roost_placement::wish::Wish;
 use roost_proto::api;
@@ -55,6 +55,11 @@ pub(super) fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
+/// How long nobody is buried after a gap that the whole cluster had.
+pub(super) fn hold_off(timing: &Timing) -> Duration {
+    timing.quarantine().max(Duration::from_secs(10))
+}
+
 pub(super) fn span(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
@@ -90,6 +95,9 @@ pub(super) fn desired_text(desired: Desired) -> &'static str {
 #[derive(sqlx::FromRow)]
 pub(super) struct MemberRow {
     view_epoch: i64,
+    cluster_epoch: i64,
+    /// Milliseconds for which take-overs are blocked.
+    blocked: i64,
     frozen: bool,
     cordoned: bool,
     node_id: String,
@@ -107,8 +115,10 @@ pub(super) struct MemberRow {
 pub(super) fn view(rows: Vec<MemberRow>) -> Result<View, BadRow> {
     let view_epoch = rows.first().map_or(0, |row| row.view_epoch);
     let frozen = rows.first().is_some_and(|row| row.frozen);
+    let cluster_epoch = rows.first().map_or(0, |row| row.cluster_epoch);
+    let blocked = span(rows.first().map_or(0, |row| row.blocked));
     let members = rows.into_iter().map(member).collect::<Result<_, _>>()?;
-    Ok(View { view_epoch, members, frozen })
+    Ok(View { view_epoch, members, frozen, cluster_epoch, blocked })
 }
 
 fn member(row: MemberRow) -> Result<Member, BadRow> {
@@ -169,6 +179,20 @@ impl GrantRow {
     pub(super) fn read(self, life: &Life) -> Result<Grant, BadRow> {
         let key = key(&self.business_id, &self.device_id)?;
         Ok(Grant { key, life: life.clone(), epoch: Epoch(self.epoch) })
+    }
+}
+
+/// A posted device that its poster keeps.
+#[derive(sqlx::FromRow)]
+pub(super) struct AttachedRow {
+    #[sqlx(flatten)]
+    grant: GrantRow,
+    behind: bool,
+}
+
+impl AttachedRow {
+    pub(super) fn read(self, life: &Life) -> Result<Attached, BadRow> {
+        Ok(Attached { grant: self.grant.read(life)?, behind: self.behind })
     }
 }
 

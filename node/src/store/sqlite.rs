@@ -6,6 +6,7 @@
 //! starve behind busy writers; we ask again every few milliseconds instead, up to a bound.
 
 mod ledger;
+mod timeline;
 mod writes;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ use super::wishes::{SurveyRow, wishes};
 pub(super) const MIGRATIONS: &Migrations = &[
     (1, "first", include_str!("../../../migrations/sqlite/0001_first.sql")),
     (2, "placement", include_str!("../../../migrations/sqlite/0002_placement.sql")),
+    (3, "time line", include_str!("../../../migrations/sqlite/0003_time_line.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.
@@ -120,6 +122,7 @@ plain_backend! {
     later: "CAST(unixepoch('subsec') * 1000 AS INTEGER) + $4",
     share: "",
     update: "",
+    epoch: "epoch + 1",
     positions: "(SELECT value ->> 0 AS d, value ->> 1 AS s FROM json_each($2))",
     names: "(SELECT key AS at, value ->> 0 AS kind, value ->> 1 AS name FROM json_each($6))",
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit, Timing,
-    Transition, Unavailable, View,
+    Attached, Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit,
+    Posted, Timing, Transition, Unavailable, View,
 };
 use roost_placement::wish::{Surveyed, Wish};
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId};
@@ -174,7 +174,7 @@ impl Ledger for TestLedger {
             let remaining = row.until.saturating_duration_since(Instant::now());
             Member { remaining, ..row.member.clone() }
         });
-        Ok(Beaten::Renewed(View { view_epoch: state.epoch, members: members.collect(), frozen: false }))
+        Ok(Beaten::Renewed(View { view_epoch: state.epoch, members: members.collect(), ..View::default() }))
     }
 
     async fn set_state(&self, life: &Life, to: MemberState) -> Result<bool, Unavailable> {
@@ -195,6 +195,12 @@ impl Ledger for TestLedger {
         state.epoch += 1;
         self.certificates.fetch_add(1, Ordering::Relaxed);
         Ok(state.living(life).map(|row| row.member.state = MemberState::Dead).is_some())
+    }
+
+    async fn reattach(&self, _me: &Life, posts: &[Posted]) -> Result<Vec<Attached>, Unavailable> {
+        let state = self.up()?;
+        let stand = posts.iter().filter(|post| state.stands(&post.grant));
+        Ok(stand.map(|post| Attached { grant: post.grant.clone(), behind: false }).collect())
     }
 
     async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable> {

@@ -5,6 +5,8 @@
 //! is unknown, the row is read before anything else happens, so that half of a hand-off never leaves a
 //! device with two owners or none. It does not choose targets and does not pace.
 
+mod attached;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -211,7 +213,7 @@ impl Holdings {
         let grant = Grant { key: row.key.clone(), life: seen.me.clone(), epoch: row.epoch };
         let wanted = row.desired == Desired::Online;
         let Some(held) = self.held.get_mut(&row.key) else {
-            if wanted && (seen.run || seen.passing_on) {
+            if wanted && row.epoch > seen.floor && (seen.run || seen.passing_on) {
                 self.take(grant, seen.run.then_some(Origin::Given), seen.now, seen.newest, out);
             } else if !wanted && !self.is_known(&grant) {
                 self.take(grant, None, seen.now, seen.newest, out);
@@ -295,6 +297,14 @@ impl Holdings {
                     }
                 }
             }
+            (Then::Restart, Some(_)) if seen.passing_on => self.set(key, Phase::Idle),
+            (Then::Restart, Some(_)) if self.may_start => {
+                out.push(Effect::Start(held.grant.clone(), Origin::Reattached));
+                self.set(key, Phase::Running);
+            }
+            (Then::Restart, Some(_)) => {
+                self.set(key, Phase::Asking(Then::Restart, Some(seen.now.plus(ASK_AGAIN))));
+            }
             (_, Some(_)) => self.after(key, Then::Release, seen.newest, out),
             (_, None) => self.let_go(key, seen.newest),
         }
@@ -319,6 +329,8 @@ impl Holdings {
                 self.set(key, Phase::Releasing);
             }
             Then::Forget => self.let_go(key, number),
+            // The row says whether it is still ours.
+            Then::Restart => self.set(key, Phase::Asking(Then::Restart, Some(BootTime(0)))),
             Then::Replace(newer) => {
                 self.let_go(key, number);
                 // Otherwise the list that ends the quiet finds it.

@@ -94,6 +94,9 @@ impl Lists {
 impl Machine {
     /// Asks for what is due.
     pub(super) fn ask(&mut self, now: BootTime, out: &mut Vec<Effect>) {
+        if self.post(now, out) {
+            return;
+        }
         let (renewed, claims) = (now < self.deadline, self.claims());
         let lists = &mut self.lists;
         if self.quiesced && renewed && lists.resuming.is_none() && now >= lists.resume_next {
@@ -164,7 +167,7 @@ impl Machine {
 
     /// Claims what is this node's turn, within its bound.
     pub(super) fn claim(&mut self, now: BootTime, out: &mut Vec<Effect>) {
-        if !self.claims() || self.orphans.len() == 0 {
+        if !self.claims() || self.orphans.len() == 0 || self.round.is_blocked(now) {
             return;
         }
         let me = &self.config.me;
@@ -270,10 +273,11 @@ impl Machine {
         self.holdings.row(key, row, self.seen(&config.me, number, now), out);
     }
 
-    fn seen<'a>(&self, me: &'a Life, number: u64, now: BootTime) -> Seen<'a> {
+    pub(super) fn seen<'a>(&self, me: &'a Life, number: u64, now: BootTime) -> Seen<'a> {
         let passing_on = self.goal == MemberState::Draining;
         let run = !self.quiesced && !passing_on;
-        Seen { me, now, number, newest: self.lists.newest(), run, passing_on }
+        let (newest, floor) = (self.lists.newest(), self.round.floor(now));
+        Seen { me, now, number, newest, run, passing_on, floor }
     }
 
     /// The end of a drain: when nothing is left here, one more list has to agree.

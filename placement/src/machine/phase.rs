@@ -3,7 +3,7 @@
 //! What must hold: every phase but running and idle awaits exactly one answer. Data only; the moves
 //! between phases are in `holdings`.
 
-use roost_proto::id::Life;
+use roost_proto::id::{Epoch, Life};
 
 use crate::lease::BootTime;
 use crate::ledger::Grant;
@@ -35,6 +35,8 @@ pub(super) enum Then {
     Forget,
     /// A newer grant was found: run under it.
     Replace(Grant),
+    /// Run again under the same grant, from what the database has.
+    Restart,
 }
 
 /// Where a device stands.
@@ -92,4 +94,6 @@ pub(super) struct Seen<'a> {
     pub(super) run: bool,
     /// Devices are taken only to be passed on: the node drains.
     pub(super) passing_on: bool,
+    /// Only rows above it are started: they were granted after the database had lost a tail.
+    pub(super) floor: Epoch,
 }

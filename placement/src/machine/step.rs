@@ -9,7 +9,7 @@ use std::time::Duration;
 use roost_proto::id::{DeviceKey, Epoch, Life, NodeId};
 
 use crate::lease::BootTime;
-use crate::ledger::{Beaten, Grant, MemberState, Ownership};
+use crate::ledger::{Attached, Beaten, Grant, MemberState, Ownership};
 use crate::plan::Reason;
 use crate::wish::Surveyed;
 
@@ -44,6 +44,8 @@ pub enum Event {
     Mine(u64, Answer<Vec<Ownership>>),
     /// Answers [`Effect::Survey`].
     Surveyed(Answer<Vec<Surveyed>>),
+    /// Answers [`Effect::Reattach`] in that cluster epoch, with the grants that were posted.
+    Reattached(i64, Vec<Grant>, Answer<Vec<Attached>>),
     /// Answers [`Effect::Look`].
     Row(DeviceKey, Answer<Option<Ownership>>),
     /// Answers [`Effect::Warm`]: the target is as ready as it will get in time, or there is none.
@@ -77,6 +79,8 @@ pub enum Effect {
     ListMine(u64),
     /// Survey everything that this node owns (`Ledger::survey`, without a limit).
     Survey,
+    /// Ask which of these, at most 500, this node keeps in this cluster epoch.
+    Reattach(i64, Vec<Grant>),
     /// Read one ownership row.
     Look(DeviceKey),
     /// Run this device under this grant.
@@ -118,6 +122,8 @@ pub enum Origin {
     Given,
     /// It was here all the time: a hand-off did not come about.
     Again,
+    /// It was here all the time: the database has lost what was written last.
+    Reattached,
 }
 
 /// A hand-off that happened.

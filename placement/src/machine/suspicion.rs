@@ -106,7 +106,7 @@ mod tests {
             beats,
             cordoned: false,
         };
-        View { view_epoch: 1, members: vec![member], frozen: false }
+        View { members: vec![member], ..View::default() }
     }
 
     #[test]

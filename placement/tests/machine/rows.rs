@@ -2,14 +2,25 @@
 //!
 //! What must hold: each method is one statement; predicates stand on the row as it is at that moment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use roost_placement::ledger::{Beaten, Desired, Grant, Member, MemberState, Ownership, View};
+use roost_placement::lease::BootTime;
+use roost_placement::ledger::{
+    Attached, Beaten, Desired, Grant, Member, MemberState, Ownership, View, epoch_floor,
+};
 use roost_placement::machine::{Effect, Event, NoAnswer};
 use roost_placement::wish::{Spreading, Surveyed};
-use roost_proto::id::{DeviceKey, Incarnation, Life, NodeId, UnixMillis};
+use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
 
 use crate::world::{TIMING, World, node};
+
+/// A row of members.
+pub(crate) struct Row {
+    pub(crate) member: Member,
+    pub(crate) lease_until: BootTime,
+    pub(crate) lease_since: BootTime,
+}
 
 impl World {
     pub(crate) fn alive(&self, life: &Life) -> bool {
@@ -33,7 +44,13 @@ impl World {
         let living = self.members.values().filter(|row| row.member.state != MemberState::Dead);
         let members =
             living.map(|row| Member { remaining: row.lease_until.since(now), ..row.member.clone() });
-        Beaten::Renewed(View { view_epoch: self.view_epoch, members: members.collect(), frozen: self.frozen })
+        Beaten::Renewed(View {
+            view_epoch: self.view_epoch,
+            members: members.collect(),
+            frozen: self.frozen,
+            cluster_epoch: self.cluster_epoch,
+            blocked: self.blocked_until.since(now),
+        })
     }
 
     pub(crate) fn perform(&mut self, life: &Life, effect: Effect, down: bool, lost: bool) -> Event {
@@ -64,7 +81,7 @@ impl World {
             }
             Effect::Claim(from, keys) => {
                 let mut grants = Vec::new();
-                if !down && self.may_take(life, Duration::ZERO) {
+                if !down && self.may_take(life, Duration::ZERO) && self.blocked_until <= self.now {
                     for key in &keys {
                         let row = self.rows.get(key).expect("a row");
                         let wanted = row.owner == from && row.desired == Desired::Online;
@@ -91,6 +108,10 @@ impl World {
                     given: self.given.get(&row.key).map(|at| self.now.since(*at)),
                 };
                 Event::Surveyed(or(silent, mine.map(line).collect()))
+            }
+            Effect::Reattach(epoch, grants) => {
+                let kept = if down { Vec::new() } else { self.attach(life, &grants) };
+                Event::Reattached(epoch, grants, or(silent, kept))
             }
             Effect::Look(key) => {
                 let row = self.rows.get(&key).cloned();
@@ -136,10 +157,11 @@ impl World {
 
     pub(crate) fn own(&mut self, key: &DeviceKey, owner: Option<Life>) -> Grant {
         let row = self.rows.get_mut(key).expect("a row");
-        row.epoch.0 += 1;
+        row.epoch = Epoch(row.epoch.max(epoch_floor(self.cluster_epoch)).0 + 1);
         row.owner = owner.clone();
         let life = owner.unwrap_or_else(|| Life { node: node(99), incarnation: Incarnation(0) });
-        self.grants.insert((key.clone(), row.epoch), life.clone());
+        let before = self.grants.insert((key.clone(), row.epoch), life.clone());
+        assert_eq!(before, None, "{key} was granted twice at {}", row.epoch);
         Grant { key: key.clone(), life, epoch: row.epoch }
     }
 
@@ -148,7 +170,7 @@ impl World {
         let able = self.alive(me)
             && mine.lease_until > self.now
             && mine.lease_since.plus(TIMING.quarantine()) < self.now;
-        if !able || !self.alive(victim) {
+        if !able || !self.alive(victim) || self.blocked_until > self.now {
             return false;
         }
         let row = self.members.get_mut(&victim.node).expect("alive");
@@ -159,6 +181,27 @@ impl World {
         self.view_epoch += 1;
         self.burials += 1;
         true
+    }
+
+    fn attach(&mut self, life: &Life, grants: &[Grant]) -> Vec<Attached> {
+        let mut kept = Vec::new();
+        for grant in grants {
+            if self.stands(grant) {
+                kept.push(Attached { grant: grant.clone(), behind: self.behind.contains(&grant.key) });
+            } else if self.rows[&grant.key].epoch < grant.epoch && self.blocked_until > self.now {
+                let grant = self.own(&grant.key, Some(life.clone()));
+                kept.push(Attached { grant, behind: true });
+            }
+        }
+        kept
+    }
+
+    /// The database fails over to what it was, and a heartbeat notices.
+    pub(crate) fn lose_tail(&mut self, rows: BTreeMap<DeviceKey, Ownership>) {
+        self.rows = rows;
+        self.cluster_epoch += 1;
+        self.view_epoch += 1;
+        self.blocked_until = self.now.plus(TIMING.quarantine());
     }
 
     /// Whether the row of this node's last life says dead.

@@ -4,7 +4,7 @@
 //! everybody shares; every step checks the invariants, so a violation names its moment. It is a model
 //! for this crate's tests alone: no sockets, no states of devices, no threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use roost_placement::heart::{Heart, Pulse};
@@ -15,14 +15,10 @@ use roost_placement::plan::Policy;
 use roost_placement::wish::Wish;
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
 
+use crate::rows::Row;
+
 pub(crate) const TIMING: Timing = Timing::FAST;
 const STEP: Duration = Duration::from_millis(10);
-
-pub(crate) struct Row {
-    pub(crate) member: Member,
-    pub(crate) lease_until: BootTime,
-    pub(crate) lease_since: BootTime,
-}
 
 pub(crate) struct Node {
     pub(crate) machine: Machine,
@@ -64,6 +60,10 @@ pub(crate) struct World {
     pub(crate) given: BTreeMap<DeviceKey, BootTime>,
     /// Every give.
     pub(crate) moves: Vec<(BootTime, DeviceKey)>,
+    pub(crate) cluster_epoch: i64,
+    pub(crate) blocked_until: BootTime,
+    /// Devices whose log lacks its end.
+    pub(crate) behind: BTreeSet<DeviceKey>,
     pub(crate) outage_until: BootTime,
     /// Per mille of answers that get lost after the ledger has done its part.
     pub(crate) loss: u64,
@@ -112,6 +112,9 @@ impl World {
             activity: BTreeMap::new(),
             given: BTreeMap::new(),
             moves: Vec::new(),
+            cluster_epoch: 0,
+            blocked_until: BootTime(0),
+            behind: BTreeSet::new(),
             outage_until: BootTime(0),
             loss: 0,
             grants: BTreeMap::new(),

@@ -132,6 +132,8 @@ pub(super) async fn a_member_buries_only_after_its_quarantine(world: World) {
 
 pub(super) async fn a_lapse_begins_the_quarantine_anew(world: World) {
     let (me, gone) = (world.joining("n1", &SHORT).await, lapsed(&world, "n2").await);
+    // Otherwise it would be a gap of everybody.
+    world.active("n3").await;
     let quarantine = Timing { ttl: Duration::from_millis(1500), grace: Duration::ZERO, ..SHORT };
     pass(Duration::from_millis(1600)).await;
     beat(&world, &me, &LONG).await;

@@ -51,6 +51,11 @@ impl World {
         self.subject.open().await
     }
 
+    /// Whether the database is on another time-line now.
+    pub(super) async fn fail_over(&self) -> bool {
+        self.subject.fail_over().await
+    }
+
     pub(super) fn ledger(&self) -> &dyn Ledger {
         &*self.ports.ledger
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit, Timing,
-    Transition, Unavailable, View,
+    Attached, Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit,
+    Posted, Timing, Transition, Unavailable, View, epoch_floor,
 };
 use roost_placement::wish::{Spreading, Surveyed};
 use roost_proto::id::{DeviceKey, Incarnation, Life, UnixMillis};
@@ -14,7 +14,7 @@ use roost_proto::id::{DeviceKey, Incarnation, Life, UnixMillis};
 use super::Model;
 use super::tables::{MemberRow, Tables};
 
-fn millis(span: Duration) -> i64 {
+pub(super) fn millis(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
@@ -36,19 +36,26 @@ fn view(tables: &Tables, now: i64) -> View {
         beats: row.beats,
         cordoned: row.cordoned,
     });
-    View { view_epoch: tables.view_epoch, members: members.collect(), frozen: tables.frozen }
+    View {
+        view_epoch: tables.view_epoch,
+        members: members.collect(),
+        frozen: tables.frozen,
+        cluster_epoch: tables.cluster_epoch,
+        blocked: left(tables.takeover_blocked_until, now),
+    }
 }
 
 fn join(tables: &mut Tables, now: i64, c: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
     let wait = millis(timing.grace + timing.quarantine());
     let life = |incarnation| Life { node: c.node.clone(), incarnation };
-    let (mut incarnation, mut cordoned) = (Incarnation(1), false);
+    let floor = epoch_floor(tables.cluster_epoch).0;
+    let (mut incarnation, mut cordoned) = (Incarnation(floor + 1), false);
     if let Some(row) = tables.members.get(&c.node) {
         if row.state != MemberState::Dead && row.lease_until + wait >= now {
             let wait = left(row.lease_until + wait, now);
             return Err(JoinError::InUse { holder: life(row.incarnation), wait });
         }
-        incarnation = Incarnation(row.incarnation.0 + 1);
+        incarnation = Incarnation(row.incarnation.0.max(floor) + 1);
         cordoned = row.cordoned;
     }
     let row = MemberRow {
@@ -60,6 +67,7 @@ fn join(tables: &mut Tables, now: i64, c: &Candidate, timing: &Timing) -> Result
         state: MemberState::Joining,
         lease_until: now + millis(timing.ttl),
         lease_since: now,
+        granted: millis(timing.ttl),
         beats: 0,
         owned: 0,
         cordoned,
@@ -77,7 +85,7 @@ fn set_state(tables: &mut Tables, life: &Life, state: MemberState) -> bool {
 }
 
 fn bury(tables: &mut Tables, now: i64, me: &Life, victim: &Life, timing: &Timing) -> bool {
-    let blocked = tables.takeover_blocked_until >= now;
+    let blocked = tables.takeover_blocked_until.max(tables.hold_off_until) >= now;
     let fit = tables
         .living(me)
         .is_some_and(|row| row.lease_until > now && row.lease_since + millis(timing.quarantine()) < now);
@@ -93,7 +101,8 @@ fn may_take(tables: &mut Tables, now: i64, life: &Life, lease: i64) -> bool {
 }
 
 fn claim(tables: &mut Tables, now: i64, me: &Life, from: Option<&Life>, keys: &[DeviceKey]) -> Vec<Grant> {
-    if !may_take(tables, now, me, 0) || from.is_some_and(|from| !tables.is_over(from)) {
+    let blocked = tables.takeover_blocked_until >= now;
+    if blocked || !may_take(tables, now, me, 0) || from.is_some_and(|from| !tables.is_over(from)) {
         return Vec::new();
     }
     let reason = if from.is_some() { "take-over" } else { "claim" };
@@ -112,18 +121,23 @@ fn claim(tables: &mut Tables, now: i64, me: &Life, from: Option<&Life>, keys: &[
 #[async_trait]
 impl Ledger for Model {
     async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+        self.follow(timing);
         self.step(|tables, now| join(tables, now, candidate, timing))?
     }
 
     async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
+        self.follow(timing);
         self.step(|tables, now| {
             let Some(row) = tables.living(life) else { return Beaten::Dead };
-            if row.lease_until < now {
+            let lapsed = row.lease_until < now;
+            if lapsed || row.lease_since > now {
                 row.lease_since = now;
             }
             row.lease_until = now + millis(timing.ttl);
+            row.granted = millis(timing.ttl);
             row.beats += 1;
             row.owned = owned;
+            tables.look_around(now, life, lapsed, timing);
             Beaten::Renewed(view(tables, now))
         })
     }
@@ -138,6 +152,10 @@ impl Ledger for Model {
 
     async fn certify_death(&self, life: &Life) -> Result<bool, Unavailable> {
         self.step(|tables, _| set_state(tables, life, MemberState::Dead))
+    }
+
+    async fn reattach(&self, me: &Life, posts: &[Posted]) -> Result<Vec<Attached>, Unavailable> {
+        self.step(|tables, now| tables.attach(now, me, posts))
     }
 
     async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable> {

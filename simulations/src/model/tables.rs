@@ -8,14 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use roost_actors::port::{DeviceStatus, QuarantinedStanza, StateKey, StoredMessage};
 use roost_node::directory::{Device, LoggedEvent, Tenant};
-use roost_placement::ledger::{Grant, MemberState, Ownership, Transition};
+use roost_placement::ledger::{Grant, MemberState, Ownership, Transition, epoch_floor};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     pub(super) view_epoch: i64,
     pub(super) frozen: bool,
     pub(super) takeover_blocked_until: i64,
+    pub(super) hold_off_until: i64,
+    /// The time-line that heartbeats have seen.
+    pub(super) time_line: u64,
+    pub(super) cluster_epoch: i64,
     pub(super) members: BTreeMap<NodeId, MemberRow>,
     pub(super) tenants: BTreeMap<BusinessId, Tenant>,
     /// Outlives the device: its epoch is never used again.
@@ -36,13 +40,14 @@ pub(super) struct MemberRow {
     pub(super) state: MemberState,
     pub(super) lease_until: i64,
     pub(super) lease_since: i64,
+    pub(super) granted: i64,
     pub(super) beats: i64,
     pub(super) owned: u32,
     pub(super) cordoned: bool,
 }
 
 /// Everything of one device but its ownership.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct DeviceRow {
     pub(super) display_name: String,
     pub(super) created: UnixMillis,
@@ -93,6 +98,12 @@ impl Tables {
         (row.incarnation == life.incarnation && row.state != MemberState::Dead).then_some(row)
     }
 
+    /// The rows of all other nodes that are not dead.
+    pub(super) fn living_others(&mut self, life: &Life) -> impl Iterator<Item = &mut MemberRow> {
+        let others = self.members.iter_mut().filter(|(node, _)| **node != life.node);
+        others.map(|(_, row)| row).filter(|row| row.state != MemberState::Dead)
+    }
+
     /// Whether this life is over for good: a fact that never changes back.
     pub(super) fn is_over(&self, life: &Life) -> bool {
         self.members.get(&life.node).is_some_and(|row| {
@@ -116,7 +127,7 @@ impl Tables {
     /// Changes the owner of an existing row; the epoch grows.
     pub(super) fn hand(&mut self, key: &DeviceKey, owner: Option<&Life>, reason: &str, now: i64) -> Epoch {
         let row = self.ownership.get_mut(key).expect("only existing rows change hands");
-        row.epoch = Epoch(row.epoch.0 + 1);
+        row.epoch = Epoch(row.epoch.max(epoch_floor(self.cluster_epoch)).0 + 1);
         row.owner = owner.cloned();
         let line = Transition {
             epoch: row.epoch,

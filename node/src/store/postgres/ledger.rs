@@ -9,25 +9,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Timing, Transition,
-    Unavailable,
+    Attached, Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Posted, Timing,
+    Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
 
 use super::{Postgres, session_name};
 use crate::store::rows::{
-    GrantRow, MemberRow, OwnershipRow, PermitRow, SqlResult, TransitionRow, millis, state_text, unavailable,
-    view,
+    GrantRow, OwnershipRow, PermitRow, SqlResult, TransitionRow, millis, state_text, unavailable,
 };
 use crate::store::wishes::{pin_allows, placeable, survey, wished};
-
-/// `$n` milliseconds as an interval.
-macro_rules! span {
-    ($n:literal) => {
-        concat!("($", $n, "::bigint * interval '1 millisecond')")
-    };
-}
 
 fn columns(keys: &[DeviceKey]) -> (Vec<&str>, Vec<&str>) {
     let mut ordered: Vec<&DeviceKey> = keys.iter().collect();
@@ -37,13 +29,18 @@ fn columns(keys: &[DeviceKey]) -> (Vec<&str>, Vec<&str>) {
 
 impl Postgres {
     async fn try_join(&self, c: &Candidate, timing: &Timing) -> SqlResult<Result<i64, (i64, i64)>> {
+        self.follow(timing).await?;
         let sql = concat!(
             "WITH j AS (
-               INSERT INTO member (node_id, incarnation, address, zone, weight, version, state, lease_until, lease_since)
-               VALUES ($1, 1, $2, $3, $4, $5, 'joining', now() + ", span!(6), ", now())
-               ON CONFLICT (node_id) DO UPDATE SET incarnation = member.incarnation + 1, address = excluded.address,
+               INSERT INTO member (node_id, incarnation, address, zone, weight, version, state, lease_until,
+                 lease_since, granted)
+               SELECT $1, (cluster_epoch << 40) + 1, $2, $3, $4, $5, 'joining', now() + ", span!(6), ", now(), $6
+               FROM cluster_control WHERE roost_settled()
+               ON CONFLICT (node_id) DO UPDATE SET
+                 incarnation = greatest(member.incarnation + 1, excluded.incarnation), address = excluded.address,
                  zone = excluded.zone, weight = excluded.weight, version = excluded.version, state = 'joining',
-                 lease_until = excluded.lease_until, lease_since = excluded.lease_since, beats = 0, owned = 0
+                 lease_until = excluded.lease_until, lease_since = excluded.lease_since,
+                 granted = excluded.granted, beats = 0, owned = 0
                WHERE member.state = 'dead' OR member.lease_until + ", span!(7), " < now()
                RETURNING incarnation),
              v AS (UPDATE cluster_control SET view_epoch = view_epoch + 1 WHERE EXISTS (SELECT 1 FROM j))
@@ -85,7 +82,7 @@ impl Postgres {
 
     async fn hand_over(&self, grant: &Grant, to: Option<&Life>) -> SqlResult<Option<GrantRow>> {
         let given = concat!("WITH won AS (
-               UPDATE ownership d SET owner_node = t.node_id, owner_inc = t.incarnation, epoch = d.epoch + 1,
+               UPDATE ownership d SET owner_node = t.node_id, owner_inc = t.incarnation, epoch = ", mint!("d"), ",
                  owned_since = now()
                FROM member t
                WHERE d.business_id = $1 AND d.device_id = $2 AND d.epoch = $3
@@ -98,15 +95,16 @@ impl Postgres {
              logged AS (INSERT INTO ownership_log (business_id, device_id, epoch, owner_node, owner_inc, reason, at)
                SELECT business_id, device_id, epoch, $6, $7, 'give', (extract(epoch FROM now()) * 1000)::bigint FROM won)
              SELECT business_id, device_id, epoch FROM won");
-        let freed = "WITH won AS (
-               UPDATE ownership d SET owner_node = NULL, owner_inc = NULL, epoch = d.epoch + 1, owned_since = NULL
+        let freed = concat!("WITH won AS (
+               UPDATE ownership d SET owner_node = NULL, owner_inc = NULL, epoch = ", mint!("d"), ",
+                 owned_since = NULL
                WHERE d.business_id = $1 AND d.device_id = $2 AND d.epoch = $3
                  AND d.owner_node = $4 AND d.owner_inc = $5
                  AND EXISTS (SELECT 1 FROM member m WHERE m.node_id = $4 AND m.incarnation = $5 AND m.state <> 'dead')
                RETURNING d.business_id, d.device_id, d.epoch),
              logged AS (INSERT INTO ownership_log (business_id, device_id, epoch, reason, at)
                SELECT business_id, device_id, epoch, 'release', (extract(epoch FROM now()) * 1000)::bigint FROM won)
-             SELECT business_id, device_id, epoch FROM won";
+             SELECT business_id, device_id, epoch FROM won");
         let mut query = sqlx::query_as(if to.is_some() { given } else { freed })
             .bind(grant.key.business_id.as_str())
             .bind(grant.key.device_id.as_str())
@@ -138,28 +136,7 @@ impl Ledger for Postgres {
     }
 
     async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
-        let sql = concat!(
-            "WITH up AS (UPDATE member SET
-                 lease_since = CASE WHEN lease_until < now() THEN now() ELSE lease_since END,
-                 lease_until = now() + ", span!(3), ", beats = beats + 1, owned = $4
-               WHERE node_id = $1 AND incarnation = $2 AND state <> 'dead'
-               RETURNING node_id, lease_until, beats, owned, state)
-             SELECT c.view_epoch, c.placement_frozen AS frozen, n.cordoned,
-               n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version,
-               coalesce(up.state, n.state) AS state,
-               greatest(0, (extract(epoch FROM coalesce(up.lease_until, n.lease_until) - now()) * 1000)::bigint)
-                 AS remaining,
-               coalesce(up.beats, n.beats) AS beats, coalesce(up.owned, n.owned) AS owned
-             FROM cluster_control c CROSS JOIN member n LEFT JOIN up ON up.node_id = n.node_id
-             WHERE n.state <> 'dead' AND EXISTS (SELECT 1 FROM up) ORDER BY n.node_id"
-        );
-        let query = sqlx::query_as(sql).bind(life.node.as_str()).bind(life.incarnation.0);
-        let query = query.bind(millis(timing.ttl)).bind(i64::from(owned));
-        let rows: Vec<MemberRow> = query.fetch_all(&self.read).await.map_err(unavailable)?;
-        if rows.is_empty() {
-            return Ok(Beaten::Dead);
-        }
-        Ok(Beaten::Renewed(view(rows).map_err(unavailable)?))
+        self.renew(life, owned, timing).await
     }
 
     async fn set_state(&self, life: &Life, state: MemberState) -> Result<bool, Unavailable> {
@@ -183,7 +160,8 @@ impl Ledger for Postgres {
                              AND me.lease_since + ",
             span!(6),
             " < now())
-                 AND (SELECT takeover_blocked_until < now() FROM cluster_control) RETURNING 1)
+                 AND (SELECT greatest(takeover_blocked_until, hold_off_until) < now() FROM cluster_control)
+               RETURNING 1)
              UPDATE cluster_control SET view_epoch = view_epoch + 1 WHERE EXISTS (SELECT 1 FROM d)"
         );
         let done = sqlx::query(sql)
@@ -209,6 +187,11 @@ impl Ledger for Postgres {
             self.end_sessions(life).await;
         }
         Ok(dead)
+    }
+
+    async fn reattach(&self, me: &Life, posts: &[Posted]) -> Result<Vec<Attached>, Unavailable> {
+        let kept = self.attach(me, posts).await.map_err(unavailable)?;
+        kept.into_iter().map(|row| row.read(me)).collect::<Result<_, _>>().map_err(unavailable)
     }
 
     async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable> {
@@ -250,11 +233,12 @@ impl Ledger for Postgres {
                        JOIN ownership o ON o.business_id = q.b AND o.device_id = q.d
                        WHERE ", $owner, " AND o.desired = 'online' AND ", pin_allows!("o", "$3"), "
                        ORDER BY o.business_id, o.device_id FOR UPDATE OF o SKIP LOCKED),
-                     won AS (UPDATE ownership d SET owner_node = $3, owner_inc = $4, epoch = d.epoch + 1,
+                     won AS (UPDATE ownership d SET owner_node = $3, owner_inc = $4, epoch = ", mint!("d"), ",
                          owned_since = now()
                        FROM pick WHERE d.business_id = pick.business_id AND d.device_id = pick.device_id
                          AND EXISTS (SELECT 1 FROM member m WHERE m.node_id = $3 AND m.incarnation = $4
-                                     AND m.state = 'active' AND NOT m.cordoned AND m.lease_until > now())", $dead, "
+                                     AND m.state = 'active' AND NOT m.cordoned AND m.lease_until > now())
+                         AND (SELECT takeover_blocked_until < now() FROM cluster_control)", $dead, "
                        RETURNING d.business_id, d.device_id, d.epoch),
                      logged AS (INSERT INTO ownership_log
                          (business_id, device_id, epoch, owner_node, owner_inc, reason, at)
@@ -289,7 +273,8 @@ impl Ledger for Postgres {
             "SELECT ",
             wished!(),
             " FROM ownership o LEFT JOIN tenant t USING (business_id)
-             WHERE o.owner_node = $1 AND o.owner_inc = $2 ORDER BY o.business_id, o.device_id"
+             WHERE o.owner_node = $1 AND o.owner_inc = $2 AND (SELECT roost_settled())
+             ORDER BY o.business_id, o.device_id"
         );
         let query = sqlx::query_as(sql).bind(me.node.as_str()).bind(me.incarnation.0);
         let rows: Vec<OwnershipRow> = query.fetch_all(&self.read).await.map_err(unavailable)?;
@@ -304,7 +289,8 @@ impl Ledger for Postgres {
              JOIN ownership o ON o.business_id = q.b AND o.device_id = q.d AND o.epoch = q.e
               AND o.owner_node = q.n AND o.owner_inc = q.i
              JOIN member n ON n.node_id = o.owner_node AND n.incarnation = o.owner_inc
-             WHERE n.state <> 'dead' AND o.desired = 'online' AND n.lease_until > now() + ",
+             WHERE (SELECT roost_settled())
+               AND n.state <> 'dead' AND o.desired = 'online' AND n.lease_until > now() + ",
             span!(6)
         );
         let text = |of: fn(&Grant) -> &str| grants.iter().map(of).collect::<Vec<_>>();
@@ -343,7 +329,7 @@ impl Ledger for Postgres {
             "SELECT ",
             wished!(),
             " FROM ownership o LEFT JOIN tenant t USING (business_id)
-             WHERE o.business_id = $1 AND o.device_id = $2"
+             WHERE o.business_id = $1 AND o.device_id = $2 AND (SELECT roost_settled())"
         );
         let query = sqlx::query_as(sql).bind(key.business_id.as_str()).bind(key.device_id.as_str());
         let row: Option<OwnershipRow> = query.fetch_optional(&self.read).await.map_err(unavailable)?;

@@ -38,6 +38,7 @@ impl Rows for PgTx {
                        WITH ORDINALITY AS q(b, d, e, n, i, at)
                      JOIN ownership o ON o.business_id = q.b AND o.device_id = q.d AND o.epoch = q.e
                       AND o.owner_node = q.n AND o.owner_inc = q.i
+                     WHERE (SELECT roost_settled())
                      ORDER BY q.at FOR SHARE OF o", $mode
                 )
             };

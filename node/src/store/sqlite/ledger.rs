@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Timing, Transition,
-    Unavailable,
+    Attached, Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Posted, Timing,
+    Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use sqlx::{Sqlite, Transaction};
 
 use super::Lite;
+use super::timeline::look_around;
 use crate::store::rows::{
     GrantRow, MemberRow, OwnershipRow, PermitRow, SqlResult, TransitionRow, millis, state_text, unavailable,
     view,
@@ -30,18 +31,21 @@ macro_rules! now {
         "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
     };
 }
+pub(super) use now;
 
-type Tx = Transaction<'static, Sqlite>;
+pub(super) type Tx = Transaction<'static, Sqlite>;
 
 impl Lite {
     async fn try_join(&self, c: &Candidate, timing: &Timing) -> SqlResult<Result<i64, (i64, i64)>> {
         let mut tx = self.begin_write().await?;
         let sql = concat!(
-            "INSERT INTO member (node_id, incarnation, address, zone, weight, version, state, lease_until, lease_since)
-             VALUES ($1, 1, $2, $3, $4, $5, 'joining', ", now!(), " + $6, ", now!(), ")
+            "INSERT INTO member (node_id, incarnation, address, zone, weight, version, state, lease_until, lease_since,
+               granted)
+             VALUES ($1, 1, $2, $3, $4, $5, 'joining', ", now!(), " + $6, ", now!(), ", $6)
              ON CONFLICT (node_id) DO UPDATE SET incarnation = member.incarnation + 1, address = excluded.address,
                zone = excluded.zone, weight = excluded.weight, version = excluded.version, state = 'joining',
-               lease_until = excluded.lease_until, lease_since = excluded.lease_since, beats = 0, owned = 0
+               lease_until = excluded.lease_until, lease_since = excluded.lease_since,
+               granted = excluded.granted, beats = 0, owned = 0
              WHERE member.state = 'dead' OR member.lease_until + $7 < ", now!(), "
              RETURNING incarnation"
         );
@@ -74,12 +78,14 @@ impl Lite {
         let sql = concat!(
             "UPDATE member SET lease_since = iif(lease_until < ",
             now!(),
+            " OR lease_since > ",
+            now!(),
             ", ",
             now!(),
             ", lease_since),
                lease_until = ",
             now!(),
-            " + $3, beats = beats + 1, owned = $4
+            " + $3, granted = $3, beats = beats + 1, owned = $4
              WHERE node_id = $1 AND incarnation = $2 AND state <> 'dead'"
         );
         let query = sqlx::query(sql).bind(life.node.as_str()).bind(life.incarnation.0);
@@ -87,9 +93,11 @@ impl Lite {
         if done.rows_affected() == 0 {
             return Ok(None);
         }
+        look_around(&mut tx, life, timing).await?;
         let sql =
             concat!(
-            "SELECT c.view_epoch, c.placement_frozen AS frozen, n.cordoned, n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version, n.state,
+            "SELECT c.view_epoch, 0 AS cluster_epoch, max(0, c.takeover_blocked_until - ", now!(), ") AS blocked,
+               c.placement_frozen AS frozen, n.cordoned, n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version, n.state,
                max(0, n.lease_until - ", now!(), ") AS remaining, n.beats, n.owned
              FROM cluster_control c, member n WHERE n.state <> 'dead' ORDER BY n.node_id"
         );
@@ -137,6 +145,9 @@ impl Lite {
                            AND m.state = 'active' AND NOT m.cordoned AND m.lease_until > ",
             now!(),
             ")
+               AND (SELECT takeover_blocked_until < ",
+            now!(),
+            " FROM cluster_control)
                AND ($4 IS NULL OR EXISTS (SELECT 1 FROM member v WHERE v.node_id = $4
                            AND (v.incarnation > $5 OR (v.incarnation = $5 AND v.state = 'dead'))))
              RETURNING business_id, device_id, epoch"
@@ -251,7 +262,7 @@ impl Ledger for Lite {
                            AND me.lease_since + $6 < ",
             now!(),
             ")
-               AND (SELECT takeover_blocked_until < ",
+               AND (SELECT max(takeover_blocked_until, hold_off_until) < ",
             now!(),
             " FROM cluster_control)"
         );
@@ -271,6 +282,11 @@ impl Ledger for Lite {
             "UPDATE member SET state = 'dead' WHERE node_id = $1 AND incarnation = $2 AND state <> 'dead'";
         let binds = [json!(life.node.as_str()), json!(life.incarnation.0)];
         self.change(sql, &binds).await.map_err(unavailable)
+    }
+
+    async fn reattach(&self, me: &Life, posts: &[Posted]) -> Result<Vec<Attached>, Unavailable> {
+        let kept = self.attach(me, posts).await.map_err(unavailable)?;
+        kept.into_iter().map(|row| row.read(me)).collect::<Result<_, _>>().map_err(unavailable)
     }
 
     async fn claimable(&self, limit: usize) -> Result<Vec<Ownership>, Unavailable> {

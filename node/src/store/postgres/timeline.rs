@@ -1,0 +1,140 @@
+//! The heartbeat on PostgreSQL, with the rarities that it meets, and what follows a lost tail.
+//!
+//! What must hold: the one statement of a heartbeat renews, looks at everybody and, when the whole cluster
+//! had a gap or the clock went back, deals with it; on a time-line that nobody has seen yet, one statement
+//! of one node makes the cluster epoch grow and blocks take-overs, before any epoch is minted there
+//! (`roost_settled` in the schema); a posted epoch wins against a row only while take-overs are blocked and
+//! only when it is the higher one.
+
+use roost_placement::ledger::{Beaten, Posted, Timing, Unavailable};
+use roost_proto::id::Life;
+
+use super::Postgres;
+use crate::store::rows::{AttachedRow, MemberRow, SqlResult, hold_off, millis, unavailable, view};
+
+impl Postgres {
+    pub(super) async fn renew(
+        &self,
+        life: &Life,
+        owned: u32,
+        timing: &Timing,
+    ) -> Result<Beaten, Unavailable> {
+        let mut rows = self.try_renew(life, owned, timing).await.map_err(unavailable)?;
+        if rows.first().is_some_and(|row| !row.settled) {
+            self.follow(timing).await.map_err(unavailable)?;
+            rows = self.try_renew(life, owned, timing).await.map_err(unavailable)?;
+        }
+        if rows.is_empty() {
+            return Ok(Beaten::Dead);
+        }
+        let members = rows.into_iter().map(|row| row.member).collect();
+        Ok(Beaten::Renewed(view(members).map_err(unavailable)?))
+    }
+
+    /// Everybody who is not dead, if this life is not.
+    async fn try_renew(&self, life: &Life, owned: u32, timing: &Timing) -> SqlResult<Vec<SettledRow>> {
+        // A gap of everybody: the own renewals begin anew with this one, and nobody else has beaten yet.
+        // Who is late is cut under a lock that is not waited for, or two heartbeats wait for each other.
+        let sql = concat!(
+            "WITH up AS (UPDATE member SET
+                 lease_since = CASE WHEN lease_until < now() OR lease_since > now() THEN now()
+                               ELSE lease_since END,
+                 lease_until = now() + ", span!(3), ", granted = $3, beats = beats + 1, owned = $4
+               WHERE node_id = $1 AND incarnation = $2 AND state <> 'dead'
+               RETURNING node_id, lease_since, lease_until, beats, owned, state),
+             others AS (SELECT count(*) AS living, count(*) FILTER (WHERE lease_until < now()) AS lapsed
+               FROM member WHERE node_id <> $1 AND state <> 'dead'),
+             held AS (UPDATE cluster_control SET hold_off_until =
+                 CASE WHEN others.lapsed > 0 THEN now() + ", span!(5), " ELSE '-infinity' END
+               FROM up, others
+               WHERE (up.lease_since = now() AND others.living > 0 AND others.lapsed = others.living)
+                 OR (others.lapsed = 0 AND hold_off_until > now())),
+             late AS (SELECT node_id FROM member
+               WHERE node_id <> $1 AND state <> 'dead' AND EXISTS (SELECT 1 FROM up)
+                 AND lease_until > now() + 2 * granted * interval '1 millisecond' FOR UPDATE SKIP LOCKED),
+             cut AS (UPDATE member m SET lease_until = now() + m.granted * interval '1 millisecond'
+               FROM late WHERE m.node_id = late.node_id)
+             SELECT c.time_line = roost_time_line() AS settled, c.view_epoch, c.cluster_epoch,
+               c.placement_frozen AS frozen, n.cordoned,
+               CASE WHEN c.takeover_blocked_until > now() THEN (extract(epoch FROM
+                 least(c.takeover_blocked_until, now() + interval '1 hour') - now()) * 1000)::bigint + 1
+               ELSE 0 END AS blocked,
+               n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version,
+               coalesce(up.state, n.state) AS state,
+               greatest(0, (extract(epoch FROM coalesce(up.lease_until, n.lease_until) - now()) * 1000)::bigint)
+                 AS remaining,
+               coalesce(up.beats, n.beats) AS beats, coalesce(up.owned, n.owned) AS owned
+             FROM cluster_control c CROSS JOIN member n LEFT JOIN up ON up.node_id = n.node_id
+             WHERE n.state <> 'dead' AND EXISTS (SELECT 1 FROM up) ORDER BY n.node_id"
+        );
+        let query = sqlx::query_as(sql).bind(life.node.as_str()).bind(life.incarnation.0);
+        let query = query.bind(millis(timing.ttl)).bind(i64::from(owned)).bind(millis(hold_off(timing)));
+        query.fetch_all(&self.read).await
+    }
+
+    /// Goes over to a time-line that nobody has seen yet.
+    pub(super) async fn follow(&self, timing: &Timing) -> SqlResult<()> {
+        let sql = concat!(
+            "UPDATE cluster_control SET time_line = roost_time_line(), cluster_epoch = cluster_epoch + 1,
+               takeover_blocked_until = greatest(takeover_blocked_until, now() + ",
+            span!(1),
+            "), view_epoch = view_epoch + 1
+             WHERE time_line <> roost_time_line() RETURNING cluster_epoch"
+        );
+        let query = sqlx::query_scalar(sql).bind(millis(timing.quarantine()));
+        let grown: Option<i64> = query.fetch_optional(&self.read).await?;
+        if let Some(cluster_epoch) = grown {
+            tracing::error!(
+                cluster_epoch,
+                "the database is on another time-line: what was committed last may be lost"
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) async fn attach(&self, me: &Life, posts: &[Posted]) -> SqlResult<Vec<AttachedRow>> {
+        let sql = concat!(
+            "WITH pick AS (SELECT o.business_id, o.device_id, q.e,
+                 o.owner_node IS NOT DISTINCT FROM $5 AND o.owner_inc IS NOT DISTINCT FROM $6 AND o.epoch = q.e
+                   AS stands,
+                 coalesce((SELECT h.last_seq FROM event_head h
+                           WHERE h.business_id = o.business_id AND h.device_id = o.device_id), 0) < q.h AS behind
+               FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS q(b, d, e, h)
+               JOIN ownership o ON o.business_id = q.b AND o.device_id = q.d
+               WHERE o.epoch <= q.e AND o.desired = 'online' AND (SELECT roost_settled())
+               ORDER BY o.business_id, o.device_id FOR UPDATE OF o),
+             won AS (UPDATE ownership d SET owner_node = $5, owner_inc = $6, epoch = ", mint!("d"), ",
+                 owned_since = now()
+               FROM pick WHERE d.business_id = pick.business_id AND d.device_id = pick.device_id
+                 AND d.epoch < pick.e
+                 AND EXISTS (SELECT 1 FROM member m WHERE m.node_id = $5 AND m.incarnation = $6
+                             AND m.state <> 'dead' AND m.lease_until > now())
+                 AND (SELECT takeover_blocked_until > now() FROM cluster_control)
+               RETURNING d.business_id, d.device_id, d.epoch),
+             logged AS (INSERT INTO ownership_log
+                 (business_id, device_id, epoch, owner_node, owner_inc, reason, at)
+               SELECT business_id, device_id, epoch, $5, $6, 're-attach',
+                 (extract(epoch FROM now()) * 1000)::bigint FROM won)
+             SELECT business_id, device_id, e AS epoch, behind FROM pick WHERE stands
+             UNION ALL SELECT business_id, device_id, epoch, true FROM won"
+        );
+        let text = |of: fn(&Posted) -> &str| posts.iter().map(of).collect::<Vec<_>>();
+        sqlx::query_as(sql)
+            .bind(text(|post| post.grant.key.business_id.as_str()))
+            .bind(text(|post| post.grant.key.device_id.as_str()))
+            .bind(posts.iter().map(|post| post.grant.epoch.0).collect::<Vec<_>>())
+            .bind(posts.iter().map(|post| post.head.0).collect::<Vec<_>>())
+            .bind(me.node.as_str())
+            .bind(me.incarnation.0)
+            .fetch_all(&self.read)
+            .await
+    }
+}
+
+/// A member, beside whether the time-line is one that the cluster has seen.
+#[derive(sqlx::FromRow)]
+struct SettledRow {
+    settled: bool,
+    #[sqlx(flatten)]
+    member: MemberRow,
+}

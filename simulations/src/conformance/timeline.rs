@@ -1,0 +1,129 @@
+//! Checks of what is rare in a heartbeat: a gap that everybody had, and a database that may have lost its
+//! tail.
+
+use std::time::Duration;
+
+use roost_actors::port::{DeviceStoreError, StateKind};
+use roost_placement::ledger::{Attached, Beaten, Grant, Posted, Timing, View, epoch_floor};
+use roost_proto::id::{Epoch, Life, Sequence};
+
+use super::World;
+use super::world::{LONG, SHORT, candidate, events, pass, put, refused, until};
+
+/// A quarantine that a check can wait for.
+const BRIEF: Timing = Timing { ttl: Duration::from_secs(2), ..SHORT };
+
+async fn beat(world: &World, life: &Life, timing: &Timing) -> View {
+    match world.ledger().beat(life, 0, timing).await.expect("an answer") {
+        Beaten::Renewed(view) => view,
+        Beaten::Dead => panic!("{life} is dead"),
+    }
+}
+
+fn posted(grant: &Grant, head: i64) -> Posted {
+    Posted { grant: grant.clone(), head: Sequence(head) }
+}
+
+async fn kept(world: &World, me: &Life, posts: &[Posted]) -> Vec<Attached> {
+    world.ledger().reattach(me, posts).await.expect("an answer")
+}
+
+pub(super) async fn a_gap_of_the_whole_cluster_holds_burials_off_until_all_are_back(world: World) {
+    let (me, other) = (world.joining("n1", &SHORT).await, world.joining("n2", &SHORT).await);
+    let gone = world.joining("n3", &SHORT).await;
+    pass(SHORT.ttl * 5).await;
+    beat(&world, &me, &LONG).await;
+    pass(SHORT.ttl * 5).await;
+    let bury = async || world.ledger().bury(&me, &gone, &SHORT).await.expect("an answer");
+    assert!(!bury().await, "everybody had a gap");
+    beat(&world, &other, &LONG).await;
+    assert!(!bury().await, "one is still away");
+    beat(&world, &gone, &SHORT).await;
+    pass(SHORT.ttl * 5).await;
+    assert!(bury().await, "all had come back, and this one has gone again");
+}
+
+pub(super) async fn a_gap_of_one_holds_nothing_off(world: World) {
+    let (me, gone) = (world.joining("n1", &SHORT).await, world.joining("n2", &SHORT).await);
+    world.active("n3").await;
+    pass(SHORT.ttl * 5).await;
+    beat(&world, &me, &LONG).await;
+    pass(SHORT.ttl * 5).await;
+    assert!(world.ledger().bury(&me, &gone, &SHORT).await.expect("an answer"));
+}
+
+pub(super) async fn a_posted_grant_is_kept_while_it_stands(world: World) {
+    let (me, other) = (world.active("n1").await, world.active("n2").await);
+    let (grant, unwanted) = (world.owned(&me, "d1").await, world.device("d2").await);
+    world.commit(&grant, events(&["a", "b"])).await;
+    let untouched = Attached { grant: grant.clone(), behind: false };
+    assert_eq!(kept(&world, &me, &[posted(&grant, 2)]).await, [untouched]);
+    let behind = Attached { grant: grant.clone(), behind: true };
+    assert_eq!(kept(&world, &me, &[posted(&grant, 3)]).await, [behind]);
+    let old = Grant { epoch: Epoch(0), ..grant.clone() };
+    let newer = Grant { epoch: Epoch(7), ..grant.clone() };
+    let foreign = Grant { life: other.clone(), ..grant.clone() };
+    let free = Grant { key: unwanted, ..grant.clone() };
+    assert_eq!(kept(&world, &me, &[posted(&old, 0), posted(&newer, 0), posted(&free, 0)]).await, []);
+    assert_eq!(kept(&world, &other, &[posted(&foreign, 0)]).await, []);
+    let row = world.ledger().ownership(&grant.key).await.expect("an answer").expect("a row");
+    assert_eq!((row.owner, row.epoch), (Some(me), grant.epoch), "nothing was granted");
+}
+
+pub(super) async fn a_database_that_may_have_lost_its_tail_grants_above_all_that_was_lost(world: World) {
+    let (me, other) = (world.active("n1").await, world.active("n2").await);
+    let (grant, free) = (world.owned(&me, "d1").await, world.device("d2").await);
+    let first = beat(&world, &me, &LONG).await;
+    assert_eq!((first.cluster_epoch, first.blocked), (0, Duration::ZERO));
+    if !world.fail_over().await {
+        return;
+    }
+    let ledger = world.ledger();
+    let keys = std::slice::from_ref(&free);
+    assert!(ledger.claim(&me, None, keys).await.is_err(), "nothing is granted unseen");
+    assert!(ledger.release(&grant).await.is_err());
+    assert!(ledger.mine(&me).await.is_err() && ledger.ownership(&grant.key).await.is_err());
+    assert!(ledger.permit(std::slice::from_ref(&grant), Duration::ZERO).await.is_err());
+    let unseen = world.ports.devices.commit(&grant, events(&["a"])).await;
+    assert!(matches!(unseen, Err(DeviceStoreError::Unavailable(_))), "no grant is judged: {unseen:?}");
+
+    let view = beat(&world, &other, &BRIEF).await;
+    assert_eq!(view.cluster_epoch, 1);
+    assert!(view.blocked > Duration::ZERO && view.blocked <= BRIEF.quarantine() * 2, "{:?}", view.blocked);
+    assert!(view.view_epoch > first.view_epoch);
+    let again = beat(&world, &me, &LONG).await;
+    assert_eq!((again.cluster_epoch, again.view_epoch), (1, view.view_epoch), "once for all");
+    beat(&world, &other, &LONG).await;
+    assert!(ledger.claim(&me, None, keys).await.expect("an answer").is_empty(), "nothing is claimed");
+
+    // The tail had given the device on: the highest posted epoch wins, in whatever order they come.
+    assert_eq!(kept(&world, &me, &[posted(&grant, 0)]).await.len(), 1);
+    let lost = Grant { life: other.clone(), epoch: Epoch(grant.epoch.0 + 1), ..grant.clone() };
+    let won = kept(&world, &other, &[posted(&lost, 0)]).await;
+    let epoch = Epoch(epoch_floor(1).0 + 1);
+    assert_eq!(won, [Attached { grant: Grant { epoch, ..lost.clone() }, behind: true }]);
+    assert_eq!(kept(&world, &me, &[posted(&grant, 0)]).await, []);
+    refused(world.ports.devices.commit(&grant, events(&["a"])).await);
+    refused(world.ports.devices.commit(&lost, events(&["a"])).await);
+    world
+        .commit(
+            &won[0].grant,
+            roost_actors::port::Batch {
+                state: vec![put(StateKind::Session, "n", "1")],
+                ..Default::default()
+            },
+        )
+        .await;
+    let history = ledger.history(&grant.key, 1).await.expect("an answer");
+    assert_eq!((history[0].epoch, history[0].reason.as_str()), (epoch, "re-attach"));
+
+    let claimed = until("the quarantine ends", || async {
+        ledger.claim(&me, None, keys).await.expect("an answer").pop()
+    });
+    assert_eq!(claimed.await.epoch, epoch, "above everything that a lost tail may have granted");
+    let late = Grant { epoch: Epoch(epoch.0 + 5), ..lost };
+    assert_eq!(kept(&world, &other, &[posted(&late, 0)]).await, [], "too late to win");
+    assert!(ledger.certify_death(&me).await.expect("an answer"));
+    let next = ledger.join(&candidate("n1"), &LONG).await.expect("the slot is free");
+    assert!(next.incarnation.0 > epoch_floor(1).0, "lives too: {next}");
+}
