@@ -145,9 +145,9 @@ impl Sender {
             let request = within(request.clone(), Duration::from_secs(10));
             async move { client.messages().send_message(request).await }
         };
-        self.callers.call(ACCEPT_LIMIT, send).await?;
+        let accepted = self.callers.call(ACCEPT_LIMIT, send).await?.into_inner();
         let conversation = format!("{} {} {}", self.place, from.device, to.device);
-        self.books.with(|tally| tally.said(&conversation, &text, &to.device));
+        self.books.with(|tally| tally.said(&conversation, &text, &to.device, &accepted.whatsapp_id));
         Ok(())
     }
 }
@@ -158,14 +158,26 @@ async fn follow(callers: Arc<Callers>, books: Books, tenant: String) {
     loop {
         let request =
             ReadEventsRequest { parent: tenant.clone(), cursor: cursor.clone(), follow: true, limit: 0 };
-        if let Ok(answer) = callers.any().events().read_events(request).await {
-            let mut stream = answer.into_inner();
-            while let Ok(Some(batch)) = stream.message().await {
-                let now = std::time::Instant::now();
-                books.with(|tally| batch.events.iter().for_each(|event| tally.read(event, now)));
-                cursor = batch.cursor;
-            }
+        match read(&callers, &books, request, &mut cursor).await {
+            // The log does not reach to this cursor any more: from the beginning of what there is.
+            Err(status) if status.code() == tonic::Code::OutOfRange => cursor.clear(),
+            Ok(()) | Err(_) => {}
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+async fn read(
+    callers: &Callers,
+    books: &Books,
+    request: ReadEventsRequest,
+    cursor: &mut String,
+) -> Result<(), tonic::Status> {
+    let mut stream = callers.any().events().read_events(request).await?.into_inner();
+    while let Some(batch) = stream.message().await? {
+        let now = std::time::Instant::now();
+        books.with(|tally| batch.events.iter().for_each(|event| tally.read(event, now)));
+        *cursor = batch.cursor;
+    }
+    Ok(())
 }

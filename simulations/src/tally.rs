@@ -20,6 +20,9 @@ pub struct Tally {
     faults: BTreeSet<String>,
     conversations: BTreeMap<String, Vec<String>>,
     places: BTreeMap<(String, String), i64>,
+    ids: BTreeMap<(String, i64), String>,
+    rewritten: usize,
+    whatsapp_ids: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,27 +53,35 @@ impl Tally {
     }
 
     /// The same, as the next text of a conversation: whoever speaks in it waits for each text to be accepted
-    /// before the next.
-    pub fn said(&mut self, conversation: &str, text: &str, to: &str) {
+    /// before the next. `whatsapp_id` is what the API called it.
+    pub fn said(&mut self, conversation: &str, text: &str, to: &str, whatsapp_id: &str) {
         self.sent(text, to);
+        self.whatsapp_ids.insert(text.to_owned(), whatsapp_id.to_owned());
         self.conversations.entry(conversation.to_owned()).or_default().push(text.to_owned());
     }
 
     /// A reader has been given this event. Events of one device must come in the order of its log; the
     /// same event may be given again from its beginning, not out of order. `now` is when it was read.
     pub fn read(&mut self, event: &Event, now: Instant) {
-        let head = self.heads.entry(event.device.clone()).or_default();
-        if event.sequence <= head.sequence {
+        let before = self.ids.insert((event.device.clone(), event.sequence), event.event_id.clone());
+        if before.as_ref() == Some(&event.event_id) {
             return;
         }
-        if event.sequence != head.sequence + 1 {
-            self.faults.insert(format!("{}: {} follows {}", event.device, event.sequence, head.sequence));
-        }
-        if event.owner_epoch < head.epoch {
-            self.faults.insert(format!(
-                "{}: epoch {} follows {} at {}",
-                event.device, event.owner_epoch, head.epoch, event.sequence
-            ));
+        let head = self.heads.entry(event.device.clone()).or_default();
+        if event.sequence <= head.sequence {
+            // The log has lost its end and was written anew.
+            self.rewritten += 1;
+        } else {
+            if event.sequence != head.sequence + 1 {
+                let fault = format!("{}: {} follows {}", event.device, event.sequence, head.sequence);
+                self.faults.insert(fault);
+            }
+            if event.owner_epoch < head.epoch {
+                self.faults.insert(format!(
+                    "{}: epoch {} follows {} at {}",
+                    event.device, event.owner_epoch, head.epoch, event.sequence
+                ));
+            }
         }
         *head = Head { sequence: event.sequence, epoch: event.owner_epoch };
         if let Some(Payload::MessageReceived(message)) = &event.payload
@@ -81,6 +92,11 @@ impl Tally {
             self.places.entry((text.clone(), event.device.clone())).or_insert(event.sequence);
             *self.received.entry(text.clone()).or_default().entry(event.device.clone()).or_default() += 1;
         }
+    }
+
+    /// Events that stand where a reader was given others before: a log that lost its end.
+    pub fn rewritten(&self) -> usize {
+        self.rewritten
     }
 
     /// Events of this device that were read.
@@ -103,6 +119,12 @@ impl Tally {
     /// Accepted messages that have not arrived yet.
     pub fn missing(&self) -> usize {
         self.sent.iter().filter(|(text, to)| self.count(text, to) == 0).count()
+    }
+
+    /// Accepted messages that have not arrived: text, receiving device, WhatsApp's id where it is known.
+    pub fn lost(&self) -> Vec<(String, String, Option<String>)> {
+        let lost = self.sent.iter().filter(|(text, to)| self.count(text, to) == 0);
+        lost.map(|(text, to)| (text.clone(), to.clone(), self.whatsapp_ids.get(text).cloned())).collect()
     }
 
     /// Whether a text stands in the log of this device.
@@ -151,8 +173,9 @@ mod tests {
     fn event(device: &str, sequence: i64, owner_epoch: i64, text: &str) -> Event {
         let content = Some(message_received::Content::Text(text.to_owned()));
         let payload = Payload::MessageReceived(MessageReceived { content, ..MessageReceived::default() });
+        let event_id = format!("{device}/{sequence}/{owner_epoch}");
         let device = device.to_owned();
-        Event { device, sequence, owner_epoch, payload: Some(payload), ..Event::default() }
+        Event { event_id, device, sequence, owner_epoch, payload: Some(payload), ..Event::default() }
     }
 
     #[test]
@@ -192,17 +215,27 @@ mod tests {
     }
 
     #[test]
+    fn a_log_that_lost_its_end_is_seen_and_read_on() {
+        let mut tally = Tally::default();
+        tally.sent("c", "d");
+        for (sequence, epoch, text) in [(1, 1, "a"), (2, 1, "b"), (1, 1, "a"), (2, 9, "c"), (3, 9, "e")] {
+            tally.read(&event("d", sequence, epoch, text), Instant::now());
+        }
+        assert_eq!((tally.rewritten(), tally.missing(), tally.balance().faults), (1, 0, vec![]));
+    }
+
+    #[test]
     fn a_text_that_overtakes_another_of_its_conversation_is_seen() {
         let mut tally = Tally::default();
         for (conversation, text) in [("x", "a"), ("x", "b"), ("y", "c")] {
-            tally.said(conversation, text, "d");
+            tally.said(conversation, text, "d", "");
         }
         for (sequence, text) in [(1, "c"), (2, "a"), (3, "b")] {
             tally.read(&event("d", sequence, 1, text), Instant::now());
         }
         assert_eq!(tally.reordered(), 0);
-        tally.said("x", "e", "d");
-        tally.said("x", "f", "d");
+        tally.said("x", "e", "d", "");
+        tally.said("x", "f", "d", "");
         tally.read(&event("d", 4, 1, "f"), Instant::now());
         tally.read(&event("d", 5, 1, "e"), Instant::now());
         assert_eq!(tally.reordered(), 1);

@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -41,7 +40,7 @@ impl Database {
     /// A temporary server whose file system can be filled.
     pub fn on_a_small_disk() -> Result<Database, Failed> {
         let disk = SmallDisk::mount()?;
-        let server = TempPostgres::start_in(&disk.folder)?;
+        let server = TempPostgres::start_in(disk.folder.path())?;
         let url = server.database(NAME)?;
         Ok(Database { pooler: None, own: Some(server), url, small_disk: Some(disk) })
     }
@@ -50,6 +49,10 @@ impl Database {
     pub fn behind_a_pooler() -> Result<Database, Failed> {
         let mut database = Database::temporary()?;
         let server = address_of(&database.url).ok_or("a URL of our own has an address")?;
+        // What a node asks for at the start of a connection does not pass a pooler: the role has it.
+        let limits = ["statement_timeout", "idle_in_transaction_session_timeout"];
+        let limits = limits.map(|limit| format!("ALTER ROLE roost SET {limit} = '1s';"));
+        database.sql(&limits.concat())?;
         database.pooler = Some(Pooler::start(server)?);
         Ok(database)
     }
@@ -99,18 +102,16 @@ impl Database {
 
 /// A file system of a few hundred megabytes.
 pub struct SmallDisk {
-    folder: PathBuf,
+    folder: tempfile::TempDir,
 }
 
 impl SmallDisk {
     fn mount() -> Result<SmallDisk, Failed> {
-        let folder = std::env::temp_dir().join(format!("roost-small-disk-{}", std::process::id()));
-        fs::create_dir_all(&folder)?;
+        let folder = tempfile::Builder::new().prefix("roost-small-disk-").tempdir()?;
         let mut mount = Command::new("mount");
-        let mounted =
-            mount.args(["-t", "tmpfs", "-o", "size=256m,mode=0755", "roost"]).arg(&folder).output()?;
+        mount.args(["-t", "tmpfs", "-o", "size=256m,mode=0755", "roost"]).arg(folder.path());
+        let mounted = mount.output()?;
         if !mounted.status.success() {
-            fs::remove_dir(&folder)?;
             return Err(format!("a small disk: {}", String::from_utf8_lossy(&mounted.stderr)).into());
         }
         Ok(SmallDisk { folder })
@@ -119,7 +120,7 @@ impl SmallDisk {
     /// Fills it to the last block.
     pub fn fill(&self) -> Result<(), Failed> {
         use std::io::Write as _;
-        let mut ballast = fs::File::create(self.folder.join("ballast"))?;
+        let mut ballast = fs::File::create(self.folder.path().join("ballast"))?;
         let block = [0u8; 64 * 1024];
         // It ends with "no space left", which is the aim.
         while ballast.write_all(&block).is_ok() {}
@@ -128,15 +129,14 @@ impl SmallDisk {
 
     /// Makes room again.
     pub fn empty(&self) -> Result<(), Failed> {
-        Ok(fs::remove_file(self.folder.join("ballast"))?)
+        Ok(fs::remove_file(self.folder.path().join("ballast"))?)
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         // The server has ended before; a lazy unmount leaves nothing behind even if it has not.
-        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
-        let _ = fs::remove_dir(&self.folder);
+        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
     }
 }
 
@@ -147,10 +147,30 @@ struct Pooler {
     _folder: tempfile::TempDir,
 }
 
+/// The first PgBouncer that keeps prepared statements in transaction mode; Roost's queries are prepared.
+const POOLER_SINCE: (u32, u32) = (1, 21);
+
 /// What is missing for a pooler, in words.
 pub fn pooler_missing() -> Option<String> {
-    let ran = Command::new("pgbouncer").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    (!ran.is_ok_and(|status| status.success())).then(|| "the program pgbouncer".to_owned())
+    let Ok(said) = Command::new("pgbouncer").arg("--version").output() else {
+        return Some("the program pgbouncer".to_owned());
+    };
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let Some(found) = pooler_version(&said) else {
+        return Some(format!("a PgBouncer that says its version, not {said:?}"));
+    };
+    (found < POOLER_SINCE).then(|| {
+        let ((major, minor), (own_major, own_minor)) = (POOLER_SINCE, found);
+        format!(
+            "PgBouncer {major}.{minor} or later, for prepared statements (here is {own_major}.{own_minor})"
+        )
+    })
+}
+
+/// `PgBouncer 1.25.2` and more lines.
+fn pooler_version(said: &str) -> Option<(u32, u32)> {
+    let mut numbers = said.split_whitespace().nth(1)?.split('.').map_while(|number| number.parse().ok());
+    Some((numbers.next()?, numbers.next()?))
 }
 
 impl Pooler {
@@ -165,7 +185,7 @@ impl Pooler {
         let text = format!(
             "[databases]\n{NAME} = host={} port={} user=roost\n\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = any\nauth_file = {}\npool_mode = transaction\n\
-             default_pool_size = 20\nmax_client_conn = 500\nserver_login_retry = 1\n\
+             default_pool_size = 20\nmax_client_conn = 500\nserver_login_retry = 1\nmax_prepared_statements = 200\n\
              ignore_startup_parameters = extra_float_digits,options\n",
             server.ip(),
             server.port(),
@@ -247,4 +267,25 @@ fn occupy(server: SocketAddr) -> Option<TcpStream> {
     stream.read_exact(&mut kind).ok()?;
     // 'R' asks for nothing more or says that we are in; 'E' refuses.
     (kind[0] == b'R').then_some(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_a_pooler_is_read_from_what_it_says() {
+        assert_eq!(pooler_version("PgBouncer 1.25.2\nlibevent 2.1.12-stable"), Some((1, 25)));
+        assert!(pooler_version("PgBouncer 1.18.0") < Some(POOLER_SINCE));
+        assert_eq!(pooler_version("nonsense"), None);
+    }
+
+    #[test]
+    fn a_url_keeps_its_user_and_name_behind_another_address() {
+        let database = Database::given("postgres://roost@127.0.0.1:5432/chaos").expect("an address");
+        let through = database.url_at(SocketAddr::from(([10, 1, 2, 1], 999)));
+        assert_eq!(through, "postgres://roost@10.1.2.1:999/chaos");
+        assert_eq!(database.address(), SocketAddr::from(([127, 0, 0, 1], 5432)));
+        assert!(Database::given("nowhere").is_err());
+    }
 }

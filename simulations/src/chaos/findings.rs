@@ -54,6 +54,8 @@ pub struct Findings {
     pub two_connections: Duration,
     /// Breaks of the ownership log's order, in words.
     pub faults: Vec<String>,
+    /// What else is known of what went wrong.
+    pub notes: Vec<String>,
 }
 
 /// The query whose answer [`tenures`] reads.

@@ -27,7 +27,10 @@ pub struct NetworkError {
 /// A bridge with our own end on it, and namespaces beside us.
 #[derive(Debug)]
 pub struct Network {
-    run: u32,
+    /// What all names begin with: this process's id, and two letters for runs side by side.
+    run: String,
+    /// The second and third part of all addresses.
+    subnet: [u8; 2],
     places: usize,
 }
 
@@ -67,10 +70,12 @@ pub fn missing() -> Option<String> {
 }
 
 impl Network {
-    /// A bridge and so many namespaces, at most 200.
+    /// A bridge and so many namespaces, at most 100: names of links have 15 letters.
     pub fn build(places: usize) -> Result<Network, NetworkError> {
         sweep();
-        let network = Network { run: std::process::id(), places };
+        let letter = || char::from(rand::random_range(b'a'..=b'z'));
+        let run = format!("{PREFIX}{}{}{}", std::process::id(), letter(), letter());
+        let network = Network { run, subnet: rand::random(), places };
         let bridge = network.bridge();
         ip(&["link", "add", &bridge, "type", "bridge"])?;
         ip(&["addr", "add", &format!("{}/24", network.host()), "dev", &bridge])?;
@@ -89,27 +94,27 @@ impl Network {
 
     /// Our own address, which all nodes reach.
     pub fn host(&self) -> Ipv4Addr {
-        let [.., high, low] = self.run.to_be_bytes();
+        let [high, low] = self.subnet;
         Ipv4Addr::new(10, high, low, 1)
     }
 
     /// The address of a node.
     pub fn address(&self, place: usize) -> Ipv4Addr {
         let [a, b, c, _] = self.host().octets();
-        Ipv4Addr::new(a, b, c, 11 + u8::try_from(place).expect("at most 200 places"))
+        Ipv4Addr::new(a, b, c, 11 + u8::try_from(place).expect("at most 100 places"))
     }
 
     /// The namespace of a node.
     pub fn namespace(&self, place: usize) -> String {
-        format!("{PREFIX}{}n{place}", self.run)
+        format!("{}n{place}", self.run)
     }
 
     fn bridge(&self) -> String {
-        format!("{PREFIX}{}b", self.run)
+        format!("{}b", self.run)
     }
 
     fn link(&self, place: usize) -> String {
-        format!("{PREFIX}{}v{place}", self.run)
+        format!("{}v{place}", self.run)
     }
 
     /// From now on a node loses packets from and to these, and no others. What is cut is a black hole: no
@@ -226,9 +231,9 @@ mod tests {
 
     #[test]
     fn only_what_a_dead_run_left_is_swept() {
-        assert!(!left_behind(&format!("{PREFIX}{}n0", std::process::id())));
+        assert!(!left_behind(&format!("{PREFIX}{}aan0", std::process::id())));
         assert!(!left_behind("lo") && !left_behind("rstn0"));
         // Above the largest process id that Linux gives.
-        assert!(left_behind(&format!("{PREFIX}4194999n0")));
+        assert!(left_behind(&format!("{PREFIX}4194999xyn0")));
     }
 }

@@ -110,11 +110,13 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
     verdict.complaints.extend(consumed.faults);
     (verdict.balance, verdict.reordered) =
         arena.world.books.with(|tally| (tally.balance(), tally.reordered()));
+    verdict.rewritten = arena.world.books.with(|tally| tally.rewritten());
     verdict.key_reuse = sightings::key_reuse(&arena.world.sim);
     match arena.database.sql(OWNERSHIP).and_then(|answer| findings::tenures(&answer, &arena.diary)) {
         Ok(log) => examine(&mut verdict, &arena, &log, &watch),
         Err(error) => verdict.complaints.push(error.to_string()),
     }
+    inquire(&mut verdict, &arena);
     let timeline = picture(scenario, pace, &arena, &verdict);
     let logs = if verdict.is_clean() {
         None
@@ -123,6 +125,28 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
         Some(arena.world.site.folder.clone())
     };
     Ok(Ran { verdict, timeline, took: arena.diary.elapsed(), logs })
+}
+
+/// Lost messages that are looked into.
+const INQUIRIES: usize = 5;
+
+/// Says how far lost messages have come, so that somebody can find out where they stayed.
+fn inquire(verdict: &mut Verdict, arena: &Arena) {
+    let lost = arena.world.books.with(|tally| tally.lost());
+    for (text, to, id) in lost.into_iter().take(INQUIRIES) {
+        let id = id.unwrap_or_default();
+        let phone = arena.world.speakers.iter().find(|speaker| speaker.device == to);
+        let seen = phone.map(|phone| sightings::handling(&arena.world.sim, &id, &phone.phone_number));
+        let row = arena.database.sql(&format!(
+            "SELECT 'state ' || state || ', written to the wire ' || (sent IS NOT NULL) || ', acknowledged ' ||
+             (server_ack IS NOT NULL) FROM message WHERE whatsapp_id = '{id}'"
+        ));
+        let row = row.unwrap_or_else(|error| error.to_string());
+        verdict
+            .findings
+            .notes
+            .push(format!("lost: {text:?} ({id}) to {to}; WhatsApp: {seen:?}; sender: {row}"));
+    }
 }
 
 fn examine(verdict: &mut Verdict, arena: &Arena, log: &[Tenure], watch: &Watch) {

@@ -34,6 +34,8 @@ pub struct Verdict {
     pub balance: Balance,
     /// Messages of one conversation that overtook each other.
     pub reordered: usize,
+    /// Events that stood where others had been read before: a log that lost its end.
+    pub rewritten: usize,
     /// Message keys that the simulated WhatsApp saw with two ciphertexts.
     pub key_reuse: usize,
     /// What became of the devices.
@@ -58,6 +60,7 @@ impl Verdict {
             ("lost", lost.to_string(), *lost == 0 || !free),
             ("doubled", doubled.to_string(), *doubled == 0),
             ("reordered", self.reordered.to_string(), self.reordered == 0 || !free),
+            ("rewritten events", self.rewritten.to_string(), self.rewritten == 0 || !free),
             ("key reuse", self.key_reuse.to_string(), self.key_reuse == 0 || !free),
             ("two connections at once", readable(*two_connections), *two_connections <= ONE_ROUND_TRIP),
             ("consumed events", self.consumed.0.to_string(), self.consumed.0 > 0),
@@ -71,9 +74,10 @@ impl Verdict {
         ]
     }
 
-    /// Everything that is wrong in words.
+    /// Everything that is wrong in words. A log that lost its end may go on with a gap.
     pub fn complaints(&self) -> impl Iterator<Item = &String> {
-        self.complaints.iter().chain(&self.balance.faults).chain(&self.findings.faults)
+        let gaps = (self.price == Price::Nothing).then_some(&self.balance.faults);
+        self.complaints.iter().chain(gaps.into_iter().flatten()).chain(&self.findings.faults)
     }
 
     /// Whether nothing is wrong.
@@ -87,8 +91,8 @@ impl Verdict {
         for (name, value, good) in self.lines() {
             let _ = writeln!(text, "  {name:<30} {value:>22}  {}", if good { "" } else { "BAD" });
         }
-        for complaint in self.complaints() {
-            let _ = writeln!(text, "  - {complaint}");
+        for line in self.complaints().chain(&self.findings.notes) {
+            let _ = writeln!(text, "  - {line}");
         }
         text
     }
@@ -115,7 +119,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_damage_makes_it_dirty() {
-        let spoil: [fn(&mut Verdict); 12] = [
+        let spoil: [fn(&mut Verdict); 13] = [
+            |verdict| verdict.rewritten = 1,
             |verdict| verdict.balance.sent = 0,
             |verdict| verdict.balance.once = 9,
             |verdict| verdict.balance.lost = 1,
