@@ -20,6 +20,7 @@ mod cluster;
 mod device;
 mod events;
 mod pair;
+mod placement;
 mod render;
 mod send;
 mod tenant;
@@ -69,7 +70,7 @@ pub struct ServeArgs {
 /// The commands that talk to a running cluster or only read files.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Devices: list, create, show, start, stop, log out, delete, pair, watch.
+    /// Devices: list, create, show, explain, pin, start, stop, log out, delete, pair, watch.
     #[command(subcommand)]
     Device(device::DeviceCommand),
     /// Sends a text.
@@ -77,10 +78,10 @@ pub enum Command {
     /// The event log.
     #[command(subcommand)]
     Events(events::EventsCommand),
-    /// Tenants: list, create, show.
+    /// Tenants: list, create, show, spread.
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
-    /// The cluster: status, ring, locate, move, drain, watch.
+    /// The cluster: status, ring, locate, move, drain, cordon, freeze, rebalance, audit, watch.
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     /// The configuration of a node, without starting it.

@@ -12,81 +12,12 @@ use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, NodeId, Sequence
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+mod subjects;
+
+pub use self::subjects::{HeldBack, Resource, Unfit};
+
 /// Domain of every `ErrorInfo`.
 pub const DOMAIN: &str = "roost";
-
-/// Something that a name names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resource {
-    /// `tenants/{business_id}`.
-    Tenant,
-    /// `tenants/{business_id}/devices/{device_id}`.
-    Device,
-    /// `tenants/{business_id}/devices/{device_id}/messages/{message_id}`.
-    Message,
-    /// A node id.
-    Node,
-}
-
-impl Resource {
-    fn parts(self) -> (&'static str, &'static str) {
-        match self {
-            Resource::Tenant => ("tenant", "TENANT"),
-            Resource::Device => ("device", "DEVICE"),
-            Resource::Message => ("message", "MESSAGE"),
-            Resource::Node => ("node", "NODE"),
-        }
-    }
-}
-
-/// A state of a device in which it does not do what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
-    /// It has never been paired.
-    NotPaired,
-    /// It is paired already, and pairing was asked for.
-    AlreadyPaired,
-    /// WhatsApp unlinked it.
-    LoggedOut,
-    /// The tenant wants it offline.
-    Stopped,
-    /// Something outside the cluster uses it.
-    Conflict,
-    /// WhatsApp has banned the account for a time.
-    Banned,
-    /// WhatsApp refuses our version.
-    Outdated,
-    /// Somebody wanted it online again while it was being stopped.
-    Restarted,
-}
-
-impl Unfit {
-    fn reason(self) -> &'static str {
-        match self {
-            Unfit::NotPaired => "DEVICE_NOT_PAIRED",
-            Unfit::AlreadyPaired => "DEVICE_ALREADY_PAIRED",
-            Unfit::LoggedOut => "DEVICE_LOGGED_OUT",
-            Unfit::Stopped => "DEVICE_STOPPED",
-            Unfit::Conflict => "DEVICE_CONFLICT",
-            Unfit::Banned => "ACCOUNT_TEMPORARILY_BANNED",
-            Unfit::Outdated => "CLIENT_OUTDATED",
-            Unfit::Restarted => "DEVICE_RESTARTED",
-        }
-    }
-
-    fn sentence(self) -> &'static str {
-        match self {
-            Unfit::NotPaired => "is not paired; pair it first",
-            Unfit::AlreadyPaired => "is paired already; log it out or delete it first",
-            Unfit::LoggedOut => "was unlinked by WhatsApp or its phone; delete it and pair a new one",
-            Unfit::Stopped => "is stopped; start it first",
-            Unfit::Conflict => "is in use by something outside this cluster",
-            Unfit::Banned => "belongs to an account that WhatsApp has banned for a time",
-            Unfit::Outdated => "is refused by WhatsApp because of our version",
-            Unfit::Restarted => "was started again while it was being stopped",
-        }
-    }
-}
 
 /// Why a call is refused: one variant per reaction that the caller can have.
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +122,23 @@ pub enum ApiError {
         /// Why.
         why: &'static str,
     },
+    /// The node is dead, and what was asked is for living ones.
+    #[error("node {node} is dead")]
+    NodeDead {
+        /// Which node.
+        node: NodeId,
+    },
+    /// The device requires another node: unpin it first.
+    #[error("{key} requires node {node}")]
+    Pinned {
+        /// Which device.
+        key: DeviceKey,
+        /// The node that it requires.
+        node: NodeId,
+    },
+    /// Nothing is rebalanced at the moment.
+    #[error("nothing is rebalanced: {0}")]
+    HeldBack(HeldBack),
     /// The store did not answer. Repeating the call is safe.
     #[error("the store does not answer")]
     StoreUnavailable(#[from] Unavailable),
@@ -269,6 +217,9 @@ impl ApiError {
             ApiError::NodeDraining { .. } => "NODE_DRAINING",
             ApiError::AlreadyDraining { .. } => "ALREADY_DRAINING",
             ApiError::TargetUnfit { .. } => "TARGET_UNFIT",
+            ApiError::NodeDead { .. } => "NODE_DEAD",
+            ApiError::Pinned { .. } => "DEVICE_PINNED",
+            ApiError::HeldBack(why) => why.reason(),
             ApiError::StoreUnavailable(_) => "STORE_UNAVAILABLE",
             ApiError::DeviceConnecting { .. } => "DEVICE_CONNECTING",
             ApiError::UpstreamNack { .. } => "UPSTREAM_NACK",
@@ -282,6 +233,14 @@ impl ApiError {
         .to_owned()
     }
 
+    /// What happened, without code and details.
+    pub fn sentence(&self) -> String {
+        match self {
+            ApiError::Forwarded(status) => status.message().to_owned(),
+            error => error.to_string(),
+        }
+    }
+
     /// The gRPC code.
     pub fn code(&self) -> Code {
         match self {
@@ -292,12 +251,16 @@ impl ApiError {
             ApiError::Unfit { .. }
             | ApiError::AlreadyDraining { .. }
             | ApiError::TargetUnfit { .. }
+            | ApiError::NodeDead { .. }
+            | ApiError::Pinned { .. }
+            | ApiError::HeldBack(HeldBack::Frozen)
             | ApiError::TooManyDevices { .. } => Code::FailedPrecondition,
             ApiError::NoOwner { .. }
             | ApiError::NotOwner { .. }
             | ApiError::OwnerUnreachable { .. }
             | ApiError::NodeDraining { .. }
             | ApiError::DeviceConnecting { .. }
+            | ApiError::HeldBack(HeldBack::Unsettled(_))
             | ApiError::StoreUnavailable(_) => Code::Unavailable,
             ApiError::OwnershipLost { .. } => Code::Aborted,
             ApiError::DeviceBusy { .. } => Code::ResourceExhausted,
@@ -319,6 +282,7 @@ impl ApiError {
             ApiError::NodeDraining { .. }
             | ApiError::DeviceConnecting { .. }
             | ApiError::StoreUnavailable(_) => Some(Duration::from_secs(1)),
+            ApiError::HeldBack(HeldBack::Unsettled(_)) => Some(Duration::from_secs(5)),
             _ => None,
         }
     }
@@ -331,6 +295,7 @@ impl ApiError {
             | ApiError::OwnerUnreachable { key, .. }
             | ApiError::OwnershipLost { key, .. }
             | ApiError::DeviceBusy { key }
+            | ApiError::Pinned { key, .. }
             | ApiError::DeviceConnecting { key }
             | ApiError::UpstreamNack { key, .. }
             | ApiError::CursorExpired { key, .. } => Some(key),

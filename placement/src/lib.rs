@@ -1,6 +1,7 @@
 //! Who owns what: member, lease, epoch, ring, plan, hand-off. Pure: no runtime, no I/O, no clock.
 
 pub mod choice;
+pub mod explain;
 pub mod heart;
 pub mod lease;
 pub mod ledger;

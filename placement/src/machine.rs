@@ -15,6 +15,7 @@ mod pace;
 mod phase;
 mod reattach;
 mod rebalance;
+mod report;
 mod step;
 mod suspicion;
 

@@ -44,6 +44,7 @@ impl ClusterService for Api {
                 nodes: nodes(&seen),
                 view_epoch: seen.view.view_epoch,
                 answered_by: self.parts().node.to_string(),
+                placement_frozen: seen.view.frozen,
             })
         })
         .await
@@ -116,6 +117,9 @@ impl ClusterService for Api {
             call.must_operate()?;
             self.target(&target)?;
             let row = self.device(&key).await?.ownership;
+            if let Some(node) = row.wish.required().filter(|node| **node != target) {
+                return Err(ApiError::Pinned { node: node.clone(), key });
+            }
             if row.owner.as_ref().is_some_and(|life| life.node == target) {
                 return Ok(moved(convert::ownership(&row), Duration::ZERO));
             }
@@ -168,6 +172,91 @@ impl ClusterService for Api {
         .await
     }
 
+    async fn cordon_node(
+        &self,
+        request: Request<api::CordonNodeRequest>,
+    ) -> Result<Response<api::CordonNodeResponse>, Status> {
+        self.unary(method(SERVICE, "CordonNode"), request, |call, request| async move {
+            self.cordon(&call, &request.node, true).await.map(|()| api::CordonNodeResponse {})
+        })
+        .await
+    }
+
+    async fn uncordon_node(
+        &self,
+        request: Request<api::UncordonNodeRequest>,
+    ) -> Result<Response<api::UncordonNodeResponse>, Status> {
+        self.unary(method(SERVICE, "UncordonNode"), request, |call, request| async move {
+            self.cordon(&call, &request.node, false).await.map(|()| api::UncordonNodeResponse {})
+        })
+        .await
+    }
+
+    async fn freeze_placement(
+        &self,
+        request: Request<api::FreezePlacementRequest>,
+    ) -> Result<Response<api::FreezePlacementResponse>, Status> {
+        self.unary(method(SERVICE, "FreezePlacement"), request, |call, _| async move {
+            self.freeze(&call, true).await.map(|()| api::FreezePlacementResponse {})
+        })
+        .await
+    }
+
+    async fn unfreeze_placement(
+        &self,
+        request: Request<api::UnfreezePlacementRequest>,
+    ) -> Result<Response<api::UnfreezePlacementResponse>, Status> {
+        self.unary(method(SERVICE, "UnfreezePlacement"), request, |call, _| async move {
+            self.freeze(&call, false).await.map(|()| api::UnfreezePlacementResponse {})
+        })
+        .await
+    }
+
+    async fn pin_device(
+        &self,
+        request: Request<api::PinDeviceRequest>,
+    ) -> Result<Response<api::PinDeviceResponse>, Status> {
+        self.unary(method(SERVICE, "PinDevice"), request, |call, request| async move {
+            self.pin(&call, &request).await
+        })
+        .await
+    }
+
+    async fn unpin_device(
+        &self,
+        request: Request<api::UnpinDeviceRequest>,
+    ) -> Result<Response<api::UnpinDeviceResponse>, Status> {
+        self.unary(method(SERVICE, "UnpinDevice"), request, |call, request| async move {
+            self.unpin(&call, &request.name).await.map(|()| api::UnpinDeviceResponse {})
+        })
+        .await
+    }
+
+    type RebalanceClusterStream = Answers<api::RebalanceClusterResponse>;
+
+    async fn rebalance_cluster(
+        &self,
+        request: Request<api::RebalanceClusterRequest>,
+    ) -> Result<Response<Self::RebalanceClusterStream>, Status> {
+        let named = method(SERVICE, "RebalanceCluster");
+        self.streaming(named, request, Until::Drain, |call, request| async move {
+            let run = self.begin_rebalance(call, &request).await?;
+            Ok(move |sink| async move { run.carry_out(&sink).await })
+        })
+        .await
+    }
+
+    async fn audit_cluster(
+        &self,
+        request: Request<api::AuditClusterRequest>,
+    ) -> Result<Response<api::AuditClusterResponse>, Status> {
+        self.unary(method(SERVICE, "AuditCluster"), request, |call, _| async move {
+            call.must_operate()?;
+            self.audit().await
+        })
+        .await
+    }
+
     type WatchClusterStream = Answers<api::WatchClusterResponse>;
 
     async fn watch_cluster(
@@ -192,12 +281,15 @@ enum Draining {
 
 impl Api {
     /// The life of a node that can take a device.
-    fn target(&self, node: &NodeId) -> Result<Life, ApiError> {
+    pub(super) fn target(&self, node: &NodeId) -> Result<Life, ApiError> {
         let seen = self.parts().cluster.views().borrow().clone();
         let member = seen.view.members.iter().find(|member| member.life.node == *node);
         let member = member.ok_or_else(|| ApiError::not_found(Resource::Node, node))?;
         if member.state != MemberState::Active {
             return Err(ApiError::TargetUnfit { node: node.clone(), why: "it is not active" });
+        }
+        if member.cordoned {
+            return Err(ApiError::TargetUnfit { node: node.clone(), why: "it is cordoned" });
         }
         Ok(member.life.clone())
     }
@@ -274,6 +366,7 @@ async fn watch_members(api: &Api, sink: &Sink<api::WatchClusterResponse>) -> Res
             nodes: nodes(&seen),
             view_epoch: seen.view.view_epoch,
             time: Some(convert::timestamp(now)),
+            placement_frozen: seen.view.frozen,
         };
         sink.send(answer).await?;
         let until = Instant::now() + WATCH;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use roost_actors::port::{DeviceStatus, StoredMessage};
 use roost_placement::ledger::{Desired, Member, MemberState, Ownership, Transition};
+use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::api;
 use roost_proto::api::device::State;
 use roost_proto::id::{DeviceKey, UnixMillis};
@@ -34,7 +35,22 @@ pub(super) fn tenant(tenant: &Tenant) -> api::Tenant {
         name: format!("tenants/{}", tenant.business_id),
         display_name: tenant.display_name.clone(),
         create_time: Some(timestamp(tenant.created)),
+        spread: match tenant.spread {
+            Spreading::Auto => api::tenant::Spread::Auto,
+            Spreading::Devices => api::tenant::Spread::Devices,
+            Spreading::Strict => api::tenant::Spread::Strict,
+        }
+        .into(),
     }
+}
+
+/// A pin.
+pub(super) fn pin(pin: &Pin) -> api::Pin {
+    let mode = match pin.mode {
+        PinMode::Require => api::pin::Mode::Require,
+        PinMode::Prefer => api::pin::Mode::Prefer,
+    };
+    api::Pin { node: pin.node.to_string(), mode: mode.into() }
 }
 
 /// Who holds a device.
@@ -66,6 +82,7 @@ pub(super) fn device(device: &Device, seen: &Seen) -> api::Device {
         ownership: Some(ownership(&device.ownership)),
         create_time: Some(timestamp(device.created)),
         update_time: Some(timestamp(status.map_or(device.created, |status| status.at))),
+        pin: device.ownership.wish.pin.as_ref().map(pin),
     }
 }
 
@@ -149,6 +166,7 @@ pub(super) fn node(member: &Member, age: Duration) -> api::Node {
         owned: member.owned,
         lease_remaining: Some(duration(member.remaining.saturating_sub(age))),
         version: member.version,
+        cordoned: member.cordoned,
     }
 }
 

@@ -182,6 +182,18 @@ impl DeviceService for Api {
         .await
     }
 
+    async fn explain_device(
+        &self,
+        request: Request<api::ExplainDeviceRequest>,
+    ) -> Result<Response<api::ExplainDeviceResponse>, Status> {
+        self.unary(method(SERVICE, "ExplainDevice"), request, |call, request| async move {
+            let key = parse::device("name", &request.name)?;
+            call.may_name_device(&key)?;
+            self.explain(&key).await
+        })
+        .await
+    }
+
     type WatchDevicesStream = Answers<api::WatchDevicesResponse>;
 
     async fn watch_devices(

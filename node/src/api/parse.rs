@@ -4,6 +4,7 @@
 //! [`ApiError`] with the path of the field. It looks nothing up: whether a named thing exists is asked later.
 
 use roost_actors::device::Recipient;
+use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::api;
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId};
 use sha2::{Digest as _, Sha256};
@@ -110,6 +111,30 @@ pub fn device_id(field: &str, text: &str) -> Result<Option<DeviceId>, ApiError> 
 /// A node id.
 pub fn node(field: &str, text: &str) -> Result<NodeId, ApiError> {
     text.parse().map_err(|e| ApiError::field(field, format!("is not a node: {e}")))
+}
+
+/// A pin: a node, and how firmly.
+pub fn pin(field: &str, pin: Option<&api::Pin>) -> Result<Pin, ApiError> {
+    let pin = pin.ok_or_else(|| ApiError::field(field, "must be given"))?;
+    let node = node(&format!("{field}.node"), &pin.node)?;
+    let mode = match pin.mode() {
+        api::pin::Mode::Require => PinMode::Require,
+        api::pin::Mode::Prefer => PinMode::Prefer,
+        api::pin::Mode::Unspecified => {
+            return Err(ApiError::field(format!("{field}.mode"), "must be REQUIRE or PREFER"));
+        }
+    };
+    Ok(Pin { node, mode })
+}
+
+/// How a tenant lies on the ring.
+pub fn spread(field: &str, spread: api::tenant::Spread) -> Result<Spreading, ApiError> {
+    match spread {
+        api::tenant::Spread::Auto => Ok(Spreading::Auto),
+        api::tenant::Spread::Devices => Ok(Spreading::Devices),
+        api::tenant::Spread::Strict => Ok(Spreading::Strict),
+        api::tenant::Spread::Unspecified => Err(ApiError::field(field, "must be AUTO, DEVICES or STRICT")),
+    }
 }
 
 /// A consumer id.

@@ -60,6 +60,21 @@ impl PeerService for Api {
         .await
     }
 
+    async fn report(
+        &self,
+        request: Request<peer::ReportRequest>,
+    ) -> Result<Response<peer::ReportResponse>, Status> {
+        self.unary(method(SERVICE, "Report"), request, |call, request| async move {
+            let key = match request.device.as_str() {
+                "" => None,
+                name => Some(parse::device("device", name)?),
+            };
+            call.must_operate()?;
+            self.running(key.as_ref()).await
+        })
+        .await
+    }
+
     async fn hand_off(
         &self,
         request: Request<peer::HandOffRequest>,

@@ -99,6 +99,8 @@ pub trait Cluster: Send + Sync + 'static {
     fn shares(&self) -> Vec<Share>;
     /// Devices that this node owns now.
     fn owned(&self) -> usize;
+    /// What is about to happen to a device of this node, in a sentence.
+    async fn doing(&self, key: &DeviceKey) -> Result<Option<String>, Unavailable>;
     /// Hands a device of this node to another.
     async fn hand_off(&self, key: &DeviceKey, to: &Life) -> Result<HandedOff, HandOffError>;
     /// Another node says that it has just given us this device, or that it should be looked at.

@@ -50,6 +50,22 @@ impl TenantService for Api {
         .await
     }
 
+    async fn spread_tenant(
+        &self,
+        request: Request<api::SpreadTenantRequest>,
+    ) -> Result<Response<api::Tenant>, Status> {
+        self.unary(method(SERVICE, "SpreadTenant"), request, |call, request| async move {
+            let id = parse::tenant("name", &request.name)?;
+            let spread = parse::spread("spread", request.spread())?;
+            call.must_operate()?;
+            let tenant = self.directory().spread(&id, spread).await?;
+            tenant
+                .map(|tenant| convert::tenant(&tenant))
+                .ok_or_else(|| ApiError::not_found(Resource::Tenant, request.name))
+        })
+        .await
+    }
+
     async fn list_tenants(
         &self,
         request: Request<api::ListTenantsRequest>,

@@ -5,7 +5,7 @@ use roost_proto::api;
 use serde_json::json;
 use tonic::Request;
 
-use super::{Globals, Output, device_name, render, tenant_name};
+use super::{Globals, Output, device_name, placement, render, tenant_name};
 use crate::client::{Problem, request, retrying};
 
 /// What can be done with the cluster.
@@ -35,6 +35,31 @@ pub enum ClusterCommand {
         /// A node id.
         node: String,
     },
+    /// Marks a node: it keeps what it has and takes nothing new, until it is uncordoned.
+    Cordon {
+        /// A node id.
+        node: String,
+    },
+    /// Lets a cordoned node take devices again.
+    Uncordon {
+        /// A node id.
+        node: String,
+    },
+    /// Stops all rebalancing; take-overs, drains and requested moves go on.
+    Freeze,
+    /// Lets rebalancing go on.
+    Unfreeze,
+    /// Evens out the cluster and follows the pins, paced; prints the plan with its reasons.
+    Rebalance {
+        /// Only prints the plan.
+        #[arg(long)]
+        dry_run: bool,
+        /// Moves per minute, 1 to 6000; without it 1 % of all devices, at least 60.
+        #[arg(long, default_value_t = 0)]
+        per_minute: u32,
+    },
+    /// Compares the owners in the database with what each node runs.
+    Audit,
     /// The members, again and again.
     Watch,
 }
@@ -48,7 +73,11 @@ pub(super) async fn run(command: ClusterCommand, globals: &Globals) -> Result<()
                 let mut cluster = client.cluster();
                 async move { cluster.list_nodes(request(api::ListNodesRequest {}, deadline)).await }
             });
-            show_nodes(&answer.await?.nodes, globals.output);
+            let answer = answer.await?;
+            show_nodes(&answer.nodes, globals.output);
+            if answer.placement_frozen && globals.output == Output::Table {
+                println!("placement is frozen: nothing is rebalanced");
+            }
         }
         ClusterCommand::Ring { name } => {
             let name = name.map(|name| match name.matches('/').count() {
@@ -87,6 +116,22 @@ pub(super) async fn run(command: ClusterCommand, globals: &Globals) -> Result<()
                 }
             }
         }
+        ClusterCommand::Cordon { node } => {
+            client.cluster().cordon_node(request(api::CordonNodeRequest { node }, deadline)).await?;
+        }
+        ClusterCommand::Uncordon { node } => {
+            client.cluster().uncordon_node(request(api::UncordonNodeRequest { node }, deadline)).await?;
+        }
+        ClusterCommand::Freeze => {
+            client.cluster().freeze_placement(request(api::FreezePlacementRequest {}, deadline)).await?;
+        }
+        ClusterCommand::Unfreeze => {
+            client.cluster().unfreeze_placement(request(api::UnfreezePlacementRequest {}, deadline)).await?;
+        }
+        ClusterCommand::Rebalance { dry_run, per_minute } => {
+            placement::rebalance(&client, dry_run, per_minute, globals.output).await?;
+        }
+        ClusterCommand::Audit => placement::audit(&client, globals).await?,
         ClusterCommand::Watch => {
             let wanted = Request::new(api::WatchClusterRequest {});
             let mut stream = client.cluster().watch_cluster(wanted).await?.into_inner();
@@ -115,7 +160,10 @@ fn show_nodes(nodes: &[api::Node], output: Output) {
                 vec![
                     node.name.clone(),
                     node.incarnation.to_string(),
-                    node.state().as_str_name().to_owned(),
+                    match node.cordoned {
+                        true => format!("{}, cordoned", node.state().as_str_name()),
+                        false => node.state().as_str_name().to_owned(),
+                    },
                     node.owned.to_string(),
                     lease,
                     node.weight.to_string(),

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use roost_proto::api;
 use tonic::Request;
 
-use super::{Globals, Output, device_name, pair, render, tenant_name};
+use super::{Globals, Output, device_name, pair, placement, render, tenant_name};
 use crate::client::{Client, Problem, request, retrying};
 
 /// What can be done with devices.
@@ -25,6 +25,26 @@ pub enum DeviceCommand {
     },
     /// Shows one device.
     Show {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Says who owns it, why, since when, who did before, and what happens next.
+    Explain {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Pins it to a node, and moves it there if that node can take it now.
+    Pin {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// A node id.
+        node: String,
+        /// That node or none: without it the device waits.
+        #[arg(long)]
+        require: bool,
+    },
+    /// Takes its pin away; nothing moves by this.
+    Unpin {
         /// `acme/shop` or its whole name.
         device: String,
     },
@@ -92,6 +112,17 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
                 println!("{}", render::clean(&found.state_reason));
             }
             show(&[found], globals.output);
+        }
+        DeviceCommand::Explain { device } => {
+            let said = one!(explain_device, api::ExplainDeviceRequest { name: device_name(&device) });
+            placement::show_explanation(&said, globals.output);
+        }
+        DeviceCommand::Pin { device, node, require } => {
+            placement::pin(&client, globals, device_name(&device), node, require).await?;
+        }
+        DeviceCommand::Unpin { device } => {
+            let name = device_name(&device);
+            client.cluster().unpin_device(request(api::UnpinDeviceRequest { name }, deadline)).await?;
         }
         DeviceCommand::Start { device } => {
             let name = device_name(&device);

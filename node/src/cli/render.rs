@@ -36,7 +36,7 @@ pub(super) fn columns(heading: &[&str], rows: &[Vec<String>]) -> String {
     out
 }
 
-fn json_time(at: Option<&api::Timestamp>) -> Value {
+pub(super) fn json_time(at: Option<&api::Timestamp>) -> Value {
     at.map_or(Value::Null, |at| Value::String(at.to_string()))
 }
 
@@ -57,6 +57,7 @@ pub(super) fn tenant(tenant: &api::Tenant) -> Value {
         "name": tenant.name,
         "displayName": tenant.display_name,
         "createTime": json_time(tenant.create_time.as_ref()),
+        "spread": tenant.spread().as_str_name(),
     })
 }
 
@@ -71,6 +72,11 @@ pub(super) fn ownership(ownership: Option<&api::Ownership>) -> Value {
     })
 }
 
+/// Where a device belongs.
+pub(super) fn pin(pin: Option<&api::Pin>) -> Value {
+    pin.map_or(Value::Null, |pin| json!({"node": pin.node, "mode": pin.mode().as_str_name()}))
+}
+
 /// A device.
 pub(super) fn device(device: &api::Device) -> Value {
     json!({
@@ -83,6 +89,7 @@ pub(super) fn device(device: &api::Device) -> Value {
         "ownership": ownership(device.ownership.as_ref()),
         "createTime": json_time(device.create_time.as_ref()),
         "updateTime": json_time(device.update_time.as_ref()),
+        "pin": pin(device.pin.as_ref()),
     })
 }
 
@@ -116,6 +123,7 @@ pub(super) fn node(node: &api::Node) -> Value {
         "owned": node.owned,
         "leaseRemaining": node.lease_remaining.as_ref().map(api::Duration::to_string),
         "version": node.version,
+        "cordoned": node.cordoned,
     })
 }
 

@@ -1,6 +1,6 @@
 //! `roost tenant …`
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use roost_proto::api;
 
 use super::{Globals, Output, render, tenant_name};
@@ -19,11 +19,31 @@ pub enum TenantCommand {
         #[arg(long, default_value = "")]
         display_name: String,
     },
+    /// Changes how its devices lie on the ring.
+    Spread {
+        /// `acme` or `tenants/acme`.
+        tenant: String,
+        /// auto: together while it is small; devices: each for itself; strict: also at most half of them
+        /// in one zone.
+        #[arg(value_enum)]
+        spread: Spread,
+    },
     /// Shows one.
     Show {
         /// `acme` or `tenants/acme`.
         tenant: String,
     },
+}
+
+/// How the devices of a tenant lie on the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Spread {
+    /// Together while it is small, each for itself when it is large.
+    Auto,
+    /// Each for itself.
+    Devices,
+    /// Each for itself, and at most half of them in one zone.
+    Strict,
 }
 
 pub(super) async fn run(command: TenantCommand, globals: &Globals) -> Result<(), Problem> {
@@ -54,6 +74,16 @@ pub(super) async fn run(command: TenantCommand, globals: &Globals) -> Result<(),
             let made = client.tenants().create_tenant(request(wanted, deadline)).await?;
             show(&[made.into_inner()], globals.output);
         }
+        TenantCommand::Spread { tenant, spread } => {
+            let spread = match spread {
+                Spread::Auto => api::tenant::Spread::Auto,
+                Spread::Devices => api::tenant::Spread::Devices,
+                Spread::Strict => api::tenant::Spread::Strict,
+            };
+            let wanted = api::SpreadTenantRequest { name: tenant_name(&tenant), spread: spread.into() };
+            let changed = client.tenants().spread_tenant(request(wanted, deadline)).await?;
+            show(&[changed.into_inner()], globals.output);
+        }
         TenantCommand::Show { tenant } => {
             let wanted = api::GetTenantRequest { name: tenant_name(&tenant) };
             let one = retrying(deadline, || {
@@ -72,10 +102,11 @@ fn show(tenants: &[api::Tenant], output: Output) {
         Output::Table => {
             let row = |tenant: &api::Tenant| {
                 let name = render::clean(&tenant.display_name);
-                vec![tenant.name.clone(), render::time(tenant.create_time.as_ref()), name]
+                let spread = tenant.spread().as_str_name().to_ascii_lowercase();
+                vec![tenant.name.clone(), render::time(tenant.create_time.as_ref()), spread, name]
             };
             let rows: Vec<_> = tenants.iter().map(row).collect();
-            print!("{}", render::columns(&["TENANT", "CREATED", "DISPLAY NAME"], &rows));
+            print!("{}", render::columns(&["TENANT", "CREATED", "SPREAD", "DISPLAY NAME"], &rows));
         }
     }
 }

@@ -91,6 +91,10 @@ impl Driver {
         match command {
             Command::Adopt(key) => return Some(Event::Adopt(key)),
             Command::Sweep => return Some(Event::Sweep),
+            Command::Doing(key, reply) => {
+                // The caller may have stopped waiting.
+                let _ = reply.send(self.machine.doing(&key));
+            }
             Command::Drain(reply) => {
                 // The caller may be gone; the drain begins all the same.
                 let _ = reply.send(self.machine.drain());

@@ -22,6 +22,9 @@ use crate::api::port::{AlreadyDraining, Cluster, HandOffError, HandedOff, Seen};
 /// How long a caller waits for a device to be stopped and freed.
 const FREEING: Duration = Duration::from_secs(15);
 
+/// How long a caller waits for an answer that needs no work.
+const ASKING: Duration = Duration::from_secs(2);
+
 /// How long a caller waits for a hand-off.
 const HANDING: Duration = Duration::from_secs(30);
 
@@ -44,6 +47,7 @@ pub(super) struct Placed {
 /// What callers ask of the driver.
 pub(super) enum Command {
     HandOff(DeviceKey, NodeId, oneshot::Sender<Result<machine::HandedOff, machine::HandOffError>>),
+    Doing(DeviceKey, oneshot::Sender<Option<String>>),
     Drain(oneshot::Sender<Result<(), machine::AlreadyDraining>>),
     Adopt(DeviceKey),
     Sweep,
@@ -190,6 +194,11 @@ impl Cluster for ClusterHandle {
 
     fn owned(&self) -> usize {
         *self.shared.owned.borrow()
+    }
+
+    async fn doing(&self, key: &DeviceKey) -> Result<Option<String>, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Doing(key.clone(), reply), answer, ASKING).await
     }
 
     async fn hand_off(&self, key: &DeviceKey, to: &Life) -> Result<HandedOff, HandOffError> {

@@ -54,6 +54,10 @@ impl Holdings {
     }
 
     /// Whether it runs and nothing else is planned for it.
+    pub(super) fn phase(&self, key: &DeviceKey) -> Option<&Phase> {
+        self.held.get(key).map(|held| &held.phase)
+    }
+
     pub(super) fn is_running(&self, key: &DeviceKey) -> bool {
         self.held.get(key).is_some_and(|held| held.phase == Phase::Running)
     }

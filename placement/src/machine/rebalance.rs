@@ -121,6 +121,7 @@ impl Machine {
         let members = &self.view.members;
         self.config.policy.rebalance
             && !self.view.frozen
+            && !self.round.is_blocked(now)
             && now.since(self.calm_since) >= pace.calm
             && now.since(self.run_since) >= self.config.timing.quarantine()
             && self.orphans.len() == 0

@@ -10,6 +10,7 @@ mod consumers;
 mod devices;
 mod live;
 mod pairing;
+mod placement;
 mod reads;
 mod sends;
 mod standard;

@@ -214,7 +214,7 @@ impl Node {
 /// An owner that only writes.
 pub(crate) struct Writer {
     store: Arc<Store>,
-    life: Life,
+    pub(crate) life: Life,
 }
 
 impl Writer {

@@ -1,0 +1,101 @@
+//! What errors are about: resources, states of devices, what holds placement back.
+
+/// Something that a name names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// `tenants/{business_id}`.
+    Tenant,
+    /// `tenants/{business_id}/devices/{device_id}`.
+    Device,
+    /// `tenants/{business_id}/devices/{device_id}/messages/{message_id}`.
+    Message,
+    /// A node id.
+    Node,
+}
+
+impl Resource {
+    pub(super) fn parts(self) -> (&'static str, &'static str) {
+        match self {
+            Resource::Tenant => ("tenant", "TENANT"),
+            Resource::Device => ("device", "DEVICE"),
+            Resource::Message => ("message", "MESSAGE"),
+            Resource::Node => ("node", "NODE"),
+        }
+    }
+}
+
+/// A state of a device in which it does not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It has never been paired.
+    NotPaired,
+    /// It is paired already, and pairing was asked for.
+    AlreadyPaired,
+    /// WhatsApp unlinked it.
+    LoggedOut,
+    /// The tenant wants it offline.
+    Stopped,
+    /// Something outside the cluster uses it.
+    Conflict,
+    /// WhatsApp has banned the account for a time.
+    Banned,
+    /// WhatsApp refuses our version.
+    Outdated,
+    /// Somebody wanted it online again while it was being stopped.
+    Restarted,
+}
+
+impl Unfit {
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Unfit::NotPaired => "DEVICE_NOT_PAIRED",
+            Unfit::AlreadyPaired => "DEVICE_ALREADY_PAIRED",
+            Unfit::LoggedOut => "DEVICE_LOGGED_OUT",
+            Unfit::Stopped => "DEVICE_STOPPED",
+            Unfit::Conflict => "DEVICE_CONFLICT",
+            Unfit::Banned => "ACCOUNT_TEMPORARILY_BANNED",
+            Unfit::Outdated => "CLIENT_OUTDATED",
+            Unfit::Restarted => "DEVICE_RESTARTED",
+        }
+    }
+
+    pub(super) fn sentence(self) -> &'static str {
+        match self {
+            Unfit::NotPaired => "is not paired; pair it first",
+            Unfit::AlreadyPaired => "is paired already; log it out or delete it first",
+            Unfit::LoggedOut => "was unlinked by WhatsApp or its phone; delete it and pair a new one",
+            Unfit::Stopped => "is stopped; start it first",
+            Unfit::Conflict => "is in use by something outside this cluster",
+            Unfit::Banned => "belongs to an account that WhatsApp has banned for a time",
+            Unfit::Outdated => "is refused by WhatsApp because of our version",
+            Unfit::Restarted => "was started again while it was being stopped",
+        }
+    }
+}
+
+/// Why nothing is rebalanced at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeldBack {
+    /// An operator has stopped it.
+    Frozen,
+    /// The members are not in a state for it, in words; that passes by itself.
+    Unsettled(String),
+}
+
+impl HeldBack {
+    pub(super) fn reason(&self) -> &'static str {
+        match self {
+            HeldBack::Frozen => "PLACEMENT_FROZEN",
+            HeldBack::Unsettled(_) => "PLACEMENT_UNSETTLED",
+        }
+    }
+}
+
+impl std::fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            HeldBack::Frozen => f.write_str("an operator has frozen placement"),
+            HeldBack::Unsettled(why) => f.write_str(why),
+        }
+    }
+}
