@@ -45,6 +45,7 @@ pub mod server;
 mod streams;
 mod tenants;
 pub mod token;
+pub mod unplaceable;
 mod watches;
 
 use call::Call;

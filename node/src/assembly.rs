@@ -14,7 +14,7 @@ use roost_proto::id::{DeviceKey, Life};
 use tokio::sync::broadcast;
 
 use crate::api::port::Cluster as _;
-use crate::api::{Api, Parts, retention};
+use crate::api::{Api, Parts, retention, unplaceable};
 use crate::cluster::{
     self, ClusterHandle, ClusterOptions, ClusterPorts, GateOptions, NodeClocks, NodeGate, Permission,
     ThreadError,
@@ -136,6 +136,8 @@ pub fn assemble(
         outside.dice.clone(),
         metrics.clone(),
     ));
+    let count = unplaceable::run(directory.clone(), outside.dice.clone(), metrics.clone());
+    tokio::spawn(count);
     let api = Api::new(Parts {
         node: life.node,
         directory,

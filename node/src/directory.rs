@@ -116,6 +116,8 @@ pub trait Directory: Send + Sync + 'static {
     async fn spread(&self, tenant: &BusinessId, spread: Spreading) -> Result<Option<Tenant>, Unavailable>;
     /// State of a node's row, in its last life; `None` when there never was such a node.
     async fn node_state(&self, node: &NodeId) -> Result<Option<MemberState>, Unavailable>;
+    /// How many devices that nobody living holds require a node which cannot take them now.
+    async fn unplaceable(&self) -> Result<u64, Unavailable>;
     /// Marks a node so that it takes nothing new, or takes the mark away. `false` when there never was
     /// such a node.
     async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable>;

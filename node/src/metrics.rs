@@ -32,13 +32,17 @@ const COUNTERS: [(&str, &str); 12] = [
     ("roost_event_deliveries_total", "Events handed to consumers, by result."),
 ];
 
-const GAUGES: [(&str, &str); 7] = [
+const GAUGES: [(&str, &str); 11] = [
     ("roost_nodes", "Members of the cluster as this node sees them, by state."),
     ("roost_ring_version", "View epoch of the ring that this node uses."),
     ("roost_node_lease_remaining_seconds", "How long this node may act without another heartbeat."),
     ("roost_devices", "Devices on this node, by state."),
     ("roost_connect_queue_length", "Devices on this node that wait for their turn to log in, by urgency."),
     ("roost_connect_rate", "Logins per second that this node allows itself at present."),
+    ("roost_devices_pinned_unplaceable", "Devices that wait for the node that they require."),
+    ("roost_nodes_cordoned", "Members that take nothing new."),
+    ("roost_placement_frozen", "1 while an operator has stopped all rebalancing."),
+    ("roost_max_mean_load", "The fullest member's load over its weighted share."),
     ("roost_open_streams", "Streams of callers that are open on this node."),
 ];
 

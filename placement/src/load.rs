@@ -54,6 +54,14 @@ pub fn active(view: &View) -> impl Iterator<Item = &Member> {
     view.members.iter().filter(|member| member.state == MemberState::Active && !member.cordoned)
 }
 
+/// The fullest taker's load over its weighted share: 1 when all are even, or there is nothing to share.
+pub fn unevenness(view: &View) -> f64 {
+    let (total, weights) = (total(view, 0) as f64, weights(active(view)) as f64);
+    let share = |member: &Member| total * f64::from(member.weight.max(1)) / weights;
+    let load = |member: &Member| f64::from(member.owned) / share(member);
+    if total == 0.0 { 1.0 } else { active(view).map(load).fold(1.0, f64::max) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

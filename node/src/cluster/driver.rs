@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Beaten, MemberState, Timing};
+use roost_placement::load;
 use roost_placement::machine::{self, Effect, Event, Machine};
 use roost_proto::id::{DeviceKey, Life};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -214,6 +215,10 @@ impl Driver {
             let count = view.members.iter().filter(|member| member.state == state).count();
             metrics.set("roost_nodes", &[("state", name)], count as f64);
         }
+        let cordoned = view.members.iter().filter(|member| member.cordoned).count();
+        metrics.set("roost_nodes_cordoned", &[], cordoned as f64);
+        metrics.set("roost_placement_frozen", &[], f64::from(u8::from(view.frozen)));
+        metrics.set("roost_max_mean_load", &[], load::unevenness(view));
         metrics.set("roost_ring_version", &[], view.view_epoch as f64);
         let remaining = self.ports.permission.remaining().as_secs_f64();
         metrics.set("roost_node_lease_remaining_seconds", &[], remaining);

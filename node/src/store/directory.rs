@@ -117,6 +117,10 @@ impl Directory for Store {
         state.map(|state| member_state(&state)).transpose().map_err(unavailable)
     }
 
+    async fn unplaceable(&self) -> Result<u64, Unavailable> {
+        Ok(self.sql(self.backend.unplaceable()).await?.unsigned_abs())
+    }
+
     async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable> {
         self.sql(self.backend.set_cordoned(node.as_str(), cordoned)).await
     }

@@ -26,6 +26,8 @@ pub(super) trait Wishes: Send + Sync {
     async fn set_pin(&self, b: &str, d: &str, pin: Option<(&str, &str)>) -> SqlResult<bool>;
     async fn set_spread(&self, tenant: &str, spread: &str) -> SqlResult<bool>;
     async fn member_state(&self, node: &str) -> SqlResult<Option<String>>;
+    /// Devices that nobody living holds and that require a node which cannot take them.
+    async fn unplaceable(&self) -> SqlResult<i64>;
     async fn set_cordoned(&self, node: &str, cordoned: bool) -> SqlResult<bool>;
     async fn set_frozen(&self, frozen: bool) -> SqlResult<()>;
 }
@@ -119,6 +121,16 @@ macro_rules! wishes {
             async fn member_state(&self, node: &str) -> SqlResult<Option<String>> {
                 let sql = "SELECT state FROM member WHERE node_id = $1";
                 sqlx::query_scalar(sql).bind(node).fetch_optional(&self.read).await
+            }
+
+            async fn unplaceable(&self) -> SqlResult<i64> {
+                let sql = concat!(
+                    "SELECT count(*) FROM ownership o LEFT JOIN member v ON v.node_id = o.owner_node
+                     WHERE o.desired = 'online' AND NOT ", $crate::store::wishes::placeable!(), "
+                       AND (o.owner_node IS NULL OR
+                            o.owner_inc < v.incarnation + CASE WHEN v.state = 'dead' THEN 1 ELSE 0 END)"
+                );
+                sqlx::query_scalar(sql).fetch_one(&self.read).await
             }
 
             async fn set_cordoned(&self, node: &str, cordoned: bool) -> SqlResult<bool> {

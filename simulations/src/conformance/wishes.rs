@@ -58,9 +58,13 @@ pub(super) async fn a_pin_outlives_its_node_and_waits(world: World) {
     let listed = world.ledger().claimable(10).await.expect("an answer");
     assert_eq!(listed.iter().map(|row| &row.key).collect::<Vec<_>>(), [&free], "the other waits");
     assert!(!claims(&world, &a, None, &pinned).await);
+    assert_eq!(world.ports.directory.unplaceable().await.expect("an answer"), 1);
     let b = world.active("b").await;
+    assert_eq!(world.ports.directory.unplaceable().await.expect("an answer"), 0);
     assert_eq!(world.ledger().claimable(10).await.expect("an answer").len(), 2);
     world.claim(&b, &pinned).await;
+    assert!(world.ledger().certify_death(&b).await.expect("an answer"));
+    assert_eq!(world.ports.directory.unplaceable().await.expect("an answer"), 1, "its owner is dead");
 
     // Without the pin, and after a deletion, it is a device like others.
     let unpinned = world.ports.directory.pin(&pinned, None).await.expect("an answer").expect("a device");

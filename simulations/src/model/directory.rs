@@ -167,6 +167,17 @@ impl Directory for Model {
         self.step(|tables, _| tables.members.get(node).map(|row| row.state))
     }
 
+    async fn unplaceable(&self) -> Result<u64, Unavailable> {
+        self.step(|tables, _| {
+            let waits = |row: &&Ownership| {
+                let free = row.owner.as_ref().is_none_or(|owner| tables.is_over(owner));
+                let cannot = row.wish.required().is_some_and(|node| !tables.takes(node));
+                row.desired == Desired::Online && free && cannot
+            };
+            tables.ownership.values().filter(waits).count() as u64
+        })
+    }
+
     async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable> {
         self.step(|tables, _| {
             let Some(row) = tables.members.get_mut(node) else { return false };
