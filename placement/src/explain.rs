@@ -184,6 +184,8 @@ impl Question<'_> {
         } else if u64::from(member.owned) >= bound && self.row.wish.required().is_none() {
             let owned = member.owned;
             (Standing::Full, format!("{node} owns {owned} devices and takes no more than {bound}."))
+        } else if self.row.wish.pin.as_ref().is_some_and(|pin| pin.node == *node) {
+            (Standing::Able, format!("{node} can take it, and it is pinned there."))
         } else if self.owner().is_some() {
             (Standing::Able, format!("{node} could have it, but a device does not move by itself."))
         } else {

@@ -85,8 +85,8 @@ impl Api {
         device.map(|_| ()).ok_or_else(|| ApiError::not_found(Resource::Device, key))
     }
 
-    /// Has the owner, here or on another node, hand a device to a target. The new epoch and the pause. A
-    /// node that was granted the device just now may not know it yet, so it is asked for a moment.
+    /// Has the owner, here or on another node, hand a device to a target. The new epoch and the pause. An
+    /// owner that has not yet heard of its grant, or of the target, is asked again for a moment.
     pub(super) async fn hand_over(
         &self,
         call: &Call,
@@ -97,7 +97,7 @@ impl Api {
         let until = call.deadline.min(Instant::now() + GRANTED);
         loop {
             match self.try_hand_over(call, key, owner, target).await {
-                Err(error) if error.reason() == "NOT_OWNER" && Instant::now() < until => {
+                Err(error) if is_news(&error) && Instant::now() < until => {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
                 done => return done,
@@ -133,4 +133,9 @@ impl Api {
             Some(_) => Ok(()),
         }
     }
+}
+
+/// Whether the owner has only not heard yet: of its grant, or of a target that joined just now.
+fn is_news(error: &ApiError) -> bool {
+    matches!(error.reason().as_str(), "NOT_OWNER" | "NODE_NOT_FOUND")
 }

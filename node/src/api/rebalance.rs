@@ -51,8 +51,13 @@ impl Api {
         }
         call.must_operate()?;
         let rows = self.survey().await?;
-        let view = self.parts().cluster.views().borrow().view.clone();
+        let mut view = self.parts().cluster.views().borrow().view.clone();
         let held_back = held_back(&view, &rows);
+        // These are all rows: what members said with their last heartbeat is older.
+        for member in &mut view.members {
+            let owned = rows.iter().filter(|line| line.row.owner.as_ref() == Some(&member.life)).count();
+            member.owned = u32::try_from(owned).unwrap_or(u32::MAX);
+        }
         let dry = request.validate_only;
         if let Some(why) = held_back.clone().filter(|_| !dry) {
             return Err(ApiError::HeldBack(why));
