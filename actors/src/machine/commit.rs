@@ -182,6 +182,8 @@ impl Machine {
                 Ok(Box::new(AcceptedSend { message: stored, repeated: false }))
             }
             Some(Accepted::Repeated(stored)) => {
+                // It may be this very message: then its commit went well, and only the answer was lost.
+                self.outbox_find(&stored);
                 Ok(Box::new(AcceptedSend { message: *stored, repeated: true }))
             }
             Some(Accepted::KeyReused) => Err(SendError::KeyReused),

@@ -26,6 +26,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Notification),
         10 => Just(Step::CommitDone),
         2 => Just(Step::CommitFailed),
+        2 => Just(Step::CommitUnheard),
         12 => Just(Step::Crypto),
         6 => Just(Step::Lookup),
         6 => (1u64..40_000).prop_map(Step::Time),
@@ -156,6 +157,16 @@ fn every_login_failure_has_its_state() {
             assert!(world.pause() >= std::time::Duration::from_secs(600));
         }
     }
+}
+
+#[test]
+fn a_message_whose_commit_went_unheard_is_sent_all_the_same() {
+    let mut world = World::online(8);
+    assert_eq!(world.send(0), None, "its commit is on the way");
+    world.take(Step::CommitUnheard);
+    world.take(Step::Time(1_000));
+    world.calm_down();
+    world.check_all_settled();
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::device::{Content, SendError, SendRequest};
 use crate::machine::commit::After;
 use crate::machine::timer::Timer;
 use crate::machine::{Effect, Machine, Reply};
-use crate::port::NewMessage;
+use crate::port::{MessageState, NewMessage, StoredMessage};
 
 impl Machine {
     pub(in crate::machine) fn accept(&mut self, token: u64, request: SendRequest) {
@@ -37,6 +37,14 @@ impl Machine {
         let gathering = self.commits.pending();
         gathering.batch.accepts.push(message.clone());
         gathering.after.push(After::Accepted(token, Box::new(message)));
+    }
+
+    /// A stored message turns up that should be on its way; does nothing when it is.
+    pub(in crate::machine) fn outbox_find(&mut self, stored: &StoredMessage) {
+        let waits = stored.state < MessageState::Sent;
+        if waits && !self.outbox.items.contains_key(&stored.ordinal) {
+            self.add_item(stored.clone());
+        }
     }
 
     fn refusal(&self) -> Option<SendError> {

@@ -36,6 +36,8 @@ pub(super) enum Step {
     Notification,
     CommitDone,
     CommitFailed,
+    /// The store commits, and the answer is lost.
+    CommitUnheard,
     Crypto,
     Lookup,
     Time(u64),
@@ -58,6 +60,8 @@ pub(super) struct World {
     lookups: VecDeque<(u64, String)>,
     flying: Option<Arc<Batch>>,
     failed: Option<Arc<Batch>>,
+    /// The one that failed was written all the same.
+    unheard: bool,
     requests: VecDeque<Stanza>,
     status: State,
     events: BTreeSet<String>,
@@ -133,6 +137,7 @@ impl World {
             lookups: VecDeque::new(),
             flying: None,
             failed: None,
+            unheard: false,
             requests: VecDeque::new(),
             status: State::Starting,
             events: BTreeSet::new(),

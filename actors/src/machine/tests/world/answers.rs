@@ -9,17 +9,24 @@ use roost_proto::stanza::{self, Builder, Jid, Read, Stanza};
 
 use super::World;
 use crate::machine::*;
-use crate::port::{Accepted, Committed, StateKey, StateKind, StoredMessage};
+use crate::port::{Accepted, Batch, Committed, StateKey, StateKind, StoredMessage};
 
 impl World {
     pub(super) fn commit_done(&mut self) -> Vec<Effect> {
         let Some(batch) = self.flying.take() else { return Vec::new() };
+        let committed = self.write(&batch);
+        self.feed(Event::Committed(committed))
+    }
+
+    /// What the store does with a batch, the first time or again.
+    pub(super) fn write(&mut self, batch: &Batch) -> Committed {
+        let again = std::mem::take(&mut self.unheard);
         for (key, bytes) in &batch.state {
             if key.kind == StateKind::Session
                 && let Some(bytes) = bytes
             {
                 let version = u64::from_be_bytes(bytes.as_ref().try_into().expect("ours"));
-                assert!(version > self.kept, "a ratchet went back from {} to {version}", self.kept);
+                assert!(again || version > self.kept, "a ratchet went back from {} to {version}", self.kept);
                 self.kept = version;
             }
             match bytes {
@@ -29,6 +36,10 @@ impl World {
         }
         let mut committed = Committed::default();
         for accept in &batch.accepts {
+            if let Some(stored) = self.messages.get(&accept.message_id) {
+                committed.accepts.push(Accepted::Repeated(Box::new(stored.clone())));
+                continue;
+            }
             let ordinal = i64::try_from(self.messages.len()).expect("few") + 1;
             let stored = StoredMessage::accepted(accept.clone(), ordinal);
             self.messages.insert(accept.message_id.clone(), stored);
@@ -47,7 +58,7 @@ impl World {
                 self.received.insert(message.whatsapp_id.clone());
             }
         }
-        self.feed(Event::Committed(committed))
+        committed
     }
 
     /// Crypto answers the oldest request. One row stands for all ratchets: its value counts the changes.

@@ -72,6 +72,15 @@ impl World {
                 }
                 None => Vec::new(),
             },
+            Step::CommitUnheard => match self.flying.take() {
+                Some(batch) => {
+                    self.write(&batch);
+                    self.unheard = true;
+                    self.failed = Some(batch);
+                    self.feed(Event::CommitFailed)
+                }
+                None => Vec::new(),
+            },
             Step::Crypto => self.answer_crypto(),
             Step::Lookup => match self.lookups.pop_front() {
                 Some((token, id)) => {
