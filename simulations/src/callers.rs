@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use roost_node::client::Client;
+use roost_node::outside::Dice;
 use tokio::time::Instant;
 use tonic::{Code, Request, Status};
 
@@ -25,14 +26,20 @@ pub struct Callers {
     nodes: Vec<Client>,
     turn: AtomicUsize,
     silent_until: Mutex<Vec<Option<Instant>>>,
+    dice: Dice,
 }
 
 impl Callers {
     /// One client for each node, at least one.
     pub fn new(nodes: Vec<Client>) -> Callers {
+        Callers::with_dice(nodes, Dice::default())
+    }
+
+    /// The same with the jitter of these dice.
+    pub fn with_dice(nodes: Vec<Client>, dice: Dice) -> Callers {
         assert!(!nodes.is_empty(), "a cluster has at least one node");
         let silent_until = Mutex::new(vec![None; nodes.len()]);
-        Callers { nodes, turn: AtomicUsize::new(0), silent_until }
+        Callers { nodes, turn: AtomicUsize::new(0), silent_until, dice }
     }
 
     /// The client of one node.
@@ -81,8 +88,7 @@ impl Callers {
             if !worth_trying_again(&refused) || Instant::now() >= end {
                 return Err(refused);
             }
-            let jitter = rand::random_range(0.5..1.5);
-            tokio::time::sleep(pause.mul_f64(jitter)).await;
+            tokio::time::sleep(pause.mul_f64(self.dice.between(0.5, 1.5))).await;
             pause = (pause * 2).min(Duration::from_millis(500));
         }
     }

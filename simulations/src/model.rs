@@ -7,6 +7,7 @@
 mod devices;
 mod directory;
 mod ledger;
+mod looks;
 mod tables;
 mod timeline;
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::account::DeviceRef;
+use super::journal::Seen;
 
 /// Message keys that are remembered. One that comes back after this many others goes unnoticed.
 const KEYS: usize = 500_000;
@@ -123,6 +124,8 @@ pub struct Ledger {
     totals: Totals,
     messages: BTreeMap<(DeviceRef, String), MessageRecord>,
     message_order: VecDeque<(DeviceRef, String)>,
+    /// What was not told yet; none when nobody listens.
+    pub(super) journal: Option<Vec<Seen>>,
 }
 
 /// Counts over all devices.
@@ -152,6 +155,7 @@ impl Ledger {
 
     pub(super) fn login(&mut self, device: DeviceRef, connection: u64, now: UnixMillis) {
         self.totals.logins += 1;
+        self.tell(|| Seen::Login { device, connection });
         let record = self.device(device);
         record.logins += 1;
         let login = ConnectionRecord { connection, login_at: now.0, ended_at: None, end: None };
@@ -167,6 +171,7 @@ impl Ledger {
         if let Some(open) = open.filter(|open| open.ended_at.is_none()) {
             open.ended_at = Some(now.0);
             open.end = Some(why.to_owned());
+            self.tell(|| Seen::Ended { device, connection, why: why.to_owned() });
         }
     }
 
@@ -208,6 +213,7 @@ impl Ledger {
         };
         let name = name_of(sender, receiver, &key);
         let digest: [u8; 8] = short(Sha256::digest(bytes).as_slice());
+        self.tell(|| Seen::Ciphertext { from: sender, to: receiver, key: name, digest });
         match self.keys.get(&name) {
             Some(before) if *before == digest => self.totals.repeated_ciphertexts += 1,
             Some(before) => {
@@ -240,6 +246,7 @@ impl Ledger {
 
     pub(super) fn delivered(&mut self, from: DeviceRef, id: &str, to: DeviceRef) {
         self.device(to).messages_delivered += 1;
+        self.tell(|| Seen::Delivered { to, id: id.to_owned() });
         if let Some(receiver) = self.receiver(from, id, to) {
             receiver.delivered += 1;
         }
@@ -247,6 +254,7 @@ impl Ledger {
 
     pub(super) fn settled(&mut self, from: DeviceRef, id: &str, to: DeviceRef, now: UnixMillis) {
         self.device(to).messages_settled += 1;
+        self.tell(|| Seen::Settled { by: to, id: id.to_owned() });
         if let Some(receiver) = self.receiver(from, id, to) {
             receiver.settled_at.get_or_insert(now.0);
         }

@@ -18,7 +18,7 @@ use tokio_websockets::{Config, Limits, Message, ServerBuilder, WebSocketStream};
 
 use super::damage::DamageError;
 use super::machine::Event;
-use super::server::{Out, Shared, wall_clock};
+use super::server::{Out, Shared};
 
 /// The longest frame that is taken: an upload of 812 prekeys has 33 kB.
 const FRAME_LIMIT: usize = 4 * 1024 * 1024;
@@ -65,6 +65,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, shared: 
     let mut link =
         Link { socket, decoder: FrameDecoder::with_intro(FRAME_LIMIT), frames: Vec::new(), last_word: false };
     tokio::select! {
+        biased;
         () = stopping.cancelled() => {}
         ended = link.run(&shared) => if let Err(error) = ended {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -124,22 +125,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         loop {
             let due = held.as_ref().map_or(silent_until, |(due, _)| *due);
             tokio::select! {
-                out = queue.recv(), if held.is_none() => {
-                    let Some(out) = out else { return Ok(()) };
-                    match due_of(&out) {
-                        Some(due) => held = Some((due, out)),
-                        None if self.write(out, &mut sealer, queue.is_empty()).await? => return Ok(()),
-                        None => {}
-                    }
+                biased;
+                message = self.socket.next() => {
+                    self.take_message(message)?;
+                    silent_until = Instant::now() + SILENCE_LIMIT;
+                    self.take_frames(shared, connection, opener)?;
                 }
                 () = sleep_until(due), if held.is_some() => {
                     if let Some((_, out)) = held.take()
                         && self.write(out, &mut sealer, true).await? { return Ok(()) }
                 }
-                message = self.socket.next() => {
-                    self.take_message(message)?;
-                    silent_until = Instant::now() + SILENCE_LIMIT;
-                    self.take_frames(shared, connection, opener)?;
+                out = queue.recv(), if held.is_none() => {
+                    let Some(out) = out else { return Ok(()) };
+                    match due_of(&out, shared) {
+                        Some(due) => held = Some((due, out)),
+                        None if self.write(out, &mut sealer, queue.is_empty()).await? => return Ok(()),
+                        None => {}
+                    }
                 }
                 () = sleep_until(silent_until) => {
                     tracing::info!(connection, "silent for too long");
@@ -240,8 +242,8 @@ fn gone(error: tokio_websockets::Error) -> LinkError {
 }
 
 /// When a delayed stanza is due; none when it is due now.
-fn due_of(out: &Out) -> Option<Instant> {
+fn due_of(out: &Out, shared: &Shared) -> Option<Instant> {
     let Out::Stanza(_, not_before) = out else { return None };
-    let wait = not_before.0 - wall_clock().0;
+    let wait = not_before.0 - shared.now().0;
     (wait > 0).then(|| Instant::now() + Duration::from_millis(wait.unsigned_abs()))
 }

@@ -55,12 +55,14 @@ async fn greet(stream: TcpStream, tls: TlsAcceptor, shared: Arc<Shared>) -> std:
     Ok(())
 }
 
-async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, shared: Arc<Shared>) {
+/// HTTP, and what it is upgraded to, on one connection until that ends.
+pub(super) async fn http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, shared: Arc<Shared>) {
     let service = hyper_util::service::TowerToHyperService::new(super::admin::router(shared.clone()));
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(60)).max_buf_size(64 * 1024);
     let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::select! {
+        biased;
         () = shared.stopping.cancelled() => {}
         ended = connection => if let Err(error) = ended {
             tracing::debug!(%error, "an HTTP connection ended");

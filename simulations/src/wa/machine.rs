@@ -16,6 +16,7 @@ use roost_proto::stanza::{Jid, Read as _, Server, Stanza};
 use super::account::{Account, DeviceRef, Form, Pn};
 use super::damage::Damage;
 use super::fault::Faults;
+use super::journal::Seen;
 use super::ledger::Ledger;
 
 /// Number of one connection, unique in one run.
@@ -147,6 +148,16 @@ impl Machine {
             Event::Closed => self.closed(now, connection, "closed"),
         }
         self.settle_phones(now)
+    }
+
+    /// Keeps a journal from now on.
+    pub fn keep_journal(&mut self) {
+        self.ledger.keep_journal();
+    }
+
+    /// What was seen since it was last asked, in order.
+    pub fn take_journal(&mut self) -> Vec<Seen> {
+        self.ledger.take_journal()
     }
 
     /// What was seen so far.

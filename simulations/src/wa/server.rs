@@ -9,13 +9,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use roost_node::outside::{WallClock, wall_clock};
 use roost_proto::id::UnixMillis;
 use roost_proto::noise::Responder;
 use roost_proto::stanza::Stanza;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -26,6 +28,7 @@ use super::account::Pn;
 use super::authority::{Authority, AuthorityError};
 use super::damage::Damage;
 use super::fault::Fault;
+use super::journal::Seen;
 use super::ledger::Ledger;
 use super::machine::{ConnectionId, Effect, Event, Machine};
 use super::pairing::{ScanError, Scanned, Scanner};
@@ -101,10 +104,15 @@ pub(super) struct Shared {
     pub(super) stopping: CancellationToken,
     pub(super) tasks: TaskTracker,
     state: Option<PathBuf>,
+    clock: WallClock,
 }
+
+/// Is told what the server sees.
+pub type Observer = Box<dyn Fn(Seen) + Send + Sync>;
 
 struct World {
     machine: Machine,
+    observer: Option<Observer>,
     writers: HashMap<ConnectionId, mpsc::Sender<Out>>,
     rng: StdRng,
 }
@@ -145,26 +153,39 @@ impl SimServer {
                 written.map_err(|error| StartError::Write(path, error))?;
             }
         }
-        let responder = authority.responder(wall_clock(), &mut rng);
         let tls = TlsAcceptor::from(authority.tls()?);
         let refused = |error| StartError::Listen(options.listen, error);
         let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
-        let shared = Arc::new(Shared {
-            world: Mutex::new(World { machine, writers: HashMap::new(), rng }),
-            next_connection: AtomicU64::new(1),
-            authority,
-            responder,
-            stopping: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            state: options.state,
-        });
+        let shared = Shared::new(machine, authority, rng, options.state, wall_clock(), None);
         shared.tasks.spawn(super::listener::accept(listener, tls, shared.clone()));
         if shared.state.is_some() {
             shared.tasks.spawn(keep(shared.clone()));
         }
         tracing::info!(%addr, seed, "the simulated WhatsApp listens");
         Ok(Self { addr, shared })
+    }
+
+    /// One that listens nowhere and keeps nothing: connections are brought to it with [`SimServer::serve`].
+    /// All its randomness is from `seed`, its time is `clock`, and `observer` is told what it sees.
+    ///
+    /// # Errors
+    /// [`StartError::Authority`].
+    pub fn apart(seed: u64, clock: WallClock, observer: Observer) -> Result<Self, StartError> {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut machine = Machine::new(rng.next_u64(), true);
+        machine.keep_journal();
+        let authority = Authority::new(&mut rng)?;
+        let shared = Shared::new(machine, authority, rng, None, clock, Some(observer));
+        Ok(Self { addr: SocketAddr::from(([0, 0, 0, 0], 0)), shared })
+    }
+
+    /// Serves one connection without TLS until it ends, in the task that waits for it.
+    pub fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        super::listener::http(stream, self.shared.clone())
     }
 
     /// Where it listens.
@@ -249,6 +270,32 @@ impl Drop for SimServer {
 }
 
 impl Shared {
+    fn new(
+        machine: Machine,
+        authority: Authority,
+        mut rng: StdRng,
+        state: Option<PathBuf>,
+        clock: WallClock,
+        observer: Option<Observer>,
+    ) -> Arc<Shared> {
+        let responder = authority.responder(clock(), &mut rng);
+        Arc::new(Shared {
+            world: Mutex::new(World { machine, observer, writers: HashMap::new(), rng }),
+            next_connection: AtomicU64::new(1),
+            authority,
+            responder,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            state,
+            clock,
+        })
+    }
+
+    /// The time of the server.
+    pub(super) fn now(&self) -> UnixMillis {
+        (self.clock)()
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         // A panic in the machine is a failed test; whoever looks afterwards may still read the ledger.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
@@ -269,7 +316,7 @@ impl Shared {
 
     pub(super) fn event(&self, connection: ConnectionId, event: Event) {
         let mut world = self.world();
-        let effects = world.machine.handle(wall_clock(), connection, event);
+        let effects = world.machine.handle(self.now(), connection, event);
         world.dispatch(effects);
     }
 
@@ -283,25 +330,25 @@ impl Shared {
 
     pub(super) fn scan(&self, text: &str, scanner: &Scanner) -> Result<Scanned, ScanError> {
         let mut world = self.world();
-        let (scanned, effects) = world.machine.scan(wall_clock(), text, scanner)?;
+        let (scanned, effects) = world.machine.scan(self.now(), text, scanner)?;
         world.dispatch(effects);
         Ok(scanned)
     }
 
     pub(super) fn account(&self, pn: Option<Pn>, name: Option<&str>) -> Pn {
-        self.world().machine.find_or_create(wall_clock(), pn, name)
+        self.world().machine.find_or_create(self.now(), pn, name)
     }
 
     pub(super) fn phone_sends(&self, pn: Pn, to: &str, text: &str) -> Result<String, PhoneError> {
         let mut world = self.world();
-        let (id, effects) = world.machine.phone_sends(wall_clock(), pn, to, text)?;
+        let (id, effects) = world.machine.phone_sends(self.now(), pn, to, text)?;
         world.dispatch(effects);
         Ok(id)
     }
 
     pub(super) fn commit(&self, fault: &Fault) -> Result<(), UnknownDevice> {
         let mut world = self.world();
-        let effects = world.machine.commit(wall_clock(), fault)?;
+        let effects = world.machine.commit(self.now(), fault)?;
         world.dispatch(effects);
         Ok(())
     }
@@ -317,6 +364,9 @@ impl Shared {
 
 impl World {
     fn dispatch(&mut self, effects: Vec<Effect>) {
+        if let Some(observer) = &self.observer {
+            self.machine.take_journal().into_iter().for_each(observer);
+        }
         for effect in effects {
             let (connection, out) = match effect {
                 Effect::Send { connection, stanza, not_before } => {
@@ -333,12 +383,6 @@ impl World {
             }
         }
     }
-}
-
-/// The time of this machine: the only clock of the server.
-pub(super) fn wall_clock() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 async fn keep(shared: Arc<Shared>) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
+use roost_node::outside::wall_clock;
 use roost_proto::frame::{self, FrameDecoder};
 use roost_proto::noise::{ClientHandshake, Transport};
 use roost_proto::stanza::{self, Stanza};
@@ -22,7 +23,6 @@ use tokio_rustls::client::TlsStream;
 use tokio_websockets::{ClientBuilder, Message, WebSocketStream};
 
 use super::Probe;
-use crate::wa::server::wall_clock;
 
 /// How long a step may take; busy machines are slow.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -117,7 +117,7 @@ impl SocketProbe {
             let message = socket.next().await.ok_or(ProbeError::Closed)??;
             decoder.push(message.as_payload(), &mut frames)?;
         }
-        let verified = handshake.read_server_hello(&frames.remove(0), root, wall_clock())?;
+        let verified = handshake.read_server_hello(&frames.remove(0), root, wall_clock()())?;
         let (finish, transport) = verified.finish(probe.keys.noise(), &probe.payload())?;
         let mut bytes = Vec::new();
         frame::encode(&finish, &mut bytes)?;

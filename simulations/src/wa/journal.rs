@@ -1,0 +1,85 @@
+//! What the simulated WhatsApp sees, told while it happens, for whoever records a history.
+//!
+//! The ledger counts and judges; the journal only tells. It is kept when somebody has asked for it.
+
+use super::account::DeviceRef;
+use super::ledger::Ledger;
+use super::machine::ConnectionId;
+
+/// Something that was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// A device is logged in on a connection.
+    Login {
+        /// Which device.
+        device: DeviceRef,
+        /// On which connection.
+        connection: ConnectionId,
+    },
+    /// The connection of a device that was logged in is over.
+    Ended {
+        /// Which device.
+        device: DeviceRef,
+        /// Which connection.
+        connection: ConnectionId,
+        /// In a word.
+        why: String,
+    },
+    /// A message was written to a device.
+    Delivered {
+        /// To whom.
+        to: DeviceRef,
+        /// The message.
+        id: String,
+    },
+    /// A device has settled a message: it is not delivered again.
+    Settled {
+        /// Who.
+        by: DeviceRef,
+        /// The message.
+        id: String,
+    },
+    /// A ciphertext passed.
+    Ciphertext {
+        /// Who encrypted.
+        from: DeviceRef,
+        /// For whom.
+        to: DeviceRef,
+        /// Digest of sender, receiver, ratchet key and counter.
+        key: [u8; 16],
+        /// Digest of the ciphertext.
+        digest: [u8; 8],
+    },
+    /// A phone has read a message.
+    Read {
+        /// Whose phone.
+        by: DeviceRef,
+        /// From whom.
+        from: DeviceRef,
+        /// The message.
+        id: String,
+    },
+}
+
+impl Ledger {
+    /// Keeps a journal from now on.
+    pub(super) fn keep_journal(&mut self) {
+        self.journal = Some(Vec::new());
+    }
+
+    /// What was seen since it was last asked, in order.
+    pub(super) fn take_journal(&mut self) -> Vec<Seen> {
+        self.journal.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    pub(super) fn tell(&mut self, seen: impl FnOnce() -> Seen) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(seen());
+        }
+    }
+
+    /// A phone has read a message.
+    pub(super) fn read(&mut self, by: DeviceRef, from: DeviceRef, id: &str) {
+        self.tell(|| Seen::Read { by, from, id: id.to_owned() });
+    }
+}
