@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use roost_node::cli::{self, Globals, ServeArgs};
-use roost_simulations::{chaos, demo, scan, sim_server};
+use roost_simulations::{chaos, demo, scan, seeds, sim_server};
 
 #[derive(Parser)]
 #[command(name = "roost", version, about = "Hosts WhatsApp companion devices on nodes that may be killed")]
@@ -23,13 +23,21 @@ enum Command {
     Client(cli::Command),
     /// Starts a simulated WhatsApp and three nodes here, disturbs them, and says what became of it.
     Demo(demo::DemoArgs),
-    /// Breaks real nodes in every way there is, and judges what becomes of their devices.
+    /// Breaks nodes, real and simulated, in every way there is, and judges what becomes of their devices.
     #[command(subcommand)]
-    Chaos(chaos::ChaosCommand),
+    Chaos(Chaos),
     /// Runs the simulated WhatsApp alone.
     SimServer(sim_server::Args),
     /// Pairs a device with a simulated phone.
     SimScan(scan::SimScanArgs),
+}
+
+#[derive(Subcommand)]
+enum Chaos {
+    /// Simulates a whole cluster in virtual time, one seed after another.
+    Sim(seeds::Args),
+    #[command(flatten)]
+    Real(chaos::ChaosCommand),
 }
 
 fn main() -> ExitCode {
@@ -38,7 +46,8 @@ fn main() -> ExitCode {
         Command::Serve(args) => roost_node::serve::run(&args),
         Command::Client(command) => on_a_runtime(cli::run(command, &globals)),
         Command::Demo(args) => on_a_runtime(demo::run(args)),
-        Command::Chaos(command) => on_a_runtime(chaos::command(command)),
+        Command::Chaos(Chaos::Sim(args)) => seeds::command(&args),
+        Command::Chaos(Chaos::Real(command)) => on_a_runtime(chaos::command(command)),
         Command::SimServer(args) => on_a_runtime(simulate(args)),
         Command::SimScan(args) => on_a_runtime(scan::run(args, globals.endpoint)),
     }

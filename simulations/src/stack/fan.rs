@@ -1,0 +1,169 @@
+//! Many seeds, one process for each: `roost chaos sim --depth stack`.
+//!
+//! What must hold: a run shares its process with no other run, because what a runtime does may depend on
+//! what the process did before; a seed that fails is reported with its story and the line that replays it,
+//! whatever becomes of the others.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use super::{Outcome, Plan, Size, Verdict, run};
+use crate::history::History;
+
+/// How long one seed may take before its process is ended and counted as failed.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Between two lines of progress.
+const SAY: Duration = Duration::from_secs(5);
+
+/// Variable by which a process knows that it is to run one seed and to answer in one line of JSON.
+const CHILD: &str = "ROOST_SIM_CHILD";
+
+/// What one seed came to, as its process says it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Answer {
+    /// Which seed.
+    pub seed: u64,
+    /// The hash of its history.
+    pub hash: String,
+    /// Facts in it.
+    pub facts: u64,
+    /// What was wrong, when something was.
+    pub violation: Option<String>,
+    /// The last steps that matter to it.
+    pub story: Vec<String>,
+    /// How often each kind of rare thing happened.
+    pub seen: BTreeMap<String, u64>,
+}
+
+/// Runs one seed in this process.
+pub fn one(seed: u64, size: Size) -> Answer {
+    let plan = Plan::draw(seed, size);
+    match run(&plan, History::new(vec![Box::<Verdict>::default()], true)) {
+        Ok(Outcome { hash, facts, violation, story, seen, .. }) => {
+            let violation = violation.map(|violation| violation.to_string());
+            Answer { seed, hash, facts, violation, story, seen }
+        }
+        Err(error) => Answer {
+            seed,
+            hash: String::new(),
+            facts: 0,
+            violation: Some(format!("the run failed: {error}")),
+            story: Vec::new(),
+            seen: BTreeMap::new(),
+        },
+    }
+}
+
+/// Runs the seeds `from..to` in processes of this program, `jobs` at a time, until all have run, `limit` is
+/// over or one has failed. Exit code 1 when one has.
+pub async fn many(from: u64, to: u64, jobs: usize, limit: Option<Duration>) -> ExitCode {
+    let begin = Instant::now();
+    let (mut next, mut done, mut running) = (from, 0u64, JoinSet::new());
+    let (mut seen, mut said) = (BTreeMap::new(), begin);
+    let mut failed: Option<Answer> = None;
+    loop {
+        let on = failed.is_none() && limit.is_none_or(|limit| begin.elapsed() < limit);
+        while on && next < to && running.len() < jobs {
+            running.spawn(in_a_process(next));
+            next += 1;
+        }
+        let Some(ended) = running.join_next().await else { break };
+        let verdict = match ended {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) => {
+                eprintln!("a seed could not be run: {error}");
+                return ExitCode::FAILURE;
+            }
+            Err(error) => {
+                eprintln!("a seed could not be run: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        done += 1;
+        for (what, count) in &verdict.seen {
+            *seen.entry(what.clone()).or_insert(0) += count;
+        }
+        if verdict.violation.is_some() && failed.as_ref().is_none_or(|first| verdict.seed < first.seed) {
+            failed = Some(verdict);
+        }
+        if said.elapsed() > SAY {
+            said = Instant::now();
+            say(done, to - from, begin.elapsed());
+        }
+    }
+    say(done, to - from, begin.elapsed());
+    println!("seen: {}", counts(&seen));
+    match failed {
+        None => ExitCode::SUCCESS,
+        Some(verdict) => {
+            tell(&verdict);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one seed in this process and says what it came to, to a person or to the process that asked.
+pub fn replay(seed: u64) -> ExitCode {
+    let verdict = one(seed, Size::DRAWN);
+    if std::env::var_os(CHILD).is_some() {
+        let line = serde_json::to_string(&verdict).expect("a verdict is plain data");
+        // Whoever asked may be gone.
+        let _ = writeln!(std::io::stdout(), "{line}");
+        return ExitCode::SUCCESS;
+    }
+    println!("seed {seed}: {} facts, hash {}", verdict.facts, verdict.hash);
+    println!("seen: {}", counts(&verdict.seen));
+    if verdict.violation.is_none() {
+        return ExitCode::SUCCESS;
+    }
+    tell(&verdict);
+    ExitCode::FAILURE
+}
+
+/// A process of this program for one seed.
+async fn in_a_process(seed: u64) -> std::io::Result<Answer> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["chaos", "sim", "--depth", "stack", "--seed", &seed.to_string()]);
+    command.env(CHILD, "1").stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    let failed = |why: String, log: &str| Answer {
+        seed,
+        hash: String::new(),
+        facts: 0,
+        violation: Some(why),
+        story: log.lines().rev().take(30).map(str::to_owned).collect(),
+        seen: BTreeMap::new(),
+    };
+    let Ok(output) = tokio::time::timeout(PATIENCE, command.output()).await else {
+        return Ok(failed(format!("its process did not end within {PATIENCE:?}"), ""));
+    };
+    let output = output?;
+    let verdict = serde_json::from_slice(&output.stdout);
+    let log = String::from_utf8_lossy(&output.stderr);
+    Ok(verdict.unwrap_or_else(|_| failed(format!("its process ended with {}", output.status), &log)))
+}
+
+fn say(done: u64, of: u64, took: Duration) {
+    let rate = done as f64 / took.as_secs_f64().max(0.001);
+    println!("{done} of {of} seeds in {:.0} s, {rate:.2} seeds per second", took.as_secs_f64());
+}
+
+fn counts(seen: &BTreeMap<String, u64>) -> String {
+    let words = seen.iter().map(|(what, count)| format!("{what} {count}"));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn tell(verdict: &Answer) {
+    let seed = verdict.seed;
+    println!("seed {seed} FAILED: {}", verdict.violation.as_deref().unwrap_or_default());
+    for line in &verdict.story {
+        println!("  {line}");
+    }
+    println!("replay: roost chaos sim --depth stack --seed {seed}");
+}
