@@ -121,7 +121,13 @@ impl TempPostgres {
     /// Kills every process of the server at once: nothing is flushed, nobody is told. The data stays.
     pub fn kill(&mut self) {
         self.freeze();
-        self.signal_all(Signal::KILL);
+        // The children first: they cannot be found by their parent when it is gone.
+        if let Some(server) = self.pid() {
+            for child in children_of(server) {
+                let _ = kill_process(child, Signal::KILL);
+            }
+            let _ = kill_process(server, Signal::KILL);
+        }
         let _ = self.server.wait();
     }
 

@@ -94,6 +94,16 @@ impl Tally {
         }
     }
 
+    /// The same messages sent, and nothing read: to hold them against the whole log anew.
+    pub fn unread(&self) -> Tally {
+        Tally {
+            sent: self.sent.clone(),
+            conversations: self.conversations.clone(),
+            whatsapp_ids: self.whatsapp_ids.clone(),
+            ..Tally::default()
+        }
+    }
+
     /// Events that stand where a reader was given others before: a log that lost its end.
     pub fn rewritten(&self) -> usize {
         self.rewritten

@@ -22,3 +22,26 @@ fn a_standby_that_was_cut_off_lacks_the_tail_and_is_on_a_new_time_line() {
     assert_ne!(standby.sql(DATABASE, time_line).expect("a time-line"), before);
     standby.sql(DATABASE, "INSERT INTO t VALUES (3)").expect("it takes writes");
 }
+
+#[test]
+fn a_killed_server_leaves_no_process_behind_and_comes_back() {
+    let mut server = TempPostgres::start().expect("a server");
+    for _ in 0..5 {
+        let pids = server.sql("postgres", "SELECT pid FROM pg_stat_activity").expect("it answers");
+        let others: Vec<_> =
+            (0..20).map(|_| server.session("postgres", "idle").expect("a session")).collect();
+        server.kill();
+        // A process that nobody has waited for yet has no command line any more.
+        let lives = |pid: &&str| {
+            std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"postgres"))
+        };
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while pids.lines().any(|pid| lives(&pid)) && std::time::Instant::now() < end {
+            std::thread::yield_now();
+        }
+        let left: Vec<_> = pids.lines().filter(lives).collect();
+        assert!(left.is_empty(), "{left:?}");
+        drop(others);
+        server.resume().expect("it recovers");
+    }
+}

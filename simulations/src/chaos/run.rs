@@ -16,10 +16,11 @@ use super::consumer::Consumers;
 use super::database::Database;
 use super::findings::{self, OWNERSHIP, Tenure};
 use super::scenario::{Needs, Scenario};
-use super::verdict::Verdict;
+use super::verdict::{Price, Verdict};
 use super::watch::Watch;
 use crate::callers::within;
 use crate::sightings;
+use crate::tally::Balance;
 use crate::timeline::{Kind, Mark, Timeline};
 use crate::world::{Failed, World, until};
 
@@ -108,8 +109,7 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
     let consumed = consumers.seen();
     verdict.consumed = (consumed.taken, consumed.again);
     verdict.complaints.extend(consumed.faults);
-    (verdict.balance, verdict.reordered) =
-        arena.world.books.with(|tally| (tally.balance(), tally.reordered()));
+    audit(&mut verdict, &arena.world).await;
     verdict.rewritten = arena.world.books.with(|tally| tally.rewritten());
     verdict.key_reuse = sightings::key_reuse(&arena.world.sim);
     match arena.database.sql(OWNERSHIP).and_then(|answer| findings::tenures(&answer, &arena.diary)) {
@@ -125,6 +125,25 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
         Some(arena.world.site.folder.clone())
     };
     Ok(Ran { verdict, timeline, took: arena.diary.elapsed(), logs })
+}
+
+/// Holds what was sent against the logs as they are now, and against what the readers were given meanwhile.
+async fn audit(verdict: &mut Verdict, world: &World) {
+    let read = world.books.with(|tally| tally.balance());
+    match crate::talk::read_all(&world.callers, &world.books, &world.tenants).await {
+        Ok(log) => (verdict.balance, verdict.reordered) = (log.balance(), log.reordered()),
+        Err(status) => verdict.complaints.push(format!("the logs cannot be read: {status}")),
+    }
+    let Balance { once, doubled, .. } = verdict.balance;
+    if verdict.price == Price::Nothing && (read.once, read.doubled) != (once, doubled) {
+        let (seen, twice) = (read.once, read.doubled);
+        verdict
+            .complaints
+            .push(format!("readers were given {seen} once and {twice} twice, the logs have others"));
+    }
+    if verdict.price == Price::Nothing {
+        verdict.complaints.extend(read.faults);
+    }
 }
 
 /// Lost messages that are looked into.
