@@ -66,7 +66,9 @@ impl Check for Verdict {
             }
             What::Reached { receiver, message, .. } => {
                 let first = self.reached.insert((message.clone(), receiver.clone()));
-                hold(first, || format!("send-once: {message} reached {receiver} twice"))
+                // A device of ours is a name with slashes, a phone is a number.
+                let name = if receiver.contains('/') { "ack-after-commit" } else { "send-once" };
+                hold(first, || format!("{name}: {message} reached {receiver} twice"))
             }
             What::Online { grant, connection } => {
                 self.online.insert(grant.key.clone(), *connection);
