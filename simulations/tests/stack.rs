@@ -31,3 +31,15 @@ fn no_seed_of_the_first_few_dozen_breaks_anything_and_rare_things_happen() {
         assert!(said.contains(rare), "{rare} never happened: {said}");
     }
 }
+
+/// Seeds that once failed.
+#[test]
+fn what_was_mended_stays_mended() {
+    for (seed, story) in [
+        ("5", "the answer to an accepting commit was lost, and the message waited for the next owner"),
+        ("1488", "a device was relieved milliseconds before the end: its event was not owed yet"),
+    ] {
+        let output = sim(&["--seed", seed]);
+        assert!(output.status.success(), "seed {seed}, {story}: {}", text(&output));
+    }
+}
