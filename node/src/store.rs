@@ -47,8 +47,13 @@ pub use self::seal::{KeyError, KeyFile, KeySource};
 const WATCH: usize = 4096;
 
 /// The kinds that `load` returns: all but those on demand.
-const LOADED_KINDS: [StateKind; 4] =
-    [StateKind::Credentials, StateKind::Account, StateKind::Prekeys, StateKind::SignedPrekey];
+const LOADED_KINDS: [StateKind; 5] = [
+    StateKind::Credentials,
+    StateKind::Account,
+    StateKind::Prekeys,
+    StateKind::SignedPrekey,
+    StateKind::Retry,
+];
 
 /// An open database. Implements `Ledger`, `DeviceStore` and `Directory`. Its tasks and connections
 /// belong to the runtime that opened it.

@@ -37,6 +37,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
             put(StateKind::Session, "x", "ratchet"),
             put(StateKind::Prekeys, "2", "two"),
             put(StateKind::Prekeys, "1", "one"),
+            put(StateKind::Retry, "sender/3EB0", "awaited"),
             put(StateKind::Account, "", "later wins"),
             put(StateKind::SignedPrekey, "9", "gone"),
             (state(StateKind::SignedPrekey, "9"), None),
@@ -51,7 +52,11 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
     let given = world.ledger().give(&grant, &next).await.expect("an answer").expect("given");
     let loaded = world.ports.devices.load(&given).await.expect("loaded");
     let found: BTreeMap<_, _> = loaded.state.into_iter().collect();
-    let expected = [put(StateKind::Account, "", "later wins"), put(StateKind::Prekeys, "2", "two")];
+    let expected = [
+        put(StateKind::Account, "", "later wins"),
+        put(StateKind::Prekeys, "2", "two"),
+        put(StateKind::Retry, "sender/3EB0", "awaited"),
+    ];
     let expected = expected.into_iter().map(|(key, value)| (key, value.expect("a value")));
     assert_eq!(found, expected.collect());
     assert_eq!(loaded.status, Some(status("fine")));
