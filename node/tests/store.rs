@@ -110,7 +110,7 @@ async fn a_schema_of_another_version_is_refused() {
     sqlx::query(sql).execute(&mut beside).await.expect("an update");
     let changed = Store::open(&bench.options).await.err();
     assert!(matches!(changed, Some(OpenError::Migration(_))), "{changed:?}");
-    let sql = "UPDATE _sqlx_migrations SET version = 9999";
+    let sql = "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1";
     sqlx::query(sql).execute(&mut beside).await.expect("an update");
     let newer = Store::open(&bench.options).await.err();
     assert!(matches!(newer, Some(OpenError::SchemaNewer { found: 9999, .. })), "{newer:?}");
