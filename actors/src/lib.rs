@@ -4,4 +4,5 @@ pub mod device;
 pub mod machine;
 pub mod port;
 pub mod shell;
+pub mod vault;
 pub mod warm;

@@ -330,6 +330,14 @@ pub struct DialPermit {
     pub expires: BootTime,
 }
 
+impl DialPermit {
+    /// The last look before the last handshake message: whether this permit lets the holder of `grant` log in
+    /// at `now`, on a node that may act or not.
+    pub fn lets(&self, grant: &Grant, now: BootTime, may_act: bool) -> bool {
+        self.grant == *grant && now < self.expires && may_act
+    }
+}
+
 /// Why there is no permit.
 #[derive(Debug, thiserror::Error)]
 pub enum PermitRefused {

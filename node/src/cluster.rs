@@ -35,6 +35,8 @@ pub use self::gate::{GateOptions, NodeGate};
 pub use self::handle::{ClusterHandle, Ended};
 pub use self::permission::Permission;
 pub use self::port::{Ending, Hosting, PeerHint, StartError};
+pub use self::throttle::Throttle;
+pub use self::turns::Turns;
 
 /// What a node is told about its cluster.
 #[derive(Debug, Clone)]

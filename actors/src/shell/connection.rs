@@ -208,7 +208,7 @@ impl Arguments {
             Err(PermitRefused::Stale) => return Err(Failure::Stale),
             Err(PermitRefused::Unavailable(error)) => return Err(other(&error)),
         };
-        if permit.grant != self.grant || clocks.boot() >= permit.expires || !clocks.may_act() {
+        if !permit.lets(&self.grant, clocks.boot(), clocks.may_act()) {
             return Err(Failure::Other("the permit to connect ran out".to_owned()));
         }
         sink.send(framed.into()).await?;

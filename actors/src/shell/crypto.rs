@@ -3,8 +3,6 @@
 //! It carries out requests one after another, reads the rows that a request needs under the epoch, and
 //! answers with what changed. It writes nothing.
 
-mod vault;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +18,7 @@ use super::supervisor::{Child, Input};
 use crate::device::Profile;
 use crate::machine::{Account, CryptoRequest, DialLogin};
 use crate::port::{DeviceStore, DeviceStoreError, StateKey};
-use vault::{Vault, Wants};
+use crate::vault::{Vault, Wants};
 
 /// What the actor is asked.
 #[derive(Debug)]

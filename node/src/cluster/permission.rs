@@ -51,22 +51,25 @@ impl Permission {
     }
 
     /// A heartbeat that was sent at `sent` has succeeded. After a lapse the devices stay suspended.
-    pub(super) fn renewed(&self, sent: BootTime, timing: &Timing) {
+    pub fn renewed(&self, sent: BootTime, timing: &Timing) {
         if !self.lease.may_act((self.clock)()) {
             self.suspended.store(true, Ordering::Release);
         }
         self.lease.renewed(sent, timing);
     }
 
-    pub(super) fn suspend(&self) {
+    /// Devices must not act, whatever the lease says, until [`Permission::resume`].
+    pub fn suspend(&self) {
         self.suspended.store(true, Ordering::Release);
     }
 
-    pub(super) fn resume(&self) {
+    /// Devices may act again, as far as the lease goes.
+    pub fn resume(&self) {
         self.suspended.store(false, Ordering::Release);
     }
 
-    pub(super) fn revoke(&self) {
+    /// The life is over: devices must not act ever again.
+    pub fn revoke(&self) {
         self.suspend();
         self.lease.revoke();
     }

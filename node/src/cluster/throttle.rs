@@ -19,7 +19,7 @@ const LEAST: f64 = 1.0 / 64.0;
 
 /// The limits and what is left of them.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub struct Throttle {
     own: f64,
     cluster: Option<f64>,
     sharers: usize,
@@ -30,17 +30,17 @@ pub(super) struct Throttle {
 
 impl Throttle {
     /// Logins per second of this node and, where there is such a limit, of all nodes together.
-    pub(super) fn new(own: f64, cluster: Option<f64>, now: BootTime) -> Throttle {
+    pub fn new(own: f64, cluster: Option<f64>, now: BootTime) -> Throttle {
         Throttle { own, cluster, sharers: 1, factor: 1.0, lowered: None, at: now }
     }
 
     /// So many nodes share the cluster's rate, this one among them.
-    pub(super) fn share(&mut self, sharers: usize) {
+    pub fn share(&mut self, sharers: usize) {
         self.sharers = sharers.max(1);
     }
 
     /// WhatsApp has asked for less.
-    pub(super) fn pushed_back(&mut self, now: BootTime) {
+    pub fn pushed_back(&mut self, now: BootTime) {
         self.recover(now);
         if self.lowered.is_none_or(|lowered| now.since(lowered) >= WAVE) {
             self.lowered = Some(now);
@@ -49,7 +49,7 @@ impl Throttle {
     }
 
     /// Logins per second from now on.
-    pub(super) fn rate(&mut self, now: BootTime) -> f64 {
+    pub fn rate(&mut self, now: BootTime) -> f64 {
         self.recover(now);
         let share = self.cluster.map_or(f64::INFINITY, |rate| rate / self.sharers as f64);
         self.own.min(share) * self.factor

@@ -61,7 +61,7 @@ const SLOWEST: f64 = 0.001;
 
 /// The turns of one node.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub struct Turns {
     /// Turns per second.
     rate: f64,
     burst: f64,
@@ -72,13 +72,13 @@ pub(super) struct Turns {
 
 impl Turns {
     /// `rate` per second, more than zero; `burst` at once, at least one.
-    pub(super) fn new(rate: f64, burst: u32, now: BootTime) -> Turns {
+    pub fn new(rate: f64, burst: u32, now: BootTime) -> Turns {
         let burst = f64::from(burst.max(1));
         Turns { rate: rate.max(SLOWEST), burst, tokens: burst, filled: now, lines: BTreeMap::new() }
     }
 
     /// Changes the rate from `now` on.
-    pub(super) fn set_rate(&mut self, rate: f64, now: BootTime) {
+    pub fn set_rate(&mut self, rate: f64, now: BootTime) {
         self.fill(now);
         self.rate = rate.max(SLOWEST);
     }
@@ -90,17 +90,17 @@ impl Turns {
     }
 
     /// Takes a place at the end of the tenant's line.
-    pub(super) fn wait(&mut self, tenant: &BusinessId, waiter: u64, urgency: Urgency) {
+    pub fn wait(&mut self, tenant: &BusinessId, waiter: u64, urgency: Urgency) {
         self.lines.entry(urgency).or_default().push(tenant, waiter);
     }
 
     /// Gives up a place; `false` when the turn had come already.
-    pub(super) fn give_up(&mut self, tenant: &BusinessId, waiter: u64) -> bool {
+    pub fn give_up(&mut self, tenant: &BusinessId, waiter: u64) -> bool {
         self.lines.values_mut().any(|line| line.remove(tenant, waiter))
     }
 
     /// Whose turn it is at `now`, in order.
-    pub(super) fn due(&mut self, now: BootTime) -> Vec<u64> {
+    pub fn due(&mut self, now: BootTime) -> Vec<u64> {
         self.fill(now);
         let mut due = Vec::new();
         while self.tokens >= 1.0 {
@@ -112,23 +112,28 @@ impl Turns {
     }
 
     /// When the next turn comes; `None` when nobody waits.
-    pub(super) fn next(&self) -> Option<Duration> {
+    pub fn next(&self) -> Option<Duration> {
         let missing = (1.0 - self.tokens).max(0.0);
-        (self.len() > 0).then(|| Duration::from_secs_f64(missing / self.rate))
+        (!self.is_empty()).then(|| Duration::from_secs_f64(missing / self.rate))
     }
 
     /// The time between two turns at the full rate.
-    pub(super) fn slot(&self) -> Duration {
+    pub fn slot(&self) -> Duration {
         Duration::from_secs_f64(1.0 / self.rate)
     }
 
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many wait.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.lines.values().map(Line::len).sum()
     }
 
     /// How many wait with this urgency.
-    pub(super) fn waiting(&self, urgency: Urgency) -> usize {
+    pub fn waiting(&self, urgency: Urgency) -> usize {
         self.lines.get(&urgency).map_or(0, Line::len)
     }
 }

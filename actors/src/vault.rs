@@ -27,13 +27,13 @@ use peers::Peers;
 /// A stored row that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("stored {what} cannot be read: {why}")]
-pub(crate) struct Damage {
+pub struct Damage {
     what: &'static str,
     why: String,
 }
 
 /// The keys of a device.
-pub(crate) struct Vault {
+pub struct Vault {
     keys: Option<Keys>,
     /// Counts how often the device was given new keys; ratchets of older keys are of no use.
     generation: u32,
@@ -43,7 +43,7 @@ pub(crate) struct Vault {
 }
 
 /// Why an answer must wait.
-pub(crate) enum Wants {
+pub enum Wants {
     /// These rows must be read first.
     Rows(Vec<StateKey>),
     /// Nothing: this is the answer.
@@ -52,7 +52,7 @@ pub(crate) enum Wants {
 
 impl Vault {
     /// Reads what the store has, apart from what is read on demand.
-    pub(crate) fn open(
+    pub fn open(
         state: Vec<(StateKey, Bytes)>,
         ratchets: usize,
         rng: StdRng,
@@ -87,16 +87,12 @@ impl Vault {
     }
 
     /// Whether there are keys.
-    pub(crate) fn has_keys(&self) -> bool {
+    pub fn has_keys(&self) -> bool {
         self.keys.is_some()
     }
 
     /// What a handshake needs: the Noise key pair and the payload of the last message.
-    pub(crate) fn handshake(
-        &self,
-        login: Option<DialLogin>,
-        profile: &Profile,
-    ) -> Option<(KeyPair, Vec<u8>)> {
+    pub fn handshake(&self, login: Option<DialLogin>, profile: &Profile) -> Option<(KeyPair, Vec<u8>)> {
         let keys = self.keys.as_ref()?;
         let payload = match login {
             Some(DialLogin { username, device }) => ClientPayload::Login(Login {
@@ -118,22 +114,22 @@ impl Vault {
     }
 
     /// A row that was asked for.
-    pub(crate) fn give(&mut self, key: &StateKey, bytes: Option<Bytes>) {
+    pub fn give(&mut self, key: &StateKey, bytes: Option<Bytes>) {
         self.peers.give(key, bytes, self.generation);
     }
 
     /// Changes up to this request are durable.
-    pub(crate) fn durable(&mut self, token: u64) {
+    pub fn durable(&mut self, token: u64) {
         self.peers.durable(token);
     }
 
     /// A request begins.
-    pub(crate) fn begin(&mut self, token: u64) {
+    pub fn begin(&mut self, token: u64) {
         self.peers.begin(token);
     }
 
     /// Does what is asked, or says which rows it needs for it.
-    pub(crate) fn work(&mut self, request: &CryptoRequest) -> Wants {
+    pub fn work(&mut self, request: &CryptoRequest) -> Wants {
         let wanted = self.peers.wanted(request, self.generation);
         if !wanted.is_empty() {
             return Wants::Rows(wanted);
