@@ -2,7 +2,6 @@
 
 pub mod adv;
 pub mod api;
-pub mod ask;
 pub mod cert;
 pub mod e2e;
 pub mod frame;

@@ -12,12 +12,8 @@ mod director;
 pub mod fan;
 mod network;
 mod node;
-mod plan;
-mod record;
-mod time;
 mod verdict;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -29,38 +25,20 @@ use tokio::sync::watch;
 use self::backend::{Backend, Stage};
 use self::database::Link;
 use self::director::Director;
-use self::node::{Order, Place, name};
-use self::record::Record;
-use self::time::{Boot, Time};
-use crate::history::{History, Violation, What};
+use self::node::{Order, Place};
+use crate::history::{History, What};
 use crate::model::Model;
+use crate::run::{Boot, Database, EPOCH, Record, Time, name};
 use crate::wa::SimServer;
 
-pub use self::plan::{Plan, Size, Trouble};
 pub use self::verdict::Verdict;
+pub use crate::run::{Outcome, Plan, Size, Trouble};
 
 /// One step of the simulated hosts.
 const TICK: Duration = Duration::from_millis(4);
 
 /// How long everything may take to be made and paired.
 const SETTING: Duration = Duration::from_secs(120);
-
-/// How a run ended.
-#[derive(Debug)]
-pub struct Outcome {
-    /// The hash of its history.
-    pub hash: String,
-    /// Facts in it.
-    pub facts: u64,
-    /// Virtual time that it took.
-    pub virtual_time: Duration,
-    /// The first invariant that was broken.
-    pub violation: Option<Violation>,
-    /// The last steps that matter to it.
-    pub story: Vec<String>,
-    /// How often each kind of rare thing happened.
-    pub seen: BTreeMap<String, u64>,
-}
 
 /// Why a run could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +64,7 @@ pub fn run(plan: &Plan, history: History) -> Result<Outcome, RunError> {
     let steps = Arc::new(AtomicI64::new(0));
     let record = Record::new(time.clone(), history);
     let model = Model::new(time.database(steps.clone()));
+    let database = Database::new(model.clone(), record.clone());
     let observer = record.clone();
     let observer = Box::new(move |seen| observer.seen(seen));
     let whatsapp = Arc::new(SimServer::apart(rng.next_u64(), time.wall(0), observer)?);
@@ -96,7 +75,7 @@ pub fn run(plan: &Plan, history: History) -> Result<Outcome, RunError> {
                 number,
                 timing: plan.timing,
                 logins_per_second: plan.logins_per_second,
-                link: Link::new(model.clone(), record.clone(), plan.database, rng.next_u64()),
+                link: Link::new(database.clone(), plan.database, rng.next_u64()),
                 boot: Boot::new(time.clone(), 1000 * (1 + number as u64), drift),
                 skew,
                 time: time.clone(),
@@ -109,7 +88,7 @@ pub fn run(plan: &Plan, history: History) -> Result<Outcome, RunError> {
         .collect();
     let backend = Backend::new(plan.clone(), whatsapp.clone(), record.clone());
 
-    let epoch = u64::try_from(time::EPOCH).expect("it is after 1970");
+    let epoch = u64::try_from(EPOCH).expect("it is after 1970");
     let mut hosts = turmoil::Builder::new()
         .epoch(SystemTime::UNIX_EPOCH + Duration::from_millis(epoch))
         .simulation_duration(Duration::from_secs(24 * 3600))
@@ -134,16 +113,7 @@ pub fn run(plan: &Plan, history: History) -> Result<Outcome, RunError> {
     };
     run.play(&plan, &backend, &record)?;
     let virtual_time = run.hosts.elapsed();
-    let seen = record.rare();
-    let outcome = record.with(|history| Outcome {
-        hash: history.hash(),
-        facts: history.recorded(),
-        virtual_time,
-        violation: history.violation().cloned(),
-        story: history.story(30),
-        seen,
-    });
-    Ok(outcome)
+    Ok(Outcome::of(&record, virtual_time))
 }
 
 struct Run<'a> {
@@ -170,7 +140,7 @@ impl Run<'_> {
         self.until(begin + plan.under_faults, record)?;
         backend.stage().send_replace(Stage::Hushed);
         self.director.heal(&mut self.hosts);
-        let owed = self.hosts.elapsed() + owed(plan);
+        let owed = self.hosts.elapsed() + plan.owed();
         self.until(owed, record)?;
         record.fact(What::Due);
         backend.stage().send_replace(Stage::Over);
@@ -192,14 +162,6 @@ impl Run<'_> {
         self.director.tick(&mut self.hosts);
         self.hosts.step().map(drop).map_err(|error| RunError::Host(error.to_string()))
     }
-}
-
-/// How long liveness may take once all faults are over: a process begins again and waits for its own old
-/// lease, the others may have to end a quarantine, and the devices log in at their rate.
-fn owed(plan: &Plan) -> Duration {
-    let timing = &plan.timing;
-    let logins = Duration::from_secs_f64(plan.all_devices() as f64 / plan.logins_per_second);
-    2 * (timing.ttl + timing.grace + timing.quarantine()) + logins + Duration::from_secs(40)
 }
 
 /// The host of the simulated WhatsApp.

@@ -23,10 +23,8 @@ use tokio::task::JoinHandle;
 use tonic::Code;
 
 use super::network::{API, network};
-use super::node::name;
-use super::plan::Plan;
-use super::record::Record;
 use crate::callers::{Callers, within};
+use crate::run::{Plan, Record, name, tenant_id};
 use crate::wa::{Pn, Scanner, SimServer};
 
 /// Limit of one call.
@@ -199,11 +197,6 @@ impl Backend {
             let _ = client.cluster().move_device(within(request, CALL)).await;
         }
     }
-}
-
-/// Id of a tenant.
-fn tenant_id(number: usize) -> String {
-    format!("t{}", number + 1)
 }
 
 /// A call that was repeated after its first try had worked finds what it made.

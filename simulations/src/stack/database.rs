@@ -1,7 +1,7 @@
-//! The database as one node reaches it: the model behind a link that is slow, cut, or loses answers.
+//! The database as one node reaches it: behind a link that is slow, cut, or loses answers.
 //!
 //! What must hold: a statement that has left runs, whether or not somebody still waits for its answer, so
-//! its outcome is unknown exactly when it would be; what it did is recorded at the moment of its commit.
+//! its outcome is unknown exactly when it would be.
 
 mod devices;
 mod directory;
@@ -18,8 +18,7 @@ use roost_proto::id::DeviceKey;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::record::Record;
-use crate::model::Model;
+use crate::run::Database;
 
 /// How long a call may take in all, as the adapters of real databases bound it.
 const BOUND: Duration = Duration::from_secs(3);
@@ -47,8 +46,7 @@ struct Broken(&'static str);
 /// One node's link. Cloning gives the same link.
 #[derive(Clone)]
 pub(super) struct Link {
-    model: Arc<Model>,
-    record: Record,
+    database: Database,
     state: Arc<Mutex<State>>,
     /// Commits that this node made.
     commits: broadcast::Sender<DeviceKey>,
@@ -65,9 +63,9 @@ struct State {
 
 impl Link {
     /// A link that works.
-    pub(super) fn new(model: Arc<Model>, record: Record, latency: (Duration, Duration), seed: u64) -> Link {
+    pub(super) fn new(database: Database, latency: (Duration, Duration), seed: u64) -> Link {
         let state = State { way: Way::Open, latency, lost: 0, rng: StdRng::seed_from_u64(seed) };
-        Link { model, record, state: Arc::new(Mutex::new(state)), commits: broadcast::channel(4096).0 }
+        Link { database, state: Arc::new(Mutex::new(state)), commits: broadcast::channel(4096).0 }
     }
 
     /// How the link is from now on.

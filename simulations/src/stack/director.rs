@@ -13,11 +13,10 @@ use turmoil::Sim;
 
 use super::backend::Backend;
 use super::database::Way;
-use super::node::{Order, Place, name};
-use super::plan::Trouble;
-use super::record::Record;
+use super::node::{Order, Place};
 use crate::history::What;
 use crate::model::Model;
+use crate::run::{Record, Trouble, name};
 use crate::wa::{Fault, SimServer};
 
 /// From the exit of a process until its parent has said so.

@@ -9,55 +9,27 @@ use std::io::Write as _;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use super::{Outcome, Plan, Size, Verdict, run};
-use crate::history::History;
+use super::{Plan, Size, run};
+use crate::run::{Answer, SAY, counts, say};
 
 /// How long one seed may take before its process is ended and counted as failed.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Between two lines of progress.
-const SAY: Duration = Duration::from_secs(5);
-
 /// Variable by which a process knows that it is to run one seed and to answer in one line of JSON.
 const CHILD: &str = "ROOST_SIM_CHILD";
 
-/// What one seed came to, as its process says it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Answer {
-    /// Which seed.
-    pub seed: u64,
-    /// The hash of its history.
-    pub hash: String,
-    /// Facts in it.
-    pub facts: u64,
-    /// What was wrong, when something was.
-    pub violation: Option<String>,
-    /// The last steps that matter to it.
-    pub story: Vec<String>,
-    /// How often each kind of rare thing happened.
-    pub seen: BTreeMap<String, u64>,
-}
+/// As the command line has it.
+const DEPTH: &str = "stack";
 
 /// Runs one seed in this process.
 pub fn one(seed: u64, size: Size) -> Answer {
     let plan = Plan::draw(seed, size);
-    match run(&plan, History::new(vec![Box::<Verdict>::default()], true)) {
-        Ok(Outcome { hash, facts, violation, story, seen, .. }) => {
-            let violation = violation.map(|violation| violation.to_string());
-            Answer { seed, hash, facts, violation, story, seen }
-        }
-        Err(error) => Answer {
-            seed,
-            hash: String::new(),
-            facts: 0,
-            violation: Some(format!("the run failed: {error}")),
-            story: Vec::new(),
-            seen: BTreeMap::new(),
-        },
+    match run(&plan, plan.history(true)) {
+        Ok(outcome) => Answer::of(seed, outcome),
+        Err(error) => Answer::failed(seed, format!("the run failed: {error}"), Vec::new()),
     }
 }
 
@@ -87,9 +59,7 @@ pub async fn many(from: u64, to: u64, jobs: usize, limit: Option<Duration>) -> E
             }
         };
         done += 1;
-        for (what, count) in &verdict.seen {
-            *seen.entry(what.clone()).or_insert(0) += count;
-        }
+        verdict.add_to(&mut seen);
         if verdict.violation.is_some() && failed.as_ref().is_none_or(|first| verdict.seed < first.seed) {
             failed = Some(verdict);
         }
@@ -103,7 +73,7 @@ pub async fn many(from: u64, to: u64, jobs: usize, limit: Option<Duration>) -> E
     match failed {
         None => ExitCode::SUCCESS,
         Some(verdict) => {
-            tell(&verdict);
+            verdict.tell(DEPTH);
             ExitCode::FAILURE
         }
     }
@@ -118,27 +88,16 @@ pub fn replay(seed: u64) -> ExitCode {
         let _ = writeln!(std::io::stdout(), "{line}");
         return ExitCode::SUCCESS;
     }
-    println!("seed {seed}: {} facts, hash {}", verdict.facts, verdict.hash);
-    println!("seen: {}", counts(&verdict.seen));
-    if verdict.violation.is_none() {
-        return ExitCode::SUCCESS;
-    }
-    tell(&verdict);
-    ExitCode::FAILURE
+    verdict.say(DEPTH)
 }
 
 /// A process of this program for one seed.
 async fn in_a_process(seed: u64) -> std::io::Result<Answer> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["chaos", "sim", "--depth", "stack", "--seed", &seed.to_string()]);
+    command.args(["chaos", "sim", "--depth", DEPTH, "--seed", &seed.to_string()]);
     command.env(CHILD, "1").stdin(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let failed = |why: String, log: &str| Answer {
-        seed,
-        hash: String::new(),
-        facts: 0,
-        violation: Some(why),
-        story: log.lines().rev().take(30).map(str::to_owned).collect(),
-        seen: BTreeMap::new(),
+    let failed = |why: String, log: &str| {
+        Answer::failed(seed, why, log.lines().rev().take(30).map(str::to_owned).collect())
     };
     let Ok(output) = tokio::time::timeout(PATIENCE, command.output()).await else {
         return Ok(failed(format!("its process did not end within {PATIENCE:?}"), ""));
@@ -147,23 +106,4 @@ async fn in_a_process(seed: u64) -> std::io::Result<Answer> {
     let verdict = serde_json::from_slice(&output.stdout);
     let log = String::from_utf8_lossy(&output.stderr);
     Ok(verdict.unwrap_or_else(|_| failed(format!("its process ended with {}", output.status), &log)))
-}
-
-fn say(done: u64, of: u64, took: Duration) {
-    let rate = done as f64 / took.as_secs_f64().max(0.001);
-    println!("{done} of {of} seeds in {:.0} s, {rate:.2} seeds per second", took.as_secs_f64());
-}
-
-fn counts(seen: &BTreeMap<String, u64>) -> String {
-    let words = seen.iter().map(|(what, count)| format!("{what} {count}"));
-    words.collect::<Vec<_>>().join(", ")
-}
-
-fn tell(verdict: &Answer) {
-    let seed = verdict.seed;
-    println!("seed {seed} FAILED: {}", verdict.violation.as_deref().unwrap_or_default());
-    for line in &verdict.story {
-        println!("  {line}");
-    }
-    println!("replay: roost chaos sim --depth stack --seed {seed}");
 }

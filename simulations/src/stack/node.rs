@@ -9,7 +9,6 @@ use std::sync::Mutex;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
-use roost_actors::device::Limits;
 use roost_node::api::port::Cluster as _;
 use roost_node::api::server::Listener;
 use roost_node::assembly::{Settings, Stores, assemble};
@@ -23,8 +22,7 @@ use tokio::time::{Duration, sleep};
 
 use super::database::Link;
 use super::network::{API, WHATSAPP, listen, network};
-use super::record::Record;
-use super::time::{Boot, Time};
+use crate::run::{Boot, Record, Time, limits, name};
 
 /// Between two attempts to join.
 const JOINING: Duration = Duration::from_millis(250);
@@ -146,24 +144,4 @@ impl Place {
             }
         }
     }
-}
-
-/// Shorter periods than in production, so that a short run sees many of them.
-fn limits() -> Limits {
-    let seconds = Duration::from_secs;
-    Limits {
-        connect: seconds(8),
-        request: seconds(10),
-        keepalive: (seconds(4), seconds(6), seconds(4)),
-        backoff: (Duration::from_millis(500), seconds(6)),
-        stable: seconds(15),
-        conflict: seconds(4),
-        resend: seconds(8),
-        ..Limits::default()
-    }
-}
-
-/// Name of a node's host.
-pub(super) fn name(number: usize) -> String {
-    format!("n{}", number + 1)
 }

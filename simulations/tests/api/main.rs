@@ -7,7 +7,6 @@
 
 mod cluster;
 mod consumers;
-mod contacts;
 mod devices;
 mod live;
 mod pairing;

@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::super::record::Record;
-use super::{Backend, Stage, tenant_id};
+use super::{Backend, Stage};
 use crate::callers::Callers;
 use crate::history::What;
+use crate::run::{Record, tenant_id};
 
 /// Before a stream that ended is opened again.
 const AGAIN: Duration = Duration::from_millis(300);

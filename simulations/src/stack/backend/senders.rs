@@ -11,10 +11,10 @@ use roost_proto::api::{Recipient, SendMessageRequest, recipient};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::super::record::Record;
 use super::{Backend, Speaker, Stage};
 use crate::callers::{Callers, within};
 use crate::history::{What, short_digest};
+use crate::run::Record;
 use crate::wa::{Pn, SimServer};
 
 /// How long one message may take to be accepted, whatever happens to the cluster meanwhile.

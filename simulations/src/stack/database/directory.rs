@@ -10,33 +10,27 @@ use roost_placement::wish::{Pin, Spreading};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
 
 use super::Link;
-use crate::history::What;
 
 #[async_trait]
 impl Directory for Link {
     async fn create_tenant(&self, id: &BusinessId, display_name: &str) -> Result<Tenant, CreateError> {
-        self.read(self.model.create_tenant(id, display_name)).await
+        self.read(self.database.create_tenant(id, display_name)).await
     }
 
     async fn tenant(&self, id: &BusinessId) -> Result<Option<Tenant>, Unavailable> {
-        self.read(self.model.tenant(id)).await
+        self.read(self.database.tenant(id)).await
     }
 
     async fn tenants(&self, after: Option<&BusinessId>, limit: usize) -> Result<Vec<Tenant>, Unavailable> {
-        self.read(self.model.tenants(after, limit)).await
+        self.read(self.database.tenants(after, limit)).await
     }
 
     async fn create_device(&self, key: &DeviceKey, display_name: &str) -> Result<Device, CreateError> {
-        let create = async {
-            let device = self.model.create_device(key, display_name).await?;
-            self.record.fact(What::Desired { key: key.clone(), desired: Desired::Online });
-            Ok(device)
-        };
-        self.read(create).await
+        self.read(self.database.create_device(key, display_name)).await
     }
 
     async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable> {
-        self.read(self.model.device(key)).await
+        self.read(self.database.device(key)).await
     }
 
     async fn devices(
@@ -45,50 +39,43 @@ impl Directory for Link {
         after: Option<&DeviceKey>,
         limit: usize,
     ) -> Result<Vec<Device>, Unavailable> {
-        self.read(self.model.devices(tenant, after, limit)).await
+        self.read(self.database.devices(tenant, after, limit)).await
     }
 
     async fn desire(&self, key: &DeviceKey, desired: Desired) -> Result<Option<Device>, Unavailable> {
-        let change = async {
-            let device = self.model.desire(key, desired).await?;
-            if device.is_some() {
-                self.record.fact(What::Desired { key: key.clone(), desired });
-            }
-            Ok(device)
-        };
-        self.read(change).await
+        self.read(self.database.desire(key, desired)).await
     }
 
     async fn delete_device(&self, key: &DeviceKey) -> Result<bool, Unavailable> {
-        self.read(self.model.delete_device(key)).await
+        self.read(self.database.delete_device(key)).await
     }
 
     async fn pin(&self, key: &DeviceKey, pin: Option<&Pin>) -> Result<Option<Device>, Unavailable> {
-        self.read(self.model.pin(key, pin)).await
+        self.read(self.database.pin(key, pin)).await
     }
 
     async fn spread(&self, tenant: &BusinessId, spread: Spreading) -> Result<Option<Tenant>, Unavailable> {
-        self.read(self.model.spread(tenant, spread)).await
+        self.read(self.database.spread(tenant, spread)).await
     }
 
     async fn node_state(&self, node: &NodeId) -> Result<Option<MemberState>, Unavailable> {
-        self.read(self.model.node_state(node)).await
+        self.read(self.database.node_state(node)).await
     }
 
     async fn unplaceable(&self) -> Result<u64, Unavailable> {
-        self.read(self.model.unplaceable()).await
+        self.read(self.database.unplaceable()).await
     }
 
     async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable> {
-        self.read(self.model.cordon(node, cordoned)).await
+        self.read(self.database.cordon(node, cordoned)).await
     }
 
     async fn freeze(&self, frozen: bool) -> Result<(), Unavailable> {
-        self.read(self.model.freeze(frozen)).await
+        self.read(self.database.freeze(frozen)).await
     }
 
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable> {
-        self.read(self.model.message(key, message_id)).await
+        self.read(self.database.message(key, message_id)).await
     }
 
     async fn requested(
@@ -96,7 +83,7 @@ impl Directory for Link {
         key: &DeviceKey,
         request_id: &str,
     ) -> Result<Option<StoredMessage>, Unavailable> {
-        self.read(self.model.requested(key, request_id)).await
+        self.read(self.database.requested(key, request_id)).await
     }
 
     async fn events(
@@ -105,7 +92,7 @@ impl Directory for Link {
         after: Sequence,
         limit: usize,
     ) -> Result<Vec<LoggedEvent>, Unavailable> {
-        self.read(self.model.events(key, after, limit)).await
+        self.read(self.database.events(key, after, limit)).await
     }
 
     async fn heads(
@@ -113,11 +100,11 @@ impl Directory for Link {
         tenant: &BusinessId,
         device: Option<&DeviceId>,
     ) -> Result<Vec<LogHead>, Unavailable> {
-        self.read(self.model.heads(tenant, device)).await
+        self.read(self.database.heads(tenant, device)).await
     }
 
     async fn expire_events(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
-        self.read(self.model.expire_events(before, limit)).await
+        self.read(self.database.expire_events(before, limit)).await
     }
 
     async fn hold_consumer(
@@ -127,7 +114,7 @@ impl Directory for Link {
         holder: &str,
         lasting: Duration,
     ) -> Result<bool, Unavailable> {
-        self.read(self.model.hold_consumer(tenant, consumer, holder, lasting)).await
+        self.read(self.database.hold_consumer(tenant, consumer, holder, lasting)).await
     }
 
     async fn drop_consumer(
@@ -136,7 +123,7 @@ impl Directory for Link {
         consumer: &ConsumerId,
         holder: &str,
     ) -> Result<(), Unavailable> {
-        self.read(self.model.drop_consumer(tenant, consumer, holder)).await
+        self.read(self.database.drop_consumer(tenant, consumer, holder)).await
     }
 
     async fn positions(
@@ -144,7 +131,7 @@ impl Directory for Link {
         tenant: &BusinessId,
         consumer: &ConsumerId,
     ) -> Result<Vec<(DeviceKey, Sequence)>, Unavailable> {
-        self.read(self.model.positions(tenant, consumer)).await
+        self.read(self.database.positions(tenant, consumer)).await
     }
 
     async fn acknowledge(
@@ -154,6 +141,6 @@ impl Directory for Link {
         holder: &str,
         positions: &[(DeviceKey, Sequence)],
     ) -> Result<bool, Unavailable> {
-        self.read(self.model.acknowledge(tenant, consumer, holder, positions)).await
+        self.read(self.database.acknowledge(tenant, consumer, holder, positions)).await
     }
 }

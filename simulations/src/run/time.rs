@@ -15,32 +15,32 @@ use roost_proto::id::UnixMillis;
 use crate::model::DatabaseClock;
 
 /// When every run begins, in Unix milliseconds.
-pub(super) const EPOCH: i64 = 1_750_000_000_000;
+pub(crate) const EPOCH: i64 = 1_750_000_000_000;
 
 /// True time, in microseconds since the run began.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Time(Arc<AtomicU64>);
+pub(crate) struct Time(Arc<AtomicU64>);
 
 impl Time {
     /// Now, on the host that asks; hosts run one after the other within a tick, so it is kept from falling.
-    pub(super) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         let host = turmoil::sim_elapsed().map_or(0, micros);
         self.0.fetch_max(host, Ordering::Relaxed).max(host)
     }
 
     /// What the loop that steps the hosts knows.
-    pub(super) fn reached(&self, elapsed: Duration) {
+    pub(crate) fn reached(&self, elapsed: Duration) {
         self.0.fetch_max(micros(elapsed), Ordering::Relaxed);
     }
 
     /// A wall clock that is ahead by so much, or behind.
-    pub(super) fn wall(&self, skew: i64) -> WallClock {
+    pub(crate) fn wall(&self, skew: i64) -> WallClock {
         let time = self.clone();
         Arc::new(move || UnixMillis(EPOCH + millis(time.now()) + skew))
     }
 
     /// The clock of a database: `steps` is added to it and may change during the run.
-    pub(super) fn database(&self, steps: Arc<AtomicI64>) -> DatabaseClock {
+    pub(crate) fn database(&self, steps: Arc<AtomicI64>) -> DatabaseClock {
         let time = self.clone();
         Arc::new(move || UnixMillis(EPOCH + millis(time.now()) + steps.load(Ordering::Relaxed)))
     }
@@ -49,7 +49,7 @@ impl Time {
 /// The boot clock of one machine: it runs a little too fast or too slow, and stands still while the whole
 /// machine does.
 #[derive(Debug, Clone)]
-pub(super) struct Boot {
+pub(crate) struct Boot {
     time: Time,
     base: u64,
     /// Parts per million.
@@ -65,18 +65,18 @@ struct Pauses {
 
 impl Boot {
     /// It began `base` seconds before the run and drifts by so many parts per million.
-    pub(super) fn new(time: Time, base: u64, drift: i64) -> Boot {
+    pub(crate) fn new(time: Time, base: u64, drift: i64) -> Boot {
         Boot { time, base, drift, pauses: Arc::default() }
     }
 
     /// The machine stands still from now on.
-    pub(super) fn pause(&self) {
+    pub(crate) fn pause(&self) {
         let now = self.time.now();
         self.lock().since.get_or_insert(now);
     }
 
     /// The machine runs again and knows nothing of the time between.
-    pub(super) fn go_on(&self) {
+    pub(crate) fn go_on(&self) {
         let now = self.time.now();
         let mut pauses = self.lock();
         if let Some(since) = pauses.since.take() {
@@ -85,7 +85,7 @@ impl Boot {
     }
 
     /// It, as nodes read it.
-    pub(super) fn clock(&self) -> BootClock {
+    pub(crate) fn clock(&self) -> BootClock {
         let boot = self.clone();
         Arc::new(move || boot.read())
     }

@@ -8,7 +8,11 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
+use roost_actors::device::Limits;
 use roost_placement::ledger::Timing;
+
+use crate::history::History;
+use crate::stack::Verdict;
 
 /// Longest time that a fault of the network or of a clock lasts.
 const LONGEST: f64 = 12.0;
@@ -189,9 +193,22 @@ impl Plan {
         plan
     }
 
+    /// An empty history of this run, with its judge. `keep` as [`History::new`] has it.
+    pub fn history(&self, keep: bool) -> History {
+        History::new(vec![Box::<Verdict>::default()], keep)
+    }
+
     /// All devices.
     pub fn all_devices(&self) -> usize {
         self.tenants * self.devices
+    }
+
+    /// How long liveness may take once all faults are over: a process begins again and waits for its own
+    /// old lease, the others may have to end a quarantine, and the devices log in at their rate.
+    pub(crate) fn owed(&self) -> Duration {
+        let timing = &self.timing;
+        let logins = Duration::from_secs_f64(self.all_devices() as f64 / self.logins_per_second);
+        2 * (timing.ttl + timing.grace + timing.quarantine()) + logins + Duration::from_secs(40)
     }
 
     fn draw_troubles(&mut self, rng: &mut StdRng) {
@@ -210,13 +227,13 @@ impl Plan {
     fn trouble(&self, kind: u32, rng: &mut StdRng) -> Trouble {
         let lasting = Duration::from_secs_f64(LONGEST.powf(rng.random_range(-0.5..1.0)));
         let (node, device) = (rng.random_range(0..self.nodes), rng.random_range(0..self.all_devices()));
-        let hosts = || (0..self.nodes).map(super::node::name);
+        let hosts = || (0..self.nodes).map(name);
         match kind {
             0 | 1 => Trouble::Crash { node, certified: rng.random(), lasting },
             2 => {
                 let others: Vec<String> =
                     hosts().chain(["whatsapp".to_owned(), "callers".to_owned()]).collect();
-                let from = super::node::name(node);
+                let from = name(node);
                 let others: Vec<&String> = others.iter().filter(|name| **name != from).collect();
                 let to = (*others.choose(rng).expect("there is always WhatsApp")).clone();
                 let (from, to) = if rng.random() { (from, to) } else { (to, from) };
@@ -233,6 +250,31 @@ impl Plan {
             _ if rng.random() => Trouble::LostAcks { device, count: rng.random_range(1..4) },
             _ => Trouble::Twice { device, count: rng.random_range(1..4) },
         }
+    }
+}
+
+/// Name of a node, of its host too.
+pub(crate) fn name(number: usize) -> String {
+    format!("n{}", number + 1)
+}
+
+/// Id of a tenant.
+pub(crate) fn tenant_id(number: usize) -> String {
+    format!("t{}", number + 1)
+}
+
+/// Shorter periods than in production, so that a short run sees many of them.
+pub(crate) fn limits() -> Limits {
+    let seconds = Duration::from_secs;
+    Limits {
+        connect: seconds(8),
+        request: seconds(10),
+        keepalive: (seconds(4), seconds(6), seconds(4)),
+        backoff: (Duration::from_millis(500), seconds(6)),
+        stable: seconds(15),
+        conflict: seconds(4),
+        resend: seconds(8),
+        ..Limits::default()
     }
 }
 

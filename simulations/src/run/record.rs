@@ -15,7 +15,7 @@ use crate::wa::{DeviceRef, Pn, Seen};
 
 /// The record. Cloning gives the same record.
 #[derive(Clone)]
-pub(super) struct Record {
+pub(crate) struct Record {
     time: Time,
     inner: Arc<Mutex<Inner>>,
 }
@@ -26,19 +26,29 @@ struct Inner {
     numbers: BTreeMap<Pn, DeviceKey>,
     /// The last permit that was given for each device.
     permits: BTreeMap<DeviceKey, Grant>,
+    /// Whose socket each connection is, where that is known.
+    sockets: BTreeMap<u64, Grant>,
     /// The life that runs on each node.
     lives: BTreeMap<usize, Life>,
     /// How often each kind of rare thing happened.
     rare: BTreeMap<&'static str, u64>,
 }
 
+impl Inner {
+    /// Whose socket a connection of a device is: known, or of the last permit.
+    fn holder(&mut self, key: &DeviceKey, connection: u64) -> Option<Grant> {
+        self.sockets.remove(&connection).or_else(|| self.permits.get(key).cloned())
+    }
+}
+
 impl Record {
     /// An empty record on this clock.
-    pub(super) fn new(time: Time, history: History) -> Record {
+    pub(crate) fn new(time: Time, history: History) -> Record {
         let inner = Inner {
             history,
             numbers: BTreeMap::new(),
             permits: BTreeMap::new(),
+            sockets: BTreeMap::new(),
             lives: BTreeMap::new(),
             rare: BTreeMap::new(),
         };
@@ -46,7 +56,7 @@ impl Record {
     }
 
     /// Something happened now.
-    pub(super) fn fact(&self, what: What) {
+    pub(crate) fn fact(&self, what: What) {
         let at = self.time.now();
         let mut inner = self.lock();
         if let What::Permitted(grant) = &what {
@@ -59,35 +69,40 @@ impl Record {
     }
 
     /// Something was done to the world, in words.
-    pub(super) fn fault(&self, words: impl Into<String>) {
+    pub(crate) fn fault(&self, words: impl Into<String>) {
         self.fact(What::Fault(words.into()));
     }
 
     /// A process began on a node.
-    pub(super) fn started(&self, place: usize, life: &Life) {
+    pub(crate) fn started(&self, place: usize, life: &Life) {
         self.lock().lives.insert(place, life.clone());
         self.fact(What::Started(life.clone()));
     }
 
     /// The process on a node is gone; returns which life that was.
-    pub(super) fn exited(&self, place: usize) -> Option<Life> {
+    pub(crate) fn exited(&self, place: usize) -> Option<Life> {
         let life = self.lock().lives.remove(&place)?;
         self.fact(What::Exited(life.clone()));
         Some(life)
     }
 
     /// The life that runs on a node.
-    pub(super) fn life(&self, place: usize) -> Option<Life> {
+    pub(crate) fn life(&self, place: usize) -> Option<Life> {
         self.lock().lives.get(&place).cloned()
     }
 
     /// This number belongs to this device of ours.
-    pub(super) fn number(&self, pn: Pn, key: &DeviceKey) {
+    pub(crate) fn number(&self, pn: Pn, key: &DeviceKey) {
         self.lock().numbers.insert(pn, key.clone());
     }
 
+    /// This connection is the socket of whoever has this grant.
+    pub(crate) fn socket(&self, connection: u64, grant: Grant) {
+        self.lock().sockets.insert(connection, grant);
+    }
+
     /// What the simulated WhatsApp saw.
-    pub(super) fn seen(&self, seen: Seen) {
+    pub(crate) fn seen(&self, seen: Seen) {
         let ours = |device: DeviceRef| {
             let key = self.lock().numbers.get(&device.pn).cloned();
             key.filter(|_| device.device != 0)
@@ -95,7 +110,7 @@ impl Record {
         match seen {
             Seen::Login { device, connection } => {
                 let Some(key) = ours(device) else { return };
-                let Some(grant) = self.lock().permits.get(&key).cloned() else { return };
+                let Some(grant) = self.lock().holder(&key, connection) else { return };
                 self.fact(What::Online { grant, connection });
             }
             Seen::Ended { device, connection, why } => {
@@ -132,12 +147,12 @@ impl Record {
     }
 
     /// How often each kind of rare thing happened.
-    pub(super) fn rare(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn rare(&self) -> BTreeMap<String, u64> {
         self.lock().rare.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect()
     }
 
     /// Looks at the history, or ends it.
-    pub(super) fn with<T>(&self, look: impl FnOnce(&mut History) -> T) -> T {
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&mut History) -> T) -> T {
         look(&mut self.lock().history)
     }
 
