@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use crate::machines::many;
 use crate::stack::fan;
 
 /// What the command line says.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// How much of a node is real.
-    #[arg(long, value_enum, default_value_t = Depth::Stack)]
+    #[arg(long, value_enum, default_value_t = Depth::Machines)]
     pub depth: Depth,
     /// Runs this seed and says what it came to.
     #[arg(long, conflicts_with = "seeds", required_unless_present = "seeds")]
@@ -21,7 +22,7 @@ pub struct Args {
     /// Ends after so many minutes, also when seeds are left.
     #[arg(long, requires = "seeds")]
     pub minutes: Option<u64>,
-    /// Processes at a time; as many as there are cores when absent.
+    /// Seeds at a time; as many as there are cores when absent.
     #[arg(long, requires = "seeds")]
     pub jobs: Option<usize>,
 }
@@ -29,6 +30,8 @@ pub struct Args {
 /// How much of a node is real.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Depth {
+    /// The pure code alone, stepped by a loop: fast.
+    Machines,
     /// The shells too, on a simulated network.
     Stack,
 }
@@ -43,13 +46,19 @@ fn range(text: &str) -> Result<Range<u64>, String> {
 
 /// Carries it out. Exit code 1 when an invariant was broken.
 pub fn command(args: &Args) -> ExitCode {
-    let Depth::Stack = args.depth;
     let Some(seeds) = &args.seeds else {
-        // No runtime of ours may be around: a run brings its own.
-        return fan::replay(args.seed.unwrap_or_default());
+        let seed = args.seed.unwrap_or_default();
+        // No runtime of ours may be around: a run at stack depth brings its own.
+        return match args.depth {
+            Depth::Machines => many::replay(seed),
+            Depth::Stack => fan::replay(seed),
+        };
     };
     let jobs = args.jobs.or_else(|| Some(std::thread::available_parallelism().ok()?.get())).unwrap_or(1);
     let limit = args.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    if args.depth == Depth::Machines {
+        return many::many(seeds.start, seeds.end, jobs, limit);
+    }
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(fan::many(seeds.start, seeds.end, jobs, limit)),
         Err(error) => {

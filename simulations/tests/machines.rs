@@ -1,0 +1,33 @@
+//! The pure code of a whole cluster in virtual time: the same seed is the same run, rare things happen, and no
+//! seed of the first few breaks anything.
+
+use std::collections::BTreeMap;
+
+use roost_simulations::machines::many::one;
+use roost_simulations::run::Size;
+
+#[test]
+fn a_seed_has_one_history_whatever_ran_before_it() {
+    for seed in [3, 11] {
+        let first = one(seed, Size::DRAWN, false);
+        one(seed + 1, Size::DRAWN, false);
+        let again = one(seed, Size::DRAWN, true);
+        assert!(first.facts > 0);
+        assert_eq!((first.hash, first.facts), (again.hash, again.facts));
+    }
+}
+
+#[test]
+fn no_seed_of_the_first_few_breaks_anything_and_rare_things_happen() {
+    let mut seen = BTreeMap::new();
+    for seed in 1..=30 {
+        let answer = one(seed, Size::DRAWN, false);
+        assert_eq!(answer.violation, None, "seed {seed}");
+        for (what, count) in answer.seen {
+            *seen.entry(what).or_insert(0) += count;
+        }
+    }
+    for rare in ["buried", "certified", "taken over", "given", "drained", "thawed", "replaced"] {
+        assert!(seen.contains_key(rare), "{rare} never happened: {seen:?}");
+    }
+}
