@@ -47,6 +47,11 @@ impl KeyPair {
         KeyPair { private, public: raw(&public) }
     }
 
+    /// The pair of halves that were stored together.
+    pub(super) fn of_halves(private: [u8; 32], public: [u8; 32]) -> KeyPair {
+        KeyPair { private, public }
+    }
+
     fn of(pair: &CurvePair) -> KeyPair {
         KeyPair { private: *pair.private_key.serialize(), public: raw(&pair.public_key) }
     }

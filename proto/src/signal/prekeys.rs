@@ -40,8 +40,13 @@ impl PrekeyPage {
 
     /// Makes all keys of page `number`: ids `number × SIZE + 1` and following, going round at 24 bits.
     pub fn generate<R: Rng + CryptoRng>(number: u32, rng: &mut R) -> PrekeyPage {
+        PrekeyPage::with(number, Self::SIZE, rng)
+    }
+
+    /// The first so many keys of a page.
+    fn with<R: Rng + CryptoRng>(number: u32, count: u32, rng: &mut R) -> PrekeyPage {
         let first = u64::from(number) * u64::from(Self::SIZE);
-        let keys = (first..first + u64::from(Self::SIZE))
+        let keys = (first..first + u64::from(count))
             .map(|index| {
                 let id = u32::try_from(index % u64::from(PREKEY_ID_MAX)).expect("below 24 bits") + 1;
                 (id, KeyPair::generate(rng))
@@ -53,11 +58,7 @@ impl PrekeyPage {
     /// Makes a page of one key, to be handed to one peer directly: it counts as uploaded, so that nobody
     /// else is ever given the key.
     pub fn single<R: Rng + CryptoRng>(number: u32, rng: &mut R) -> PrekeyPage {
-        let mut page = PrekeyPage::generate(number, rng);
-        page.uploaded = true;
-        let first = page.keys.pop_first();
-        page.keys = first.into_iter().collect();
-        page
+        PrekeyPage { uploaded: true, ..PrekeyPage::with(number, 1, rng) }
     }
 
     /// A page that only holds its number, so that no later page gets it again.
@@ -107,7 +108,11 @@ impl PrekeyPage {
 
     /// For the store. Secret: seal it.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let keys = self.keys.iter().map(|(id, pair)| StoredKey { id: *id, private: pair.private().to_vec() });
+        let keys = self.keys.iter().map(|(id, pair)| StoredKey {
+            id: *id,
+            private: pair.private().to_vec(),
+            public: pair.public().to_vec(),
+        });
         StoredPage { number: self.number, uploaded: self.uploaded, keys: keys.collect() }.encode_to_vec()
     }
 
@@ -119,7 +124,13 @@ impl PrekeyPage {
             if key.id == 0 || key.id > PREKEY_ID_MAX {
                 return Err(PrekeyPageError::Key);
             }
-            Ok((key.id, KeyPair::from_private(private)))
+            // Rows of earlier releases have no public half; it takes a multiplication on the curve to find.
+            let pair = match key.public.as_slice().try_into() {
+                Ok(public) => KeyPair::of_halves(private, public),
+                Err(_) if key.public.is_empty() => KeyPair::from_private(private),
+                Err(_) => return Err(PrekeyPageError::Key),
+            };
+            Ok((key.id, pair))
         });
         Ok(PrekeyPage { number: page.number, uploaded: page.uploaded, keys: keys.collect::<Result<_, _>>()? })
     }
@@ -147,6 +158,9 @@ struct StoredKey {
     id: u32,
     #[prost(bytes = "vec", tag = "2")]
     private: Vec<u8>,
+    /// 32 bytes, or empty.
+    #[prost(bytes = "vec", tag = "3")]
+    public: Vec<u8>,
 }
 
 #[cfg(test)]
@@ -185,5 +199,22 @@ mod tests {
         let again = PrekeyPage::from_bytes(&page.to_bytes()).expect("own encoding");
         assert!(again.uploaded() && again.number() == 3 && again.len() == 49 && again.get(151).is_none());
         assert_eq!(again.get(152).map(KeyPair::public), page.get(152).map(KeyPair::public));
+    }
+
+    #[test]
+    fn a_row_without_public_halves_reads_as_the_same_page() {
+        let page = PrekeyPage::generate(0, &mut StdRng::seed_from_u64(4));
+        let mut stored = StoredPage::decode(page.to_bytes().as_slice()).expect("own encoding");
+        stored.keys.iter_mut().for_each(|key| key.public.clear());
+        let again = PrekeyPage::from_bytes(&stored.encode_to_vec()).expect("an earlier encoding");
+        assert!(again.publics().eq(page.publics()));
+        stored.keys[0].public = vec![1; 31];
+        assert!(matches!(PrekeyPage::from_bytes(&stored.encode_to_vec()), Err(PrekeyPageError::Key)));
+    }
+
+    #[test]
+    fn a_single_key_is_the_first_of_its_page_and_counts_as_uploaded() {
+        let page = PrekeyPage::single(2, &mut StdRng::seed_from_u64(5));
+        assert!(page.uploaded() && page.len() == 1 && page.get(101).is_some());
     }
 }
