@@ -11,6 +11,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "roost/v1/messages.proto",
         "roost/v1/events.proto",
         "roost/v1/cluster.proto",
+        "roost/v1/contacts.proto",
         "roost/internal/v1/peer.proto",
     ];
     println!("cargo:rerun-if-changed=schema");

@@ -13,8 +13,10 @@ use std::time::Duration;
 use ractor::ActorRef;
 use roost_placement::ledger::Grant;
 use roost_proto::api;
+use roost_proto::ask::Question;
 use roost_proto::id::{NodeId, Sequence};
 use roost_proto::login::{ClientInfo, Platform};
+use roost_proto::stanza::Stanza;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::port::{Clocks, DeviceStatus, DeviceStore, Dialer, Gate};
@@ -22,8 +24,8 @@ use crate::shell::supervisor::{self, Input};
 use crate::warm::WarmLink;
 
 pub use request::{
-    AcceptedSend, Answer, Command, CommandError, Content, MarkRead, PairError, PairingUpdate, Recipient,
-    RecipientError, SendError, SendRequest,
+    AcceptedSend, Answer, AskError, Command, CommandError, Content, MarkRead, PairError, PairingUpdate,
+    Recipient, RecipientError, SendError, SendRequest,
 };
 
 /// What a device needs from outside.
@@ -88,6 +90,8 @@ pub struct Limits {
     pub outbox: usize,
     /// Stanzas that are read and not yet settled; then reading stops.
     pub inbound: usize,
+    /// Questions of callers that wait for WhatsApp's answer at a time; more are refused as busy.
+    pub asks: usize,
     /// Messages that are resolved and encrypted at a time.
     pub sending: usize,
     /// Ratchets kept in memory.
@@ -127,6 +131,7 @@ impl Default for Limits {
             commands: 64,
             outbox: 1000,
             inbound: 64,
+            asks: 16,
             sending: 32,
             ratchets: 256,
             connect: seconds(20),
@@ -243,7 +248,7 @@ impl DeviceHandle {
     /// Accepts a message. `Ok` means that it is durable; sending goes on in the background.
     pub async fn send(&self, request: SendRequest) -> Result<AcceptedSend, SendError> {
         let permit = self.permit().ok_or(SendError::Busy)?;
-        match self.ask(Command::Send(Box::new(request)), permit).await {
+        match self.ask_actor(Command::Send(Box::new(request)), permit).await {
             Ok(Answer::Sent(result)) => result.map(|accepted| *accepted),
             Ok(_) => unreachable!("a send is answered as a send"),
             Err(ended) => Err(match ended {
@@ -264,11 +269,32 @@ impl DeviceHandle {
         self.command(Command::Logout).await
     }
 
+    /// Asks WhatsApp something and reads the answer; waits at most this long (and at most
+    /// [`Limits::request`]). After [`AskError::Lost`] and [`AskError::Late`] nobody knows whether WhatsApp
+    /// has done it.
+    pub async fn ask<Q: Question>(&self, question: &Q, patience: Duration) -> Result<Q::Answer, AskError> {
+        let answer = self.ask_stanza(question.request(), patience).await?;
+        Ok(question.read(&answer)?)
+    }
+
+    /// [`DeviceHandle::ask`] for who has only the `<iq>` itself, without an id.
+    pub async fn ask_stanza(&self, request: Stanza, patience: Duration) -> Result<Stanza, AskError> {
+        if self.inner.finished.borrow().is_some() {
+            return Err(AskError::Unavailable);
+        }
+        let permit = self.permit().ok_or(AskError::Busy)?;
+        match self.ask_actor(Command::Ask { request: Box::new(request), patience }, permit).await {
+            Ok(Answer::Asked(result)) => result.map(|answer| *answer),
+            Ok(_) => unreachable!("a question is answered as a question"),
+            Err(_) => Err(AskError::Lost),
+        }
+    }
+
     /// Starts pairing, or joins the attempt that runs. The receiver holds the present step (a code with
     /// its expiry) and changes with it; the attempt is over when it says so or its sender is gone.
     pub async fn pair(&self) -> Result<watch::Receiver<PairingUpdate>, PairError> {
         let permit = self.permit().ok_or(PairError::Busy)?;
-        match self.ask(Command::Pair, permit).await {
+        match self.ask_actor(Command::Pair, permit).await {
             Ok(Answer::Pairing(result)) => result,
             Ok(_) => unreachable!("pairing is answered as pairing"),
             Err(ended) => Err(match ended {
@@ -312,7 +338,7 @@ impl DeviceHandle {
 
     async fn command(&self, command: Command) -> Result<(), CommandError> {
         let permit = self.permit().ok_or(CommandError::Busy)?;
-        match self.ask(command, permit).await {
+        match self.ask_actor(command, permit).await {
             Ok(Answer::Done(result)) => result,
             Ok(_) => unreachable!("a command is answered as a command"),
             Err(ended) => Err(match ended {
@@ -322,7 +348,7 @@ impl DeviceHandle {
         }
     }
 
-    async fn ask(&self, command: Command, permit: OwnedSemaphorePermit) -> Result<Answer, Finished> {
+    async fn ask_actor(&self, command: Command, permit: OwnedSemaphorePermit) -> Result<Answer, Finished> {
         let answer = self.urgent(command).await;
         drop(permit);
         answer

@@ -11,6 +11,7 @@
 //! Each file of `machine/` is one concern of the same state; they call each other directly.
 
 mod account;
+mod ask;
 mod awaited;
 mod codec;
 mod commit;
@@ -198,6 +199,7 @@ impl Machine {
             Command::MarkRead(request) => self.mark_read(token, &request),
             Command::Pair => self.pair(token),
             Command::Logout => self.log_out(token),
+            Command::Ask { request, patience } => self.ask(token, *request, patience),
             Command::Quiesce => {
                 self.quiesced = true;
                 self.done(token, Ok(()));

@@ -18,12 +18,14 @@ use crate::errors::ApiError;
 use crate::metrics::Metrics;
 use crate::outside::Outside;
 
+mod asks;
 mod audit;
 pub mod call;
 pub mod channels;
 mod cluster;
 mod consumer;
 mod consumers;
+mod contacts;
 mod convert;
 pub mod cursor;
 mod devices;

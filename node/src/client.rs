@@ -85,6 +85,11 @@ impl Client {
             .max_decoding_message_size(16 * 1024 * 1024)
     }
 
+    /// People on WhatsApp.
+    pub fn contacts(&self) -> api::contact_service_client::ContactServiceClient<Channel> {
+        api::contact_service_client::ContactServiceClient::new(self.channel.clone())
+    }
+
     /// The cluster.
     pub fn cluster(&self) -> api::cluster_service_client::ClusterServiceClient<Channel> {
         api::cluster_service_client::ClusterServiceClient::new(self.channel.clone())

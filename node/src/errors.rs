@@ -13,8 +13,10 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 mod subjects;
+mod upstream;
 
 pub use self::subjects::{HeldBack, Resource, Unfit};
+pub use self::upstream::Upstream;
 
 /// Domain of every `ErrorInfo`.
 pub const DOMAIN: &str = "roost";
@@ -87,6 +89,8 @@ pub enum ApiError {
         key: DeviceKey,
         /// Its owner, as far as known.
         node: NodeId,
+        /// Whether the call may have reached it.
+        heard: bool,
     },
     /// The fence rejected a write: somebody else holds the device now.
     #[error("{key} has another owner now")]
@@ -178,6 +182,14 @@ pub enum ApiError {
         /// The limit.
         most: usize,
     },
+    /// WhatsApp has no good answer to what the caller asks.
+    #[error("{what}")]
+    Upstream {
+        /// The device that asked.
+        key: DeviceKey,
+        /// Why.
+        what: Upstream,
+    },
     /// The caller's deadline is over.
     #[error("the deadline is over")]
     DeadlineExceeded,
@@ -223,6 +235,7 @@ impl ApiError {
             ApiError::StoreUnavailable(_) => "STORE_UNAVAILABLE",
             ApiError::DeviceConnecting { .. } => "DEVICE_CONNECTING",
             ApiError::UpstreamNack { .. } => "UPSTREAM_NACK",
+            ApiError::Upstream { what, .. } => what.reason(),
             ApiError::CursorExpired { .. } => "CURSOR_EXPIRED",
             ApiError::ConsumerBusy { .. } => "CONSUMER_BUSY",
             ApiError::TooManyDevices { .. } => "TOO_MANY_DEVICES",
@@ -265,6 +278,7 @@ impl ApiError {
             ApiError::OwnershipLost { .. } => Code::Aborted,
             ApiError::DeviceBusy { .. } => Code::ResourceExhausted,
             ApiError::UpstreamNack { .. } => Code::Internal,
+            ApiError::Upstream { what, .. } => what.code(),
             ApiError::CursorExpired { .. } => Code::OutOfRange,
             ApiError::DeadlineExceeded => Code::DeadlineExceeded,
             ApiError::Cancelled => Code::Cancelled,
@@ -283,6 +297,7 @@ impl ApiError {
             | ApiError::DeviceConnecting { .. }
             | ApiError::StoreUnavailable(_) => Some(Duration::from_secs(1)),
             ApiError::HeldBack(HeldBack::Unsettled(_)) => Some(Duration::from_secs(5)),
+            ApiError::Upstream { what, .. } => what.retry(),
             _ => None,
         }
     }
@@ -298,6 +313,7 @@ impl ApiError {
             | ApiError::Pinned { key, .. }
             | ApiError::DeviceConnecting { key }
             | ApiError::UpstreamNack { key, .. }
+            | ApiError::Upstream { key, .. }
             | ApiError::CursorExpired { key, .. } => Some(key),
             _ => None,
         }
@@ -325,6 +341,9 @@ impl ApiError {
             }
             ApiError::UpstreamNack { code, .. } => {
                 metadata.insert("code".into(), code.to_string());
+            }
+            ApiError::Upstream { what: Upstream::Refused(refused), .. } => {
+                metadata.insert("code".into(), refused.code.to_string());
             }
             _ => {}
         }

@@ -2,6 +2,7 @@
 
 pub mod adv;
 pub mod api;
+pub mod ask;
 pub mod cert;
 pub mod e2e;
 pub mod frame;

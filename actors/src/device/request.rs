@@ -1,6 +1,10 @@
 //! What can be asked of a device, what it answers, and the ways in which it refuses.
 
+use std::time::Duration;
+
 use roost_proto::id::UnixMillis;
+use roost_proto::stanza::iq::Refused;
+use roost_proto::stanza::{Missing, Stanza};
 use tokio::sync::watch;
 
 use crate::port::StoredMessage;
@@ -143,6 +147,38 @@ pub enum CommandError {
     OwnershipLost,
 }
 
+/// Why there is no good answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The device was never paired.
+    #[error("the device is not paired")]
+    NotPaired,
+    /// WhatsApp has unlinked the device.
+    #[error("the device was logged out")]
+    LoggedOut,
+    /// It needs a connection, and there is none. Nothing was asked.
+    #[error("the device is not connected")]
+    NotConnected,
+    /// Too many questions wait already. Nothing was asked.
+    #[error("too much waits for this device already")]
+    Busy,
+    /// The node may not act just now. Nothing was asked.
+    #[error("the device cannot ask just now")]
+    Unavailable,
+    /// WhatsApp has refused.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The connection, or the device, ended before an answer came.
+    #[error("the connection was lost before WhatsApp answered")]
+    Lost,
+    /// No answer in time.
+    #[error("WhatsApp did not answer in time")]
+    Late,
+    /// WhatsApp's answer lacks what the protocol promises.
+    #[error("WhatsApp's answer cannot be read: {0}")]
+    Unreadable(#[from] Missing),
+}
+
 /// Why pairing did not start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PairError {
@@ -193,7 +229,7 @@ pub enum PairingUpdate {
 }
 
 /// A command, on its way to the machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// See [`super::DeviceHandle::send`].
     Send(Box<SendRequest>),
@@ -203,6 +239,13 @@ pub enum Command {
     Pair,
     /// See [`super::DeviceHandle::logout`].
     Logout,
+    /// See [`super::DeviceHandle::ask`].
+    Ask {
+        /// The `<iq>` without an id.
+        request: Box<Stanza>,
+        /// How long the caller waits.
+        patience: Duration,
+    },
     /// See [`super::DeviceHandle::quiesce`].
     Quiesce,
     /// See [`super::DeviceHandle::resume`].
@@ -216,6 +259,8 @@ pub enum Answer {
     Sent(Result<Box<AcceptedSend>, SendError>),
     /// To pairing.
     Pairing(Result<watch::Receiver<PairingUpdate>, PairError>),
+    /// To a question.
+    Asked(Result<Box<Stanza>, AskError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

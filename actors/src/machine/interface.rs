@@ -9,7 +9,9 @@ use roost_proto::stanza::Stanza;
 
 use super::Account;
 use super::crypto::{Changed, Request as CryptoRequest};
-use crate::device::{AcceptedSend, Command, CommandError, Finished, PairError, PairingUpdate, SendError};
+use crate::device::{
+    AcceptedSend, AskError, Command, CommandError, Finished, PairError, PairingUpdate, SendError,
+};
 use crate::port::{Batch, Committed, DeviceStatus, StoredMessage, Urgency};
 
 /// The moment at which an event is handled.
@@ -182,6 +184,8 @@ pub enum Reply {
     Sent(Result<Box<AcceptedSend>, SendError>),
     /// To pairing: follow the attempt.
     Pairing(Result<(), PairError>),
+    /// To a question: WhatsApp's good answer.
+    Asked(Result<Box<Stanza>, AskError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

@@ -1,9 +1,12 @@
 //! Requests to WhatsApp (`<iq>`): their ids, their answers, and the answers that never come.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use roost_placement::lease::BootTime;
+use roost_proto::ask;
+use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, ClientIds, Read, Stanza, iq};
 
 use super::timer::Timer;
@@ -15,12 +18,48 @@ use crate::device::CommandError;
 pub(super) enum Asked {
     Active,
     PrekeyCount,
-    PrekeyUpload { pages: Vec<u32> },
+    PrekeyUpload {
+        pages: Vec<u32>,
+    },
     Ping,
-    Devices { users: Vec<String> },
-    Bundles { ordinal: i64 },
-    ResendBundle { job: Box<retry::Job> },
-    Logout { token: u64 },
+    Devices {
+        users: Vec<String>,
+    },
+    Bundles {
+        ordinal: i64,
+    },
+    ResendBundle {
+        job: Box<retry::Job>,
+    },
+    Logout {
+        token: u64,
+    },
+    /// Somebody asks through us.
+    Caller {
+        token: u64,
+    },
+}
+
+/// Why a request has no good answer.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// The link is lost, or there was none.
+    Lost,
+    /// It did not come in time.
+    Late,
+    /// WhatsApp refused.
+    Refused(Refused),
+}
+
+impl NoAnswer {
+    /// WhatsApp's code, 408 for no answer in time, 0 for a lost link.
+    fn code(self) -> u16 {
+        match self {
+            NoAnswer::Lost => 0,
+            NoAnswer::Late => 408,
+            NoAnswer::Refused(refused) => refused.code,
+        }
+    }
 }
 
 /// Requests under way on the present link.
@@ -40,21 +79,36 @@ impl Machine {
     /// Sends a request; `build` gets its id. Without a login it counts as lost at once.
     pub(super) fn request(&mut self, asked: Asked, build: impl FnOnce(&str) -> Builder) {
         if !self.connection.greeted() {
-            return self.answered(asked, Err(0));
+            return self.answered(asked, Err(NoAnswer::Lost));
         }
         let id = self.requests.ids.next_id();
         let stanza = build(&id).build();
-        let deadline = self.now.boot.plus(self.limits.request);
-        self.requests.open.insert(id, (asked, deadline));
-        self.set_timer_at_most(Timer::Requests, self.limits.request);
-        self.send(&stanza);
+        self.open_request(id, asked, self.limits.request, &stanza);
+    }
+
+    /// Sends what somebody asks through us; the answer may take as long as he waits.
+    pub(super) fn request_for(&mut self, token: u64, request: Stanza, patience: Duration) {
+        let id = self.requests.ids.next_id();
+        let stanza = ask::with_id(request, &id);
+        self.open_request(id, Asked::Caller { token }, patience.min(self.limits.request), &stanza);
+    }
+
+    fn open_request(&mut self, id: String, asked: Asked, patience: Duration, stanza: &Stanza) {
+        self.requests.open.insert(id, (asked, self.now.boot.plus(patience)));
+        self.set_timer_at_most(Timer::Requests, patience);
+        self.send(stanza);
+    }
+
+    /// How many callers wait for answers.
+    pub(super) fn callers(&self) -> usize {
+        self.requests.open.values().filter(|(asked, _)| matches!(asked, Asked::Caller { .. })).count()
     }
 
     /// An answer of the server.
     pub(super) fn on_answer(&mut self, stanza: Stanza) {
         let Some(id) = stanza.text("id").map(|id| id.into_owned()) else { return };
         if let Some((asked, _)) = self.requests.open.remove(&id) {
-            self.answered(asked, iq::outcome(stanza).map_err(|refused| refused.code));
+            self.answered(asked, iq::outcome(stanza).map_err(NoAnswer::Refused));
         }
     }
 
@@ -70,7 +124,7 @@ impl Machine {
             .collect();
         for id in late {
             if let Some((asked, _)) = self.requests.open.remove(&id) {
-                self.answered(asked, Err(408));
+                self.answered(asked, Err(NoAnswer::Late));
             }
         }
         if let Some(next) = self.requests.open.values().map(|(_, deadline)| *deadline).min() {
@@ -81,14 +135,18 @@ impl Machine {
     /// The link is gone, and all answers with it.
     pub(super) fn forget_requests(&mut self) {
         for (_, (asked, _)) in std::mem::take(&mut self.requests.open) {
-            self.answered(asked, Err(0));
+            self.answered(asked, Err(NoAnswer::Lost));
         }
         self.clear_timer(Timer::Requests);
     }
 
-    /// `Err` carries WhatsApp's code, 408 for no answer in time, 0 for a lost link.
-    fn answered(&mut self, asked: Asked, outcome: Result<Stanza, u16>) {
+    fn answered(&mut self, asked: Asked, outcome: Result<Stanza, NoAnswer>) {
+        if let Asked::Caller { token } = asked {
+            return self.asked(token, outcome);
+        }
+        let outcome = outcome.map_err(NoAnswer::code);
         match asked {
+            Asked::Caller { .. } => unreachable!("answered above"),
             Asked::Active => self.on_active(outcome.err()),
             Asked::PrekeyCount => self.on_prekey_count(outcome.ok()),
             Asked::PrekeyUpload { pages } => self.on_prekeys_uploaded(pages, outcome.err()),

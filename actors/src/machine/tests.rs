@@ -1,5 +1,6 @@
 //! The machine against every order of events: properties that hold whatever happens, and examples.
 
+mod asks;
 mod world;
 
 use proptest::prelude::*;
@@ -35,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::LeaseLost),
         2 => Just(Step::LeaseBack),
         6 => (0u8..3).prop_map(Step::Send),
+        2 => (1u64..40_000).prop_map(Step::Ask),
         1 => Just(Step::StreamError),
     ]
 }

@@ -104,6 +104,11 @@ impl Call {
         request
     }
 
+    /// The same for a service that only nodes use: the caller was checked here.
+    pub fn forward_to_peer<T>(&self, message: T) -> tonic::Request<T> {
+        Call { caller: None, ..self.clone() }.forward(message)
+    }
+
     /// The same, for an answer that is a stream and has no end of its own.
     pub fn forward_stream<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);

@@ -218,15 +218,20 @@ fn request_id(field: &str, text: &str) -> Result<String, ApiError> {
     }
 }
 
+/// The digits of an international phone number, with or without `+`.
+pub fn phone_number(field: &str, text: &str) -> Result<String, ApiError> {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    if !(7..=15).contains(&digits.len()) || !is_number(digits) {
+        let why = "must be 7 to 15 digits in international form, with or without '+'";
+        return Err(ApiError::field(field, why));
+    }
+    Ok(digits.to_owned())
+}
+
 fn recipient(to: Option<&api::Recipient>) -> Result<Recipient, ApiError> {
     match to.and_then(|to| to.to.as_ref()) {
         Some(api::recipient::To::PhoneNumber(number)) => {
-            let digits = number.strip_prefix('+').unwrap_or(number);
-            if !(7..=15).contains(&digits.len()) || !is_number(digits) {
-                let why = "must be 7 to 15 digits in international form, with or without '+'";
-                return Err(ApiError::field("to.phone_number", why));
-            }
-            Ok(Recipient::Phone(digits.to_owned()))
+            phone_number("to.phone_number", number).map(Recipient::Phone)
         }
         Some(api::recipient::To::Lid(lid)) => {
             let digits = lid.strip_suffix("@lid").unwrap_or(lid);

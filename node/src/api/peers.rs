@@ -5,6 +5,7 @@ use std::time::Duration;
 use roost_proto::id::Epoch;
 use roost_proto::peer;
 use roost_proto::peer::peer_service_server::PeerService;
+use roost_proto::stanza;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Api, method, parse};
@@ -71,6 +72,20 @@ impl PeerService for Api {
             };
             call.must_operate()?;
             self.running(key.as_ref()).await
+        })
+        .await
+    }
+
+    async fn ask(&self, request: Request<peer::AskRequest>) -> Result<Response<peer::AskResponse>, Status> {
+        self.unary(method(SERVICE, "Ask"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.must_operate()?;
+            let iq = stanza::decode(&request.request);
+            let iq = iq.map_err(|error| ApiError::field("request", error.to_string()))?;
+            let answer = self.ask_owner(&call, &key, &iq, request.changes).await?;
+            let answer = stanza::encode(&answer);
+            let answer = answer.map_err(|error| ApiError::field("request", error.to_string()))?;
+            Ok(peer::AskResponse { answer })
         })
         .await
     }

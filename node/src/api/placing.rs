@@ -116,7 +116,10 @@ impl Api {
             let done = self.hand_off(key, target).await?;
             return Ok((done.grant.epoch.0, done.pause));
         }
-        let unreachable = || ApiError::OwnerUnreachable { key: key.clone(), node: owner.node.clone() };
+        let unreachable = || {
+            let (key, node) = (key.clone(), owner.node.clone());
+            ApiError::OwnerUnreachable { key, node, heard: true }
+        };
         let peer = self.router().peer(owner.clone()).ok_or_else(unreachable)?;
         let wanted = peer::HandOffRequest { device: key.to_string(), target: target.node.to_string() };
         let mut there = PeerServiceClient::new(peer.channel);

@@ -81,8 +81,45 @@ impl Router {
         &self,
         call: &Call,
         key: &DeviceKey,
+        here: H,
+        there: F,
+    ) -> Result<T, ApiError>
+    where
+        H: FnMut(DeviceHandle) -> HF,
+        HF: Future<Output = Result<T, ApiError>>,
+        F: FnMut(Channel) -> FF,
+        FF: Future<Output = Result<T, Status>>,
+    {
+        self.find_owner(call, key, here, there, is_stale).await
+    }
+
+    /// The same for what must not be done twice: another try only when it was certainly not done.
+    pub async fn at_owner_once<T, H, HF, F, FF>(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        here: H,
+        there: F,
+    ) -> Result<T, ApiError>
+    where
+        H: FnMut(DeviceHandle) -> HF,
+        HF: Future<Output = Result<T, ApiError>>,
+        F: FnMut(Channel) -> FF,
+        FF: Future<Output = Result<T, Status>>,
+    {
+        let not_done = |error: &ApiError| {
+            is_stale(error) && !matches!(error, ApiError::OwnerUnreachable { heard: true, .. })
+        };
+        self.find_owner(call, key, here, there, not_done).await
+    }
+
+    async fn find_owner<T, H, HF, F, FF>(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
         mut here: H,
         mut there: F,
+        again: impl Fn(&ApiError) -> bool,
     ) -> Result<T, ApiError>
     where
         H: FnMut(DeviceHandle) -> HF,
@@ -99,7 +136,7 @@ impl Router {
                 Place::There(peer) => self.forward(key, &peer, there(peer.channel.clone())).await,
             };
             match done {
-                Err(error) if is_stale(&error) && !call.forwarded => {
+                Err(error) if again(&error) && !call.forwarded => {
                     self.forget(key);
                     search.wait().await.map_err(|_| error)?;
                 }
@@ -171,14 +208,17 @@ impl Router {
         peer: &Peer,
         answer: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, ApiError> {
-        let unreachable = || ApiError::OwnerUnreachable { key: key.clone(), node: peer.life.node.clone() };
+        let unreachable = |heard| {
+            let (key, node) = (key.clone(), peer.life.node.clone());
+            ApiError::OwnerUnreachable { key, node, heard }
+        };
         let done = tokio::select! {
             biased;
             done = answer => done.map_err(|status| {
                 let ours = reason_of(&status).is_some() || status.code() == Code::DeadlineExceeded;
-                if ours { ApiError::Forwarded(Box::new(status)) } else { unreachable() }
+                if ours { ApiError::Forwarded(Box::new(status)) } else { unreachable(has_left(&status)) }
             }),
-            () = self.death(&peer.life) => Err(unreachable()),
+            () = self.death(&peer.life) => Err(unreachable(true)),
         };
         let result = match &done {
             Ok(_) => "ok".to_owned(),
@@ -227,6 +267,18 @@ fn is_stale(error: &ApiError) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a call that failed found a connection: then it may have been heard.
+fn has_left(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return false;
+        }
+        cause = error.source();
+    }
+    true
 }
 
 /// Pauses between look-ups: doubling, jittered, bounded.

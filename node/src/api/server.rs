@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use roost_proto::api::cluster_service_server::ClusterServiceServer;
+use roost_proto::api::contact_service_server::ContactServiceServer;
 use roost_proto::api::device_service_server::DeviceServiceServer;
 use roost_proto::api::event_service_server::EventServiceServer;
 use roost_proto::api::message_service_server::MessageServiceServer;
@@ -36,12 +37,13 @@ const GIVEN_UP: usize = 10_000;
 const LARGEST_REQUEST: usize = 2 << 20;
 
 /// Names under which health is asked, beside the empty one for the whole.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     TenantServiceServer::<Api>::NAME,
     DeviceServiceServer::<Api>::NAME,
     PairingServiceServer::<Api>::NAME,
     MessageServiceServer::<Api>::NAME,
     EventServiceServer::<Api>::NAME,
+    ContactServiceServer::<Api>::NAME,
     ClusterServiceServer::<Api>::NAME,
 ];
 
@@ -115,6 +117,7 @@ impl Listener {
             .add_service(service!(PairingServiceServer))
             .add_service(service!(MessageServiceServer))
             .add_service(service!(EventServiceServer))
+            .add_service(service!(ContactServiceServer))
             .add_service(service!(ClusterServiceServer))
             .add_service(service!(PeerServiceServer))
             .serve_with_incoming_shutdown(self.incoming, shutdown);

@@ -49,7 +49,7 @@ fn waiting_is_offered_exactly_where_it_helps() {
         ApiError::StoreUnavailable(down()),
         ApiError::NoOwner { key: key(), retry: Duration::from_secs(2) },
         ApiError::NodeDraining { node: node() },
-        ApiError::OwnerUnreachable { key: key(), node: node() },
+        ApiError::OwnerUnreachable { key: key(), node: node(), heard: true },
         ApiError::OwnershipLost { key: key(), epoch: Some(Epoch(3)) },
         ApiError::DeviceBusy { key: key() },
     ];
@@ -68,6 +68,37 @@ fn waiting_is_offered_exactly_where_it_helps() {
     for error in never {
         assert!(error.status(&node()).get_details_retry_info().is_none());
     }
+}
+
+#[test]
+fn what_whatsapp_refuses_is_told_with_its_code_and_with_when_to_come_back() {
+    use roost_proto::stanza::iq::Refused;
+    let refused = |code| {
+        let what = Upstream::Refused(Refused::new(code));
+        ApiError::Upstream { key: key(), what }.status(&node())
+    };
+    let cases = [
+        (400, Code::InvalidArgument, false),
+        (403, Code::PermissionDenied, false),
+        (404, Code::NotFound, false),
+        (406, Code::FailedPrecondition, false),
+        (429, Code::ResourceExhausted, true),
+        (501, Code::Unimplemented, false),
+        (503, Code::Unavailable, true),
+        (999, Code::Internal, false),
+    ];
+    for (code, grpc, again) in cases {
+        let status = refused(code);
+        assert_eq!(status.code(), grpc, "{code}");
+        assert_eq!(status.get_details_retry_info().is_some(), again, "{code}");
+        let info = status.get_details_error_info().expect("always there");
+        assert_eq!(info.reason, "UPSTREAM_REFUSED");
+        assert_eq!(info.metadata["code"], code.to_string());
+        assert_eq!(info.metadata["device"], key().to_string());
+    }
+    let unknown = ApiError::Upstream { key: key(), what: Upstream::OutcomeUnknown }.status(&node());
+    assert_eq!(unknown.code(), Code::Unknown);
+    assert!(unknown.get_details_retry_info().is_none(), "nobody may repeat it unseen");
 }
 
 #[test]

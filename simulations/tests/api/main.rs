@@ -7,6 +7,7 @@
 
 mod cluster;
 mod consumers;
+mod contacts;
 mod devices;
 mod live;
 mod pairing;

@@ -15,7 +15,7 @@ use roost_proto::api::device::State;
 use roost_proto::id::{Epoch, Incarnation, Life, UnixMillis};
 use roost_proto::stanza::{self, Jid, Read, Stanza};
 
-use crate::device::{Limits, SendError};
+use crate::device::{AskError, Limits, SendError};
 use crate::machine::*;
 use crate::port::{Batch, MessageState, StateKey, StateKind, StoredMessage};
 
@@ -46,6 +46,8 @@ pub(super) enum Step {
     LeaseLost,
     LeaseBack,
     Send(u8),
+    /// Somebody asks WhatsApp something and waits so many milliseconds.
+    Ask(u64),
     StreamError,
 }
 
@@ -82,6 +84,8 @@ pub(super) struct World {
     read: usize,
     credits: usize,
     replies: BTreeMap<u64, Reply>,
+    /// Who asked WhatsApp something.
+    askers: Vec<u64>,
     /// The last one that was used.
     pub(super) tokens: u64,
 }
@@ -156,6 +160,7 @@ impl World {
             read: 0,
             credits: 0,
             replies: BTreeMap::new(),
+            askers: Vec::new(),
             tokens: 0,
         };
         world.feed(Event::Loaded(Box::new(loaded)));
@@ -245,6 +250,14 @@ impl World {
         }
     }
 
+    /// What the asker with this token was told, if he was.
+    pub(super) fn answer_to(&self, token: u64) -> Option<Result<Stanza, AskError>> {
+        match self.replies.get(&token) {
+            Some(Reply::Asked(result)) => Some(result.clone().map(|answer| *answer)),
+            _ => None,
+        }
+    }
+
     pub(super) fn go_online(&mut self) {
         for _ in 0..20 {
             self.take(Step::LinkUp);
@@ -305,6 +318,9 @@ impl World {
         }
         for stored in self.messages.values() {
             assert!(stored.state >= MessageState::Sent, "{stored:?} was not sent");
+        }
+        for token in &self.askers {
+            assert!(self.replies.contains_key(token), "a question was never answered");
         }
         assert_eq!(self.credits, self.read, "all room is given back");
     }

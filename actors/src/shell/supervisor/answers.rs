@@ -25,6 +25,7 @@ impl State {
         let Some(sender) = self.replies.remove(&token) else { return };
         let answer = match reply {
             Reply::Sent(result) => Answer::Sent(result),
+            Reply::Asked(result) => Answer::Asked(result),
             Reply::Done(result) => Answer::Done(result),
             Reply::Pairing(result) => Answer::Pairing(result.map(|()| self.follow_pairing())),
         };

@@ -111,6 +111,10 @@ impl World {
                 assert!(self.tokens > before);
                 effects
             }
+            Step::Ask(millis) => {
+                self.ask(Duration::from_millis(millis));
+                Vec::new()
+            }
             Step::StreamError => {
                 let effects = self.stanza(Builder::new("stream:error").attr("code", 503u64).build());
                 self.requests.clear();
@@ -165,6 +169,15 @@ impl World {
             receipt = receipt.attr("type", kind).children([retry]);
         }
         self.stanza(receipt.build())
+    }
+
+    /// Somebody asks WhatsApp something: his token, and what went out.
+    pub(in crate::machine::tests) fn ask(&mut self, patience: Duration) -> (u64, Vec<Effect>) {
+        self.tokens += 1;
+        self.askers.push(self.tokens);
+        let request = Box::new(roost_proto::ask::get("test").build());
+        let command = Command::Ask { request, patience };
+        (self.tokens, self.feed(Event::Command { token: self.tokens, command }))
     }
 
     pub(super) fn send_command(&mut self, to: u8) -> Vec<Effect> {
