@@ -4,7 +4,11 @@
 //! What must hold: a question is pure; who asks it gives it its id and waits. One that changes something at
 //! WhatsApp says so, because nobody may repeat it by himself when its outcome is unknown.
 
+pub mod business;
 pub mod numbers;
+pub mod pictures;
+pub mod settings;
+pub mod users;
 
 use std::fmt::Debug;
 
