@@ -248,7 +248,8 @@ async fn an_unfit_database_is_refused_with_a_reason() {
     let open = async |url: String| Store::open(&StoreOptions { url, ..bench.options.clone() }).await.err();
     let absent = open(bench.server.url("absent")).await.expect("refused");
     assert!(matches!(absent, OpenError::Refused { .. }), "{absent:?}");
-    bench.server.sql(DATABASE, "UPDATE _sqlx_migrations SET version = 9999").expect("an update");
+    let sql = "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1";
+    bench.server.sql(DATABASE, sql).expect("an update");
     let newer = open(bench.server.url(DATABASE)).await.expect("refused");
     assert!(matches!(newer, OpenError::SchemaNewer { found: 9999, .. }), "{newer:?}");
 }
