@@ -2,16 +2,19 @@
 
 pub mod adv;
 pub mod api;
+pub mod appstate;
 pub mod ask;
 pub mod cert;
 pub mod e2e;
 pub mod frame;
+pub mod history;
 pub mod id;
 pub mod login;
 pub mod noise;
 pub mod pairing;
 pub mod peer;
 pub mod phash;
+pub mod phone;
 pub mod retry;
 pub mod signal;
 pub mod stanza;

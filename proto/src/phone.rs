@@ -1,0 +1,256 @@
+//! What a phone and its companions say to each other and to nobody else: keys of app state, history, and
+//! requests for both. They are ordinary messages with `category=peer`, of the protocol's own kind.
+
+use waproto::buffa::{Enumeration as _, Message as _, MessageField};
+use waproto::whatsapp::Message;
+use waproto::whatsapp::message::peer_data_operation_request_message::HistorySyncOnDemandRequest;
+use waproto::whatsapp::message::protocol_message::Type;
+use waproto::whatsapp::message::{
+    AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId,
+    AppStateSyncKeyRequest, AppStateSyncKeyShare, HistorySyncNotification, HistorySyncType,
+    PeerDataOperationRequestMessage, PeerDataOperationRequestType, ProtocolMessage,
+};
+
+use crate::appstate::Key;
+use crate::history::{Blob, Kind};
+use crate::id::UnixMillis;
+use crate::stanza::Jid;
+
+/// The most keys that one message may share or ask for.
+const MAX_KEYS: usize = 256;
+
+/// One message between a phone and a companion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerMessage {
+    /// The phone shares keys of app state.
+    Keys(Vec<Key>),
+    /// A companion asks for keys by their ids.
+    WantKeys(Vec<Vec<u8>>),
+    /// The phone has a piece of history.
+    History(Notice),
+    /// A companion asks for older messages.
+    WantHistory(WantHistory),
+}
+
+/// That there is a piece of history, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Which part.
+    pub kind: Kind,
+    /// Number of the piece within its part.
+    pub order: u32,
+    /// How much has been told with it, in per cent.
+    pub progress: u32,
+    /// The piece.
+    pub place: Place,
+    /// Id of the message that asked for it.
+    pub request: Option<String>,
+}
+
+/// Where a piece of history is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Here: a zlib stream.
+    Inline(Vec<u8>),
+    /// In a file.
+    File(Blob),
+}
+
+/// Which older messages are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantHistory {
+    /// Of which chat.
+    pub chat: Jid,
+    /// Before this message.
+    pub before_id: String,
+    /// Sent by this account.
+    pub before_from_me: bool,
+    /// When it was sent.
+    pub before: UnixMillis,
+    /// How many at most.
+    pub count: u32,
+}
+
+impl PeerMessage {
+    /// Reads an encoded message; `None` when it is of another kind, or malformed.
+    pub fn read(message: &[u8]) -> Option<PeerMessage> {
+        let message = Message::decode_from_slice(message).ok()?;
+        let inner = message.protocol_message.as_option()?;
+        match inner.r#type? {
+            Type::APP_STATE_SYNC_KEY_SHARE => {
+                let share = inner.app_state_sync_key_share.as_option()?;
+                Some(PeerMessage::Keys(share.keys.iter().take(MAX_KEYS).filter_map(key).collect()))
+            }
+            Type::APP_STATE_SYNC_KEY_REQUEST => {
+                let wanted = inner.app_state_sync_key_request.as_option()?;
+                let ids = wanted.key_ids.iter().take(MAX_KEYS).filter_map(|id| id.key_id.clone());
+                Some(PeerMessage::WantKeys(ids.collect()))
+            }
+            Type::HISTORY_SYNC_NOTIFICATION => {
+                notice(inner.history_sync_notification.as_option()?).map(PeerMessage::History)
+            }
+            Type::PEER_DATA_OPERATION_REQUEST_MESSAGE => {
+                let asked = inner.peer_data_operation_request_message.as_option()?;
+                let wanted = asked.history_sync_on_demand_request.as_option()?;
+                Some(PeerMessage::WantHistory(WantHistory {
+                    chat: wanted.chat_jid.as_deref()?.parse().ok()?,
+                    before_id: wanted.oldest_msg_id.clone().unwrap_or_default(),
+                    before_from_me: wanted.oldest_msg_from_me.unwrap_or(false),
+                    before: UnixMillis(wanted.oldest_msg_timestamp_ms.unwrap_or(0)),
+                    count: u32::try_from(wanted.on_demand_msg_count.unwrap_or(0)).ok()?,
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    /// The encoded message.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut inner = ProtocolMessage::default();
+        match self {
+            PeerMessage::Keys(keys) => {
+                inner.r#type = Some(Type::APP_STATE_SYNC_KEY_SHARE);
+                let keys = keys.iter().map(wire_key).collect();
+                inner.app_state_sync_key_share = MessageField::some(AppStateSyncKeyShare { keys });
+            }
+            PeerMessage::WantKeys(ids) => {
+                inner.r#type = Some(Type::APP_STATE_SYNC_KEY_REQUEST);
+                let ids = ids.iter().map(|id| AppStateSyncKeyId { key_id: Some(id.clone()) });
+                inner.app_state_sync_key_request =
+                    MessageField::some(AppStateSyncKeyRequest { key_ids: ids.collect() });
+            }
+            PeerMessage::History(notice) => {
+                inner.r#type = Some(Type::HISTORY_SYNC_NOTIFICATION);
+                inner.history_sync_notification = MessageField::some(wire_notice(notice));
+            }
+            PeerMessage::WantHistory(wanted) => {
+                inner.r#type = Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE);
+                let wanted = HistorySyncOnDemandRequest {
+                    chat_jid: Some(wanted.chat.to_string()),
+                    oldest_msg_id: Some(wanted.before_id.clone()),
+                    oldest_msg_from_me: Some(wanted.before_from_me),
+                    on_demand_msg_count: i32::try_from(wanted.count).ok(),
+                    oldest_msg_timestamp_ms: Some(wanted.before.0),
+                    support_inline_response: Some(true),
+                    ..Default::default()
+                };
+                inner.peer_data_operation_request_message =
+                    MessageField::some(PeerDataOperationRequestMessage {
+                        peer_data_operation_request_type: Some(
+                            PeerDataOperationRequestType::HISTORY_SYNC_ON_DEMAND,
+                        ),
+                        history_sync_on_demand_request: MessageField::some(wanted),
+                        ..Default::default()
+                    });
+            }
+        }
+        Message { protocol_message: MessageField::some(inner), ..Default::default() }.encode_to_vec()
+    }
+}
+
+fn key(shared: &AppStateSyncKey) -> Option<Key> {
+    let data = shared.key_data.as_option()?;
+    let id = shared.key_id.as_option()?.key_id.as_deref()?;
+    Key::new(id, data.key_data.as_deref()?, data.timestamp.unwrap_or(0)).ok()
+}
+
+fn wire_key(key: &Key) -> AppStateSyncKey {
+    let fingerprint =
+        AppStateSyncKeyFingerprint { raw_id: Some(1), current_index: Some(1), device_indexes: vec![0, 1] };
+    AppStateSyncKey {
+        key_id: MessageField::some(AppStateSyncKeyId { key_id: Some(key.id().to_vec()) }),
+        key_data: MessageField::some(AppStateSyncKeyData {
+            key_data: Some(key.data().to_vec()),
+            fingerprint: MessageField::some(fingerprint),
+            timestamp: Some(key.made()),
+        }),
+    }
+}
+
+fn notice(wire: &HistorySyncNotification) -> Option<Notice> {
+    let place = match &wire.initial_hist_bootstrap_inline_payload {
+        Some(payload) => Place::Inline(payload.clone()),
+        None => Place::File(Blob {
+            media_key: wire.media_key.clone()?,
+            direct_path: wire.direct_path.clone()?,
+            sha256: wire.file_sha256.clone().unwrap_or_default(),
+            enc_sha256: wire.file_enc_sha256.clone().unwrap_or_default(),
+            size: wire.file_length.unwrap_or(0),
+        }),
+    };
+    Some(Notice {
+        kind: wire.sync_type?.to_i32().into(),
+        order: wire.chunk_order.unwrap_or(0),
+        progress: wire.progress.unwrap_or(0),
+        place,
+        request: wire.peer_data_request_session_id.clone(),
+    })
+}
+
+fn wire_notice(notice: &Notice) -> HistorySyncNotification {
+    let mut wire = HistorySyncNotification {
+        sync_type: HistorySyncType::from_i32(notice.kind.into()),
+        chunk_order: Some(notice.order),
+        progress: Some(notice.progress),
+        peer_data_request_session_id: notice.request.clone(),
+        ..Default::default()
+    };
+    match &notice.place {
+        Place::Inline(payload) => wire.initial_hist_bootstrap_inline_payload = Some(payload.clone()),
+        Place::File(blob) => {
+            wire.media_key = Some(blob.media_key.clone());
+            wire.direct_path = Some(blob.direct_path.clone());
+            wire.file_sha256 = Some(blob.sha256.clone());
+            wire.file_enc_sha256 = Some(blob.enc_sha256.clone());
+            wire.file_length = Some(blob.size);
+        }
+    }
+    wire
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::e2e;
+
+    #[test]
+    fn each_message_reads_back_and_is_nothing_for_the_user() {
+        let blob = Blob { media_key: vec![1; 32], direct_path: "/v/x?y".to_owned(), ..Blob::default() };
+        let notice = |place| Notice { kind: Kind::Recent, order: 2, progress: 40, place, request: None };
+        let messages = [
+            PeerMessage::Keys(vec![Key::new(&[0, 1], &[7; 32], 5).expect("a good key")]),
+            PeerMessage::WantKeys(vec![vec![0, 9]]),
+            PeerMessage::History(notice(Place::Inline(vec![1, 2, 3]))),
+            PeerMessage::History(notice(Place::File(blob))),
+            PeerMessage::WantHistory(WantHistory {
+                chat: Jid::pn("4915112345678"),
+                before_id: "3EB0".to_owned(),
+                before_from_me: true,
+                before: UnixMillis(1_700_000_000_000),
+                count: 50,
+            }),
+        ];
+        for message in messages {
+            let bytes = message.to_bytes();
+            assert_eq!(PeerMessage::read(&bytes), Some(message));
+            assert!(matches!(e2e::content(&bytes), Ok(e2e::Content::Protocol(_))));
+        }
+        assert_eq!(PeerMessage::read(&e2e::text("hi")), None);
+        assert_eq!(PeerMessage::read(b"\xff"), None);
+    }
+
+    #[test]
+    fn keys_that_are_malformed_are_left_out() {
+        let good = Key::new(&[0, 1], &[7; 32], 5).expect("a good key");
+        let mut keys = AppStateSyncKeyShare { keys: vec![wire_key(&good), wire_key(&good)] };
+        keys.keys[0].key_data = MessageField::none();
+        let inner = ProtocolMessage {
+            r#type: Some(Type::APP_STATE_SYNC_KEY_SHARE),
+            app_state_sync_key_share: MessageField::some(keys),
+            ..Default::default()
+        };
+        let bytes =
+            Message { protocol_message: MessageField::some(inner), ..Default::default() }.encode_to_vec();
+        assert_eq!(PeerMessage::read(&bytes), Some(PeerMessage::Keys(vec![good])));
+    }
+}
