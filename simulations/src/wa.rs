@@ -4,7 +4,7 @@
 //! machine ([`Machine`]) is pure; [`SimServer`] gives it sockets. Where it is strict and where it guesses is
 //! said at each place.
 //!
-//! What it deliberately does not do: groups, media, history, app state beyond empty answers, calls.
+//! What it deliberately does not do: groups, media, calls.
 
 mod account;
 mod admin;
@@ -17,6 +17,8 @@ mod ledger;
 mod link;
 mod listener;
 mod machine;
+mod memory;
+mod owners;
 mod pairing;
 mod phone;
 mod phones;
@@ -27,6 +29,7 @@ mod receipts;
 mod route;
 mod server;
 mod session;
+mod sharing;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,7 @@ pub use fault::Fault;
 pub use journal::Seen;
 pub use ledger::{ConnectionRecord, DeviceRecord, KeyReuse, Ledger, MessageRecord, Receiver, Totals};
 pub use machine::{ConnectionId, Effect, Event, Machine};
+pub use memory::{Memory, PastChat};
 pub use pairing::{ScanError, Scanned, Scanner};
 pub use phone::{Phone, PhoneMessage, Sent};
 pub use phones::PhoneError;

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rand::CryptoRng;
 use roost_proto::adv::{self, KeyIndexList};
+use roost_proto::appstate::{Collection, Patch};
 use roost_proto::id::UnixMillis;
 use roost_proto::signal::PublicSignedPrekey;
 use roost_proto::stanza::{Jid, Server};
@@ -99,6 +100,8 @@ pub struct Account {
     pub blocked: BTreeSet<String>,
     /// Privacy settings that were changed, by name.
     pub privacy: BTreeMap<String, String>,
+    /// App state: all patches of each collection, in order.
+    pub collections: BTreeMap<Collection, Vec<Patch>>,
     pub(super) raw_id: u32,
     pub(super) next_key_index: u32,
     pub(super) list_time_s: u64,
@@ -138,6 +141,7 @@ impl Account {
             watchers: BTreeSet::new(),
             blocked: BTreeSet::new(),
             privacy: BTreeMap::new(),
+            collections: BTreeMap::new(),
             raw_id: rng.next_u32() >> 1,
             next_key_index: 1,
             list_time_s: 0,

@@ -96,6 +96,21 @@ pub enum Fault {
         /// How many are left.
         leave: u32,
     },
+    /// Before the next uploads of app state by a device are looked at, its phone changes the same collection.
+    /// Nothing happens when the phone has no memory.
+    Overtake {
+        /// Whose uploads.
+        device: String,
+        /// How many.
+        count: u32,
+    },
+    /// The next page of app state that a device fetches is damaged in its last patch, so that it does not verify.
+    TamperPatches {
+        /// Whose pages.
+        device: String,
+        /// How many.
+        count: u32,
+    },
     /// A message arrives that nobody can read.
     Poison {
         /// To whom.
@@ -132,6 +147,8 @@ pub(super) struct DeviceFaults {
     pub(super) lose_device_acks: u32,
     pub(super) duplicate: u32,
     pub(super) corrupt: u32,
+    pub(super) overtake: u32,
+    pub(super) tamper: u32,
     pub(super) delay_ms: u32,
     pub(super) login_failures: u32,
     pub(super) login_reason: u16,

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use rand::{CryptoRng, Rng};
 use roost_proto::e2e::{self, DeviceSent};
+use roost_proto::phone::PeerMessage;
 use roost_proto::signal::{
     Address, Bundle, BundleError, Ciphertext, CiphertextKind, DecryptError, EncryptError, KeyPair, Keys,
     Peer, PublicSignedPrekey, decrypt, encrypt, establish,
@@ -16,6 +17,7 @@ use roost_proto::signal::{
 use serde::Serialize;
 
 use super::account::DeviceRef;
+use super::memory::Memory;
 
 /// Received texts that are kept.
 const INBOX: usize = 500;
@@ -33,6 +35,8 @@ pub struct Phone {
     inbox: VecDeque<PhoneMessage>,
     sent: VecDeque<Sent>,
     retries: BTreeMap<(DeviceRef, String), u32>,
+    /// What it shares with its companions; a phone without it shares nothing.
+    pub(super) memory: Option<Memory>,
 }
 
 /// A message that the phone decrypted.
@@ -59,6 +63,8 @@ pub struct Sent {
     pub to: String,
     /// The encoded message.
     pub message: Vec<u8>,
+    /// Only for one companion of its own account.
+    pub peer: bool,
 }
 
 impl Phone {
@@ -77,6 +83,7 @@ impl Phone {
             inbox: VecDeque::new(),
             sent: VecDeque::new(),
             retries: BTreeMap::new(),
+            memory: None,
         }
     }
 
@@ -161,7 +168,7 @@ impl Phone {
         encrypt(&self.keys, &address(to), self.peers.entry(to).or_default(), &padded)
     }
 
-    /// Decrypts what a device sent and puts a text into the inbox.
+    /// Decrypts what a device sent and puts a text into the inbox. Returns what is for the phone itself.
     ///
     /// # Errors
     /// [`DecryptError`]; a plaintext that is no message counts as decrypted.
@@ -173,7 +180,7 @@ impl Phone {
         ciphertext: &Bytes,
         at: i64,
         rng: &mut R,
-    ) -> Result<(), DecryptError> {
+    ) -> Result<Option<PeerMessage>, DecryptError> {
         let peer = self.peers.entry(from).or_default();
         let one_time = &self.one_time;
         let find = |id: u32| one_time.get(&id).cloned();
@@ -181,7 +188,10 @@ impl Phone {
         if let Some(id) = decrypted.consumed_prekey {
             self.one_time.remove(&id);
         }
-        let Ok(message) = e2e::unpad(&decrypted.plaintext) else { return Ok(()) };
+        let Ok(message) = e2e::unpad(&decrypted.plaintext) else { return Ok(None) };
+        if let Some(peer) = PeerMessage::read(message) {
+            return Ok(Some(peer));
+        }
         let copy = e2e::unwrap_device_sent(message).ok().flatten();
         let (chat, inner) = match &copy {
             Some(DeviceSent { destination, message }) => (Some(destination.clone()), message.as_slice()),
@@ -195,7 +205,7 @@ impl Phone {
         if self.inbox.len() > INBOX {
             self.inbox.pop_front();
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Counts one more request for a message that it could not read.

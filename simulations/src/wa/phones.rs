@@ -26,6 +26,12 @@ pub enum PhoneError {
     /// The receiver is not an account.
     #[error("{0:?} is not the address of an account")]
     UnknownReceiver(String),
+    /// It shares nothing with its companions.
+    #[error("this phone has no memory")]
+    NoMemory,
+    /// What companions have written does not verify.
+    #[error("the phone cannot follow app state: {0}")]
+    AppState(String),
 }
 
 impl Machine {
@@ -74,7 +80,7 @@ impl Machine {
                 entries.push(Builder::new("to").attr("jid", jid).children([enc]).build());
             }
         }
-        let sent = Sent { id: id.clone(), to: to.to_string(), message };
+        let sent = Sent { id: id.clone(), to: to.to_string(), message, peer: false };
         self.account_mut(pn).phone.remember(sent);
         let participants = Builder::new("participants").children(entries).build();
         let stanza = Builder::new("message")
@@ -89,7 +95,7 @@ impl Machine {
 
     /// One `<enc>` from a phone for a device; with `fresh` keys a new ratchet is opened first. None when
     /// the device has no usable keys.
-    fn phone_encrypts(
+    pub(super) fn phone_encrypts(
         &mut self,
         now: UnixMillis,
         phone: DeviceRef,
@@ -169,7 +175,7 @@ impl Machine {
             }
             let mut receipt = Builder::new("receipt").attr("id", id.as_str()).attr("to", to);
             match read {
-                Ok(()) | Err(DecryptError::Duplicate) => {
+                Ok(_) | Err(DecryptError::Duplicate) => {
                     let peer = stanza.text("category").as_deref() == Some("peer");
                     match (peer, from.pn == phone.pn) {
                         (true, _) => receipt = receipt.attr("type", "peer_msg"),
@@ -177,6 +183,11 @@ impl Machine {
                         (false, false) => {}
                     }
                     self.from_phones.push_back((phone, receipt.build()));
+                    if let Ok(Some(asked)) = read
+                        && from.pn == phone.pn
+                    {
+                        self.phone_is_asked(now, from, &id, asked);
+                    }
                 }
                 Err(error) => {
                     let count = account.phone.count_retry(from, &id);
@@ -224,7 +235,7 @@ impl Machine {
             return;
         };
         let own = e2e::wrap_device_sent(&DeviceSent { destination: sent.to, message: sent.message.clone() });
-        let plaintext = if to.pn == phone.pn { own } else { sent.message };
+        let plaintext = if to.pn == phone.pn && !sent.peer { own } else { sent.message };
         // A retry means that the ratchet is of no use: open a new one, from the keys in it if it has any.
         let bundle = retry::bundle(receipt).or_else(|| self.bundle_of(now, to));
         let Some(enc) = self.phone_encrypts(now, phone, to, &plaintext, bundle) else { return };
@@ -235,8 +246,8 @@ impl Machine {
             .attr("to", self.account(to.pn).device_jid(to.device, form))
             .attr("type", "text")
             .attr("device_fanout", "false")
-            .children([enc.with("count", count)])
-            .build();
+            .children([enc.with("count", count)]);
+        let stanza = if sent.peer { stanza.attr("category", "peer") } else { stanza }.build();
         self.from_phones.push_back((phone, stanza));
     }
 }

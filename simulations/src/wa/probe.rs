@@ -98,7 +98,12 @@ impl Probe {
         match &*stanza.tag {
             "iq" if stanza.child("pair-device").is_some() => self.show_code(stanza),
             "iq" if stanza.child("pair-success").is_some() => self.sign(stanza),
-            "message" => self.read(stanza),
+            "message" => {
+                if stanza.text("category").as_deref() == Some("peer") {
+                    self.seen.push(stanza.clone());
+                }
+                self.read(stanza)
+            }
             "receipt" | "notification" => {
                 self.seen.push(stanza.clone());
                 let ack = Builder::new("ack").attr("class", &*stanza.tag);

@@ -1,6 +1,7 @@
 //! Requests of logged-in devices, by namespace. Every one is answered, because an unanswered request costs a
 //! client a minute: unknown ones with 501, and a line in the log.
 
+mod app_state;
 mod prekeys;
 mod settings;
 mod usync;
@@ -48,6 +49,7 @@ impl Machine {
             }
             ("encrypt", _, _) => self.keys(now, device, stanza),
             ("usync", "usync", _) => self.usync(device, stanza),
+            ("w:sync:app:state", "sync", true) => self.app_state(now, device, stanza),
             ("md", "remove-companion-device", true) => {
                 self.send(now, connection, with_time(now, iq::result(stanza)).build());
                 let named = child.and_then(|child| child.jid("jid")).and_then(|jid| self.device_at(&jid));

@@ -92,7 +92,7 @@ pub enum StartError {
 /// A running simulated WhatsApp. Dropping it ends it; [`SimServer::stop`] ends it in order.
 pub struct SimServer {
     addr: SocketAddr,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What the tasks of one server share.
@@ -328,11 +328,19 @@ impl Shared {
         look(&self.world().machine)
     }
 
-    pub(super) fn scan(&self, text: &str, scanner: &Scanner) -> Result<Scanned, ScanError> {
+    /// Lets somebody outside act on the world, and carries out what follows.
+    pub(super) fn act<T, E>(
+        &self,
+        act: impl FnOnce(&mut Machine, UnixMillis) -> Result<(T, Vec<Effect>), E>,
+    ) -> Result<T, E> {
         let mut world = self.world();
-        let (scanned, effects) = world.machine.scan(self.now(), text, scanner)?;
+        let (done, effects) = act(&mut world.machine, self.now())?;
         world.dispatch(effects);
-        Ok(scanned)
+        Ok(done)
+    }
+
+    pub(super) fn scan(&self, text: &str, scanner: &Scanner) -> Result<Scanned, ScanError> {
+        self.act(|machine, now| machine.scan(now, text, scanner))
     }
 
     pub(super) fn account(&self, pn: Option<Pn>, name: Option<&str>) -> Pn {
@@ -340,17 +348,11 @@ impl Shared {
     }
 
     pub(super) fn phone_sends(&self, pn: Pn, to: &str, text: &str) -> Result<String, PhoneError> {
-        let mut world = self.world();
-        let (id, effects) = world.machine.phone_sends(self.now(), pn, to, text)?;
-        world.dispatch(effects);
-        Ok(id)
+        self.act(|machine, now| machine.phone_sends(now, pn, to, text))
     }
 
     pub(super) fn commit(&self, fault: &Fault) -> Result<(), UnknownDevice> {
-        let mut world = self.world();
-        let effects = world.machine.commit(self.now(), fault)?;
-        world.dispatch(effects);
-        Ok(())
+        self.act(|machine, now| Ok(((), machine.commit(now, fault)?)))
     }
 
     fn save(&self) {

@@ -111,6 +111,7 @@ impl Machine {
             self.write(now, connection, device, stanza.with("offline", "0"));
         }
         self.send(now, connection, ib(Builder::new("offline").attr("count", total).build()));
+        self.greet(now, device);
     }
 
     /// Commits a fault.
@@ -181,6 +182,14 @@ impl Machine {
                     companion.one_time.truncate(*leave as usize);
                 }
                 self.tell_prekey_count(now, device, *leave);
+            }
+            Fault::Overtake { device, count } => {
+                let device = self.known(device)?;
+                self.faults.of(device).overtake = *count;
+            }
+            Fault::TamperPatches { device, count } => {
+                let device = self.known(device)?;
+                self.faults.of(device).tamper = *count;
             }
             Fault::Poison { device, what } => {
                 let device = self.known(device)?;

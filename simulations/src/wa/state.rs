@@ -143,6 +143,7 @@ fn restore(kept: KeptAccount) -> Result<Account, StateError> {
         watchers: kept.watchers.into_iter().collect(),
         blocked: Default::default(),
         privacy: Default::default(),
+        collections: Default::default(),
         raw_id: kept.raw_id,
         next_key_index: kept.next_key_index,
         list_time_s: kept.list_time_s,

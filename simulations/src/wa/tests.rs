@@ -11,6 +11,7 @@ use super::*;
 
 mod faults;
 mod messages;
+mod sharing;
 
 /// A server with probes on connections. Everything that either side says is carried at once, in order.
 struct World {

@@ -44,7 +44,6 @@ impl Machine {
             ("w:m", "media_conn", _) => Ok(vec![media_conn()]),
             ("w:profile:picture", "picture", false) => Err(Refused::new(404)),
             ("w:g2", "participating", false) => Ok(vec![Builder::new("groups").build()]),
-            ("w:sync:app:state", "sync", true) => app_state(stanza),
             ("w:biz", "business_profile", false) => Ok(vec![Builder::new("business_profile").build()]),
             ("bot", "bot", false) => Ok(vec![Builder::new("bot").attr("v", 2u8).build()]),
             ("status", "privacy", false) => {
@@ -158,19 +157,4 @@ fn media_conn() -> Stanza {
         .attr("max_buckets", 12u8)
         .children([host])
         .build()
-}
-
-/// Every collection is empty and stays empty: patches are refused, so that no client believes that one was
-/// kept.
-fn app_state(stanza: &Stanza) -> Answer {
-    let mut answered = Vec::new();
-    for collection in stanza.child("sync").map_or(&[][..], |sync| sync.all()) {
-        let Some(name) = collection.text("name") else { return Err(Refused::new(400)) };
-        let builder = Builder::new("collection").attr("name", name.into_owned()).attr("version", 0u8);
-        answered.push(match collection.child("patch").is_some() || !collection.all().is_empty() {
-            true => builder.attr("type", "error").children([Refused::new(501).to_element()]).build(),
-            false => builder.attr("type", "result").attr("has_more_patches", "false").build(),
-        });
-    }
-    Ok(vec![Builder::new("sync").children(answered).build()])
 }

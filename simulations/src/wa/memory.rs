@@ -1,0 +1,127 @@
+//! What a phone knows beside its ratchets: the keys of app state, its copies of the collections, and chats
+//! from before its companions were linked.
+//!
+//! What must hold: the copies are the real arithmetic, so that a patch which a companion made wrongly is
+//! noticed here too. A phone without a memory says nothing of itself; tests that count messages use those.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::{CryptoRng, Rng};
+use roost_proto::appstate::{self, Action, ApplyError, Collection, Head, Key, Keyring, Patch};
+use roost_proto::history::{Conversation, Past};
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::Jid;
+
+/// A chat that the phone had before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastChat {
+    /// With whom.
+    pub chat: Jid,
+    /// Its name.
+    pub name: String,
+    /// Its messages, newest first.
+    pub messages: Vec<Past>,
+}
+
+/// The memory of one phone.
+#[derive(Debug, Default)]
+pub struct Memory {
+    keys: Keyring,
+    /// Ids of the keys in the order in which they were made.
+    made: Vec<Vec<u8>>,
+    copies: BTreeMap<Collection, Copy>,
+    chats: Vec<PastChat>,
+    /// Companions that have been told.
+    pub(super) greeted: BTreeSet<u16>,
+}
+
+/// The phone's copy of one collection.
+#[derive(Debug)]
+struct Copy {
+    head: Head,
+    records: BTreeMap<[u8; 32], [u8; 32]>,
+}
+
+impl Memory {
+    /// A memory with one key, and these chats.
+    pub fn new<R: CryptoRng>(now: UnixMillis, chats: Vec<PastChat>, rng: &mut R) -> Memory {
+        let mut memory = Memory { chats, ..Memory::default() };
+        memory.make_key(now, rng);
+        memory
+    }
+
+    /// A new key, which encrypts from now on; companions do not know it.
+    pub fn make_key<R: CryptoRng>(&mut self, now: UnixMillis, rng: &mut R) {
+        let number = u16::try_from(self.made.len() + 1).expect("few keys are made");
+        let mut data = [0; 32];
+        rng.fill_bytes(&mut data);
+        // Six bytes: a number of the device and one of the key.
+        let id = [&[0, 0, 0, 0][..], &number.to_be_bytes()].concat();
+        let made = now.0 + i64::from(number);
+        self.keys.add(Key::new(&id, &data, made).expect("an id of six bytes and 32 bytes of data"));
+        self.made.push(id);
+    }
+
+    /// The keys with these ids; all without ids.
+    pub fn keys(&self, ids: Option<&[Vec<u8>]>) -> Vec<Key> {
+        let ids = ids.unwrap_or(&self.made);
+        ids.iter().filter_map(|id| self.keys.get(id).cloned()).collect()
+    }
+
+    /// Makes the patch with which the phone changes a collection, on top of what the server has.
+    pub(super) fn change<R: Rng>(
+        &mut self,
+        now: UnixMillis,
+        collection: Collection,
+        actions: &[Action],
+        accepted: &[Patch],
+        rng: &mut R,
+    ) -> Result<Patch, ApplyError> {
+        self.follow(collection, accepted)?;
+        let copy = self.copies.get(&collection).expect("follow makes one");
+        let key = self.keys.newest().expect("a memory begins with a key");
+        let previous = |index: &[u8; 32]| copy.records.get(index).copied();
+        appstate::encode(collection, &copy.head, actions, (&self.keys, key), previous, now, rng)
+    }
+
+    /// Applies what companions have changed.
+    fn follow(&mut self, collection: Collection, accepted: &[Patch]) -> Result<(), ApplyError> {
+        let copy = self
+            .copies
+            .entry(collection)
+            .or_insert_with(|| Copy { head: Head::EMPTY, records: BTreeMap::new() });
+        for patch in accepted.iter().filter(|patch| patch.version() > copy.head.version).collect::<Vec<_>>() {
+            let previous = |index: &[u8; 32]| copy.records.get(index).copied();
+            let applied = appstate::apply(collection, &copy.head, patch, &self.keys, previous)?;
+            copy.head = applied.head;
+            for mutation in applied.mutations {
+                match mutation.record {
+                    Some(record) => copy.records.insert(mutation.index_mac, record.value_mac),
+                    None => copy.records.remove(&mutation.index_mac),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// All chats with the newest messages of each: those `from` to `to`.
+    pub(super) fn conversations(&self, from: usize, to: usize) -> Vec<Conversation> {
+        let part = |chat: &PastChat| {
+            let messages = chat.messages.get(from..to.min(chat.messages.len())).unwrap_or_default();
+            let mut conversation = Conversation::new(chat.chat.clone(), &chat.name, messages);
+            conversation.complete = to >= chat.messages.len();
+            conversation
+        };
+        self.chats.iter().map(part).filter(|one| from == 0 || !one.messages.is_empty()).collect()
+    }
+
+    /// The messages of one chat that are older than a moment, newest first.
+    pub(super) fn older(&self, chat: &Jid, before: UnixMillis, count: u32) -> Option<Conversation> {
+        let known = self.chats.iter().find(|known| known.chat == *chat)?;
+        let older: Vec<Past> = known.messages.iter().filter(|past| past.at < before).cloned().collect();
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(older.len());
+        let mut conversation = Conversation::new(chat.clone(), &known.name, &older[..count]);
+        conversation.complete = count == older.len();
+        Some(conversation)
+    }
+}

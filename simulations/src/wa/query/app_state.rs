@@ -1,0 +1,120 @@
+//! Namespace `w:sync:app:state`: the collections of an account, as patches in order.
+//!
+//! What must hold: a patch is accepted only on top of the version that its maker had, and gets the next
+//! number; whoever was too late hears `conflict` and what it missed. The server reads no record and has no
+//! key. It keeps every patch and gives patches where a snapshot was asked for, which all clients accept.
+
+use roost_proto::appstate::{Collection, Patch};
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::iq::Refused;
+use roost_proto::stanza::{Builder, Content, Read as _, Stanza};
+
+use super::super::account::DeviceRef;
+use super::super::machine::Machine;
+use super::Answer;
+
+/// Patches in one answer. (The real number is not known; clients ask for more as long as they are told to.)
+const PAGE: usize = 20;
+/// Collections in one request.
+const MAX_COLLECTIONS: usize = 16;
+/// The largest patch; larger ones have to go as a file. (A guess.)
+const MAX_PATCH: usize = 1 << 20;
+
+impl Machine {
+    pub(super) fn app_state(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let asked = stanza.child("sync").map_or(&[][..], |sync| sync.all());
+        if asked.is_empty() || asked.len() > MAX_COLLECTIONS {
+            return Err(Refused::new(400));
+        }
+        let mut answered = Vec::new();
+        for collection in asked {
+            let name = collection.text("name").and_then(|name| name.parse::<Collection>().ok());
+            let Some(name) = name.filter(|_| collection.tag == "collection") else {
+                return Err(Refused::new(400));
+            };
+            let version = collection.number("version").unwrap_or(0);
+            answered.push(match collection.child("patch") {
+                Some(patch) => self.upload(now, device, name, version, patch),
+                None => self.fetched(device, name, version),
+            });
+        }
+        Ok(vec![Builder::new("sync").children(answered).build()])
+    }
+
+    fn upload(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        name: Collection,
+        version: u64,
+        patch: &Stanza,
+    ) -> Stanza {
+        let current = self.patches(device, name).len() as u64;
+        let read = patch.leaf().filter(|bytes| bytes.len() <= MAX_PATCH).map(Patch::read);
+        let Some(Ok(patch)) = read else { return refused(name, current, &Refused::new(400)).build() };
+        if patch.external().is_none() && patch.index_macs().next().is_none() {
+            return refused(name, current, &Refused::new(400)).build();
+        }
+        if self.faults.take(device, |f| &mut f.overtake) && version == current {
+            self.overtake(now, device, name);
+        }
+        let current = self.patches(device, name).len() as u64;
+        if version != current {
+            let conflict = Refused::new(409);
+            tracing::info!(%device, %name, version, current, "conflict");
+            let missed = self.missed(device, name, version);
+            let told = [conflict.to_element()].into_iter().chain(missed);
+            return collection(name, current).attr("type", "error").children(told).build();
+        }
+        let version = self.take_patch(now, device, name, patch);
+        collection(name, version).attr("type", "result").build()
+    }
+
+    /// What a companion at this version lacks.
+    fn fetched(&mut self, device: DeviceRef, name: Collection, version: u64) -> Stanza {
+        let patches = self.patches(device, name);
+        let current = patches.len() as u64;
+        if version > current {
+            return refused(name, current, &Refused::new(400)).build();
+        }
+        let sent = current.min(version + PAGE as u64);
+        let more = if sent < current { "true" } else { "false" };
+        let answer = collection(name, sent).attr("type", "result").attr("has_more_patches", more);
+        let mut missed = self.missed(device, name, version);
+        if !missed.is_empty() && self.faults.take(device, |f| &mut f.tamper) {
+            missed.iter_mut().for_each(tamper);
+        }
+        if missed.is_empty() { answer.build() } else { answer.children(missed).build() }
+    }
+
+    /// `<patches>` with one page after a version; nothing when there is none.
+    fn missed(&self, device: DeviceRef, name: Collection, version: u64) -> Vec<Stanza> {
+        let from = usize::try_from(version).unwrap_or(usize::MAX);
+        let page = self.patches(device, name).get(from..).unwrap_or_default().iter().take(PAGE);
+        let page: Vec<Stanza> =
+            page.map(|patch| Builder::new("patch").bytes(patch.to_bytes()).build()).collect();
+        if page.is_empty() { Vec::new() } else { vec![Builder::new("patches").children(page).build()] }
+    }
+
+    fn patches(&self, device: DeviceRef, name: Collection) -> &[Patch] {
+        self.account(device.pn).collections.get(&name).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn collection(name: Collection, version: u64) -> Builder {
+    Builder::new("collection").attr("name", name.as_str()).attr("version", version)
+}
+
+fn refused(name: Collection, version: u64, why: &Refused) -> Builder {
+    collection(name, version).attr("type", "error").children([why.to_element()])
+}
+
+/// Damages the MAC of the last patch: it stands before the id of the key, which is the end.
+fn tamper(patches: &mut Stanza) {
+    if let Some(Content::Nodes(patches)) = &mut patches.content
+        && let Some(Content::Bytes(bytes)) = patches.last_mut().and_then(|patch| patch.content.as_mut())
+        && let Some(at) = bytes.len().checked_sub(24)
+    {
+        bytes[at] ^= 0xff;
+    }
+}

@@ -1,0 +1,206 @@
+//! What a phone with a memory does for its companions: it shares keys and history after their first login,
+//! answers what they ask it for, and changes app state as its owner would.
+//!
+//! What must hold: all of it goes out as end-to-end encrypted messages of the phone to one companion, through
+//! the same route as any message. Which pieces of history a real phone makes, and of which size, is not known
+//! exactly; three kinds in this order are what clients were seen to get.
+
+use roost_proto::appstate::{Action, Collection, Patch};
+use roost_proto::history::{Conversation, History, Kind, People};
+use roost_proto::id::UnixMillis;
+use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
+use roost_proto::stanza::{Builder, Jid, message_id, server_jid};
+
+use super::account::{DeviceRef, Form, Pn, seconds};
+use super::machine::{Effect, Machine};
+use super::memory::{Memory, PastChat};
+use super::phone::Sent;
+use super::phones::PhoneError;
+
+/// Messages of each chat that come first.
+const NEWEST: usize = 2;
+/// Chats in one later piece.
+const CHATS: usize = 40;
+
+impl Machine {
+    /// The phone remembers these chats, and shares what it knows with companions that log in for the first
+    /// time from now on.
+    ///
+    /// # Errors
+    /// [`PhoneError::UnknownPhone`].
+    pub fn phone_remembers(
+        &mut self,
+        now: UnixMillis,
+        pn: Pn,
+        chats: Vec<PastChat>,
+    ) -> Result<(), PhoneError> {
+        let account = self.accounts.get_mut(&pn).ok_or(PhoneError::UnknownPhone(pn))?;
+        account.phone.memory = Some(Memory::new(now, chats, &mut self.rng));
+        Ok(())
+    }
+
+    /// The phone makes a new key of app state and tells nobody.
+    ///
+    /// # Errors
+    /// [`PhoneError`].
+    pub fn phone_makes_key(&mut self, now: UnixMillis, pn: Pn) -> Result<(), PhoneError> {
+        let account = self.accounts.get_mut(&pn).ok_or(PhoneError::UnknownPhone(pn))?;
+        let memory = account.phone.memory.as_mut().ok_or(PhoneError::NoMemory)?;
+        memory.make_key(now, &mut self.rng);
+        Ok(())
+    }
+
+    /// The owner of the phone changes something; all actions are of one collection.
+    ///
+    /// # Errors
+    /// [`PhoneError`]; nothing has changed.
+    pub fn phone_changes(
+        &mut self,
+        now: UnixMillis,
+        pn: Pn,
+        actions: &[Action],
+    ) -> Result<Vec<Effect>, PhoneError> {
+        let collection = actions.first().map_or(Collection::Regular, Action::collection);
+        let account = self.accounts.get_mut(&pn).ok_or(PhoneError::UnknownPhone(pn))?;
+        let memory = account.phone.memory.as_mut().ok_or(PhoneError::NoMemory)?;
+        let accepted = account.collections.entry(collection).or_default();
+        let patch = memory.change(now, collection, actions, accepted, &mut self.rng);
+        let patch = patch.map_err(|error| PhoneError::AppState(error.to_string()))?;
+        self.take_patch(now, DeviceRef { pn, device: 0 }, collection, patch);
+        Ok(self.settle_phones(now))
+    }
+
+    /// The phone is faster than a companion: it changes the same collection.
+    pub(super) fn overtake(&mut self, now: UnixMillis, device: DeviceRef, collection: Collection) {
+        let Some(account) = self.accounts.get_mut(&device.pn) else { return };
+        let Some(memory) = account.phone.memory.as_mut() else { return };
+        let accepted = account.collections.entry(collection).or_default();
+        let index = vec!["overtaken".to_owned(), accepted.len().to_string()];
+        let action = Action::Other { index, value: Some(Vec::new()) };
+        match memory.change(now, collection, &[action], accepted, &mut self.rng) {
+            Ok(patch) => _ = self.take_patch(now, DeviceRef { device: 0, ..device }, collection, patch),
+            Err(error) => tracing::warn!(%device, %error, "the phone cannot follow app state"),
+        }
+    }
+
+    /// A patch is accepted: it gets its number, and the other companions hear of it.
+    pub(super) fn take_patch(
+        &mut self,
+        now: UnixMillis,
+        from: DeviceRef,
+        collection: Collection,
+        patch: Patch,
+    ) -> u64 {
+        let account = self.account_mut(from.pn);
+        let accepted = account.collections.entry(collection).or_default();
+        let version = accepted.len() as u64 + 1;
+        accepted.push(patch.numbered(version));
+        let others: Vec<u16> =
+            account.companions.keys().copied().filter(|number| *number != from.device).collect();
+        for device in others {
+            let changed =
+                Builder::new("collection").attr("name", collection.as_str()).attr("version", version).build();
+            let notification = Builder::new("notification")
+                .attr("type", "server_sync")
+                .attr("from", server_jid())
+                .attr("id", self.server_id())
+                .attr("t", seconds(now))
+                .children([changed]);
+            self.deliver(now, DeviceRef { pn: from.pn, device }, notification.build());
+        }
+        version
+    }
+
+    /// A companion is there for the first time.
+    pub(super) fn greet(&mut self, now: UnixMillis, device: DeviceRef) {
+        let Some(account) = self.accounts.get_mut(&device.pn) else { return };
+        let Some(memory) = account.phone.memory.as_mut() else { return };
+        if !memory.greeted.insert(device.device) {
+            return;
+        }
+        let keys = memory.keys(None);
+        let newest = memory.conversations(0, NEWEST);
+        let rest = memory.conversations(NEWEST, usize::MAX);
+        let people = self.people();
+        let named = People { push_names: people.push_names.clone(), lids: Vec::new() };
+        let mapped = People { push_names: Vec::new(), lids: people.lids };
+        self.phone_tells(now, device, &PeerMessage::Keys(keys));
+        self.tell_history(now, device, (Kind::Bootstrap, 1, 0), &newest, &mapped, None);
+        self.tell_history(now, device, (Kind::PushNames, 1, 0), &[], &named, None);
+        let pieces: Vec<&[Conversation]> = rest.chunks(CHATS).collect();
+        for (number, piece) in pieces.iter().enumerate() {
+            let order = u32::try_from(number + 1).expect("few pieces");
+            let progress = order * 100 / u32::try_from(pieces.len()).expect("few pieces");
+            let people = People::default();
+            self.tell_history(now, device, (Kind::Recent, order, progress), piece, &people, None);
+        }
+    }
+
+    /// A companion asks its phone for something.
+    pub(super) fn phone_is_asked(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        id: &str,
+        asked: PeerMessage,
+    ) {
+        let Some(memory) = self.account(device.pn).phone.memory.as_ref() else { return };
+        match asked {
+            PeerMessage::WantKeys(ids) => {
+                let keys = memory.keys(Some(&ids));
+                self.phone_tells(now, device, &PeerMessage::Keys(keys));
+            }
+            PeerMessage::WantHistory(WantHistory { chat, before, count, .. }) => {
+                let found: Vec<Conversation> = memory.older(&chat, before, count).into_iter().collect();
+                let what = (Kind::OnDemand, 1, 100);
+                self.tell_history(now, device, what, &found, &People::default(), Some(id.to_owned()));
+            }
+            PeerMessage::Keys(_) | PeerMessage::History(_) => {
+                tracing::warn!(%device, "a companion speaks as if it were a phone");
+            }
+        }
+    }
+
+    fn tell_history(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        (kind, order, progress): (Kind, u32, u32),
+        conversations: &[Conversation],
+        people: &People,
+        request: Option<String>,
+    ) {
+        let place = Place::Inline(History::pack(kind, progress, conversations, people));
+        let notice = Notice { kind, order, progress, place, request };
+        self.phone_tells(now, device, &PeerMessage::History(notice));
+    }
+
+    /// Everybody that there is, in both forms and by name.
+    fn people(&self) -> People {
+        let accounts = || self.accounts.values();
+        let jid = |jid: Jid| jid.to_string();
+        People {
+            push_names: accounts().map(|one| (jid(one.jid(Form::Pn)), one.name.clone())).collect(),
+            lids: accounts().map(|one| (jid(one.jid(Form::Pn)), jid(one.jid(Form::Lid)))).collect(),
+        }
+    }
+
+    /// One message of a phone to one of its companions.
+    pub(super) fn phone_tells(&mut self, now: UnixMillis, device: DeviceRef, message: &PeerMessage) {
+        let phone = DeviceRef { pn: device.pn, device: 0 };
+        let message = message.to_bytes();
+        let Some(enc) = self.phone_encrypts(now, phone, device, &message, None) else { return };
+        let id = message_id(&mut self.rng);
+        let to = self.account(device.pn).device_jid(device.device, Form::Pn);
+        let sent = Sent { id: id.clone(), to: to.to_string(), message, peer: true };
+        self.account_mut(device.pn).phone.remember(sent);
+        let stanza = Builder::new("message")
+            .attr("id", id)
+            .attr("to", to)
+            .attr("type", "text")
+            .attr("category", "peer")
+            .children([enc])
+            .build();
+        self.from_phones.push_back((phone, stanza));
+    }
+}
