@@ -9,6 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "roost/v1/tenants.proto",
         "roost/v1/devices.proto",
         "roost/v1/messages.proto",
+        "roost/v1/chats.proto",
+        "roost/v1/history.proto",
         "roost/v1/events.proto",
         "roost/v1/cluster.proto",
         "roost/v1/contacts.proto",

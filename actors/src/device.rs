@@ -5,6 +5,7 @@
 //! send, dial or write any more; after a fence or a stale grant the device ends by itself and says so in
 //! [`DeviceHandle::finished`]. A handle proves nothing about ownership: every write is fenced below.
 
+mod chats;
 mod request;
 
 use std::sync::Arc;

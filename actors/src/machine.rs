@@ -11,12 +11,14 @@
 //! Each file of `machine/` is one concern of the same state; they call each other directly.
 
 mod account;
+mod appstate;
 mod ask;
 mod awaited;
 mod codec;
 mod commit;
 mod connect;
 mod crypto;
+mod history;
 mod inbound;
 mod interface;
 mod lane;
@@ -24,6 +26,7 @@ mod login;
 mod notify;
 mod outbound;
 mod pairing;
+mod peer;
 mod prekeys;
 mod receipts;
 mod requests;
@@ -43,6 +46,7 @@ use roost_proto::id::UnixMillis;
 use crate::device::{Command, CommandError, Finished, Limits, Opening};
 
 pub use account::Account;
+pub use appstate::{AppliedPatches, Work, Worked};
 pub use crypto::{
     Changed, DecryptFailure, Decrypted, Encryption, PeerName, PrekeyUpload, Request as CryptoRequest,
     RetryKeys, Target,
@@ -73,6 +77,8 @@ pub struct Machine {
     resends: retry::Resends,
     awaited: awaited::Messages,
     prekeys: prekeys::Prekeys,
+    app_state: appstate::AppState,
+    history: history::Pieces,
     attempt: Option<pairing::Attempt>,
     /// What the answer to each crypto request is for.
     purposes: BTreeMap<u64, crypto::Purpose>,
@@ -111,6 +117,8 @@ impl Machine {
             resends: retry::Resends::default(),
             awaited: awaited::Messages::default(),
             prekeys: prekeys::Prekeys::default(),
+            app_state: appstate::AppState::default(),
+            history: history::Pieces::default(),
             attempt: None,
             purposes: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -163,6 +171,8 @@ impl Machine {
         }
         self.lane_advance();
         self.outbox_pump();
+        self.app_state_pump();
+        self.history_pump();
         self.commit_pump();
         if self.may_act() {
             let current = self.connection.up();
@@ -190,6 +200,8 @@ impl Machine {
         self.note_new_owner();
         self.outbox_load(loaded.outbox);
         self.awaited_load(loaded.awaited);
+        self.app_state_load(&loaded.app_state, loaded.app_state_keys);
+        self.history_load(loaded.history);
         self.begin();
     }
 
@@ -200,6 +212,9 @@ impl Machine {
             Command::Pair => self.pair(token),
             Command::Logout => self.log_out(token),
             Command::Ask { request, patience } => self.ask(token, *request, patience),
+            Command::Change(actions) => self.change(token, actions),
+            Command::Contents(collections) => self.read_app_state(token, collections),
+            Command::WantHistory(wanted) => self.want_history(token, wanted),
             Command::Quiesce => {
                 self.quiesced = true;
                 self.done(token, Ok(()));

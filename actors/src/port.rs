@@ -5,6 +5,8 @@
 //! all of a batch or nothing of it; reads happen under the same epoch. The ports know nothing of
 //! ratchets or stanzas: state is opaque bytes here and sealed below.
 
+mod kind;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,49 +16,7 @@ use roost_placement::ledger::{Grant, Unavailable};
 use roost_proto::api;
 use roost_proto::id::{DeviceKey, Sequence, UnixMillis};
 
-/// What a piece of device state is. The text of each is stored, so it never changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum StateKind {
-    /// Noise key, identity key, registration id, ADV secret: made once, before pairing. One row, name "".
-    Credentials,
-    /// What pairing gave: JIDs, signed device identity, push name. One row, name "".
-    Account,
-    /// A page of one-time prekeys; name = page number.
-    Prekeys,
-    /// A signed prekey; name = id.
-    SignedPrekey,
-    /// A ratchet with one peer device; name = its address. Read on demand.
-    Session,
-    /// A sender-key chain; name = group and sender. Read on demand.
-    SenderKey,
-    /// The identity key last seen for a peer device; name = its address. Read on demand.
-    Identity,
-    /// LID of a phone number; name = phone number user. Read on demand.
-    Lid,
-    /// A message that was asked for again and has not come; name = sender and id. Few at a time.
-    Retry,
-}
-
-impl StateKind {
-    /// Kinds that can be many; `load` leaves them out and `read` fetches them.
-    pub const ON_DEMAND: [StateKind; 4] =
-        [StateKind::Session, StateKind::SenderKey, StateKind::Identity, StateKind::Lid];
-
-    /// The text that is stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StateKind::Credentials => "credentials",
-            StateKind::Account => "account",
-            StateKind::Prekeys => "prekeys",
-            StateKind::SignedPrekey => "signed-prekey",
-            StateKind::Session => "session",
-            StateKind::SenderKey => "sender-key",
-            StateKind::Identity => "identity",
-            StateKind::Lid => "lid",
-            StateKind::Retry => "retry",
-        }
-    }
-}
+pub use kind::StateKind;
 
 /// Name of one piece of device state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

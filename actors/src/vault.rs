@@ -4,6 +4,7 @@
 //! What must hold: a ratchet that has changed and is not durable yet never leaves memory, because what
 //! the store has of it would use message keys again; on a failed operation nothing has changed.
 
+mod collections;
 mod peers;
 mod prekeys;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use roost_proto::adv;
+use roost_proto::appstate::Key;
 use roost_proto::login::{self, ClientPayload, Login, Registration};
 use roost_proto::pairing::QrCode;
 use roost_proto::signal::{self, Bundle, CiphertextKind, KeyPair, Keys, PrekeyPage};
@@ -22,6 +24,7 @@ use crate::machine::{
     Target,
 };
 use crate::port::{StateChange, StateKey, StateKind};
+use collections::Collections;
 use peers::Peers;
 
 /// A stored row that cannot be read.
@@ -39,6 +42,7 @@ pub struct Vault {
     generation: u32,
     pages: BTreeMap<u32, PrekeyPage>,
     peers: Peers,
+    collections: Collections,
     rng: StdRng,
 }
 
@@ -58,8 +62,8 @@ impl Vault {
         rng: StdRng,
     ) -> Result<(Vault, Option<Account>), Damage> {
         let damage = |what, why: String| Damage { what, why };
-        let mut vault =
-            Vault { keys: None, generation: 0, pages: BTreeMap::new(), peers: Peers::new(ratchets), rng };
+        let (peers, collections) = (Peers::new(ratchets), Collections::default());
+        let mut vault = Vault { keys: None, generation: 0, pages: BTreeMap::new(), peers, collections, rng };
         let mut account = None;
         for (key, bytes) in state {
             match key.kind {
@@ -79,6 +83,12 @@ impl Vault {
                     let page = PrekeyPage::from_bytes(&bytes)
                         .map_err(|error| damage("prekeys", error.to_string()))?;
                     vault.pages.insert(page.number(), page);
+                }
+                StateKind::AppStateKey => {
+                    let key = Key::from_bytes(&bytes);
+                    vault
+                        .collections
+                        .add(key.map_err(|error| damage("a key of app state", error.to_string()))?);
                 }
                 _ => {}
             }
@@ -115,7 +125,10 @@ impl Vault {
 
     /// A row that was asked for.
     pub fn give(&mut self, key: &StateKey, bytes: Option<Bytes>) {
-        self.peers.give(key, bytes, self.generation);
+        match key.kind {
+            StateKind::AppStatePage => self.collections.give(&key.name, bytes),
+            _ => self.peers.give(key, bytes, self.generation),
+        }
     }
 
     /// Changes up to this request are durable.
@@ -126,11 +139,15 @@ impl Vault {
     /// A request begins.
     pub fn begin(&mut self, token: u64) {
         self.peers.begin(token);
+        self.collections.begin();
     }
 
     /// Does what is asked, or says which rows it needs for it.
     pub fn work(&mut self, request: &CryptoRequest) -> Wants {
-        let wanted = self.peers.wanted(request, self.generation);
+        let wanted = match request {
+            CryptoRequest::AppState(work) => self.collections.wanted(work),
+            request => self.peers.wanted(request, self.generation),
+        };
         if !wanted.is_empty() {
             return Wants::Rows(wanted);
         }
@@ -155,6 +172,7 @@ impl Vault {
             CryptoRequest::Uploaded { pages } => Changed::State(self.uploaded(pages)),
             CryptoRequest::Forget { peer } => Changed::State(self.peers.forget(peer, self.generation)),
             CryptoRequest::Lid { pn } => Changed::Lid(self.peers.lid(pn)),
+            CryptoRequest::AppState(work) => Changed::AppState(self.collections.work(work, &mut self.rng)),
         })
     }
 
@@ -176,6 +194,7 @@ impl Vault {
         bytes.extend(keys.to_bytes());
         self.keys = Some(keys);
         let mut changes = self.drop_pages();
+        changes.extend(self.collections.forget_keys());
         let key = StateKey { kind: StateKind::Credentials, name: String::new() };
         changes.push((key, Some(bytes.into())));
         changes

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roost_placement::ledger::Ledger;
-use roost_proto::id::NodeId;
+use roost_proto::id::{NodeId, UnixMillis};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -22,6 +22,7 @@ mod asks;
 mod audit;
 pub mod call;
 pub mod channels;
+mod chats;
 mod cluster;
 mod consumer;
 mod consumers;
@@ -118,6 +119,11 @@ impl Api {
 
     fn directory(&self) -> &dyn Directory {
         &*self.inner.parts.directory
+    }
+
+    /// The time of day.
+    fn wall(&self) -> UnixMillis {
+        (self.parts().outside.wall)()
     }
 
     fn router(&self) -> &Router {

@@ -16,6 +16,7 @@ use tonic::Code;
 use crate::client::{Client, Problem};
 use crate::config::{self, EXIT_CONFIGURATION};
 
+mod chat;
 mod cluster;
 mod device;
 mod events;
@@ -75,6 +76,12 @@ pub enum Command {
     Device(device::DeviceCommand),
     /// Sends a text.
     Send(send::SendArgs),
+    /// Chats: list, mute, pin, archive, mark as read.
+    #[command(subcommand)]
+    Chat(chat::ChatCommand),
+    /// History: asks the phone for older messages.
+    #[command(subcommand)]
+    History(chat::HistoryCommand),
     /// The event log.
     #[command(subcommand)]
     Events(events::EventsCommand),
@@ -107,6 +114,8 @@ pub async fn run(command: Command, globals: &Globals) -> ExitCode {
     let done = match command {
         Command::Device(command) => device::run(command, globals).await,
         Command::Send(args) => send::run(args, globals).await,
+        Command::Chat(command) => chat::run(command, globals).await,
+        Command::History(command) => chat::history(command, globals).await,
         Command::Events(command) => events::run(command, globals).await,
         Command::Tenant(command) => tenant::run(command, globals).await,
         Command::Cluster(command) => cluster::run(command, globals).await,

@@ -90,6 +90,31 @@ impl Client {
         api::contact_service_client::ContactServiceClient::new(self.channel.clone())
     }
 
+    /// Chats.
+    pub fn chats(&self) -> api::chat_service_client::ChatServiceClient<Channel> {
+        api::chat_service_client::ChatServiceClient::new(self.channel.clone())
+    }
+
+    /// The address book.
+    pub fn address_book(&self) -> api::address_book_service_client::AddressBookServiceClient<Channel> {
+        api::address_book_service_client::AddressBookServiceClient::new(self.channel.clone())
+    }
+
+    /// Labels.
+    pub fn labels(&self) -> api::label_service_client::LabelServiceClient<Channel> {
+        api::label_service_client::LabelServiceClient::new(self.channel.clone())
+    }
+
+    /// Settings.
+    pub fn settings(&self) -> api::setting_service_client::SettingServiceClient<Channel> {
+        api::setting_service_client::SettingServiceClient::new(self.channel.clone())
+    }
+
+    /// History.
+    pub fn history(&self) -> api::history_service_client::HistoryServiceClient<Channel> {
+        api::history_service_client::HistoryServiceClient::new(self.channel.clone())
+    }
+
     /// The cluster.
     pub fn cluster(&self) -> api::cluster_service_client::ClusterServiceClient<Channel> {
         api::cluster_service_client::ClusterServiceClient::new(self.channel.clone())

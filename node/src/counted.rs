@@ -119,5 +119,15 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::OwnershipChanged(_) => "ownership_changed",
         Payload::Paired(_) => "paired",
         Payload::IdentityChanged(_) => "identity_changed",
+        Payload::ChatChanged(_) => "chat_changed",
+        Payload::MessageStarred(_) => "message_starred",
+        Payload::MessageDeletedForMe(_) => "message_deleted_for_me",
+        Payload::ContactChanged(_) => "contact_changed",
+        Payload::LabelChanged(_) => "label_changed",
+        Payload::LabelAssigned(_) => "label_assigned",
+        Payload::SettingChanged(_) => "setting_changed",
+        Payload::QuickReplyChanged(_) => "quick_reply_changed",
+        Payload::AppStateResynced(_) => "app_state_resynced",
+        Payload::HistoryChunk(_) => "history_chunk",
     }
 }

@@ -47,12 +47,16 @@ pub use self::seal::{KeyError, KeyFile, KeySource};
 const WATCH: usize = 4096;
 
 /// The kinds that `load` returns: all but those on demand.
-const LOADED_KINDS: [StateKind; 5] = [
+const LOADED_KINDS: [StateKind; 9] = [
     StateKind::Credentials,
     StateKind::Account,
     StateKind::Prekeys,
     StateKind::SignedPrekey,
     StateKind::Retry,
+    StateKind::AppStateKey,
+    StateKind::AppStateHead,
+    StateKind::History,
+    StateKind::HistoryPiece,
 ];
 
 /// An open database. Implements `Ledger`, `DeviceStore` and `Directory`. Its tasks and connections

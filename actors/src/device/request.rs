@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use roost_proto::appstate::{Action, Collection};
 use roost_proto::id::UnixMillis;
+use roost_proto::phone::WantHistory;
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Missing, Stanza};
 use tokio::sync::watch;
@@ -142,6 +144,10 @@ pub enum CommandError {
     /// The store does not answer, or the node may not act just now.
     #[error("the device cannot do it just now")]
     Unavailable,
+    /// What the devices of the account know in common cannot be changed just now: the phone has not shared a
+    /// key, or our copy is being read anew.
+    #[error("the device is not in step with its phone")]
+    NotInStep,
     /// Another node owns the device.
     #[error("another node owns the device")]
     OwnershipLost,
@@ -246,6 +252,12 @@ pub enum Command {
         /// How long the caller waits.
         patience: Duration,
     },
+    /// See [`super::DeviceHandle::change`].
+    Change(Vec<Action>),
+    /// See [`super::DeviceHandle::contents`].
+    Contents(Vec<Collection>),
+    /// See [`super::DeviceHandle::want_history`].
+    WantHistory(WantHistory),
     /// See [`super::DeviceHandle::quiesce`].
     Quiesce,
     /// See [`super::DeviceHandle::resume`].
@@ -261,6 +273,10 @@ pub enum Answer {
     Pairing(Result<watch::Receiver<PairingUpdate>, PairError>),
     /// To a question.
     Asked(Result<Box<Stanza>, AskError>),
+    /// What collections of app state say.
+    Contents(Vec<Action>),
+    /// The phone was asked, with the message of this id.
+    AskedPhone(Result<String, CommandError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

@@ -33,6 +33,10 @@ pub(super) enum After {
     Gone(i64),
     /// Prekeys may be uploaded.
     Upload(Box<super::PrekeyUpload>),
+    /// Our copy of a collection of app state has moved.
+    AppState(super::appstate::AppliedThen),
+    /// A slice of history is in the log.
+    HistoryTold,
 }
 
 /// A batch that gathers, and what waits for it.
@@ -166,6 +170,8 @@ impl Machine {
                 After::Outgoing(ordinal, bytes) => self.outgoing(ordinal, bytes),
                 After::Gone(ordinal) => self.outbox.forget(ordinal),
                 After::Upload(upload) => self.upload_prekeys(&upload),
+                After::AppState(then) => self.app_state_durable(then),
+                After::HistoryTold => self.history_told(),
             }
         }
         if settled > 0 {

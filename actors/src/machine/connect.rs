@@ -200,6 +200,7 @@ impl Machine {
         }
         self.forget_requests();
         self.outbox_link_lost();
+        self.app_state_link_lost();
         let verdict = self.connection.verdict.take();
         if verdict.is_none() && self.attempt.is_some() && self.account.is_none() {
             return self.end_attempt("CONNECTION_LOST", why);

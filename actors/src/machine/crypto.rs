@@ -8,7 +8,7 @@ use roost_proto::adv::{AdvError, DeviceIdentity};
 use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey};
 
 use super::commit::{After, Pending};
-use super::{Machine, inbound, retry};
+use super::{Machine, Work, Worked, inbound, peer, retry};
 use crate::port::StateChange;
 
 /// A peer device, by whatever is known of its user. Ratchets are kept under the LID when one is known.
@@ -83,6 +83,8 @@ pub enum Request {
         /// Digits.
         pn: String,
     },
+    /// Something about app state.
+    AppState(Box<Work>),
 }
 
 /// What came of a request.
@@ -104,6 +106,8 @@ pub enum Changed {
     State(Vec<StateChange>),
     /// [`Request::Lid`].
     Lid(Option<String>),
+    /// [`Request::AppState`].
+    AppState(Worked),
 }
 
 /// A message that was decrypted, or not.
@@ -187,18 +191,23 @@ pub(super) enum Purpose {
     Prekeys { slot: u64 },
     State { slot: u64 },
     Lid { pn: String },
+    AppState { slot: u64 },
+    ReadAppState { token: u64 },
+    Peer { slot: u64, job: Box<peer::Job> },
 }
 
 impl Purpose {
     fn slot(&self) -> Option<u64> {
         match self {
-            Purpose::Qr { .. } | Purpose::Lid { .. } => None,
+            Purpose::Qr { .. } | Purpose::Lid { .. } | Purpose::ReadAppState { .. } => None,
             Purpose::Keys { slot }
             | Purpose::AcceptDevice { slot, .. }
             | Purpose::Inbound { slot, .. }
             | Purpose::Outgoing { slot, .. }
             | Purpose::Resend { slot, .. }
             | Purpose::Prekeys { slot }
+            | Purpose::AppState { slot }
+            | Purpose::Peer { slot, .. }
             | Purpose::State { slot } => Some(*slot),
         }
     }
@@ -250,6 +259,11 @@ impl Machine {
             }
             (Purpose::State { slot }, Changed::State(changes)) => self.lane.fill(slot, with_state(changes)),
             (Purpose::Lid { pn }, Changed::Lid(lid)) => self.on_lid(pn, lid),
+            (Purpose::AppState { slot }, Changed::AppState(worked)) => self.on_worked(slot, worked),
+            (Purpose::ReadAppState { token }, Changed::AppState(worked)) => self.on_contents(token, worked),
+            (Purpose::Peer { slot, job }, Changed::Encrypted(encryption)) => {
+                self.on_peer_encrypted(slot, *job, encryption);
+            }
             (purpose, changed) => unreachable!("crypto answered {purpose:?} with {changed:?}"),
         }
     }

@@ -200,6 +200,10 @@ impl Machine {
             outcome.batch.events.push(self.synthetic(dedupe, Payload::IdentityChanged(changed)));
         }
         self.awaited_came(&mut outcome, retry_name(&message.from, &message.id));
+        if self.hear_phone(&message, &padded, &mut outcome) {
+            let receipt = self.receipt(&message);
+            return self.settle_slot(slot, message.link, outcome, receipt);
+        }
         match self.read_plaintext(&message, &padded, sender) {
             Ok(event) => {
                 outcome.batch.events.extend(event);
@@ -240,11 +244,7 @@ impl Machine {
         } else {
             sender.clone()
         };
-        let name = |person: &api::Person| match &*person.lid {
-            "" => person.phone_number.clone(),
-            lid => lid.to_owned(),
-        };
-        let dedupe = bounded(format!("msg/{}/{}/{}", name(&chat), name(&sender), message.id));
+        let dedupe = message_key(&chat, &sender, &message.id);
         let payload = Payload::MessageReceived(api::MessageReceived {
             whatsapp_id: message.id.clone(),
             chat: Some(chat),
@@ -330,6 +330,15 @@ impl Machine {
         outcome.batch.events.push(self.synthetic(dedupe.clone(), payload));
         outcome.batch.quarantine.push(QuarantinedStanza { dedupe, raw, reason, at: self.now.wall });
     }
+}
+
+/// What names a message in the log, however it came.
+pub(super) fn message_key(chat: &api::Person, sender: &api::Person, id: &str) -> String {
+    let name = |person: &api::Person| match &*person.lid {
+        "" => person.phone_number.clone(),
+        lid => lid.to_owned(),
+    };
+    bounded(format!("msg/{}/{}/{id}", name(chat), name(sender)))
 }
 
 /// A person by the forms in which a JID may have come.

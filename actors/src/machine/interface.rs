@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
+use roost_proto::appstate::Action;
 use roost_proto::id::{Sequence, UnixMillis};
 use roost_proto::stanza::Stanza;
 
@@ -12,7 +13,7 @@ use super::crypto::{Changed, Request as CryptoRequest};
 use crate::device::{
     AcceptedSend, AskError, Command, CommandError, Finished, PairError, PairingUpdate, SendError,
 };
-use crate::port::{Batch, Committed, DeviceStatus, StoredMessage, Urgency};
+use crate::port::{Batch, Committed, DeviceStatus, StateKey, StoredMessage, Urgency};
 
 /// The moment at which an event is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,12 @@ pub struct Loaded {
     pub outbox: Vec<StoredMessage>,
     /// Rows of [`StateKind::Retry`](crate::port::StateKind::Retry) with their names.
     pub awaited: Vec<(String, Bytes)>,
+    /// Rows of [`StateKind::AppStateHead`](crate::port::StateKind::AppStateHead) with their names.
+    pub app_state: Vec<(String, Bytes)>,
+    /// Whether the phone has shared a key of app state.
+    pub app_state_keys: bool,
+    /// History that has not been told to its end.
+    pub history: Vec<(StateKey, Bytes)>,
     /// The status that the last owner left.
     pub status: Option<DeviceStatus>,
     /// When it last took part in a conversation, as far as that is known.
@@ -186,6 +193,10 @@ pub enum Reply {
     Pairing(Result<(), PairError>),
     /// To a question: WhatsApp's good answer.
     Asked(Result<Box<Stanza>, AskError>),
+    /// What collections of app state say.
+    Contents(Vec<Action>),
+    /// The phone was asked, with the message of this id.
+    AskedPhone(Result<String, CommandError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

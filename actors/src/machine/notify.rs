@@ -20,6 +20,7 @@ impl Machine {
         let mut outcome = Pending::default();
         match stanza.text("type").as_deref() {
             Some("encrypt") => self.on_encrypt_notification(&stanza, &mut outcome),
+            Some("server_sync") => self.on_server_sync(&stanza, &mut outcome),
             Some("devices") => {
                 for jid in [stanza.jid("from"), stanza.jid("lid")].into_iter().flatten() {
                     self.directory.forget(&jid);

@@ -185,6 +185,7 @@ impl Machine {
         self.lane.fill(slot, outcome);
         self.lane_advance();
         self.account = Some(account);
+        self.app_state_reset();
         self.set_status(api::device::State::Connecting, "it was paired; WhatsApp restarts the connection", 0);
     }
 

@@ -10,7 +10,7 @@ use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, ClientIds, Read, Stanza, iq};
 
 use super::timer::Timer;
-use super::{Machine, retry};
+use super::{Machine, peer, retry};
 use crate::device::CommandError;
 
 /// What a request is for.
@@ -33,6 +33,10 @@ pub(super) enum Asked {
     },
     Logout {
         token: u64,
+    },
+    AppState,
+    PhoneBundle {
+        job: Box<peer::Job>,
     },
     /// Somebody asks through us.
     Caller {
@@ -154,6 +158,8 @@ impl Machine {
             Asked::Devices { users } => self.on_devices(&users, outcome),
             Asked::Bundles { ordinal } => self.on_bundles(ordinal, outcome),
             Asked::ResendBundle { job } => self.on_resend_bundle(*job, outcome),
+            Asked::AppState => self.on_app_state(outcome),
+            Asked::PhoneBundle { job } => self.on_phone_bundle(*job, outcome),
             Asked::Logout { token } => {
                 let result = match outcome {
                     Ok(_) => Ok(()),

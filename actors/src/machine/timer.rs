@@ -33,6 +33,8 @@ pub enum Timer {
     Held,
     /// A message that was asked for again has not come for too long.
     Awaited,
+    /// Look at app state again.
+    AppState,
 }
 
 /// How often a held machine looks whether it may act again.
@@ -87,7 +89,7 @@ impl Machine {
                 Timer::Requests => self.expire_requests(),
                 Timer::Commit => self.commit_again(),
                 Timer::Awaited => self.awaited_overdue(),
-                Timer::Outbox | Timer::Held => {}
+                Timer::Outbox | Timer::Held | Timer::AppState => {}
             }
         }
     }

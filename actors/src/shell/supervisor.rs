@@ -26,8 +26,9 @@ use tokio::task::JoinHandle;
 
 use super::crypto;
 use crate::device::{Answer, Command, Finished, Opening, PairingUpdate, Ports};
-use crate::machine::{Changed, Effect, Event, Loaded, Machine, Now};
-use crate::port::{self, Committed, DeviceStatus, StateKey, StateKind, StoredMessage};
+use crate::loading::Loading;
+use crate::machine::{Changed, Effect, Event, Machine, Now};
+use crate::port::{self, Committed, DeviceStatus, StoredMessage};
 use crate::warm::WarmLink;
 use children::Children;
 
@@ -104,7 +105,7 @@ struct State {
     machine: Machine,
     children: Children,
     /// State that was loaded, until crypto has opened its part.
-    loading: Option<Box<port::Loaded>>,
+    loading: Option<Loading>,
     /// A link that was half open before the device was opened; the first login uses it.
     warm: Option<WarmLink>,
     replies: BTreeMap<u64, oneshot::Sender<Answer>>,
@@ -208,22 +209,17 @@ impl Actor for Supervisor {
 impl State {
     async fn on_child(&mut self, child: Child) {
         let event = match child {
-            Child::Loaded(Ok(mut loaded)) => {
-                let rows = std::mem::take(&mut loaded.state);
-                let awaited = |(key, _): &(StateKey, Bytes)| key.kind == StateKind::Retry;
-                let (awaited, keys) = rows.into_iter().partition(awaited);
-                loaded.state = awaited;
-                self.loading = Some(loaded);
+            Child::Loaded(Ok(loaded)) => {
+                let (loading, keys) = Loading::split(loaded);
+                self.loading = Some(loading);
                 return self.children.open_vault(keys);
             }
             Child::Loaded(Err(why)) | Child::Opened(Err(why)) => {
                 return self.end(Finished::Broken(why)).await;
             }
             Child::Opened(Ok((account, keys))) => {
-                let Some(loaded) = self.loading.take() else { return };
-                let port::Loaded { state, outbox, status, active } = *loaded;
-                let awaited = state.into_iter().map(|(key, row)| (key.name, row)).collect();
-                Event::Loaded(Box::new(Loaded { account, keys, outbox, awaited, status, active }))
+                let Some(loading) = self.loading.take() else { return };
+                Event::Loaded(Box::new(loading.finish(account, keys)))
             }
             Child::Crypto(token, changed) => Event::Crypto { token, changed },
             Child::Committed(committed) => Event::Committed(committed),

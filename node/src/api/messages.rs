@@ -259,6 +259,7 @@ pub(super) fn command_error(key: &DeviceKey, device: &DeviceHandle, error: Comma
     let key = key.clone();
     match error {
         CommandError::NotPaired => ApiError::Unfit { key, unfit: Unfit::NotPaired },
+        CommandError::NotInStep => ApiError::Unfit { key, unfit: Unfit::NotInStep },
         CommandError::NotConnected => ApiError::DeviceConnecting { key },
         CommandError::Refused(code) => ApiError::UpstreamNack { key, code },
         CommandError::Busy => ApiError::DeviceBusy { key },

@@ -3,6 +3,8 @@
 //! What must hold: behind this file nothing checks the form of input again; every refusal is an
 //! [`ApiError`] with the path of the field. It looks nothing up: whether a named thing exists is asked later.
 
+pub mod chats;
+
 use roost_actors::device::Recipient;
 use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::api;

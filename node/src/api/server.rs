@@ -9,12 +9,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::Stream;
+use roost_proto::api::address_book_service_server::AddressBookServiceServer;
+use roost_proto::api::chat_service_server::ChatServiceServer;
 use roost_proto::api::cluster_service_server::ClusterServiceServer;
 use roost_proto::api::contact_service_server::ContactServiceServer;
 use roost_proto::api::device_service_server::DeviceServiceServer;
 use roost_proto::api::event_service_server::EventServiceServer;
+use roost_proto::api::history_service_server::HistoryServiceServer;
+use roost_proto::api::label_service_server::LabelServiceServer;
 use roost_proto::api::message_service_server::MessageServiceServer;
 use roost_proto::api::pairing_service_server::PairingServiceServer;
+use roost_proto::api::setting_service_server::SettingServiceServer;
 use roost_proto::api::tenant_service_server::TenantServiceServer;
 use roost_proto::api::{self as schema};
 use roost_proto::peer::peer_service_server::PeerServiceServer;
@@ -37,7 +42,7 @@ const GIVEN_UP: usize = 10_000;
 const LARGEST_REQUEST: usize = 2 << 20;
 
 /// Names under which health is asked, beside the empty one for the whole.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 12] = [
     TenantServiceServer::<Api>::NAME,
     DeviceServiceServer::<Api>::NAME,
     PairingServiceServer::<Api>::NAME,
@@ -45,6 +50,11 @@ const SERVICES: [&str; 7] = [
     EventServiceServer::<Api>::NAME,
     ContactServiceServer::<Api>::NAME,
     ClusterServiceServer::<Api>::NAME,
+    ChatServiceServer::<Api>::NAME,
+    AddressBookServiceServer::<Api>::NAME,
+    LabelServiceServer::<Api>::NAME,
+    SettingServiceServer::<Api>::NAME,
+    HistoryServiceServer::<Api>::NAME,
 ];
 
 /// Why the API does not listen, or stopped to.
@@ -119,6 +129,11 @@ impl Listener {
             .add_service(service!(EventServiceServer))
             .add_service(service!(ContactServiceServer))
             .add_service(service!(ClusterServiceServer))
+            .add_service(service!(ChatServiceServer))
+            .add_service(service!(AddressBookServiceServer))
+            .add_service(service!(LabelServiceServer))
+            .add_service(service!(SettingServiceServer))
+            .add_service(service!(HistoryServiceServer))
             .add_service(service!(PeerServiceServer))
             .serve_with_incoming_shutdown(self.incoming, shutdown);
         let drain = async {

@@ -25,6 +25,10 @@ pub enum Kind {
     DeviceCursor = 3,
     /// Positions in the logs of a tenant's devices.
     TenantCursor = 4,
+    /// Where a page of chats begins.
+    ChatPage = 5,
+    /// Where a page of contacts begins.
+    ContactPage = 6,
 }
 
 /// Why a text is refused.

@@ -4,6 +4,8 @@
 //! strings, as the mapping says; text of other people is printed without control characters, because it
 //! goes to a terminal.
 
+pub(super) mod chats;
+
 use roost_proto::api;
 use serde_json::{Value, json};
 
@@ -202,6 +204,7 @@ fn json_payload(payload: &api::event::Payload) -> (&'static str, Value) {
         Payload::IdentityChanged(change) => {
             ("identityChanged", json!({"person": json_person(change.person.as_ref())}))
         }
+        other => chats::event(other).unwrap_or(("unknown", Value::Null)),
     }
 }
 
@@ -247,6 +250,7 @@ pub(super) fn event_line(event: &api::Event) -> String {
         Some(Payload::IdentityChanged(change)) => {
             format!("identity key of {} changed", clean(&person(change.person.as_ref())))
         }
+        Some(other) => chats::line(other).unwrap_or_default(),
         None => "of a kind that this command does not know".to_owned(),
     };
     format!("{} {} #{} {what}", time(event.commit_time.as_ref()), event.device, event.sequence)

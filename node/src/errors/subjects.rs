@@ -43,6 +43,8 @@ pub enum Unfit {
     Outdated,
     /// Somebody wanted it online again while it was being stopped.
     Restarted,
+    /// It cannot change what the devices of its account know in common yet.
+    NotInStep,
 }
 
 impl Unfit {
@@ -56,6 +58,7 @@ impl Unfit {
             Unfit::Banned => "ACCOUNT_TEMPORARILY_BANNED",
             Unfit::Outdated => "CLIENT_OUTDATED",
             Unfit::Restarted => "DEVICE_RESTARTED",
+            Unfit::NotInStep => "DEVICE_NOT_IN_STEP",
         }
     }
 
@@ -69,6 +72,7 @@ impl Unfit {
             Unfit::Banned => "belongs to an account that WhatsApp has banned for a time",
             Unfit::Outdated => "is refused by WhatsApp because of our version",
             Unfit::Restarted => "was started again while it was being stopped",
+            Unfit::NotInStep => "is not in step with its phone: open WhatsApp on the phone and try again",
         }
     }
 }

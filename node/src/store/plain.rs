@@ -35,16 +35,17 @@ macro_rules! plain_backend {
                 let query = query.bind(grant.life.node.as_str()).bind(grant.life.incarnation.0);
                 let Some(status) = query.fetch_optional(&mut *tx).await? else { return Ok(None) };
                 let sql = "SELECT kind, name, value FROM device_state WHERE business_id = $1 AND device_id = $2
-                             AND kind IN ('credentials', 'account', 'prekeys', 'signed-prekey', 'retry')
+                             AND kind IN ('credentials', 'account', 'prekeys', 'signed-prekey', 'retry',
+                               'app-state-key', 'app-state-head', 'history', 'history-piece')
                            ORDER BY kind, name";
                 let state = sqlx::query_as(sql).bind(b).bind(d).fetch_all(&mut *tx).await?;
                 let sql = "SELECT * FROM message WHERE business_id = $1 AND device_id = $2 AND state IN (1, 2, 3)
                            ORDER BY ordinal";
                 let outbox = sqlx::query_as(sql).bind(b).bind(d).fetch_all(&mut *tx).await?;
-                // What Roost makes itself (3) says nothing about use; beyond the end nobody looks.
+                // What Roost makes itself (3) and the past (4) say nothing about use; beyond the end nobody looks.
                 let sql = "SELECT max(committed) FROM (SELECT committed, origin FROM event
                              WHERE business_id = $1 AND device_id = $2 ORDER BY seq DESC LIMIT 32) e
-                           WHERE origin <> 3";
+                           WHERE origin NOT IN (3, 4)";
                 let active = sqlx::query_scalar(sql).bind(b).bind(d).fetch_one(&mut *tx).await?;
                 Ok(Some(LoadedRows { status, state, outbox, active }))
             }

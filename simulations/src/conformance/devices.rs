@@ -38,6 +38,11 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
             put(StateKind::Prekeys, "2", "two"),
             put(StateKind::Prekeys, "1", "one"),
             put(StateKind::Retry, "sender/3EB0", "awaited"),
+            put(StateKind::AppStateKey, "0001", "key"),
+            put(StateKind::AppStateHead, "regular", "head"),
+            put(StateKind::AppStatePage, "regular/7", "page"),
+            put(StateKind::History, "3EB0", "cursor"),
+            put(StateKind::HistoryPiece, "3EB0", "piece"),
             put(StateKind::Account, "", "later wins"),
             put(StateKind::SignedPrekey, "9", "gone"),
             (state(StateKind::SignedPrekey, "9"), None),
@@ -56,15 +61,24 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         put(StateKind::Account, "", "later wins"),
         put(StateKind::Prekeys, "2", "two"),
         put(StateKind::Retry, "sender/3EB0", "awaited"),
+        put(StateKind::AppStateKey, "0001", "key"),
+        put(StateKind::AppStateHead, "regular", "head"),
+        put(StateKind::History, "3EB0", "cursor"),
+        put(StateKind::HistoryPiece, "3EB0", "piece"),
     ];
     let expected = expected.into_iter().map(|(key, value)| (key, value.expect("a value")));
     assert_eq!(found, expected.collect());
     assert_eq!(loaded.status, Some(status("fine")));
 
-    let keys =
-        [state(StateKind::Session, "y"), state(StateKind::Session, "x"), state(StateKind::Account, "")];
+    let keys = [
+        state(StateKind::Session, "y"),
+        state(StateKind::Session, "x"),
+        state(StateKind::AppStatePage, "regular/7"),
+        state(StateKind::Account, ""),
+    ];
     let read = world.ports.devices.read(&given, &keys).await.expect("read");
-    assert_eq!(read, [None, Some(Bytes::from("ratchet")), Some(Bytes::from("later wins"))]);
+    let expected = [None, Some("ratchet"), Some("page"), Some("later wins")];
+    assert_eq!(read, expected.map(|value| value.map(Bytes::from)));
     assert!(world.ports.devices.read(&given, &[]).await.expect("read").is_empty());
     let device = world.ports.directory.device(&grant.key).await.expect("an answer").expect("a device");
     assert_eq!(device.status, Some(status("fine")));

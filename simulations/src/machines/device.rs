@@ -223,7 +223,7 @@ impl Device {
         let told = match reply {
             Reply::Sent(result) => Told::Sent(result),
             Reply::Pairing(result) => Told::Pairing(result),
-            Reply::Asked(_) | Reply::Done(_) => Told::Unavailable,
+            Reply::Asked(_) | Reply::Contents(_) | Reply::AskedPhone(_) | Reply::Done(_) => Told::Unavailable,
         };
         core.tell(ctx, call, told);
     }

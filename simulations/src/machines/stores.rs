@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roost_actors::machine::{Event, Loaded};
-use roost_actors::port::{self, Batch, DeviceStore as _, DeviceStoreError, StateKey, StateKind};
+use roost_actors::loading::Loading;
+use roost_actors::machine::Event;
+use roost_actors::port::{self, Batch, DeviceStore as _, DeviceStoreError, StateKey};
 use roost_actors::vault::{Vault, Wants};
 use roost_placement::ledger::Unavailable;
 
@@ -124,7 +125,7 @@ impl Device {
             }
             ForDevice::Loaded(Ok(loaded)) => {
                 self.work.pop_front();
-                return self.open_vault(*loaded);
+                return self.open_vault(loaded);
             }
             ForDevice::Found(token, Ok(message)) => {
                 self.work.pop_front();
@@ -147,16 +148,12 @@ impl Device {
         core.wake(ctx, AGAIN, Input::Device(self.grant.key.clone(), self.number, what));
     }
 
-    fn open_vault(&mut self, loaded: port::Loaded) {
-        let port::Loaded { state, outbox, status, active } = loaded;
-        let awaited = |(key, _): &(StateKey, Bytes)| key.kind == StateKind::Retry;
-        let (awaited, rows): (Vec<_>, Vec<_>) = state.into_iter().partition(awaited);
+    fn open_vault(&mut self, loaded: Box<port::Loaded>) {
+        let (loading, rows) = Loading::split(loaded);
         let opened = Vault::open(rows, limits().ratchets, self.rng());
         let (vault, account) = opened.expect("what a vault has written it can read");
-        let (keys, awaited) =
-            (vault.has_keys(), awaited.into_iter().map(|(key, row)| (key.name, row)).collect());
+        let loaded = loading.finish(account, vault.has_keys());
         self.vault = Some(vault);
-        let loaded = Loaded { account, keys, outbox, awaited, status, active };
         self.mail.push_back(Event::Loaded(Box::new(loaded)));
     }
 

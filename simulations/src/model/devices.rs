@@ -135,7 +135,9 @@ impl DeviceStore for Model {
                 state: state.map(|(key, value)| (key.clone(), value.clone())).collect(),
                 outbox: row.messages.values().filter(|message| in_outbox(message)).cloned().collect(),
                 status: row.status.clone(),
-                active: last.find(|event| event.origin != Origin::Synthetic).map(|event| event.committed),
+                active: last
+                    .find(|event| !matches!(event.origin, Origin::Synthetic | Origin::History))
+                    .map(|event| event.committed),
             })
         })?
     }

@@ -27,6 +27,8 @@ impl State {
             Reply::Sent(result) => Answer::Sent(result),
             Reply::Asked(result) => Answer::Asked(result),
             Reply::Done(result) => Answer::Done(result),
+            Reply::Contents(actions) => Answer::Contents(actions),
+            Reply::AskedPhone(result) => Answer::AskedPhone(result),
             Reply::Pairing(result) => Answer::Pairing(result.map(|()| self.follow_pairing())),
         };
         let _ = sender.send(answer);

@@ -110,6 +110,7 @@ impl World {
             }
             CryptoRequest::Uploaded { .. } | CryptoRequest::Forget { .. } => Changed::State(Vec::new()),
             CryptoRequest::Lid { .. } => Changed::Lid(None),
+            CryptoRequest::AppState(_) => Changed::AppState(Worked::NoKey),
             CryptoRequest::MakeKeys => Changed::Keys(Vec::new()),
             CryptoRequest::Qr { reference } => Changed::Qr(reference),
             CryptoRequest::AcceptDevice { .. } => Changed::Device(Err(roost_proto::adv::AdvError::Hmac)),

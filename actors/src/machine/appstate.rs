@@ -1,0 +1,243 @@
+//! App state: keeping our copies of the five collections in step with WhatsApp, and changing them for callers.
+//!
+//! What must hold: the copy of a collection, the events of what changed and the pages that crypto wrote are
+//! one commit. One thing is done at a time, and only while the device is online; it waits for messages, never
+//! they for it. A change is answered when WhatsApp has taken it and that is durable; who never hears an
+//! answer may ask for the same change again, because a change says how things shall be, not by how much. A copy
+//! that does not verify is read anew from the beginning, and an event says so.
+
+mod events;
+mod steps;
+mod stored;
+mod work;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use roost_placement::lease::BootTime;
+use roost_proto::appstate::{Action, Collection, Key};
+use roost_proto::phone::PeerMessage;
+use roost_proto::stanza::{Read, Stanza};
+
+use super::commit::Pending;
+use super::crypto::Purpose;
+use super::timer::Timer;
+use super::{CryptoRequest, Effect, Machine, Reply};
+use crate::device::CommandError;
+use crate::port::{StateKey, StateKind};
+use stored::Copy;
+
+pub(super) use events::timestamp;
+pub(super) use steps::AppliedThen;
+pub use work::{AppliedPatches, Work, Worked};
+
+/// Changes of callers that wait; more are refused as busy.
+const WAITING: usize = 32;
+/// How often one change is tried on top of what others changed meanwhile.
+const CONFLICTS: u32 = 5;
+/// The most patches that are applied in one commit.
+const PATCHES: usize = 64;
+/// First and longest pause after a collection could not be read.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// The phone is asked again for missing keys after this time, doubled each time.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What is known of the collections, and what is being done.
+#[derive(Debug, Default)]
+pub(super) struct AppState {
+    copies: BTreeMap<Collection, Copy>,
+    /// The phone has shared a key.
+    keys: bool,
+    /// Collections that could not be read: how often in a row, and when they are tried again.
+    troubles: BTreeMap<Collection, (u32, BootTime)>,
+    /// Keys that the phone was asked for, how often, and when it is asked again.
+    missing: BTreeSet<Vec<u8>>,
+    asked: (u32, Option<BootTime>),
+    changes: VecDeque<Change>,
+    job: Option<Job>,
+}
+
+/// A change that a caller wants.
+#[derive(Debug)]
+struct Change {
+    token: u64,
+    actions: Vec<Action>,
+    tries: u32,
+}
+
+/// What is being done.
+#[derive(Debug)]
+struct Job {
+    collection: Collection,
+    /// Whose change it is for; none when only the copy is behind.
+    change: Option<Change>,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// WhatsApp is asked for what we lack.
+    Fetching,
+    /// Patches are with crypto, or their commit is on the way.
+    Applying { more: bool },
+    /// The change is with crypto.
+    Encoding,
+    /// The patch is with WhatsApp.
+    Uploading { patch: Bytes },
+    /// WhatsApp has taken it; our copy follows.
+    Following,
+}
+
+impl Machine {
+    /// What the last owner left.
+    pub(super) fn app_state_load(&mut self, rows: &[(String, Bytes)], keys: bool) {
+        let Some(pairing) = self.pairing() else { return };
+        let copies = stored::read(rows, &pairing);
+        self.app_state = AppState { copies, keys, ..AppState::default() };
+    }
+
+    /// The device belongs to another pairing now.
+    pub(super) fn app_state_reset(&mut self) {
+        self.app_state = AppState::default();
+    }
+
+    /// What names this pairing: the account and our number in it.
+    pub(super) fn pairing(&self) -> Option<String> {
+        self.account.as_ref().map(|account| account.pn.to_string())
+    }
+
+    fn copy(&self, collection: Collection) -> Copy {
+        self.app_state.copies.get(&collection).copied().unwrap_or(Copy::NONE)
+    }
+
+    /// Our copy has changed. What WhatsApp is known to have is a row of its own, because a notification may
+    /// be committed between the steps of a job.
+    fn set_head(&mut self, outcome: &mut Pending, collection: Collection, copy: Copy) {
+        self.app_state.copies.insert(collection, copy);
+        if let Some(pairing) = self.pairing() {
+            outcome.batch.state.push(copy.head_row(collection, &pairing));
+        }
+    }
+
+    /// WhatsApp is at least here.
+    fn set_known(&mut self, outcome: &mut Pending, collection: Collection, known: u64) {
+        let copy = Copy { known, ..self.copy(collection) };
+        self.app_state.copies.insert(collection, copy);
+        if let Some(pairing) = self.pairing() {
+            outcome.batch.state.push(copy.known_row(collection, &pairing));
+        }
+    }
+
+    /// `<collection name version/>*`: others have changed something.
+    pub(super) fn on_server_sync(&mut self, stanza: &Stanza, outcome: &mut Pending) {
+        for told in stanza.all_named("collection") {
+            let name = told.text("name").and_then(|name| name.parse::<Collection>().ok());
+            let (Some(collection), Some(version)) = (name, told.number("version")) else { continue };
+            if version > self.copy(collection).known {
+                self.set_known(outcome, collection, version);
+            }
+        }
+    }
+
+    /// The phone shares keys: durable with the message that brought them.
+    pub(super) fn learn_keys(&mut self, keys: Vec<Key>, outcome: &mut Pending) {
+        for key in &keys {
+            self.app_state.missing.remove(key.id());
+            let row = StateKey { kind: StateKind::AppStateKey, name: key.name() };
+            outcome.batch.state.push((row, Some(key.to_bytes().into())));
+        }
+        if keys.is_empty() {
+            return;
+        }
+        self.app_state.keys = true;
+        self.app_state.troubles.clear();
+        if self.app_state.missing.is_empty() {
+            self.app_state.asked = (0, None);
+        }
+        let slot = self.lane.open();
+        self.ask_crypto(CryptoRequest::AppState(Box::new(Work::Learn(keys))), Purpose::AppState { slot });
+    }
+
+    /// A caller wants a change; all actions are of one collection.
+    pub(super) fn change(&mut self, token: u64, actions: Vec<Action>) {
+        let refusal = match &self.account {
+            None => Some(CommandError::NotPaired),
+            Some(account) if account.logged_out => Some(CommandError::NotPaired),
+            Some(_) if self.connection.online().is_none() => Some(CommandError::NotConnected),
+            Some(_) if !self.may_act() || self.commits.failing() => Some(CommandError::Unavailable),
+            Some(_) if self.app_state.changes.len() >= WAITING => Some(CommandError::Busy),
+            Some(_) if !self.app_state.keys => Some(CommandError::NotInStep),
+            Some(_) => None,
+        };
+        match refusal {
+            Some(error) => self.done(token, Err(error)),
+            None => self.app_state.changes.push_back(Change { token, actions, tries: 0 }),
+        }
+    }
+
+    /// A caller wants to know what the collections say.
+    pub(super) fn read_app_state(&mut self, token: u64, collections: Vec<Collection>) {
+        let request = CryptoRequest::AppState(Box::new(Work::Read(collections)));
+        self.ask_crypto(request, Purpose::ReadAppState { token });
+    }
+
+    /// Begins with the next thing, when nothing is under way.
+    pub(super) fn app_state_pump(&mut self) {
+        let online = self.connection.online().is_some() && self.may_act() && !self.commits.failing();
+        if !online || !self.app_state.keys || self.app_state.job.is_some() {
+            return;
+        }
+        if let Some(change) = self.app_state.changes.pop_front() {
+            let collection = change.actions.first().map_or(Collection::Regular, Action::collection);
+            let behind = self.copy(collection).is_behind();
+            self.app_state.job = Some(Job { collection, change: Some(change), step: Step::Encoding });
+            return if behind { self.fetch() } else { self.encode_change() };
+        }
+        let now = self.now.boot;
+        let behind = Collection::ALL.into_iter().filter(|collection| self.copy(*collection).is_behind());
+        let behind: Vec<Collection> = behind.collect();
+        let waits = |collection: &Collection| self.app_state.troubles.get(collection).map(|(_, at)| *at);
+        let due = behind.iter().copied().find(|collection| waits(collection).is_none_or(|at| at <= now));
+        let next = behind.iter().filter_map(waits).chain(self.app_state.asked.1).min();
+        if let Some(collection) = due {
+            self.app_state.job = Some(Job { collection, change: None, step: Step::Fetching });
+            return self.fetch();
+        }
+        if let Some(at) = next {
+            self.timers.insert(Timer::AppState, at);
+        }
+        if self.app_state.asked.1.is_some_and(|at| at <= now) {
+            self.ask_for_keys();
+        }
+    }
+
+    /// Asks the phone for the keys that are missing.
+    fn ask_for_keys(&mut self) {
+        let missing: Vec<Vec<u8>> = self.app_state.missing.iter().cloned().collect();
+        if missing.is_empty() {
+            self.app_state.asked = (0, None);
+            return;
+        }
+        let times = self.app_state.asked.0;
+        let pause = ASK_AGAIN.saturating_mul(2u32.pow(times.min(6)));
+        self.app_state.asked = (times + 1, Some(self.now.boot.plus(pause)));
+        self.timers.insert(Timer::AppState, self.now.boot.plus(pause));
+        self.tell_phone(&PeerMessage::WantKeys(missing), times > 0);
+    }
+
+    /// What callers wanted and was not begun is refused; they ask again when the device is back.
+    pub(super) fn app_state_link_lost(&mut self) {
+        for change in std::mem::take(&mut self.app_state.changes) {
+            self.done(change.token, Err(CommandError::NotConnected));
+        }
+    }
+
+    pub(super) fn on_contents(&mut self, token: u64, worked: Worked) {
+        let contents = match worked {
+            Worked::Read(actions) => actions,
+            _ => Vec::new(),
+        };
+        self.effects.push(Effect::Reply { token, reply: Reply::Contents(contents) });
+    }
+}

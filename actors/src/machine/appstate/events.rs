@@ -1,0 +1,149 @@
+//! What changes of app state are to consumers of the event log.
+//!
+//! What must hold: an event is named by the pairing, the version and the record that changed, so that a
+//! collection which is read anew says nothing twice.
+
+use roost_proto::api;
+use roost_proto::api::event::{Origin, Payload};
+use roost_proto::appstate::{Action, Collection, MessageRef, Mutation, Mute};
+use roost_proto::id::UnixMillis;
+use roost_proto::phash::digest;
+
+use crate::machine::commit::Pending;
+use crate::machine::inbound::bounded;
+use crate::machine::{Machine, pairing};
+use crate::port::NewEvent;
+
+impl Machine {
+    /// Adds the events of what changed, and does what a change means for the device itself. `anew`: the
+    /// collection was read from its beginning, so that much of it may be old.
+    pub(super) fn note_changes(
+        &mut self,
+        outcome: &mut Pending,
+        collection: Collection,
+        anew: bool,
+        mutations: Vec<(u64, Mutation)>,
+    ) {
+        let Some(pairing) = self.pairing() else { return };
+        for (version, mutation) in mutations {
+            if let Action::PushName(name) = &mutation.action {
+                self.take_push_name(outcome, name);
+            }
+            let index = digest(&mutation.index_mac);
+            let removed = if mutation.record.is_none() { "/-" } else { "" };
+            let dedupe = bounded(format!("app/{pairing}/{collection}/{version}/{}{removed}", &index[..24]));
+            let at = mutation.at;
+            let occurred = if at.0 > 0 && at <= self.now.wall { at } else { self.now.wall };
+            let origin = if anew { Origin::History } else { Origin::Live };
+            let payload = payload(collection, mutation.action);
+            outcome.batch.events.push(NewEvent { dedupe, occurred, origin, payload });
+        }
+    }
+
+    /// The copy of a collection is dropped.
+    pub(super) fn note_resync(&self, outcome: &mut Pending, collection: Collection, reason: &str) {
+        let payload = Payload::AppStateResynced(api::AppStateResynced {
+            collection: collection.as_str().to_owned(),
+            reason: reason.to_owned(),
+        });
+        // Each time is a fact of its own; two within one second of one owner are one.
+        let (epoch, seconds) = (self.opening.grant.epoch, self.now.wall.0 / 1000);
+        let dedupe = bounded(format!("app-resync/{collection}/{epoch}/{seconds}"));
+        outcome.batch.events.push(self.synthetic(dedupe, payload));
+    }
+
+    /// The name that others see has changed.
+    fn take_push_name(&mut self, outcome: &mut Pending, name: &str) {
+        let Some(account) = self.account.as_mut().filter(|account| account.push_name != name) else { return };
+        account.push_name = name.to_owned();
+        outcome.batch.state.push((pairing::account_key(), Some(account.to_bytes())));
+        self.announce_presence();
+    }
+}
+
+fn payload(collection: Collection, action: Action) -> Payload {
+    use api::chat_changed::Change;
+    use api::setting_changed::Setting;
+    let chat = |chat: String, change| Payload::ChatChanged(api::ChatChanged { chat, change: Some(change) });
+    let setting = |setting| Payload::SettingChanged(api::SettingChanged { setting: Some(setting) });
+    match action {
+        Action::Mute { chat: jid, mute } => chat(jid.to_string(), Change::Mute(mute_of(mute))),
+        Action::Pin { chat: jid, pinned } => chat(jid.to_string(), Change::Pinned(pinned)),
+        Action::Archive { chat: jid, archived, .. } => chat(jid.to_string(), Change::Archived(archived)),
+        Action::MarkRead { chat: jid, read, .. } => chat(jid.to_string(), Change::Read(read)),
+        Action::ClearChat { chat: jid, .. } => chat(jid.to_string(), Change::Cleared(true)),
+        Action::DeleteChat { chat: jid, .. } => chat(jid.to_string(), Change::Deleted(true)),
+        Action::Star { message, starred } => {
+            Payload::MessageStarred(api::MessageStarred { message: Some(key_of(message)), starred })
+        }
+        Action::DeleteForMe { message, .. } => {
+            Payload::MessageDeletedForMe(api::MessageDeletedForMe { message: Some(key_of(message)) })
+        }
+        Action::Contact { jid, contact } => {
+            let removed = contact.is_none();
+            let contact = contact.unwrap_or_default();
+            let entry = api::ContactEntry {
+                jid: jid.to_string(),
+                full_name: contact.full_name,
+                first_name: contact.first_name,
+            };
+            Payload::ContactChanged(api::ContactChanged { contact: Some(entry), removed })
+        }
+        Action::Label { id, label } => {
+            let chats = Vec::new();
+            let label =
+                api::Label { id, name: label.name, color: label.color, deleted: label.deleted, chats };
+            Payload::LabelChanged(api::LabelChanged { label: Some(label) })
+        }
+        Action::LabelChat { label, chat, labeled } => {
+            let to = Some(api::label_assigned::To::Chat(chat.to_string()));
+            Payload::LabelAssigned(api::LabelAssigned { label, to, assigned: labeled })
+        }
+        Action::LabelMessage { label, message, labeled } => {
+            let to = Some(api::label_assigned::To::Message(key_of(message)));
+            Payload::LabelAssigned(api::LabelAssigned { label, to, assigned: labeled })
+        }
+        Action::PushName(name) => setting(Setting::PushName(name)),
+        Action::UnarchiveChats(on) => setting(Setting::UnarchiveChats(on)),
+        Action::QuickReply { id, reply } => {
+            let quick_reply = api::QuickReply {
+                id,
+                shortcut: reply.shortcut,
+                message: reply.message,
+                keywords: reply.keywords,
+                deleted: reply.deleted,
+            };
+            Payload::QuickReplyChanged(api::QuickReplyChanged { quick_reply: Some(quick_reply) })
+        }
+        Action::Other { index, value } => {
+            let removed = value.is_none();
+            let (collection, value) = (collection.as_str().to_owned(), value.unwrap_or_default());
+            setting(Setting::Record(api::AppStateRecord { collection, index, value, removed }))
+        }
+    }
+}
+
+fn mute_of(mute: Mute) -> api::Mute {
+    use api::mute::Until;
+    api::Mute {
+        until: match mute {
+            Mute::Off => None,
+            Mute::Until(end) => Some(Until::Time(timestamp(end))),
+            Mute::Forever => Some(Until::Forever(true)),
+        },
+    }
+}
+
+pub(in crate::machine) fn timestamp(at: UnixMillis) -> api::Timestamp {
+    let nanos = i32::try_from(at.0.rem_euclid(1000)).expect("below 1000") * 1_000_000;
+    api::Timestamp { seconds: at.0.div_euclid(1000), nanos }
+}
+
+fn key_of(message: MessageRef) -> api::MessageKey {
+    api::MessageKey {
+        chat: message.chat.to_string(),
+        whatsapp_id: message.id,
+        from_me: message.from_me,
+        sender: message.participant.map(|jid| jid.to_string()).unwrap_or_default(),
+    }
+}

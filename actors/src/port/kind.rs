@@ -1,0 +1,65 @@
+//! The kinds of device state.
+
+/// What a piece of device state is. The text of each is stored, so it never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StateKind {
+    /// Noise key, identity key, registration id, ADV secret: made once, before pairing. One row, name "".
+    Credentials,
+    /// What pairing gave: JIDs, signed device identity, push name. One row, name "".
+    Account,
+    /// A page of one-time prekeys; name = page number.
+    Prekeys,
+    /// A signed prekey; name = id.
+    SignedPrekey,
+    /// A ratchet with one peer device; name = its address. Read on demand.
+    Session,
+    /// A sender-key chain; name = group and sender. Read on demand.
+    SenderKey,
+    /// The identity key last seen for a peer device; name = its address. Read on demand.
+    Identity,
+    /// LID of a phone number; name = phone number user. Read on demand.
+    Lid,
+    /// A message that was asked for again and has not come; name = sender and id. Few at a time.
+    Retry,
+    /// A key of app state; name = its id in hexadecimal.
+    AppStateKey,
+    /// How far our copy of a collection of app state is; name = the collection.
+    AppStateHead,
+    /// A page of the records of a collection; name = collection and page number. Read on demand.
+    AppStatePage,
+    /// How far a piece of history has been told; name = the message that brought it. Few at a time.
+    History,
+    /// The piece itself; name = the same. Gone when it is told.
+    HistoryPiece,
+}
+
+impl StateKind {
+    /// Kinds that can be many; `load` leaves them out and `read` fetches them.
+    pub const ON_DEMAND: [StateKind; 5] = [
+        StateKind::Session,
+        StateKind::SenderKey,
+        StateKind::Identity,
+        StateKind::Lid,
+        StateKind::AppStatePage,
+    ];
+
+    /// The text that is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StateKind::Credentials => "credentials",
+            StateKind::Account => "account",
+            StateKind::Prekeys => "prekeys",
+            StateKind::SignedPrekey => "signed-prekey",
+            StateKind::Session => "session",
+            StateKind::SenderKey => "sender-key",
+            StateKind::Identity => "identity",
+            StateKind::Lid => "lid",
+            StateKind::Retry => "retry",
+            StateKind::AppStateKey => "app-state-key",
+            StateKind::AppStateHead => "app-state-head",
+            StateKind::AppStatePage => "app-state-page",
+            StateKind::History => "history",
+            StateKind::HistoryPiece => "history-piece",
+        }
+    }
+}

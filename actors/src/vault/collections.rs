@@ -1,0 +1,356 @@
+//! App state in the vault: the keys that the phone has shared, and pages of records while they are needed.
+//!
+//! What must hold: pages are read from the store for each request and forgotten after it, so that what is
+//! applied is always on top of what is durable. The records of a collection are spread over so many pages that
+//! a change writes little of a large collection again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use rand::Rng;
+use roost_proto::appstate::{
+    self, Action, ApplyError, Collection, Head, Key, Keyring, Mutation, Patch, Record, index_of,
+};
+use roost_proto::id::UnixMillis;
+
+use crate::machine::{AppliedPatches, Work, Worked};
+use crate::port::{StateChange, StateKey, StateKind};
+
+/// Pages of one collection.
+const PAGES: u8 = 64;
+/// First byte of a page.
+const FORMAT: u8 = 1;
+
+type Page = BTreeMap<[u8; 32], Record>;
+
+/// Keys, and the pages of the present request.
+#[derive(Debug, Default)]
+pub(super) struct Collections {
+    keys: Keyring,
+    pages: BTreeMap<String, Page>,
+}
+
+impl Collections {
+    /// A key that the phone shared.
+    pub(super) fn add(&mut self, key: Key) {
+        self.keys.add(key);
+    }
+
+    /// The device gets new keys: those of the old account are of no use. Names the rows that go.
+    pub(super) fn forget_keys(&mut self) -> Vec<StateChange> {
+        let keys = std::mem::take(&mut self.keys);
+        let row = |key: &Key| StateKey { kind: StateKind::AppStateKey, name: key.name() };
+        keys.iter().map(|key| (row(key), None)).collect()
+    }
+
+    /// A request begins.
+    pub(super) fn begin(&mut self) {
+        self.pages.clear();
+    }
+
+    /// A page that was wanted.
+    pub(super) fn give(&mut self, name: &str, bytes: Option<Bytes>) {
+        // A page that cannot be read counts as empty; the hash of the collection will tell.
+        let page = bytes.and_then(|bytes| read_page(&bytes)).unwrap_or_default();
+        self.pages.insert(name.to_owned(), page);
+    }
+
+    /// Pages that a request needs and that are not here.
+    pub(super) fn wanted(&self, work: &Work) -> Vec<StateKey> {
+        let mut names = BTreeSet::new();
+        match work {
+            Work::Learn(_) => {}
+            Work::Apply { head: Head { version: 0, .. }, .. } => {}
+            Work::Apply { collection, patches, .. } => {
+                for patch in patches.iter().filter_map(|bytes| Patch::read(bytes).ok()) {
+                    names.extend(patch.index_macs().map(|index| page_of(*collection, &index)));
+                }
+            }
+            Work::Encode { collection, actions, .. } => {
+                if let Some(key) = self.keys.newest() {
+                    let indexes = actions.iter().filter_map(|action| index_of(action, &self.keys, key));
+                    names.extend(indexes.map(|index| page_of(*collection, &index)));
+                }
+            }
+            Work::Read(collections) => names.extend(collections.iter().copied().flat_map(all_pages)),
+        }
+        names.retain(|name| !self.pages.contains_key(name));
+        names.into_iter().map(|name| StateKey { kind: StateKind::AppStatePage, name }).collect()
+    }
+
+    /// Does what is asked; all pages that it needs are here.
+    pub(super) fn work(&mut self, work: &Work, rng: &mut impl Rng) -> Worked {
+        match work {
+            Work::Learn(keys) => {
+                keys.iter().cloned().for_each(|key| self.keys.add(key));
+                Worked::Learned
+            }
+            Work::Apply { collection, head, patches } => {
+                Worked::Applied(Box::new(self.apply(*collection, *head, patches)))
+            }
+            Work::Encode { collection, head, actions, at } => {
+                self.encode(*collection, head, actions, *at, rng)
+            }
+            Work::Read(_) => Worked::Read(self.read()),
+        }
+    }
+
+    fn apply(&mut self, collection: Collection, head: Head, patches: &[Bytes]) -> AppliedPatches {
+        let anew = head == Head::EMPTY;
+        let mut applied = AppliedPatches { changes: Vec::new(), head, mutations: Vec::new(), error: None };
+        let mut touched = BTreeSet::new();
+        for bytes in patches {
+            match self.apply_one(collection, &applied.head, bytes) {
+                Ok(None) => {}
+                Ok(Some((head, mutations))) => {
+                    touched.extend(mutations.iter().map(|one| page_of(collection, &one.index_mac)));
+                    applied.mutations.extend(mutations.into_iter().map(|one| (head.version, one)));
+                    applied.head = head;
+                }
+                Err(error) => {
+                    applied.error = Some(error);
+                    break;
+                }
+            }
+        }
+        if anew && applied.head != head {
+            // Whatever an older copy left is gone.
+            touched.extend(all_pages(collection));
+        }
+        applied.changes = touched.into_iter().map(|name| self.page_row(name)).collect();
+        applied
+    }
+
+    /// Applies one patch to the pages; `None` when it is known already.
+    fn apply_one(
+        &mut self,
+        collection: Collection,
+        head: &Head,
+        bytes: &[u8],
+    ) -> Result<Option<(Head, Vec<Mutation>)>, ApplyError> {
+        let patch = Patch::read(bytes).map_err(|error| ApplyError::Mismatch(error.to_string()))?;
+        if patch.version() <= head.version {
+            return Ok(None);
+        }
+        let previous = |index: &[u8; 32]| self.record(collection, index).map(|record| record.value_mac);
+        let applied = appstate::apply(collection, head, &patch, &self.keys, previous)?;
+        for mutation in &applied.mutations {
+            let page = self.pages.entry(page_of(collection, &mutation.index_mac)).or_default();
+            match &mutation.record {
+                Some(record) => page.insert(mutation.index_mac, record.clone()),
+                None => page.remove(&mutation.index_mac),
+            };
+        }
+        Ok(Some((applied.head, applied.mutations)))
+    }
+
+    fn encode(
+        &self,
+        collection: Collection,
+        head: &Head,
+        actions: &[Action],
+        at: UnixMillis,
+        rng: &mut impl Rng,
+    ) -> Worked {
+        let Some(key) = self.keys.newest() else { return Worked::NoKey };
+        let kept = |action: &Action| {
+            let index = index_of(action, &self.keys, key)?;
+            self.record(collection, &index).and_then(Record::read).map(|(action, _)| action)
+        };
+        if actions.iter().all(|action| action.is_settled(kept(action).as_ref())) {
+            return Worked::Unchanged;
+        }
+        let previous = |index: &[u8; 32]| self.record(collection, index).map(|record| record.value_mac);
+        match appstate::encode(collection, head, actions, (&self.keys, key), previous, at, rng) {
+            Ok(patch) => Worked::Encoded(patch.to_bytes().into()),
+            Err(_) => Worked::NoKey,
+        }
+    }
+
+    /// Everything in the pages. Where two keys have left two records about the same, the later counts.
+    fn read(&self) -> Vec<Action> {
+        let mut latest: BTreeMap<Vec<String>, (UnixMillis, Action)> = BTreeMap::new();
+        for record in self.pages.values().flat_map(BTreeMap::values) {
+            let Some((action, at)) = record.read() else { continue };
+            let kept = latest.entry(action.index()).or_insert_with(|| (at, action.clone()));
+            if kept.0 < at {
+                *kept = (at, action);
+            }
+        }
+        latest.into_values().map(|(_, action)| action).collect()
+    }
+
+    fn record(&self, collection: Collection, index: &[u8; 32]) -> Option<&Record> {
+        self.pages.get(&page_of(collection, index))?.get(index)
+    }
+
+    fn page_row(&self, name: String) -> StateChange {
+        let page = self.pages.get(&name).filter(|page| !page.is_empty()).map(write_page);
+        (StateKey { kind: StateKind::AppStatePage, name }, page)
+    }
+}
+
+fn page_of(collection: Collection, index: &[u8; 32]) -> String {
+    format!("{collection}/{}", index[0] % PAGES)
+}
+
+fn all_pages(collection: Collection) -> impl Iterator<Item = String> {
+    (0..PAGES).map(move |number| format!("{collection}/{number}"))
+}
+
+/// Format byte, then per record: 32 bytes of index, 32 of value MAC, length and content.
+fn write_page(page: &Page) -> Bytes {
+    let mut out = BytesMut::from(&[FORMAT][..]);
+    for (index, record) in page {
+        out.put_slice(index);
+        out.put_slice(&record.value_mac);
+        out.put_u32(u32::try_from(record.content.len()).expect("a record is far below 4 GiB"));
+        out.put_slice(&record.content);
+    }
+    out.freeze()
+}
+
+fn read_page(bytes: &[u8]) -> Option<Page> {
+    let (format, mut rest) = bytes.split_first()?;
+    let mut page = Page::new();
+    while !rest.is_empty() {
+        let (index, after) = rest.split_first_chunk::<32>()?;
+        let (value_mac, after) = after.split_first_chunk::<32>()?;
+        let (length, after) = after.split_first_chunk::<4>()?;
+        let (content, after) = after.split_at_checked(u32::from_be_bytes(*length).try_into().ok()?)?;
+        page.insert(*index, Record { value_mac: *value_mac, content: content.to_vec() });
+        rest = after;
+    }
+    (*format == FORMAT).then_some(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use roost_proto::appstate::Mute;
+
+    use super::*;
+
+    /// Pages in a store of their own, as the actor reads and writes them.
+    struct Shelf {
+        rows: BTreeMap<String, Bytes>,
+        vault: Collections,
+        head: Head,
+        rng: StdRng,
+    }
+
+    impl Shelf {
+        fn new() -> Shelf {
+            let mut vault = Collections::default();
+            vault.add(Key::new(&[1], &[9; 32], 1).expect("a good key"));
+            Shelf { rows: BTreeMap::new(), vault, head: Head::EMPTY, rng: StdRng::seed_from_u64(1) }
+        }
+
+        fn work(&mut self, work: &Work) -> Worked {
+            self.vault.begin();
+            for key in self.vault.wanted(work) {
+                self.vault.give(&key.name, self.rows.get(&key.name).cloned());
+            }
+            self.vault.work(work, &mut self.rng)
+        }
+
+        /// Makes a patch and applies it; false when nothing had to be changed.
+        fn change(&mut self, action: &Action) -> bool {
+            let (collection, head) = (action.collection(), self.head);
+            let work = Work::Encode { collection, head, actions: vec![action.clone()], at: UnixMillis(5) };
+            let Worked::Encoded(bytes) = self.work(&work) else { return false };
+            let patch = Patch::read(&bytes).expect("a patch").numbered(head.version + 1);
+            let applied = self.take(collection, vec![patch.to_bytes().into()]);
+            assert_eq!(applied.error, None);
+            true
+        }
+
+        fn take(&mut self, collection: Collection, patches: Vec<Bytes>) -> AppliedPatches {
+            let Worked::Applied(applied) = self.work(&Work::Apply { collection, head: self.head, patches })
+            else {
+                unreachable!("patches are applied")
+            };
+            self.head = applied.head;
+            for (key, row) in &applied.changes {
+                match row {
+                    Some(row) => self.rows.insert(key.name.clone(), row.clone()),
+                    None => self.rows.remove(&key.name),
+                };
+            }
+            *applied
+        }
+    }
+
+    fn mute(user: u32, mute: Mute) -> Action {
+        Action::Mute { chat: format!("{user}@lid").parse().expect("a JID"), mute }
+    }
+
+    #[test]
+    fn a_change_is_read_back_and_made_once() {
+        let mut shelf = Shelf::new();
+        for user in 1..100 {
+            assert!(shelf.change(&mute(user, Mute::Forever)));
+            assert!(!shelf.change(&mute(user, Mute::Forever)), "it is so already");
+        }
+        assert!(shelf.change(&mute(7, Mute::Off)));
+        let Worked::Read(actions) = shelf.work(&Work::Read(vec![Collection::RegularHigh])) else {
+            unreachable!("it was read")
+        };
+        assert_eq!(actions.len(), 99);
+        assert!(actions.contains(&mute(7, Mute::Off)) && !actions.contains(&mute(7, Mute::Forever)));
+        assert!(shelf.rows.len() > 32, "records are spread over pages");
+    }
+
+    #[test]
+    fn a_copy_that_lost_a_page_is_noticed_and_read_anew() {
+        let mut shelf = Shelf::new();
+        let mut all = Vec::new();
+        for user in 1..20 {
+            let (head, action) = (shelf.head, mute(user, Mute::Forever));
+            let work = Work::Encode {
+                collection: Collection::RegularHigh,
+                head,
+                actions: vec![action],
+                at: UnixMillis(5),
+            };
+            let Worked::Encoded(bytes) = shelf.work(&work) else { unreachable!("it is new") };
+            let patch = Patch::read(&bytes).expect("a patch").numbered(head.version + 1);
+            let patch = Bytes::from(patch.to_bytes());
+            all.push(patch.clone());
+            assert_eq!(shelf.take(Collection::RegularHigh, vec![patch]).error, None);
+        }
+        let mut other = Shelf::new();
+        assert_eq!(other.take(Collection::RegularHigh, all.clone()).error, None);
+        other.rows.clear();
+        other.rows.insert("regular_high/0".to_owned(), Bytes::from_static(b"\x01torn"));
+        let work = Work::Encode {
+            collection: Collection::RegularHigh,
+            head: shelf.head,
+            actions: vec![mute(3, Mute::Off)],
+            at: UnixMillis(6),
+        };
+        let Worked::Encoded(bytes) = shelf.work(&work) else { unreachable!("it is new") };
+        let next = Patch::read(&bytes).expect("a patch").numbered(20);
+        all.push(next.to_bytes().into());
+        let noticed = other.take(Collection::RegularHigh, all[19..].to_vec());
+        assert!(matches!(noticed.error, Some(ApplyError::Mismatch(_))), "{:?}", noticed.error);
+        other.head = Head::EMPTY;
+        let anew = other.take(Collection::RegularHigh, all);
+        assert_eq!((anew.error, anew.head.version, anew.changes.len()), (None, 20, usize::from(PAGES)));
+    }
+
+    #[test]
+    fn without_a_key_nothing_is_encrypted() {
+        let mut shelf = Shelf::new();
+        let gone = shelf.vault.forget_keys();
+        assert_eq!(gone.len(), 1);
+        let work = Work::Encode {
+            collection: Collection::RegularHigh,
+            head: Head::EMPTY,
+            actions: vec![mute(1, Mute::Off)],
+            at: UnixMillis(5),
+        };
+        assert_eq!(shelf.work(&work), Worked::NoKey);
+    }
+}
