@@ -16,6 +16,7 @@ import makeWASocket, {
   WA_CERT_DETAILS,
 } from 'baileys'
 import pino from 'pino'
+import * as chats from './chats.mjs'
 
 const RECONNECT_DELAY_MS = 300
 // A QR code is shown for a minute; the clients' own first interval.
@@ -87,6 +88,7 @@ function open() {
   socket.ev.on('connection.update', update => socket === sock && onConnection(socket, update))
   socket.ev.on('messages.upsert', ({ messages }) => messages.forEach(onMessage))
   socket.ev.on('messages.update', updates => updates.forEach(onUpdate))
+  chats.watch(socket, emit)
 }
 
 function onConnection(socket, { connection, qr, isNewLogin, lastDisconnect }) {
@@ -141,6 +143,10 @@ const commands = {
   async read({ chat, sender, ids }) {
     const participant = sender === chat ? undefined : sender
     await sock.readMessages(ids.map(id => ({ remoteJid: chat, participant, id, fromMe: false })))
+  },
+  async change({ ref, ...change }) {
+    await chats.change(sock, change)
+    emit('changed', { ref: ref ?? '' })
   },
   async pair_code({ phone, ref }) {
     emit('pair_code', { ref: ref ?? '', code: await sock.requestPairingCode(phone) })

@@ -48,6 +48,8 @@ type command struct {
 	IDs          []string `json:"ids"`
 	Subject      string   `json:"subject"`
 	Participants []string `json:"participants"`
+	What         string   `json:"what"`
+	On           bool     `json:"on"`
 }
 
 type fields map[string]any
@@ -228,6 +230,8 @@ func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) err
 			return err
 		}
 		return cli.MarkRead(ctx, c.IDs, time.Now(), chat, sender)
+	case "change":
+		return d.change(ctx, cli, c)
 	case "pair_code":
 		code, err := cli.PairPhone(ctx, c.Phone, true, whatsmeow.PairClientChrome, "Chrome (Linux)")
 		if err != nil {
@@ -268,6 +272,8 @@ func (d *driver) connect(c command) {
 		return
 	}
 	cli := whatsmeow.NewClient(device, stderrLog{level: d.level})
+	// Otherwise it says nothing of a collection that it reads for the first time.
+	cli.EmitAppStateEventsOnFullSync = true
 	cli.SetPreLoginHTTPClient(d.http)
 	cli.SetWebsocketHTTPClient(d.http)
 	cli.SetMediaHTTPClient(d.http)
@@ -352,6 +358,8 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 		d.emit("error", fields{"message": "client outdated"})
 	case *events.PairError:
 		d.emit("error", fields{"message": "pairing: " + v.Error.Error()})
+	default:
+		d.onChat(event)
 	}
 }
 

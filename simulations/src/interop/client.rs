@@ -162,6 +162,19 @@ impl RealClient {
         self.wait(&what, fits).await.map(drop)
     }
 
+    /// Changes a chat or a setting of the account, as [`ClientEvent::Chat`] reports it to others.
+    pub async fn change(&mut self, what: &str, chat: &str, on: bool, text: &str) -> Result<(), InteropError> {
+        let said = format!("change {what} of {chat:?} to {on} {text:?}");
+        let command = json!({ "cmd": "change", "what": what, "chat": chat, "on": on, "text": text });
+        self.ask(&said, command).await.map(drop)
+    }
+
+    /// Waits until somebody has changed a chat or a setting of the account like this.
+    pub async fn sees(&mut self, what: &str, chat: &str, on: bool, text: &str) -> Result<(), InteropError> {
+        let wanted = ClientEvent::Chat { what: what.into(), chat: chat.into(), on, text: text.into() };
+        self.wait(&format!("{wanted:?}"), |event| *event == wanted).await.map(drop)
+    }
+
     /// Marks received messages as read.
     pub async fn read(&mut self, message: &ReceivedMessage) -> Result<(), InteropError> {
         let (chat, sender, ids) = (&message.chat, &message.sender, [&message.id]);
@@ -255,7 +268,9 @@ impl RealClient {
         command["ref"] = json!(wanted);
         self.command(command).await?;
         let answers = |event: &ClientEvent| match event {
-            ClientEvent::Sent { r#ref, .. } | ClientEvent::Error { r#ref, .. } => *r#ref == wanted,
+            ClientEvent::Sent { r#ref, .. }
+            | ClientEvent::Changed { r#ref }
+            | ClientEvent::Error { r#ref, .. } => *r#ref == wanted,
             _ => false,
         };
         match self.wait(what, answers).await? {

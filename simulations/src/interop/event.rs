@@ -72,6 +72,29 @@ pub enum ClientEvent {
         /// Its subject.
         subject: String,
     },
+    /// A change was made.
+    Changed {
+        /// What the command carried.
+        r#ref: String,
+    },
+    /// Somebody has changed a chat or a setting of the account.
+    Chat {
+        /// `mute`, `pin`, `archive`, `read`, `star` or `push_name`.
+        what: String,
+        /// Where; empty for a setting.
+        chat: String,
+        /// Done or undone.
+        on: bool,
+        /// Id of a message, or a name.
+        text: String,
+    },
+    /// The phone has told of the past.
+    History {
+        /// Chats in this piece.
+        chats: usize,
+        /// Messages in them.
+        messages: usize,
+    },
     /// The connection is gone.
     Disconnected {
         /// `closed` (it reconnects), `asked`, `replaced`, `logged_out`, `forbidden`.

@@ -85,6 +85,25 @@ impl Reader {
         }
     }
 
+    /// Every event so far, in order.
+    pub fn events(&self) -> Vec<Event> {
+        self.lock().clone()
+    }
+
+    /// Waits for an event whose payload fits.
+    pub async fn sees(&self, what: &str, fits: impl Fn(&event::Payload) -> bool) -> Result<(), Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.lock().iter().filter_map(|event| event.payload.as_ref()).any(&fits) {
+            if Instant::now() > deadline {
+                let seen = self.events();
+                let last: Vec<_> = seen.iter().rev().take(8).map(|event| &event.payload).collect();
+                return Err(Failure::new(format!("{what} is not in the event log; the last are {last:?}")));
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     /// What is wrong with the log of one device: gaps, repeated numbers, falling epochs.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();

@@ -28,7 +28,10 @@ pub async fn whatsmeow_driver() -> Result<PathBuf, InteropError> {
     let (built, _lock) = workshop("whatsmeow").await?;
     let sources = folder("whatsmeow");
     let program = built.join("whatsmeow-driver");
-    if is_newer(&program, &["main.go", "log.go", "go.mod", "go.sum"].map(|name| sources.join(name))) {
+    if is_newer(
+        &program,
+        &["main.go", "log.go", "chats.go", "go.mod", "go.sum"].map(|name| sources.join(name)),
+    ) {
         return Ok(program);
     }
     let mut version = Command::new("go");

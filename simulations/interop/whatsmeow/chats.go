@@ -1,0 +1,73 @@
+// Chats, settings and history of the account: what its devices know in common.
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/appstate"
+	"go.mau.fi/whatsmeow/types"
+	"go.mau.fi/whatsmeow/types/events"
+)
+
+// change makes one change as a person would in the client.
+func (d *driver) change(ctx context.Context, cli *whatsmeow.Client, c command) error {
+	var chat types.JID
+	if c.Chat != "" {
+		var err error
+		if chat, err = types.ParseJID(c.Chat); err != nil {
+			return err
+		}
+	}
+	var patch appstate.PatchInfo
+	switch c.What {
+	case "mute":
+		patch = appstate.BuildMute(chat, c.On, 0)
+	case "pin":
+		patch = appstate.BuildPin(chat, c.On)
+	case "archive":
+		patch = appstate.BuildArchive(chat, c.On, time.Time{}, nil)
+	case "read":
+		patch = appstate.BuildMarkChatAsRead(chat, c.On, time.Time{}, nil)
+	case "star":
+		patch = appstate.BuildStar(chat, chat, c.Text, true, c.On)
+	case "push_name":
+		patch = appstate.BuildSettingPushName(c.Text)
+	default:
+		return fmt.Errorf("unknown change %q", c.What)
+	}
+	if err := cli.SendAppState(ctx, patch); err != nil {
+		return err
+	}
+	d.emit("changed", fields{"ref": c.Ref})
+	return nil
+}
+
+// onChat reports what others have changed.
+func (d *driver) onChat(event any) {
+	say := func(what, chat string, on bool, text string) {
+		d.emit("chat", fields{"what": what, "chat": chat, "on": on, "text": text})
+	}
+	switch v := event.(type) {
+	case *events.Mute:
+		say("mute", v.JID.String(), v.Action.GetMuted(), "")
+	case *events.Pin:
+		say("pin", v.JID.String(), v.Action.GetPinned(), "")
+	case *events.Archive:
+		say("archive", v.JID.String(), v.Action.GetArchived(), "")
+	case *events.MarkChatAsRead:
+		say("read", v.JID.String(), v.Action.GetRead(), "")
+	case *events.Star:
+		say("star", v.ChatJID.String(), v.Action.GetStarred(), v.MessageID)
+	case *events.PushNameSetting:
+		say("push_name", "", true, v.Action.GetName())
+	case *events.HistorySync:
+		messages := 0
+		for _, chat := range v.Data.GetConversations() {
+			messages += len(chat.GetMessages())
+		}
+		d.emit("history", fields{"chats": len(v.Data.GetConversations()), "messages": messages})
+	}
+}

@@ -1,0 +1,276 @@
+//! Unmodified whatsmeow and Baileys clients and a Roost device on one account: what one changes the others see,
+//! and what the phone tells of the past arrives once.
+//!
+//! Real processes: `roost serve`, a whatsmeow driver, a Baileys driver, on SQLite; only the simulated WhatsApp
+//! with its phones runs in this process. Needs Go and Node.js, and fails without them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roost_node::client::Client;
+use roost_proto::api::event::{Origin, Payload};
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::WaitFor;
+use roost_proto::api::{self, chat_changed::Change};
+use roost_proto::appstate::{Action, Mute};
+use roost_proto::e2e;
+use roost_proto::history::Past;
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::Jid;
+use roost_simulations::callers::within;
+use roost_simulations::interop::{
+    ClientEvent, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim,
+};
+use roost_simulations::wa::{Fault, PastChat};
+use tonic::{Response, Status};
+
+/// Bound of one call, with its retries on other nodes.
+const CALL: Duration = Duration::from_secs(60);
+/// A chat that all of them know of.
+const CHAT: &str = "15559990000@s.whatsapp.net";
+
+/// One call that may be made again.
+macro_rules! mutate {
+    ($client:expr, $method:ident, $wanted:ident) => {{
+        let (mut there, request) = ($client, within($wanted.clone(), CALL));
+        async move { there.$method(request).await }
+    }};
+}
+
+/// A phone with a past, and a Roost device that is linked to it.
+struct World {
+    stage: Stage,
+    cluster: Cluster,
+    device: String,
+    person: Person,
+    reader: Reader,
+}
+
+/// Chats of the past: each with so many messages, the newest first.
+fn past(chats: usize, messages: usize) -> Vec<PastChat> {
+    let chat = |number: usize| {
+        let chat = Jid::pn(format!("1555999{number:04}"));
+        let message = |at: usize| Past {
+            id: format!("OLD{number}X{at}"),
+            from_me: at.is_multiple_of(3),
+            participant: None,
+            at: UnixMillis(1_700_000_000_000 - i64::try_from(at).expect("few") * 60_000),
+            push_name: String::new(),
+            content: e2e::text(&format!("old {number} {at}")).into(),
+        };
+        PastChat { chat, name: format!("friend {number}"), messages: (0..messages).map(message).collect() }
+    };
+    (0..chats).map(chat).collect()
+}
+
+impl World {
+    async fn new(chats: Vec<PastChat>) -> Result<Self, Failure> {
+        let stage = Stage::set().await?;
+        let url = format!("sqlite://{}", stage.folder().join("roost.db").display());
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
+        let cluster = Cluster::start(&stage, program, &url, 2).await?;
+        let person = stage.person("shop");
+        stage.sim.phone_remembers(person.pn, chats)?;
+        cluster.create_tenant("acme").await?;
+        let device = cluster.create_device("acme", "shop").await?;
+        let reader = Reader::start(&cluster, &device);
+        cluster.pair(&stage, &device, &person).await?;
+        // Its keys come before the past.
+        reader.sees("any history", |payload| matches!(payload, Payload::HistoryChunk(_))).await?;
+        Ok(Self { stage, cluster, device, person, reader })
+    }
+
+    async fn call<T, F>(&self, ask: impl Fn(Client) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        Ok(self.cluster.callers.call(CALL, ask).await?.into_inner())
+    }
+
+    /// Makes one change through the API.
+    async fn change(&self, what: &str, chat: &str, on: bool, text: &str) -> Result<(), Failure> {
+        let (parent, chat, text) = (self.device.clone(), chat.to_owned(), text.to_owned());
+        match what {
+            "mute" => {
+                let mute = api::Mute { until: Some(api::mute::Until::Forever(true)) };
+                let wanted = api::MuteChatRequest { parent, chat, mute: on.then_some(mute) };
+                self.call(|client| mutate!(client.chats(), mute_chat, wanted)).await
+            }
+            "pin" => {
+                let wanted = api::PinChatRequest { parent, chat, pinned: on };
+                self.call(|client| mutate!(client.chats(), pin_chat, wanted)).await
+            }
+            "archive" => {
+                let wanted = api::ArchiveChatRequest { parent, chat, archived: on, ..Default::default() };
+                self.call(|client| mutate!(client.chats(), archive_chat, wanted)).await
+            }
+            "read" => {
+                let wanted = api::MarkChatRequest { parent, chat, read: on, ..Default::default() };
+                self.call(|client| mutate!(client.chats(), mark_chat, wanted)).await
+            }
+            "star" => {
+                let message =
+                    api::MessageKey { chat, whatsapp_id: text, from_me: true, sender: String::new() };
+                let wanted = api::StarMessageRequest { parent, message: Some(message), starred: on };
+                self.call(|client| mutate!(client.chats(), star_message, wanted)).await
+            }
+            "push_name" => {
+                let wanted = api::SetPushNameRequest { parent, push_name: text };
+                self.call(|client| mutate!(client.settings(), set_push_name, wanted)).await
+            }
+            other => unreachable!("{other} is no change"),
+        }
+    }
+
+    /// Waits for the event of such a change.
+    async fn sees(&self, what: &str, chat: &str, on: bool, text: &str) -> Result<(), Failure> {
+        let fits = |payload: &Payload| match payload {
+            Payload::ChatChanged(changed) if changed.chat == chat => match &changed.change {
+                Some(Change::Mute(mute)) => what == "mute" && mute.until.is_some() == on,
+                Some(Change::Pinned(pinned)) => what == "pin" && *pinned == on,
+                Some(Change::Archived(archived)) => what == "archive" && *archived == on,
+                Some(Change::Read(read)) => what == "read" && *read == on,
+                _ => false,
+            },
+            Payload::MessageStarred(starred) => {
+                let message = starred.message.clone().unwrap_or_default();
+                what == "star" && message.whatsapp_id == text && starred.starred == on
+            }
+            Payload::SettingChanged(changed) => {
+                what == "push_name"
+                    && changed.setting == Some(api::setting_changed::Setting::PushName(text.to_owned()))
+            }
+            _ => false,
+        };
+        self.reader.sees(&format!("{what} {chat} {on} {text}"), fits).await
+    }
+}
+
+/// The kinds of change, each with what it needs beside the chat.
+fn changes() -> [(&'static str, &'static str, &'static str); 6] {
+    [
+        ("mute", CHAT, ""),
+        ("pin", CHAT, ""),
+        ("star", CHAT, "OLD0X0"),
+        ("read", CHAT, ""),
+        ("archive", CHAT, ""),
+        ("push_name", "", "Corner shop"),
+    ]
+}
+
+#[tokio::test]
+async fn what_one_device_changes_the_others_see() -> Result<(), Failure> {
+    let world = World::new(past(1, 3)).await?;
+    let mut clients: Vec<RealClient> = Vec::new();
+    for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
+        let client = world.stage.paired(library, name, &world.person).await?;
+        clients.push(client);
+    }
+    // Baileys is told, and not wanted to show it.
+    let told = |event: &ClientEvent| matches!(event, ClientEvent::History { .. });
+    clients[0].wait("history", told).await?;
+    for (what, chat, text) in changes() {
+        // Roost does it, whatsmeow undoes it, Baileys does it again. A name is only set, each time another.
+        let (names, name) = (what == "push_name", |by: &str| format!("{text} {by}"));
+        let text = |by: &str| if names { name(by) } else { text.to_owned() };
+        let undone = names;
+        world.change(what, chat, true, &text("r")).await?;
+        for client in &mut clients {
+            client.sees(what, chat, true, &text("r")).await?;
+        }
+        let [whatsmeow, baileys] = &mut clients[..] else { unreachable!("there are two") };
+        whatsmeow.change(what, chat, undone, &text("w")).await?;
+        world.sees(what, chat, undone, &text("w")).await?;
+        baileys.sees(what, chat, undone, &text("w")).await?;
+        baileys.change(what, chat, true, &text("b")).await?;
+        whatsmeow.sees(what, chat, true, &text("b")).await?;
+        world.sees(what, chat, true, &text("b")).await?;
+    }
+    let wanted = api::GetChatRequest { parent: world.device.clone(), chat: CHAT.to_owned() };
+    let chat = world.call(|client| mutate!(client.chats(), get_chat, wanted)).await?;
+    assert!(chat.archived && chat.mute.is_some() && !chat.marked_unread, "{chat:?}");
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
+    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn changes_survive_deaths_conflicts_and_keys_that_nobody_has() -> Result<(), Failure> {
+    let mut world = World::new(past(1, 1)).await?;
+    let mut sibling = world.stage.paired(Library::Whatsmeow, "w", &world.person).await?;
+    world.change("pin", CHAT, true, "").await?;
+    sibling.sees("pin", CHAT, true, "").await?;
+
+    // The phone is faster, three times.
+    world.stage.sim.commit(&Fault::Overtake { device: world.person.first_device(), count: 3 })?;
+    world.change("pin", CHAT, false, "").await?;
+    sibling.sees("pin", CHAT, false, "").await?;
+
+    // The phone uses a key that it has told nobody.
+    world.stage.sim.phone_makes_key(world.person.pn)?;
+    let muted = Action::Mute { chat: CHAT.parse()?, mute: Mute::Forever };
+    world.stage.sim.phone_changes(world.person.pn, &[muted])?;
+    world.sees("mute", CHAT, true, "").await?;
+
+    // A new owner goes on where the last one was.
+    let (_, epoch) = world.cluster.kill_owner(&world.device, Victim::Worker).await?;
+    world.change("mute", CHAT, false, "").await?;
+    sibling.sees("mute", CHAT, false, "").await?;
+    world.cluster.taken_over(&world.device, epoch).await?;
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
+    let resynced = |payload: &Payload| matches!(payload, Payload::AppStateResynced(_));
+    assert!(!world.reader.events().iter().filter_map(|event| event.payload.as_ref()).any(resynced));
+    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_past_of_a_hundred_chats_is_told_once_though_its_owner_is_killed() -> Result<(), Failure> {
+    const CHATS: usize = 100;
+    const MESSAGES: usize = 12;
+    let mut world = World::new(past(CHATS, MESSAGES)).await?;
+    let friend = world.stage.person("friend");
+    let mut client = world.stage.paired(Library::Whatsmeow, "friend", &friend).await?;
+    let mut epoch = 0;
+    for round in 0..3 {
+        world.reader.messages(round * 200 + 1).await?;
+        world.cluster.taken_over(&world.device, epoch).await?;
+        epoch = world.cluster.kill_owner(&world.device, Victim::Worker).await?.1;
+        client.send(&world.person.number_jid(), &format!("live {round}")).await?;
+    }
+    world.cluster.taken_over(&world.device, epoch).await?;
+    let live: Vec<String> = (0..3).map(|round| format!("live {round}")).collect();
+    world.reader.received(&live).await?;
+    world.reader.messages(CHATS * MESSAGES + live.len()).await?;
+    let done = |payload: &Payload| matches!(payload, Payload::HistoryChunk(chunk) if chunk.progress == 100);
+    world.reader.sees("the end of history", done).await?;
+    let twice: BTreeMap<String, usize> =
+        world.reader.texts().into_iter().filter(|(_, count)| *count > 1).collect();
+    assert_eq!(twice, BTreeMap::new());
+    let old = |event: &&api::Event| matches!(&event.payload, Some(Payload::MessageReceived(message)) if message.whatsapp_id.starts_with("OLD"));
+    let events = world.reader.events();
+    assert!(events.iter().filter(old).all(|event| event.origin() == Origin::History));
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
+
+    // Older messages of one chat, on request: what is in the log is not told again.
+    let wanted = api::SyncHistoryRequest {
+        parent: world.device.clone(),
+        chat: CHAT.to_owned(),
+        before_whatsapp_id: "OLD0X3".to_owned(),
+        before_from_me: true,
+        before_time: Some(api::Timestamp { seconds: 1_700_000_000 - 180, nanos: 0 }),
+        count: 5,
+    };
+    let asked = world.call(|client| mutate!(client.history(), sync_history, wanted)).await?;
+    let answered =
+        |payload: &Payload| matches!(payload, Payload::HistoryChunk(chunk) if chunk.request == asked.request);
+    world.reader.sees("the answer of the phone", answered).await?;
+    assert_eq!(world.reader.message_count(), CHATS * MESSAGES + live.len());
+
+    let to = To::PhoneNumber(friend.pn.to_string());
+    world.cluster.send(&world.device, to, "and still talks", WaitFor::Accepted).await?;
+    client.message("and still talks").await?;
+    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
