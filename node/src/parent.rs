@@ -152,6 +152,7 @@ async fn join(family: &Family, first: bool) -> Result<Life, JoinError> {
             )),
         };
         let enough = match &error {
+            JoinError::Apart { .. } => true,
             JoinError::InUse { .. } => began.elapsed() >= patience,
             JoinError::Unavailable(_) => first && began.elapsed() >= FIRST_JOIN,
         };
@@ -161,7 +162,7 @@ async fn join(family: &Family, first: bool) -> Result<Life, JoinError> {
         tracing::warn!(node = %family.candidate.node, %error, "cannot join yet");
         let pause = match &error {
             JoinError::InUse { wait, .. } => (*wait).clamp(AGAIN, 4 * AGAIN),
-            JoinError::Unavailable(_) => AGAIN,
+            JoinError::Apart { .. } | JoinError::Unavailable(_) => AGAIN,
         };
         tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
     }

@@ -33,6 +33,8 @@ use crate::telemetry;
 pub const EXIT_STORE: u8 = 69;
 /// Exit code when the node id is in use (`EX_TEMPFAIL`).
 pub const EXIT_IN_USE: u8 = 75;
+/// Exit code when the cluster's nodes are of releases too far from this one (`EX_PROTOCOL`).
+pub const EXIT_APART: u8 = 76;
 /// Exit code when a port cannot be bound or the system refuses something else (`EX_OSERR`).
 pub const EXIT_SYSTEM: u8 = 71;
 /// Exit code when a drain was not complete in time. What was left is taken over.
@@ -92,6 +94,7 @@ impl ServeError {
                 EXIT_CONFIGURATION
             }
             ServeError::Store(_) => EXIT_STORE,
+            ServeError::Family(FamilyError::Join(JoinError::Apart { .. })) => EXIT_APART,
             ServeError::Family(FamilyError::Join(JoinError::InUse { .. })) => EXIT_IN_USE,
             ServeError::Family(FamilyError::Join(JoinError::Unavailable(_))) => EXIT_STORE,
             ServeError::Family(_)

@@ -12,6 +12,7 @@ mod directory;
 mod fenced;
 mod ledger;
 mod names;
+mod near;
 mod options;
 mod plain;
 mod postgres;

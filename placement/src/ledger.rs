@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use roost_proto::id::{DeviceKey, Epoch, Life, Sequence};
+use roost_proto::id::{DeviceKey, Epoch, Life, NodeId, Sequence};
 
 use crate::wish::{Surveyed, Wish};
 
@@ -89,7 +89,7 @@ pub enum Beaten {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The slot it wants.
-    pub node: roost_proto::id::NodeId,
+    pub node: NodeId,
     /// `host:port` for peers.
     pub address: String,
     /// Failure domain, may be empty.
@@ -100,9 +100,27 @@ pub struct Candidate {
     pub version: u32,
 }
 
+/// Versions of the protocol between nodes that share a cluster are at most this far apart, so that one release
+/// and the next can.
+pub const NEIGHBOURS: u32 = 1;
+
 /// Why a node could not join.
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
+    /// A living member's version of the protocol between nodes is too far from the candidate's. One that
+    /// joins in the same moment is not seen; that would cost hints between nodes, never exclusivity.
+    #[error(
+        "node {member} speaks version {theirs} of the protocol between nodes and this program version {ours}: \
+         upgrade by one version at a time"
+    )]
+    Apart {
+        /// One of those members.
+        member: NodeId,
+        /// Its version.
+        theirs: u32,
+        /// The candidate's.
+        ours: u32,
+    },
     /// A living process holds this node id, or its lease has not been over for long enough.
     #[error("node id {holder} is in use; its lease can be taken over in {wait:?} at the earliest")]
     InUse {

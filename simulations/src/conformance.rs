@@ -67,6 +67,8 @@ checks! {
     ledger::a_first_life_joins_and_sees_itself,
     ledger::a_node_id_in_use_is_refused,
     ledger::a_lapsed_slot_is_taken_with_a_new_life,
+    ledger::one_version_and_the_next_share_a_cluster_and_no_others,
+    ledger::a_version_that_nobody_living_speaks_keeps_nobody_out,
     ledger::a_certified_death_frees_the_slot_at_once,
     ledger::dead_stays_dead,
     ledger::nobody_is_buried_before_its_time,

@@ -16,6 +16,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// Ends of processes, as `sysexits` and README name them.
 const UNAVAILABLE: i32 = 69;
 const IN_USE: i32 = 75;
+const APART: i32 = 76;
 const CONFIGURATION: i32 = 78;
 
 /// A folder with a key, and a configuration that would start but for what a test puts into it.
@@ -147,6 +148,26 @@ async fn a_schema_newer_than_the_program_is_refused_and_left_as_it_is() {
     assert_eq!(code, Some(UNAVAILABLE), "{said}");
     assert!(said.contains("schema is at version 9999") && said.contains("use a newer one"), "{said}");
     assert_eq!(rows().expect("an answer"), "9999|0", "nobody joined and nothing was migrated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_a_release_too_far_away_is_not_joined_and_the_start_ends_with_76() {
+    let bench = Bench::new();
+    let server = TempPostgres::start().expect("PostgreSQL can be started");
+    let url = server.database("apart").expect("a database can be made");
+    let kek = std::sync::Arc::new(KeyFile(bench.path("kek")));
+    let options = roost_node::store::StoreOptions::new(url.clone(), kek);
+    roost_node::store::Store::migrate(&options).await.expect("migrated");
+    let other =
+        "INSERT INTO member (node_id, incarnation, address, zone, weight, version, state, lease_until,
+                   lease_since)
+                 VALUES ('n9', 1, '127.0.0.1:9', '', 100, 9, 'active', now() + interval '1 hour', now())";
+    server.sql("apart", other).expect("a member of another release");
+    let (code, said) = bench.refused(&bench.config(&url, &bench.path("kek"), "")).await;
+    assert_eq!(code, Some(APART), "{said}");
+    assert!(said.contains("node n9 speaks version 9") && said.contains("one version at a time"), "{said}");
+    let members = server.sql("apart", "SELECT string_agg(node_id, ' ') FROM member").expect("an answer");
+    assert_eq!(members, "n9", "nobody joined");
 }
 
 #[tokio::test(flavor = "multi_thread")]

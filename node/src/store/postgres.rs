@@ -42,6 +42,7 @@ use sqlx::{Connection, PgPool, Transaction};
 use self::writes::PgTx;
 use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
 use super::fenced::Rows;
+use super::near::near;
 use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
@@ -139,6 +140,8 @@ pub(super) fn session_name(life: &Life) -> String {
     let digest = hex::encode(&Sha256::digest(life.node.as_str().as_bytes())[..16]);
     format!("roost/~{digest}/{}", life.incarnation)
 }
+
+near!(Postgres, now: "now()");
 
 wishes!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
 

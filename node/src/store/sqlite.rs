@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use self::writes::LiteTx;
 use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
 use super::fenced::Rows;
+use super::near::near;
 use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
@@ -112,6 +113,8 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|db| db.code());
     code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
+
+near!(Lite, now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 
 wishes!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use roost_placement::ledger::{Beaten, Desired, Grant, JoinError, MemberState, Timing, View};
+use roost_placement::ledger::{Beaten, Candidate, Desired, Grant, JoinError, MemberState, Timing, View};
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
 
 use super::World;
@@ -71,6 +71,29 @@ pub(super) async fn a_lapsed_slot_is_taken_with_a_new_life(world: World) {
     assert_eq!(world.ledger().beat(&old, 0, &LONG).await.expect("an answer"), Beaten::Dead);
     assert!(!world.ledger().set_state(&old, MemberState::Active).await.expect("an answer"));
     beat(&world, &new, &LONG).await;
+}
+
+pub(super) async fn one_version_and_the_next_share_a_cluster_and_no_others(world: World) {
+    let at = |node, version| Candidate { version, ..candidate(node) };
+    let me = world.ledger().join(&at("n1", 3), &LONG).await.expect("the first may speak anything");
+    world.ledger().join(&at("n2", 4), &LONG).await.expect("the next release");
+    for (version, apart) in [(2, ("n2", 4)), (5, ("n1", 3)), (u32::MAX, ("n1", 3))] {
+        match world.ledger().join(&at("n3", version), &LONG).await {
+            Err(JoinError::Apart { member, theirs, ours }) => {
+                assert_eq!((member.as_str(), theirs, ours), (apart.0, apart.1, version));
+            }
+            other => panic!("{version} is not refused: {other:?}"),
+        }
+    }
+    assert_eq!(beat(&world, &me, &LONG).await.members.len(), 2);
+    assert!(world.ledger().certify_death(&me).await.expect("an answer"));
+    world.ledger().join(&at("n3", 5), &LONG).await.expect("nobody speaks the old version any more");
+}
+
+pub(super) async fn a_version_that_nobody_living_speaks_keeps_nobody_out(world: World) {
+    lapsed(&world, "n1").await;
+    let later = Candidate { version: 9, ..candidate("n2") };
+    world.ledger().join(&later, &LONG).await.expect("the other's lease is over");
 }
 
 pub(super) async fn a_certified_death_frees_the_slot_at_once(world: World) {

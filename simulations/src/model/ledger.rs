@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Attached, Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit,
-    Posted, Timing, Transition, Unavailable, View, epoch_floor,
+    Attached, Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, NEIGHBOURS,
+    Ownership, Permit, Posted, Timing, Transition, Unavailable, View, epoch_floor,
 };
 use roost_placement::wish::{Spreading, Surveyed};
 use roost_proto::id::{DeviceKey, Incarnation, Life, UnixMillis};
@@ -46,6 +46,11 @@ fn view(tables: &Tables, now: i64) -> View {
 }
 
 fn join(tables: &mut Tables, now: i64, c: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+    let living = tables.members.iter().filter(|(node, _)| **node != c.node);
+    let mut living = living.filter(|(_, row)| row.state != MemberState::Dead && row.lease_until > now);
+    if let Some((member, row)) = living.find(|(_, row)| row.version.abs_diff(c.version) > NEIGHBOURS) {
+        return Err(JoinError::Apart { member: member.clone(), theirs: row.version, ours: c.version });
+    }
     let wait = millis(timing.grace + timing.quarantine());
     let life = |incarnation| Life { node: c.node.clone(), incarnation };
     let floor = epoch_floor(tables.cluster_epoch).0;

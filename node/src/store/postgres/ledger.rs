@@ -121,6 +121,7 @@ impl Postgres {
 #[async_trait]
 impl Ledger for Postgres {
     async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+        self.keep_near(candidate).await?;
         let life = |incarnation| Life { node: candidate.node.clone(), incarnation: Incarnation(incarnation) };
         match self.try_join(candidate, timing).await.map_err(unavailable)? {
             Ok(incarnation) => {

@@ -226,6 +226,7 @@ async fn log(tx: &mut Tx, rows: &[GrantRow], owner: Option<&Life>, reason: &str)
 #[async_trait]
 impl Ledger for Lite {
     async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+        self.keep_near(candidate).await?;
         let life = |incarnation| Life { node: candidate.node.clone(), incarnation: Incarnation(incarnation) };
         match self.try_join(candidate, timing).await.map_err(unavailable)? {
             Ok(incarnation) => Ok(life(incarnation)),
