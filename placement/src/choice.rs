@@ -2,9 +2,11 @@
 //!
 //! What must hold: the same view, ring and wish give the same order on every node; the first is the
 //! ring's home unless a pin says otherwise; the second lies in another zone where there is one, so that
-//! what stands by for a device does not fall with its zone; a device that requires a node has no other.
-//! It knows no loads: see `plan` and the machine's claims.
+//! what stands by for a device does not fall with its zone; while two releases share the cluster, members
+//! of the newer come first, so that an upgrade moves no device back; a device that requires a node has no
+//! other. It knows no loads: see `plan` and the machine's claims.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use roost_proto::id::{DeviceKey, NodeId};
@@ -20,6 +22,8 @@ pub struct Choice<'a> {
     spread: &'a Spread,
     /// Zones of the members on the ring; empty when there is only one.
     zones: BTreeMap<&'a NodeId, &'a str>,
+    /// Versions of the members on the ring; empty when there is only one.
+    versions: BTreeMap<&'a NodeId, u32>,
 }
 
 /// Where a failure takes everything at once: a zone, or a node where zones tell nothing.
@@ -34,12 +38,18 @@ impl<'a> Choice<'a> {
         if zones.values().collect::<BTreeSet<_>>().len() < 2 {
             zones.clear();
         }
-        Choice { ring, spread, zones }
+        let version = |member: &'a Member| (&member.life.node, member.version);
+        let mut versions: BTreeMap<&NodeId, u32> = ring::takers(view).map(version).collect();
+        if versions.values().collect::<BTreeSet<_>>().len() < 2 {
+            versions.clear();
+        }
+        Choice { ring, spread, zones, versions }
     }
 
     /// All members that may have the device, each once, in the order in which they should try.
     pub fn order(&self, key: &DeviceKey, wish: &Wish) -> Vec<&'a NodeId> {
         let mut order = self.over_zones(self.ring.preference(self.key(key, wish)));
+        order.sort_by_key(|node| Reverse(self.version(node)));
         if let Some(pin) = &wish.pin {
             match pin.mode {
                 PinMode::Require => order.retain(|node| **node == pin.node),
@@ -52,9 +62,14 @@ impl<'a> Choice<'a> {
     /// The first of [`Choice::order`].
     pub fn home(&self, key: &DeviceKey, wish: &Wish) -> Option<&'a NodeId> {
         match &wish.pin {
-            Some(_) => self.order(key, wish).first().copied(),
-            None => self.ring.home(self.key(key, wish)),
+            None if self.versions.is_empty() => self.ring.home(self.key(key, wish)),
+            _ => self.order(key, wish).first().copied(),
         }
+    }
+
+    /// The version that a member on the ring speaks; 0 for all of them while all speak the same.
+    pub fn version(&self, node: &NodeId) -> u32 {
+        self.versions.get(node).copied().unwrap_or_default()
     }
 
     /// The failure domain of a member on the ring.

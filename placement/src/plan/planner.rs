@@ -4,6 +4,7 @@
 //! What must hold: loads and counts follow every step, so each step sees the result of those before;
 //! a device that is moved twice on the way appears once, from its owner to its last target.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use roost_proto::id::{BusinessId, Life, NodeId};
@@ -123,7 +124,7 @@ impl<'a> Planner<'a> {
     pub(super) fn place_all(&mut self, state: MemberState, reason: Reason) {
         for index in 0..self.places.len() {
             if self.places[index].state == state
-                && let Some(target) = self.target(index)
+                && let Some(target) = self.target(index, reason)
             {
                 self.give(index, target, reason);
             }
@@ -190,7 +191,7 @@ impl<'a> Planner<'a> {
                 let Some(domain) = place.at.map(|node| self.choice.domain(node)) else { continue };
                 let too_many = strict.in_domain.get(&domain).is_some_and(|n| *n > strict.limit());
                 if too_many
-                    && let Some(target) = self.target(index)
+                    && let Some(target) = self.target(index, Reason::Spread)
                     && self.choice.domain(target) != domain
                 {
                     self.give(index, target, Reason::Spread);
@@ -248,8 +249,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Who should take a device that has to leave or has no owner: the first in order with room, and when
-    /// nobody has any, the one that is the least above its bound.
-    fn target(&self, index: usize) -> Option<&'a NodeId> {
+    /// nobody has any, the one that is the least above its bound. What a drain gives away moves in any case, so
+    /// it goes first to those below their share: then, when members restart one after the other, the
+    /// devices of each go to the one that has just come back, and rest there.
+    fn target(&self, index: usize, reason: Reason) -> Option<&'a NodeId> {
         let row = &self.places[index].line.row;
         let mut order = self.choice.order(&row.key, &row.wish);
         order.retain(|node| self.takers.contains_key(*node));
@@ -257,11 +260,14 @@ impl<'a> Planner<'a> {
             order.retain(|node| self.spread_allows(index, node));
         }
         // The bounds leave room for everything that the loads count; a view that is behind may not.
-        let over = |node: &NodeId| {
+        let over = |node: &NodeId, percent: u32| {
             let taker = &self.takers[node];
-            (taker.devices + 1).saturating_sub(self.bound(taker, self.policy.bound_percent))
+            (taker.devices + 1).saturating_sub(self.bound(taker, percent))
         };
-        order.into_iter().min_by_key(|node| over(node))
+        order.into_iter().min_by_key(|node| {
+            let over_share = reason == Reason::Drain && over(node, 100) > 0;
+            (over(node, self.policy.bound_percent), Reverse(self.choice.version(node)), over_share)
+        })
     }
 
     /// Whether a strictly spread tenant leaves room for this device in the domain of `to`.
