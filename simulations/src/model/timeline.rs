@@ -10,7 +10,7 @@ use roost_proto::id::Life;
 
 use super::Model;
 use super::ledger::millis;
-use super::tables::Tables;
+use super::tables::{MemberRow, Tables};
 
 /// The database refuses what depends on rows that may lack their tail.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,10 @@ impl Model {
 impl Tables {
     /// What a heartbeat does about a gap of everybody, and about leases from before the clock went back.
     pub(super) fn look_around(&mut self, now: i64, life: &Life, lapsed: bool, timing: &Timing) {
+        let back = |row: &MemberRow| 2 * (row.lease_until - row.lease_since) >= 3 * row.granted;
+        let me_back = self.living(life).is_some_and(|row| back(row));
         let mut others: Vec<_> = self.living_others(life).collect();
+        let all_back = me_back && others.iter().all(|row| row.lease_until >= now && back(row));
         let late = others.iter().filter(|row| row.lease_until < now).count();
         let all = others.len();
         for row in &mut others {
@@ -65,7 +68,7 @@ impl Tables {
         }
         if lapsed && all > 0 && late == all {
             self.hold_off_until = now + millis(timing.quarantine().max(Duration::from_secs(10)));
-        } else if late == 0 {
+        } else if all_back {
             self.hold_off_until = 0;
         }
     }

@@ -33,7 +33,9 @@ impl Postgres {
 
     /// Everybody who is not dead, if this life is not.
     async fn try_renew(&self, life: &Life, owned: u32, timing: &Timing) -> SqlResult<Vec<SettledRow>> {
-        // A gap of everybody: the own renewals begin anew with this one, and nobody else has beaten yet.
+        // A gap of everybody: the own renewals begin anew with this one, and nobody else has beaten yet. Its end is
+        // no single beat of each: statements that lay in connections through the gap are carried out all at once
+        // after it, whether or not those who sent them are back.
         // Who is late is cut under a lock that is not waited for, or two heartbeats wait for each other.
         let sql = concat!(
             "WITH up AS (UPDATE member SET
@@ -42,13 +44,16 @@ impl Postgres {
                  lease_until = now() + ", span!(3), ", granted = $3, beats = beats + 1, owned = $4
                WHERE node_id = $1 AND incarnation = $2 AND state <> 'dead'
                RETURNING node_id, lease_since, lease_until, beats, owned, state),
-             others AS (SELECT count(*) AS living, count(*) FILTER (WHERE lease_until < now()) AS lapsed
+             others AS (SELECT count(*) AS living, count(*) FILTER (WHERE lease_until < now()) AS lapsed,
+                 count(*) FILTER (WHERE lease_until >= now()
+                   AND 2 * (lease_until - lease_since) >= 3 * granted * interval '1 millisecond') AS back
                FROM member WHERE node_id <> $1 AND state <> 'dead'),
              held AS (UPDATE cluster_control SET hold_off_until =
                  CASE WHEN others.lapsed > 0 THEN now() + ", span!(5), " ELSE '-infinity' END
                FROM up, others
                WHERE (up.lease_since = now() AND others.living > 0 AND others.lapsed = others.living)
-                 OR (others.lapsed = 0 AND hold_off_until > now())),
+                 OR (others.back = others.living AND 2 * (up.lease_until - up.lease_since) >= 3 * ", span!(3), "
+                   AND hold_off_until > now())),
              late AS (SELECT node_id FROM member
                WHERE node_id <> $1 AND state <> 'dead' AND EXISTS (SELECT 1 FROM up)
                  AND lease_until > now() + 2 * granted * interval '1 millisecond' FOR UPDATE SKIP LOCKED),

@@ -13,11 +13,15 @@ use crate::store::rows::{AttachedRow, SqlResult, hold_off, millis};
 
 /// Runs in the transaction of a heartbeat, after the own row was renewed.
 pub(super) async fn look_around(tx: &mut Tx, life: &Life, timing: &Timing) -> SqlResult<()> {
-    // A gap of everybody: the own renewals begin anew with this one, and nobody else has beaten yet.
+    // A gap of everybody: the own renewals begin anew with this one, and nobody else has beaten yet. It is over
+    // when everybody has renewed for half a lease.
     let sql = concat!(
         "WITH others AS (SELECT count(*) AS living, count(*) FILTER (WHERE lease_until < ",
         now!(),
-        ") AS lapsed
+        ") AS lapsed,
+             count(*) FILTER (WHERE lease_until >= ",
+        now!(),
+        " AND 2 * (lease_until - lease_since) >= 3 * granted) AS back
            FROM member WHERE node_id <> $1 AND state <> 'dead')
          UPDATE cluster_control SET hold_off_until = iif(others.lapsed > 0, ",
         now!(),
@@ -25,7 +29,8 @@ pub(super) async fn look_around(tx: &mut Tx, life: &Life, timing: &Timing) -> Sq
          FROM others, member me WHERE me.node_id = $1
            AND ((me.lease_since + me.granted = me.lease_until
                  AND others.living > 0 AND others.lapsed = others.living)
-             OR (others.lapsed = 0 AND hold_off_until > ",
+             OR (others.back = others.living AND 2 * (me.lease_until - me.lease_since) >= 3 * me.granted
+                 AND hold_off_until > ",
         now!(),
         "))"
     );
