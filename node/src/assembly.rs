@@ -125,8 +125,8 @@ pub fn assemble(
         metrics: metrics.clone(),
     };
     let cluster = cluster::start(options, ports)?;
-    tokio::spawn(gate.follow(cluster.views()));
-    let hosts = Arc::new(LocalHosts { hosted, cluster: cluster.clone() });
+    tokio::spawn(gate.clone().follow(cluster.views()));
+    let hosts = Arc::new(LocalHosts { hosted, cluster: cluster.clone(), gate: gate.clone() });
     let commits = Commits::new();
     tokio::spawn(commits.clone().relay(told));
     tokio::spawn(retention::run(

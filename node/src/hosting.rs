@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::api::channels::Channels;
 use crate::api::port::Hosts;
-use crate::cluster::{ClusterHandle, Ending, Hosting, PeerHint, StartError};
+use crate::cluster::{ClusterHandle, Ending, Hosting, NodeGate, PeerHint, StartError};
 use crate::counted;
 use crate::metrics::Metrics;
 use crate::outside::Network;
@@ -126,6 +126,8 @@ pub struct LocalHosts {
     pub hosted: Hosted,
     /// Who may free a row.
     pub cluster: ClusterHandle,
+    /// Where devices wait before they log in.
+    pub gate: NodeGate,
 }
 
 #[async_trait]
@@ -136,6 +138,10 @@ impl Hosts for LocalHosts {
 
     fn all(&self) -> Vec<DeviceHandle> {
         self.hosted.all()
+    }
+
+    fn waiting(&self) -> usize {
+        self.gate.waiting()
     }
 
     async fn prepare(&self, key: &DeviceKey) -> Result<(), NotWarm> {

@@ -12,7 +12,6 @@ use roost_proto::api::cluster_service_server::ClusterService;
 use roost_proto::id::{DeviceKey, Life, NodeId};
 use roost_proto::peer;
 use roost_proto::peer::peer_service_client::PeerServiceClient;
-use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::call::Call;
@@ -20,7 +19,7 @@ use super::cursor::Scope;
 use super::port::{HandOffError, Seen};
 use super::route::Peer;
 use super::streams::{Answers, Sink, Until};
-use super::{Api, convert, method, parse};
+use super::{Api, convert, members, method, parse};
 use crate::errors::{ApiError, Resource};
 
 const SERVICE: &str = "ClusterService";
@@ -28,8 +27,6 @@ const SERVICE: &str = "ClusterService";
 const HISTORY: usize = 50;
 /// Between looks at what a draining node still owns.
 const DRAIN_POLL: Duration = Duration::from_millis(100);
-/// At least this often a watch says the members.
-const WATCH: Duration = Duration::from_secs(1);
 
 #[async_trait]
 impl ClusterService for Api {
@@ -267,7 +264,7 @@ impl ClusterService for Api {
         self.streaming(named, request, Until::Drain, |call, _| async move {
             call.must_operate()?;
             let api = self.clone();
-            Ok(move |sink| async move { watch_members(&api, &sink).await })
+            Ok(move |sink| async move { members::watch(&api, &sink).await })
         })
         .await
     }
@@ -357,31 +354,7 @@ async fn follow_drain(
     }
 }
 
-async fn watch_members(api: &Api, sink: &Sink<api::WatchClusterResponse>) -> Result<(), ApiError> {
-    let mut views = api.parts().cluster.views();
-    loop {
-        let seen = views.borrow_and_update().clone();
-        let now = (api.parts().outside.wall)();
-        let answer = api::WatchClusterResponse {
-            nodes: nodes(&seen),
-            view_epoch: seen.view.view_epoch,
-            time: Some(convert::timestamp(now)),
-            placement_frozen: seen.view.frozen,
-        };
-        sink.send(answer).await?;
-        let until = Instant::now() + WATCH;
-        loop {
-            match tokio::time::timeout_at(until, views.changed()).await {
-                Ok(Ok(())) if views.borrow().view.view_epoch == seen.view.view_epoch => {}
-                Ok(Ok(())) | Err(_) => break,
-                // The cluster's part of this process has ended.
-                Ok(Err(_)) => return Ok(()),
-            }
-        }
-    }
-}
-
-fn nodes(seen: &Seen) -> Vec<api::Node> {
+pub(super) fn nodes(seen: &Seen) -> Vec<api::Node> {
     let age = seen.at.elapsed();
     seen.view.members.iter().map(|member| convert::node(member, age)).collect()
 }

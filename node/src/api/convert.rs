@@ -167,6 +167,8 @@ pub(super) fn node(member: &Member, age: Duration) -> api::Node {
         lease_remaining: Some(duration(member.remaining.saturating_sub(age))),
         version: member.version,
         cordoned: member.cordoned,
+        connected: None,
+        waiting: None,
     }
 }
 

@@ -16,6 +16,7 @@ use roost_proto::api::message_service_client::MessageServiceClient;
 use roost_proto::api::message_service_server::MessageService;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::id::DeviceKey;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::call::Call;
@@ -41,10 +42,12 @@ impl MessageService for Api {
         self.unary(method(SERVICE, "SendMessage"), request, |call, request| async move {
             let send = parse::send(&request)?;
             call.may_name_device(&send.key)?;
+            let begin = Instant::now();
             let accepted = self.accept(&call, &request, &send).await;
             let result = accepted.as_ref().map_or_else(ApiError::reason, |_| "accepted".to_owned());
             self.parts().metrics.count("roost_sends_total", &[("type", "text"), ("result", &result)]);
             let mut message = accepted?;
+            self.parts().metrics.time("roost_send_duration_seconds", &[("stage", "accept")], begin.elapsed());
             let mut changes = Changes::new(self, &call, &send.key, &message.name).await;
             while !is_reached(send.wait_for, message.state()) {
                 let next = tokio::time::timeout_at(call.deadline, changes.next(self)).await;

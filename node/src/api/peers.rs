@@ -90,6 +90,17 @@ impl PeerService for Api {
         .await
     }
 
+    async fn count(
+        &self,
+        request: Request<peer::CountRequest>,
+    ) -> Result<Response<peer::CountResponse>, Status> {
+        self.unary(method(SERVICE, "Count"), request, |call, _| async move {
+            call.must_operate()?;
+            Ok(self.count())
+        })
+        .await
+    }
+
     async fn hand_off(
         &self,
         request: Request<peer::HandOffRequest>,

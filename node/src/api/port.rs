@@ -24,6 +24,8 @@ pub trait Hosts: Send + Sync + 'static {
     fn find(&self, key: &DeviceKey) -> Option<DeviceHandle>;
     /// All of them, in order of key.
     fn all(&self) -> Vec<DeviceHandle>;
+    /// How many devices wait for their turn to log in.
+    fn waiting(&self) -> usize;
     /// Prepares for a device that another node is about to give to this one.
     async fn prepare(&self, key: &DeviceKey) -> Result<(), NotWarm>;
     /// The device was given to this node, and had been stopped for so long.

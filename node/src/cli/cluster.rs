@@ -60,7 +60,7 @@ pub enum ClusterCommand {
     },
     /// Compares the owners in the database with what each node runs.
     Audit,
-    /// The members, again and again.
+    /// The members, again and again, and how many of their devices wait to log in.
     Watch,
 }
 
@@ -153,11 +153,13 @@ fn show_nodes(nodes: &[api::Node], output: Output) {
             println!("{}", json!({ "nodes": nodes }));
         }
         Output::Table => {
+            // Only a watch says how far the logins are.
+            let counted = nodes.iter().any(|node| node.connected.is_some());
             let row = |node: &api::Node| {
                 let lease = node.lease_remaining.as_ref();
                 let lease = lease.map(|left| left.seconds * 1000 + i64::from(left.nanos) / 1_000_000);
                 let lease = lease.map(|left| format!("{left} ms")).unwrap_or_default();
-                vec![
+                let mut cells = vec![
                     node.name.clone(),
                     node.incarnation.to_string(),
                     match node.cordoned {
@@ -165,13 +167,19 @@ fn show_nodes(nodes: &[api::Node], output: Output) {
                         false => node.state().as_str_name().to_owned(),
                     },
                     node.owned.to_string(),
-                    lease,
-                    node.weight.to_string(),
-                    node.zone.clone(),
-                    node.address.clone(),
-                ]
+                ];
+                if counted {
+                    let number = |count: Option<u32>| count.map_or("-".to_owned(), |count| count.to_string());
+                    cells.extend([number(node.connected), number(node.waiting)]);
+                }
+                cells.extend([lease, node.weight.to_string(), node.zone.clone(), node.address.clone()]);
+                cells
             };
-            let heading = ["NODE", "LIFE", "STATE", "DEVICES", "LEASE LEFT", "WEIGHT", "ZONE", "ADDRESS"];
+            let mut heading = vec!["NODE", "LIFE", "STATE", "DEVICES"];
+            if counted {
+                heading.extend(["CONNECTED", "WAITING"]);
+            }
+            heading.extend(["LEASE LEFT", "WEIGHT", "ZONE", "ADDRESS"]);
             let rows: Vec<_> = nodes.iter().map(row).collect();
             print!("{}", render::columns(&heading, &rows));
         }

@@ -126,6 +126,8 @@ pub(super) fn node(node: &api::Node) -> Value {
         "leaseRemaining": node.lease_remaining.as_ref().map(api::Duration::to_string),
         "version": node.version,
         "cordoned": node.cordoned,
+        "connected": node.connected,
+        "waiting": node.waiting,
     })
 }
 

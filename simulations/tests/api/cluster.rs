@@ -81,3 +81,17 @@ async fn a_drain_is_asked_of_any_node_and_a_second_one_is_refused() {
     let unknown = world.at(1).cluster().drain_node(DrainNodeRequest { node: "n9".into() }).await;
     assert_eq!(refusal(unknown.map(|_| ())), (Code::NotFound, "NODE_NOT_FOUND".into()));
 }
+
+#[tokio::test]
+async fn a_watch_says_of_each_node_how_many_devices_wait_and_a_list_does_not() {
+    let world = World::new(2).await;
+    let mut stream =
+        world.at(1).cluster().watch_cluster(WatchClusterRequest {}).await.expect("it begins").into_inner();
+    let said = tokio::time::timeout(Duration::from_secs(20), stream.message()).await;
+    let said = said.expect("within twenty seconds").expect("no refusal").expect("an answer");
+    let counts: Vec<_> =
+        said.nodes.iter().map(|node| (node.name.as_str(), node.connected, node.waiting)).collect();
+    assert_eq!(counts, [("n1", Some(0), Some(3)), ("n2", Some(0), Some(3))]);
+    let list = world.at(1).cluster().list_nodes(ListNodesRequest {}).await.expect("an answer").into_inner();
+    assert!(list.nodes.iter().all(|node| node.waiting.is_none()));
+}

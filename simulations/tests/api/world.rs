@@ -63,6 +63,10 @@ impl Hosts for Unopened {
         Vec::new()
     }
 
+    fn waiting(&self) -> usize {
+        3
+    }
+
     async fn prepare(&self, _key: &DeviceKey) -> Result<(), NotWarm> {
         Ok(())
     }
