@@ -322,7 +322,7 @@ pub enum Urgency {
     Warm,
 }
 
-/// What became of an attempt to connect.
+/// What became of an attempt to connect, or of the connection that came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
     /// The handshake came as far as the last message within this time, or failed after it.
@@ -331,6 +331,12 @@ pub enum Attempt {
     Accepted,
     /// WhatsApp asked for less: 429, 500, 503, or an end of the stream that says so.
     PushedBack,
+    /// WhatsApp ended it for another connection of the device: one of the device's next owner, by the permit
+    /// that was refused since, or (`false`) one from outside of the cluster.
+    Replaced {
+        /// Whether that other one is ours.
+        ours: bool,
+    },
 }
 
 /// Where permits come from.

@@ -32,6 +32,7 @@ pub mod cursor;
 mod devices;
 mod explain;
 mod incoming;
+mod members;
 mod messages;
 mod outage;
 mod pairing;

@@ -48,7 +48,11 @@ const GAUGES: [(&str, &str); 11] = [
 
 const HISTOGRAMS: [(&str, &str); 7] = [
     ("roost_grpc_duration_seconds", "How long calls took, by service and method."),
-    ("roost_takeover_duration_seconds", "From opening a device after a take-over: connect, first_event."),
+    (
+        "roost_takeover_duration_seconds",
+        "Phases of take-overs: detect (from the last heartbeat seen, once for each death), claim (from that news to \
+         the grants), connect and first_event (from opening a device).",
+    ),
     ("roost_handoff_duration_seconds", "From the order to stop a device until the grant of the new owner."),
     (
         "roost_handoff_pause_seconds",
@@ -56,7 +60,7 @@ const HISTOGRAMS: [(&str, &str); 7] = [
     ),
     ("roost_lease_renew_duration_seconds", "Heartbeats to the store."),
     ("roost_commit_duration_seconds", "Transactions of devices, waiting for the group included."),
-    ("roost_send_duration_seconds", "Stages of a send: accept, ack."),
+    ("roost_send_duration_seconds", "Stages of a send: accept (until it is durable, forwarding included)."),
 ];
 
 /// The metrics of one node. Cloning gives the same metrics.

@@ -41,6 +41,7 @@ use crate::wish::Wish;
 pub use self::orphans::{CLAIM_BATCH, RANK_DELAY};
 pub use self::pace::Pace;
 pub use self::step::{AlreadyDraining, Answer, Effect, Event, HandOffError, HandedOff, NoAnswer, Origin};
+pub use self::suspicion::TakenOver;
 
 /// What a machine is told once.
 #[derive(Debug, Clone)]
@@ -138,6 +139,9 @@ impl Machine {
             Event::StateSet(state, answer) => self.state_set(state, answer, now, &mut out),
             Event::Buried(victim, answer) => {
                 self.suspicion.answered(&victim, now);
+                if answer == Ok(true) {
+                    self.suspicion.lost(&victim, now);
+                }
                 // Whoever has buried it, its devices are free now.
                 if answer.is_ok() {
                     self.lists.sweep_at(now);
@@ -240,6 +244,11 @@ impl Machine {
     /// The grant under which this node holds a device, running or on its way out.
     pub fn grant(&self, key: &DeviceKey) -> Option<&Grant> {
         self.holdings.grant(key)
+    }
+
+    /// How it came to devices that were taken over from a life at `now`, for those who measure.
+    pub fn taken_over(&mut self, from: &Life, now: BootTime) -> Option<TakenOver> {
+        self.suspicion.taken(from, now)
     }
 
     /// Own state as the ledger has confirmed it.

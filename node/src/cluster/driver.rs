@@ -12,7 +12,7 @@ use std::time::Duration;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Beaten, MemberState, Timing};
 use roost_placement::load;
-use roost_placement::machine::{self, Effect, Event, Machine};
+use roost_placement::machine::{self, Effect, Event, Machine, TakenOver};
 use roost_proto::id::{DeviceKey, Life};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -78,7 +78,14 @@ impl Driver {
             self.vitals.progress.fetch_add(1, Ordering::Relaxed);
             let beaten = matches!(event, Event::Beaten { .. });
             let now = (self.ports.permission.clock())();
+            let from = match &event {
+                Event::Claimed(from, _, Ok(grants)) if !grants.is_empty() => from.clone(),
+                _ => None,
+            };
             let todo = self.machine.handle(now, event);
+            if let Some(taken) = from.and_then(|from| self.machine.taken_over(&from, now)) {
+                self.time_take_over(taken);
+            }
             if let Some(outcome) = self.carry_out(todo, &mut effects) {
                 break outcome;
             }
@@ -201,6 +208,13 @@ impl Driver {
             self.shared.views.send_replace(Arc::new(Seen { view, at: Instant::now() }));
             let (ring, spread) = (self.machine.ring().clone(), self.machine.spread().clone());
             self.shared.placed.send_replace(Arc::new(Placed { ring, spread }));
+        }
+    }
+
+    fn time_take_over(&self, taken: TakenOver) {
+        let phases = [("detect", taken.detected), ("claim", Some(taken.claimed))];
+        for (phase, took) in phases.into_iter().filter_map(|(phase, took)| Some((phase, took?))) {
+            self.ports.metrics.time("roost_takeover_duration_seconds", &[("phase", phase)], took);
         }
     }
 

@@ -171,6 +171,10 @@ impl Gate for NodeGate {
             Attempt::Answered(_) => "slow",
             Attempt::Accepted => "ok",
             Attempt::PushedBack => "pushed_back",
+            Attempt::Replaced { ours } => {
+                let origin = if ours { "internal" } else { "external" };
+                return self.inner.metrics.count("roost_stream_replaced_total", &[("origin", origin)]);
+            }
         };
         if attempt != Attempt::Accepted {
             self.inner.lock().throttle.pushed_back(now);

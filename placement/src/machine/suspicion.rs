@@ -26,16 +26,44 @@ struct Watch {
     next: Option<BootTime>,
 }
 
+/// Lives that are over are remembered for this long.
+const MEMORY: Duration = Duration::from_secs(60);
+
+/// A life that is over.
+#[derive(Debug)]
+struct Loss {
+    since: BootTime,
+    gone: BootTime,
+    told: bool,
+}
+
+/// How a take-over came about, for those who measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenOver {
+    /// From the last heartbeat that this node saw to the news that the life is over; only with the first
+    /// devices that are taken over from it.
+    pub detected: Option<Duration>,
+    /// From that news to the grants.
+    pub claimed: Duration,
+}
+
 /// What this node has seen of the others' heartbeats.
 #[derive(Debug, Default)]
 pub(super) struct Suspicion {
     watches: BTreeMap<Life, Watch>,
+    losses: BTreeMap<Life, Loss>,
 }
 
 impl Suspicion {
     /// Takes in a view that was received at `now`.
     pub(super) fn observe(&mut self, me: &Life, view: &View, now: BootTime) {
-        self.watches.retain(|life, _| view.members.iter().any(|member| member.life == *life));
+        let lives = |life: &Life| view.members.iter().any(|member| member.life == *life);
+        let gone: Vec<Life> = self.watches.keys().filter(|life| !lives(life)).cloned().collect();
+        for life in gone {
+            self.lost(&life, now);
+            self.watches.remove(&life);
+        }
+        self.losses.retain(|_, loss| now.since(loss.gone) < MEMORY);
         for member in view.members.iter().filter(|member| member.life != *me) {
             let expires = now.plus(member.remaining);
             let fresh = Watch { beats: member.beats, since: now, expires, next: Some(now) };
@@ -47,6 +75,23 @@ impl Suspicion {
                 }
             }
         }
+    }
+
+    /// The news has come that a life is over.
+    pub(super) fn lost(&mut self, life: &Life, now: BootTime) {
+        if let Some(watch) = self.watches.get(life) {
+            let loss = Loss { since: watch.since, gone: now, told: false };
+            self.losses.entry(life.clone()).or_insert(loss);
+        }
+    }
+
+    /// Devices were taken over from a life, which is news if nothing else was; `None` when it was never seen.
+    pub(super) fn taken(&mut self, from: &Life, now: BootTime) -> Option<TakenOver> {
+        self.lost(from, now);
+        let loss = self.losses.get_mut(from)?;
+        let first = !std::mem::replace(&mut loss.told, true);
+        let detected = first.then(|| loss.gone.since(loss.since));
+        Some(TakenOver { detected, claimed: now.since(loss.gone) })
     }
 
     /// This node was asleep: everybody gets a whole lease again.
@@ -145,5 +190,34 @@ mod tests {
         suspicion.observe(&life("n1"), &view(5, 100), at(0));
         suspicion.observe(&life("n1"), &view(6, 2000), at(1999));
         assert!(suspicion.due(&Timing::FAST, at(3998)).is_empty());
+    }
+
+    #[test]
+    fn a_take_over_is_measured_from_the_last_beat_that_was_seen() {
+        let mut suspicion = Suspicion::default();
+        suspicion.observe(&life("n1"), &view(5, 2000), at(400));
+        suspicion.observe(&life("n1"), &view(5, 1600), at(800));
+        suspicion.lost(&life("n2"), at(2600));
+        let first =
+            TakenOver { detected: Some(Duration::from_millis(2200)), claimed: Duration::from_millis(100) };
+        assert_eq!(suspicion.taken(&life("n2"), at(2700)), Some(first));
+        let second = TakenOver { detected: None, claimed: Duration::from_millis(300) };
+        assert_eq!(suspicion.taken(&life("n2"), at(2900)), Some(second), "detected once");
+        suspicion.observe(&life("n1"), &View::default(), at(62_600));
+        assert_eq!(suspicion.taken(&life("n2"), at(62_600)), None, "it is forgotten");
+    }
+
+    #[test]
+    fn a_life_that_others_buried_is_over_when_the_view_or_a_claim_shows_it() {
+        let mut suspicion = Suspicion::default();
+        suspicion.observe(&life("n1"), &view(5, 2000), at(0));
+        suspicion.observe(&life("n1"), &View::default(), at(400));
+        let detected = Some(Duration::from_millis(400));
+        let taken = suspicion.taken(&life("n2"), at(500));
+        assert_eq!(taken, Some(TakenOver { detected, claimed: Duration::from_millis(100) }));
+        let mut suspicion = Suspicion::default();
+        suspicion.observe(&life("n1"), &view(5, 2000), at(100));
+        let taken = suspicion.taken(&life("n2"), at(500));
+        assert_eq!(taken, Some(TakenOver { detected, claimed: Duration::ZERO }));
     }
 }

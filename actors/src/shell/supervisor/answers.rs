@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use super::{Child, Input, State, Task};
 use crate::device::{Answer, PairingUpdate};
 use crate::machine::Reply;
-use crate::port::PermitRefused;
+use crate::port::{Attempt, PermitRefused};
 
 impl State {
     pub(super) fn ask_permit(&mut self) {
@@ -13,8 +13,14 @@ impl State {
         let (me, life) = (self.me.clone(), self.children.life());
         self.asking = Some(Task(tokio::spawn(async move {
             let child = match gate.permit(&grant).await {
-                Ok(permit) => Child::Permit(permit.grant == grant),
-                Err(PermitRefused::Stale) => Child::Stale,
+                Ok(permit) => {
+                    gate.report(Attempt::Replaced { ours: false });
+                    Child::Permit(permit.grant == grant)
+                }
+                Err(PermitRefused::Stale) => {
+                    gate.report(Attempt::Replaced { ours: true });
+                    Child::Stale
+                }
                 Err(PermitRefused::Unavailable(_)) => Child::Permit(false),
             };
             let _ = me.send_message(Input::Child(life, child));
