@@ -197,13 +197,20 @@ impl World {
 
     /// All devices, as any node sees them.
     pub async fn devices(&self) -> Result<Vec<Device>, tonic::Status> {
-        let parent = "tenants/-".to_owned();
-        let request = ListDevicesRequest { parent, page_size: 1000, page_token: String::new() };
-        let list = |client: Client| {
-            let request = request.clone();
-            async move { client.devices().list_devices(within(request, Duration::from_secs(2))).await }
-        };
-        Ok(self.lookers.call(Duration::from_secs(5), list).await?.into_inner().devices)
+        let (mut devices, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = ListDevicesRequest { parent: "tenants/-".to_owned(), page_size: 1000, page_token };
+            let list = |client: Client| {
+                let request = request.clone();
+                async move { client.devices().list_devices(within(request, Duration::from_secs(2))).await }
+            };
+            let page = self.lookers.call(Duration::from_secs(5), list).await?.into_inner();
+            devices.extend(page.devices);
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(devices);
+            }
+        }
     }
 
     /// Owner of each device by name.

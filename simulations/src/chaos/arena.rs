@@ -46,8 +46,14 @@ pub struct Pace {
 /// How long anything may take that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Devices of one tenant.
+/// How long a look takes at what may have happened.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Devices of one tenant, as long as there are not too many tenants for it.
 const EACH: usize = 4;
+
+/// Tenants at most: each has readers of its own.
+const TENANTS: usize = 50;
 
 /// What a node can be kept from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +118,7 @@ impl Arena {
             grounds.push(ground(spot, &own, &database));
             lines.push(own);
         }
-        let tenants = pace.devices.div_ceil(EACH).max(1);
+        let tenants = pace.devices.div_ceil(EACH).clamp(1, TENANTS);
         let plan = Plan {
             program: pace.program.clone(),
             store_url: None,
@@ -197,6 +203,30 @@ impl Arena {
     pub async fn settled(&self, what: &str) -> Result<(), Failed> {
         self.world.all_active(PATIENCE).await?;
         self.connected(what).await
+    }
+
+    /// The same after the worker of a node was struck, which had these lives: it has another worker in another life.
+    /// A parent that has spent its restarts is started again, as an orchestrator would.
+    pub async fn tended(&mut self, place: usize, old: &[i64], what: &str) -> Result<(), Failed> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if self.world.nodes[place].ended(GLANCE).await?.is_some() {
+                let text = format!("{} has spent its restarts and is started again", self.id(place));
+                self.diary.event(&text);
+                self.world.nodes[place].spawn()?;
+            }
+            // Nodes learn of a death one after the other: who has not may still call the old life active.
+            let lives = crate::trouble::lives_of(&self.world, place).await.unwrap_or_default();
+            let anew = !lives.is_empty() && lives != old && self.world.nodes[place].worker().is_some();
+            match self.world.all_active(GLANCE).await {
+                Ok(()) if anew => return self.connected(what).await,
+                Err(error) if tokio::time::Instant::now() > end => return Err(error),
+                Ok(()) if tokio::time::Instant::now() > end => {
+                    return Err(format!("{} has no other life after {what}", self.id(place)).into());
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
     }
 
     /// Waits until all devices are connected.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::diary::Diary;
+use super::watch::Death;
 use crate::percentiles::Spans;
 use crate::sightings::{self, Connection};
 use crate::timeline::{Bar, Kind};
@@ -31,7 +32,9 @@ pub struct Tenure {
 /// Spans of the phases of take-overs, each from the fault that caused it.
 #[derive(Debug, Clone, Default)]
 pub struct TakeOvers {
-    /// Until the life was no longer among the living: detected and buried.
+    /// Until its lease was over, or its death was certified.
+    pub detected: Spans,
+    /// Until the life was no longer among the living.
     pub buried: Spans,
     /// Until the device had its next owner.
     pub claimed: Spans,
@@ -78,8 +81,8 @@ pub fn tenures(answer: &str, diary: &Diary) -> Result<Vec<Tenure>, Failed> {
     all.ok_or_else(|| "the ownership log has another form than expected".into())
 }
 
-/// Adds it all up. `deaths` are nodes and when they were no longer among the living.
-pub fn find(world: &World, diary: &Diary, log: &[Tenure], deaths: &[(String, Duration)]) -> Findings {
+/// Adds it all up. `deaths` are nodes and how they ended.
+pub fn find(world: &World, diary: &Diary, log: &[Tenure], deaths: &[(String, Death)]) -> Findings {
     let mut findings = Findings::default();
     let end = diary.elapsed();
     let mut by_device: BTreeMap<&str, Vec<&Tenure>> = BTreeMap::new();
@@ -135,14 +138,19 @@ pub fn find(world: &World, diary: &Diary, log: &[Tenure], deaths: &[(String, Dur
         }
     }
     // A node that was cut off may tell of lives that others have seen end before: the first word counts.
-    let mut buried: BTreeMap<(&str, Duration), Duration> = BTreeMap::new();
-    for (node, at) in deaths {
-        if let Some(cause) = cause(diary, node, *at) {
-            let took = buried.entry((node, cause)).or_insert(*at - cause);
-            *took = (*took).min(*at - cause);
+    let mut ends: BTreeMap<(&str, Duration), (Duration, Duration)> = BTreeMap::new();
+    for (node, death) in deaths {
+        let [detected, buried] = [death.detected, death.buried].map(|at| diary.place_of_instant(at));
+        if let Some(cause) = cause(diary, node, buried) {
+            // Its lease may have been over before the last of several faults.
+            let took = (detected.saturating_sub(cause), buried - cause);
+            let first = ends.entry((node, cause)).or_insert(took);
+            *first = (first.0.min(took.0), first.1.min(took.1));
         }
     }
-    findings.take_overs.buried.extend(buried.into_values());
+    let (detected, buried): (Vec<_>, Vec<_>) = ends.into_values().unzip();
+    findings.take_overs.detected.extend(detected);
+    findings.take_overs.buried.extend(buried);
     findings
 }
 

@@ -44,8 +44,9 @@ pub struct Ran {
     pub logs: Option<std::path::PathBuf>,
 }
 
-/// Speakers for each sender, and the pause between two messages of one.
+/// Speakers for each sender, how many senders there are at most, and the pause between two messages of one.
 const SPEAKERS: usize = 2;
+const SENDERS: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Undisturbed talk before the first fault.
@@ -75,7 +76,7 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
         (_, None) => Database::temporary(),
     });
     let mut arena = Arena::build(pace, database.await??).await?;
-    let senders = arena.world.speakers.len().div_ceil(SPEAKERS);
+    let senders = arena.world.speakers.len().div_ceil(SPEAKERS).min(SENDERS);
     let mut talk = arena.world.talk(senders, PAUSE);
     let consumers = Consumers::start(&arena.world.callers, &arena.world.tenants);
     let watch = Watch::start(arena.world.lookers.clone());
@@ -169,9 +170,7 @@ fn inquire(verdict: &mut Verdict, arena: &Arena) {
 }
 
 fn examine(verdict: &mut Verdict, arena: &Arena, log: &[Tenure], watch: &Watch) {
-    let deaths: Vec<_> =
-        watch.deaths().into_iter().map(|(node, at)| (node, arena.diary.place_of_instant(at))).collect();
-    verdict.findings = findings::find(&arena.world, &arena.diary, log, &deaths);
+    verdict.findings = findings::find(&arena.world, &arena.diary, log, &watch.deaths());
 }
 
 /// Waits until each device can send and receive again; says how long after the last fault that was.

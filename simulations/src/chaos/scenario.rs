@@ -10,7 +10,9 @@ use std::pin::Pin;
 use super::arena::Arena;
 use super::database::pooler_missing;
 use super::network;
-use super::scenarios::{cuts, failovers, freezes, kills, limits, links, outages, pooler, restarts, twins};
+use super::scenarios::{
+    cuts, failovers, freezes, kills, limits, links, outages, pooler, restarts, storms, twins,
+};
 use super::verdict::Price;
 use crate::world::Failed;
 
@@ -78,7 +80,7 @@ impl Scenario {
 }
 
 /// All scenarios, in the order in which `all` runs them.
-pub const ALL: [&Scenario; 20] = [
+pub const ALL: [&Scenario; 21] = [
     &kills::WORKERS,
     &kills::NODES,
     &kills::ALL_AT_ONCE,
@@ -98,6 +100,7 @@ pub const ALL: [&Scenario; 20] = [
     &limits::DISK_FULL,
     &limits::CONNECTIONS,
     &restarts::ROLLING,
+    &storms::STORM,
     &twins::TWINS,
 ];
 

@@ -9,4 +9,5 @@ pub mod links;
 pub mod outages;
 pub mod pooler;
 pub mod restarts;
+pub mod storms;
 pub mod twins;

@@ -1,4 +1,5 @@
-//! Looks at the members all the time, and remembers when a life was no longer among the living.
+//! Looks at the members all the time, and remembers when the lease of a life was over, and when it was no longer
+//! among the living.
 //!
 //! What must hold: it is what an operator sees through the API, asked of any node that answers; a moment is
 //! late by one look at most, and by more only when no node answers.
@@ -19,7 +20,18 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 struct Seen {
     living: BTreeSet<(String, i64)>,
-    gone: BTreeMap<(String, i64), Instant>,
+    /// Since when those among the living who do not renew have had no lease.
+    lapsed: BTreeMap<(String, i64), Instant>,
+    gone: BTreeMap<(String, i64), Death>,
+}
+
+/// The end of a life, as it was seen from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct Death {
+    /// Its lease was over, or it was certified dead before.
+    pub detected: Instant,
+    /// It was no longer among the living.
+    pub buried: Instant,
 }
 
 /// A running watch. It ends with the value.
@@ -38,9 +50,9 @@ impl Watch {
     }
 
     /// Nodes whose lives have ended, and when.
-    pub fn deaths(&self) -> Vec<(String, Instant)> {
+    pub fn deaths(&self) -> Vec<(String, Death)> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.gone.iter().map(|((node, _), at)| (node.clone(), *at)).collect()
+        seen.gone.iter().map(|((node, _), death)| (node.clone(), *death)).collect()
     }
 }
 
@@ -53,12 +65,23 @@ impl Drop for Watch {
 async fn look(lookers: Arc<Callers>, seen: Arc<Mutex<Seen>>) {
     loop {
         if let Ok(members) = members(&lookers).await {
-            let living = members.into_iter().filter(|member| member.state() != State::Dead);
-            let living: BTreeSet<_> = living.map(|member| (member.name, member.incarnation)).collect();
+            let now = Instant::now();
             let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let Seen { living: before, gone } = &mut *seen;
+            let Seen { living: before, lapsed, gone } = &mut *seen;
+            let mut living = BTreeSet::new();
+            for member in members.into_iter().filter(|member| member.state() != State::Dead) {
+                let left = member.lease_remaining.unwrap_or_default();
+                let life = (member.name, member.incarnation);
+                if (left.seconds, left.nanos) > (0, 0) {
+                    lapsed.remove(&life);
+                } else {
+                    lapsed.entry(life.clone()).or_insert(now);
+                }
+                living.insert(life);
+            }
             for life in before.difference(&living) {
-                gone.entry(life.clone()).or_insert_with(Instant::now);
+                let detected = lapsed.remove(life).unwrap_or(now);
+                gone.entry(life.clone()).or_insert(Death { detected, buried: now });
             }
             *before = living;
         }

@@ -47,7 +47,7 @@ async fn workers(arena: &mut Arena) -> Result<(), Failed> {
         arena.strike(place, "SIGKILL to its worker");
         trouble::kill(&arena.world, place)?;
         arena.gone(place, &old).await?;
-        arena.settled("the kill of a worker").await?;
+        arena.tended(place, &old, "the kill of a worker").await?;
         arena.calm(PAUSE).await;
     }
     Ok(())

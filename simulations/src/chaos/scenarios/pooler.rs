@@ -27,7 +27,7 @@ async fn pooler(arena: &mut Arena) -> Result<(), Failed> {
         arena.strike(place, "SIGKILL to its worker");
         trouble::kill(&arena.world, place)?;
         arena.gone(place, &old).await?;
-        arena.settled("the kill of a worker").await?;
+        arena.tended(place, &old, "the kill of a worker").await?;
         arena.calm(PAUSE).await;
         let fault = arena.diary.fault(None, "the database restarts behind the pooler");
         let server = arena.database.server()?;

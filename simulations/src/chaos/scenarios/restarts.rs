@@ -4,19 +4,25 @@
 //! moves once: to the node that has just come back. Where a lease was lost meanwhile, as on a machine that is too
 //! busy, that is not judged, and said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use roost_proto::api::ListNodesRequest;
+use roost_proto::api::node::State;
 use rustix::process::Signal;
 
+use crate::callers::within;
 use crate::chaos::arena::{Arena, PATIENCE};
 use crate::chaos::findings::{OWNERSHIP, Tenure, tenures};
 use crate::chaos::scenario::{Needs, Scenario};
 use crate::chaos::verdict::Price;
-use crate::world::{Failed, Owner};
+use crate::world::{Failed, Owner, until};
 
-/// Between two nodes: everybody has seen everybody's load.
-const PAUSE: Duration = Duration::from_millis(1_000);
+/// Between two nodes.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a node may take to say what it sees.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// All nodes in turn.
 pub const ROLLING: Scenario = Scenario {
@@ -64,8 +70,29 @@ async fn restart(arena: &mut Arena, place: usize) -> Result<(), Failed> {
     arena.world.nodes[place].spawn()?;
     arena.diary.mended(fault);
     arena.settled("the restart of a node").await?;
+    let agreed = || async { agree(arena).await.unwrap_or(false) };
+    until("every node sees all others active, with the devices that they have", PATIENCE, agreed).await?;
     arena.calm(PAUSE).await;
     Ok(())
+}
+
+/// Whether each node sees the same: all are active, and all devices are theirs. A drain plans by what it sees.
+async fn agree(arena: &Arena) -> Result<bool, Failed> {
+    let mut seen = BTreeSet::new();
+    for place in 0..arena.world.nodes.len() {
+        let request = within(ListNodesRequest {}, LOOK);
+        let nodes = arena.world.lookers.node(place).cluster().list_nodes(request).await?.into_inner().nodes;
+        let owned: usize = nodes.iter().map(|node| node.owned as usize).sum();
+        let active = nodes.iter().filter(|node| node.state() == State::Active).count();
+        if active != arena.world.nodes.len() || owned != arena.world.speakers.len() {
+            return Ok(false);
+        }
+        let mut lives: Vec<_> =
+            nodes.into_iter().map(|node| (node.name, node.incarnation, node.owned)).collect();
+        lives.sort_unstable();
+        seen.insert(lives);
+    }
+    Ok(seen.len() == 1)
 }
 
 /// How often each device was given since then; `None` when any changed its owner in another way.
