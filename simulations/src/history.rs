@@ -7,6 +7,7 @@
 
 mod digest;
 mod fact;
+mod picture;
 mod words;
 
 use std::fmt;

@@ -8,9 +8,11 @@ mod record;
 mod time;
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::history::Violation;
+use crate::history::{History, Violation};
 
 pub use self::answer::Answer;
 pub(crate) use self::answer::{SAY, counts, say};
@@ -35,9 +37,45 @@ pub struct Outcome {
     pub story: Vec<String>,
     /// How often each kind of rare thing happened.
     pub seen: BTreeMap<String, u64>,
+    /// The record itself.
+    pub history: History,
 }
 
 impl Outcome {
+    /// Says what it came to, and writes its picture if that is wanted.
+    pub(crate) fn show(self, depth: &str, plan: &Plan, html: Option<&Path>) -> ExitCode {
+        if let Some(file) = html
+            && let Err(error) = std::fs::write(file, self.html(depth, plan))
+        {
+            eprintln!("roost: {} cannot be written: {error}", file.display());
+            return ExitCode::FAILURE;
+        }
+        Answer::of(plan.seed, self).say(depth)
+    }
+
+    /// The run as an HTML page.
+    fn html(&self, depth: &str, plan: &Plan) -> String {
+        let seed = plan.seed;
+        let verdict = match &self.violation {
+            None => "Nothing was broken.".to_owned(),
+            Some(violation) => format!("BROKEN: {violation}"),
+        };
+        let size = format!(
+            "{} nodes, {} devices of {} tenants; leases of {:?}; {:.0} s in all, of which {:.0} s under faults; {} facts",
+            plan.nodes,
+            plan.all_devices(),
+            plan.tenants,
+            plan.timing.ttl,
+            self.virtual_time.as_secs_f64(),
+            plan.under_faults.as_secs_f64(),
+            self.facts
+        );
+        let again =
+            format!("Again: roost chaos sim --depth {depth} --seed {seed} (history {})", &self.hash[..16]);
+        let title = format!("Seed {seed} at depth {depth}");
+        self.history.timeline(&title, vec![verdict, size, again]).html()
+    }
+
     /// What a record has come to after this much virtual time.
     pub(crate) fn of(record: &Record, virtual_time: Duration) -> Outcome {
         let seen = record.rare();
@@ -48,6 +86,7 @@ impl Outcome {
             violation: history.violation().cloned(),
             story: history.story(30),
             seen,
+            history: std::mem::replace(history, History::new(Vec::new(), false)),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `roost chaos sim`: the deterministic simulation, for one seed or for many.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ pub struct Args {
     /// Ends after so many minutes, also when seeds are left.
     #[arg(long, requires = "seeds")]
     pub minutes: Option<u64>,
+    /// Writes the run as a picture into this HTML file.
+    #[arg(long, requires = "seed", value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Seeds at a time; as many as there are cores when absent.
     #[arg(long, requires = "seeds")]
     pub jobs: Option<usize>,
@@ -50,8 +54,8 @@ pub fn command(args: &Args) -> ExitCode {
         let seed = args.seed.unwrap_or_default();
         // No runtime of ours may be around: a run at stack depth brings its own.
         return match args.depth {
-            Depth::Machines => many::replay(seed),
-            Depth::Stack => fan::replay(seed),
+            Depth::Machines => many::replay(seed, args.html.as_deref()),
+            Depth::Stack => fan::replay(seed, args.html.as_deref()),
         };
     };
     let jobs = args.jobs.or_else(|| Some(std::thread::available_parallelism().ok()?.get())).unwrap_or(1);

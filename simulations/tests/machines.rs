@@ -27,7 +27,28 @@ fn no_seed_of_the_first_few_breaks_anything_and_rare_things_happen() {
             *seen.entry(what).or_insert(0) += count;
         }
     }
-    for rare in ["buried", "certified", "taken over", "given", "drained", "thawed", "replaced"] {
+    for rare in [
+        "answer lost",
+        "buried",
+        "certified",
+        "clock stepped",
+        "commit unknown",
+        "database silent",
+        "drained",
+        "frozen before a login",
+        "frozen within a step",
+        "given",
+        "heard replaced",
+        "killed within a step",
+        "permit refused",
+        "quiesced",
+        "released",
+        "taken over",
+        "thawed",
+        "warm link used",
+        "write fenced",
+        "write withheld",
+    ] {
         assert!(seen.contains_key(rare), "{rare} never happened: {seen:?}");
     }
 }

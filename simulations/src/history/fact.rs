@@ -153,6 +153,8 @@ pub enum What {
     // Said by whoever directs the run.
     /// A fault begins, in words.
     Fault(String),
+    /// A fault begins that lasts until this microsecond, at one node or everywhere, in words.
+    Spell { words: String, node: Option<NodeId>, until: u64 },
     /// All faults are over, and what they broke works again: liveness is owed from here.
     Healed,
     /// The end of the time that liveness was given.
@@ -217,6 +219,7 @@ impl What {
             | What::Reached { .. }
             | What::Refused { .. }
             | What::Fault(_)
+            | What::Spell { .. }
             | What::Healed
             | What::Due => (None, Vec::new()),
         }

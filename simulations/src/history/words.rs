@@ -105,6 +105,7 @@ impl fmt::Display for What {
                 write!(f, "{consumer} has {} up to event {sequence}", key.device_id)
             }
             What::Fault(what) => write!(f, "FAULT {what}"),
+            What::Spell { words, until, .. } => write!(f, "FAULT {words}, until {:.3}", *until as f64 / 1e6),
             What::Healed => write!(f, "all faults are over"),
             What::Due => write!(f, "liveness is due"),
         }

@@ -207,6 +207,9 @@ impl Context {
         }
         let answer = statement(&self.database);
         let lost = way.lost > 0 && self.rng.random_range(0..1000) < way.lost;
+        if lost {
+            self.record.rarely("answer lost");
+        }
         let at = self.now() + self.between(self.plan.database);
         self.queue.put(at, Happening::Answer(asked, (!lost).then(|| Box::new(answer))));
     }
@@ -223,6 +226,7 @@ impl Context {
 
     /// Who asked stops waiting in its time, whatever becomes of the call.
     fn hold(&mut self, asked: Asked, what: Happening) {
+        self.record.rarely("database silent");
         self.held[asked.place].push(what);
         self.queue.put(asked.until.max(self.now()), Happening::Late(asked));
     }

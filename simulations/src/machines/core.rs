@@ -115,9 +115,11 @@ impl Core {
             None => {}
             Some(Strike::Crash) => {
                 ctx.record.fault(format!("n{} is killed in the middle of a step", self.place + 1));
+                ctx.record.rarely("killed within a step");
                 self.fate = Fate::Crashed;
             }
             Some(Strike::Freeze(span)) => {
+                ctx.record.rarely(if login { "frozen before a login" } else { "frozen within a step" });
                 let clock_stops = ctx.rng.random_bool(ctx.odds.clock_stops);
                 self.freeze(ctx, span, clock_stops);
             }

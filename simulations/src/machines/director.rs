@@ -106,7 +106,7 @@ impl World {
             }
             Trouble::Cut { from, to, both, lasting } => {
                 let back = if *both { ", nor back" } else { "" };
-                ctx.record.fault(format!("{from} does not reach {to}{back}"));
+                ctx.record.spell(format!("{from} does not reach {to}{back}"), None, *lasting);
                 let (from, to) = (Host::named(from), Host::named(to));
                 let mut ways = vec![(from, to)];
                 ways.extend(both.then_some((to, from)));
@@ -122,15 +122,15 @@ impl World {
                 }
             }
             Trouble::Unreached { node, silent, lasting } => {
-                ctx.record.fault(format!("{} does not reach the database", name(*node)));
+                ctx.record.spell("it does not reach the database", Some(*node), *lasting);
                 unreached(ctx, *node, *silent, *lasting);
             }
             Trouble::Outage { silent, lasting } => {
-                ctx.record.fault("the database is away");
+                ctx.record.spell("the database is away", None, *lasting);
                 (0..ctx.plan.nodes).for_each(|node| unreached(ctx, node, *silent, *lasting));
             }
             Trouble::LostAnswers { node, per_mille, lasting } => {
-                ctx.record.fault(format!("answers of the database to {} get lost", name(*node)));
+                ctx.record.spell("answers of the database to it get lost", Some(*node), *lasting);
                 ctx.ways[*node].lost = *per_mille;
                 ctx.after(*lasting, Happening::Later(Later::Answer(*node)));
             }
@@ -166,7 +166,7 @@ impl World {
                 self.begin_process(*node);
             }
             Strange::FailOver { away } => {
-                ctx.record.fault("the primary of the database is gone");
+                ctx.record.spell("the primary of the database is gone", None, *away);
                 (0..ctx.plan.nodes).for_each(|node| unreached(ctx, node, true, *away));
                 ctx.after(*away, Happening::Later(Later::Promoted));
             }
@@ -191,21 +191,21 @@ impl World {
                 self.at_device(*device, |device| Fault::LoginFailure { device, reason: 503, count });
             }
             Strange::Cordon { node, lasting } => {
-                ctx.record.fault(format!("{} is cordoned", name(*node)));
+                ctx.record.spell("it is cordoned", Some(*node), *lasting);
                 let id = name(*node).parse().expect("a name of ours is an id");
                 let _ = now(ctx.database.cordon(&id, true));
                 ctx.after(*lasting, Happening::Later(Later::Uncordon(*node)));
             }
             Strange::Pin { device, node, required, lasting } => {
                 let key = &self.callers.speakers[*device].key;
-                ctx.record.fault(format!("{key} is pinned to {}", name(*node)));
+                ctx.record.spell(format!("{} is pinned here", key.device_id), Some(*node), *lasting);
                 let mode = if *required { PinMode::Require } else { PinMode::Prefer };
                 let pin = Pin { node: name(*node).parse().expect("a name of ours is an id"), mode };
                 let _ = now(ctx.database.pin(key, Some(&pin)));
                 ctx.after(*lasting, Happening::Later(Later::Unpin(*device)));
             }
             Strange::Still { lasting } => {
-                ctx.record.fault("nothing is rebalanced");
+                ctx.record.spell("nothing is rebalanced", None, *lasting);
                 let _ = now(ctx.database.freeze(true));
                 ctx.after(*lasting, Happening::Later(Later::Unfreeze));
             }

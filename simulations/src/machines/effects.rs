@@ -62,6 +62,7 @@ impl Process {
                 core.ask_ledger(ctx, move |db| now(db.survey(Some(&me), None, usize::MAX)), Event::Surveyed)
             }
             Effect::Reattach(epoch, grants) => {
+                ctx.record.rarely("grants posted");
                 let posts = device::posts(&grants);
                 core.ask_ledger(
                     ctx,
@@ -126,6 +127,9 @@ impl Process {
         };
         ctx.record.fact(What::Opened(grant.clone()));
         let warm = self.expected.link(&mut self.core, ctx, &grant.key);
+        if warm.is_some() {
+            ctx.record.rarely("warm link used");
+        }
         let opening = Opening { grant: grant.clone(), from, reason: reason.to_owned() };
         let mut device = Device::open(&mut self.core, ctx, opening, warm);
         device.run(&mut self.core, ctx);

@@ -111,6 +111,7 @@ impl Device {
     /// The answer to a question for a permit.
     pub(super) fn permit(&mut self, core: &mut Core, ctx: &mut Context, link: Option<u64>, ticket: Ticket) {
         if let Ticket::Stale = ticket {
+            ctx.record.rarely("permit refused");
             return self.mail.push_back(Event::Stale);
         }
         let Some(number) = link else {
@@ -127,6 +128,7 @@ impl Device {
         let expires = permit_deadline(&permit, sent, &ctx.plan.timing);
         let permit = DialPermit { grant: permit.grant, expires };
         if !permit.lets(&self.grant, core.boot(), core.permission.may_act()) {
+            ctx.record.rarely("permit ran out");
             return self.lose(core, ctx, "the permit to connect ran out");
         }
         ctx.record.fact(What::CheckedPermit(self.grant.clone()));
@@ -225,6 +227,7 @@ impl Device {
         let Some(link) = self.link.as_ref().filter(|link| link.number == number && link.up) else { return };
         let Some(id) = link.id else { return };
         if !core.permission.may_act() {
+            ctx.record.rarely("write withheld");
             return self.lose(core, ctx, "the lease ran out before a write");
         }
         let stanza = stanza::decode(&bytes).expect("the machine writes stanzas");

@@ -5,33 +5,38 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::run;
-use crate::run::{Answer, Plan, SAY, Size, counts, say};
+use crate::run::{Answer, Outcome, Plan, SAY, Size, counts, say};
 
 /// As the command line has it.
 const DEPTH: &str = "machines";
 
 /// Runs one seed in this thread. `keep` keeps what a story is told from.
 pub fn one(seed: u64, size: Size, keep: bool) -> Answer {
-    let plan = Plan::draw(seed, size);
-    match catch_unwind(AssertUnwindSafe(|| run(&plan, plan.history(keep)))) {
-        Ok(outcome) => Answer::of(seed, outcome),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
-            Answer::failed(seed, format!("a panic: {text}"), Vec::new())
-        }
-    }
+    attempt(&Plan::draw(seed, size), keep).map_or_else(|failed| failed, |outcome| Answer::of(seed, outcome))
 }
 
-/// Runs one seed and says what it came to.
-pub(crate) fn replay(seed: u64) -> ExitCode {
-    one(seed, Size::DRAWN, true).say(DEPTH)
+fn attempt(plan: &Plan, keep: bool) -> Result<Outcome, Answer> {
+    catch_unwind(AssertUnwindSafe(|| run(plan, plan.history(keep)))).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
+        Answer::failed(plan.seed, format!("a panic: {text}"), Vec::new())
+    })
+}
+
+/// Runs one seed, says what it came to, and writes its picture if that is wanted.
+pub(crate) fn replay(seed: u64, html: Option<&Path>) -> ExitCode {
+    let plan = Plan::draw(seed, Size::DRAWN);
+    match attempt(&plan, true) {
+        Ok(outcome) => outcome.show(DEPTH, &plan, html),
+        Err(failed) => failed.say(DEPTH),
+    }
 }
 
 /// Runs the seeds `from..to` in `jobs` threads until all have run, `limit` is over or one has failed. Exit code 1

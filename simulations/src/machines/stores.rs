@@ -118,8 +118,14 @@ impl Device {
                 self.work.pop_front();
                 self.mail.push_back(match done {
                     Ok(committed) => Event::Committed(committed),
-                    Err(DeviceStoreError::Fenced) => Event::Fenced,
-                    Err(_) => Event::CommitFailed,
+                    Err(DeviceStoreError::Fenced) => {
+                        ctx.record.rarely("write fenced");
+                        Event::Fenced
+                    }
+                    Err(_) => {
+                        ctx.record.rarely("commit unknown");
+                        Event::CommitFailed
+                    }
                 });
                 return;
             }

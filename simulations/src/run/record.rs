@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use roost_placement::ledger::{Grant, MemberState};
 use roost_proto::id::{DeviceKey, Life};
 
+use super::plan::name;
 use super::time::Time;
 use crate::history::{History, How, What, short_digest};
 use crate::wa::{DeviceRef, Pn, Seen};
@@ -71,6 +73,18 @@ impl Record {
     /// Something was done to the world, in words.
     pub(crate) fn fault(&self, words: impl Into<String>) {
         self.fact(What::Fault(words.into()));
+    }
+
+    /// Something was done to the world that lasts so long, at one node or everywhere.
+    pub(crate) fn spell(&self, words: impl Into<String>, node: Option<usize>, lasting: Duration) {
+        let node = node.map(|node| name(node).parse().expect("a name of ours is an id"));
+        let until = self.time.now() + u64::try_from(lasting.as_micros()).unwrap_or(u64::MAX / 4);
+        self.fact(What::Spell { words: words.into(), node, until });
+    }
+
+    /// A rare thing happened that no fact shows: tests want to know that it does.
+    pub(crate) fn rarely(&self, what: &'static str) {
+        *self.lock().rare.entry(what).or_default() += 1;
     }
 
     /// A process began on a node.
@@ -172,6 +186,8 @@ fn rare(what: &What) -> Option<&'static str> {
         What::Stood { state: MemberState::Draining, .. } => "drained",
         What::ClockStepped { .. } => "clock stepped",
         What::Thawed(_) => "thawed",
+        What::Quiesced(_) => "quiesced",
+        What::HeardReplaced(_) => "heard replaced",
         What::Exited(_) => "exited",
         What::Refused { .. } => "refused",
         What::Offline { why, .. } if why == "replaced" => "replaced",

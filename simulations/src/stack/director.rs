@@ -136,8 +136,8 @@ impl Director {
                 }
             }
             Trouble::Cut { from, to, both, lasting } => {
-                self.record
-                    .fault(format!("{from} does not reach {to}{}", if *both { ", nor back" } else { "" }));
+                let back = if *both { ", nor back" } else { "" };
+                self.record.spell(format!("{from} does not reach {to}{back}"), None, *lasting);
                 match both {
                     true => hosts.partition(from.as_str(), to.as_str()),
                     false => hosts.partition_oneway(from.as_str(), to.as_str()),
@@ -159,15 +159,15 @@ impl Director {
                 self.later.push((now + *lasting, Later::Thaw(*node)));
             }
             Trouble::Unreached { node, silent, lasting } => {
-                self.record.fault(format!("{} does not reach the database", name(*node)));
+                self.record.spell("it does not reach the database", Some(*node), *lasting);
                 self.unreached(*node, *silent, now + *lasting);
             }
             Trouble::Outage { silent, lasting } => {
-                self.record.fault("the database is away");
+                self.record.spell("the database is away", None, *lasting);
                 (0..self.places.len()).for_each(|node| self.unreached(node, *silent, now + *lasting));
             }
             Trouble::LostAnswers { node, per_mille, lasting } => {
-                self.record.fault(format!("answers of the database to {} get lost", name(*node)));
+                self.record.spell("answers of the database to it get lost", Some(*node), *lasting);
                 self.places[*node].link.lose(*per_mille);
                 self.later.push((now + *lasting, Later::Answer(*node)));
             }

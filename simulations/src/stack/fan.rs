@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -79,16 +80,20 @@ pub async fn many(from: u64, to: u64, jobs: usize, limit: Option<Duration>) -> E
     }
 }
 
-/// Runs one seed in this process and says what it came to, to a person or to the process that asked.
-pub fn replay(seed: u64) -> ExitCode {
-    let verdict = one(seed, Size::DRAWN);
+/// Runs one seed in this process and says what it came to, to a person or to the process that asked; writes its
+/// picture if that is wanted.
+pub(crate) fn replay(seed: u64, html: Option<&Path>) -> ExitCode {
     if std::env::var_os(CHILD).is_some() {
-        let line = serde_json::to_string(&verdict).expect("a verdict is plain data");
+        let line = serde_json::to_string(&one(seed, Size::DRAWN)).expect("a verdict is plain data");
         // Whoever asked may be gone.
         let _ = writeln!(std::io::stdout(), "{line}");
         return ExitCode::SUCCESS;
     }
-    verdict.say(DEPTH)
+    let plan = Plan::draw(seed, Size::DRAWN);
+    match run(&plan, plan.history(true)) {
+        Ok(outcome) => outcome.show(DEPTH, &plan, html),
+        Err(error) => Answer::failed(seed, format!("the run failed: {error}"), Vec::new()).say(DEPTH),
+    }
 }
 
 /// A process of this program for one seed.
