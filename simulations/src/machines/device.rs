@@ -161,6 +161,9 @@ impl Device {
     /// Goes on until there is nothing left to do, or the process is struck.
     pub(super) fn run(&mut self, core: &mut Core, ctx: &mut Context) {
         while core.runs() && !self.ending {
+            if matches!(self.todo.front(), Some(Todo::Login)) && core.struck(ctx, true) {
+                return;
+            }
             if let Some(todo) = self.todo.pop_front() {
                 self.carry_out(core, ctx, todo);
             } else if let Some(event) = self.mail.pop_front() {
@@ -172,8 +175,7 @@ impl Device {
             } else if !self.think(core, ctx) && !self.read(core, ctx) {
                 break;
             }
-            let login = matches!(self.todo.front(), Some(Todo::Login));
-            if core.struck(ctx, login) {
+            if core.struck(ctx, false) {
                 return;
             }
         }

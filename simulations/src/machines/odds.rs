@@ -43,7 +43,7 @@ impl Odds {
         Odds {
             crash: some(0.3, 0.000_5),
             freeze: some(0.3, 0.000_5),
-            freeze_at_login: some(0.3, 0.2),
+            freeze_at_login: some(0.4, 0.5),
             certified: some(1.0, 1.0),
             clock_stops: some(0.7, 1.0),
             silent: some(0.6, 1.0),
