@@ -20,7 +20,7 @@ pub struct Args {
     /// Seed of all randomness; from the system when absent.
     #[arg(long, env = "ROOST_SIM_SEED")]
     pub seed: Option<u64>,
-    /// Phones take messages without reading them, which leaves more of the machine for devices.
+    /// Phones take messages without reading them and share nothing, which leaves more of the machine for devices.
     #[arg(long, env = "ROOST_SIM_BLIND_PHONES")]
     pub blind_phones: bool,
 }
@@ -35,6 +35,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         listen: args.listen,
         seed: args.seed,
         phones_read: !args.blind_phones,
+        phones_share: !args.blind_phones,
         directory: args.directory,
         state: args.state,
     })

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use roost_proto::appstate::Action;
 use roost_proto::login::{Failure, FailureReason, StreamError};
 use roost_proto::stanza::{Jid, Read as _, Stanza};
 use roost_simulations::wa::probe::{Probe, ProbeError, SocketProbe, trust};
@@ -116,6 +117,7 @@ async fn devices_log_in_after_a_restart_and_get_what_waited() {
     let options = |folder: &Path| SimOptions {
         state: Some(folder.join("state.json")),
         directory: Some(folder.to_owned()),
+        phones_share: true,
         ..SimOptions::default()
     };
     let server = SimServer::start(options(folder.path())).await.expect("starts");
@@ -125,11 +127,14 @@ async fn devices_log_in_after_a_restart_and_get_what_waited() {
     let ada = server.account(None, Some("ada"));
     // The connection of a probe that left may still stand for a moment; the text waits either way.
     server.phone_sends(ada, &to, "kept").expect("sent");
+    let name = |name: &str| [Action::PushName(name.to_owned())];
+    server.phone_changes(ada, &name("Ada")).expect("changed");
     let root = server.root_hex();
     server.stop().await;
     assert_eq!(std::fs::read_to_string(folder.path().join("root.hex")).expect("written"), root);
     let server = SimServer::start(options(folder.path())).await.expect("starts again");
     assert_eq!(server.root_hex(), root);
+    server.phone_changes(ada, &name("Ada L")).expect("its phone knows the key and follows what was kept");
     let mut bob = connect(&server, probe).await;
     let active = bob.probe.active();
     bob.say(&active).await.expect("written");

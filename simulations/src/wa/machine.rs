@@ -78,6 +78,8 @@ pub struct Machine {
     /// What phones have to say; carried out before the event that made them say it is over.
     pub(super) from_phones: VecDeque<(DeviceRef, Stanza)>,
     pub(super) phones_read: bool,
+    /// New accounts have phones with a memory.
+    pub(super) phones_share: bool,
     pub(super) next_pn: Pn,
     next_id: u64,
     effects: Vec<Effect>,
@@ -134,6 +136,7 @@ impl Machine {
             rng: StdRng::seed_from_u64(seed),
             from_phones: VecDeque::new(),
             phones_read,
+            phones_share: false,
             next_pn: 15_550_001_000,
             next_id: 0,
             effects: Vec::new(),

@@ -50,6 +50,17 @@ impl Memory {
         memory
     }
 
+    /// A memory that had these keys, in the order in which they were made, and has told these companions. Its
+    /// chats are forgotten.
+    pub(super) fn restored(keys: Vec<Key>, greeted: BTreeSet<u16>) -> Memory {
+        let mut memory = Memory { greeted, ..Memory::default() };
+        for key in keys {
+            memory.made.push(key.id().to_vec());
+            memory.keys.add(key);
+        }
+        memory
+    }
+
     /// A new key, which encrypts from now on; companions do not know it.
     pub fn make_key<R: CryptoRng>(&mut self, now: UnixMillis, rng: &mut R) {
         let number = u16::try_from(self.made.len() + 1).expect("few keys are made");

@@ -18,6 +18,7 @@ use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, server_jid};
 use super::account::{Account, Companion, DeviceRef, Form, Pn, participants_hash, seconds};
 use super::backlog::Backlog;
 use super::machine::{Connection, ConnectionId, Effect, Machine, Refusal, Signing};
+use super::memory::Memory;
 
 /// References of one attempt: what the clients expect to get.
 const REFS: usize = 6;
@@ -145,7 +146,10 @@ impl Machine {
             self.next_pn
         });
         let name = name.map_or_else(|| format!("phone {pn}"), str::to_owned);
-        let account = Account::new(pn, name.clone(), now, &mut self.rng);
+        let mut account = Account::new(pn, name.clone(), now, &mut self.rng);
+        if self.phones_share {
+            account.phone.memory = Some(Memory::new(now, Vec::new(), &mut self.rng));
+        }
         self.add_account(account);
         pn
     }

@@ -31,6 +31,7 @@ use super::fault::Fault;
 use super::journal::Seen;
 use super::ledger::Ledger;
 use super::machine::{ConnectionId, Effect, Event, Machine};
+use super::options::SimOptions;
 use super::pairing::{ScanError, Scanned, Scanner};
 use super::phones::PhoneError;
 use super::session::UnknownDevice;
@@ -44,33 +45,6 @@ const SAVE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long connections may take to go when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
-
-/// How to run a simulated WhatsApp.
-#[derive(Debug, Clone)]
-pub struct SimOptions {
-    /// Where to listen; port 0 chooses one.
-    pub listen: SocketAddr,
-    /// Seed of all its randomness; from the system when absent. With one seed, runs have the same keys.
-    pub seed: Option<u64>,
-    /// Whether phones decrypt what they get (and answer it). Off, a server carries more load.
-    pub phones_read: bool,
-    /// Where to write `ca.pem` and `root.hex` for clients.
-    pub directory: Option<PathBuf>,
-    /// Where to keep accounts, devices and keys across restarts.
-    pub state: Option<PathBuf>,
-}
-
-impl Default for SimOptions {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            seed: None,
-            phones_read: true,
-            directory: None,
-            state: None,
-        }
-    }
-}
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +111,7 @@ impl SimServer {
         let seed = options.seed.unwrap_or_else(rand::random);
         let mut rng = StdRng::seed_from_u64(seed);
         let mut machine = Machine::new(rng.next_u64(), options.phones_read);
+        machine.phones_share = options.phones_share;
         let kept = match &options.state {
             Some(path) => state::load(path, &mut machine)?,
             None => None,

@@ -4,10 +4,12 @@
 //! credentials it has. A phone's ratchets are not kept: it asks for what it cannot read, as a phone that
 //! was reinstalled would. The ledger is not kept either: it describes one run.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use roost_proto::appstate::{Collection, Key, Patch};
 use roost_proto::signal::{Keys, PublicSignedPrekey};
 use roost_proto::stanza;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,7 @@ use super::account::{Account, Companion, Pn};
 use super::authority::KeptAuthority;
 use super::backlog::Backlog;
 use super::machine::Machine;
+use super::memory::Memory;
 use super::phone::Phone;
 
 /// Why a state file was not read or written.
@@ -50,6 +53,17 @@ struct KeptAccount {
     signed_list: String,
     watchers: Vec<Pn>,
     companions: Vec<KeptCompanion>,
+    #[serde(default)]
+    memory: Option<KeptMemory>,
+    #[serde(default)]
+    collections: BTreeMap<String, Vec<String>>,
+}
+
+/// What a phone shares; the chats of the past are not kept.
+#[derive(Serialize, Deserialize)]
+struct KeptMemory {
+    keys: Vec<String>,
+    greeted: Vec<u16>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,13 +138,34 @@ fn keep(account: &Account) -> KeptAccount {
         signed_list: STANDARD.encode(&account.signed_list),
         watchers: account.watchers.iter().copied().collect(),
         companions: companions.collect(),
+        memory: account.phone.memory.as_ref().map(|memory| KeptMemory {
+            keys: memory.keys(None).iter().map(|key| hex::encode(key.to_bytes())).collect(),
+            greeted: memory.greeted.iter().copied().collect(),
+        }),
+        collections: account
+            .collections
+            .iter()
+            .map(|(name, patches)| {
+                (name.to_string(), patches.iter().map(|patch| STANDARD.encode(patch.to_bytes())).collect())
+            })
+            .collect(),
     }
 }
 
 fn restore(kept: KeptAccount) -> Result<Account, StateError> {
     let keys = hex::decode(&kept.phone).map_err(|_| StateError::Part("a phone"))?;
     let keys = Keys::from_bytes(&keys).map_err(|_| StateError::Part("a phone"))?;
-    let mut companions = std::collections::BTreeMap::new();
+    let mut phone = Phone::with_keys(keys);
+    phone.memory = kept.memory.map(restore_memory).transpose()?;
+    let mut collections = BTreeMap::new();
+    for (name, patches) in kept.collections {
+        let name: Collection = name.parse().map_err(|_| StateError::Part("app state"))?;
+        let patches = patches
+            .iter()
+            .map(|text| Patch::read(&base64(text, "app state")?).map_err(|_| StateError::Part("app state")));
+        collections.insert(name, patches.collect::<Result<Vec<_>, _>>()?);
+    }
+    let mut companions = BTreeMap::new();
     for companion in kept.companions {
         companions.insert(companion.number, restore_companion(companion)?);
     }
@@ -138,17 +173,25 @@ fn restore(kept: KeptAccount) -> Result<Account, StateError> {
         pn: kept.pn,
         lid: kept.lid,
         name: kept.name,
-        phone: Phone::with_keys(keys),
+        phone,
         companions,
         watchers: kept.watchers.into_iter().collect(),
         blocked: Default::default(),
         privacy: Default::default(),
-        collections: Default::default(),
+        collections,
         raw_id: kept.raw_id,
         next_key_index: kept.next_key_index,
         list_time_s: kept.list_time_s,
         signed_list: base64(&kept.signed_list, "a device list")?,
     })
+}
+
+fn restore_memory(kept: KeptMemory) -> Result<Memory, StateError> {
+    let keys = kept.keys.iter().map(|key| {
+        let bytes = hex::decode(key).map_err(|_| StateError::Part("a key of app state"))?;
+        Key::from_bytes(&bytes).map_err(|_| StateError::Part("a key of app state"))
+    });
+    Ok(Memory::restored(keys.collect::<Result<_, _>>()?, kept.greeted.into_iter().collect()))
 }
 
 fn restore_companion(kept: KeptCompanion) -> Result<Companion, StateError> {
