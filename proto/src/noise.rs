@@ -17,7 +17,7 @@ mod symmetric;
 mod transport;
 
 pub use client::{ClientHandshake, VerifiedServer};
-pub use responder::{Accepted, AwaitsFinish, Responder, ServerStep};
+pub use responder::{Accepted, AwaitsFinish, Pattern, Responder, ServerStep};
 pub use transport::{Opener, Sealer, Transport, TransportError};
 
 use waproto::buffa::Message as _;

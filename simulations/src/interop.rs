@@ -1,5 +1,5 @@
-//! Programs that know nothing of Roost, as child processes: whatsmeow and Baileys through their drivers, and a
-//! gRPC client in Python.
+//! Programs that know nothing of Roost, as child processes: whatsmeow, Baileys and whatsapp-rust through their
+//! drivers, and a gRPC client in Python.
 //!
 //! What must hold: a library here is unmodified and at a pinned version; a missing tool is an error that names
 //! it, never a skipped test; every wait has a bound and says what was seen; no process outlives its handle.
@@ -20,7 +20,7 @@ pub use cluster::{Cluster, Victim};
 pub use event::{ClientEvent, ReceivedMessage};
 pub use reader::Reader;
 pub use stage::{Failure, Person, Stage};
-pub use tools::{baileys_driver, python, whatsmeow_driver};
+pub use tools::{baileys_driver, python, whatsapp_rust_driver, whatsmeow_driver};
 
 /// Which real client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,8 @@ pub enum Library {
     Whatsmeow,
     /// The Node.js library.
     Baileys,
+    /// The Rust library.
+    WhatsappRust,
 }
 
 /// Where a real client finds the simulated WhatsApp, and what it must trust.
@@ -40,6 +42,8 @@ pub struct Endpoint {
     pub ca: PathBuf,
     /// Public root key of the certificates inside the Noise handshake.
     pub noise_root: [u8; 32],
+    /// The PostgreSQL database (`postgres://…`) where whatsmeow keeps its one device, instead of in a file.
+    pub database: Option<String>,
 }
 
 /// What went wrong with a foreign program.

@@ -14,6 +14,18 @@ use super::transport::Transport;
 use super::{HandshakeError, parse, public};
 use crate::signal::KeyPair;
 
+/// How the two sides came to their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// The whole handshake.
+    Xx,
+    /// Resumed: the client knew the server's key.
+    Ik,
+    /// The client tried to resume and was answered with the whole handshake.
+    XxFallback,
+}
+
 /// What a server answers handshakes with: its static key and the certificate chain for it.
 #[derive(Debug, Clone)]
 pub struct Responder {
@@ -28,6 +40,8 @@ pub enum ServerStep {
     Reply {
         /// The payload of the server's first frame.
         hello: Vec<u8>,
+        /// Which of the two.
+        pattern: Pattern,
         /// Reads the client's next frame.
         next: AwaitsFinish,
     },
@@ -42,6 +56,7 @@ pub enum ServerStep {
 
 /// The server's hello is made; the client's finish is due.
 pub struct AwaitsFinish {
+    pattern: Pattern,
     state: Symmetric,
     ephemeral: KeyPair,
 }
@@ -54,6 +69,8 @@ pub struct Accepted {
     pub payload: Vec<u8>,
     /// The ciphers of the connection.
     pub transport: Transport,
+    /// How it came about.
+    pub pattern: Pattern,
 }
 
 impl Responder {
@@ -61,6 +78,11 @@ impl Responder {
     /// false answers every IK hello with the fallback.
     pub fn new(static_key: KeyPair, chain: Vec<u8>, accept_ik: bool) -> Self {
         Self { static_key, chain, accept_ik }
+    }
+
+    /// The same server, answering every IK hello with the fallback.
+    pub fn refusing_ik(&self) -> Self {
+        Self { accept_ik: false, ..self.clone() }
     }
 
     /// Reads a client's first frame and makes the answer.
@@ -87,7 +109,8 @@ impl Responder {
                 Err(other) => return Err(other),
             }
         }
-        let mut state = Symmetric::new(if resumes { XX_FALLBACK } else { XX });
+        let (pattern, name) = if resumes { (Pattern::XxFallback, XX_FALLBACK) } else { (Pattern::Xx, XX) };
+        let mut state = Symmetric::new(name);
         state.mix_hash(&client_ephemeral);
         state.mix_hash(ephemeral.public());
         state.mix_dh(ephemeral.private(), &client_ephemeral)?;
@@ -95,7 +118,7 @@ impl Responder {
         state.mix_dh(self.static_key.private(), &client_ephemeral)?;
         let sealed_chain = state.encrypt(&self.chain);
         let hello = server_hello(ephemeral.public(), Some(sealed_static), sealed_chain);
-        Ok(ServerStep::Reply { hello, next: AwaitsFinish { state, ephemeral } })
+        Ok(ServerStep::Reply { hello, pattern, next: AwaitsFinish { pattern, state, ephemeral } })
     }
 
     fn read_ik(
@@ -128,7 +151,8 @@ impl Responder {
         let hello = server_hello(ephemeral.public(), None, sealed);
         let (to_server, to_client) = state.split();
         let transport = Transport::new(&to_client, &to_server);
-        Ok(ServerStep::Accepted { hello, accepted: Box::new(Accepted { client_static, payload, transport }) })
+        let accepted = Accepted { client_static, payload, transport, pattern: Pattern::Ik };
+        Ok(ServerStep::Accepted { hello, accepted: Box::new(accepted) })
     }
 }
 
@@ -145,7 +169,8 @@ impl AwaitsFinish {
         self.state.mix_dh(self.ephemeral.private(), &client_static)?;
         let payload = self.state.decrypt(finish.payload.as_deref().unwrap_or_default())?;
         let (to_server, to_client) = self.state.split();
-        Ok(Accepted { client_static, payload, transport: Transport::new(&to_client, &to_server) })
+        let transport = Transport::new(&to_client, &to_server);
+        Ok(Accepted { client_static, payload, transport, pattern: self.pattern })
     }
 }
 

@@ -35,7 +35,7 @@ fn world(accept_ik: bool) -> World {
 
 fn reply(world: &mut World, hello: &[u8]) -> (Vec<u8>, AwaitsFinish) {
     match world.responder.read_client_hello(hello, &mut world.rng).expect("well formed") {
-        ServerStep::Reply { hello, next } => (hello, next),
+        ServerStep::Reply { hello, next, .. } => (hello, next),
         ServerStep::Accepted { .. } => panic!("this hello must not be accepted at once"),
     }
 }

@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	_ "github.com/lib/pq"
 	"go.mau.fi/whatsmeow"
 	waE2E "go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/store/sqlstore"
@@ -71,7 +72,7 @@ func main() {
 	server := flag.String("url", os.Getenv("WA_URL"), "simulated WhatsApp: wss://host:port or ws://host:port")
 	ca := flag.String("ca", os.Getenv("WA_CA"), "PEM file of the authority behind the simulator's TLS certificate")
 	root := flag.String("root", os.Getenv("WA_ROOT"), "public root key of the Noise certificates, 64 hex digits")
-	db := flag.String("db", os.Getenv("WA_DB"), "SQLite file of the device")
+	db := flag.String("db", os.Getenv("WA_DB"), "SQLite file of the device, or postgres://…")
 	level := flag.String("log", cmp.Or(os.Getenv("WA_LOG"), "warn"), "least level of whatsmeow's log: debug, info, warn or error")
 	flag.Parse()
 
@@ -107,6 +108,10 @@ func (d *driver) open(server, ca, root, db string) error {
 	}
 	whatsmeow.WACertPubKey = [32]byte(key)
 	if d.http, err = httpClient(server, ca); err != nil {
+		return err
+	}
+	if strings.HasPrefix(db, "postgres://") {
+		d.container, err = sqlstore.New(context.Background(), "postgres", db, waLog.Noop)
 		return err
 	}
 	// The file lives as long as a test: waiting for the disk at each of 800 prekeys buys nothing.

@@ -184,7 +184,13 @@ mod tests {
     use super::*;
 
     fn connection(login_at: i64, ended_at: Option<i64>) -> Connection {
-        Connection { connection: 1, login_at, ended_at, end: None }
+        Connection {
+            connection: 1,
+            handshake: roost_proto::noise::Pattern::Xx,
+            login_at,
+            ended_at,
+            end: None,
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::event::{ClientEvent, ReceivedMessage};
-use super::tools::{baileys_driver, whatsmeow_driver};
+use super::tools::{baileys_driver, whatsapp_rust_driver, whatsmeow_driver};
 use super::{Endpoint, InteropError, Library};
 
 /// The longest that any step of a real client takes on a busy machine. Bounds a failure, delays no success.
@@ -52,6 +52,11 @@ impl RealClient {
     ) -> Result<Self, InteropError> {
         let mut command = match library {
             Library::Whatsmeow => Command::new(whatsmeow_driver().await?),
+            Library::WhatsappRust => {
+                let mut driver = Command::new(whatsapp_rust_driver().await?);
+                driver.args(["--name", name]);
+                driver
+            }
             Library::Baileys => {
                 let mut node = Command::new("node");
                 node.arg(baileys_driver().await?).args(["--name", name]);
@@ -66,7 +71,10 @@ impl RealClient {
             .arg("--ca")
             .arg(&endpoint.ca)
             .arg("--db")
-            .arg(folder.join(format!("{name}.device")))
+            .arg(match (&endpoint.database, library) {
+                (Some(url), Library::Whatsmeow) => PathBuf::from(url),
+                _ => folder.join(format!("{name}.device")),
+            })
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(stderr)

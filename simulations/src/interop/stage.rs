@@ -80,8 +80,13 @@ impl Stage {
         let sim = SimServer::start(SimOptions::default()).await?;
         let ca = folder.path().join("whatsapp-ca.pem");
         std::fs::write(&ca, sim.ca_pem())?;
-        let endpoint = Endpoint { url: sim.url(), ca, noise_root: sim.root() };
+        let endpoint = Endpoint { url: sim.url(), ca, noise_root: sim.root(), database: None };
         Ok(Self { sim, endpoint, folder })
+    }
+
+    /// The whatsmeow client of this stage keeps its device in this PostgreSQL database.
+    pub fn keep_device_in(&mut self, url: &str) {
+        self.endpoint.database = Some(url.to_owned());
     }
 
     /// A phone with an account of this name; made when it is new.

@@ -61,6 +61,49 @@ pub async fn baileys_driver() -> Result<PathBuf, InteropError> {
     Ok(sources.join("driver.mjs"))
 }
 
+/// Builds the whatsapp-rust driver when its sources are newer than the program. Returns the program.
+///
+/// It is built into the workspace's target folder, where what both lock files share is compiled already, by a
+/// cargo of its own: the features that skip the library's checks must not reach the product.
+///
+/// # Errors
+/// `Build` when compiling or fetching fails, `Os` for the file system or a missing cargo.
+pub async fn whatsapp_rust_driver() -> Result<PathBuf, InteropError> {
+    let (_, _lock) = workshop("whatsapp-rust").await?;
+    let sources = folder("whatsapp-rust");
+    let target = match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(target) => folder("../..").join(target),
+        None => folder("../../target"),
+    };
+    let program = target.join("debug/whatsapp-rust-driver");
+    let files =
+        ["main", "driver", "events", "flags", "log"].map(|name| sources.join(format!("src/{name}.rs")));
+    let locks = ["Cargo.toml", "Cargo.lock"].map(|name| sources.join(name));
+    if is_newer(&program, &[files.as_slice(), locks.as_slice()].concat()) {
+        return Ok(program);
+    }
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.args(["build", "--locked", "--target-dir"]).arg(&target).current_dir(&sources);
+    // What the outer cargo told this process about another package would make build scripts run again.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_")
+            || told.starts_with("CARGO_MANIFEST_")
+            || told.starts_with("CARGO_BIN_")
+        {
+            build.env_remove(&name);
+        }
+    }
+    run("building the whatsapp-rust driver", &mut build).await?;
+    // The lock files were newer than a program that did not have to change.
+    File::options()
+        .append(true)
+        .open(&program)
+        .and_then(|file| file.set_modified(std::time::SystemTime::now()))
+        .map_err(os(&program))?;
+    Ok(program)
+}
+
 /// Makes the virtual environment of `grpc_client.py` when it is not there. Returns its interpreter.
 ///
 /// # Errors

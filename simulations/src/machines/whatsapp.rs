@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use roost_placement::ledger::Grant;
 use roost_proto::id::UnixMillis;
+use roost_proto::noise::Pattern;
 use roost_proto::stanza::{self, Stanza};
 
 use super::context::{Context, Host, LinkId, ProcessId};
@@ -67,7 +68,7 @@ impl WhatsApp {
                 socket.connection = Some(connection);
                 self.links.insert(connection, link);
                 ctx.record.socket(connection, *grant);
-                self.event(ctx, connection, Event::Opened { noise, payload });
+                self.event(ctx, connection, Event::Opened { noise, payload, pattern: Pattern::Xx });
             }
             Up::Stanza(stanza) => {
                 if let Some(connection) = self.sockets.get(&link).and_then(|socket| socket.connection) {

@@ -82,6 +82,12 @@ pub enum Fault {
         /// How many.
         count: u32,
     },
+    /// The next clients that try to resume (IK) are answered with the whole handshake, as by a server
+    /// whose key they do not know.
+    RefuseResumptions {
+        /// How many.
+        count: u32,
+    },
     /// The server says that a device has this many one-time prekeys left.
     PrekeyCount {
         /// Whose.
@@ -138,6 +144,7 @@ pub(super) struct Faults {
     devices: BTreeMap<DeviceRef, DeviceFaults>,
     delay_all_ms: u32,
     unavailable_until: Option<UnixMillis>,
+    refuse_resumptions: u32,
 }
 
 /// What is in force for one device.
@@ -182,6 +189,20 @@ impl Faults {
     pub(super) fn delay_ms(&self, device: DeviceRef) -> u32 {
         let own = self.devices.get(&device).map_or(0, |faults| faults.delay_ms);
         own.max(self.delay_all_ms)
+    }
+
+    pub(super) fn refuse_resumptions(&mut self, count: u32) {
+        self.refuse_resumptions = count;
+    }
+
+    /// Whether clients may resume now.
+    pub(super) fn resumes(&self) -> bool {
+        self.refuse_resumptions == 0
+    }
+
+    /// A client that tried to resume was refused.
+    pub(super) fn resumption_refused(&mut self) {
+        self.refuse_resumptions = self.refuse_resumptions.saturating_sub(1);
     }
 
     pub(super) fn delay_all(&mut self, ms: u32) {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use roost_proto::id::UnixMillis;
+use roost_proto::noise::Pattern;
 use roost_proto::signal::{CiphertextKind, MessageKey};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -49,6 +50,8 @@ pub struct KeyReuse {
 pub struct ConnectionRecord {
     /// Number of the connection, unique in one run of the server.
     pub connection: u64,
+    /// Its handshake.
+    pub handshake: Pattern,
     /// Login, Unix milliseconds.
     pub login_at: i64,
     /// End, Unix milliseconds; none while it lives.
@@ -153,12 +156,12 @@ impl Ledger {
         self.devices.entry(device).or_default()
     }
 
-    pub(super) fn login(&mut self, device: DeviceRef, connection: u64, now: UnixMillis) {
+    pub(super) fn login(&mut self, device: DeviceRef, connection: u64, handshake: Pattern, now: UnixMillis) {
         self.totals.logins += 1;
         self.tell(|| Seen::Login { device, connection });
         let record = self.device(device);
         record.logins += 1;
-        let login = ConnectionRecord { connection, login_at: now.0, ended_at: None, end: None };
+        let login = ConnectionRecord { connection, handshake, login_at: now.0, ended_at: None, end: None };
         record.connections.push_back(login);
         if record.connections.len() > CONNECTIONS {
             record.connections.pop_front();

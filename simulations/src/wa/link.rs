@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use roost_proto::frame::{self, FrameDecoder};
-use roost_proto::noise::{Accepted, AwaitsFinish, Opener, Sealer, ServerStep};
+use roost_proto::noise::{Accepted, AwaitsFinish, Opener, Pattern, Sealer, ServerStep};
 use roost_proto::stanza;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -88,7 +88,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let (connection, queue) = shared.connect();
         // Whatever happens from here on, also a cancelled task, the machine hears of the end.
         let _leave = Leave { shared, connection };
-        let opened = Event::Opened { noise: accepted.client_static, payload: accepted.payload };
+        let opened = Event::Opened {
+            noise: accepted.client_static,
+            payload: accepted.payload,
+            pattern: accepted.pattern,
+        };
         shared.event(connection, opened);
         let (sealer, mut opener) = (accepted.transport.sealer, accepted.transport.opener);
         self.talk(shared, connection, queue, sealer, &mut opener).await
@@ -96,13 +100,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     async fn handshake(&mut self, shared: &Shared) -> Result<Accepted, LinkError> {
         let hello = self.frame().await?;
-        let step = shared.with_rng(|rng| shared.responder.read_client_hello(&hello, rng))?;
+        let step = shared.greet(|machine, rng| {
+            if machine.faults.resumes() {
+                return shared.responder.read_client_hello(&hello, rng);
+            }
+            let step = shared.responder.refusing_ik().read_client_hello(&hello, rng)?;
+            if let ServerStep::Reply { pattern: Pattern::XxFallback, .. } = step {
+                machine.faults.resumption_refused();
+            }
+            Ok(step)
+        })?;
         match step {
             ServerStep::Accepted { hello, accepted } => {
                 self.write_plain(&hello).await?;
                 Ok(*accepted)
             }
-            ServerStep::Reply { hello, next } => {
+            ServerStep::Reply { hello, next, .. } => {
                 self.write_plain(&hello).await?;
                 let finish = self.frame().await?;
                 Ok(AwaitsFinish::read_client_finish(next, &finish)?)

@@ -11,6 +11,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{ClientPayload, Failure, FailureReason, Registration, StreamError};
+use roost_proto::noise::Pattern;
 use roost_proto::stanza::{Jid, Read as _, Server, Stanza};
 
 use super::account::{Account, DeviceRef, Form, Pn};
@@ -31,6 +32,8 @@ pub enum Event {
         noise: [u8; 32],
         /// Its payload, serialised.
         payload: Vec<u8>,
+        /// How the handshake went.
+        pattern: Pattern,
     },
     /// A stanza came.
     Received(Stanza),
@@ -146,7 +149,9 @@ impl Machine {
     /// Takes one event and returns what must be done.
     pub fn handle(&mut self, now: UnixMillis, connection: ConnectionId, event: Event) -> Vec<Effect> {
         match event {
-            Event::Opened { noise, payload } => self.opened(now, connection, noise, &payload),
+            Event::Opened { noise, payload, pattern } => {
+                self.opened(now, connection, noise, &payload, pattern);
+            }
             Event::Received(stanza) => self.received(now, connection, stanza),
             Event::Closed => self.closed(now, connection, "closed"),
         }
@@ -198,12 +203,19 @@ impl Machine {
         std::mem::take(&mut self.effects)
     }
 
-    fn opened(&mut self, now: UnixMillis, connection: ConnectionId, noise: [u8; 32], payload: &[u8]) {
+    fn opened(
+        &mut self,
+        now: UnixMillis,
+        connection: ConnectionId,
+        noise: [u8; 32],
+        payload: &[u8],
+        pattern: Pattern,
+    ) {
         match roost_proto::login::parse(payload) {
             Ok(ClientPayload::Registration(registration)) => {
                 self.begin_pairing(now, connection, registration, noise);
             }
-            Ok(ClientPayload::Login(login)) => self.login(now, connection, &login, &noise),
+            Ok(ClientPayload::Login(login)) => self.login(now, connection, &login, (&noise, pattern)),
             Err(error) => {
                 tracing::info!(connection, %error, "refused a payload");
                 self.connections.insert(connection, Connection::Ending);

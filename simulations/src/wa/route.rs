@@ -49,7 +49,9 @@ impl Machine {
             return Err("it carries no ciphertext".into());
         }
         self.account_mut(recipient).watch(from.pn);
-        if stanza.child("participants").is_some() && self.lacks_devices(from, recipient, &entries) {
+        let incomplete =
+            stanza.child("participants").is_some() && self.lacks_devices(from, recipient, &entries);
+        if incomplete {
             self.ledger.device(from).incomplete_fanouts += 1;
         }
         for entry in entries {
@@ -62,9 +64,12 @@ impl Machine {
             let delivery = self.delivery(now, from, recipient, stanza, &to, &entry);
             self.deliver(now, entry.to, delivery);
         }
-        let form = Form::of(&to);
-        let hash = participants_hash([self.account(recipient), self.account(from.pn)], form);
-        self.ack_message(now, from, stanza, &to, &[("phash", hash)]);
+        // A guess: only when it differs. whatsmeow counts the sending device in, whatsapp-rust does not and
+        // forgets all devices when the hash is not its own, so no hash would please both.
+        let hash = incomplete
+            .then(|| participants_hash([self.account(recipient), self.account(from.pn)], Form::of(&to)));
+        let hash: Vec<(&str, String)> = hash.into_iter().map(|hash| ("phash", hash)).collect();
+        self.ack_message(now, from, stanza, &to, &hash);
         Ok(())
     }
 

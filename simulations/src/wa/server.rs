@@ -295,8 +295,9 @@ impl Shared {
         world.dispatch(effects);
     }
 
-    pub(super) fn with_rng<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
-        draw(&mut self.world().rng)
+    pub(super) fn greet<T>(&self, answer: impl FnOnce(&mut Machine, &mut StdRng) -> T) -> T {
+        let world = &mut *self.world();
+        answer(&mut world.machine, &mut world.rng)
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&Machine) -> T) -> T {

@@ -6,6 +6,7 @@
 
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{Failure, FailureReason, Login, StreamError, Success};
+use roost_proto::noise::Pattern;
 use roost_proto::stanza::{Builder, Read as _, Stanza, server_jid};
 
 use super::account::{DeviceRef, Form, seconds};
@@ -26,7 +27,7 @@ impl Machine {
         now: UnixMillis,
         connection: ConnectionId,
         login: &Login,
-        noise: &[u8; 32],
+        (noise, pattern): (&[u8; 32], Pattern),
     ) {
         self.connections.insert(connection, Connection::Ending);
         let device = DeviceRef { pn: login.username, device: login.device.unwrap_or(0) };
@@ -53,7 +54,7 @@ impl Machine {
         let online = Online { device, active: false, available: false, subscriptions: Default::default() };
         self.connections.insert(connection, Connection::Online(online));
         self.online.insert(device, connection);
-        self.ledger.login(device, connection, now);
+        self.ledger.login(device, connection, pattern, now);
         tracing::info!(%device, connection, "login");
         let success = Success { lid: Some(lid), time: Some(seconds(now)) };
         self.send(now, connection, success.to_stanza());
@@ -171,6 +172,7 @@ impl Machine {
                 let faults = self.faults.of(device);
                 (faults.login_failures, faults.login_reason) = (*count, *reason);
             }
+            Fault::RefuseResumptions { count } => self.faults.refuse_resumptions(*count),
             Fault::PrekeyCount { device, value } => {
                 let device = self.known(device)?;
                 self.tell_prekey_count(now, device, *value);

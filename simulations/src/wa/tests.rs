@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{Failure, FailureReason, StreamError};
+use roost_proto::noise::Pattern;
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, iq, server_jid};
 
 use super::probe::Probe;
@@ -38,7 +39,7 @@ impl World {
         self.on.insert(connection, probe);
         let device = &self.probes[probe];
         let (noise, payload) = (*device.keys.noise().public(), device.payload());
-        self.event(connection, Event::Opened { noise, payload });
+        self.event(connection, Event::Opened { noise, payload, pattern: Pattern::Xx });
         connection
     }
 
@@ -230,7 +231,7 @@ fn another_key_than_the_one_that_was_paired_cannot_log_in() {
     let noise = *thief.keys.noise().public();
     world.probes.push(thief);
     world.on.insert(99, 1);
-    world.event(99, Event::Opened { noise, payload });
+    world.event(99, Event::Opened { noise, payload, pattern: Pattern::Xx });
     assert_eq!(world.last_failure(1), Some(FailureReason::LoggedOut));
     assert_eq!(world.machine.online().count(), 1, "the owner stays");
     assert_eq!(world.machine.ledger().devices()[&world.device(ada)].refused_logins, 1);

@@ -1,0 +1,209 @@
+//! One device of whatsapp-rust: the client that is connected for it now, commands in, events out.
+
+use std::sync::Arc;
+
+use anyhow::{anyhow, bail};
+use tokio::sync::Mutex;
+use whatsapp_rust::bot::{Bot, BotHandle};
+use whatsapp_rust::features::{GroupCreateOptions, GroupParticipantOptions};
+use whatsapp_rust::http::{HttpClient, HttpRequest, HttpResponse};
+use whatsapp_rust::pair_code::PairCodeOptions;
+use whatsapp_rust::prelude::*;
+use whatsapp_rust::transport::TokioWebSocketTransportFactory;
+use whatsapp_rust::types::events::{Event, Receipt};
+use whatsapp_rust::types::presence::ReceiptType;
+use whatsapp_rust::{Client, Jid, async_trait};
+
+use crate::Command;
+use crate::events::{Emitter, Said};
+use crate::flags::Flags;
+
+/// What the library would otherwise ask web.whatsapp.com for.
+const VERSION: (u32, u32, u32) = (2, 3000, 1_035_194_821);
+
+/// The driver of one device.
+pub struct Driver {
+    url: String,
+    name: String,
+    store: SqliteStore,
+    said: Emitter,
+    bot: Mutex<Option<BotHandle>>,
+}
+
+impl Driver {
+    /// Opens the device's file; makes it when it is new.
+    pub async fn open(flags: &Flags, said: Emitter) -> anyhow::Result<Self> {
+        let store = SqliteStore::new(&flags.db).await?;
+        // The library connects to the address as it stands; the others know WhatsApp's path themselves.
+        let host = flags.url.trim_end_matches("/ws/chat").trim_end_matches('/');
+        Ok(Self { url: format!("{host}/ws/chat"), name: flags.name.clone(), store, said, bot: Mutex::new(None) })
+    }
+
+    /// Carries out a command. What answers late does so from its own task, so that commands overlap.
+    pub async fn run(self: &Arc<Self>, command: Command) {
+        let done = match command.cmd.as_str() {
+            "connect" => self.connect().await,
+            "disconnect" => {
+                self.stop().await;
+                self.said.emit(Said::Disconnected { reason: "asked" });
+                Ok(())
+            }
+            _ => match self.client().await {
+                Some(client) => {
+                    let driver = Arc::clone(self);
+                    tokio::spawn(async move {
+                        if let Err(error) = driver.call(&client, &command).await {
+                            driver.fail(&command.r#ref, &error);
+                        }
+                    });
+                    return;
+                }
+                None => Err(anyhow!("{} before connect", command.cmd)),
+            },
+        };
+        if let Err(error) = done {
+            self.fail(&command.r#ref, &error);
+        }
+    }
+
+    /// Ends the connection, and waits until everything is stored.
+    pub async fn stop(&self) {
+        if let Some(bot) = self.bot.lock().await.take() {
+            bot.shutdown().await;
+        }
+    }
+
+    fn fail(&self, r#ref: &str, error: &anyhow::Error) {
+        self.said.emit(Said::Error { r#ref, message: format!("{error:#}") });
+    }
+
+    async fn client(&self) -> Option<Arc<Client>> {
+        self.bot.lock().await.as_ref().map(BotHandle::client)
+    }
+
+    /// Makes a new client from what is stored: the paired device, or a new one that shows QR codes.
+    async fn connect(self: &Arc<Self>) -> anyhow::Result<()> {
+        self.stop().await;
+        let driver = Arc::clone(self);
+        let bot = Bot::builder()
+            .with_backend(self.store.clone())
+            .with_transport_factory(TokioWebSocketTransportFactory::new().with_url(&self.url))
+            .with_http_client(NoHttp)
+            .with_version(VERSION)
+            .with_push_name(&self.name)
+            .skip_history_sync()
+            .on_event(move |event, client| {
+                let driver = Arc::clone(&driver);
+                async move { driver.on_event(&event, &client) }
+            })
+            .build()
+            .await?;
+        *self.bot.lock().await = Some(bot.spawn());
+        Ok(())
+    }
+
+    async fn call(&self, client: &Arc<Client>, command: &Command) -> anyhow::Result<()> {
+        let r#ref = command.r#ref.as_str();
+        match command.cmd.as_str() {
+            "send" => {
+                let sent = client.send_message(jid(&command.to)?, wa::Message::text(&command.text)).await?;
+                self.said.emit(Said::Sent { r#ref, id: sent.message_id });
+            }
+            "read" => {
+                let (chat, sender) = (jid(&command.chat)?, jid(&command.sender)?);
+                let ids: Vec<&str> = command.ids.iter().map(String::as_str).collect();
+                client.mark_as_read(&chat, (sender != chat).then_some(&sender), &ids).await?;
+            }
+            "pair_code" => {
+                let options = PairCodeOptions { phone_number: command.phone.clone(), ..Default::default() };
+                let code = client.pair_with_code(options).await?;
+                self.said.emit(Said::PairCode { r#ref, code });
+            }
+            "group" => {
+                let members = command.participants.iter();
+                let members = members.map(|member| jid(member).map(GroupParticipantOptions::new));
+                let options = GroupCreateOptions::builder()
+                    .subject(&command.subject)
+                    .participants(members.collect::<Result<_, _>>()?)
+                    .build();
+                let group = client.groups().create_group(options).await?.metadata;
+                self.said.emit(Said::Group { r#ref, jid: group.id.to_string(), subject: group.subject });
+            }
+            "logout" => client.logout().await,
+            unknown => bail!("unknown command {unknown:?}"),
+        }
+        Ok(())
+    }
+
+    fn on_event(&self, event: &Event, client: &Client) {
+        let own = |jid: Option<Jid>| jid.map(|jid| jid.to_string()).unwrap_or_default();
+        match event {
+            Event::PairingQrCode(qr) => self.said.emit(Said::Qr { code: qr.code.clone() }),
+            Event::PairSuccess(pair) => {
+                self.said.emit(Said::Paired { pn: pair.id.to_string(), lid: pair.lid.to_string() });
+            }
+            Event::Connected(_) => {
+                self.said.emit(Said::Connected { pn: own(client.pn()), lid: own(client.lid()) });
+            }
+            Event::Messages(batch) => batch.iter().for_each(|message| {
+                let Some(text) = message.message.text_content() else { return };
+                let source = &message.info.source;
+                let alt = if source.is_from_me { &source.recipient_alt } else { &source.sender_alt };
+                self.said.emit(Said::Message {
+                    id: message.info.id.clone(),
+                    text: text.to_owned(),
+                    from_me: source.is_from_me,
+                    chat: source.chat.to_string(),
+                    sender: source.sender.to_string(),
+                    alt: own(alt.clone()),
+                    push_name: message.info.push_name.clone(),
+                });
+            }),
+            Event::UndecryptableMessage(message) => {
+                let source = &message.info.source;
+                let (chat, sender) = (source.chat.to_string(), source.sender.to_string());
+                self.said.emit(Said::Undecryptable { id: message.info.id.clone(), chat, sender });
+            }
+            Event::Receipt(receipt) => self.receipt(receipt),
+            Event::Disconnected(_) => self.said.emit(Said::Disconnected { reason: "closed" }),
+            Event::StreamReplaced(_) => self.said.emit(Said::Disconnected { reason: "replaced" }),
+            Event::LoggedOut(_) => self.said.emit(Said::Disconnected { reason: "logged_out" }),
+            Event::StreamError(error) => self.trouble(format!("stream error {}", error.code)),
+            Event::ConnectFailure(failure) => self.trouble(format!("connect failure {:?}", failure.reason)),
+            Event::ClientOutdated(_) => self.trouble("client outdated".to_owned()),
+            Event::PairError(error) => self.trouble(format!("pairing: {}", error.error)),
+            _ => {}
+        }
+    }
+
+    fn trouble(&self, message: String) {
+        self.said.emit(Said::Error { r#ref: "", message });
+    }
+
+    fn receipt(&self, receipt: &Receipt) {
+        let kind = match &receipt.r#type {
+            ReceiptType::Delivered => "delivered",
+            other => other.as_wire_str(),
+        };
+        self.said.emit(Said::Receipt {
+            ids: receipt.message_ids.clone(),
+            r#type: kind.to_owned(),
+            chat: receipt.source.chat.to_string(),
+            sender: receipt.source.sender.to_string(),
+        });
+    }
+}
+
+fn jid(text: &str) -> anyhow::Result<Jid> {
+    text.parse().map_err(|error| anyhow!("{text:?} is not a JID: {error}"))
+}
+
+/// Media and the look-up of a version: this driver needs neither, and asks nobody on the internet.
+struct NoHttp;
+
+#[async_trait]
+impl HttpClient for NoHttp {
+    async fn execute(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
+        bail!("no HTTP here: {}", request.url)
+    }
+}

@@ -1,0 +1,82 @@
+//! What the driver says, one JSON object a line on standard output.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// An event; `../README.md` says what each means.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Said<'a> {
+    Ready {
+        client: &'a str,
+    },
+    Qr {
+        code: String,
+    },
+    PairCode {
+        r#ref: &'a str,
+        code: String,
+    },
+    Paired {
+        pn: String,
+        lid: String,
+    },
+    Connected {
+        pn: String,
+        lid: String,
+    },
+    Message {
+        id: String,
+        text: String,
+        from_me: bool,
+        chat: String,
+        sender: String,
+        alt: String,
+        push_name: String,
+    },
+    Undecryptable {
+        id: String,
+        chat: String,
+        sender: String,
+    },
+    Sent {
+        r#ref: &'a str,
+        id: String,
+    },
+    Receipt {
+        ids: Vec<String>,
+        r#type: String,
+        chat: String,
+        sender: String,
+    },
+    Group {
+        r#ref: &'a str,
+        jid: String,
+        subject: String,
+    },
+    Disconnected {
+        reason: &'a str,
+    },
+    Error {
+        r#ref: &'a str,
+        message: String,
+    },
+}
+
+/// Writes events; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Emitter(Arc<Mutex<()>>);
+
+impl Emitter {
+    /// Writes one event as one line.
+    pub fn emit(&self, event: Said<'_>) {
+        let line = serde_json::to_string(&event).expect("events are plain data");
+        let _one_at_a_time = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = std::io::stdout().lock();
+        // A reader that went away ends this process by the closed standard input.
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+}

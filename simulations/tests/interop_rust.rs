@@ -1,0 +1,169 @@
+//! An unmodified whatsapp-rust client: with whatsmeow and Baileys through the simulated WhatsApp, and with a
+//! Roost device while the node that owns it is killed. It is the only client that resumes connections.
+//!
+//! Builds the client with a cargo of its own. Needs Go and Node.js, and fails without them: `.ci/test` installs
+//! both.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::WaitFor;
+use roost_proto::noise::Pattern;
+use roost_simulations::interop::{Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim};
+use roost_simulations::wa::{DeviceRef, Fault};
+
+/// Texts in each direction between Roost and the client.
+const ROUNDS: usize = 12;
+
+async fn paired(stage: &Stage, library: Library, name: &str) -> Result<(RealClient, Person), Failure> {
+    let person = stage.person(name);
+    Ok((stage.paired(library, name, &person).await?, person))
+}
+
+/// The handshakes of a person's first companion, oldest first.
+fn handshakes(stage: &Stage, person: &Person) -> Vec<Pattern> {
+    let device = DeviceRef { pn: person.pn, device: 1 };
+    stage.sim.ledger(|ledger| {
+        let record = ledger.devices().get(&device);
+        record.into_iter().flat_map(|record| record.connections.iter().map(|c| c.handshake)).collect()
+    })
+}
+
+#[tokio::test]
+async fn it_talks_with_the_other_clients_by_phone_number_and_by_hidden_identity() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let (mut rust, rust_account) = paired(&stage, Library::WhatsappRust, "rust").await?;
+    for library in [Library::Whatsmeow, Library::Baileys] {
+        let (mut other, account) = paired(&stage, library, &format!("{library:?}")).await?;
+        for address in [Person::number_jid, Person::lid_jid] {
+            let text = format!("to {library:?} at {}", address(&account));
+            let id = rust.send(&address(&account), &text).await?;
+            let received = other.message(&text).await?;
+            assert_eq!(received.id, id);
+            other.read(&received).await?;
+            rust.receipt(&id, "read").await?;
+
+            let text = format!("from {library:?} to {}", address(&rust_account));
+            let id = other.send(&address(&rust_account), &text).await?;
+            let received = rust.message(&text).await?;
+            assert_eq!(received.id, id);
+            rust.read(&received).await?;
+            other.receipt(&id, "read").await?;
+        }
+        assert_eq!(other.messages().len(), 2, "nothing came twice");
+    }
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_resumes_a_lost_connection_and_falls_back_when_that_is_refused() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let (mut rust, account) = paired(&stage, Library::WhatsappRust, "rust").await?;
+    let (mut other, other_account) = paired(&stage, Library::Baileys, "b").await?;
+    for (refusals, expected) in [(0, Pattern::Ik), (1, Pattern::XxFallback), (0, Pattern::Ik)] {
+        stage.sim.commit(&Fault::RefuseResumptions { count: refusals })?;
+        stage.sim.commit(&Fault::DropConnection { device: Some(account.first_device()) })?;
+        rust.disconnected("closed").await?;
+        rust.logged_in().await?;
+        assert_eq!(handshakes(&stage, &account).last(), Some(&expected));
+        let text = format!("after {expected:?} and {refusals} refusals");
+        rust.send(&other_account.number_jid(), &text).await?;
+        other.message(&text).await?;
+        other.send(&account.number_jid(), &text).await?;
+        rust.message(&text).await?;
+    }
+    assert_eq!(handshakes(&stage, &other_account), [Pattern::Xx; 1], "Baileys never resumes");
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_gets_the_backlog_after_a_restart_and_hears_of_its_unlinking() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let (mut rust, account) = paired(&stage, Library::WhatsappRust, "rust").await?;
+    let (mut other, _) = paired(&stage, Library::Whatsmeow, "w").await?;
+    other.send(&account.number_jid(), "while it is there").await?;
+    rust.message("while it is there").await?;
+    rust.quit().await?;
+    let waiting: Vec<String> = (0..5).map(|number| format!("while away {number}")).collect();
+    for text in &waiting {
+        other.send(&account.number_jid(), text).await?;
+    }
+    let mut again = stage.client(Library::WhatsappRust, "rust").await?;
+    let (pn, lid) = again.login().await?;
+    assert_eq!((pn, lid), (format!("{}:1@s.whatsapp.net", account.pn), format!("{}:1@lid", account.lid)));
+    again.message(&waiting[4]).await?;
+    let texts: Vec<String> = again.messages().into_iter().map(|message| message.text).collect();
+    assert_eq!(texts, waiting, "in order and once");
+    stage.sim.commit(&Fault::Unlink { device: account.first_device() })?;
+    again.disconnected("logged_out").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_that_it_cannot_read_is_sent_again() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let (mut rust, account) = paired(&stage, Library::WhatsappRust, "rust").await?;
+    let (mut other, other_account) = paired(&stage, Library::Whatsmeow, "w").await?;
+    for round in ["whole", "damaged"] {
+        if round == "damaged" {
+            for device in [account.first_device(), other_account.first_device()] {
+                stage.sim.commit(&Fault::CorruptDeliveries { device, count: 1 })?;
+            }
+        }
+        let text = format!("{round}, from whatsmeow");
+        other.send(&account.number_jid(), &text).await?;
+        rust.message(&text).await?;
+        let text = format!("{round}, from whatsapp-rust");
+        rust.send(&other_account.number_jid(), &text).await?;
+        other.message(&text).await?;
+    }
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_talks_with_a_device_whose_worker_is_killed() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
+    let mut cluster = Cluster::start(&stage, program, &store, 3).await?;
+    let roost = stage.person("roost");
+    cluster.create_tenant("acme").await?;
+    let device = cluster.create_device("acme", "shop").await?;
+    cluster.pair(&stage, &device, &roost).await?;
+    let reader = Reader::start(&cluster, &device);
+    let (mut rust, account) = paired(&stage, Library::WhatsappRust, "rust").await?;
+
+    let (mut from_rust, mut from_roost) = (Vec::new(), Vec::new());
+    let mut last_epoch = 0;
+    for round in 0..ROUNDS {
+        if round % 4 == 3 {
+            cluster.taken_over(&device, last_epoch).await?;
+            (_, last_epoch) = cluster.kill_owner(&device, Victim::Worker).await?;
+        }
+        // Every other round goes to the phone number, the others to the hidden identity.
+        let (jid, to) = match round % 2 {
+            0 => (roost.number_jid(), To::PhoneNumber(account.pn.to_string())),
+            _ => (roost.lid_jid(), To::Lid(account.lid.clone())),
+        };
+        from_rust.push(format!("to roost {round}"));
+        rust.send(&jid, &from_rust[round]).await?;
+        from_roost.push(format!("from roost {round}"));
+        cluster.send(&device, to, &from_roost[round], WaitFor::Accepted).await?;
+    }
+    cluster.taken_over(&device, last_epoch).await?;
+    reader.received(&from_rust).await?;
+    for text in &from_roost {
+        rust.message(text).await?;
+    }
+    assert!(reader.texts().values().all(|count| *count == 1), "{:?}", reader.texts());
+    // What a new owner sends again may be shown twice, but only under the id that it had.
+    let seen: BTreeSet<(String, String)> =
+        rust.messages().into_iter().map(|message| (message.text, message.id)).collect();
+    assert_eq!(seen.len(), ROUNDS, "{seen:?}");
+    assert_eq!(reader.faults(), Vec::<String>::new());
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
