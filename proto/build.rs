@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files = [
         "roost/v1/tenants.proto",
         "roost/v1/devices.proto",
+        "roost/v1/imports.proto",
         "roost/v1/messages.proto",
         "roost/v1/chats.proto",
         "roost/v1/history.proto",

@@ -6,6 +6,7 @@
 //! [`DeviceHandle::finished`]. A handle proves nothing about ownership: every write is fenced below.
 
 mod chats;
+mod import;
 mod request;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::port::{Clocks, DeviceStatus, DeviceStore, Dialer, Gate};
 use crate::shell::supervisor::{self, Input};
 use crate::warm::WarmLink;
 
+pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
 pub use request::{
     AcceptedSend, Answer, AskError, Command, CommandError, Content, MarkRead, PairError, PairingUpdate,
     Recipient, RecipientError, SendError, SendRequest,
@@ -298,6 +300,20 @@ impl DeviceHandle {
         match self.ask_actor(Command::Pair, permit).await {
             Ok(Answer::Pairing(result)) => result,
             Ok(_) => unreachable!("pairing is answered as pairing"),
+            Err(ended) => Err(match ended {
+                Finished::Fenced | Finished::Stale => PairError::OwnershipLost,
+                Finished::Stopped | Finished::Broken(_) => PairError::Unavailable,
+            }),
+        }
+    }
+
+    /// Takes one part of an import. `Ok` means that it is durable; after the part with the device's own keys
+    /// it is paired and connects. The same part may be given again, on any node.
+    pub async fn import(&self, part: Import) -> Result<(), PairError> {
+        let permit = self.permit().ok_or(PairError::Busy)?;
+        match self.ask_actor(Command::Import(Box::new(part)), permit).await {
+            Ok(Answer::Imported(result)) => result,
+            Ok(_) => unreachable!("an import is answered as an import"),
             Err(ended) => Err(match ended {
                 Finished::Fenced | Finished::Stale => PairError::OwnershipLost,
                 Finished::Stopped | Finished::Broken(_) => PairError::Unavailable,

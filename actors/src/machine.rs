@@ -19,6 +19,7 @@ mod commit;
 mod connect;
 mod crypto;
 mod history;
+mod import;
 mod inbound;
 mod interface;
 mod lane;
@@ -210,6 +211,7 @@ impl Machine {
             Command::Send(request) => self.accept(token, *request),
             Command::MarkRead(request) => self.mark_read(token, &request),
             Command::Pair => self.pair(token),
+            Command::Import(part) => self.import(token, *part),
             Command::Logout => self.log_out(token),
             Command::Ask { request, patience } => self.ask(token, *request, patience),
             Command::Change(actions) => self.change(token, actions),

@@ -5,6 +5,7 @@
 //! the store has of it would use message keys again; on a failed operation nothing has changed.
 
 mod collections;
+mod import;
 mod peers;
 mod prekeys;
 
@@ -44,6 +45,13 @@ pub struct Vault {
     peers: Peers,
     collections: Collections,
     rng: StdRng,
+}
+
+/// The row of a device's own keys.
+fn credentials(generation: u32, keys: &Keys) -> StateChange {
+    let mut bytes = generation.to_be_bytes().to_vec();
+    bytes.extend(keys.to_bytes());
+    (StateKey { kind: StateKind::Credentials, name: String::new() }, Some(bytes.into()))
 }
 
 /// Why an answer must wait.
@@ -153,6 +161,7 @@ impl Vault {
         }
         Wants::Nothing(match request {
             CryptoRequest::MakeKeys => Changed::Keys(self.make_keys()),
+            CryptoRequest::Import(import) => Changed::State(self.import(import)),
             CryptoRequest::Qr { reference } => Changed::Qr(self.qr(reference)),
             CryptoRequest::AcceptDevice { bytes } => Changed::Device(self.accept_device(bytes)),
             CryptoRequest::Decrypt { from, kind, bytes, asked_before } => {
@@ -188,15 +197,13 @@ impl Vault {
     fn make_keys(&mut self) -> Vec<StateChange> {
         if self.keys.is_some() {
             self.generation += 1;
+            self.peers.forget_all();
         }
         let keys = Keys::generate(&mut self.rng);
-        let mut bytes = self.generation.to_be_bytes().to_vec();
-        bytes.extend(keys.to_bytes());
-        self.keys = Some(keys);
         let mut changes = self.drop_pages();
         changes.extend(self.collections.forget_keys());
-        let key = StateKey { kind: StateKind::Credentials, name: String::new() };
-        changes.push((key, Some(bytes.into())));
+        changes.push(credentials(self.generation, &keys));
+        self.keys = Some(keys);
         changes
     }
 

@@ -20,6 +20,7 @@ mod chat;
 mod cluster;
 mod device;
 mod events;
+mod import;
 mod pair;
 mod placement;
 mod render;
@@ -71,7 +72,7 @@ pub struct ServeArgs {
 /// The commands that talk to a running cluster or only read files.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Devices: list, create, show, explain, pin, start, stop, log out, delete, pair, watch.
+    /// Devices: list, create, show, explain, pin, start, stop, log out, delete, pair, import, watch.
     #[command(subcommand)]
     Device(device::DeviceCommand),
     /// Sends a text.

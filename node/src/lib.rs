@@ -13,6 +13,7 @@ pub mod directory;
 pub mod errors;
 pub mod hosting;
 pub mod http;
+pub mod import;
 pub mod link;
 pub mod metrics;
 pub mod outside;

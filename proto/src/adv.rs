@@ -161,6 +161,23 @@ pub fn check_device(bytes: &[u8], companion_identity: &[u8; 32]) -> Result<Devic
     Ok(identity)
 }
 
+/// An encoded `ADVSignedDeviceIdentity` of its parts, as other libraries keep them: details, the account's key,
+/// and the signatures of account and device. [`check_device`] says whether it is good.
+pub fn signed_identity(
+    details: Vec<u8>,
+    account_key: Vec<u8>,
+    account_signature: Vec<u8>,
+    device_signature: Vec<u8>,
+) -> Vec<u8> {
+    ADVSignedDeviceIdentity {
+        details: Some(details),
+        account_signature_key: Some(account_key),
+        account_signature: Some(account_signature),
+        device_signature: Some(device_signature),
+    }
+    .encode_to_vec()
+}
+
 /// Phone: signs the list of its companions. Returns an encoded `ADVSignedKeyIndexList`.
 pub fn sign_list<R: Rng + CryptoRng>(phone: &KeyPair, list: &KeyIndexList, rng: &mut R) -> Vec<u8> {
     let details = ADVKeyIndexList {

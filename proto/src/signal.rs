@@ -10,6 +10,7 @@
 //! It knows nothing of stanzas, JIDs or padding, and it trusts an identity key on first sight; a later
 //! change is reported, not refused, as WhatsApp's own clients do.
 
+pub mod foreign;
 mod keys;
 mod prekeys;
 mod ratchet;
@@ -17,7 +18,7 @@ mod stores;
 
 use std::fmt;
 
-pub use keys::{KeyPair, Keys, KeysError, PublicSignedPrekey, agree, verify};
+pub use keys::{Born, KeyPair, Keys, KeysError, PublicSignedPrekey, agree, verify};
 pub use prekeys::{PREKEY_ID_MAX, PrekeyPage, PrekeyPageError};
 pub use ratchet::{
     Bundle, BundleError, Ciphertext, DecryptError, Decrypted, EncryptError, MessageKey, Peer, decrypt,

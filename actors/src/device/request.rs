@@ -9,6 +9,7 @@ use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Missing, Stanza};
 use tokio::sync::watch;
 
+use super::import::Import;
 use crate::port::StoredMessage;
 
 /// To whom a message goes.
@@ -185,7 +186,7 @@ pub enum AskError {
     Unreadable(#[from] Missing),
 }
 
-/// Why pairing did not start.
+/// Why pairing did not start, or an import was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PairError {
     /// It is paired.
@@ -243,6 +244,8 @@ pub enum Command {
     MarkRead(MarkRead),
     /// See [`super::DeviceHandle::pair`].
     Pair,
+    /// See [`super::DeviceHandle::import`].
+    Import(Box<Import>),
     /// See [`super::DeviceHandle::logout`].
     Logout,
     /// See [`super::DeviceHandle::ask`].
@@ -277,6 +280,8 @@ pub enum Answer {
     Contents(Vec<Action>),
     /// The phone was asked, with the message of this id.
     AskedPhone(Result<String, CommandError>),
+    /// To a part of an import.
+    Imported(Result<(), PairError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use roost_placement::seeded::{self, Bug};
 
 use super::timer::Timer;
-use super::{Effect, Machine, Reply};
+use super::{Account, Effect, Machine, Reply};
 use crate::device::{AcceptedSend, PairingUpdate, SendError};
 use crate::port::{Accepted, Batch, Committed, NewMessage, StoredMessage};
 
@@ -27,6 +27,8 @@ pub(super) enum After {
     Pairing(PairingUpdate),
     /// The device has keys now: dial to be paired.
     KeysMade,
+    /// A part of an import is durable; after the last one the device is this account.
+    Imported(u64, Option<Box<Account>>),
     /// A message may go on the wire.
     Outgoing(i64, Bytes),
     /// A message has reached its end: WhatsApp has it, or it failed.
@@ -167,6 +169,9 @@ impl Machine {
                 After::Accepted(token, message) => self.accepted(token, *message, accepts.next()),
                 After::Pairing(update) => self.effects.push(Effect::Pairing(update)),
                 After::KeysMade => self.keys_made(),
+                After::Imported(token, account) => {
+                    self.import_durable(token, account.map(|account| *account))
+                }
                 After::Outgoing(ordinal, bytes) => self.outgoing(ordinal, bytes),
                 After::Gone(ordinal) => self.outbox.forget(ordinal),
                 After::Upload(upload) => self.upload_prekeys(&upload),

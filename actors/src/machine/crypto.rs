@@ -9,6 +9,7 @@ use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey
 
 use super::commit::{After, Pending};
 use super::{Machine, Work, Worked, inbound, peer, retry};
+use crate::device::{Import, ImportedDevice};
 use crate::port::StateChange;
 
 /// A peer device, by whatever is known of its user. Ratchets are kept under the LID when one is known.
@@ -41,6 +42,8 @@ pub enum Request {
         /// What the server calls the attempt.
         reference: String,
     },
+    /// Take in a part of an import.
+    Import(Box<Import>),
     /// Check the identity that the phone signed, and sign it.
     AcceptDevice {
         /// Content of `<device-identity>`.
@@ -102,7 +105,7 @@ pub enum Changed {
     Encrypted(Encryption),
     /// [`Request::Prekeys`].
     Prekeys(Vec<StateChange>, Box<PrekeyUpload>),
-    /// [`Request::Uploaded`], [`Request::Forget`].
+    /// [`Request::Uploaded`], [`Request::Forget`], [`Request::Import`].
     State(Vec<StateChange>),
     /// [`Request::Lid`].
     Lid(Option<String>),
@@ -190,6 +193,7 @@ pub(super) enum Purpose {
     Resend { slot: u64, job: Box<retry::Job> },
     Prekeys { slot: u64 },
     State { slot: u64 },
+    Import { slot: u64, token: u64, device: Option<Box<ImportedDevice>> },
     Lid { pn: String },
     AppState { slot: u64 },
     ReadAppState { token: u64 },
@@ -208,6 +212,7 @@ impl Purpose {
             | Purpose::Prekeys { slot }
             | Purpose::AppState { slot }
             | Purpose::Peer { slot, .. }
+            | Purpose::Import { slot, .. }
             | Purpose::State { slot } => Some(*slot),
         }
     }
@@ -258,6 +263,9 @@ impl Machine {
                 self.lane.fill(slot, outcome);
             }
             (Purpose::State { slot }, Changed::State(changes)) => self.lane.fill(slot, with_state(changes)),
+            (Purpose::Import { slot, token, device }, Changed::State(changes)) => {
+                self.on_import_sealed(slot, token, device.map(|device| *device), changes);
+            }
             (Purpose::Lid { pn }, Changed::Lid(lid)) => self.on_lid(pn, lid),
             (Purpose::AppState { slot }, Changed::AppState(worked)) => self.on_worked(slot, worked),
             (Purpose::ReadAppState { token }, Changed::AppState(worked)) => self.on_contents(token, worked),

@@ -197,6 +197,8 @@ pub enum Reply {
     Contents(Vec<Action>),
     /// The phone was asked, with the message of this id.
     AskedPhone(Result<String, CommandError>),
+    /// To a part of an import.
+    Imported(Result<(), PairError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

@@ -173,7 +173,7 @@ impl Machine {
         };
         let event = self.synthetic(
             format!("paired/{}/{}", device.pn, identity.key_index),
-            Payload::Paired(api::Paired { account: Some(paired) }),
+            Payload::Paired(api::Paired { account: Some(paired), imported_from: String::new() }),
         );
         let mut outcome = Pending::default();
         outcome.batch.state.push((account_key(), Some(account.to_bytes())));

@@ -222,6 +222,12 @@ impl Peers {
         changes
     }
 
+    /// The device has other keys: what it had with its peers is of no use any more.
+    pub(super) fn forget_all(&mut self) {
+        self.cached.clear();
+        self.lids.clear();
+    }
+
     /// The ratchet with a device is of no use any more.
     pub(super) fn forget(&mut self, peer: &PeerName, generation: u32) -> Vec<StateChange> {
         let address = self.address(peer);
@@ -243,7 +249,7 @@ fn old_address(peer: &PeerName, address: &Address) -> Option<Address> {
 }
 
 /// Rows of the first keys of a device have the bare address as their name.
-fn row(kind: StateKind, address: &Address, generation: u32) -> StateKey {
+pub(super) fn row(kind: StateKind, address: &Address, generation: u32) -> StateKey {
     let name = if generation == 0 { address.to_string() } else { format!("{address}#{generation}") };
     StateKey { kind, name }
 }

@@ -88,7 +88,7 @@ impl Vault {
         self.pages.last_key_value().map_or(0, |(number, _)| number + 1)
     }
 
-    fn keep(&mut self, page: PrekeyPage) -> StateChange {
+    pub(super) fn keep(&mut self, page: PrekeyPage) -> StateChange {
         let change = (row(page.number()), Some(page.to_bytes().into()));
         self.pages.insert(page.number(), page);
         change

@@ -12,7 +12,7 @@ use roost_proto::api::device_service_server::DeviceService;
 use roost_proto::id::DeviceKey;
 use roost_proto::peer::AdoptRequest;
 use roost_proto::peer::peer_service_client::PeerServiceClient;
-use tonic::{Request, Response, Status, async_trait};
+use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use super::call::Call;
 use super::parse::Parent;
@@ -163,6 +163,16 @@ impl DeviceService for Api {
             }
             let device = self.device(&key).await?;
             Ok(self.shown(&device))
+        })
+        .await
+    }
+
+    async fn import_device(
+        &self,
+        request: Request<Streaming<api::ImportDeviceRequest>>,
+    ) -> Result<Response<api::ImportDeviceResponse>, Status> {
+        self.unary(method(SERVICE, "ImportDevice"), request, |call, parts| async move {
+            self.import(&call, parts).await
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! [`ApiError`] with the path of the field. It looks nothing up: whether a named thing exists is asked later.
 
 pub mod chats;
+pub mod imports;
 
 use roost_actors::device::Recipient;
 use roost_placement::wish::{Pin, PinMode, Spreading};

@@ -101,6 +101,17 @@ impl PeerService for Api {
         .await
     }
 
+    async fn import_part(
+        &self,
+        request: Request<peer::ImportPartRequest>,
+    ) -> Result<Response<peer::ImportPartResponse>, Status> {
+        self.unary(method(SERVICE, "ImportPart"), request, |call, request| async move {
+            self.import_part(&call, &request).await?;
+            Ok(peer::ImportPartResponse {})
+        })
+        .await
+    }
+
     async fn hand_off(
         &self,
         request: Request<peer::HandOffRequest>,

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use roost_proto::api;
 use tonic::Request;
 
-use super::{Globals, Output, device_name, pair, placement, render, tenant_name};
+use super::{Globals, Output, device_name, import, pair, placement, render, tenant_name};
 use crate::client::{Client, Problem, request, retrying};
 
 /// What can be done with devices.
@@ -73,6 +73,8 @@ pub enum DeviceCommand {
         /// `acme/shop` or its whole name.
         device: String,
     },
+    /// Gives it the keys and ratchets of a device that another library has paired.
+    Import(import::ImportArgs),
     /// Prints the devices of a tenant, or of all, and each change.
     Watch {
         /// `acme`; empty means all tenants.
@@ -81,6 +83,9 @@ pub enum DeviceCommand {
 }
 
 pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(), Problem> {
+    if let DeviceCommand::Import(args) = command {
+        return import::run(args, globals).await;
+    }
     let client = globals.connect().await?;
     let deadline = globals.deadline();
     // Every call below but create may be repeated: it says what shall be, not what to change.
@@ -141,6 +146,7 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
             one!(delete_device, api::DeleteDeviceRequest { name });
         }
         DeviceCommand::Pair { device } => pair::run(&device_name(&device), globals).await?,
+        DeviceCommand::Import(_) => unreachable!("an import has returned before it needed a connection"),
         DeviceCommand::Watch { tenant } => watch(&client, parent(tenant), globals.output).await?,
     }
     Ok(())

@@ -202,7 +202,10 @@ fn json_payload(payload: &api::event::Payload) -> (&'static str, Value) {
                 "reason": change.reason,
             }),
         ),
-        Payload::Paired(paired) => ("paired", json!({"account": json_identity(paired.account.as_ref())})),
+        Payload::Paired(paired) => {
+            let account = json_identity(paired.account.as_ref());
+            ("paired", json!({"account": account, "importedFrom": paired.imported_from}))
+        }
         Payload::IdentityChanged(change) => {
             ("identityChanged", json!({"person": json_person(change.person.as_ref())}))
         }

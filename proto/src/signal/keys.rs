@@ -113,6 +113,21 @@ pub struct PublicSignedPrekey {
     pub signature: [u8; 64],
 }
 
+/// The parts of [`Keys`] that were made elsewhere.
+#[derive(Debug, Clone)]
+pub struct Born {
+    /// The identity key pair.
+    pub identity: KeyPair,
+    /// The Noise key pair.
+    pub noise: KeyPair,
+    /// Any 32 bits.
+    pub registration_id: u32,
+    /// Id (24 bits), pair, and the signature by the identity key over `05 ‖ public`.
+    pub signed_prekey: (u32, KeyPair, [u8; 64]),
+    /// Secret of the pairing HMAC.
+    pub adv_secret: [u8; 32],
+}
+
 /// The keys that a device is born with.
 #[derive(Clone)]
 pub struct Keys {
@@ -144,6 +159,22 @@ impl Keys {
             noise: KeyPair::generate(rng),
             adv_secret,
         }
+    }
+
+    /// The keys of a device that was born elsewhere. `None` when the signed prekey is not signed by the
+    /// identity key.
+    pub fn restore(born: Born) -> Option<Keys> {
+        let Born { identity, noise, signed_prekey: (id, signed_prekey, signature), .. } = born;
+        let good = verify(identity.public(), &typed(signed_prekey.public()), &signature);
+        good.then_some(Keys {
+            identity,
+            registration_id: born.registration_id,
+            signed_prekey_id: id,
+            signed_prekey,
+            signature,
+            noise,
+            adv_secret: born.adv_secret,
+        })
     }
 
     /// The identity key pair.

@@ -61,6 +61,22 @@ impl PrekeyPage {
         PrekeyPage { uploaded: true, ..PrekeyPage::with(number, 1, rng) }
     }
 
+    /// Keys that were made and uploaded elsewhere, on the pages of their ids, and after them an empty page when
+    /// one is needed so that later ids begin at `next` or above. `None` when an id has not 24 bits or is 0.
+    pub fn restore(keys: BTreeMap<u32, KeyPair>, next: u32) -> Option<Vec<PrekeyPage>> {
+        let mut pages: BTreeMap<u32, PrekeyPage> = BTreeMap::new();
+        for (id, pair) in keys {
+            let number = id.checked_sub(1).filter(|_| id <= PREKEY_ID_MAX)? / Self::SIZE;
+            pages.entry(number).or_insert_with(|| PrekeyPage::empty(number)).keys.insert(id, pair);
+        }
+        // The page of the last id that may have been given away.
+        if let Some(last) = next.checked_sub(2) {
+            let number = last.min(PREKEY_ID_MAX - 1) / Self::SIZE;
+            pages.entry(number).or_insert_with(|| PrekeyPage::empty(number));
+        }
+        Some(pages.into_values().collect())
+    }
+
     /// A page that only holds its number, so that no later page gets it again.
     pub fn empty(number: u32) -> PrekeyPage {
         PrekeyPage { number, uploaded: true, keys: BTreeMap::new() }
@@ -188,6 +204,22 @@ mod tests {
         let page = PrekeyPage::generate(number, &mut StdRng::seed_from_u64(2));
         assert!(page.publics().all(|(id, _)| (1..=PREKEY_ID_MAX).contains(&id)));
         assert!(page.get(1).is_some() && page.get(PREKEY_ID_MAX).is_some());
+    }
+
+    #[test]
+    fn keys_from_elsewhere_keep_their_ids_and_later_ones_follow() {
+        let mut rng = StdRng::seed_from_u64(4);
+        let keys = [1, 50, 51, 812].map(|id| (id, KeyPair::generate(&mut rng)));
+        let pages = PrekeyPage::restore(keys.clone().into(), 1_000).expect("good ids");
+        let numbers: Vec<(u32, usize)> = pages.iter().map(|page| (page.number(), page.len())).collect();
+        assert_eq!(numbers, [(0, 2), (1, 1), (16, 1), (19, 0)]);
+        assert!(pages.iter().all(PrekeyPage::uploaded));
+        assert_eq!(pages[2].get(812).map(KeyPair::public), Some(keys[3].1.public()));
+        let first = PrekeyPage::generate(20, &mut rng).publics().next().map(|(id, _)| id);
+        assert!(first.is_some_and(|id| id >= 1_000));
+        for bad in [0, PREKEY_ID_MAX + 1] {
+            assert!(PrekeyPage::restore([(bad, KeyPair::generate(&mut rng))].into(), 1).is_none());
+        }
     }
 
     #[test]

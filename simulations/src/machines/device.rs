@@ -225,7 +225,11 @@ impl Device {
         let told = match reply {
             Reply::Sent(result) => Told::Sent(result),
             Reply::Pairing(result) => Told::Pairing(result),
-            Reply::Asked(_) | Reply::Contents(_) | Reply::AskedPhone(_) | Reply::Done(_) => Told::Unavailable,
+            Reply::Asked(_)
+            | Reply::Imported(_)
+            | Reply::Contents(_)
+            | Reply::AskedPhone(_)
+            | Reply::Done(_) => Told::Unavailable,
         };
         core.tell(ctx, call, told);
     }

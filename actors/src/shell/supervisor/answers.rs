@@ -32,6 +32,7 @@ impl State {
         let answer = match reply {
             Reply::Sent(result) => Answer::Sent(result),
             Reply::Asked(result) => Answer::Asked(result),
+            Reply::Imported(result) => Answer::Imported(result),
             Reply::Done(result) => Answer::Done(result),
             Reply::Contents(actions) => Answer::Contents(actions),
             Reply::AskedPhone(result) => Answer::AskedPhone(result),

@@ -108,7 +108,9 @@ impl World {
                 let key = StateKey { kind: StateKind::Prekeys, name: "0".to_owned() };
                 Changed::Prekeys(vec![(key, Some(Bytes::from_static(b"page")))], Box::new(upload))
             }
-            CryptoRequest::Uploaded { .. } | CryptoRequest::Forget { .. } => Changed::State(Vec::new()),
+            CryptoRequest::Uploaded { .. } | CryptoRequest::Forget { .. } | CryptoRequest::Import(_) => {
+                Changed::State(Vec::new())
+            }
             CryptoRequest::Lid { .. } => Changed::Lid(None),
             CryptoRequest::AppState(_) => Changed::AppState(Worked::NoKey),
             CryptoRequest::MakeKeys => Changed::Keys(Vec::new()),

@@ -1,0 +1,86 @@
+//! Imports: a device that another library has paired becomes this one.
+//!
+//! What must hold: ratchets are taken only while the device is not paired, or old copies of them would be used
+//! again; nothing shows and nothing dials before the device's own keys are durable, and these come last. A part
+//! that comes twice changes nothing.
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+
+use super::commit::After;
+use super::crypto::{Purpose, with_state};
+use super::pairing::account_key;
+use super::{Account, CryptoRequest, Effect, Machine, Reply};
+use crate::device::{Import, ImportedDevice, PairError, Part};
+use crate::port::StateChange;
+
+impl Machine {
+    pub(super) fn import(&mut self, token: u64, import: Import) {
+        let device = match &import.part {
+            Part::Peers(_) => None,
+            Part::Device(device) => Some(device.clone()),
+        };
+        let paired = self.account.as_ref().filter(|account| !account.logged_out);
+        if let (Some(ours), Some(device)) = (paired, &device)
+            && *ours == device.account
+        {
+            // The answer to the first may have been lost; this one comes when that is durable.
+            let slot = self.lane.open();
+            let mut outcome = with_state(Vec::new());
+            outcome.after.push(After::Imported(token, None));
+            return self.lane.fill(slot, outcome);
+        }
+        let refusal = if paired.is_some() {
+            Some(PairError::AlreadyPaired)
+        } else if !self.loaded || !self.may_act() || self.commits.failing() {
+            Some(PairError::Unavailable)
+        } else if self.attempt.is_some() {
+            Some(PairError::Busy)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.effects.push(Effect::Reply { token, reply: Reply::Imported(Err(refusal)) });
+        }
+        if let Some(device) = &device {
+            // From here on nobody pairs it.
+            self.account = Some(device.account.clone());
+            self.keys = true;
+        }
+        let slot = self.lane.open();
+        self.ask_crypto(CryptoRequest::Import(Box::new(import)), Purpose::Import { slot, token, device });
+    }
+
+    pub(super) fn on_import_sealed(
+        &mut self,
+        slot: u64,
+        token: u64,
+        device: Option<ImportedDevice>,
+        changes: Vec<StateChange>,
+    ) {
+        let mut outcome = with_state(changes);
+        let account = device.map(|ImportedDevice { account, source, .. }| {
+            let shown = api::Identity {
+                lid: account.lid.as_ref().map(ToString::to_string).unwrap_or_default(),
+                phone_number: account.pn.to_string(),
+                push_name: account.push_name.clone(),
+            };
+            let event = self.synthetic(
+                format!("imported/{}/{source}", account.pn),
+                Payload::Paired(api::Paired { account: Some(shown), imported_from: source }),
+            );
+            outcome.batch.state.push((account_key(), Some(account.to_bytes())));
+            outcome.batch.events.push(event);
+            Box::new(account)
+        });
+        outcome.after.push(After::Imported(token, account));
+        self.lane.fill(slot, outcome);
+    }
+
+    pub(super) fn import_durable(&mut self, token: u64, account: Option<Account>) {
+        self.effects.push(Effect::Reply { token, reply: Reply::Imported(Ok(())) });
+        if account.is_some() {
+            self.begin();
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Imports: what is taken when, and what follows.
+
+use bytes::Bytes;
+use roost_proto::stanza::Jid;
+
+use super::world::{Step, World};
+use crate::device::{Command, Import, ImportedDevice, ImportedPeers, PairError, Part, Secret};
+use crate::machine::{Account, Effect, Event, Reply};
+
+const TOKEN: u64 = 9_000;
+
+fn import(world: &mut World, part: Part) -> Vec<Effect> {
+    let command = Command::Import(Box::new(Import { generation: 1 << 31, part }));
+    world.feed(Event::Command { token: TOKEN, command })
+}
+
+fn device() -> Part {
+    Part::Device(Box::new(ImportedDevice {
+        keys: Secret(Bytes::new()),
+        pages: Vec::new(),
+        account: Account {
+            pn: Jid::pn_device("4915112345678", 3),
+            lid: None,
+            identity: Bytes::from_static(b"signed"),
+            push_name: String::new(),
+            logged_out: false,
+        },
+        source: "whatsmeow".to_owned(),
+    }))
+}
+
+fn replied(effects: &[Effect]) -> Option<Result<(), PairError>> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Reply { token: TOKEN, reply: Reply::Imported(result) } => Some(result.clone()),
+        _ => None,
+    })
+}
+
+fn dials(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Dial { .. }))
+}
+
+/// Lets crypto answer, and commits until the import is answered.
+fn finish(world: &mut World) -> Vec<Effect> {
+    let mut effects = world.take(Step::Crypto);
+    for _ in 0..4 {
+        assert!(!dials(&effects) || replied(&effects).is_some(), "it dials before its keys are durable");
+        if replied(&effects).is_some() {
+            break;
+        }
+        effects = world.take(Step::CommitDone);
+    }
+    effects
+}
+
+#[test]
+fn ratchets_are_taken_only_before_the_device_is_paired() {
+    let mut world = World::loaded(1);
+    for part in [Part::Peers(ImportedPeers::default()), device()] {
+        let effects = import(&mut world, part);
+        assert_eq!(replied(&effects), Some(Err(PairError::AlreadyPaired)));
+    }
+}
+
+#[test]
+fn an_imported_device_dials_when_its_keys_are_durable() {
+    let mut world = World::unpaired(1);
+    assert_eq!(replied(&import(&mut world, Part::Peers(ImportedPeers::default()))), None);
+    let effects = finish(&mut world);
+    assert_eq!((replied(&effects), dials(&effects)), (Some(Ok(())), false), "peers alone are no device");
+
+    assert!(!dials(&import(&mut world, device())));
+    let effects = finish(&mut world);
+    assert_eq!((replied(&effects), dials(&effects)), (Some(Ok(())), true));
+
+    let effects = import(&mut world, device());
+    assert_eq!((replied(&effects), dials(&effects)), (Some(Ok(())), false), "the same again changes nothing");
+    let effects = import(&mut world, Part::Peers(ImportedPeers::default()));
+    assert_eq!(replied(&effects), Some(Err(PairError::AlreadyPaired)));
+}

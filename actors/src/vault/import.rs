@@ -1,0 +1,52 @@
+//! Rows of a device that another library has paired.
+//!
+//! What must hold: the rows of peers are under the generation of the import, which nobody reads before the
+//! device's own keys name it; these and the prekeys change together.
+
+use bytes::Bytes;
+use roost_proto::signal::{Keys, PrekeyPage};
+
+use super::peers::row;
+use super::{Vault, credentials};
+use crate::device::{Import, ImportedDevice, ImportedPeers, Part};
+use crate::port::{StateChange, StateKey, StateKind};
+
+impl Vault {
+    pub(super) fn import(&mut self, import: &Import) -> Vec<StateChange> {
+        match &import.part {
+            Part::Peers(peers) => of_peers(peers, import.generation),
+            Part::Device(device) => self.become_imported(device, import.generation),
+        }
+    }
+
+    fn become_imported(&mut self, device: &ImportedDevice, generation: u32) -> Vec<StateChange> {
+        let keys = Keys::from_bytes(&device.keys.0).expect("an import carries what was written as keys");
+        self.generation = generation;
+        self.peers.forget_all();
+        let mut changes = self.drop_pages();
+        changes.extend(self.collections.forget_keys());
+        for page in &device.pages {
+            let page = PrekeyPage::from_bytes(&page.0).expect("an import carries what was written as pages");
+            changes.push(self.keep(page));
+        }
+        changes.push(credentials(generation, &keys));
+        self.keys = Some(keys);
+        changes
+    }
+}
+
+fn of_peers(peers: &ImportedPeers, generation: u32) -> Vec<StateChange> {
+    let mut changes = Vec::new();
+    for (address, record, identity) in &peers.ratchets {
+        changes.push((row(StateKind::Session, address, generation), Some(record.0.clone())));
+        changes.push((row(StateKind::Identity, address, generation), Some(Bytes::copy_from_slice(identity))));
+    }
+    for (address, identity) in &peers.identities {
+        changes.push((row(StateKind::Identity, address, generation), Some(Bytes::copy_from_slice(identity))));
+    }
+    for (pn, lid) in &peers.lids {
+        let key = StateKey { kind: StateKind::Lid, name: pn.clone() };
+        changes.push((key, Some(Bytes::from(lid.clone()))));
+    }
+    changes
+}

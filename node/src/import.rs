@@ -1,0 +1,188 @@
+//! Devices in the stores of other libraries, read for an import: whatsmeow's, Baileys' and whatsapp-rust's.
+//!
+//! What must hold: a store is only read; one that is in use is refused, as far as that can be known (each file
+//! here says how far); what cannot be taken is counted with the reason, never dropped in silence. What comes out
+//! is what the API takes; the store and the node check it again.
+
+mod address;
+mod baileys;
+mod database;
+mod running;
+mod whatsapp_rust;
+mod whatsmeow;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roost_proto::api;
+use roost_proto::signal::foreign::{ForeignError, Ratchet};
+
+/// Which library has written a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Library {
+    /// A SQLite file or a PostgreSQL database.
+    Whatsmeow,
+    /// The folder of its multi-file store.
+    Baileys,
+    /// A SQLite file.
+    WhatsappRust,
+}
+
+impl Library {
+    /// Its name in credentials and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Library::Whatsmeow => "whatsmeow",
+            Library::Baileys => "baileys",
+            Library::WhatsappRust => "whatsapp-rust",
+        }
+    }
+}
+
+/// Where to read, and what of it.
+#[derive(Debug, Clone)]
+pub struct From {
+    /// Who has written it.
+    pub library: Library,
+    /// A path, or `postgres://…`.
+    pub place: String,
+    /// Phone number of the device, where there are several in one store.
+    pub phone: Option<String>,
+    /// Whoever asks has made sure that nothing uses the store.
+    pub stopped: bool,
+}
+
+/// Why a store cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// Something uses it.
+    #[error("the source is in use: {0}; stop it first")]
+    InUse(String),
+    /// There is no such file or folder, or it cannot be read.
+    #[error("{path} cannot be read")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database does not answer, or is not one of this library.
+    #[error("the database cannot be read")]
+    Database(#[from] sqlx::Error),
+    /// A value is not what the library writes.
+    #[error("{what} is not as the library writes it: {why}")]
+    Malformed {
+        /// Where.
+        what: String,
+        /// Why.
+        why: String,
+    },
+    /// No device in it is paired.
+    #[error("the source holds no paired device{0}")]
+    NoDevice(String),
+    /// It must be said which.
+    #[error("the source holds several devices, say which with --phone: {0}")]
+    SeveralDevices(String),
+}
+
+impl ImportError {
+    fn malformed(what: impl Into<String>, why: impl ToString) -> ImportError {
+        ImportError::Malformed { what: what.into(), why: why.to_string() }
+    }
+}
+
+/// A device as it was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The last part of the import.
+    pub credentials: api::ImportedCredentials,
+    /// Ratchets.
+    pub ratchets: Vec<api::ImportedRatchet>,
+    /// Identity keys of peers without a ratchet.
+    pub identities: Vec<api::ImportedIdentity>,
+    /// LIDs of phone numbers.
+    pub lids: Vec<api::ImportedLid>,
+    /// What stays behind: how many of what, by reason.
+    pub left: BTreeMap<(&'static str, String), u64>,
+}
+
+impl Found {
+    fn leave(&mut self, what: &'static str, why: impl Into<String>, count: u64) {
+        if count > 0 {
+            *self.left.entry((what, why.into())).or_default() += count;
+        }
+    }
+
+    /// A ratchet, or why there is none.
+    fn ratchet(&mut self, peer: Option<String>, read: Result<Ratchet, ForeignError>) {
+        match (peer, read) {
+            (None, _) => self.leave("ratchets", OTHERS, 1),
+            (Some(peer), Ok(Ratchet { record, .. })) => {
+                self.ratchets.push(api::ImportedRatchet { peer, record: record.into() });
+            }
+            (Some(_), Err(error)) => self.leave("ratchets", error.to_string(), 1),
+        }
+    }
+
+    /// An identity key, 32 bytes or 33 with the type byte.
+    fn identity(&mut self, peer: Option<String>, key: Vec<u8>) {
+        let key = if key.len() == 33 { key[1..].to_vec() } else { key };
+        match peer {
+            None => self.leave("identity keys", OTHERS, 1),
+            Some(_) if key.len() != 32 => self.leave("identity keys", "they have not 32 bytes", 1),
+            Some(peer) => self.identities.push(api::ImportedIdentity { peer, key }),
+        }
+    }
+
+    /// A pair of digits; JIDs lose what is not the user.
+    fn lid(&mut self, phone_number: String, lid: String) {
+        let user = |text: String| text.split([':', '@']).next().unwrap_or_default().to_owned();
+        self.lids.push(api::ImportedLid { phone_number: user(phone_number), lid: user(lid) });
+    }
+
+    /// The parts of the import, in order; the first names the device.
+    pub fn parts(mut self, device: &str) -> Vec<api::ImportDeviceRequest> {
+        let mut parts = Vec::new();
+        let size = crate::api::parse::imports::MAX_ENTRIES;
+        for ratchets in self.ratchets.chunks(size) {
+            parts.push(api::ImportDeviceRequest { ratchets: ratchets.to_vec(), ..Default::default() });
+        }
+        for identities in self.identities.chunks(size) {
+            parts.push(api::ImportDeviceRequest { identities: identities.to_vec(), ..Default::default() });
+        }
+        for lids in self.lids.chunks(size) {
+            parts.push(api::ImportDeviceRequest { lids: lids.to_vec(), ..Default::default() });
+        }
+        let credentials = Some(std::mem::take(&mut self.credentials));
+        parts.push(api::ImportDeviceRequest { credentials, ..Default::default() });
+        device.clone_into(&mut parts[0].device);
+        parts
+    }
+}
+
+/// Reads a device from a store.
+///
+/// # Errors
+/// [`ImportError`].
+pub async fn read(from: &From) -> Result<Found, ImportError> {
+    let mut found = match from.library {
+        Library::Whatsmeow => whatsmeow::read(from).await,
+        Library::Baileys => baileys::read(from),
+        Library::WhatsappRust => whatsapp_rust::read(from).await,
+    }?;
+    // A ratchet carries its peer's identity key.
+    let known: BTreeSet<&str> = found.ratchets.iter().map(|ratchet| ratchet.peer.as_str()).collect();
+    found.identities.retain(|identity| !known.contains(identity.peer.as_str()));
+    Ok(found)
+}
+
+/// What is reported of peers that we do not talk to.
+const OTHERS: &str = "they are with addresses of another kind (hosted accounts, bots)";
+/// What is reported of group keys, until groups are there.
+const SENDER_KEYS: &str = "group chats are not hosted yet; members send theirs again when they are asked";
+/// What is reported of app state.
+const APP_STATE: &str = "the phone shares its keys again when it is asked";
+
+/// A folder of files that was written to within this time is in use.
+const QUIET: Duration = Duration::from_secs(5);

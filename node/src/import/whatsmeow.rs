@@ -1,0 +1,91 @@
+//! whatsmeow's store, on SQLite or PostgreSQL: keys as bytes, ratchets as JSON.
+
+use roost_proto::signal::foreign;
+use roost_proto::{adv, api};
+
+use super::database::{Cell, Database, Kind, choose};
+use super::{APP_STATE, Found, From, ImportError, SENDER_KEYS, address};
+
+const DEVICES: &str = "SELECT jid, lid, push_name, CAST(registration_id AS BIGINT), noise_key, identity_key, \
+    signed_pre_key, CAST(signed_pre_key_id AS BIGINT), signed_pre_key_sig, adv_key, adv_details, \
+    adv_account_sig, adv_account_sig_key, adv_device_sig FROM whatsmeow_device ORDER BY jid";
+const PREKEYS: &str = "SELECT CAST(key_id AS BIGINT), key, CAST(CASE WHEN uploaded THEN 1 ELSE 0 END AS BIGINT) \
+    FROM whatsmeow_pre_keys WHERE jid = $1 ORDER BY key_id";
+const SESSIONS: &str =
+    "SELECT their_id, session FROM whatsmeow_sessions WHERE our_jid = $1 ORDER BY their_id";
+const IDENTITIES: &str =
+    "SELECT their_id, identity FROM whatsmeow_identity_keys WHERE our_jid = $1 ORDER BY their_id";
+const LIDS: &str = "SELECT pn, lid FROM whatsmeow_lid_map ORDER BY pn";
+/// What stays behind, and why.
+const LEFT: [(&str, &str, &str); 3] = [
+    ("sender keys", SENDER_KEYS, "SELECT count(*) FROM whatsmeow_sender_keys WHERE our_jid = $1"),
+    ("app state keys", APP_STATE, "SELECT count(*) FROM whatsmeow_app_state_sync_keys WHERE jid = $1"),
+    (
+        "contacts",
+        "Roost keeps none yet; WhatsApp tells names again",
+        "SELECT count(*) FROM whatsmeow_contacts WHERE our_jid = $1",
+    ),
+];
+
+pub(super) async fn read(from: &From) -> Result<Found, ImportError> {
+    use Kind::{Bytes, Number, Text};
+    let mut store = Database::open(from).await?;
+    let device =
+        [Text, Text, Text, Number, Bytes, Bytes, Bytes, Number, Bytes, Bytes, Bytes, Bytes, Bytes, Bytes];
+    let devices = store.rows(DEVICES, None, &device).await?;
+    let devices = devices.into_iter().map(|row| (phone(&row[0].text()), row)).collect();
+    let row = choose(from, devices)?;
+    let own = row[0].text();
+    let mut found = Found { credentials: credentials(&row), ..Found::default() };
+
+    for row in store.rows(PREKEYS, Some(&own), &[Number, Bytes, Number]).await? {
+        let (id, private_key) = (row[0].number(), row[1].bytes());
+        found.credentials.next_prekey_id = found.credentials.next_prekey_id.max(id + 1);
+        if row[2] == Cell::Number(1) {
+            found.credentials.prekeys.push(api::ImportedPrekey { id, private_key });
+        } else {
+            found.leave("prekeys", "WhatsApp does not have them", 1);
+        }
+    }
+    for row in store.rows(SESSIONS, Some(&own), &[Text, Bytes]).await? {
+        found.ratchet(address::agent(&row[0].text()), foreign::whatsmeow_ratchet(&row[1].bytes()));
+    }
+    for row in store.rows(IDENTITIES, Some(&own), &[Text, Bytes]).await? {
+        found.identity(address::agent(&row[0].text()), row[1].bytes());
+    }
+    for row in store.rows(LIDS, None, &[Text, Text]).await? {
+        found.lid(row[0].text(), row[1].text());
+    }
+    for (what, why, statement) in LEFT {
+        let count = store.count(statement, &own).await?;
+        found.leave(what, why, count);
+    }
+    store.close().await?;
+    Ok(found)
+}
+
+fn phone(jid: &str) -> String {
+    jid.split([':', '@']).next().unwrap_or_default().to_owned()
+}
+
+fn credentials(row: &[Cell]) -> api::ImportedCredentials {
+    let bytes = |at: usize| row[at].bytes();
+    api::ImportedCredentials {
+        source: super::Library::Whatsmeow.as_str().to_owned(),
+        registration_id: row[3].number(),
+        noise_key: bytes(4),
+        identity_key: bytes(5),
+        signed_prekey: Some(api::ImportedSignedPrekey {
+            private_key: bytes(6),
+            id: row[7].number(),
+            signature: bytes(8),
+        }),
+        prekeys: Vec::new(),
+        next_prekey_id: 1,
+        adv_secret: bytes(9),
+        device_identity: adv::signed_identity(bytes(10), bytes(12), bytes(11), bytes(13)),
+        phone_number: row[0].text(),
+        lid: row[1].text(),
+        push_name: row[2].text(),
+    }
+}
