@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use roost_simulations::history::History;
-use roost_simulations::stack::{Plan, Size, Verdict, run};
+use roost_simulations::stack::{Plan, Size, run};
 
 const HISTORIES: u64 = 10;
 
@@ -14,7 +13,7 @@ fn main() {
     let mut facts = 0;
     for seed in 1..=HISTORIES {
         let plan = Plan::draw(seed, size);
-        let outcome = run(&plan, History::new(vec![Box::<Verdict>::default()], false));
+        let outcome = run(&plan, plan.history(false));
         let outcome = outcome.expect("the run can be carried out");
         assert_eq!(outcome.violation, None, "seed {seed}");
         facts += outcome.facts;

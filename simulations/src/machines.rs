@@ -36,6 +36,8 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use roost_placement::ring::RingKey;
+use roost_proto::id::BusinessId;
 
 use self::callers::Callers;
 use self::context::{Context, ProcessId, micros};
@@ -47,7 +49,7 @@ use self::strange::Strange;
 use self::whatsapp::WhatsApp;
 use crate::history::{History, What};
 use crate::model::Model;
-use crate::run::{Database, Outcome, Plan, Record, Time};
+use crate::run::{Database, Outcome, Plan, Record, Time, tenant_id};
 
 /// How long everything may take to be paired, without any fault.
 const SETTING: Duration = Duration::from_secs(120);
@@ -91,6 +93,9 @@ impl World {
         }
         self.callers.pair(&mut self.ctx);
         while !self.callers.are_set() {
+            if self.ctx.record.with(|history| history.violation().is_some()) {
+                return;
+            }
             let late = self.ctx.now() > micros(SETTING);
             assert!(!late, "seed {}: the devices were not paired within {SETTING:?}", plan.seed);
             self.until(self.ctx.now() + 100_000);
@@ -115,7 +120,24 @@ impl World {
         self.until(begin + micros(plan.under_faults));
         self.heal();
         self.until(self.ctx.now() + micros(plan.owed()));
+        self.ask_preferences(plan);
         self.ctx.record.fact(What::Due);
+    }
+
+    /// Whom each node would have try for each tenant, now that all have seen the same for long.
+    fn ask_preferences(&self, plan: &Plan) {
+        let tenants = (0..plan.tenants).map(|number| tenant_id(number).parse().expect("an id"));
+        for tenant in tenants.collect::<Vec<BusinessId>>() {
+            for process in self.processes.values() {
+                let Some(machine) = process.machine.as_ref().filter(|_| process.core.runs()) else {
+                    continue;
+                };
+                let order =
+                    machine.ring().preference(RingKey::Tenant(&tenant)).into_iter().cloned().collect();
+                let (by, tenant) = (process.core.life().node.clone(), tenant.clone());
+                self.ctx.record.fact(What::Preferred { by, tenant, order });
+            }
+        }
     }
 
     /// Steps until then, or until an invariant is broken.

@@ -12,7 +12,6 @@ mod director;
 pub mod fan;
 mod network;
 mod node;
-mod verdict;
 
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};
@@ -31,7 +30,6 @@ use crate::model::Model;
 use crate::run::{Boot, Database, EPOCH, Record, Time, name};
 use crate::wa::SimServer;
 
-pub use self::verdict::Verdict;
 pub use crate::run::{Outcome, Plan, Size, Trouble};
 
 /// One step of the simulated hosts.

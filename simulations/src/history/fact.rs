@@ -28,6 +28,8 @@ pub enum How {
     Release(Life),
     /// It was deleted.
     Delete,
+    /// The database had lost the tail in which it was granted; whoever runs it keeps it.
+    Attach,
 }
 
 /// What a stanza on the wire was.
@@ -62,7 +64,7 @@ pub struct Commit {
     pub holds: Vec<String>,
     /// Ratchets that it wrote, with the version that each has now.
     pub ratchets: Vec<(String, u64)>,
-    /// Digests of stanzas that it made durable for the wire, with the id of the message.
+    /// Digests of stanzas that it made durable for the wire, with WhatsApp's id of the message.
     pub wires: Vec<(String, u64)>,
     /// Requests that it accepted as new, with the id under which WhatsApp will know the message.
     pub accepts: Vec<(String, String)>,
@@ -135,6 +137,8 @@ pub enum What {
     Settled { key: DeviceKey, message: String },
     /// A ciphertext passed: between whom, under which message key, what.
     Ciphertext { from: String, to: String, key: u64, digest: u64 },
+    /// A device uploaded a one-time prekey: its id, and a digest of the public key.
+    Prekey { key: DeviceKey, id: u32, public: u64 },
     /// A message reached somebody who could read it: receiver, sender, id, digest of the content.
     Reached { receiver: String, sender: String, message: String, content: u64 },
 
@@ -155,6 +159,8 @@ pub enum What {
     Fault(String),
     /// A fault begins that lasts until this microsecond, at one node or everywhere, in words.
     Spell { words: String, node: Option<NodeId>, until: u64 },
+    /// Whom a node would have try for a tenant's devices, in order.
+    Preferred { by: NodeId, tenant: BusinessId, order: Vec<NodeId> },
     /// All faults are over, and what they broke works again: liveness is owed from here.
     Healed,
     /// The end of the time that liveness was given.
@@ -208,6 +214,7 @@ impl What {
             | What::Offline { key, .. }
             | What::Delivered { key, .. }
             | What::Settled { key, .. }
+            | What::Prekey { key, .. }
             | What::Asked { key, .. }
             | What::Accepted { key, .. }
             | What::Offered { key, .. }
@@ -220,6 +227,7 @@ impl What {
             | What::Refused { .. }
             | What::Fault(_)
             | What::Spell { .. }
+            | What::Preferred { .. }
             | What::Healed
             | What::Due => (None, Vec::new()),
         }

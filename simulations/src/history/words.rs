@@ -35,6 +35,7 @@ impl fmt::Display for What {
                     How::Give(life) => write!(f, "given by {life}"),
                     How::Release(life) => write!(f, "released by {life}"),
                     How::Delete => write!(f, "deleted"),
+                    How::Attach => write!(f, "kept after a lost tail"),
                 }
             }
             What::Desired { key, desired } => write!(f, "{} is wanted {desired:?}", key.device_id),
@@ -89,6 +90,11 @@ impl fmt::Display for What {
             }
             What::Ciphertext { from, to, key, digest } => {
                 write!(f, "a ciphertext from {from} to {to} under key {key:x}: #{digest:x}")
+            }
+            What::Prekey { key, id, .. } => write!(f, "{} uploads the prekey {id}", key.device_id),
+            What::Preferred { by, tenant, order } => {
+                let order: Vec<String> = order.iter().map(ToString::to_string).collect();
+                write!(f, "{by} prefers {} for {tenant}", order.join(", "))
             }
             What::Reached { receiver, sender, message, .. } => {
                 write!(f, "{message} of {sender} reaches {receiver}")

@@ -11,8 +11,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use roost_actors::device::Limits;
 use roost_placement::ledger::Timing;
 
+use crate::check::{self, Rules};
 use crate::history::History;
-use crate::stack::Verdict;
 
 /// Longest time that a fault of the network or of a clock lasts.
 const LONGEST: f64 = 12.0;
@@ -193,9 +193,9 @@ impl Plan {
         plan
     }
 
-    /// An empty history of this run, with its judge. `keep` as [`History::new`] has it.
+    /// An empty history of this run, with all checkers. `keep` as [`History::new`] has it.
     pub fn history(&self, keep: bool) -> History {
-        History::new(vec![Box::<Verdict>::default()], keep)
+        History::new(check::all(Rules::new(self.timing, self.logins_per_second)), keep)
     }
 
     /// All devices.

@@ -26,10 +26,11 @@ struct Inner {
     history: History,
     /// Whose number it is.
     numbers: BTreeMap<Pn, DeviceKey>,
-    /// The last permit that was given for each device.
+    /// The last permit that was given for each device, and the last grant.
     permits: BTreeMap<DeviceKey, Grant>,
     /// Whose socket each connection is, where that is known.
     sockets: BTreeMap<u64, Grant>,
+    grants: BTreeMap<DeviceKey, Grant>,
     /// The life that runs on each node.
     lives: BTreeMap<usize, Life>,
     /// How often each kind of rare thing happened.
@@ -39,7 +40,10 @@ struct Inner {
 impl Inner {
     /// Whose socket a connection of a device is: known, or of the last permit.
     fn holder(&mut self, key: &DeviceKey, connection: u64) -> Option<Grant> {
-        self.sockets.remove(&connection).or_else(|| self.permits.get(key).cloned())
+        self.sockets.remove(&connection).or_else(|| {
+            // Without any permit it is the owner's, and nobody's when there is no owner.
+            self.permits.get(key).or(self.grants.get(key)).cloned()
+        })
     }
 }
 
@@ -51,6 +55,7 @@ impl Record {
             numbers: BTreeMap::new(),
             permits: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            grants: BTreeMap::new(),
             lives: BTreeMap::new(),
             rare: BTreeMap::new(),
         };
@@ -61,8 +66,15 @@ impl Record {
     pub(crate) fn fact(&self, what: What) {
         let at = self.time.now();
         let mut inner = self.lock();
-        if let What::Permitted(grant) = &what {
-            inner.permits.insert(grant.key.clone(), grant.clone());
+        match &what {
+            What::Permitted(grant) => {
+                inner.permits.insert(grant.key.clone(), grant.clone());
+            }
+            What::Granted { key, epoch, owner: Some(life), .. } => {
+                let grant = Grant { key: key.clone(), life: life.clone(), epoch: *epoch };
+                inner.grants.insert(key.clone(), grant);
+            }
+            _ => {}
         }
         if let Some(rare) = rare(&what) {
             *inner.rare.entry(rare).or_default() += 1;
@@ -145,6 +157,10 @@ impl Record {
                     let (key, digest) = (short_digest(&key), short_digest(&digest));
                     self.fact(What::Ciphertext { from: from.to_string(), to: to.to_string(), key, digest });
                 }
+            }
+            Seen::Prekey { device, id, public } => {
+                let Some(key) = ours(device) else { return };
+                self.fact(What::Prekey { key, id, public: short_digest(&public) });
             }
             Seen::Read { by, from, id } => {
                 // The phone of the sending account has a copy, which counts for nobody.

@@ -50,6 +50,15 @@ pub enum Seen {
         /// Digest of the ciphertext.
         digest: [u8; 8],
     },
+    /// A device uploaded a one-time prekey.
+    Prekey {
+        /// Whose.
+        device: DeviceRef,
+        /// Its id.
+        id: u32,
+        /// Its public key.
+        public: [u8; 32],
+    },
     /// A phone has read a message.
     Read {
         /// Whose phone.
@@ -76,6 +85,11 @@ impl Ledger {
         if let Some(journal) = &mut self.journal {
             journal.push(seen());
         }
+    }
+
+    /// A device uploaded a one-time prekey.
+    pub(super) fn note_prekey(&mut self, device: DeviceRef, id: u32, public: &[u8; 32]) {
+        self.tell(|| Seen::Prekey { device, id, public: *public });
     }
 
     /// A phone has read a message.

@@ -9,6 +9,7 @@ use roost_placement::ledger::Grant;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content;
 use roost_proto::id::Sequence;
+use roost_proto::stanza::{self, Read as _};
 
 use super::Database;
 use crate::history::{Commit, Logged, What, short_digest};
@@ -33,7 +34,8 @@ fn fact(grant: &Grant, batch: &Batch, done: &Committed) -> Commit {
     let accepted = accepted.filter(|(_, outcome)| matches!(outcome, Accepted::New { .. }));
     let wires = batch.messages.iter().filter_map(|update| {
         let wire = update.wire.as_ref()?;
-        Some((update.message_id.clone(), short_digest(wire)))
+        let id = stanza::decode(wire).ok()?.text("id")?.into_owned();
+        Some((id, short_digest(wire)))
     });
     Commit {
         grant: grant.clone(),

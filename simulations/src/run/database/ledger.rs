@@ -61,7 +61,7 @@ impl Ledger for Database {
         let kept = self.model.reattach(me, posts).await?;
         let new = kept.iter().filter(|kept| posts.iter().all(|post| post.grant != kept.grant));
         for Grant { key, life, epoch } in new.map(|kept| kept.grant.clone()) {
-            self.record.fact(What::Granted { key, epoch, owner: Some(life), how: How::Claim });
+            self.record.fact(What::Granted { key, epoch, owner: Some(life), how: How::Attach });
         }
         Ok(kept)
     }

@@ -41,7 +41,9 @@ impl Machine {
                 vec![]
             }
             _ if stanza.child("list").is_some() => {
-                upload(companion, stanza)?;
+                for (id, public) in upload(companion, stanza)? {
+                    self.ledger.note_prekey(device, id, &public);
+                }
                 vec![]
             }
             _ => return Err(Refused::new(501)),
@@ -125,7 +127,8 @@ fn signed_prekey(skey: &Stanza, identity: &[u8; 32]) -> Result<PublicSignedPreke
     if verify(identity, &message, &signed.signature) { Ok(signed) } else { Err(Refused::new(406)) }
 }
 
-fn upload(companion: &mut Companion, stanza: &Stanza) -> Result<(), Refused> {
+/// Takes an upload and returns its one-time prekeys.
+fn upload(companion: &mut Companion, stanza: &Stanza) -> Result<Vec<(u32, [u8; 32])>, Refused> {
     if stanza.need_bytes::<1>("type").map_err(bad)? != [KEY_TYPE] {
         return Err(Refused::new(400));
     }
@@ -147,13 +150,13 @@ fn upload(companion: &mut Companion, stanza: &Stanza) -> Result<(), Refused> {
     }
     companion.registration_id = registration_id;
     companion.signed_prekey = signed;
-    for key in keys {
+    for key in &keys {
         match companion.one_time.iter_mut().find(|known| known.0 == key.0) {
-            Some(known) => *known = key,
-            None => companion.one_time.push_back(key),
+            Some(known) => *known = *key,
+            None => companion.one_time.push_back(*key),
         }
     }
-    Ok(())
+    Ok(keys)
 }
 
 /// SHA-1 over identity, signed prekey, its signature, and the one-time prekeys in list order.

@@ -1,0 +1,108 @@
+//! ack-after-commit (I10): what WhatsApp saw settled is in the event log, once.
+//!
+//! Needs Committed with what it holds, and Reached for devices of ours, recorded with the commit of the event;
+//! accuses by Settled and by Reached. That an unsettled message comes again is WhatsApp's part; that it is in
+//! the log in the end is judged from what was Delivered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roost_proto::id::DeviceKey;
+
+use super::{Check, hold};
+use crate::history::{Fact, What};
+
+/// From the first delivery of a message until it is in the log, once faults are over, in microseconds.
+const TAKEN: u64 = 40_000_000;
+
+/// The checker.
+#[derive(Debug, Default)]
+pub(super) struct AckAfterCommit {
+    held: BTreeSet<(DeviceKey, String)>,
+    /// When each message was first delivered.
+    delivered: BTreeMap<(DeviceKey, String), u64>,
+    /// Messages whose content is in the log of a device of ours: receiver, message.
+    logged: BTreeSet<(String, String)>,
+}
+
+/// Whether the receiver of a message is a device of ours: its name has slashes, a phone's is a number.
+pub(super) fn is_ours(receiver: &str) -> bool {
+    receiver.contains('/')
+}
+
+impl Check for AckAfterCommit {
+    fn name(&self) -> &'static str {
+        "ack-after-commit"
+    }
+
+    fn see(&mut self, fact: &Fact) -> Result<(), String> {
+        match &fact.what {
+            What::Committed(commit) => {
+                let key = &commit.grant.key;
+                self.held.extend(commit.holds.iter().map(|message| (key.clone(), message.clone())));
+            }
+            What::Delivered { key, message } => {
+                self.delivered.entry((key.clone(), message.clone())).or_insert(fact.at);
+            }
+            What::Settled { key, message } => {
+                let held = self.held.contains(&(key.clone(), message.clone()));
+                return hold(held, || format!("{message} is settled and not in the log of {key}"));
+            }
+            What::Reached { receiver, message, .. } if is_ours(receiver) => {
+                let first = self.logged.insert((receiver.clone(), message.clone()));
+                return hold(first, || format!("{message} is in the log of {receiver} twice"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, at: u64) -> Result<(), String> {
+        let owed = self.delivered.iter().filter(|(_, first)| **first + TAKEN < at);
+        for (place @ (key, message), _) in owed {
+            hold(self.held.contains(place), || format!("{message} was delivered and {key} never took it"))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{commit, grant, judge, key};
+    use super::*;
+
+    fn holds() -> What {
+        let mut commit = commit(&grant(1, 1));
+        commit.holds.push("3EB0".to_owned());
+        What::Committed(Box::new(commit))
+    }
+
+    fn delivered() -> What {
+        What::Delivered { key: key(), message: "3EB0".to_owned() }
+    }
+
+    fn settled() -> What {
+        What::Settled { key: key(), message: "3EB0".to_owned() }
+    }
+
+    fn reached() -> What {
+        let (sender, message) = ("1555".to_owned(), "3EB0".to_owned());
+        What::Reached { receiver: key().to_string(), sender, message, content: 0 }
+    }
+
+    #[test]
+    fn a_message_that_is_settled_before_its_commit_is_seen() {
+        assert!(judge(AckAfterCommit::default(), [delivered(), settled(), holds()]).is_some());
+    }
+
+    #[test]
+    fn a_message_that_is_logged_twice_or_never_is_seen() {
+        assert!(judge(AckAfterCommit::default(), [holds(), reached(), reached()]).is_some());
+        assert!(judge(AckAfterCommit::default(), [delivered()]).is_some());
+    }
+
+    #[test]
+    fn a_message_that_comes_twice_and_is_logged_once_is_fine() {
+        let facts = [delivered(), holds(), reached(), delivered(), settled(), settled()];
+        assert_eq!(judge(AckAfterCommit::default(), facts), None);
+    }
+}
