@@ -311,7 +311,11 @@ impl Machine {
         }
         let before: BTreeMap<NodeId, u32> = self.ring_members();
         if before != self.lists.ring_members {
-            self.ring = Ring::of(&self.view);
+            self.ring = if seeded::on(Bug::TieByInsertion) {
+                self.ring.grown(&self.view)
+            } else {
+                Ring::of(&self.view)
+            };
             self.lists.ring_members = before;
             let choice = Choice::new(&self.ring, &self.view, &self.spread);
             self.orphans.rank_again(&self.config.me.node, &choice);

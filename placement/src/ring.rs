@@ -146,6 +146,16 @@ impl Ring {
         Ring::new(takers(view).map(|member| (member.life.node.clone(), member.weight)))
     }
 
+    /// The ring of the next view with its members in the order in which they came: what a ring is that is
+    /// changed member by member. Only a planted defect wants it.
+    pub(crate) fn grown(&self, view: &View) -> Ring {
+        let weights: BTreeMap<&NodeId, u32> =
+            takers(view).map(|member| (&member.life.node, member.weight)).collect();
+        let stay = self.nodes.iter().filter(|node| weights.contains_key(node));
+        let come = weights.keys().copied().filter(|node| !self.nodes.contains(node));
+        Ring::new(stay.chain(come).map(|node| (node.clone(), weights[node])))
+    }
+
     /// All members, each once, in the order in which they should try. Empty for an empty ring.
     pub fn preference(&self, key: RingKey<'_>) -> Vec<&NodeId> {
         let mut found = Vec::with_capacity(self.nodes.len());

@@ -68,7 +68,7 @@ bugs! {
     GiveBeforeFlush => "stopped",
     /// What was encrypted is on the wire, but the next owner encrypts it again with the ratchet as it was.
     EncryptedAgain => "no-key-reuse",
-    /// After a take-over, prekeys are numbered from the beginning again.
+    /// Prekeys are numbered from the beginning again once all before are uploaded, by the next owner too.
     PrekeyNumberedAgain => "no-key-reuse",
     /// The sequence of an event is counted in the owner's memory.
     SequenceFromCache => "gapless",

@@ -17,6 +17,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use roost_placement::lease::BootTime;
+use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
 use roost_proto::id::Sequence;
 use roost_proto::phash::digest;
@@ -169,6 +170,9 @@ impl Actor for Supervisor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match input {
+            Input::Stop if seeded::on(Bug::LeftRunning) => {
+                state.outputs.finished.send_replace(Some(Finished::Stopped));
+            }
             Input::Stop => state.end(Finished::Stopped).await,
             Input::Command { command, reply } => {
                 state.last_token += 1;

@@ -3,6 +3,7 @@
 //! What must hold: the row of the highest page stays, also when it is empty, because the next page is
 //! counted from it.
 
+use roost_placement::seeded::{self, Bug};
 use roost_proto::signal::PrekeyPage;
 
 use super::Vault;
@@ -85,7 +86,9 @@ impl Vault {
     }
 
     fn next_page(&self) -> u32 {
-        self.pages.last_key_value().map_or(0, |(number, _)| number + 1)
+        let counts = |page: &PrekeyPage| !(seeded::on(Bug::PrekeyNumberedAgain) && page.uploaded());
+        let highest = self.pages.iter().rev().find(|(_, page)| counts(page));
+        highest.map_or(0, |(number, _)| number + 1)
     }
 
     pub(super) fn keep(&mut self, page: PrekeyPage) -> StateChange {

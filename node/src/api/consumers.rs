@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
 use roost_proto::api::event_service_server::EventService;
 use roost_proto::api::stream_events_request as up;
@@ -233,6 +234,11 @@ impl Delivery {
             let key = DeviceKey { business_id: self.hold.tenant.clone(), device_id };
             let events = self.api.directory().events(&key, after, most).await?;
             self.window.sent(&key.device_id, events.last().map(|event| event.sequence));
+            if seeded::on(Bug::PositionFirst)
+                && let Some(last) = events.last()
+            {
+                self.keep(&[(key.clone(), last.sequence)]).await?;
+            }
             for event in events {
                 batch.push(event);
                 if batch.is_full() {

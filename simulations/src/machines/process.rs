@@ -167,8 +167,12 @@ impl Process {
     fn bury_ended(&mut self, ctx: &mut Context) {
         while let Some(key) = self.core.gone.pop_front() {
             let Some(device) = self.devices.remove(&key) else { continue };
-            let grant = device.grant;
-            if device.told {
+            let (grant, told) = (device.grant.clone(), device.told);
+            if told && !device.ending {
+                // A planted defect has left it running.
+                self.devices.insert(key.clone(), device);
+            }
+            if told {
                 ctx.record.fact(What::Stopped(grant.clone()));
                 self.core.mail.push_back(Event::Stopped(grant));
             } else {

@@ -10,6 +10,7 @@ use roost_actors::port::{
 use roost_node::directory::LoggedEvent;
 use roost_node::store::rank;
 use roost_placement::ledger::{Grant, Unavailable};
+use roost_placement::seeded::{self, Bug};
 use roost_proto::api::event::Origin;
 use roost_proto::id::{Sequence, UnixMillis};
 
@@ -27,6 +28,25 @@ fn fenced<'a>(tables: &'a mut Tables, grant: &Grant) -> Result<&'a mut DeviceRow
         return Err(DeviceStoreError::Fenced);
     }
     tables.devices.get_mut(&grant.key).ok_or(DeviceStoreError::Fenced)
+}
+
+/// The device's row, if the grant stands for this write. The row is held until the commit, so the moment at
+/// which that was seen does not matter; for a planted defect it does.
+fn fenced_write<'a>(
+    tables: &'a mut Tables,
+    grant: &Grant,
+    batch: &Batch,
+    now: i64,
+) -> Result<&'a mut DeviceRow, DeviceStoreError> {
+    let mut passes = seeded::on(Bug::UnfencedStatus) && batch.status.is_some();
+    if seeded::on(Bug::PlainFence) {
+        let snapshot = tables.snapshot(now);
+        passes = tables.owner_at(&grant.key, snapshot) == Some((&grant.life, grant.epoch));
+    }
+    if passes {
+        return tables.devices.get_mut(&grant.key).ok_or(DeviceStoreError::Fenced);
+    }
+    fenced(tables, grant)
 }
 
 /// Refuses new requests with a message id that an older request has.
@@ -87,6 +107,11 @@ fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, now: i64) -> Committe
             continue;
         }
         row.last_seq += 1;
+        if seeded::on(Bug::SequenceFromCache) {
+            let remembered = row.remembered.entry(grant.life.clone()).or_insert(row.last_seq - 1);
+            *remembered += 1;
+            row.last_seq = *remembered;
+        }
         row.last_at = now;
         let sequence = Sequence(row.last_seq);
         let logged = LoggedEvent {
@@ -165,7 +190,7 @@ impl DeviceStore for Model {
 
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
         let done = self.step(|tables, now| {
-            let row = fenced(tables, grant)?;
+            let row = fenced_write(tables, grant, &batch, now)?;
             check(row, &batch.accepts)?;
             let done = apply(row, grant, batch, now);
             // Nobody may be watching.

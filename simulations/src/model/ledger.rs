@@ -8,6 +8,7 @@ use roost_placement::ledger::{
     Attached, Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, NEIGHBOURS,
     Ownership, Permit, Posted, Timing, Transition, Unavailable, View, epoch_floor,
 };
+use roost_placement::seeded::{self, Bug};
 use roost_placement::wish::{Spreading, Surveyed};
 use roost_proto::id::{DeviceKey, Incarnation, Life, UnixMillis};
 
@@ -60,7 +61,8 @@ fn join(tables: &mut Tables, now: i64, c: &Candidate, timing: &Timing) -> Result
             let wait = left(row.lease_until + wait, now);
             return Err(JoinError::InUse { holder: life(row.incarnation), wait });
         }
-        incarnation = Incarnation(row.incarnation.0.max(floor) + 1);
+        let next = i64::from(!seeded::on(Bug::IncarnationReused));
+        incarnation = Incarnation(row.incarnation.0.max(floor) + next);
         cordoned = row.cordoned;
     }
     let row = MemberRow {
@@ -91,16 +93,20 @@ fn set_state(tables: &mut Tables, life: &Life, state: MemberState) -> bool {
 
 fn bury(tables: &mut Tables, now: i64, me: &Life, victim: &Life, timing: &Timing) -> bool {
     let blocked = tables.takeover_blocked_until.max(tables.hold_off_until) >= now;
-    let fit = tables
-        .living(me)
-        .is_some_and(|row| row.lease_until > now && row.lease_since + millis(timing.quarantine()) < now);
-    let over = tables.living(victim).is_some_and(|row| row.lease_until + millis(timing.grace) < now);
+    let unbroken = |row: &MemberRow| {
+        row.lease_since + millis(timing.quarantine()) < now || seeded::on(Bug::NoQuarantine)
+    };
+    let fit = tables.living(me).is_some_and(|row| row.lease_until > now && unbroken(row));
+    let lapsed =
+        |row: &MemberRow| row.lease_until + millis(timing.grace) < now || seeded::on(Bug::EarlyBurial);
+    let over = tables.living(victim).is_some_and(|row| lapsed(row));
     !blocked && fit && over && set_state(tables, victim, MemberState::Dead)
 }
 
 fn may_take(tables: &mut Tables, now: i64, life: &Life, lease: i64) -> bool {
     let fit = |row: &mut MemberRow| {
-        row.state == MemberState::Active && !row.cordoned && row.lease_until > now + lease
+        let takes = row.state == MemberState::Active || seeded::on(Bug::DrainAccepts);
+        takes && !row.cordoned && row.lease_until > now + lease
     };
     tables.living(life).is_some_and(fit)
 }
@@ -115,7 +121,13 @@ fn claim(tables: &mut Tables, now: i64, me: &Life, from: Option<&Life>, keys: &[
     let mut won = Vec::new();
     for key in wanted {
         let row = tables.ownership.get(key).filter(|row| row.wish.allows(&me.node));
-        if row.is_some_and(|row| row.owner.as_ref() == from && row.desired == Desired::Online) {
+        let Some(row) = row.filter(|row| row.desired == Desired::Online) else { continue };
+        let mut free = row.owner.as_ref() == from;
+        if seeded::on(Bug::AntiJoinClaim) {
+            let snapshot = tables.snapshot(now);
+            free |= tables.owner_at(key, snapshot).map(|(owner, _)| owner) == from;
+        }
+        if free {
             let epoch = tables.hand(key, Some(me), reason, now);
             won.push(Grant { key: key.clone(), life: me.clone(), epoch });
         }
@@ -133,7 +145,7 @@ impl Ledger for Model {
     async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
         self.follow(timing);
         self.step(|tables, now| {
-            let Some(row) = tables.living(life) else { return Beaten::Dead };
+            let Some(row) = tables.beating(life) else { return Beaten::Dead };
             let lapsed = row.lease_until < now;
             if lapsed || row.lease_since > now {
                 row.lease_since = now;
@@ -196,7 +208,9 @@ impl Ledger for Model {
                 if !tables.stands(grant) || wanted != Some(Desired::Online) {
                     continue;
                 }
-                if let Some(row) = tables.living(&grant.life)
+                if seeded::on(Bug::PermitByEpochAlone) {
+                    permits.push(Permit { grant: grant.clone(), remaining: margin + Duration::from_secs(1) });
+                } else if let Some(row) = tables.living(&grant.life)
                     && row.lease_until > now + millis(margin)
                 {
                     permits.push(Permit { grant: grant.clone(), remaining: left(row.lease_until, now) });

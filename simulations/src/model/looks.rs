@@ -1,6 +1,5 @@
 //! What whoever runs a simulation may see of the modelled database, past its ports.
 
-use roost_placement::ledger::MemberState;
 use roost_proto::id::Life;
 
 use super::Model;
@@ -15,12 +14,12 @@ pub struct LeaseTimes {
 }
 
 impl Model {
-    /// The database's clock and the lease of this very life; `None` when its row is another's or dead.
+    /// The database's clock and the lease of this very life, dead or alive; `None` when its row is another's.
     pub fn lease(&self, life: &Life) -> Option<(i64, LeaseTimes)> {
         let clock = (self.clock)().0;
         let inner = self.lock();
         let row = inner.tables.members.get(&life.node)?;
-        let living = row.incarnation == life.incarnation && row.state != MemberState::Dead;
-        living.then_some((clock, LeaseTimes { until: row.lease_until, since: row.lease_since }))
+        (row.incarnation == life.incarnation)
+            .then_some((clock, LeaseTimes { until: row.lease_until, since: row.lease_since }))
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use roost_actors::port::{DeviceStatus, QuarantinedStanza, StateKey, StoredMessage};
 use roost_node::directory::{Device, LoggedEvent, Tenant};
 use roost_placement::ledger::{Grant, MemberState, Ownership, Transition, epoch_floor};
+use roost_placement::seeded::{self, Bug};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
 
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,8 @@ pub(super) struct Tables {
     pub(super) devices: BTreeMap<DeviceKey, DeviceRow>,
     pub(super) consumers: BTreeMap<(BusinessId, ConsumerId), Hold>,
     pub(super) positions: BTreeMap<(BusinessId, ConsumerId, DeviceKey), i64>,
+    /// What the next statement's time is drawn from, where a planted defect makes it matter.
+    pub(super) draws: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +67,8 @@ pub(super) struct DeviceRow {
     pub(super) last_at: i64,
     pub(super) earliest: i64,
     pub(super) quarantine: BTreeMap<String, QuarantinedStanza>,
+    /// Sequences that owners remember; only a planted defect believes them.
+    pub(super) remembered: BTreeMap<Life, i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -87,6 +92,7 @@ impl DeviceRow {
             last_at: 0,
             earliest: 1,
             quarantine: BTreeMap::new(),
+            remembered: BTreeMap::new(),
         }
     }
 }
@@ -96,6 +102,14 @@ impl Tables {
     pub(super) fn living(&mut self, life: &Life) -> Option<&mut MemberRow> {
         let row = self.members.get_mut(&life.node)?;
         (row.incarnation == life.incarnation && row.state != MemberState::Dead).then_some(row)
+    }
+
+    /// The row that a heartbeat of this life renews.
+    pub(super) fn beating(&mut self, life: &Life) -> Option<&mut MemberRow> {
+        if seeded::on(Bug::DeadRenewed) {
+            return self.members.get_mut(&life.node).filter(|row| row.incarnation == life.incarnation);
+        }
+        self.living(life)
     }
 
     /// The rows of all other nodes that are not dead.
@@ -124,10 +138,26 @@ impl Tables {
             .is_some_and(|row| row.owner.as_ref() == Some(&grant.life) && row.epoch == grant.epoch)
     }
 
+    /// When a statement that ends now took its snapshot, if it holds no row from then on: up to a second ago,
+    /// which is the longest that a database lets one run.
+    pub(super) fn snapshot(&mut self, now: i64) -> i64 {
+        self.draws =
+            self.draws.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        now - i64::try_from((self.draws >> 33) % 1000).expect("it is below a thousand")
+    }
+
+    /// Who owned the device at that moment, under which epoch.
+    pub(super) fn owner_at(&self, key: &DeviceKey, at: i64) -> Option<(&Life, Epoch)> {
+        let mut lines = self.history.get(key)?.iter().rev();
+        let line = lines.find(|line| line.at.0 <= at)?;
+        Some((line.owner.as_ref()?, line.epoch))
+    }
+
     /// Changes the owner of an existing row; the epoch grows.
     pub(super) fn hand(&mut self, key: &DeviceKey, owner: Option<&Life>, reason: &str, now: i64) -> Epoch {
         let row = self.ownership.get_mut(key).expect("only existing rows change hands");
-        row.epoch = Epoch(row.epoch.max(epoch_floor(self.cluster_epoch)).0 + 1);
+        let grown = i64::from(!seeded::on(Bug::EpochStays));
+        row.epoch = Epoch(row.epoch.max(epoch_floor(self.cluster_epoch)).0 + grown);
         row.owner = owner.cloned();
         let line = Transition {
             epoch: row.epoch,
