@@ -9,12 +9,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "roost/v1/tenants.proto",
         "roost/v1/devices.proto",
         "roost/v1/imports.proto",
+        "roost/v1/content.proto",
         "roost/v1/messages.proto",
         "roost/v1/chats.proto",
         "roost/v1/history.proto",
         "roost/v1/events.proto",
         "roost/v1/cluster.proto",
         "roost/v1/contacts.proto",
+        "roost/v1/groups.proto",
         "roost/internal/v1/peer.proto",
     ];
     println!("cargo:rerun-if-changed=schema");

@@ -1,0 +1,243 @@
+//! What a caller may ask to send, kind by kind, and the words for what it may not.
+
+use std::collections::BTreeSet;
+
+use super::MessageContent;
+use crate::api;
+use crate::api::send_message_request::Content;
+use crate::e2e;
+use crate::stanza::{Jid, Server};
+
+/// Longest text, in bytes of UTF-8.
+pub const MAX_TEXT: usize = 65_536;
+/// Longest raw message, in bytes.
+pub const MAX_RAW: usize = 1 << 20;
+/// Longest name, title or id.
+const MAX_NAME: usize = 1_024;
+/// Longest vCard, and longest thumbnail.
+const MAX_BLOB: usize = 65_536;
+const MAX_MENTIONS: usize = 1_024;
+const MAX_CONTACTS: usize = 256;
+/// A year.
+const MAX_SPAN_S: i64 = 31_536_000;
+
+/// A field that cannot be sent, and the rule that it breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {why}")]
+pub struct Invalid {
+    /// Path of the field in the request.
+    pub field: String,
+    /// The rule, as the end of a sentence.
+    pub why: String,
+}
+
+type Checked = Result<(), Invalid>;
+
+fn invalid(field: impl Into<String>, why: impl Into<String>) -> Checked {
+    Err(Invalid { field: field.into(), why: why.into() })
+}
+
+fn length(field: impl Into<String>, text: &str, least: usize, most: usize) -> Checked {
+    if (least..=most).contains(&text.len()) {
+        return Ok(());
+    }
+    invalid(field, format!("must be {least} to {most} bytes long, not {}", text.len()))
+}
+
+fn count(field: &str, count: usize, least: usize, most: usize) -> Checked {
+    if (least..=most).contains(&count) {
+        return Ok(());
+    }
+    invalid(field, format!("must have {least} to {most} entries, not {count}"))
+}
+
+/// Whether a message can be sent; the error names the first field that is in the way.
+///
+/// # Errors
+/// [`Invalid`] with the path of the field below `SendMessageRequest`.
+pub fn check(content: &MessageContent) -> Checked {
+    kind(&content.kind)?;
+    context(&content.context)
+}
+
+fn kind(kind: &Content) -> Checked {
+    match kind {
+        Content::Text(text) => length("text", text, 1, MAX_TEXT),
+        Content::Location(at) => place("location", at),
+        Content::LiveLocation(at) => {
+            degrees("live_location", at.latitude, at.longitude)?;
+            length("live_location.caption", &at.caption, 0, MAX_TEXT)?;
+            at.offset.map_or(Ok(()), |offset| span("live_location.offset", &offset, 0))
+        }
+        Content::Contacts(contacts) => {
+            count("contacts.contacts", contacts.contacts.len(), 1, MAX_CONTACTS)?;
+            for (at, contact) in contacts.contacts.iter().enumerate() {
+                length(format!("contacts.contacts[{at}].display_name"), &contact.display_name, 1, MAX_NAME)?;
+                length(format!("contacts.contacts[{at}].vcard"), &contact.vcard, 1, MAX_BLOB)?;
+            }
+            Ok(())
+        }
+        Content::Poll(poll) => a_poll(poll),
+        Content::PollVote(vote) => {
+            message("poll_vote.poll", vote.poll.as_ref())?;
+            count("poll_vote.options", vote.options.len(), 0, 12)
+        }
+        Content::CalendarEvent(event) => {
+            length("calendar_event.name", &event.name, 1, MAX_NAME)?;
+            length("calendar_event.description", &event.description, 0, MAX_TEXT)?;
+            if event.start_time.is_none() {
+                return invalid("calendar_event.start_time", "is required");
+            }
+            event.location.as_ref().map_or(Ok(()), |at| place("calendar_event.location", at))
+        }
+        Content::EventResponse(response) => {
+            message("event_response.event", response.event.as_ref())?;
+            match response.answer() {
+                api::event_response::Answer::Unspecified => {
+                    invalid("event_response.answer", "must be GOING, NOT_GOING or MAYBE")
+                }
+                _ => Ok(()),
+            }
+        }
+        Content::List(list) => a_list(list),
+        Content::ListAnswer(answer) => length("list_answer.row_id", &answer.row_id, 1, MAX_NAME),
+        Content::Buttons(buttons) => {
+            length("buttons.text", &buttons.text, 1, MAX_TEXT)?;
+            count("buttons.buttons", buttons.buttons.len(), 1, 3)?;
+            for (at, button) in buttons.buttons.iter().enumerate() {
+                length(format!("buttons.buttons[{at}].id"), &button.id, 1, MAX_NAME)?;
+                length(format!("buttons.buttons[{at}].text"), &button.text, 1, MAX_NAME)?;
+            }
+            Ok(())
+        }
+        Content::ButtonAnswer(answer) => length("button_answer.id", &answer.id, 1, MAX_NAME),
+        Content::Product(product) => {
+            length("product.product_id", &product.product_id, 1, MAX_NAME)?;
+            length("product.title", &product.title, 1, MAX_NAME)?;
+            jid("product.owner", &product.owner)
+        }
+        Content::GroupInvite(invite) => {
+            match invite.group.parse::<Jid>() {
+                Ok(group) if group.server == Server::Group => {}
+                _ => return invalid("group_invite.group", "must be the JID of a group"),
+            }
+            length("group_invite.code", &invite.code, 1, MAX_NAME)
+        }
+        Content::Reaction(reaction) => {
+            message("reaction.message", reaction.message.as_ref())?;
+            length("reaction.emoji", &reaction.emoji, 0, 64)
+        }
+        Content::Edit(edit) => {
+            length("edit.whatsapp_id", &edit.whatsapp_id, 1, MAX_NAME)?;
+            length("edit.text", &edit.text, 1, MAX_TEXT)
+        }
+        Content::Revoke(revoke) => message("revoke.message", revoke.message.as_ref()),
+        Content::Pin(pin) => {
+            message("pin.message", pin.message.as_ref())?;
+            pin.duration.map_or(Ok(()), |duration| span("pin.duration", &duration, 1))
+        }
+        Content::Keep(keep) => message("keep.message", keep.message.as_ref()),
+        Content::DisappearingTimer(timer) => {
+            timer.duration.map_or(Ok(()), |duration| span("disappearing_timer.duration", &duration, 1))
+        }
+        Content::Raw(raw) => {
+            if raw.is_empty() || raw.len() > MAX_RAW {
+                return invalid("raw", format!("must be 1 to {MAX_RAW} bytes long, not {}", raw.len()));
+            }
+            match e2e::content(raw) {
+                Ok(_) => Ok(()),
+                Err(_) => invalid("raw", "must be an encoded WhatsApp Message"),
+            }
+        }
+    }
+}
+
+fn a_poll(poll: &api::Poll) -> Checked {
+    length("poll.question", &poll.question, 1, MAX_NAME)?;
+    count("poll.options", poll.options.len(), 2, 12)?;
+    for (at, option) in poll.options.iter().enumerate() {
+        length(format!("poll.options[{at}]"), option, 1, MAX_NAME)?;
+    }
+    if poll.options.iter().collect::<BTreeSet<_>>().len() < poll.options.len() {
+        return invalid("poll.options", "must all be different");
+    }
+    match usize::try_from(poll.selectable) {
+        Ok(selectable) if selectable <= poll.options.len() => Ok(()),
+        _ => invalid("poll.selectable", "must not be more than the options"),
+    }
+}
+
+fn a_list(list: &api::ListMessage) -> Checked {
+    length("list.text", &list.text, 1, MAX_TEXT)?;
+    length("list.button", &list.button, 1, MAX_NAME)?;
+    count("list.sections", list.sections.len(), 1, 10)?;
+    for (at, section) in list.sections.iter().enumerate() {
+        count(&format!("list.sections[{at}].rows"), section.rows.len(), 1, 10)?;
+        for (row_at, row) in section.rows.iter().enumerate() {
+            let field = format!("list.sections[{at}].rows[{row_at}]");
+            length(format!("{field}.id"), &row.id, 1, MAX_NAME)?;
+            length(format!("{field}.title"), &row.title, 1, MAX_NAME)?;
+        }
+    }
+    Ok(())
+}
+
+fn context(context: &api::Context) -> Checked {
+    count("context.mentions", context.mentions.len(), 0, MAX_MENTIONS)?;
+    for (at, mention) in context.mentions.iter().enumerate() {
+        jid(&format!("context.mentions[{at}]"), mention)?;
+    }
+    if let Some(quote) = &context.quote {
+        message("context.quote.message", quote.message.as_ref())?;
+        length("context.quote.text", &quote.text, 0, MAX_TEXT)?;
+    }
+    if let Some(preview) = &context.link_preview {
+        length("context.link_preview.url", &preview.url, 1, MAX_NAME * 2)?;
+        length("context.link_preview.title", &preview.title, 1, MAX_NAME)?;
+        length("context.link_preview.description", &preview.description, 0, MAX_TEXT)?;
+        if preview.thumbnail.len() > MAX_BLOB {
+            return invalid("context.link_preview.thumbnail", format!("must be at most {MAX_BLOB} bytes"));
+        }
+    }
+    if context.forwarding_score < 0 {
+        return invalid("context.forwarding_score", "must not be negative");
+    }
+    context.expires_after.map_or(Ok(()), |after| span("context.expires_after", &after, 1))
+}
+
+fn place(field: &str, at: &api::Location) -> Checked {
+    degrees(field, at.latitude, at.longitude)?;
+    length(format!("{field}.name"), &at.name, 0, MAX_NAME)?;
+    length(format!("{field}.address"), &at.address, 0, MAX_NAME)?;
+    length(format!("{field}.url"), &at.url, 0, MAX_NAME * 2)
+}
+
+fn degrees(field: &str, latitude: f64, longitude: f64) -> Checked {
+    if !(-90.0..=90.0).contains(&latitude) {
+        return invalid(format!("{field}.latitude"), "must be -90 to 90");
+    }
+    if !(-180.0..=180.0).contains(&longitude) {
+        return invalid(format!("{field}.longitude"), "must be -180 to 180");
+    }
+    Ok(())
+}
+
+fn span(field: &str, span: &api::Duration, least: i64) -> Checked {
+    if span.nanos == 0 && (least..=MAX_SPAN_S).contains(&span.seconds) {
+        return Ok(());
+    }
+    invalid(field, format!("must be {least} to {MAX_SPAN_S} whole seconds"))
+}
+
+fn message(field: &str, message: Option<&api::MessageRef>) -> Checked {
+    let Some(message) = message else { return invalid(field, "is required") };
+    length(format!("{field}.whatsapp_id"), &message.whatsapp_id, 1, 128)?;
+    if message.sender.is_empty() { Ok(()) } else { jid(&format!("{field}.sender"), &message.sender) }
+}
+
+fn jid(field: &str, text: &str) -> Checked {
+    match text.parse::<Jid>() {
+        Ok(jid) if (jid.is_pn() || jid.is_lid()) && !jid.user.is_empty() && text.len() < 64 => Ok(()),
+        _ => invalid(field, "must be a JID: {digits}@s.whatsapp.net or {digits}@lid"),
+    }
+}

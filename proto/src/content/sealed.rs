@@ -1,0 +1,186 @@
+//! Votes and answers to events: encrypted once more, under the secret of the poll or event.
+//!
+//! What must hold: each is sealed to who answers and to what is answered, so that one cannot be shown as
+//! another. Rules: what whatsmeow and Baileys agree on: HKDF-SHA-256 over id, author, answerer and use;
+//! AES-256-GCM with the id and the answerer as associated data.
+
+use aes_gcm::aead::{Aead as _, Payload};
+use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
+use hkdf::Hkdf;
+use sha2::{Digest as _, Sha256};
+use waproto::buffa::Message as _;
+use waproto::whatsapp::Message;
+use waproto::whatsapp::message::event_response_message::EventResponseType;
+use waproto::whatsapp::message::{self, EventResponseMessage, PollVoteMessage};
+
+use super::encode::message_key;
+use super::meaning::{Sealed, peel, poll};
+use super::{MessageContent, Surroundings};
+use crate::api;
+use crate::api::event_response::Answer;
+use crate::api::send_message_request::Content;
+
+const VOTE: &str = "Poll Vote";
+const ANSWER: &str = "Event Response";
+
+/// What answers to a poll or an event are encrypted under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// 32 bytes.
+    pub key: Vec<u8>,
+    /// Options of the poll; none for an event.
+    pub options: Vec<String>,
+}
+
+impl Secret {
+    /// Of a message, when it is a poll or an event that can be answered.
+    pub fn of(bytes: &[u8]) -> Option<Secret> {
+        let outer = Message::decode_from_slice(bytes).ok()?;
+        let inner = peel(&outer);
+        let poll = poll(inner);
+        if poll.is_none() && inner.event_message.is_unset() {
+            return None;
+        }
+        let contexts = [&inner.message_context_info, &outer.message_context_info];
+        let key = contexts.into_iter().find_map(|context| context.message_secret.clone())?;
+        let options = poll.map(|poll| {
+            poll.options.iter().map(|option| option.option_name.clone().unwrap_or_default()).collect()
+        });
+        (key.len() == 32).then(|| Secret { key, options: options.unwrap_or_default() })
+    }
+}
+
+/// Who made what is answered, who answers, and which message it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Parties<'a> {
+    /// Id of the poll or event.
+    pub id: &'a str,
+    /// Who sent it: JIDs without device number, every form that is known.
+    pub author: &'a [String],
+    /// Who answers, likewise.
+    pub answerer: &'a [String],
+}
+
+/// The options of a vote: by name, and the hashes of those that the poll does not have. `None` when it
+/// cannot be opened.
+pub fn open_vote(
+    sealed: &Sealed,
+    secret: &Secret,
+    parties: Parties<'_>,
+) -> Option<(Vec<String>, Vec<Vec<u8>>)> {
+    let opened = open(sealed, secret, parties, VOTE)?;
+    let vote = PollVoteMessage::decode_from_slice(&opened).ok()?;
+    let (mut names, mut unknown) = (Vec::new(), Vec::new());
+    for hash in vote.selected_options {
+        match secret.options.iter().find(|name| Sha256::digest(name).as_slice() == hash) {
+            Some(name) => names.push(name.clone()),
+            None => unknown.push(hash),
+        }
+    }
+    Some((names, unknown))
+}
+
+/// The answer to an event and the guests beside. `None` when it cannot be opened.
+pub fn open_answer(sealed: &Sealed, secret: &Secret, parties: Parties<'_>) -> Option<(Answer, i32)> {
+    let opened = open(sealed, secret, parties, ANSWER)?;
+    let answer = EventResponseMessage::decode_from_slice(&opened).ok()?;
+    let said = match answer.response {
+        Some(EventResponseType::GOING) => Answer::Going,
+        Some(EventResponseType::NOT_GOING) => Answer::NotGoing,
+        Some(EventResponseType::MAYBE) => Answer::Maybe,
+        _ => Answer::Unspecified,
+    };
+    Some((said, answer.extra_guest_count.unwrap_or(0)))
+}
+
+/// Which message a vote or an answer needs the secret of; `None` for every other kind.
+pub fn answered(content: &MessageContent) -> Option<&api::MessageRef> {
+    match &content.kind {
+        Content::PollVote(vote) => vote.poll.as_ref(),
+        Content::EventResponse(response) => response.event.as_ref(),
+        _ => None,
+    }
+}
+
+/// The encoded `Message` of a vote or an answer. `iv` must be random. `None` for every other kind.
+pub fn seal(
+    content: &MessageContent,
+    around: &Surroundings,
+    secret: &Secret,
+    author: &str,
+    iv: [u8; 12],
+) -> Option<Vec<u8>> {
+    let about = answered(content)?;
+    let answerer = around.own.to_string();
+    let sealed = |plaintext: &[u8], usage: &str| {
+        let (key, aad) = derive(secret, &about.whatsapp_id, author, &answerer, usage)?;
+        let payload = Payload { msg: plaintext, aad: &aad };
+        key.encrypt(&Nonce::from(iv), payload).ok()
+    };
+    let mut out = Message::default();
+    match &content.kind {
+        Content::PollVote(vote) => {
+            let selected_options =
+                vote.options.iter().map(|option| Sha256::digest(option).to_vec()).collect();
+            let plain = PollVoteMessage { selected_options }.encode_to_vec();
+            out.poll_update_message = message::PollUpdateMessage {
+                poll_creation_message_key: message_key(Some(about), around),
+                vote: message::PollEncValue {
+                    enc_payload: Some(sealed(&plain, VOTE)?),
+                    enc_iv: Some(iv.to_vec()),
+                }
+                .into(),
+                sender_timestamp_ms: Some(around.now.0),
+                ..Default::default()
+            }
+            .into();
+        }
+        Content::EventResponse(response) => {
+            let said = match response.answer() {
+                Answer::Going => EventResponseType::GOING,
+                Answer::NotGoing => EventResponseType::NOT_GOING,
+                Answer::Maybe => EventResponseType::MAYBE,
+                Answer::Unspecified => EventResponseType::UNKNOWN,
+            };
+            let plain = EventResponseMessage {
+                response: Some(said),
+                timestamp_ms: Some(around.now.0),
+                extra_guest_count: Some(response.extra_guests),
+            }
+            .encode_to_vec();
+            out.enc_event_response_message = message::EncEventResponseMessage {
+                event_creation_message_key: message_key(Some(about), around),
+                enc_payload: Some(sealed(&plain, ANSWER)?),
+                enc_iv: Some(iv.to_vec()),
+            }
+            .into();
+        }
+        _ => return None,
+    }
+    Some(out.encode_to_vec())
+}
+
+/// Clients name the two sides by number or by hidden identity, and do not say which: all are tried.
+fn open(sealed: &Sealed, secret: &Secret, parties: Parties<'_>, usage: &str) -> Option<Vec<u8>> {
+    let iv: [u8; 12] = sealed.iv.as_slice().try_into().ok()?;
+    parties.author.iter().find_map(|author| {
+        parties.answerer.iter().find_map(|answerer| {
+            let (key, aad) = derive(secret, parties.id, author, answerer, usage)?;
+            key.decrypt(&Nonce::from(iv), Payload { msg: &sealed.payload, aad: &aad }).ok()
+        })
+    })
+}
+
+fn derive(
+    secret: &Secret,
+    id: &str,
+    author: &str,
+    answerer: &str,
+    usage: &str,
+) -> Option<(Aes256Gcm, Vec<u8>)> {
+    let mut key = [0; 32];
+    let info = [id, author, answerer, usage].concat();
+    Hkdf::<Sha256>::new(None, &secret.key).expand(info.as_bytes(), &mut key).ok()?;
+    let cipher = Aes256Gcm::new_from_slice(&key).ok()?;
+    Some((cipher, format!("{id}\0{answerer}").into_bytes()))
+}

@@ -1,0 +1,298 @@
+//! Messages through WhatsApp's schema and back.
+
+use proptest::prelude::*;
+use waproto::buffa::Message as _;
+use waproto::whatsapp::Message;
+
+use super::*;
+use crate::api::message_received::Content as Received;
+use crate::api::send_message_request::Content;
+use crate::id::UnixMillis;
+use crate::stanza::Jid;
+
+fn around() -> Surroundings {
+    Surroundings {
+        chat: Jid::lid("7654321"),
+        own: Jid::lid("1234567"),
+        now: UnixMillis(1_700_000_000_000),
+        secret: [7; 32],
+    }
+}
+
+fn plain(kind: Content) -> MessageContent {
+    MessageContent { kind, context: api::Context::default() }
+}
+
+fn target(from_me: bool) -> Option<api::MessageRef> {
+    Some(api::MessageRef { whatsapp_id: "3EB0TARGET".into(), from_me, sender: String::new() })
+}
+
+/// What a receiver reads of it.
+fn heard(content: &MessageContent) -> Meaning {
+    check(content).expect("it can be sent");
+    read(&encode(content, &around())).expect("it can be read")
+}
+
+fn said(content: &MessageContent) -> (Received, Option<api::Context>) {
+    match heard(content) {
+        Meaning::Said(said) => (said.content, said.context),
+        other => panic!("it says nothing: {other:?}"),
+    }
+}
+
+fn place() -> api::Location {
+    let (latitude, longitude) = (52.52, 13.405);
+    api::Location { latitude, longitude, name: "Alex".into(), address: "Berlin".into(), url: String::new() }
+}
+
+fn a_poll() -> api::Poll {
+    api::Poll { question: "When?".into(), options: vec!["now".into(), "later".into()], selectable: 1 }
+}
+
+fn an_event() -> api::CalendarEvent {
+    api::CalendarEvent {
+        name: "Party".into(),
+        location: Some(place()),
+        start_time: Some(api::Timestamp { seconds: 1_800_000_000, nanos: 0 }),
+        ..Default::default()
+    }
+}
+
+#[test]
+fn what_is_said_is_what_a_receiver_reads() {
+    let cards = |names: &[&str]| {
+        let card = |name: &&str| api::contacts::Contact {
+            display_name: (*name).into(),
+            vcard: format!("BEGIN:VCARD\nFN:{name}\nEND:VCARD"),
+        };
+        api::Contacts { contacts: names.iter().map(card).collect() }
+    };
+    let row = api::list_message::Row { id: "r1".into(), title: "One".into(), description: "first".into() };
+    let section = api::list_message::Section { title: "All".into(), rows: vec![row] };
+    let list = api::ListMessage {
+        text: "Choose".into(),
+        button: "Open".into(),
+        sections: vec![section],
+        ..Default::default()
+    };
+    let button = api::buttons_message::Button { id: "b".into(), text: "Yes".into() };
+    let buttons = api::ButtonsMessage { text: "Sure?".into(), footer: "f".into(), buttons: vec![button] };
+    let product = api::Product {
+        product_id: "1".into(),
+        owner: "4915112345678@s.whatsapp.net".into(),
+        title: "Egg".into(),
+        price_thousandths: 300,
+        ..Default::default()
+    };
+    let live = api::LiveLocation { latitude: 1.5, longitude: -2.5, sequence: 3, ..Default::default() };
+    let invite = api::GroupInvite {
+        group: "120363000000000001@g.us".into(),
+        code: "abc".into(),
+        ..Default::default()
+    };
+    let answer = api::ListAnswer { row_id: "r1".into(), title: "One".into(), description: String::new() };
+    let pressed = api::ButtonAnswer { id: "b".into(), text: "Yes".into() };
+    let kinds = [
+        (Content::Text("hello".into()), Received::Text("hello".into())),
+        (Content::Location(place()), Received::Location(place())),
+        (Content::LiveLocation(live.clone()), Received::LiveLocation(live)),
+        (Content::Contacts(cards(&["Ada"])), Received::Contacts(cards(&["Ada"]))),
+        (Content::Contacts(cards(&["Ada", "Bob"])), Received::Contacts(cards(&["Ada", "Bob"]))),
+        (Content::Poll(a_poll()), Received::Poll(a_poll())),
+        (Content::CalendarEvent(an_event()), Received::CalendarEvent(an_event())),
+        (Content::List(list.clone()), Received::List(list)),
+        (Content::ListAnswer(answer.clone()), Received::ListAnswer(answer)),
+        (Content::Buttons(buttons.clone()), Received::Buttons(buttons)),
+        (Content::ButtonAnswer(pressed.clone()), Received::ButtonAnswer(pressed)),
+        (Content::Product(product.clone()), Received::Product(product)),
+        (Content::GroupInvite(invite.clone()), Received::GroupInvite(invite)),
+    ];
+    for (sent, received) in kinds {
+        assert_eq!(said(&plain(sent)).0, received);
+    }
+}
+
+#[test]
+fn what_goes_with_a_message_arrives_with_it() {
+    let quote = api::Quote { message: target(false), text: "as you said".into() };
+    let context = api::Context {
+        mentions: vec!["1111111@lid".into()],
+        quote: Some(quote),
+        link_preview: Some(api::LinkPreview {
+            url: "https://example.org".into(),
+            title: "Example".into(),
+            description: "of a page".into(),
+            thumbnail: vec![1, 2],
+        }),
+        forwarding_score: 2,
+        expires_after: Some(api::Duration { seconds: 86_400, nanos: 0 }),
+        view_once: true,
+        mentions_everybody: true,
+    };
+    let text = MessageContent { kind: Content::Text("see https://example.org".into()), context };
+    let (content, read) = said(&text);
+    assert_eq!(content, Received::Text("see https://example.org".into()));
+    let mut expected = text.context;
+    // The other side's message in a one-to-one chat is named by the chat.
+    let quoted = expected.quote.as_mut().and_then(|quote| quote.message.as_mut()).expect("a quote");
+    quoted.sender = "7654321@lid".into();
+    assert_eq!(read, Some(expected));
+}
+
+#[test]
+fn what_is_about_an_earlier_message_names_it() {
+    let own = Ref { id: "3EB0TARGET".into(), of_the_sender: true, participant: String::new() };
+    let other = Ref { of_the_sender: false, ..own.clone() };
+    let reaction =
+        |emoji: &str| Content::Reaction(api::Reaction { message: target(false), emoji: emoji.into() });
+    assert_eq!(heard(&plain(reaction("👍"))), Meaning::Reacted(other.clone(), "👍".into()));
+    assert_eq!(heard(&plain(reaction(""))), Meaning::Reacted(other.clone(), String::new()));
+    let edit = Content::Edit(api::EditMessage { whatsapp_id: "3EB0TARGET".into(), text: "better".into() });
+    let better = api::message_edited::Content::Text("better".into());
+    assert_eq!(heard(&plain(edit)), Meaning::Edited { message: own.clone(), content: better });
+    let revoke = Content::Revoke(api::RevokeMessage { message: target(true) });
+    assert_eq!(heard(&plain(revoke)), Meaning::Revoked(own));
+    let week = Some(api::Duration { seconds: 604_800, nanos: 0 });
+    let pin = |duration| Content::Pin(api::PinMessage { message: target(false), duration });
+    assert_eq!(heard(&plain(pin(week))), Meaning::Pinned(other.clone(), Some(604_800)));
+    assert_eq!(heard(&plain(pin(None))), Meaning::Pinned(other.clone(), None));
+    let keep = |undo| Content::Keep(api::KeepMessage { message: target(false), undo });
+    assert_eq!(heard(&plain(keep(false))), Meaning::Kept(other.clone(), true));
+    assert_eq!(heard(&plain(keep(true))), Meaning::Kept(other, false));
+    let timer = Content::DisappearingTimer(api::DisappearingTimer { duration: week });
+    assert_eq!(heard(&plain(timer)), Meaning::Timer(604_800));
+}
+
+#[test]
+fn in_a_group_the_author_is_part_of_a_messages_name() {
+    let group = Surroundings { chat: "120363000000000001@g.us".parse().expect("a JID"), ..around() };
+    let message = Some(api::MessageRef {
+        whatsapp_id: "3EB0TARGET".into(),
+        from_me: false,
+        sender: "1111111@lid".into(),
+    });
+    let revoke = plain(Content::Revoke(api::RevokeMessage { message }));
+    let encoded = encode(&revoke, &group);
+    let named = Ref { id: "3EB0TARGET".into(), of_the_sender: false, participant: "1111111@lid".into() };
+    assert_eq!(read(&encoded), Ok(Meaning::Revoked(named)));
+    assert_eq!(Wire::of(&encoded).edit, Some("8"), "an admin's deletion");
+}
+
+#[test]
+fn a_vote_is_read_by_whoever_knows_the_poll_and_by_nobody_else() {
+    let poll = encode(&plain(Content::Poll(a_poll())), &around());
+    let secret = Secret::of(&poll).expect("polls carry a secret");
+    assert_eq!(secret.options, ["now", "later"]);
+    let vote = api::PollVote { poll: target(false), options: vec!["later".into(), "never".into()] };
+    let vote = plain(Content::PollVote(vote));
+    let (author, voter) = ("7654321@lid", "1234567@lid");
+    let sealed = seal(&vote, &around(), &secret, author, [9; 12]).expect("a vote");
+    let Ok(Meaning::Voted(about, sealed)) = read(&sealed) else { panic!("it is no vote") };
+    let forms = |jid: &str| vec!["4915112345678@s.whatsapp.net".to_owned(), jid.to_owned()];
+    let open = |secret: &Secret, author: &[String], answerer: &[String]| {
+        open_vote(&sealed, secret, Parties { id: &about.id, author, answerer })
+    };
+    let (names, unknown) = open(&secret, &forms(author), &forms(voter)).expect("it opens");
+    assert_eq!((names, unknown.len()), (vec!["later".to_owned()], 1));
+    assert_eq!(open(&secret, &forms(author), &forms("999999@lid")), None, "another voter");
+    assert_eq!(open(&Secret { key: vec![8; 32], ..secret }, &forms(author), &forms(voter)), None);
+}
+
+#[test]
+fn an_answer_to_an_event_opens_with_the_secret_of_the_event() {
+    let secret = Secret::of(&encode(&plain(Content::CalendarEvent(an_event())), &around()));
+    let secret = secret.expect("events carry a secret");
+    let response = api::EventResponse {
+        event: target(false),
+        answer: api::event_response::Answer::Maybe.into(),
+        extra_guests: 2,
+    };
+    let response = plain(Content::EventResponse(response));
+    let sealed = seal(&response, &around(), &secret, "7654321@lid", [9; 12]).expect("an answer");
+    let Ok(Meaning::Answered(about, sealed)) = read(&sealed) else { panic!("it is no answer") };
+    let (author, answerer) = (["7654321@lid".to_owned()], ["1234567@lid".to_owned()]);
+    let parties = Parties { id: &about.id, author: &author, answerer: &answerer };
+    let opened = open_answer(&sealed, &secret, parties);
+    assert_eq!(opened, Some((api::event_response::Answer::Maybe, 2)));
+    assert_eq!(Secret::of(&encode(&MessageContent::text("x"), &around())), None);
+}
+
+#[test]
+fn the_server_is_told_what_the_clients_tell_it() {
+    let told = |kind| {
+        let wire = Wire::of(&encode(&plain(kind), &around()));
+        (wire.kind, wire.edit, wire.media, wire.hidden)
+    };
+    assert_eq!(told(Content::Text("x".into())), ("text", None, None, false));
+    assert_eq!(told(Content::Poll(a_poll())), ("poll", None, None, false));
+    assert_eq!(told(Content::CalendarEvent(an_event())), ("event", None, None, false));
+    assert_eq!(told(Content::Location(place())), ("text", None, None, false));
+    let reaction =
+        |emoji: &str| Content::Reaction(api::Reaction { message: target(true), emoji: emoji.into() });
+    assert_eq!(told(reaction("x")), ("reaction", None, None, true));
+    assert_eq!(told(reaction("")), ("reaction", Some("7"), None, true));
+    let edit = Content::Edit(api::EditMessage { whatsapp_id: "A".into(), text: "b".into() });
+    assert_eq!(told(edit), ("text", Some("1"), None, true));
+    let revoke = Content::Revoke(api::RevokeMessage { message: target(true) });
+    assert_eq!(told(revoke), ("text", Some("7"), None, true));
+    let pin = Content::Pin(api::PinMessage { message: target(true), duration: None });
+    assert_eq!(told(pin), ("text", Some("2"), None, true));
+    assert_eq!(Wire::of(b"\xff\xff"), Wire::default());
+}
+
+#[test]
+fn a_kind_that_has_no_field_keeps_its_bytes() {
+    let image = Message {
+        image_message: waproto::whatsapp::message::ImageMessage {
+            caption: Some("cat".to_owned()),
+            ..Default::default()
+        }
+        .into(),
+        ..Default::default()
+    }
+    .encode_to_vec();
+    assert_eq!(said(&plain(Content::Raw(image.clone()))).0, Received::Raw(image.clone()));
+    assert_eq!(encode(&plain(Content::Raw(image.clone())), &around()), image);
+}
+
+#[test]
+fn what_cannot_be_sent_is_refused_by_the_name_of_its_field() {
+    let refused = |kind| check(&plain(kind)).expect_err("refused").field;
+    assert_eq!(refused(Content::Text(String::new())), "text");
+    assert_eq!(refused(Content::Location(api::Location { latitude: 91.0, ..place() })), "location.latitude");
+    let nowhere = api::Location { longitude: f64::NAN, ..place() };
+    assert_eq!(refused(Content::Location(nowhere)), "location.longitude");
+    assert_eq!(refused(Content::Contacts(api::Contacts::default())), "contacts.contacts");
+    let same = api::Poll { options: vec!["a".into(), "a".into()], ..a_poll() };
+    assert_eq!(refused(Content::Poll(same)), "poll.options");
+    assert_eq!(refused(Content::Poll(api::Poll { selectable: 3, ..a_poll() })), "poll.selectable");
+    assert_eq!(refused(Content::PollVote(api::PollVote::default())), "poll_vote.poll");
+    let endless = api::CalendarEvent { start_time: None, ..an_event() };
+    assert_eq!(refused(Content::CalendarEvent(endless)), "calendar_event.start_time");
+    let silent = api::EventResponse { event: target(true), ..Default::default() };
+    assert_eq!(refused(Content::EventResponse(silent)), "event_response.answer");
+    assert_eq!(refused(Content::List(api::ListMessage::default())), "list.text");
+    assert_eq!(refused(Content::Buttons(api::ButtonsMessage::default())), "buttons.text");
+    assert_eq!(refused(Content::Reaction(api::Reaction::default())), "reaction.message");
+    assert_eq!(refused(Content::Edit(api::EditMessage::default())), "edit.whatsapp_id");
+    assert_eq!(refused(Content::GroupInvite(api::GroupInvite::default())), "group_invite.group");
+    assert_eq!(refused(Content::Raw(vec![0xff])), "raw");
+    assert_eq!(refused(Content::Raw(Vec::new())), "raw");
+    let half = Some(api::Duration { seconds: 1, nanos: 5 });
+    assert_eq!(
+        refused(Content::Pin(api::PinMessage { message: target(true), duration: half })),
+        "pin.duration"
+    );
+    let context = api::Context { mentions: vec!["you".into()], ..Default::default() };
+    let mention = MessageContent { kind: Content::Text("x".into()), context };
+    assert_eq!(check(&mention).expect_err("refused").field, "context.mentions[0]");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_reader_panic(bytes: Vec<u8>) {
+        let _ = read(&bytes);
+        let _ = Secret::of(&bytes);
+        let _ = Wire::of(&bytes);
+    }
+}

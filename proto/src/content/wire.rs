@@ -1,0 +1,144 @@
+//! What WhatsApp's server is told about a message: kind, edit, and what a receiver shows that cannot
+//! decrypt it. All of it follows from the message.
+//!
+//! Rules: what whatsmeow and Baileys agree on. Where they differ, the code says whom it follows.
+
+use waproto::buffa::Message as _;
+use waproto::whatsapp::Message;
+use waproto::whatsapp::message::protocol_message::Type;
+
+use super::meaning::peel;
+use crate::stanza::{Builder, Stanza};
+
+/// Attributes and children for the stanza of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wire {
+    /// `type` of the stanza.
+    pub kind: &'static str,
+    /// `edit` of the stanza.
+    pub edit: Option<&'static str>,
+    /// `mediatype` of every `<enc>`.
+    pub media: Option<&'static str>,
+    /// `decrypt-fail=hide` at every `<enc>`: nothing is to be shown for it.
+    pub hidden: bool,
+    /// Attribute and value of `<meta>`.
+    meta: Option<(&'static str, &'static str)>,
+    /// Child of `<biz>`.
+    business: Option<&'static str>,
+}
+
+impl Default for Wire {
+    fn default() -> Wire {
+        Wire { kind: "text", edit: None, media: None, hidden: false, meta: None, business: None }
+    }
+}
+
+impl Wire {
+    /// Of an encoded message; of one that cannot be read, those of a text.
+    pub fn of(message: &[u8]) -> Wire {
+        Message::decode_from_slice(message).map_or_else(|_| Wire::default(), |message| of(&message))
+    }
+
+    /// Attributes for an `<enc>`.
+    pub fn mark(&self, enc: Builder) -> Builder {
+        let enc = match self.media {
+            Some(media) => enc.attr("mediatype", media),
+            None => enc,
+        };
+        if self.hidden { enc.attr("decrypt-fail", "hide") } else { enc }
+    }
+
+    /// Children of the stanza beside the ciphertexts.
+    pub fn children(&self) -> Vec<Stanza> {
+        let meta = self.meta.map(|(key, value)| Builder::new("meta").attr(key, value).build());
+        let business = self.business.map(|kind| {
+            let child = Builder::new(kind);
+            let child =
+                if kind == "list" { child.attr("v", "2").attr("type", "single_select") } else { child };
+            Builder::new("biz").children([child.build()]).build()
+        });
+        [meta, business].into_iter().flatten().collect()
+    }
+}
+
+fn of(message: &Message) -> Wire {
+    let message = peel(message);
+    let media = media(message);
+    let poll = [
+        &message.poll_creation_message,
+        &message.poll_creation_message_v2,
+        &message.poll_creation_message_v3,
+        &message.poll_creation_message_v5,
+    ]
+    .into_iter()
+    .any(|poll| poll.is_set());
+    let vote = message.poll_update_message.is_set();
+    let event = message.event_message.is_set() || message.enc_event_response_message.is_set();
+    let reaction = message.reaction_message.is_set() || message.enc_reaction_message.is_set();
+    let kind = match () {
+        () if reaction => "reaction",
+        () if poll || vote => "poll",
+        () if event => "event",
+        () if media.is_some() => "media",
+        () => "text",
+    };
+    let meta = match () {
+        () if poll => Some(("polltype", "creation")),
+        () if vote => Some(("polltype", "vote")),
+        () if message.event_message.is_set() => Some(("event_type", "creation")),
+        () if message.enc_event_response_message.is_set() => Some(("event_type", "response")),
+        () => None,
+    };
+    let business = match () {
+        () if message.buttons_message.is_set() => Some("buttons"),
+        () if message.buttons_response_message.is_set() => Some("buttons_response"),
+        () if message.list_message.is_set() => Some("list"),
+        () if message.list_response_message.is_set() => Some("list_response"),
+        () => None,
+    };
+    let edit = edit(message);
+    let hidden = edit.is_some() || reaction || vote || message.enc_event_response_message.is_set();
+    Wire { kind, edit, media, hidden, meta, business }
+}
+
+fn edit(message: &Message) -> Option<&'static str> {
+    if let Some(protocol) = message.protocol_message.as_option().filter(|protocol| protocol.key.is_set()) {
+        return match protocol.r#type {
+            Some(Type::MESSAGE_EDIT) if protocol.edited_message.is_set() => Some("1"),
+            Some(Type::REVOKE) if protocol.key.from_me == Some(true) => Some("7"),
+            Some(Type::REVOKE) => Some("8"),
+            _ => None,
+        };
+    }
+    if message.pin_in_chat_message.is_set() {
+        return Some("2");
+    }
+    let reaction = message.reaction_message.as_option();
+    reaction.is_some_and(|reaction| reaction.text.as_deref().unwrap_or_default().is_empty()).then_some("7")
+}
+
+fn media(message: &Message) -> Option<&'static str> {
+    Some(match () {
+        // whatsmeow calls a text with a preview a medium; Baileys does not, and the server takes both.
+        () if message.extended_text_message.title.is_some() => "url",
+        () if message.image_message.is_set() => "image",
+        () if message.sticker_message.is_set() => "sticker",
+        () if message.document_message.is_set() => "document",
+        () if message.audio_message.is_set() && message.audio_message.ptt == Some(true) => "ptt",
+        () if message.audio_message.is_set() => "audio",
+        () if message.video_message.is_set() && message.video_message.gif_playback == Some(true) => "gif",
+        () if message.video_message.is_set() => "video",
+        () if message.ptv_message.is_set() => "ptv",
+        () if message.contact_message.is_set() => "vcard",
+        () if message.contacts_array_message.is_set() => "contact_array",
+        () if message.live_location_message.is_set() => "livelocation",
+        () if message.list_message.is_set() => "list",
+        () if message.list_response_message.is_set() => "list_response",
+        () if message.buttons_response_message.is_set() => "buttons_response",
+        () if message.order_message.is_set() => "order",
+        () if message.product_message.is_set() => "product",
+        () if message.interactive_response_message.is_set() => "native_flow_response",
+        () if message.group_invite_message.is_set() => "url",
+        () => return None,
+    })
+}
