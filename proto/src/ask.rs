@@ -5,6 +5,7 @@
 //! WhatsApp says so, because nobody may repeat it by himself when its outcome is unknown.
 
 pub mod business;
+pub mod groups;
 pub mod numbers;
 pub mod pictures;
 pub mod settings;

@@ -87,6 +87,18 @@ pub fn unwrap_device_sent(message: &[u8]) -> Result<Option<DeviceSent>, Plaintex
         .and_then(|sent| Some(DeviceSent { destination: sent.destination, message: sent.message? })))
 }
 
+/// A message that gives its receiver our sender key in a group, named by its JID.
+pub fn distribute(group: &str, distribution: &[u8]) -> Vec<u8> {
+    let key = SenderKey { group: group.to_owned(), distribution: Some(distribution.to_vec()) };
+    Slice { sender_key: Some(key.encode_to_vec()), device_sent: None, context: None }.encode_to_vec()
+}
+
+/// The sender key in a message: the JID of its group, and what was distributed.
+pub fn sender_key(message: &[u8]) -> Option<(String, Vec<u8>)> {
+    let key = SenderKey::decode(Slice::decode(message).ok()?.sender_key?.as_slice()).ok()?;
+    Some((key.group, key.distribution?))
+}
+
 /// Appends 1 to 15 bytes of padding, each of their number.
 pub fn pad<R: Rng>(message: &[u8], rng: &mut R) -> Vec<u8> {
     let count = u8::try_from(rng.next_u32() % 15 + 1).expect("at most 15");
@@ -125,6 +137,14 @@ struct Slice {
     device_sent: Option<DeviceSentMessage>,
     #[prost(bytes = "vec", optional, tag = "35")]
     context: Option<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SenderKey {
+    #[prost(string, tag = "1")]
+    group: String,
+    #[prost(bytes = "vec", optional, tag = "2")]
+    distribution: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -208,6 +228,17 @@ mod tests {
         message.extend([0x82, 0xfa, 0x01, 1, b'x']);
         let sent = DeviceSent { destination: "1@lid".to_owned(), message };
         assert_eq!(unwrap_device_sent(&wrap_device_sent(&sent)), Ok(Some(sent)));
+    }
+
+    #[test]
+    fn a_distributed_sender_key_is_what_the_full_schema_reads() {
+        let bytes = distribute("120363000000000001@g.us", b"key");
+        let message = Message::decode_from_slice(&bytes).expect("the full schema reads it");
+        let inner = message.sender_key_distribution_message.as_option().expect("a sender key");
+        assert_eq!(inner.group_id.as_deref(), Some("120363000000000001@g.us"));
+        assert_eq!(sender_key(&bytes), Some(("120363000000000001@g.us".to_owned(), b"key".to_vec())));
+        assert_eq!(sender_key(&text("hi")), None);
+        assert_eq!(content(&bytes), Ok(Content::Protocol(bytes.clone())));
     }
 
     #[test]

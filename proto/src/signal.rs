@@ -11,6 +11,7 @@
 //! change is reported, not refused, as WhatsApp's own clients do.
 
 pub mod foreign;
+mod group;
 mod keys;
 mod prekeys;
 mod ratchet;
@@ -18,6 +19,9 @@ mod stores;
 
 use std::fmt;
 
+pub use group::{
+    Chain, GroupError, GroupKey, decrypt_from_group, distribution, encrypt_for_group, group_key, learn,
+};
 pub use keys::{Born, KeyPair, Keys, KeysError, PublicSignedPrekey, agree, verify};
 pub use prekeys::{PREKEY_ID_MAX, PrekeyPage, PrekeyPageError};
 pub use ratchet::{
