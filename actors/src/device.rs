@@ -27,8 +27,8 @@ use crate::warm::WarmLink;
 
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
 pub use request::{
-    AcceptedSend, Answer, AskError, Command, CommandError, Content, MarkRead, PairError, PairingUpdate,
-    Recipient, RecipientError, SendError, SendRequest,
+    AcceptedSend, Answer, AskError, Command, CommandError, MarkRead, PairError, PairingUpdate, Recipient,
+    RecipientError, SendError, SendRequest,
 };
 
 /// What a device needs from outside.

@@ -18,6 +18,8 @@ mod codec;
 mod commit;
 mod connect;
 mod crypto;
+mod groups;
+mod heard;
 mod history;
 mod import;
 mod inbound;
@@ -33,6 +35,7 @@ mod receipts;
 mod requests;
 mod resolve;
 mod retry;
+mod secrets;
 mod status;
 mod timer;
 
@@ -49,8 +52,8 @@ use crate::device::{Command, CommandError, Finished, Limits, Opening};
 pub use account::Account;
 pub use appstate::{AppliedPatches, Work, Worked};
 pub use crypto::{
-    Changed, DecryptFailure, Decrypted, Encryption, PeerName, PrekeyUpload, Request as CryptoRequest,
-    RetryKeys, Target,
+    Changed, DecryptFailure, Decrypted, Encryption, GroupCiphertext, GroupEncryption, PeerName, PrekeyUpload,
+    Request as CryptoRequest, RetryKeys, Target,
 };
 pub use interface::{DialLogin, Effect, Event, Loaded, Now, Reply};
 pub use timer::Timer;
@@ -74,9 +77,11 @@ pub struct Machine {
     requests: requests::Requests,
     outbox: outbound::Outbox,
     directory: resolve::Directory,
+    groups: groups::Groups,
     sent: receipts::SentMessages,
     resends: retry::Resends,
     awaited: awaited::Messages,
+    secrets: secrets::Secrets,
     prekeys: prekeys::Prekeys,
     app_state: appstate::AppState,
     history: history::Pieces,
@@ -114,9 +119,11 @@ impl Machine {
             lane: lane::Lane::default(),
             outbox: outbound::Outbox::default(),
             directory: resolve::Directory::default(),
+            groups: groups::Groups::default(),
             sent: receipts::SentMessages::default(),
             resends: retry::Resends::default(),
             awaited: awaited::Messages::default(),
+            secrets: secrets::Secrets::default(),
             prekeys: prekeys::Prekeys::default(),
             app_state: appstate::AppState::default(),
             history: history::Pieces::default(),

@@ -5,6 +5,7 @@
 //! the store has of it would use message keys again; on a failed operation nothing has changed.
 
 mod collections;
+mod groups;
 mod import;
 mod peers;
 mod prekeys;
@@ -17,15 +18,16 @@ use roost_proto::adv;
 use roost_proto::appstate::Key;
 use roost_proto::login::{self, ClientPayload, Login, Registration};
 use roost_proto::pairing::QrCode;
-use roost_proto::signal::{self, Bundle, CiphertextKind, KeyPair, Keys, PrekeyPage};
+use roost_proto::signal::{self, Address, Bundle, CiphertextKind, GroupError, KeyPair, Keys, PrekeyPage};
 
 use crate::device::Profile;
 use crate::machine::{
-    Account, Changed, CryptoRequest, DecryptFailure, Decrypted, DialLogin, Encryption, PeerName, RetryKeys,
-    Target,
+    Account, Changed, CryptoRequest, DecryptFailure, Decrypted, DialLogin, Encryption, GroupCiphertext,
+    PeerName, RetryKeys, Target,
 };
 use crate::port::{StateChange, StateKey, StateKind};
 use collections::Collections;
+use groups::Chains;
 use peers::Peers;
 
 /// A stored row that cannot be read.
@@ -44,6 +46,7 @@ pub struct Vault {
     pages: BTreeMap<u32, PrekeyPage>,
     peers: Peers,
     collections: Collections,
+    chains: Chains,
     rng: StdRng,
 }
 
@@ -70,8 +73,15 @@ impl Vault {
         rng: StdRng,
     ) -> Result<(Vault, Option<Account>), Damage> {
         let damage = |what, why: String| Damage { what, why };
-        let (peers, collections) = (Peers::new(ratchets), Collections::default());
-        let mut vault = Vault { keys: None, generation: 0, pages: BTreeMap::new(), peers, collections, rng };
+        let mut vault = Vault {
+            keys: None,
+            generation: 0,
+            pages: BTreeMap::new(),
+            peers: Peers::new(ratchets),
+            collections: Collections::default(),
+            chains: Chains::default(),
+            rng,
+        };
         let mut account = None;
         for (key, bytes) in state {
             match key.kind {
@@ -135,6 +145,7 @@ impl Vault {
     pub fn give(&mut self, key: &StateKey, bytes: Option<Bytes>) {
         match key.kind {
             StateKind::AppStatePage => self.collections.give(&key.name, bytes),
+            StateKind::SenderKey => self.chains.give(&key.name, bytes),
             _ => self.peers.give(key, bytes, self.generation),
         }
     }
@@ -142,20 +153,29 @@ impl Vault {
     /// Changes up to this request are durable.
     pub fn durable(&mut self, token: u64) {
         self.peers.durable(token);
+        self.chains.durable(token);
     }
 
     /// A request begins.
     pub fn begin(&mut self, token: u64) {
         self.peers.begin(token);
         self.collections.begin();
+        self.chains.begin(token);
     }
 
     /// Does what is asked, or says which rows it needs for it.
     pub fn work(&mut self, request: &CryptoRequest) -> Wants {
-        let wanted = match request {
+        // Addresses first, then what is kept under them.
+        let mut wanted = match request {
             CryptoRequest::AppState(work) => self.collections.wanted(work),
             request => self.peers.wanted(request, self.generation),
         };
+        if wanted.is_empty() {
+            wanted = self.wanted_chains(request);
+        }
+        if wanted.is_empty() {
+            wanted = self.wanted_ratchets(request);
+        }
         if !wanted.is_empty() {
             return Wants::Rows(wanted);
         }
@@ -164,15 +184,18 @@ impl Vault {
             CryptoRequest::Import(import) => Changed::State(self.import(import)),
             CryptoRequest::Qr { reference } => Changed::Qr(self.qr(reference)),
             CryptoRequest::AcceptDevice { bytes } => Changed::Device(self.accept_device(bytes)),
-            CryptoRequest::Decrypt { from, kind, bytes, asked_before } => {
-                let mut decrypted = self.decrypt(from, *kind, bytes);
+            CryptoRequest::Decrypt { from, single, group, asked_before } => {
+                let mut decrypted = self.decrypt(from, single.as_ref(), group.as_ref());
                 if *asked_before {
                     self.add_keys(&mut decrypted);
                 }
                 Changed::Decrypted(Box::new(decrypted))
             }
-            CryptoRequest::Encrypt { bundles, plaintexts, targets } => {
-                Changed::Encrypted(self.encrypt(bundles, plaintexts, targets))
+            CryptoRequest::Encrypt { bundles, plaintexts, targets, lost } => {
+                Changed::Encrypted(self.encrypt(bundles, plaintexts, targets, lost.as_deref()))
+            }
+            CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets } => {
+                Changed::GroupEncrypted(self.encrypt_for_group(group, bundles, plaintext, targets))
             }
             CryptoRequest::Prekeys => {
                 let (changes, upload) = self.prekeys();
@@ -182,6 +205,7 @@ impl Vault {
             CryptoRequest::Forget { peer } => Changed::State(self.peers.forget(peer, self.generation)),
             CryptoRequest::Lid { pn } => Changed::Lid(self.peers.lid(pn)),
             CryptoRequest::AppState(work) => Changed::AppState(self.collections.work(work, &mut self.rng)),
+            CryptoRequest::Recall { names } => Changed::Recalled(self.peers.recall(names)),
         })
     }
 
@@ -228,39 +252,70 @@ impl Vault {
         Ok((accepted.identity, accepted.full, accepted.reply))
     }
 
-    fn decrypt(&mut self, from: &PeerName, kind: CiphertextKind, bytes: &[u8]) -> Decrypted {
-        let mut changes = self.peers.learn(from, self.generation);
+    /// Decrypts what is for this device alone, takes in the sender key in it, and decrypts what is for the
+    /// group, whichever of the two there is. The content is in the latter when there are both.
+    fn decrypt(
+        &mut self,
+        from: &PeerName,
+        single: Option<&(CiphertextKind, Bytes)>,
+        group: Option<&GroupCiphertext>,
+    ) -> Decrypted {
+        let changes = self.peers.learn(from, self.generation);
         let address = self.peers.address(from);
         let lid = address.name().strip_suffix("@lid").map(str::to_owned);
-        let failure = |why: String, keys: Option<&Keys>| DecryptFailure::Undecryptable {
-            why,
-            registration_id: keys.map_or(0, Keys::registration_id),
-            keys: None,
-        };
-        let Some(keys) = &self.keys else {
-            return Decrypted {
-                changes,
-                lid,
-                result: Err(failure("the device has no keys".to_owned(), None)),
+        let result = Err(self.undecryptable("it carries no ciphertext".to_owned()));
+        let mut decrypted = Decrypted { changes, lid, result };
+        if let Some((kind, bytes)) = single {
+            decrypted.result = self.open_single(&address, *kind, bytes, &mut decrypted.changes);
+            if let (Ok((plaintext, _)), Some(group)) = (&decrypted.result, group) {
+                let learned = self.take_in(&group.group, &address, plaintext);
+                decrypted.changes.extend(learned);
+            }
+        }
+        if let Some(GroupCiphertext { group, bytes: Some(bytes) }) = group {
+            let renewed = matches!(decrypted.result, Ok((_, true)));
+            decrypted.result = match self.open_group(group, &address, bytes) {
+                Ok((plaintext, change)) => {
+                    decrypted.changes.extend(change);
+                    Ok((plaintext, renewed))
+                }
+                Err(GroupError::Duplicate) => Err(DecryptFailure::Duplicate),
+                Err(error) => Err(self.undecryptable(error.to_string())),
             };
+        }
+        decrypted
+    }
+
+    fn undecryptable(&self, why: String) -> DecryptFailure {
+        let registration_id = self.keys.as_ref().map_or(0, Keys::registration_id);
+        DecryptFailure::Undecryptable { why, registration_id, keys: None }
+    }
+
+    fn open_single(
+        &mut self,
+        address: &Address,
+        kind: CiphertextKind,
+        bytes: &[u8],
+        changes: &mut Vec<StateChange>,
+    ) -> Result<(Vec<u8>, bool), DecryptFailure> {
+        let Some(keys) = &self.keys else {
+            return Err(self.undecryptable("the device has no keys".to_owned()));
         };
-        let mut peer = self.peers.get(&address);
+        let mut peer = self.peers.get(address);
         let before = peer.clone();
         let pages = &self.pages;
         let find = |id| pages.values().find_map(|page| page.get(id)).cloned();
-        let result = signal::decrypt(keys, &address, &mut peer, find, kind, bytes, &mut self.rng);
-        let result = match result {
+        match signal::decrypt(keys, address, &mut peer, find, kind, bytes, &mut self.rng) {
             Ok(decrypted) => {
-                changes.extend(self.peers.put(&address, &before, peer, self.generation));
+                changes.extend(self.peers.put(address, &before, peer, self.generation));
                 if let Some(id) = decrypted.consumed_prekey {
                     changes.extend(self.consume_prekey(id));
                 }
                 Ok((decrypted.plaintext, decrypted.identity_changed))
             }
             Err(signal::DecryptError::Duplicate) => Err(DecryptFailure::Duplicate),
-            Err(error) => Err(failure(error.to_string(), Some(keys))),
-        };
-        Decrypted { changes, lid, result }
+            Err(error) => Err(self.undecryptable(error.to_string())),
+        }
     }
 
     fn encrypt(
@@ -268,58 +323,30 @@ impl Vault {
         bundles: &[(PeerName, Bundle)],
         plaintexts: &[Bytes],
         targets: &[Target],
+        lost: Option<&str>,
     ) -> Encryption {
-        let Some(keys) = &self.keys else {
+        let Some(keys) = self.keys.clone() else {
             return Encryption::Done {
                 changes: Vec::new(),
                 ciphertexts: vec![None; targets.len()],
                 renewed: Vec::new(),
             };
         };
-        let missing: Vec<PeerName> = targets
-            .iter()
-            .map(|target| &target.peer)
-            .filter(|peer| {
-                let bundle = bundles.iter().any(|(named, _)| self.peers.same(named, peer));
-                !bundle && !self.peers.has_session(peer)
-            })
-            .cloned()
-            .collect();
+        let bundles = self.by_address(bundles);
+        let missing = self.without_ratchet(&bundles, targets.iter().map(|target| &target.peer));
         if !missing.is_empty() {
             return Encryption::Missing(missing);
         }
         let (mut changes, mut ciphertexts, mut renewed) = (Vec::new(), Vec::new(), Vec::new());
-        for target in targets {
-            changes.extend(self.peers.learn(&target.peer, self.generation));
-            let address = self.peers.address(&target.peer);
-            let before = self.peers.get(&address);
-            let mut peer = before.clone();
-            if let Some((_, bundle)) = bundles.iter().find(|(named, _)| self.peers.same(named, &target.peer))
-            {
-                match signal::establish(keys, &address, &mut peer, bundle, &mut self.rng) {
-                    Ok(true) => renewed.push(target.peer.clone()),
-                    Ok(false) => {}
-                    Err(_) => {
-                        ciphertexts.push(None);
-                        continue;
-                    }
-                }
-            }
-            let plaintext = plaintexts.get(target.plaintext).map(Bytes::as_ref).unwrap_or_default();
-            match signal::encrypt(keys, &address, &mut peer, plaintext) {
-                Ok(ciphertext) => {
-                    changes.extend(self.peers.put(&address, &before, peer, self.generation));
-                    ciphertexts.push(Some(ciphertext));
-                }
-                Err(_) => {
-                    // A ratchet that cannot be used is dropped; the next message opens a new one.
-                    peer = before.clone();
-                    peer.session = None;
-                    changes.extend(self.peers.put(&address, &before, peer, self.generation));
-                    ciphertexts.push(None);
-                }
-            }
+        for Target { peer, plaintext } in targets {
+            let plaintext = plaintexts.get(*plaintext).map(Bytes::as_ref).unwrap_or_default();
+            let made = self.encrypt_one(&keys, &bundles, peer, plaintext, &mut changes, &mut renewed);
+            changes.extend(lost.and_then(|group| self.lost_by(group, peer)));
+            ciphertexts.push(made);
         }
         Encryption::Done { changes, ciphertexts, renewed }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use roost_proto::appstate::{Action, Collection};
+use roost_proto::content::MessageContent;
 use roost_proto::id::UnixMillis;
 use roost_proto::phone::WantHistory;
 use roost_proto::stanza::iq::Refused;
@@ -19,6 +20,8 @@ pub enum Recipient {
     Phone(String),
     /// By hidden identity: digits.
     Lid(String),
+    /// A group: digits, in old ones with a dash.
+    Group(String),
 }
 
 /// Why a text names nobody.
@@ -30,6 +33,9 @@ pub enum RecipientError {
     /// Not a hidden identity.
     #[error("a lid has 5 to 20 digits, with or without '@lid'")]
     Lid,
+    /// Not a group.
+    #[error("a group has 10 to 40 digits and dashes, with or without '@g.us'")]
+    Group,
 }
 
 impl Recipient {
@@ -47,29 +53,33 @@ impl Recipient {
         if good { Ok(Recipient::Lid(digits.to_owned())) } else { Err(RecipientError::Lid) }
     }
 
+    /// Reads `{digits}@g.us`, or only the digits; old groups have a dash between them.
+    pub fn group(text: &str) -> Result<Recipient, RecipientError> {
+        let id = text.strip_suffix("@g.us").unwrap_or(text);
+        let good = (10..=40).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+            && !id.starts_with('-')
+            && !id.ends_with('-');
+        if good { Ok(Recipient::Group(id.to_owned())) } else { Err(RecipientError::Group) }
+    }
+
     /// The JID, without a device number.
     pub fn jid(&self) -> String {
         match self {
             Recipient::Phone(digits) => format!("{digits}@s.whatsapp.net"),
             Recipient::Lid(digits) => format!("{digits}@lid"),
+            Recipient::Group(id) => format!("{id}@g.us"),
         }
     }
 }
 
-/// What a message says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// 1 to 65,536 bytes; the edge has checked it.
-    Text(String),
-}
-
 /// A message to accept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SendRequest {
     /// To whom.
     pub to: Recipient,
-    /// What.
-    pub content: Content,
+    /// What; the edge has checked it.
+    pub content: MessageContent,
     /// The caller's idempotency key: a UUID in its canonical form.
     pub request_id: String,
     /// SHA-256 of what was asked: tells a repetition from a reused key.
@@ -116,6 +126,9 @@ pub enum SendError {
     /// The request id was used for another message.
     #[error("the request id was used for another message")]
     KeyReused,
+    /// The poll or event that it answers is not known to this device.
+    #[error("the message that is answered is not known to this device")]
+    UnknownMessage,
 }
 
 /// Read receipts to send.
@@ -298,5 +311,11 @@ mod tests {
             assert_eq!(Recipient::phone(bad), Err(RecipientError::Phone), "{bad:?}");
         }
         assert_eq!(Recipient::lid("12@s.whatsapp.net"), Err(RecipientError::Lid));
+        let group = Recipient::group("120363000000000001@g.us").map(|group| group.jid());
+        assert_eq!(group, Ok("120363000000000001@g.us".to_owned()));
+        assert!(Recipient::group("4915112345678-1400000000").is_ok());
+        for bad in ["", "123", "-1234567890", "1234567890-", "1234567890@lid", "12345678901x"] {
+            assert_eq!(Recipient::group(bad), Err(RecipientError::Group), "{bad:?}");
+        }
     }
 }

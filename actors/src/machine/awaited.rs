@@ -114,7 +114,7 @@ impl Machine {
         let stanza = stanza::decode(&raw).unwrap_or_else(|_| Builder::new("unreadable").build());
         let undecryptable = api::Undecryptable {
             whatsapp_id: stanza.text("id").unwrap_or_default().into_owned(),
-            sender: Some(person(&[stanza.jid("from")])),
+            sender: Some(person(&[stanza.jid("from"), stanza.jid("participant")])),
             attempts: i32::try_from(asked).unwrap_or(i32::MAX),
             reason: why.clone(),
         };

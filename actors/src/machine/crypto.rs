@@ -8,6 +8,7 @@ use roost_proto::adv::{AdvError, DeviceIdentity};
 use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey};
 
 use super::commit::{After, Pending};
+use super::secrets::secret_from;
 use super::{Machine, Work, Worked, inbound, peer, retry};
 use crate::device::{Import, ImportedDevice};
 use crate::port::StateChange;
@@ -53,10 +54,10 @@ pub enum Request {
     Decrypt {
         /// Who sent it.
         from: PeerName,
-        /// Which kind.
-        kind: CiphertextKind,
-        /// The ciphertext.
-        bytes: Bytes,
+        /// What is for this device alone.
+        single: Option<(CiphertextKind, Bytes)>,
+        /// The group in which it was sent, with what is for all of it.
+        group: Option<GroupCiphertext>,
         /// It was asked for again before: when it fails once more, keys for the sender are needed.
         asked_before: bool,
     },
@@ -68,6 +69,20 @@ pub enum Request {
         plaintexts: Vec<Bytes>,
         /// For whom.
         targets: Vec<Target>,
+        /// A group whose sender key of ours the targets have lost.
+        lost: Option<String>,
+    },
+    /// Encrypt once for a group, and our sender key for every device that lacks it; nothing is encrypted
+    /// when a ratchet for that is missing.
+    EncryptForGroup {
+        /// Its JID.
+        group: String,
+        /// Ratchets to open first.
+        bundles: Vec<(PeerName, Bundle)>,
+        /// Padded.
+        plaintext: Bytes,
+        /// Every device that shall read it.
+        targets: Vec<PeerName>,
     },
     /// One-time prekeys to upload: those that were not uploaded, or new ones.
     Prekeys,
@@ -88,6 +103,11 @@ pub enum Request {
     },
     /// Something about app state.
     AppState(Box<Work>),
+    /// The secret of a poll or an event: the first row that there is.
+    Recall {
+        /// Names of the rows.
+        names: Vec<String>,
+    },
 }
 
 /// What came of a request.
@@ -103,6 +123,8 @@ pub enum Changed {
     Decrypted(Box<Decrypted>),
     /// [`Request::Encrypt`].
     Encrypted(Encryption),
+    /// [`Request::EncryptForGroup`].
+    GroupEncrypted(GroupEncryption),
     /// [`Request::Prekeys`].
     Prekeys(Vec<StateChange>, Box<PrekeyUpload>),
     /// [`Request::Uploaded`], [`Request::Forget`], [`Request::Import`].
@@ -111,6 +133,8 @@ pub enum Changed {
     Lid(Option<String>),
     /// [`Request::AppState`].
     AppState(Worked),
+    /// [`Request::Recall`].
+    Recalled(Option<Bytes>),
 }
 
 /// A message that was decrypted, or not.
@@ -167,6 +191,35 @@ pub enum Encryption {
     Missing(Vec<PeerName>),
 }
 
+/// What came with a message in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupCiphertext {
+    /// JID of the group.
+    pub group: String,
+    /// What is encrypted under the sender key; none when everything is for this device alone.
+    pub bytes: Option<Bytes>,
+}
+
+/// What came of encrypting for a group.
+#[derive(Debug)]
+pub enum GroupEncryption {
+    /// It can be sent.
+    Done {
+        /// State that changed.
+        changes: Vec<StateChange>,
+        /// The message, under our sender key.
+        ciphertext: Bytes,
+        /// Our sender key, for those who lacked it.
+        distributed: Vec<(PeerName, Ciphertext)>,
+        /// Devices with another identity key than before.
+        renewed: Vec<PeerName>,
+    },
+    /// Nothing was done: there is no ratchet with these.
+    Missing(Vec<PeerName>),
+    /// Nothing was done: there are no usable keys.
+    Failed,
+}
+
 /// One-time prekeys and what goes with them, to be uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrekeyUpload {
@@ -185,25 +238,70 @@ pub struct PrekeyUpload {
 /// What an answer is for.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    Keys { slot: u64 },
-    Qr { attempt: u64 },
-    AcceptDevice { slot: u64, link: u64, iq: String, device: Box<super::pairing::PairedAs> },
-    Inbound { slot: u64, message: Box<inbound::Inbound> },
-    Outgoing { slot: u64, ordinal: i64 },
-    Resend { slot: u64, job: Box<retry::Job> },
-    Prekeys { slot: u64 },
-    State { slot: u64 },
-    Import { slot: u64, token: u64, device: Option<Box<ImportedDevice>> },
-    Lid { pn: String },
-    AppState { slot: u64 },
-    ReadAppState { token: u64 },
-    Peer { slot: u64, job: Box<peer::Job> },
+    Keys {
+        slot: u64,
+    },
+    Qr {
+        attempt: u64,
+    },
+    AcceptDevice {
+        slot: u64,
+        link: u64,
+        iq: String,
+        device: Box<super::pairing::PairedAs>,
+    },
+    Inbound {
+        slot: u64,
+        message: Box<inbound::Inbound>,
+    },
+    Outgoing {
+        slot: u64,
+        ordinal: i64,
+    },
+    Resend {
+        slot: u64,
+        job: Box<retry::Job>,
+    },
+    Prekeys {
+        slot: u64,
+    },
+    State {
+        slot: u64,
+    },
+    Import {
+        slot: u64,
+        token: u64,
+        device: Option<Box<ImportedDevice>>,
+    },
+    Lid {
+        pn: String,
+    },
+    /// A vote or an answer has come.
+    Question {
+        slot: u64,
+        question: Box<super::heard::Question>,
+    },
+    /// A vote or an answer is to be sent.
+    Answering(Box<super::secrets::Waiting>),
+    AppState {
+        slot: u64,
+    },
+    ReadAppState {
+        token: u64,
+    },
+    Peer {
+        slot: u64,
+        job: Box<peer::Job>,
+    },
 }
 
 impl Purpose {
     fn slot(&self) -> Option<u64> {
         match self {
-            Purpose::Qr { .. } | Purpose::Lid { .. } | Purpose::ReadAppState { .. } => None,
+            Purpose::Qr { .. }
+            | Purpose::Lid { .. }
+            | Purpose::ReadAppState { .. }
+            | Purpose::Answering(_) => None,
             Purpose::Keys { slot }
             | Purpose::AcceptDevice { slot, .. }
             | Purpose::Inbound { slot, .. }
@@ -213,7 +311,8 @@ impl Purpose {
             | Purpose::AppState { slot }
             | Purpose::Peer { slot, .. }
             | Purpose::Import { slot, .. }
-            | Purpose::State { slot } => Some(*slot),
+            | Purpose::State { slot }
+            | Purpose::Question { slot, .. } => Some(*slot),
         }
     }
 }
@@ -254,6 +353,9 @@ impl Machine {
             (Purpose::Outgoing { slot, ordinal }, Changed::Encrypted(encryption)) => {
                 self.on_encrypted(slot, ordinal, encryption);
             }
+            (Purpose::Outgoing { slot, ordinal }, Changed::GroupEncrypted(encryption)) => {
+                self.on_group_encrypted(slot, ordinal, encryption);
+            }
             (Purpose::Resend { slot, job }, Changed::Encrypted(encryption)) => {
                 self.on_resend_encrypted(slot, *job, encryption);
             }
@@ -271,6 +373,12 @@ impl Machine {
             (Purpose::ReadAppState { token }, Changed::AppState(worked)) => self.on_contents(token, worked),
             (Purpose::Peer { slot, job }, Changed::Encrypted(encryption)) => {
                 self.on_peer_encrypted(slot, *job, encryption);
+            }
+            (Purpose::Question { slot, question }, Changed::Recalled(row)) => {
+                self.on_secret(slot, *question, row.as_ref().and_then(secret_from));
+            }
+            (Purpose::Answering(waiting), Changed::Recalled(row)) => {
+                self.on_secret_for_send(*waiting, row.as_ref().and_then(secret_from));
             }
             (purpose, changed) => unreachable!("crypto answered {purpose:?} with {changed:?}"),
         }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
-use roost_proto::e2e;
+use roost_proto::content::{self, Meaning};
 use roost_proto::history::{Conversation, History, Past};
 use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
 use roost_proto::stanza::{Builder, Jid};
@@ -208,10 +208,11 @@ impl Machine {
         let account = self.account.as_ref()?;
         let chat = self.person_of(conversation, lids)?;
         let sender = if past.from_me { own(account) } else { chat.clone() };
-        let content = match e2e::content(&past.content).ok()? {
-            e2e::Content::Text(text) => api::message_received::Content::Text(text),
-            e2e::Content::Other(raw) if !raw.is_empty() => api::message_received::Content::Raw(raw),
-            e2e::Content::Other(_) | e2e::Content::Protocol(_) => return None,
+        let (content, context) = match content::read(&past.content).ok()? {
+            Meaning::Said(said) => (said.content, said.context),
+            Meaning::Protocol => return None,
+            // About another message of the past: as it is.
+            _ => (api::message_received::Content::Raw(past.content.to_vec()), None),
         };
         let dedupe = super::inbound::message_key(&chat, &sender, &past.id);
         let payload = Payload::MessageReceived(api::MessageReceived {
@@ -220,6 +221,8 @@ impl Machine {
             sender: Some(sender),
             from_me: past.from_me,
             push_name: past.push_name,
+            group: String::new(),
+            context,
             content: Some(content),
         });
         Some(NewEvent { dedupe, occurred: past.at, origin: Origin::History, payload })

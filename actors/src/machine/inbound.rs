@@ -8,7 +8,6 @@ use bytes::Bytes;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
-use roost_proto::e2e;
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{Failure, StreamError};
 use roost_proto::signal::CiphertextKind;
@@ -16,9 +15,9 @@ use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 
 use super::commit::{After, Pending};
 use super::connect::encode;
-use super::crypto::{DecryptFailure, Decrypted, PeerName, Purpose};
+use super::crypto::{DecryptFailure, Decrypted, GroupCiphertext, PeerName, Purpose};
 use super::{CryptoRequest, Effect, Machine};
-use crate::port::{NewEvent, QuarantinedStanza};
+use crate::port::QuarantinedStanza;
 
 /// A message whose ciphertext is with crypto.
 #[derive(Debug)]
@@ -30,12 +29,28 @@ pub(super) struct Inbound {
     /// The sending device, in the form in which it came.
     pub(super) from: Jid,
     pub(super) peer: PeerName,
+    /// The group in which it was said.
+    pub(super) group: Option<Jid>,
     /// Sent by another device of our account, to this one.
     pub(super) recipient: Option<Jid>,
     pub(super) own: bool,
     pub(super) occurred: UnixMillis,
     pub(super) origin: Origin,
 }
+
+impl Inbound {
+    pub(super) fn stanza_jid(&self, key: &str) -> Option<Jid> {
+        self.stanza.jid(key)
+    }
+
+    /// The name that the sender gave itself.
+    pub(super) fn push_name(&self) -> String {
+        self.stanza.text("notify").unwrap_or_default().into_owned()
+    }
+}
+
+/// A ciphertext for this device alone.
+type Single = (CiphertextKind, Bytes);
 
 /// Why a message cannot be handled, and how WhatsApp is told.
 struct Refused {
@@ -111,10 +126,10 @@ impl Machine {
     fn on_message(&mut self, link: u64, raw: Bytes, stanza: Stanza) {
         let slot = self.lane.open();
         match self.read_message(link, &raw, &stanza) {
-            Ok((inbound, kind, bytes)) => {
+            Ok((inbound, single, group)) => {
                 let asked = self.awaited.asked(&retry_name(&inbound.from, &inbound.id));
                 let from = inbound.peer.clone();
-                let request = CryptoRequest::Decrypt { from, kind, bytes, asked_before: asked > 0 };
+                let request = CryptoRequest::Decrypt { from, single, group, asked_before: asked > 0 };
                 self.ask_crypto(request, Purpose::Inbound { slot, message: Box::new(inbound) });
             }
             Err(Refused { reason, nack }) => {
@@ -129,48 +144,61 @@ impl Machine {
         link: u64,
         raw: &Bytes,
         stanza: &Stanza,
-    ) -> Result<(Inbound, CiphertextKind, Bytes), Refused> {
+    ) -> Result<(Inbound, Option<Single>, Option<GroupCiphertext>), Refused> {
         let refused = |reason, nack| Refused { reason, nack };
         let account = self.account.as_ref().ok_or(refused("a message came before pairing", None))?;
         let id = stanza.text("id").ok_or(refused("a message without an id", None))?.into_owned();
-        let from = stanza.jid("from").ok_or(refused("a message without a sender", Some(487)))?;
-        if !matches!(from.server, Server::Pn | Server::Lid) || stanza.text("participant").is_some() {
-            return Err(refused("only one-to-one chats are supported", None));
-        }
+        let place = stanza.jid("from").ok_or(refused("a message without a sender", Some(487)))?;
+        let (group, from) = match (place.server, stanza.jid("participant")) {
+            (Server::Pn | Server::Lid, None) => (None, place),
+            (Server::Group, Some(participant)) => (Some(place), participant),
+            (Server::Group, None) => return Err(refused("a message in a group without a sender", Some(487))),
+            _ => return Err(refused("only one-to-one chats and groups are supported", None)),
+        };
         let own = account.is_own(&from);
-        let user = |key| stanza.jid(key).map(|jid| jid.user.to_string());
+        let other_form = |sender, participant| {
+            let key = if group.is_some() { participant } else { sender };
+            stanza.jid(key).map(|jid| jid.user.to_string())
+        };
         let (pn, lid) = if own {
             (Some(account.pn.user.to_string()), account.lid.as_ref().map(|lid| lid.user.to_string()))
         } else if from.server == Server::Lid {
-            (user("sender_pn"), Some(from.user.to_string()))
+            (other_form("sender_pn", "participant_pn"), Some(from.user.to_string()))
         } else {
-            (Some(from.user.to_string()), user("sender_lid"))
+            (Some(from.user.to_string()), other_form("sender_lid", "participant_lid"))
         };
         let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok());
         let occurred = seconds.and_then(|t| t.checked_mul(1000)).map_or(self.now.wall, UnixMillis);
-        let supported = |enc: &&Stanza| enc.text("type").as_deref().and_then(CiphertextKind::parse).is_some();
-        let Some(enc) = stanza.all_named("enc").find(supported) else {
+        let bytes = |enc: &Stanza| enc.leaf().map(Bytes::copy_from_slice);
+        let kind = |enc: &Stanza| enc.text("type").as_deref().and_then(CiphertextKind::parse);
+        let single = stanza.all_named("enc").find_map(|enc| Some((kind(enc)?, bytes(enc)?)));
+        let shared = stanza.all_named("enc").find(|enc| enc.text("type").as_deref() == Some("skmsg"));
+        let shared = shared.filter(|_| group.is_some()).and_then(bytes);
+        if single.is_none() && shared.is_none() {
             let unavailable = stanza.child("unavailable").is_some();
-            let reason =
-                if unavailable { "WhatsApp withheld the content" } else { "a message without content" };
+            let reason = match (unavailable, stanza.child("enc").is_some()) {
+                (true, _) => "WhatsApp withheld the content",
+                (false, true) => "a ciphertext of an unknown kind, or without bytes",
+                (false, false) => "a message without content",
+            };
             return Err(refused(reason, (!unavailable).then_some(488)));
-        };
-        let kind = enc.text("type").as_deref().and_then(CiphertextKind::parse);
-        let kind = kind.expect("only supported kinds were looked for");
-        let bytes = enc.leaf().ok_or(refused("a ciphertext without bytes", Some(487)))?;
+        }
+        let ciphertext =
+            group.as_ref().map(|group| GroupCiphertext { group: group.to_string(), bytes: shared });
         let inbound = Inbound {
             link,
             raw: raw.clone(),
             stanza: stanza.clone(),
             id,
             peer: PeerName { pn, lid, device: from.device },
+            group,
             recipient: stanza.jid("recipient").filter(|_| own),
             from,
             own,
             occurred,
             origin: if stanza.text("offline").is_some() { Origin::OfflineQueue } else { Origin::Live },
         };
-        Ok((inbound, kind, Bytes::copy_from_slice(bytes)))
+        Ok((inbound, single, ciphertext))
     }
 
     pub(super) fn on_decrypted(&mut self, slot: u64, message: Inbound, decrypted: Decrypted) {
@@ -199,67 +227,29 @@ impl Machine {
             let dedupe = bounded(format!("identity/{}/{}", message.from, message.id));
             outcome.batch.events.push(self.synthetic(dedupe, Payload::IdentityChanged(changed)));
         }
+        if let (Some(pn), Some(lid)) = (&message.peer.pn, &decrypted.lid) {
+            self.directory.set_lid(pn.clone(), Some(lid.clone()));
+        }
         self.awaited_came(&mut outcome, retry_name(&message.from, &message.id));
         if self.hear_phone(&message, &padded, &mut outcome) {
             let receipt = self.receipt(&message);
             return self.settle_slot(slot, message.link, outcome, receipt);
         }
-        match self.read_plaintext(&message, &padded, sender) {
-            Ok(event) => {
-                outcome.batch.events.extend(event);
-                let receipt = self.receipt(&message);
-                self.settle_slot(slot, message.link, outcome, receipt);
-            }
-            Err(error) => {
-                let ack = self.plain_ack(&message.stanza, Some(491));
-                self.quarantine(&mut outcome, message.raw, &message.stanza, &error.to_string());
-                self.settle_slot(slot, message.link, outcome, ack);
-            }
+        if let Err((message, error)) = self.on_plaintext(slot, message, outcome, &padded, sender) {
+            let (message, mut outcome) = *message;
+            let ack = self.plain_ack(&message.stanza, Some(491));
+            self.quarantine(&mut outcome, message.raw, &message.stanza, &error.to_string());
+            self.settle_slot(slot, message.link, outcome, ack);
         }
     }
 
-    /// The event of a plaintext; `None` for what only the protocol itself needs.
-    fn read_plaintext(
-        &self,
-        message: &Inbound,
-        padded: &[u8],
-        sender: api::Person,
-    ) -> Result<Option<NewEvent>, e2e::PlaintextError> {
-        let plaintext = e2e::unpad(padded)?;
-        let sent = if message.own { e2e::unwrap_device_sent(plaintext)? } else { None };
-        let content = match e2e::content(sent.as_ref().map_or(plaintext, |sent| &sent.message))? {
-            e2e::Content::Text(text) => api::message_received::Content::Text(text),
-            e2e::Content::Other(raw) => api::message_received::Content::Raw(raw),
-            e2e::Content::Protocol(_) => return Ok(None),
-        };
-        let chat = if message.own {
-            let destination = sent.and_then(|sent| sent.destination.parse::<Jid>().ok());
-            let forms = [
-                message.recipient.clone(),
-                message.stanza.jid("peer_recipient_lid"),
-                message.stanza.jid("peer_recipient_pn"),
-                destination,
-            ];
-            person(&forms)
-        } else {
-            sender.clone()
-        };
-        let dedupe = message_key(&chat, &sender, &message.id);
-        let payload = Payload::MessageReceived(api::MessageReceived {
-            whatsapp_id: message.id.clone(),
-            chat: Some(chat),
-            sender: Some(sender),
-            from_me: message.own,
-            push_name: message.stanza.text("notify").unwrap_or_default().into_owned(),
-            content: Some(content),
-        });
-        Ok(Some(NewEvent { dedupe, occurred: message.occurred, origin: message.origin, payload }))
-    }
-
     /// What settles a message that was taken. Presence is available, so the plain form means delivered.
-    fn receipt(&self, message: &Inbound) -> Option<Stanza> {
+    pub(super) fn receipt(&self, message: &Inbound) -> Option<Stanza> {
         let receipt = Builder::new("receipt").attr("id", message.id.clone());
-        let receipt = if !message.own {
+        let receipt = if let Some(group) = &message.group {
+            let receipt = receipt.attr("to", group.clone()).attr("participant", message.from.clone());
+            if message.own { receipt.attr("type", "sender") } else { receipt }
+        } else if !message.own {
             receipt.attr("to", message.from.clone())
         } else if message.stanza.text("category").as_deref() == Some("peer") {
             receipt.attr("to", message.from.clone()).attr("type", "peer_msg")

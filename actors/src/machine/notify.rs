@@ -33,6 +33,7 @@ impl Machine {
                     }
                 }
             }
+            Some("w:gp2") => self.on_group_notification(&stanza, &mut outcome),
             _ => {}
         }
         let ack = self.plain_ack(&stanza, None);

@@ -7,6 +7,9 @@
 
 mod accept;
 mod audience;
+mod crowd;
+mod ended;
+mod group;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,18 +17,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_placement::seeded::{self, Bug};
+use roost_proto::api;
+use roost_proto::content::Wire;
 use roost_proto::e2e;
-use roost_proto::id::UnixMillis;
 use roost_proto::signal::{Bundle, Ciphertext};
-use roost_proto::stanza::{Jid, Read, Stanza};
+use roost_proto::stanza::{Jid, Server, Stanza};
 
 use super::commit::{After, Pending};
 use super::crypto::{Encryption, PeerName, Purpose};
 use super::requests::Asked;
 use super::timer::Timer;
-use super::{CryptoRequest, Effect, Machine};
+use super::{CryptoRequest, Machine};
 use crate::port::{Batch, MessageState, MessageUpdate, NewMessage, StoredMessage};
 use audience::Audience;
+use crowd::Crowd;
 
 /// Where a message is on its way.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,6 +67,8 @@ struct Item {
     phash: Option<String>,
     /// To whom it is being encrypted: the devices in the order of the ciphertexts.
     audience: Option<(Audience, Vec<Jid>)>,
+    /// The same for a group.
+    crowd: Option<Crowd>,
 }
 
 /// Messages on their way, in the order in which they were accepted.
@@ -113,6 +120,7 @@ impl Machine {
             rounds: 0,
             phash: None,
             audience: None,
+            crowd: None,
         };
         self.outbox.items.insert(stored.ordinal, item);
     }
@@ -175,6 +183,9 @@ impl Machine {
         let Ok(chat) = item.message.chat.parse::<Jid>() else {
             return self.fail(ordinal, "INVALID_FIELD");
         };
+        if chat.server == Server::Group {
+            return self.start_group(ordinal, &account, &chat);
+        }
         let own = account.is_own(&chat);
         if chat.is_pn() && !own && self.directory.lid(&chat.user).is_none() {
             self.set_stage(ordinal, Stage::FindingLid);
@@ -208,7 +219,7 @@ impl Machine {
         let slot = self.lane.open();
         let (devices, targets) = targets.list.into_iter().unzip();
         item.audience = Some((audience, devices));
-        let request = CryptoRequest::Encrypt { bundles, plaintexts, targets };
+        let request = CryptoRequest::Encrypt { bundles, plaintexts, targets, lost: None };
         self.ask_crypto(request, Purpose::Outgoing { slot, ordinal });
     }
 
@@ -291,7 +302,7 @@ impl Machine {
         &mut self,
         slot: u64,
         ordinal: i64,
-        mut outcome: Pending,
+        outcome: Pending,
         ciphertexts: Vec<Option<Ciphertext>>,
     ) {
         let account = self.account.clone();
@@ -302,13 +313,24 @@ impl Machine {
         let Some(item) = self.outbox.items.get(&ordinal) else { return self.lane.fill(slot, outcome) };
         let made =
             devices.into_iter().zip(ciphertexts).filter_map(|(jid, made)| Some((jid, made?))).collect();
-        let wire = audience.stanza(&account, &item.message.whatsapp_id, made);
-        let Some(wire) = wire.as_ref().and_then(super::connect::encode) else {
-            self.lane.fill(slot, outcome);
-            return self.fail(ordinal, "RECIPIENT_HAS_NO_KEYS");
-        };
+        let marks = Wire::of(&item.message.content);
+        let wire = audience.stanza(&account, &item.message.whatsapp_id, &marks, made);
+        match wire.as_ref().and_then(super::connect::encode) {
+            Some(wire) => self.commit_message(slot, ordinal, outcome, wire),
+            None => {
+                self.lane.fill(slot, outcome);
+                self.fail(ordinal, "RECIPIENT_HAS_NO_KEYS");
+            }
+        }
+    }
+
+    /// The bytes of a message exist: durable with the state that they took, then on the wire.
+    fn commit_message(&mut self, slot: u64, ordinal: i64, mut outcome: Pending, wire: Bytes) {
+        let Some(item) = self.outbox.items.get(&ordinal) else { return self.lane.fill(slot, outcome) };
+        let NewMessage { message_id, whatsapp_id, content, .. } = item.message.clone();
+        self.remember_secret(&mut outcome, &api::Person::default(), &whatsapp_id, true, &content);
         outcome.batch.messages.push(MessageUpdate {
-            message_id: item.message.message_id.clone(),
+            message_id,
             state: MessageState::Sending,
             wire: Some(wire.clone()),
             failure: None,
@@ -328,58 +350,6 @@ impl Machine {
 
     pub(super) fn outgoing(&mut self, ordinal: i64, wire: Bytes) {
         self.set_stage(ordinal, Stage::Sending { wire, since: None });
-    }
-
-    /// `<ack class=message id t error? phash?/>`
-    pub(super) fn on_message_ack(&mut self, ack: &Stanza) {
-        let id = ack.text("id").unwrap_or_default();
-        let sending =
-            self.outbox.items.iter().find(|(_, item)| {
-                item.message.whatsapp_id == id && matches!(item.stage, Stage::Sending { .. })
-            });
-        let Some((_, item)) = sending else { return self.effects.push(Effect::Credit(1)) };
-        let (message, phash) = (item.message.clone(), item.phash.clone());
-        if let (Some(theirs), Some(ours)) = (ack.text("phash"), phash)
-            && theirs != ours
-            && let Ok(chat) = message.chat.parse::<Jid>()
-        {
-            self.forget_audience(&chat);
-        }
-        let seconds = ack.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
-        let at = seconds.map_or(self.now.wall, UnixMillis);
-        let error = ack.text("error").filter(|error| error != "0").map(|code| {
-            let digits: String = code.chars().filter(char::is_ascii_digit).take(5).collect();
-            format!("UPSTREAM_NACK_{digits}")
-        });
-        let state = if error.is_some() { MessageState::Failed } else { MessageState::Sent };
-        let mut outcome = Pending::default();
-        let (ours, theirs) = (&message.message_id, &message.whatsapp_id);
-        self.move_message(&mut outcome, ours, theirs, state, at, error.as_deref());
-        outcome.after.push(After::Settled);
-        let slot = self.lane.open();
-        self.lane.fill(slot, outcome);
-    }
-
-    /// Never again: says so, and takes it out.
-    fn fail(&mut self, ordinal: i64, reason: &'static str) {
-        let Some(item) = self.outbox.items.get(&ordinal) else { return };
-        let (message_id, whatsapp_id) = (item.message.message_id.clone(), item.message.whatsapp_id.clone());
-        let mut outcome = Pending::default();
-        let at = self.now.wall;
-        self.move_message(&mut outcome, &message_id, &whatsapp_id, MessageState::Failed, at, Some(reason));
-        let slot = self.lane.open();
-        self.lane.fill(slot, outcome);
-        self.lane_advance();
-    }
-
-    /// A message of ours reaches a state beyond sending, by an acknowledgement, by a receipt (whose
-    /// acknowledgement was lost then), or by failing: its way ends with the commit of that.
-    pub(super) fn outbox_reached(&mut self, outcome: &mut Pending, whatsapp_id: &str) {
-        let found = self.outbox.items.iter_mut().find(|(_, item)| item.message.whatsapp_id == whatsapp_id);
-        if let Some((ordinal, item)) = found {
-            item.stage = Stage::Settling;
-            outcome.after.push(After::Gone(*ordinal));
-        }
     }
 
     /// What is on the wire of a lost link may not have arrived.

@@ -66,7 +66,7 @@ impl Machine {
         let bundles = job.bundle.iter().map(|bundle| (peer.clone(), bundle.clone())).collect();
         let (plaintexts, targets) = (vec![job.padded.clone()], vec![Target { peer, plaintext: 0 }]);
         let slot = self.lane.open();
-        let request = CryptoRequest::Encrypt { bundles, plaintexts, targets };
+        let request = CryptoRequest::Encrypt { bundles, plaintexts, targets, lost: None };
         self.ask_crypto(request, Purpose::Peer { slot, job: Box::new(job) });
     }
 

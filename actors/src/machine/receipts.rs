@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, VecDeque};
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Builder, Jid, Read, Stanza};
+use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza};
 
 use super::commit::Pending;
+use super::inbound::{bounded, person};
 use super::{Effect, Machine, retry};
 use crate::device::{CommandError, MarkRead};
 use crate::port::{MessageState, MessageUpdate, NewEvent, StoredMessage};
@@ -76,7 +77,8 @@ impl Machine {
             Some("retry") => return self.on_retry_receipt(link, receipt),
             _ => return self.ack_receipt(link, &receipt),
         };
-        let from_self = match (receipt.jid("from"), &self.account) {
+        let said_by = receipt.jid("participant").or_else(|| receipt.jid("from"));
+        let from_self = match (said_by, &self.account) {
             (Some(from), Some(account)) => account.is_own(&from),
             _ => false,
         };
@@ -100,9 +102,13 @@ impl Machine {
             let Some((message_id, known)) = self.sent.known.get(&id).cloned() else {
                 return self.look_up(id, Lookup::Receipt(Box::new(waiting)));
             };
-            if known < waiting.state && !message_id.is_empty() {
+            if message_id.is_empty() {
+                continue;
+            }
+            if known < waiting.state {
                 self.move_message(&mut waiting.outcome, &message_id, &id, waiting.state, waiting.at, None);
             }
+            self.note_participant(&mut waiting, &message_id, &id);
         }
         let ack = self.plain_ack(&waiting.receipt, None);
         self.settle_slot(waiting.slot, waiting.link, waiting.outcome, ack);
@@ -125,11 +131,35 @@ impl Machine {
                         let (state, at) = (waiting.state, waiting.at);
                         self.move_message(&mut waiting.outcome, &message_id, &id, state, at, None);
                     }
+                    self.note_participant(&mut waiting, &message_id, &id);
                 }
                 self.work_receipt(*waiting);
             }
             None => {}
         }
+    }
+
+    /// In a group every member says for himself how far a message has come with him.
+    fn note_participant(&self, waiting: &mut Waiting, message_id: &str, whatsapp_id: &str) {
+        let receipt = &waiting.receipt;
+        let group = receipt.jid("from").filter(|from| from.server == Server::Group);
+        let (Some(group), Some(participant)) = (group, receipt.jid("participant")) else { return };
+        let (state, at) = (i32::from(waiting.state), waiting.at);
+        let forms =
+            [Some(participant.clone()), receipt.jid("participant_pn"), receipt.jid("participant_lid")];
+        let noted = api::ParticipantReceipt {
+            message: format!("{}/messages/{message_id}", self.opening.grant.key),
+            whatsapp_id: whatsapp_id.to_owned(),
+            group: group.to_string(),
+            participant: Some(person(&forms)),
+            state,
+        };
+        waiting.outcome.batch.events.push(NewEvent {
+            dedupe: bounded(format!("receipt/{message_id}/{}/{state}", participant.to_non_ad())),
+            occurred: at,
+            origin: Origin::Live,
+            payload: Payload::ParticipantReceipt(noted),
+        });
     }
 
     /// A message of ours reaches a state: its row and its event.

@@ -28,6 +28,9 @@ pub(super) enum Asked {
     Bundles {
         ordinal: i64,
     },
+    Group {
+        group: String,
+    },
     ResendBundle {
         job: Box<retry::Job>,
     },
@@ -157,6 +160,7 @@ impl Machine {
             Asked::Ping => self.on_pong(outcome.err()),
             Asked::Devices { users } => self.on_devices(&users, outcome),
             Asked::Bundles { ordinal } => self.on_bundles(ordinal, outcome),
+            Asked::Group { group } => self.on_group(group, outcome),
             Asked::ResendBundle { job } => self.on_resend_bundle(*job, outcome),
             Asked::AppState => self.on_app_state(outcome),
             Asked::PhoneBundle { job } => self.on_phone_bundle(*job, outcome),

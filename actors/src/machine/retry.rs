@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use roost_proto::content::Wire;
 use roost_proto::signal::Bundle;
-use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
+use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 use roost_proto::{e2e, retry};
 
 use super::commit::{After, Pending};
@@ -33,7 +34,10 @@ pub(super) struct Resends {
 pub(super) struct Job {
     pub(super) link: u64,
     pub(super) receipt: Stanza,
+    /// The device that asks.
     pub(super) to: Jid,
+    /// The group in which it was said.
+    pub(super) group: Option<Jid>,
     pub(super) id: String,
     pub(super) count: u64,
     pub(super) message: Option<StoredMessage>,
@@ -95,10 +99,11 @@ impl Machine {
             }
             children.push(Builder::new("keys").children(parts).build());
         }
-        let mut receipt = Builder::new("receipt")
-            .attr("id", message.id.clone())
-            .attr("to", message.from.clone())
-            .attr("type", "retry");
+        let mut receipt = Builder::new("receipt").attr("id", message.id.clone()).attr("type", "retry");
+        receipt = match &message.group {
+            Some(group) => receipt.attr("to", group.clone()).attr("participant", message.from.clone()),
+            None => receipt.attr("to", message.from.clone()),
+        };
         if let Some(recipient) = &message.recipient {
             receipt = receipt.attr("recipient", recipient.clone());
         }
@@ -112,9 +117,12 @@ impl Machine {
     /// sent again, so that a crash in between asks once more.
     pub(super) fn on_retry_receipt(&mut self, link: u64, receipt: Stanza) {
         let slot = self.lane.open();
-        let (Some(to), Some(id)) = (receipt.jid("from"), receipt.text("id").map(|id| id.into_owned())) else {
+        let (Some(place), Some(id)) = (receipt.jid("from"), receipt.text("id").map(|id| id.into_owned()))
+        else {
             return self.settle_slot(slot, link, Pending::default(), None);
         };
+        let to = receipt.jid("participant").unwrap_or_else(|| place.clone());
+        let group = Some(place).filter(|place| place.server == Server::Group);
         let retry = receipt.child("retry");
         let asked = retry.and_then(|retry| retry.number("count")).unwrap_or(1);
         let counted = self.count_resend(&to, &id);
@@ -124,16 +132,17 @@ impl Machine {
         }
         self.settle_slot(slot, link, Pending::default(), None);
         let bundle = retry::bundle(&receipt);
-        let job = Job { link, receipt, to, id: id.clone(), count: asked, message: None, bundle };
+        let job = Job { link, receipt, to, group, id: id.clone(), count: asked, message: None, bundle };
         self.look_up(id, super::receipts::Lookup::Resend(Box::new(job)));
     }
 
     /// The message that is asked for was found, or not.
     pub(super) fn on_resend_found(&mut self, mut job: Job, message: Option<StoredMessage>) {
-        if message.is_none() {
-            return self.give_up_resend(&job);
-        }
-        job.message = message;
+        let same_chat = |stored: &StoredMessage| {
+            job.group.as_ref().is_none_or(|group| stored.message.chat == group.to_string())
+        };
+        let Some(message) = message.filter(same_chat) else { return self.give_up_resend(&job) };
+        job.message = Some(message);
         if job.bundle.is_some() {
             return self.encrypt_resend(job);
         }
@@ -163,7 +172,7 @@ impl Machine {
         let (Some(message), Some(bundle)) = (&job.message, &job.bundle) else { return };
         let Some(account) = self.account.as_ref() else { return };
         let content = &message.message.content;
-        let plaintext = if account.is_own(&job.to) {
+        let plaintext = if account.is_own(&job.to) && job.group.is_none() {
             let destination = message.message.chat.clone();
             e2e::wrap_device_sent(&e2e::DeviceSent { destination, message: content.to_vec() })
         } else {
@@ -174,6 +183,7 @@ impl Machine {
             bundles: vec![(peer.clone(), bundle.clone())],
             plaintexts: vec![e2e::pad(&plaintext, &mut self.rng).into()],
             targets: vec![Target { peer, plaintext: 0 }],
+            lost: job.group.as_ref().map(ToString::to_string),
         };
         let slot = self.lane.open();
         self.ask_crypto(request, Purpose::Resend { slot, job: Box::new(job) });
@@ -184,22 +194,26 @@ impl Machine {
         if let Encryption::Done { changes, ciphertexts, .. } = encryption {
             outcome.batch.state = changes;
             if let Some(Some(ciphertext)) = ciphertexts.into_iter().next() {
-                let enc = Builder::new("enc")
-                    .attr("v", "2")
-                    .attr("type", ciphertext.kind.as_str())
-                    .attr("count", job.count)
-                    .bytes(ciphertext.bytes.to_vec())
-                    .build();
+                let content = job.message.as_ref().map(|stored| stored.message.content.clone());
+                let marks = Wire::of(&content.unwrap_or_default());
+                let enc = Builder::new("enc").attr("v", "2").attr("type", ciphertext.kind.as_str());
+                let enc = marks.mark(enc).attr("count", job.count).bytes(ciphertext.bytes.to_vec()).build();
                 let identity = self.account.as_ref().map(|account| account.identity.to_vec());
                 let children = [Some(enc), identity.map(|identity| leaf("device-identity", identity))]
                     .into_iter()
-                    .flatten();
+                    .flatten()
+                    .chain(marks.children());
                 let mut stanza = Builder::new("message")
-                    .attr("to", job.to.clone())
                     .attr("id", job.id.clone())
-                    .attr("type", "text")
-                    .attr("device_fanout", "false")
+                    .attr("type", marks.kind)
                     .attr("t", self.now.wall.0.max(0).cast_unsigned() / 1000);
+                stanza = match &job.group {
+                    Some(group) => stanza.attr("to", group.clone()).attr("participant", job.to.clone()),
+                    None => stanza.attr("to", job.to.clone()).attr("device_fanout", "false"),
+                };
+                if let Some(edit) = marks.edit {
+                    stanza = stanza.attr("edit", edit);
+                }
                 if let Some(recipient) = job.receipt.jid("recipient") {
                     stanza = stanza.attr("recipient", recipient);
                 }

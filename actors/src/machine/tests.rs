@@ -1,6 +1,7 @@
 //! The machine against every order of events: properties that hold whatever happens, and examples.
 
 mod asks;
+mod groups;
 mod imports;
 mod world;
 
@@ -11,7 +12,7 @@ use roost_proto::stanza::{Builder, Read, Stanza};
 
 use super::*;
 use crate::device::{Finished, SendError};
-use world::{Step, World};
+use world::{GROUP, Step, World};
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
@@ -36,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Resume),
         1 => Just(Step::LeaseLost),
         2 => Just(Step::LeaseBack),
-        6 => (0u8..3).prop_map(Step::Send),
+        6 => (0u8..=GROUP).prop_map(Step::Send),
         2 => (1u64..40_000).prop_map(Step::Ask),
         1 => Just(Step::StreamError),
     ]

@@ -31,16 +31,19 @@ pub enum StateKind {
     History,
     /// The piece itself; name = the same. Gone when it is told.
     HistoryPiece,
+    /// What the answers to a poll or an event are encrypted under; name = author and id. Read on demand.
+    MessageSecret,
 }
 
 impl StateKind {
     /// Kinds that can be many; `load` leaves them out and `read` fetches them.
-    pub const ON_DEMAND: [StateKind; 5] = [
+    pub const ON_DEMAND: [StateKind; 6] = [
         StateKind::Session,
         StateKind::SenderKey,
         StateKind::Identity,
         StateKind::Lid,
         StateKind::AppStatePage,
+        StateKind::MessageSecret,
     ];
 
     /// The text that is stored.
@@ -60,6 +63,7 @@ impl StateKind {
             StateKind::AppStatePage => "app-state-page",
             StateKind::History => "history",
             StateKind::HistoryPiece => "history-piece",
+            StateKind::MessageSecret => "message-secret",
         }
     }
 }

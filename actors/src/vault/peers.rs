@@ -29,6 +29,8 @@ struct Cached {
 pub(super) struct Peers {
     cached: BTreeMap<Address, Cached>,
     lids: BTreeMap<String, Option<String>>,
+    /// Secrets of messages, for one request.
+    secrets: BTreeMap<String, Option<Bytes>>,
     limit: usize,
     token: u64,
     durable: u64,
@@ -36,7 +38,14 @@ pub(super) struct Peers {
 
 impl Peers {
     pub(super) fn new(limit: usize) -> Peers {
-        Peers { cached: BTreeMap::new(), lids: BTreeMap::new(), limit, token: 0, durable: 0 }
+        Peers {
+            cached: BTreeMap::new(),
+            lids: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            limit,
+            token: 0,
+            durable: 0,
+        }
     }
 
     /// Rows that a request needs and that are not in memory.
@@ -50,8 +59,30 @@ impl Peers {
                     self.want(&target.peer, generation, &mut wanted);
                 }
             }
+            // Their addresses; who needs a ratchet is known later.
+            CryptoRequest::EncryptForGroup { targets, .. } => {
+                for pn in targets.iter().filter(|peer| peer.lid.is_none()).filter_map(|peer| peer.pn.as_ref())
+                {
+                    self.want_lid(pn, &mut wanted);
+                }
+            }
             CryptoRequest::Lid { pn } => self.want_lid(pn, &mut wanted),
+            CryptoRequest::Recall { names } => {
+                let missing = names.iter().filter(|name| !self.secrets.contains_key(*name));
+                wanted.extend(
+                    missing.map(|name| StateKey { kind: StateKind::MessageSecret, name: name.clone() }),
+                );
+            }
             _ => {}
+        }
+        wanted.into_iter().collect()
+    }
+
+    /// Rows of the ratchets with these devices that are not in memory.
+    pub(super) fn wanted_for(&self, peers: &[PeerName], generation: u32) -> Vec<StateKey> {
+        let mut wanted = BTreeSet::new();
+        for peer in peers {
+            self.want(peer, generation, &mut wanted);
         }
         wanted.into_iter().collect()
     }
@@ -97,6 +128,10 @@ impl Peers {
             }
             let lid = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
             self.lids.insert(key.name.clone(), lid);
+            return;
+        }
+        if key.kind == StateKind::MessageSecret {
+            self.secrets.insert(key.name.clone(), bytes);
             return;
         }
         let Some(address) = address_of(&key.name, generation) else { return };
@@ -150,11 +185,6 @@ impl Peers {
                 Address::new(format!("{}@s.whatsapp.net", pn.as_deref().unwrap_or_default()), peer.device)
             }
         }
-    }
-
-    /// Whether two names mean one device.
-    pub(super) fn same(&self, one: &PeerName, other: &PeerName) -> bool {
-        self.address(one) == self.address(other)
     }
 
     /// Takes note of the LID of a phone number, and moves the ratchet there that was kept under the number:
@@ -236,6 +266,12 @@ impl Peers {
         if before.session.is_none() { Vec::new() } else { self.put(&address, &before, after, generation) }
     }
 
+    /// The first secret that there is under these names. None is kept: others may be written meanwhile.
+    pub(super) fn recall(&mut self, names: &[String]) -> Option<Bytes> {
+        let mut secrets = std::mem::take(&mut self.secrets);
+        names.iter().find_map(|name| secrets.remove(name).flatten())
+    }
+
     /// The LID of a phone number.
     pub(super) fn lid(&self, pn: &str) -> Option<String> {
         self.lids.get(pn).cloned().flatten()
@@ -250,8 +286,12 @@ fn old_address(peer: &PeerName, address: &Address) -> Option<Address> {
 
 /// Rows of the first keys of a device have the bare address as their name.
 pub(super) fn row(kind: StateKind, address: &Address, generation: u32) -> StateKey {
-    let name = if generation == 0 { address.to_string() } else { format!("{address}#{generation}") };
-    StateKey { kind, name }
+    StateKey { kind, name: numbered(address.to_string(), generation) }
+}
+
+/// The name of a row that is of use only with the keys of this generation.
+pub(super) fn numbered(name: String, generation: u32) -> String {
+    if generation == 0 { name } else { format!("{name}#{generation}") }
 }
 
 fn address_of(name: &str, generation: u32) -> Option<Address> {

@@ -3,14 +3,17 @@
 //! What must hold: a refusal is typed by what the caller can do about it; a message is called accepted by
 //! the commit, never here.
 
+use bytes::Bytes;
+use rand::Rng as _;
 use roost_proto::api::device::State;
-use roost_proto::e2e;
+use roost_proto::content::{self, Surroundings};
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::message_id;
+use roost_proto::stanza::{Jid, message_id};
 use ulid::Ulid;
 
-use crate::device::{Content, SendError, SendRequest};
+use crate::device::{SendError, SendRequest};
 use crate::machine::commit::After;
+use crate::machine::secrets::answers;
 use crate::machine::timer::Timer;
 use crate::machine::{Effect, Machine, Reply};
 use crate::port::{MessageState, NewMessage, StoredMessage};
@@ -20,8 +23,18 @@ impl Machine {
         if let Some(error) = self.refusal() {
             return self.effects.push(Effect::Reply { token, reply: Reply::Sent(Err(error)) });
         }
-        let Content::Text(text) = &request.content;
-        let content = e2e::text(text).into();
+        if let Some(about) = answers(&request.content) {
+            return self.accept_answer(token, request, &about);
+        }
+        let Some(around) = self.surroundings(&request) else {
+            return self.effects.push(Effect::Reply { token, reply: Reply::Sent(Err(SendError::NotPaired)) });
+        };
+        let content = content::encode(&request.content, &around).into();
+        self.accept_encoded(token, request, content);
+    }
+
+    /// A message whose bytes are known: durable with the next commit.
+    pub(in crate::machine) fn accept_encoded(&mut self, token: u64, request: SendRequest, content: Bytes) {
         let random = u128::from(self.draw()) << 64 | u128::from(self.draw());
         let millis = u64::try_from(self.now.wall.0).unwrap_or_default();
         let message = NewMessage {
@@ -37,6 +50,24 @@ impl Machine {
         let gathering = self.commits.pending();
         gathering.batch.accepts.push(message.clone());
         gathering.after.push(After::Accepted(token, Box::new(message)));
+    }
+
+    /// What a message says beside what its sender said: in the address form in which it will travel, as far
+    /// as that is known by now.
+    pub(in crate::machine) fn surroundings(&mut self, request: &SendRequest) -> Option<Surroundings> {
+        let account = self.account.as_ref()?;
+        let mut chat: Jid = request.to.jid().parse().ok()?;
+        if chat.is_pn()
+            && let Some(Some(lid)) = self.directory.lid(&chat.user)
+        {
+            chat = Jid::lid(lid);
+        }
+        let own = account.lid.as_ref().filter(|_| !chat.is_pn()).unwrap_or(&account.pn).to_non_ad();
+        let mut secret = [0; 32];
+        for part in secret.chunks_exact_mut(8) {
+            part.copy_from_slice(&self.rng.next_u64().to_be_bytes());
+        }
+        Some(Surroundings { chat, own, now: self.now.wall, secret })
     }
 
     /// A stored message turns up that should be on its way; does nothing when it is.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use rand::Rng;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
+use roost_proto::content::Wire;
 use roost_proto::phash::phash;
 use roost_proto::signal::{Ciphertext, CiphertextKind};
 use roost_proto::stanza::{Builder, Jid, Stanza};
@@ -114,6 +115,7 @@ impl Audience {
         &self,
         account: &Account,
         id: &str,
+        marks: &Wire,
         ciphertexts: Vec<(Jid, Ciphertext)>,
     ) -> Option<Stanza> {
         let to_self = self.peer == self.own;
@@ -122,21 +124,22 @@ impl Audience {
         }
         let opens = ciphertexts.iter().any(|(_, ciphertext)| ciphertext.kind == CiphertextKind::Pkmsg);
         let participants = ciphertexts.into_iter().map(|(jid, ciphertext)| {
-            let enc = Builder::new("enc")
-                .attr("v", "2")
-                .attr("type", ciphertext.kind.as_str())
-                .bytes(ciphertext.bytes.to_vec())
-                .build();
+            let enc = Builder::new("enc").attr("v", "2").attr("type", ciphertext.kind.as_str());
+            let enc = marks.mark(enc).bytes(ciphertext.bytes.to_vec()).build();
             Builder::new("to").attr("jid", jid).children([enc]).build()
         });
         let mut children = vec![Builder::new("participants").children(participants).build()];
         if opens {
             children.push(leaf("device-identity", account.identity.to_vec()));
         }
+        children.extend(marks.children());
         let mut stanza = Builder::new("message")
             .attr("id", id.to_owned())
             .attr("to", self.chat.clone())
-            .attr("type", "text");
+            .attr("type", marks.kind);
+        if let Some(edit) = marks.edit {
+            stanza = stanza.attr("edit", edit);
+        }
         if let Some(pn) = &self.pn {
             stanza = stanza.attr("peer_recipient_pn", pn.clone());
         }
@@ -186,7 +189,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn draw(&mut self) -> u64 {
+    pub(in crate::machine) fn draw(&mut self) -> u64 {
         self.rng.next_u64()
     }
 }

@@ -4,6 +4,8 @@
 mod answers;
 mod steps;
 
+pub(super) use steps::GROUP;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -329,6 +331,13 @@ impl World {
     pub(super) fn undecryptable(&mut self, id: &str) -> Vec<Stanza> {
         self.unreadable.insert(id.to_owned());
         self.deliver(id);
+        self.commit_everything()
+    }
+
+    /// The same, as this stanza.
+    pub(super) fn undecryptable_stanza(&mut self, id: &str, stanza: Stanza) -> Vec<Stanza> {
+        self.unreadable.insert(id.to_owned());
+        self.stanza(stanza);
         self.commit_everything()
     }
 

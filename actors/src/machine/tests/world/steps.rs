@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use roost_proto::content::MessageContent;
 use roost_proto::stanza::{self, Builder, Jid, Stanza, server_jid};
 
 use super::answers::answer;
 use super::{Step, World};
-use crate::device::{Command, Content, Recipient, SendRequest};
+use crate::device::{Command, Recipient, SendRequest};
 use crate::machine::{Effect, Event};
+
+/// To whom a message to the group is sent.
+pub(in crate::machine::tests) const GROUP: u8 = 3;
 
 impl World {
     pub(in crate::machine::tests) fn take(&mut self, step: Step) -> Vec<Effect> {
@@ -183,8 +187,11 @@ impl World {
     pub(super) fn send_command(&mut self, to: u8) -> Vec<Effect> {
         self.tokens += 1;
         let request = SendRequest {
-            to: Recipient::Phone(format!("491518888888{to}")),
-            content: Content::Text("x".to_owned()),
+            to: match to {
+                GROUP => Recipient::Group("120363000000000001".to_owned()),
+                to => Recipient::Phone(format!("491518888888{to}")),
+            },
+            content: MessageContent::text("x"),
             request_id: format!("r{}", self.tokens),
             request_hash: [0; 32],
         };

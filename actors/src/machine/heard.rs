@@ -1,0 +1,252 @@
+//! From a decrypted message to its event.
+//!
+//! What must hold: references to earlier messages are turned from the sender's view into ours; a vote or
+//! an answer whose poll or event is not known here is an event all the same, and says so.
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::api::event_response::Answer;
+use roost_proto::content::{self, Meaning, Parties, Ref, Sealed, Secret, Statement};
+use roost_proto::e2e;
+use roost_proto::stanza::{Jid, Server};
+
+use super::commit::Pending;
+use super::crypto::Purpose;
+use super::inbound::{Inbound, message_key, person};
+use super::secrets::secret_name;
+use super::{CryptoRequest, Machine};
+use crate::port::NewEvent;
+
+/// Where a message was said, by whom.
+#[derive(Debug, Clone)]
+pub(super) struct Scene {
+    pub(super) chat: api::Person,
+    pub(super) group: String,
+    pub(super) sender: api::Person,
+}
+
+/// A vote or an answer that waits for the secret of what it answers.
+#[derive(Debug)]
+pub(super) struct Question {
+    message: Inbound,
+    scene: Scene,
+    about: Ref,
+    sealed: Sealed,
+    vote: bool,
+    author: Vec<String>,
+    outcome: Pending,
+}
+
+impl Machine {
+    /// A plaintext has come: its event, or first the secret that it needs.
+    pub(super) fn on_plaintext(
+        &mut self,
+        slot: u64,
+        message: Inbound,
+        mut outcome: Pending,
+        padded: &[u8],
+        sender: api::Person,
+    ) -> Result<(), (Box<(Inbound, Pending)>, e2e::PlaintextError)> {
+        let read = self.read_plaintext(&message, padded, sender);
+        let (scene, bytes, meaning) = match read {
+            Ok(read) => read,
+            Err(error) => return Err((Box::new((message, outcome)), error)),
+        };
+        let (about, sealed, vote) = match meaning {
+            Meaning::Voted(about, sealed) => (about, sealed, true),
+            Meaning::Answered(about, sealed) => (about, sealed, false),
+            meaning => {
+                self.remember_secret(&mut outcome, &scene.sender, &message.id, message.own, &bytes);
+                let payload = self.payload(&message, &scene, meaning);
+                outcome.batch.events.extend(payload.map(|payload| event(&message, &scene, payload)));
+                let receipt = self.receipt(&message);
+                self.settle_slot(slot, message.link, outcome, receipt);
+                return Ok(());
+            }
+        };
+        let author = self.author_of(&message, &scene, &about);
+        let names: Vec<String> = author.iter().map(|author| secret_name(author, &about.id)).collect();
+        let question = Question { message, scene, about, sealed, vote, author, outcome };
+        match self.secrets.find(&names) {
+            Some(secret) => self.on_secret(slot, question, Some(secret)),
+            None => self.ask_crypto(
+                CryptoRequest::Recall { names },
+                Purpose::Question { slot, question: Box::new(question) },
+            ),
+        }
+        Ok(())
+    }
+
+    /// The secret is there, or nobody here has it.
+    pub(super) fn on_secret(&mut self, slot: u64, question: Question, secret: Option<Secret>) {
+        let Question { message, scene, about, sealed, vote, author, mut outcome } = question;
+        let answerer: Vec<String> = forms(&scene.sender);
+        let parties = Parties { id: &about.id, author: &author, answerer: &answerer };
+        let said = Some(said(&message, &scene));
+        let target = Some(self.reference(&message, &scene, &about));
+        let payload = if vote {
+            let opened = secret.and_then(|secret| content::open_vote(&sealed, &secret, parties));
+            let unreadable = opened.is_none();
+            let (options, unknown_options) = opened.unwrap_or_default();
+            let vote = api::PollVoteReceived { said, poll: target, options, unknown_options, unreadable };
+            Payload::PollVoteReceived(vote)
+        } else {
+            let opened = secret.and_then(|secret| content::open_answer(&sealed, &secret, parties));
+            let unreadable = opened.is_none();
+            let (answer, extra_guests) = opened.unwrap_or((Answer::Unspecified, 0));
+            let answer = answer.into();
+            Payload::EventResponseReceived(api::EventResponseReceived {
+                said,
+                event: target,
+                answer,
+                extra_guests,
+                unreadable,
+            })
+        };
+        outcome.batch.events.push(event(&message, &scene, payload));
+        let receipt = self.receipt(&message);
+        self.settle_slot(slot, message.link, outcome, receipt);
+    }
+
+    fn read_plaintext(
+        &self,
+        message: &Inbound,
+        padded: &[u8],
+        sender: api::Person,
+    ) -> Result<(Scene, Vec<u8>, Meaning), e2e::PlaintextError> {
+        let plaintext = e2e::unpad(padded)?;
+        let sent = if message.own { e2e::unwrap_device_sent(plaintext)? } else { None };
+        let bytes = sent.as_ref().map_or(plaintext, |sent| &sent.message).to_vec();
+        let meaning = content::read(&bytes)?;
+        let destination = sent.and_then(|sent| sent.destination.parse::<Jid>().ok());
+        let group = message.group.clone().or(destination.clone().filter(|to| to.server == Server::Group));
+        let chat = match (&group, message.own) {
+            (Some(_), _) => api::Person::default(),
+            (None, false) => sender.clone(),
+            (None, true) => person(&[
+                message.recipient.clone(),
+                message.stanza_jid("peer_recipient_lid"),
+                message.stanza_jid("peer_recipient_pn"),
+                destination,
+            ]),
+        };
+        let group = group.map(|group| group.to_string()).unwrap_or_default();
+        Ok((Scene { chat, group, sender }, bytes, meaning))
+    }
+
+    /// The event of something that needs no secret; `None` for what only the protocol itself needs.
+    fn payload(&self, message: &Inbound, scene: &Scene, meaning: Meaning) -> Option<Payload> {
+        let about = Some(said(message, scene));
+        let reference = |target: &Ref| Some(self.reference(message, scene, target));
+        let span = |seconds: u32| api::Duration { seconds: i64::from(seconds), nanos: 0 };
+        Some(match meaning {
+            Meaning::Said(statement) => {
+                let Statement { content, mut context, quoted } = *statement;
+                let quote = context.as_mut().and_then(|context| context.quote.as_mut()?.message.as_mut());
+                if let (Some(quote), Some(author)) = (quote, quoted) {
+                    quote.from_me = self.is_us(&author);
+                }
+                Payload::MessageReceived(api::MessageReceived {
+                    whatsapp_id: message.id.clone(),
+                    chat: Some(scene.chat.clone()).filter(|_| scene.group.is_empty()),
+                    sender: Some(scene.sender.clone()),
+                    from_me: message.own,
+                    push_name: message.push_name(),
+                    group: scene.group.clone(),
+                    context,
+                    content: Some(content),
+                })
+            }
+            Meaning::Edited { message: target, content } => Payload::MessageEdited(api::MessageEdited {
+                said: about,
+                message: reference(&target),
+                content: Some(content),
+            }),
+            Meaning::Revoked(target) => {
+                Payload::MessageRevoked(api::MessageRevoked { said: about, message: reference(&target) })
+            }
+            Meaning::Reacted(target, emoji) => Payload::ReactionReceived(api::ReactionReceived {
+                said: about,
+                message: reference(&target),
+                emoji,
+            }),
+            Meaning::Pinned(target, lasting) => Payload::MessagePinned(api::MessagePinned {
+                said: about,
+                message: reference(&target),
+                duration: lasting.map(span),
+            }),
+            Meaning::Kept(target, kept) => Payload::MessageKept(api::MessageKept {
+                said: about,
+                message: reference(&target),
+                undone: !kept,
+            }),
+            Meaning::Timer(seconds) => Payload::DisappearingTimerChanged(api::DisappearingTimerChanged {
+                said: about,
+                duration: (seconds > 0).then(|| span(seconds)),
+            }),
+            Meaning::Voted(..) | Meaning::Answered(..) | Meaning::Protocol => return None,
+        })
+    }
+
+    /// Whether a JID, as a text, is of our account.
+    fn is_us(&self, jid: &str) -> bool {
+        match (jid.parse::<Jid>(), &self.account) {
+            (Ok(jid), Some(account)) => account.is_own(&jid),
+            _ => false,
+        }
+    }
+
+    /// An earlier message as we see it. In a one-to-one chat what is not the sender's is the other's.
+    fn reference(&self, message: &Inbound, scene: &Scene, target: &Ref) -> api::MessageRef {
+        let whatsapp_id = target.id.clone();
+        let author = self.author_of(message, scene, target).into_iter().next().unwrap_or_default();
+        let from_me = self.is_us(&author);
+        api::MessageRef { whatsapp_id, from_me, sender: if from_me { String::new() } else { author } }
+    }
+
+    /// Who sent an earlier message, in every form that is known; the hidden identity first.
+    fn author_of(&self, message: &Inbound, scene: &Scene, target: &Ref) -> Vec<String> {
+        let ours = || {
+            let account = self.account.iter();
+            account
+                .flat_map(|account| [account.lid.as_ref(), Some(&account.pn)])
+                .flatten()
+                .map(|jid| jid.to_non_ad().to_string())
+                .collect()
+        };
+        match (target.of_the_sender, scene.group.is_empty(), message.own) {
+            (true, _, false) => forms(&scene.sender),
+            (true, _, true) | (false, true, false) => ours(),
+            (false, true, true) => forms(&scene.chat),
+            (false, false, _) if self.is_us(&target.participant) => ours(),
+            (false, false, _) => vec![target.participant.clone()],
+        }
+    }
+}
+
+/// JIDs of a person.
+fn forms(person: &api::Person) -> Vec<String> {
+    [&person.lid, &person.phone_number].into_iter().filter(|jid| !jid.is_empty()).cloned().collect()
+}
+
+fn said(message: &Inbound, scene: &Scene) -> api::Said {
+    api::Said {
+        whatsapp_id: message.id.clone(),
+        chat: Some(scene.chat.clone()).filter(|_| scene.group.is_empty()),
+        group: scene.group.clone(),
+        sender: Some(scene.sender.clone()),
+        from_me: message.own,
+    }
+}
+
+fn event(message: &Inbound, scene: &Scene, payload: Payload) -> NewEvent {
+    let dedupe = match scene.group.is_empty() {
+        true => message_key(&scene.chat, &scene.sender, &message.id),
+        // A group is named where a person would be.
+        false => {
+            let group = api::Person { lid: scene.group.clone(), ..Default::default() };
+            message_key(&group, &scene.sender, &message.id)
+        }
+    };
+    NewEvent { dedupe, occurred: message.occurred, origin: message.origin, payload }
+}

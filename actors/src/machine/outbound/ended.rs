@@ -1,0 +1,68 @@
+//! The end of a message's way: WhatsApp's word on it, a receipt that comes first, or a failure.
+//!
+//! What must hold: a message leaves the outbox behind the commit that says what became of it.
+
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::{Jid, Read, Server, Stanza};
+
+use super::Stage;
+use crate::machine::commit::{After, Pending};
+use crate::machine::{Effect, Machine};
+use crate::port::MessageState;
+
+impl Machine {
+    /// `<ack class=message id t error? phash?/>`
+    pub(in crate::machine) fn on_message_ack(&mut self, ack: &Stanza) {
+        let id = ack.text("id").unwrap_or_default();
+        let sending =
+            self.outbox.items.iter().find(|(_, item)| {
+                item.message.whatsapp_id == id && matches!(item.stage, Stage::Sending { .. })
+            });
+        let Some((_, item)) = sending else { return self.effects.push(Effect::Credit(1)) };
+        let (message, phash) = (item.message.clone(), item.phash.clone());
+        if let (Some(theirs), Some(ours)) = (ack.text("phash"), phash)
+            && theirs != ours
+            && let Ok(chat) = message.chat.parse::<Jid>()
+        {
+            match chat.server {
+                Server::Group => self.forget_crowd(&chat),
+                _ => self.forget_audience(&chat),
+            }
+        }
+        let seconds = ack.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
+        let at = seconds.map_or(self.now.wall, UnixMillis);
+        let error = ack.text("error").filter(|error| error != "0").map(|code| {
+            let digits: String = code.chars().filter(char::is_ascii_digit).take(5).collect();
+            format!("UPSTREAM_NACK_{digits}")
+        });
+        let state = if error.is_some() { MessageState::Failed } else { MessageState::Sent };
+        let mut outcome = Pending::default();
+        let (ours, theirs) = (&message.message_id, &message.whatsapp_id);
+        self.move_message(&mut outcome, ours, theirs, state, at, error.as_deref());
+        outcome.after.push(After::Settled);
+        let slot = self.lane.open();
+        self.lane.fill(slot, outcome);
+    }
+
+    /// Never again: says so, and takes it out.
+    pub(super) fn fail(&mut self, ordinal: i64, reason: &'static str) {
+        let Some(item) = self.outbox.items.get(&ordinal) else { return };
+        let (message_id, whatsapp_id) = (item.message.message_id.clone(), item.message.whatsapp_id.clone());
+        let mut outcome = Pending::default();
+        let at = self.now.wall;
+        self.move_message(&mut outcome, &message_id, &whatsapp_id, MessageState::Failed, at, Some(reason));
+        let slot = self.lane.open();
+        self.lane.fill(slot, outcome);
+        self.lane_advance();
+    }
+
+    /// A message of ours reaches a state beyond sending, by an acknowledgement, by a receipt (whose
+    /// acknowledgement was lost then), or by failing: its way ends with the commit of that.
+    pub(in crate::machine) fn outbox_reached(&mut self, outcome: &mut Pending, whatsapp_id: &str) {
+        let found = self.outbox.items.iter_mut().find(|(_, item)| item.message.whatsapp_id == whatsapp_id);
+        if let Some((ordinal, item)) = found {
+            item.stage = Stage::Settling;
+            outcome.after.push(After::Gone(*ordinal));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Sending to a group: members, their devices, one ciphertext for all.
+
+use bytes::Bytes;
+use roost_proto::content::Wire;
+use roost_proto::e2e;
+use roost_proto::stanza::Jid;
+
+use super::crowd::{Crowd, unknown};
+use super::{Stage, audience};
+use crate::machine::commit::Pending;
+use crate::machine::crypto::{GroupEncryption, PeerName, Purpose};
+use crate::machine::{Account, CryptoRequest, Machine};
+
+impl Machine {
+    /// Begins with a message to a group, as far as what is known of it allows.
+    pub(super) fn start_group(&mut self, ordinal: i64, account: &Account, chat: &Jid) {
+        let Some(group) = self.groups.get(&chat.to_string()).cloned() else {
+            self.set_stage(ordinal, Stage::Resolving);
+            return self.ask_group(chat);
+        };
+        let unknown = unknown(&group, &self.directory);
+        if !unknown.is_empty() {
+            self.set_stage(ordinal, Stage::Resolving);
+            return self.ask_devices(unknown);
+        }
+        let Some(item) = self.outbox.items.get(&ordinal) else { return };
+        let crowd = Crowd::of(account, chat, &group, &self.directory, &item.skip);
+        let targets = crowd.targets(account, &group);
+        let plaintext = Bytes::from(e2e::pad(&item.message.content, &mut self.rng));
+        let bundles = item.bundles.clone();
+        let Some(item) = self.outbox.items.get_mut(&ordinal) else { return };
+        item.phash = Some(crowd.phash.clone());
+        item.stage = Stage::Encrypting;
+        item.crowd = Some(crowd);
+        let slot = self.lane.open();
+        let group = chat.to_string();
+        let request = CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets };
+        self.ask_crypto(request, Purpose::Outgoing { slot, ordinal });
+    }
+
+    pub(in crate::machine) fn on_group_encrypted(
+        &mut self,
+        slot: u64,
+        ordinal: i64,
+        encryption: GroupEncryption,
+    ) {
+        let (changes, ciphertext, distributed, renewed) = match encryption {
+            GroupEncryption::Missing(peers) => {
+                self.lane.fill(slot, Pending::default());
+                return self.fetch_bundles(ordinal, &peers);
+            }
+            GroupEncryption::Failed => {
+                self.lane.fill(slot, Pending::default());
+                return self.fail(ordinal, "RECIPIENT_HAS_NO_KEYS");
+            }
+            GroupEncryption::Done { changes, ciphertext, distributed, renewed } => {
+                (changes, ciphertext, distributed, renewed)
+            }
+        };
+        let mut outcome = crate::machine::crypto::with_state(changes);
+        self.note_renewed(&mut outcome, ordinal, &renewed);
+        let account = self.account.clone();
+        let item = self.outbox.items.get_mut(&ordinal);
+        let (Some(account), Some(item)) = (account, item) else { return self.lane.fill(slot, outcome) };
+        let Some(crowd) = item.crowd.take() else { return self.lane.fill(slot, outcome) };
+        let named = |peer: &PeerName| {
+            let jid = audience::jid_of(peer);
+            let as_in_group = crowd.devices.iter().find(|device| {
+                device.device == jid.device
+                    && (device.user == jid.user || peer.pn.as_deref() == Some(&*device.user))
+            });
+            as_in_group.cloned().unwrap_or(jid)
+        };
+        let distributed = distributed.into_iter().map(|(peer, made)| (named(&peer), made)).collect();
+        let marks = Wire::of(&item.message.content);
+        let stanza = crowd.stanza(&account, &item.message.whatsapp_id, &marks, &ciphertext, distributed);
+        match crate::machine::connect::encode(&stanza) {
+            Some(wire) => self.commit_message(slot, ordinal, outcome, wire),
+            None => {
+                self.lane.fill(slot, outcome);
+                self.fail(ordinal, "INVALID_FIELD");
+            }
+        }
+    }
+
+    /// This account is not in the group, or there is no such group.
+    pub(in crate::machine) fn fail_group(&mut self, group: &str) {
+        let waiting = self
+            .outbox
+            .items
+            .iter()
+            .filter(|(_, item)| item.stage == Stage::Resolving && item.message.chat == group);
+        let ordinals: Vec<i64> = waiting.map(|(ordinal, _)| *ordinal).collect();
+        for ordinal in ordinals {
+            self.fail(ordinal, "NOT_IN_GROUP");
+        }
+    }
+}

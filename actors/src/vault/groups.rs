@@ -1,0 +1,273 @@
+//! Sender keys: our chain in each group, who was given it, and the chains of others.
+//!
+//! What must hold: an entry leaves memory only when its last change is durable. As soon as somebody who was
+//! given our chain is no longer among those who shall read, the chain ends and another begins: so removal
+//! of a member or of a device is never forgotten, whoever owns the device then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use roost_proto::e2e;
+use roost_proto::signal::{self, Address, Bundle, Chain, GroupError, Keys};
+
+use super::Vault;
+use super::peers::numbered;
+use crate::machine::{CryptoRequest, GroupEncryption, PeerName};
+use crate::port::{StateChange, StateKey, StateKind};
+
+/// Rows that are kept in memory; more only while they are not durable.
+const KEPT: usize = 512;
+
+/// Bundles by the addresses of their ratchets.
+type Bundles<'a> = BTreeMap<Address, &'a Bundle>;
+
+#[derive(Debug, Default)]
+struct Cached {
+    row: Option<Bytes>,
+    used: u64,
+    /// The request that changed it last; 0 when nothing did.
+    changed: u64,
+}
+
+/// Rows of sender keys by name.
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    cached: BTreeMap<String, Cached>,
+    token: u64,
+    durable: u64,
+}
+
+impl Chains {
+    pub(super) fn begin(&mut self, token: u64) {
+        self.token = token;
+        let surplus = self.cached.len().saturating_sub(KEPT);
+        if surplus == 0 {
+            return;
+        }
+        let idle = self.cached.iter().filter(|(_, cached)| cached.changed <= self.durable);
+        let mut idle: Vec<(u64, String)> = idle.map(|(name, cached)| (cached.used, name.clone())).collect();
+        idle.sort();
+        for (_, name) in idle.into_iter().take(surplus) {
+            self.cached.remove(&name);
+        }
+    }
+
+    pub(super) fn durable(&mut self, token: u64) {
+        self.durable = self.durable.max(token);
+    }
+
+    pub(super) fn give(&mut self, name: &str, row: Option<Bytes>) {
+        let used = self.token;
+        self.cached.entry(name.to_owned()).or_insert(Cached { row, used, changed: 0 });
+    }
+
+    fn missing<'a>(&self, names: impl IntoIterator<Item = String> + 'a) -> Vec<StateKey> {
+        let missing = names.into_iter().filter(|name| !self.cached.contains_key(name));
+        missing.map(|name| StateKey { kind: StateKind::SenderKey, name }).collect()
+    }
+
+    fn get(&mut self, name: &str) -> Option<Bytes> {
+        let used = self.token;
+        let cached = self.cached.get_mut(name)?;
+        cached.used = used;
+        cached.row.clone()
+    }
+
+    fn put(&mut self, name: String, row: Option<Bytes>) -> Option<StateChange> {
+        let (used, changed) = (self.token, self.token);
+        let before = self.cached.insert(name.clone(), Cached { row: row.clone(), used, changed });
+        let same = before.as_ref().is_some_and(|before| before.row == row);
+        if let (true, Some(before), Some(now)) = (same, before, self.cached.get_mut(&name)) {
+            now.changed = before.changed;
+        }
+        (!same).then_some((StateKey { kind: StateKind::SenderKey, name }, row))
+    }
+}
+
+impl Vault {
+    /// Rows of sender keys that a request needs and that are not in memory. Addresses are known by now.
+    pub(super) fn wanted_chains(&self, request: &CryptoRequest) -> Vec<StateKey> {
+        match request {
+            CryptoRequest::Decrypt { from, group: Some(group), .. } => {
+                let sender = self.peers.address(from);
+                self.chains.missing([self.theirs(&group.group, &sender)])
+            }
+            CryptoRequest::EncryptForGroup { group, .. } => {
+                self.chains.missing([self.ours(group), self.holders_row(group)])
+            }
+            CryptoRequest::Encrypt { lost: Some(group), .. } => {
+                self.chains.missing([self.holders_row(group)])
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Rows of the ratchets that a distribution to a group needs.
+    pub(super) fn wanted_ratchets(&mut self, request: &CryptoRequest) -> Vec<StateKey> {
+        let CryptoRequest::EncryptForGroup { group, targets, .. } = request else { return Vec::new() };
+        let (lacking, _) = self.lacking(group, targets);
+        self.peers.wanted_for(&lacking, self.generation)
+    }
+
+    /// What a peer has sent with a message: the key of its chain, when it is for this group.
+    pub(super) fn take_in(&mut self, group: &str, sender: &Address, plaintext: &[u8]) -> Option<StateChange> {
+        let message = e2e::unpad(plaintext).ok()?;
+        let (named, distribution) = e2e::sender_key(message)?;
+        if named != group {
+            return None;
+        }
+        let name = self.theirs(group, sender);
+        let mut chain = Chain(self.chains.get(&name));
+        signal::learn(&mut chain, &distribution).ok()?;
+        self.chains.put(name, chain.0)
+    }
+
+    /// Decrypts what was sent to a group.
+    pub(super) fn open_group(
+        &mut self,
+        group: &str,
+        sender: &Address,
+        bytes: &[u8],
+    ) -> Result<(Vec<u8>, Option<StateChange>), GroupError> {
+        let name = self.theirs(group, sender);
+        let mut chain = Chain(self.chains.get(&name));
+        let plaintext = signal::decrypt_from_group(&mut chain, bytes)?;
+        Ok((plaintext, self.chains.put(name, chain.0)))
+    }
+
+    /// Encrypts once for all, and the key for those who lack it.
+    pub(super) fn encrypt_for_group(
+        &mut self,
+        group: &str,
+        bundles: &[(PeerName, Bundle)],
+        plaintext: &[u8],
+        targets: &[PeerName],
+    ) -> GroupEncryption {
+        let Some(keys) = self.keys.clone() else { return GroupEncryption::Failed };
+        let (lacking, anew) = self.lacking(group, targets);
+        let bundles = self.by_address(bundles);
+        let missing = self.without_ratchet(&bundles, lacking.iter());
+        if !missing.is_empty() {
+            return GroupEncryption::Missing(missing);
+        }
+        let ours = self.ours(group);
+        let mut chain = if anew { Chain::default() } else { Chain(self.chains.get(&ours)) };
+        let Ok(distribution) = signal::distribution(&mut chain, &mut self.rng) else {
+            // A chain that cannot be used is dropped; the next try begins another.
+            let row = self.holders_row(group);
+            self.chains.put(row, None);
+            self.chains.put(ours, None);
+            return GroupEncryption::Failed;
+        };
+        let Ok(ciphertext) = signal::encrypt_for_group(&mut chain, plaintext, &mut self.rng) else {
+            return GroupEncryption::Failed;
+        };
+        let mut changes: Vec<StateChange> = self.chains.put(ours, chain.0).into_iter().collect();
+        let mut holders = if anew { BTreeSet::new() } else { self.holders(group) };
+        let message = e2e::pad(&e2e::distribute(group, &distribution), &mut self.rng);
+        let (mut distributed, mut renewed) = (Vec::new(), Vec::new());
+        for peer in lacking {
+            let made = self.encrypt_one(&keys, &bundles, &peer, &message, &mut changes, &mut renewed);
+            if let Some(made) = made {
+                holders.insert(self.peers.address(&peer).to_string());
+                distributed.push((peer, made));
+            }
+        }
+        let row = self.holders_row(group);
+        changes.extend(self.chains.put(row, Some(written(&holders))));
+        GroupEncryption::Done { changes, ciphertext, distributed, renewed }
+    }
+
+    /// A device has shown that it does not have our chain.
+    pub(super) fn lost_by(&mut self, group: &str, peer: &PeerName) -> Option<StateChange> {
+        let mut holders = self.holders(group);
+        if !holders.remove(&self.peers.address(peer).to_string()) {
+            return None;
+        }
+        let row = self.holders_row(group);
+        self.chains.put(row, Some(written(&holders)))
+    }
+
+    /// Who among the targets needs our chain, and whether it must be another one.
+    fn lacking(&mut self, group: &str, targets: &[PeerName]) -> (Vec<PeerName>, bool) {
+        let addresses: BTreeSet<String> =
+            targets.iter().map(|peer| self.peers.address(peer).to_string()).collect();
+        let ours = self.ours(group);
+        let holders = self.holders(group);
+        let anew = self.chains.get(&ours).is_none() || !holders.is_subset(&addresses);
+        let lacks = |peer: &&PeerName| anew || !holders.contains(&self.peers.address(peer).to_string());
+        (targets.iter().filter(lacks).cloned().collect(), anew)
+    }
+
+    fn holders(&mut self, group: &str) -> BTreeSet<String> {
+        let row = self.holders_row(group);
+        let row = self.chains.get(&row).unwrap_or_default();
+        let text = String::from_utf8_lossy(&row).into_owned();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn ours(&self, group: &str) -> String {
+        numbered(format!("{group}/own"), self.generation)
+    }
+
+    fn holders_row(&self, group: &str) -> String {
+        numbered(format!("{group}/holders"), self.generation)
+    }
+
+    fn theirs(&self, group: &str, sender: &Address) -> String {
+        numbered(format!("{group}/{sender}"), self.generation)
+    }
+
+    /// Bundles by the addresses of their ratchets; of several for one, the first.
+    pub(super) fn by_address<'a>(&self, bundles: &'a [(PeerName, Bundle)]) -> Bundles<'a> {
+        let named = bundles.iter().rev();
+        named.map(|(peer, bundle)| (self.peers.address(peer), bundle)).collect()
+    }
+
+    /// Those without a ratchet and without a bundle for one.
+    pub(super) fn without_ratchet<'a>(
+        &self,
+        bundles: &Bundles<'_>,
+        peers: impl Iterator<Item = &'a PeerName>,
+    ) -> Vec<PeerName> {
+        let lacks = |peer: &&PeerName| {
+            !bundles.contains_key(&self.peers.address(peer)) && !self.peers.has_session(peer)
+        };
+        peers.filter(lacks).cloned().collect()
+    }
+
+    /// Encrypts for one device, opening a ratchet when there is a bundle. `None` when it cannot be.
+    pub(super) fn encrypt_one(
+        &mut self,
+        keys: &Keys,
+        bundles: &Bundles<'_>,
+        to: &PeerName,
+        plaintext: &[u8],
+        changes: &mut Vec<StateChange>,
+        renewed: &mut Vec<PeerName>,
+    ) -> Option<signal::Ciphertext> {
+        changes.extend(self.peers.learn(to, self.generation));
+        let address = self.peers.address(to);
+        let before = self.peers.get(&address);
+        let mut peer = before.clone();
+        if let Some(bundle) = bundles.get(&address) {
+            match signal::establish(keys, &address, &mut peer, bundle, &mut self.rng) {
+                Ok(true) => renewed.push(to.clone()),
+                Ok(false) => {}
+                Err(_) => return None,
+            }
+        }
+        let made = signal::encrypt(keys, &address, &mut peer, plaintext).ok();
+        if made.is_none() {
+            // A ratchet that cannot be used is dropped; the next message opens a new one.
+            peer = before.clone();
+            peer.session = None;
+        }
+        changes.extend(self.peers.put(&address, &before, peer, self.generation));
+        made
+    }
+}
+
+fn written(holders: &BTreeSet<String>) -> Bytes {
+    holders.iter().map(String::as_str).collect::<Vec<_>>().join("\n").into()
+}

@@ -1,0 +1,158 @@
+//! Sender keys between vaults: who can read, who cannot any more, and what a new owner goes on with.
+
+use rand::SeedableRng;
+
+use super::*;
+use crate::machine::GroupEncryption;
+
+const GROUP: &str = "120363000000000001@g.us";
+
+/// A vault and its rows in a store.
+struct Device {
+    vault: Vault,
+    rows: BTreeMap<StateKey, Bytes>,
+    seed: u64,
+    token: u64,
+}
+
+impl Device {
+    fn new(seed: u64) -> Device {
+        let (vault, _) = Vault::open(Vec::new(), 100, StdRng::seed_from_u64(seed)).expect("nothing to read");
+        let mut device = Device { vault, rows: BTreeMap::new(), seed, token: 0 };
+        device.work(CryptoRequest::MakeKeys);
+        device
+    }
+
+    fn name(&self) -> PeerName {
+        PeerName { pn: None, lid: Some(self.seed.to_string()), device: 1 }
+    }
+
+    fn bundle(&self) -> (PeerName, Bundle) {
+        let keys = self.vault.keys.as_ref().expect("made");
+        let (identity, signed_prekey) = (*keys.identity().public(), keys.signed_prekey());
+        let registration_id = keys.registration_id();
+        (self.name(), Bundle { registration_id, identity, signed_prekey, one_time: None })
+    }
+
+    fn work(&mut self, request: CryptoRequest) -> Changed {
+        self.token += 1;
+        self.vault.begin(self.token);
+        let changed = loop {
+            match self.vault.work(&request) {
+                Wants::Nothing(changed) => break changed,
+                Wants::Rows(keys) => {
+                    for key in keys {
+                        let row = self.rows.get(&key).cloned();
+                        self.vault.give(&key, row);
+                    }
+                }
+            }
+        };
+        let changes = match &changed {
+            Changed::Keys(changes) | Changed::State(changes) => changes.clone(),
+            Changed::Decrypted(decrypted) => decrypted.changes.clone(),
+            Changed::Encrypted(Encryption::Done { changes, .. })
+            | Changed::GroupEncrypted(GroupEncryption::Done { changes, .. }) => changes.clone(),
+            _ => Vec::new(),
+        };
+        for (key, row) in changes {
+            match row {
+                Some(row) => self.rows.insert(key, row),
+                None => self.rows.remove(&key),
+            };
+        }
+        changed
+    }
+
+    /// The next owner, who has the rows and nothing else.
+    fn taken_over(self) -> Device {
+        let loaded = self.rows.iter().filter(|(key, _)| !StateKind::ON_DEMAND.contains(&key.kind));
+        let loaded = loaded.map(|(key, row)| (key.clone(), row.clone())).collect();
+        let (vault, _) = Vault::open(loaded, 100, StdRng::seed_from_u64(77)).expect("our rows");
+        Device { vault, ..self }
+    }
+
+    /// Encrypts for the group; the ciphertext, and the sender keys by the names that they are for.
+    fn shout(&mut self, to: &[&Device]) -> (Bytes, Vec<(PeerName, signal::Ciphertext)>) {
+        let request = CryptoRequest::EncryptForGroup {
+            group: GROUP.to_owned(),
+            bundles: to.iter().map(|device| device.bundle()).collect(),
+            plaintext: Bytes::from_static(&[b'x', 1]),
+            targets: to.iter().map(|device| device.name()).collect(),
+        };
+        match self.work(request) {
+            Changed::GroupEncrypted(GroupEncryption::Done { ciphertext, distributed, .. }) => {
+                (ciphertext, distributed)
+            }
+            other => panic!("not encrypted: {other:?}"),
+        }
+    }
+
+    fn hears(&mut self, from: &PeerName, said: &(Bytes, Vec<(PeerName, signal::Ciphertext)>)) -> bool {
+        let own = self.name();
+        let single = said.1.iter().find(|(peer, _)| *peer == own);
+        let single = single.map(|(_, made)| (made.kind, made.bytes.clone()));
+        let group = Some(GroupCiphertext { group: GROUP.to_owned(), bytes: Some(said.0.clone()) });
+        let request = CryptoRequest::Decrypt { from: from.clone(), single, group, asked_before: false };
+        match self.work(request) {
+            Changed::Decrypted(decrypted) => decrypted.result.is_ok(),
+            other => panic!("not decrypted: {other:?}"),
+        }
+    }
+}
+
+fn three() -> (Device, Device, Device) {
+    (Device::new(11_111), Device::new(22_222), Device::new(33_333))
+}
+
+#[test]
+fn the_sender_key_goes_to_each_device_once() {
+    let (mut ada, mut bob, mut eve) = three();
+    let first = ada.shout(&[&bob, &eve]);
+    assert_eq!(first.1.len(), 2);
+    assert!(bob.hears(&ada.name(), &first) && eve.hears(&ada.name(), &first));
+    let second = ada.shout(&[&bob, &eve]);
+    assert!(second.1.is_empty(), "they have it");
+    assert!(bob.hears(&ada.name(), &second) && eve.hears(&ada.name(), &second));
+    assert!(!bob.hears(&ada.name(), &second), "and nothing is read twice");
+}
+
+#[test]
+fn who_is_gone_reads_nothing_more_whoever_owns_the_device_then() {
+    let (mut ada, mut bob, mut eve) = three();
+    let first = ada.shout(&[&bob, &eve]);
+    assert!(bob.hears(&ada.name(), &first) && eve.hears(&ada.name(), &first));
+    let mut ada = ada.taken_over();
+    let second = ada.shout(&[&bob]);
+    assert_eq!(second.1.len(), 1, "bob needs the new key");
+    assert!(bob.hears(&ada.name(), &second));
+    assert!(!eve.hears(&ada.name(), &second));
+}
+
+#[test]
+fn a_new_owner_goes_on_in_the_chain_and_uses_no_key_again() {
+    let (mut ada, bob, eve) = three();
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        let (ciphertext, _) = ada.shout(&[&bob, &eve]);
+        keys.push(signal::group_key(&ciphertext).expect("readable"));
+        ada = ada.taken_over();
+    }
+    assert_eq!(keys.iter().map(|key| key.iteration).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(keys.iter().all(|key| key.chain == keys[0].chain));
+}
+
+#[test]
+fn who_has_lost_the_sender_key_gets_it_with_the_next_message() {
+    let (mut ada, bob, eve) = three();
+    ada.shout(&[&bob, &eve]);
+    let resend = CryptoRequest::Encrypt {
+        bundles: vec![bob.bundle()],
+        plaintexts: vec![Bytes::from_static(&[b'x', 1])],
+        targets: vec![Target { peer: bob.name(), plaintext: 0 }],
+        lost: Some(GROUP.to_owned()),
+    };
+    ada.work(resend);
+    let (_, distributed) = ada.shout(&[&bob, &eve]);
+    assert_eq!(distributed.into_iter().map(|(peer, _)| peer).collect::<Vec<_>>(), [bob.name()]);
+}
