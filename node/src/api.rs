@@ -31,6 +31,7 @@ mod convert;
 pub mod cursor;
 mod devices;
 mod explain;
+mod groups;
 mod imports;
 mod incoming;
 mod members;

@@ -20,6 +20,7 @@ mod chat;
 mod cluster;
 mod device;
 mod events;
+mod group;
 mod import;
 mod pair;
 mod placement;
@@ -75,7 +76,7 @@ pub enum Command {
     /// Devices: list, create, show, explain, pin, start, stop, log out, delete, pair, import, watch.
     #[command(subcommand)]
     Device(device::DeviceCommand),
-    /// Sends a text.
+    /// Sends a message: a text, or another kind by its name.
     Send(send::SendArgs),
     /// Chats: list, mute, pin, archive, mark as read.
     #[command(subcommand)]
@@ -83,6 +84,9 @@ pub enum Command {
     /// History: asks the phone for older messages.
     #[command(subcommand)]
     History(chat::HistoryCommand),
+    /// Groups: list, show, create, rename, add, remove, promote, demote, invite, join, leave.
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// The event log.
     #[command(subcommand)]
     Events(events::EventsCommand),
@@ -117,6 +121,7 @@ pub async fn run(command: Command, globals: &Globals) -> ExitCode {
         Command::Send(args) => send::run(args, globals).await,
         Command::Chat(command) => chat::run(command, globals).await,
         Command::History(command) => chat::history(command, globals).await,
+        Command::Group(command) => group::run(command, globals).await,
         Command::Events(command) => events::run(command, globals).await,
         Command::Tenant(command) => tenant::run(command, globals).await,
         Command::Cluster(command) => cluster::run(command, globals).await,

@@ -115,6 +115,11 @@ impl Client {
         api::history_service_client::HistoryServiceClient::new(self.channel.clone())
     }
 
+    /// Groups.
+    pub fn groups(&self) -> api::group_service_client::GroupServiceClient<Channel> {
+        api::group_service_client::GroupServiceClient::new(self.channel.clone())
+    }
+
     /// The cluster.
     pub fn cluster(&self) -> api::cluster_service_client::ClusterServiceClient<Channel> {
         api::cluster_service_client::ClusterServiceClient::new(self.channel.clone())

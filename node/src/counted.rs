@@ -129,5 +129,15 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::QuickReplyChanged(_) => "quick_reply_changed",
         Payload::AppStateResynced(_) => "app_state_resynced",
         Payload::HistoryChunk(_) => "history_chunk",
+        Payload::MessageEdited(_) => "message_edited",
+        Payload::MessageRevoked(_) => "message_revoked",
+        Payload::ReactionReceived(_) => "reaction_received",
+        Payload::PollVoteReceived(_) => "poll_vote_received",
+        Payload::EventResponseReceived(_) => "event_response_received",
+        Payload::MessagePinned(_) => "message_pinned",
+        Payload::MessageKept(_) => "message_kept",
+        Payload::DisappearingTimerChanged(_) => "disappearing_timer_changed",
+        Payload::GroupChanged(_) => "group_changed",
+        Payload::ParticipantReceipt(_) => "participant_receipt",
     }
 }

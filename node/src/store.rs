@@ -153,6 +153,6 @@ mod tests {
         for kind in LOADED_KINDS {
             assert!(!StateKind::ON_DEMAND.contains(&kind));
         }
-        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 9);
+        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 15);
     }
 }

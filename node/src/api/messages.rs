@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use roost_actors::device::{CommandError, Content, DeviceHandle, SendError, SendRequest};
+use roost_actors::device::{CommandError, DeviceHandle, SendError, SendRequest};
 use roost_placement::ledger::Unavailable;
 use roost_proto::api;
 use roost_proto::api::message::State;
@@ -45,7 +45,9 @@ impl MessageService for Api {
             let begin = Instant::now();
             let accepted = self.accept(&call, &request, &send).await;
             let result = accepted.as_ref().map_or_else(ApiError::reason, |_| "accepted".to_owned());
-            self.parts().metrics.count("roost_sends_total", &[("type", "text"), ("result", &result)]);
+            self.parts()
+                .metrics
+                .count("roost_sends_total", &[("type", kind_name(&send.content.kind)), ("result", &result)]);
             let mut message = accepted?;
             self.parts().metrics.time("roost_send_duration_seconds", &[("stage", "accept")], begin.elapsed());
             let mut changes = Changes::new(self, &call, &send.key, &message.name).await;
@@ -115,7 +117,7 @@ impl Api {
             |device| {
                 let wanted = SendRequest {
                     to: send.to.clone(),
-                    content: Content::Text(send.text.clone()),
+                    content: send.content.clone(),
                     request_id: send.request_id.clone(),
                     request_hash: send.request_hash,
                 };
@@ -254,6 +256,38 @@ fn send_error(send: &parse::Send, device: &DeviceHandle, error: SendError) -> Ap
         SendError::Unavailable => unavailable(&key, device),
         SendError::OwnershipLost => ApiError::OwnershipLost { epoch: Some(device.grant().epoch), key },
         SendError::KeyReused => ApiError::KeyReused { request_id: send.request_id.clone() },
+        SendError::UnknownMessage => ApiError::field(
+            kind_name(&send.content.kind),
+            "is about a message that this device does not know",
+        ),
+    }
+}
+
+/// The kind of a message, as its field is called.
+fn kind_name(kind: &api::send_message_request::Content) -> &'static str {
+    use api::send_message_request::Content;
+    match kind {
+        Content::Text(_) => "text",
+        Content::Location(_) => "location",
+        Content::LiveLocation(_) => "live_location",
+        Content::Contacts(_) => "contacts",
+        Content::Poll(_) => "poll",
+        Content::PollVote(_) => "poll_vote",
+        Content::CalendarEvent(_) => "calendar_event",
+        Content::EventResponse(_) => "event_response",
+        Content::List(_) => "list",
+        Content::ListAnswer(_) => "list_answer",
+        Content::Buttons(_) => "buttons",
+        Content::ButtonAnswer(_) => "button_answer",
+        Content::Product(_) => "product",
+        Content::GroupInvite(_) => "group_invite",
+        Content::Reaction(_) => "reaction",
+        Content::Edit(_) => "edit",
+        Content::Revoke(_) => "revoke",
+        Content::Pin(_) => "pin",
+        Content::Keep(_) => "keep",
+        Content::DisappearingTimer(_) => "disappearing_timer",
+        Content::Raw(_) => "raw",
     }
 }
 

@@ -9,15 +9,15 @@ pub mod imports;
 use roost_actors::device::Recipient;
 use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::api;
+use roost_proto::content::{self, MessageContent};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId};
+use roost_proto::prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
 use super::cursor::Scope;
 use super::token::{self, Kind};
 use crate::errors::ApiError;
 
-/// Longest text of a message, in bytes of UTF-8.
-pub const MAX_TEXT: usize = 65_536;
 /// Longest display name, in characters.
 pub const MAX_DISPLAY_NAME: usize = 200;
 /// Largest page; also what larger wishes become.
@@ -39,17 +39,17 @@ pub enum Parent {
 }
 
 /// A send that is well formed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Send {
     /// The sending device.
     pub key: DeviceKey,
     /// To whom.
     pub to: Recipient,
-    /// 1 to [`MAX_TEXT`] bytes.
-    pub text: String,
+    /// What; it can be encoded.
+    pub content: MessageContent,
     /// A UUID in its canonical form.
     pub request_id: String,
-    /// SHA-256 of recipient and content.
+    /// SHA-256 of recipient, content and context.
     pub request_hash: [u8; 32],
     /// What to wait for; never unspecified.
     pub wait_for: api::send_message_request::WaitFor,
@@ -187,28 +187,43 @@ pub fn max_outstanding(field: &str, window: i32) -> Result<usize, ApiError> {
 pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
     let key = device("parent", &request.parent)?;
     let to = recipient(request.to.as_ref())?;
-    let Some(api::send_message_request::Content::Text(text)) = &request.content else {
-        return Err(ApiError::field("text", "is required"));
+    let Some(kind) = request.content.clone() else {
+        return Err(ApiError::field("content", "is required: text, or another kind"));
     };
-    if text.is_empty() || text.len() > MAX_TEXT {
-        return Err(ApiError::field(
-            "text",
-            format!("must be 1 to {MAX_TEXT} bytes long, not {}", text.len()),
-        ));
-    }
+    let content = MessageContent { kind, context: request.context.clone().unwrap_or_default() };
+    content::check(&content).map_err(|invalid| ApiError::field(invalid.field, invalid.why))?;
     let wait_for = match api::send_message_request::WaitFor::try_from(request.wait_for) {
         Ok(api::send_message_request::WaitFor::Unspecified) => api::send_message_request::WaitFor::ServerAck,
         Ok(wait_for) => wait_for,
         Err(_) => return Err(ApiError::field("wait_for", "has no such value")),
     };
     let request_id = request_id("request_id", &request.request_id)?;
+    let request_hash = request_hash(&to, &content);
+    Ok(Send { key, to, content, request_id, request_hash, wait_for })
+}
+
+/// What tells a repetition from a reused key. Plain texts keep the hash that they had before there were
+/// other kinds.
+fn request_hash(to: &Recipient, content: &MessageContent) -> [u8; 32] {
     let mut hash = Sha256::new();
-    hash.update(b"roost send text\0");
-    hash.update(to.jid().as_bytes());
-    hash.update(b"\0");
-    hash.update(text.as_bytes());
-    let request_hash = hash.finalize().into();
-    Ok(Send { key, to, text: text.clone(), request_id, request_hash, wait_for })
+    let plain = content.context == api::Context::default();
+    match &content.kind {
+        api::send_message_request::Content::Text(text) if plain => {
+            hash.update(b"roost send text\0");
+            hash.update(to.jid().as_bytes());
+            hash.update(b"\0");
+            hash.update(text.as_bytes());
+        }
+        kind => {
+            let kind = api::SendMessageRequest { content: Some(kind.clone()), ..Default::default() };
+            let said = api::SendMessageRequest { context: Some(content.context.clone()), ..kind };
+            hash.update(b"roost send\0");
+            hash.update(to.jid().as_bytes());
+            hash.update(b"\0");
+            hash.update(said.encode_to_vec());
+        }
+    }
+    hash.finalize().into()
 }
 
 fn request_id(field: &str, text: &str) -> Result<String, ApiError> {
@@ -243,7 +258,11 @@ fn recipient(to: Option<&api::Recipient>) -> Result<Recipient, ApiError> {
             }
             Ok(Recipient::Lid(digits.to_owned()))
         }
-        None => Err(ApiError::field("to", "is required: phone_number or lid")),
+        Some(api::recipient::To::Group(group)) => match Recipient::group(group) {
+            Ok(group) => Ok(group),
+            Err(error) => Err(ApiError::field("to.group", error.to_string())),
+        },
+        None => Err(ApiError::field("to", "is required: phone_number, lid or group")),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
+use roost_proto::prost::Message as _;
 
 use super::convert;
 use crate::directory::LoggedEvent;
@@ -47,11 +48,8 @@ impl Batch {
 /// Bytes of an event on the wire, roughly: only message contents can be large.
 fn weight(payload: &Payload) -> usize {
     let content = match payload {
-        Payload::MessageReceived(message) => match &message.content {
-            Some(api::message_received::Content::Text(text)) => text.len(),
-            Some(api::message_received::Content::Raw(raw)) => raw.len(),
-            None => 0,
-        },
+        Payload::MessageReceived(message) => message.encoded_len(),
+        Payload::MessageEdited(edited) => edited.encoded_len(),
         _ => 0,
     };
     content + 512

@@ -15,6 +15,7 @@ use roost_proto::api::cluster_service_server::ClusterServiceServer;
 use roost_proto::api::contact_service_server::ContactServiceServer;
 use roost_proto::api::device_service_server::DeviceServiceServer;
 use roost_proto::api::event_service_server::EventServiceServer;
+use roost_proto::api::group_service_server::GroupServiceServer;
 use roost_proto::api::history_service_server::HistoryServiceServer;
 use roost_proto::api::label_service_server::LabelServiceServer;
 use roost_proto::api::message_service_server::MessageServiceServer;
@@ -42,13 +43,14 @@ const GIVEN_UP: usize = 10_000;
 const LARGEST_REQUEST: usize = 2 << 20;
 
 /// Names under which health is asked, beside the empty one for the whole.
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 13] = [
     TenantServiceServer::<Api>::NAME,
     DeviceServiceServer::<Api>::NAME,
     PairingServiceServer::<Api>::NAME,
     MessageServiceServer::<Api>::NAME,
     EventServiceServer::<Api>::NAME,
     ContactServiceServer::<Api>::NAME,
+    GroupServiceServer::<Api>::NAME,
     ClusterServiceServer::<Api>::NAME,
     ChatServiceServer::<Api>::NAME,
     AddressBookServiceServer::<Api>::NAME,
@@ -128,6 +130,7 @@ impl Listener {
             .add_service(service!(MessageServiceServer))
             .add_service(service!(EventServiceServer))
             .add_service(service!(ContactServiceServer))
+            .add_service(service!(GroupServiceServer))
             .add_service(service!(ClusterServiceServer))
             .add_service(service!(ChatServiceServer))
             .add_service(service!(AddressBookServiceServer))

@@ -49,10 +49,6 @@ fn json_identity(identity: Option<&api::Identity>) -> Value {
     )
 }
 
-fn json_person(person: Option<&api::Person>) -> Value {
-    person.map_or(Value::Null, |who| json!({"lid": who.lid, "phoneNumber": who.phone_number}))
-}
-
 /// A tenant.
 pub(super) fn tenant(tenant: &api::Tenant) -> Value {
     json!({
@@ -133,84 +129,7 @@ pub(super) fn node(node: &api::Node) -> Value {
 
 /// An event.
 pub(super) fn event(event: &api::Event) -> Value {
-    let mut out = json!({
-        "eventId": event.event_id,
-        "device": event.device,
-        "sequence": event.sequence.to_string(),
-        "ownerEpoch": event.owner_epoch.to_string(),
-        "cursor": event.cursor,
-        "occurTime": json_time(event.occur_time.as_ref()),
-        "commitTime": json_time(event.commit_time.as_ref()),
-        "origin": event.origin().as_str_name(),
-    });
-    if let Some(payload) = &event.payload {
-        let (kind, body) = json_payload(payload);
-        out[kind] = body;
-    }
-    out
-}
-
-fn json_payload(payload: &api::event::Payload) -> (&'static str, Value) {
-    use api::event::Payload;
-    match payload {
-        Payload::MessageReceived(message) => {
-            let mut body = json!({
-                "whatsappId": message.whatsapp_id,
-                "chat": json_person(message.chat.as_ref()),
-                "sender": json_person(message.sender.as_ref()),
-                "fromMe": message.from_me,
-                "pushName": message.push_name,
-            });
-            match &message.content {
-                Some(api::message_received::Content::Text(text)) => body["text"] = json!(text),
-                Some(api::message_received::Content::Raw(raw)) => body["raw"] = json!(base64(raw)),
-                None => {}
-            }
-            ("messageReceived", body)
-        }
-        Payload::MessageStateChanged(change) => (
-            "messageStateChanged",
-            json!({
-                "message": change.message,
-                "whatsappId": change.whatsapp_id,
-                "state": change.state().as_str_name(),
-                "failure": change.failure,
-            }),
-        ),
-        Payload::DeviceStateChanged(change) => (
-            "deviceStateChanged",
-            json!({"state": change.state().as_str_name(), "reason": change.reason, "code": change.code}),
-        ),
-        Payload::Undecryptable(lost) => (
-            "undecryptable",
-            json!({
-                "whatsappId": lost.whatsapp_id,
-                "sender": json_person(lost.sender.as_ref()),
-                "attempts": lost.attempts,
-                "reason": lost.reason,
-            }),
-        ),
-        Payload::StanzaQuarantined(aside) => {
-            ("stanzaQuarantined", json!({"stanzaId": aside.stanza_id, "reason": aside.reason}))
-        }
-        Payload::OwnershipChanged(change) => (
-            "ownershipChanged",
-            json!({
-                "fromNode": change.from_node,
-                "toNode": change.to_node,
-                "epoch": change.epoch.to_string(),
-                "reason": change.reason,
-            }),
-        ),
-        Payload::Paired(paired) => {
-            let account = json_identity(paired.account.as_ref());
-            ("paired", json!({"account": account, "importedFrom": paired.imported_from}))
-        }
-        Payload::IdentityChanged(change) => {
-            ("identityChanged", json!({"person": json_person(change.person.as_ref())}))
-        }
-        other => chats::event(other).unwrap_or(("unknown", Value::Null)),
-    }
+    roost_proto::json::of("Event", event).unwrap_or_default()
 }
 
 /// What an event says, in one line for people.
@@ -225,6 +144,13 @@ pub(super) fn event_line(event: &api::Event) -> String {
             let text = match &message.content {
                 Some(api::message_received::Content::Text(text)) => clean(text),
                 Some(api::message_received::Content::Raw(raw)) => format!("({} bytes)", raw.len()),
+                Some(_) => {
+                    let said =
+                        api::MessageReceived { content: message.content.clone(), ..Default::default() };
+                    let said = roost_proto::json::of("MessageReceived", &said).unwrap_or_default();
+                    let kind = said.as_object().and_then(|said| said.iter().find(|(_, is)| is.is_object()));
+                    kind.map(|(name, is)| clean(&format!("{name} {is}"))).unwrap_or_default()
+                }
                 None => String::new(),
             };
             let direction = if message.from_me { "to" } else { "from" };
@@ -255,7 +181,15 @@ pub(super) fn event_line(event: &api::Event) -> String {
         Some(Payload::IdentityChanged(change)) => {
             format!("identity key of {} changed", clean(&person(change.person.as_ref())))
         }
-        Some(other) => chats::line(other).unwrap_or_default(),
+        Some(_) => {
+            // What is new, in the words of the schema.
+            let alone = api::Event { payload: event.payload.clone(), ..Default::default() };
+            let body = self::event(&alone).as_object().and_then(|fields| {
+                let payload = fields.iter().find(|(_, value)| value.is_object());
+                payload.map(|(name, value)| format!("{name} {value}"))
+            });
+            clean(&body.unwrap_or_default())
+        }
         None => "of a kind that this command does not know".to_owned(),
     };
     format!("{} {} #{} {what}", time(event.commit_time.as_ref()), event.device, event.sequence)
@@ -263,11 +197,6 @@ pub(super) fn event_line(event: &api::Event) -> String {
 
 fn name_of(node: &str) -> &str {
     if node.is_empty() { "nobody" } else { node }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use ::base64::Engine as _;
-    ::base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 #[cfg(test)]

@@ -1,21 +1,97 @@
-//! `roost send`: one text, accepted once however often it is tried.
+//! `roost send`: one message, accepted once however often it is tried.
 
-use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
 use roost_proto::api;
+use roost_proto::api::send_message_request::Content;
 use tonic::Code;
 
 use super::{Globals, Output, device_name, render};
 use crate::client::{Problem, request, retrying};
 
-/// Arguments of `roost send`.
+/// Arguments of `roost send`: a kind with its own, or those of a text.
 #[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SendArgs {
-    /// The sending device: `acme/shop` or its whole name.
-    device: String,
-    /// Phone number in international form, or `{digits}@lid`.
-    to: String,
+    #[command(subcommand)]
+    kind: Option<Kind>,
+    #[command(flatten)]
+    text: Option<Text>,
+}
+
+/// What to send.
+#[derive(Debug, Clone, Subcommand)]
+enum Kind {
+    /// A text; `roost send DEVICE TO TEXT` is the same.
+    Text(Text),
+    /// A place.
+    Location {
+        #[command(flatten)]
+        whereto: Whereto,
+        /// Degrees, -90 to 90.
+        #[arg(long, allow_hyphen_values = true)]
+        latitude: f64,
+        /// Degrees, -180 to 180.
+        #[arg(long, allow_hyphen_values = true)]
+        longitude: f64,
+        /// What it is called.
+        #[arg(long, default_value = "")]
+        name: String,
+    },
+    /// A question with 2 to 12 answers to choose from.
+    Poll {
+        #[command(flatten)]
+        whereto: Whereto,
+        /// The question.
+        question: String,
+        /// The answers.
+        #[arg(required = true, num_args = 2..)]
+        options: Vec<String>,
+        /// How many one voter may choose; 0 means any number.
+        #[arg(long, default_value_t = 1)]
+        selectable: u32,
+    },
+    /// A reaction to a message.
+    Reaction {
+        #[command(flatten)]
+        whereto: Whereto,
+        /// WhatsApp's id of the message.
+        message: String,
+        /// An emoji; empty takes the reaction back.
+        emoji: String,
+        /// JID of who sent the message: in groups, unless it was this account.
+        #[arg(long, default_value = "")]
+        sender: String,
+        /// This account sent the message.
+        #[arg(long)]
+        own: bool,
+    },
+    /// An encoded WhatsApp message of any kind, from a file.
+    Raw {
+        #[command(flatten)]
+        whereto: Whereto,
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// A text and where it goes.
+#[derive(Debug, Clone, Args)]
+struct Text {
+    #[command(flatten)]
+    whereto: Whereto,
     /// What to say.
     text: String,
+}
+
+/// From whom, to whom, and how.
+#[derive(Debug, Clone, Args)]
+struct Whereto {
+    /// The sending device: `acme/shop` or its whole name.
+    device: String,
+    /// Phone number in international form, `{digits}@lid`, or `{digits}@g.us` for a group.
+    to: String,
     /// A UUID that makes a repetition harmless; made up when it is missing.
     #[arg(long)]
     request_id: Option<String>,
@@ -36,21 +112,25 @@ enum Wait {
 }
 
 pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem> {
-    let to = match args.to.ends_with("@lid") {
-        true => api::recipient::To::Lid(args.to),
-        false => api::recipient::To::PhoneNumber(args.to),
+    let kind = args.kind.or(args.text.map(Kind::Text)).ok_or_else(|| bad_input("nothing to send"))?;
+    let (whereto, content) = content(kind)?;
+    let to = match &whereto.to {
+        to if to.ends_with("@lid") => api::recipient::To::Lid(to.clone()),
+        to if to.ends_with("@g.us") => api::recipient::To::Group(to.clone()),
+        to => api::recipient::To::PhoneNumber(to.clone()),
     };
-    let wait_for = match args.wait {
+    let wait_for = match whereto.wait {
         Wait::Accepted => api::send_message_request::WaitFor::Accepted,
         Wait::ServerAck => api::send_message_request::WaitFor::ServerAck,
         Wait::Delivered => api::send_message_request::WaitFor::Delivered,
     };
     let wanted = api::SendMessageRequest {
-        parent: device_name(&args.device),
+        parent: device_name(&whereto.device),
         to: Some(api::Recipient { to: Some(to) }),
-        content: Some(api::send_message_request::Content::Text(args.text)),
-        request_id: args.request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        content: Some(content),
+        request_id: whereto.request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         wait_for: wait_for as i32,
+        context: None,
     };
     let client = globals.connect().await?;
     let deadline = globals.deadline();
@@ -77,4 +157,79 @@ pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem
         fields: Vec::new(),
         retry: None,
     })
+}
+
+fn content(kind: Kind) -> Result<(Whereto, Content), Problem> {
+    Ok(match kind {
+        Kind::Text(Text { whereto, text }) => (whereto, Content::Text(text)),
+        Kind::Location { whereto, latitude, longitude, name } => {
+            let place = api::Location { latitude, longitude, name, ..Default::default() };
+            (whereto, Content::Location(place))
+        }
+        Kind::Poll { whereto, question, options, selectable } => {
+            (whereto, Content::Poll(api::Poll { question, options, selectable }))
+        }
+        Kind::Reaction { whereto, message, emoji, sender, own } => {
+            let message = Some(api::MessageRef { whatsapp_id: message, from_me: own, sender });
+            (whereto, Content::Reaction(api::Reaction { message, emoji }))
+        }
+        Kind::Raw { whereto, file } => {
+            let bytes = std::fs::read(&file);
+            let bytes = bytes.map_err(|error| bad_input(&format!("{}: {error}", file.display())))?;
+            (whereto, Content::Raw(bytes))
+        }
+    })
+}
+
+fn bad_input(message: &str) -> Problem {
+    Problem {
+        code: Code::InvalidArgument,
+        reason: None,
+        message: message.to_owned(),
+        fields: Vec::new(),
+        retry: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        send: SendArgs,
+    }
+
+    fn read(line: &[&str]) -> Result<(Whereto, Content), String> {
+        let parsed = Line::try_parse_from([&["send"], line].concat()).map_err(|error| error.to_string())?;
+        let kind = parsed.send.kind.or(parsed.send.text.map(Kind::Text)).ok_or("nothing")?;
+        content(kind).map_err(|problem| problem.message)
+    }
+
+    #[test]
+    fn a_text_needs_no_word_for_its_kind() {
+        let (whereto, said) =
+            read(&["acme/shop", "4915112345678", "hello", "--wait", "delivered"]).expect("good");
+        assert_eq!((whereto.wait, said), (Wait::Delivered, Content::Text("hello".into())));
+        let (_, said) = read(&["text", "acme/shop", "4915112345678", "hello"]).expect("good");
+        assert_eq!(said, Content::Text("hello".into()));
+        assert!(read(&["acme/shop", "4915112345678"]).is_err());
+        assert!(read(&[]).is_err());
+    }
+
+    #[test]
+    fn other_kinds_are_named() {
+        let (whereto, poll) = read(&["poll", "acme/shop", "1@g.us", "When?", "now", "later"]).expect("good");
+        let options = vec!["now".to_owned(), "later".to_owned()];
+        assert_eq!(whereto.to, "1@g.us");
+        assert_eq!(poll, Content::Poll(api::Poll { question: "When?".into(), options, selectable: 1 }));
+        assert!(read(&["poll", "acme/shop", "1@g.us", "When?", "now"]).is_err(), "one answer is no choice");
+        let place = ["location", "acme/shop", "1@lid", "--latitude", "-33.9", "--longitude", "18.4"];
+        assert!(matches!(read(&place), Ok((_, Content::Location(at))) if at.latitude == -33.9));
+        let missing = read(&["raw", "acme/shop", "1@lid", "/nonexistent/file"]).expect_err("no such file");
+        assert!(missing.contains("/nonexistent/file"));
+    }
 }

@@ -2,6 +2,7 @@
 
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
+use roost_proto::content::MAX_TEXT;
 
 use super::*;
 
@@ -14,6 +15,7 @@ fn good() -> api::SendMessageRequest {
         content: Some(Content::Text("hello".into())),
         request_id: REQUEST.into(),
         wait_for: 0,
+        ..Default::default()
     }
 }
 
@@ -45,7 +47,7 @@ fn a_good_send_is_read_whole() {
 
 #[test]
 fn empty_and_oversized_texts_are_refused() {
-    assert_eq!(refused(|r| r.content = None), "text");
+    assert_eq!(refused(|r| r.content = None), "content");
     assert_eq!(refused(|r| r.content = Some(Content::Text(String::new()))), "text");
     assert_eq!(refused(|r| r.content = Some(Content::Text("x".repeat(MAX_TEXT + 1)))), "text");
     let mut request = good();
@@ -65,6 +67,22 @@ fn wrong_recipients_are_refused() {
     for bad in ["", "@lid", "12@s.whatsapp.net", "12:3@lid", "a1@lid", "1234567890123456789012"] {
         assert_eq!(refused(|r| r.to = to(To::Lid(bad.into()))), "to.lid", "{bad:?}");
     }
+}
+
+#[test]
+fn groups_are_recipients_too() {
+    let mut request = good();
+    request.to = to(To::Group("120363000000000001".into()));
+    assert_eq!(send(&request).expect("good").to.jid(), "120363000000000001@g.us");
+    for bad in ["", "123", "120363000000000001@lid"] {
+        assert_eq!(refused(|r| r.to = to(To::Group(bad.into()))), "to.group", "{bad:?}");
+    }
+}
+
+#[test]
+fn what_goes_with_a_message_is_checked_with_it() {
+    let context = api::Context { mentions: vec!["somebody".into()], ..Default::default() };
+    assert_eq!(refused(|r| r.context = Some(context)), "context.mentions[0]");
 }
 
 #[test]
@@ -93,6 +111,10 @@ fn the_hash_tells_other_content_and_other_recipients_apart() {
     assert_eq!(same, hash(&|r| r.to = to(To::PhoneNumber("4915112345678".into()))));
     assert_ne!(same, hash(&|r| r.content = Some(Content::Text("hello!".into()))));
     assert_ne!(same, hash(&|r| r.to = to(To::PhoneNumber("4915112345679".into()))));
+    let mention = |of: &str| Some(api::Context { mentions: vec![of.into()], ..Default::default() });
+    let one = hash(&|r| r.context = mention("1234567@lid"));
+    assert_ne!(same, one, "what goes with a message is content");
+    assert_ne!(one, hash(&|r| r.context = mention("1234568@lid")));
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! `roost group …`
+
+use clap::{Args, Subcommand};
+use roost_proto::api;
+use roost_proto::api::update_participants_request::Action;
+
+use super::{Globals, Output, device_name, render};
+use crate::client::{Problem, request};
+
+/// What can be done with groups.
+#[derive(Debug, Clone, Subcommand)]
+pub enum GroupCommand {
+    /// Lists those that the account is in.
+    List {
+        /// The device that asks: `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Shows one.
+    Show(Group),
+    /// Makes one.
+    Create {
+        /// The device whose account makes it: `acme/shop` or its whole name.
+        device: String,
+        /// What it is called.
+        subject: String,
+        /// JIDs of whom to add.
+        members: Vec<String>,
+    },
+    /// Renames one.
+    Rename {
+        #[command(flatten)]
+        group: Group,
+        /// What it shall be called.
+        subject: String,
+    },
+    /// Adds members.
+    Add(Members),
+    /// Removes members.
+    Remove(Members),
+    /// Makes members admins.
+    Promote(Members),
+    /// Makes admins members.
+    Demote(Members),
+    /// Prints the invite code.
+    Invite {
+        #[command(flatten)]
+        group: Group,
+        /// Makes a new one, which ends the old one.
+        #[arg(long)]
+        reset: bool,
+    },
+    /// Joins by an invite code or its link.
+    Join {
+        /// The device whose account joins: `acme/shop` or its whole name.
+        device: String,
+        /// The code or the link.
+        code: String,
+    },
+    /// Leaves one.
+    Leave(Group),
+}
+
+/// A group, as one device sees it.
+#[derive(Debug, Clone, Args)]
+pub struct Group {
+    /// The device that asks: `acme/shop` or its whole name.
+    device: String,
+    /// `{digits}@g.us`.
+    group: String,
+}
+
+/// A group and people.
+#[derive(Debug, Clone, Args)]
+pub struct Members {
+    #[command(flatten)]
+    group: Group,
+    /// JIDs.
+    #[arg(required = true)]
+    members: Vec<String>,
+}
+
+pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), Problem> {
+    let client = globals.connect().await?;
+    let deadline = globals.deadline();
+    let mut groups = client.groups();
+    match command {
+        GroupCommand::List { device } => {
+            let wanted = api::ListGroupsRequest { device: device_name(&device) };
+            let found = groups.list_groups(request(wanted, deadline)).await?.into_inner();
+            show(&found.groups, globals.output);
+        }
+        GroupCommand::Show(Group { device, group }) => {
+            let wanted = api::GetGroupRequest { device: device_name(&device), group };
+            show(&[groups.get_group(request(wanted, deadline)).await?.into_inner()], globals.output);
+        }
+        GroupCommand::Create { device, subject, members } => {
+            let (device, participants) = (device_name(&device), members);
+            let wanted = api::CreateGroupRequest { device, subject, participants, ..Default::default() };
+            show(&[groups.create_group(request(wanted, deadline)).await?.into_inner()], globals.output);
+        }
+        GroupCommand::Rename { group: Group { device, group }, subject } => {
+            let (device, subject) = (device_name(&device), Some(subject));
+            let wanted = api::UpdateGroupRequest { device, group, subject, ..Default::default() };
+            show(&[groups.update_group(request(wanted, deadline)).await?.into_inner()], globals.output);
+        }
+        GroupCommand::Add(members) => change(&client, globals, members, Action::Add).await?,
+        GroupCommand::Remove(members) => change(&client, globals, members, Action::Remove).await?,
+        GroupCommand::Promote(members) => change(&client, globals, members, Action::Promote).await?,
+        GroupCommand::Demote(members) => change(&client, globals, members, Action::Demote).await?,
+        GroupCommand::Invite { group: Group { device, group }, reset } => {
+            let wanted = api::GetInviteRequest { device: device_name(&device), group, reset };
+            println!("{}", groups.get_invite(request(wanted, deadline)).await?.into_inner().code);
+        }
+        GroupCommand::Join { device, code } => {
+            let wanted = api::JoinGroupRequest { device: device_name(&device), code };
+            let joined = groups.join_group(request(wanted, deadline)).await?.into_inner();
+            println!("{}{}", joined.group, if joined.waiting { " (an admin has to approve it)" } else { "" });
+        }
+        GroupCommand::Leave(Group { device, group }) => {
+            let wanted = api::LeaveGroupRequest { device: device_name(&device), group };
+            groups.leave_group(request(wanted, deadline)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn change(
+    client: &crate::client::Client,
+    globals: &Globals,
+    members: Members,
+    action: Action,
+) -> Result<(), Problem> {
+    let Members { group: Group { device, group }, members: participants } = members;
+    let (device, action) = (device_name(&device), action.into());
+    let wanted = api::UpdateParticipantsRequest { device, group, action, participants };
+    let done = client.groups().update_participants(request(wanted, globals.deadline())).await?.into_inner();
+    let row = |outcome: &api::update_participants_response::Outcome| {
+        let who = name(outcome.person.as_ref());
+        vec![who, outcome.code.to_string(), render::clean(&outcome.invite_code)]
+    };
+    let rows: Vec<_> = done.outcomes.iter().map(row).collect();
+    print!("{}", render::columns(&["WHO", "CODE", "INVITE"], &rows));
+    Ok(())
+}
+
+fn show(groups: &[api::Group], output: Output) {
+    match output {
+        Output::Json => {
+            let json = |group: &api::Group| roost_proto::json::of("Group", group).unwrap_or_default();
+            groups.iter().for_each(|group| println!("{}", json(group)));
+        }
+        Output::Table => {
+            let row = |group: &api::Group| {
+                let owner = name(group.owner.as_ref());
+                vec![group.group.clone(), group.size.to_string(), owner, render::clean(&group.subject)]
+            };
+            let rows: Vec<_> = groups.iter().map(row).collect();
+            print!("{}", render::columns(&["GROUP", "MEMBERS", "OWNER", "SUBJECT"], &rows));
+        }
+    }
+}
+
+fn name(person: Option<&api::Person>) -> String {
+    let person = person.cloned().unwrap_or_default();
+    render::clean(if person.phone_number.is_empty() { &person.lid } else { &person.phone_number })
+}
