@@ -4,14 +4,16 @@
 //! machine ([`Machine`]) is pure; [`SimServer`] gives it sockets. Where it is strict and where it guesses is
 //! said at each place.
 //!
-//! What it deliberately does not do: groups, media, calls.
+//! What it deliberately does not do: media, calls.
 
 mod account;
 mod admin;
 mod authority;
 mod backlog;
+mod crowd;
 mod damage;
 mod fault;
+mod groups;
 mod journal;
 mod ledger;
 mod link;
@@ -40,6 +42,7 @@ pub use authority::AuthorityError;
 pub use backlog::Backlog;
 pub use damage::Damage;
 pub use fault::Fault;
+pub use groups::{Group, Role};
 pub use journal::Seen;
 pub use ledger::{ConnectionRecord, DeviceRecord, KeyReuse, Ledger, MessageRecord, Receiver, Totals};
 pub use machine::{ConnectionId, Effect, Event, Machine};

@@ -4,16 +4,19 @@
 //! to a limit); everything else is bounded, oldest first, so that a run of days does not grow. It judges one
 //! thing itself, because it cannot be judged later: one message key with two ciphertexts.
 
+mod records;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use roost_proto::id::UnixMillis;
 use roost_proto::noise::Pattern;
 use roost_proto::signal::{CiphertextKind, MessageKey};
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::account::DeviceRef;
 use super::journal::Seen;
+
+pub use records::{ConnectionRecord, DeviceRecord, KeyReuse, MessageRecord, Receiver, Totals};
 
 /// Message keys that are remembered. One that comes back after this many others goes unnoticed.
 const KEYS: usize = 500_000;
@@ -23,98 +26,6 @@ const MESSAGES: usize = 20_000;
 const CONNECTIONS: usize = 200;
 /// Violations that are kept in full.
 const VIOLATIONS: usize = 1_000;
-
-/// One message key that was seen with two different ciphertexts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct KeyReuse {
-    /// Who encrypted.
-    pub sender: String,
-    /// For whom.
-    pub receiver: String,
-    /// The sender's ratchet key, hexadecimal.
-    pub ratchet: String,
-    /// The position in its chain.
-    pub counter: u32,
-    /// `msg` or `pkmsg`, of the second ciphertext.
-    pub kind: String,
-    /// The first 8 bytes of SHA-256 of both ciphertexts, hexadecimal.
-    pub ciphertexts: [String; 2],
-    /// The message that the second one came with.
-    pub message: String,
-    /// Unix milliseconds.
-    pub at: i64,
-}
-
-/// One connection of a device that was logged in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ConnectionRecord {
-    /// Number of the connection, unique in one run of the server.
-    pub connection: u64,
-    /// Its handshake.
-    pub handshake: Pattern,
-    /// Login, Unix milliseconds.
-    pub login_at: i64,
-    /// End, Unix milliseconds; none while it lives.
-    pub ended_at: Option<i64>,
-    /// Why it ended, in a word.
-    pub end: Option<String>,
-}
-
-/// What the server counted for one device.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct DeviceRecord {
-    /// Accepted logins.
-    pub logins: u64,
-    /// Logins of which the device was refused.
-    pub refused_logins: u64,
-    /// Connections that were ended because a newer one logged in.
-    pub replaced: u64,
-    /// Messages that it sent, resends included.
-    pub messages_sent: u64,
-    /// Messages that it sent again under an id that it had used.
-    pub messages_repeated: u64,
-    /// Ciphertexts that it sent.
-    pub ciphertexts: u64,
-    /// Messages that it sent without a ciphertext for every device of both accounts. Right after a device
-    /// was linked that is normal; afterwards the sender works with an old list.
-    pub incomplete_fanouts: u64,
-    /// Messages written to its connections, repetitions included.
-    pub messages_delivered: u64,
-    /// Messages that it settled with a receipt or an ack.
-    pub messages_settled: u64,
-    /// Messages that were written after a login, because they came earlier or were not settled.
-    pub messages_from_backlog: u64,
-    /// Retry receipts that it sent.
-    pub retries: u64,
-    /// Stanzas of it that were refused.
-    pub refused_stanzas: u64,
-    /// Deliveries that were dropped because its backlog was full.
-    pub dropped: u64,
-    /// Its last connections, oldest first.
-    pub connections: VecDeque<ConnectionRecord>,
-}
-
-/// One message and where it went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct MessageRecord {
-    /// The sending device.
-    pub from: String,
-    /// The chat that it named.
-    pub to: String,
-    /// First seen, Unix milliseconds.
-    pub at: i64,
-    /// Receivers by device.
-    pub receivers: BTreeMap<String, Receiver>,
-}
-
-/// One receiver of a message.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Receiver {
-    /// How often it was written to a connection (the phone: handed over).
-    pub delivered: u32,
-    /// When it was first settled, Unix milliseconds.
-    pub settled_at: Option<i64>,
-}
 
 /// The whole ledger.
 #[derive(Debug, Default)]
@@ -129,25 +40,6 @@ pub struct Ledger {
     message_order: VecDeque<(DeviceRef, String)>,
     /// What was not told yet; none when nobody listens.
     pub(super) journal: Option<Vec<Seen>>,
-}
-
-/// Counts over all devices.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Message keys seen with two ciphertexts.
-    pub key_reuses: u64,
-    /// Ciphertexts seen.
-    pub ciphertexts: u64,
-    /// Ciphertexts seen again, byte for byte.
-    pub repeated_ciphertexts: u64,
-    /// Ciphertexts whose outer form could not be read.
-    pub unreadable_ciphertexts: u64,
-    /// Message keys that are still remembered.
-    pub keys_remembered: u64,
-    /// Accepted logins.
-    pub logins: u64,
-    /// Messages accepted from devices.
-    pub messages: u64,
 }
 
 impl Ledger {
@@ -217,21 +109,62 @@ impl Ledger {
         let name = name_of(sender, receiver, &key);
         let digest: [u8; 8] = short(Sha256::digest(bytes).as_slice());
         self.tell(|| Seen::Ciphertext { from: sender, to: receiver, key: name, digest });
+        self.note_key(name, digest, |ciphertexts| KeyReuse {
+            sender: sender.to_string(),
+            receiver: receiver.to_string(),
+            ratchet: hex::encode(key.ratchet),
+            counter: key.counter,
+            kind: kind.as_str().to_owned(),
+            ciphertexts,
+            message: message.to_owned(),
+            at: now.0,
+        });
+    }
+
+    /// Records one ciphertext for all of a group.
+    pub(super) fn group_ciphertext(
+        &mut self,
+        sender: DeviceRef,
+        group: &str,
+        message: &str,
+        bytes: &[u8],
+        now: UnixMillis,
+    ) {
+        self.totals.ciphertexts += 1;
+        self.device(sender).ciphertexts += 1;
+        let Ok(key) = roost_proto::signal::group_key(bytes) else {
+            self.totals.unreadable_ciphertexts += 1;
+            return;
+        };
+        let mut hash = Sha256::new();
+        hash.update(b"group\0");
+        hash.update(sender.pn.to_be_bytes());
+        hash.update(sender.device.to_be_bytes());
+        hash.update(group);
+        hash.update(key.chain.to_be_bytes());
+        hash.update(key.iteration.to_be_bytes());
+        let name = short(hash.finalize().as_slice());
+        let digest: [u8; 8] = short(Sha256::digest(bytes).as_slice());
+        self.note_key(name, digest, |ciphertexts| KeyReuse {
+            sender: sender.to_string(),
+            receiver: format!("{group}@g.us"),
+            ratchet: hex::encode(key.chain.to_be_bytes()),
+            counter: key.iteration,
+            kind: "skmsg".to_owned(),
+            ciphertexts,
+            message: message.to_owned(),
+            at: now.0,
+        });
+    }
+
+    /// A message key was used for this ciphertext.
+    fn note_key(&mut self, name: [u8; 16], digest: [u8; 8], reuse: impl FnOnce([String; 2]) -> KeyReuse) {
         match self.keys.get(&name) {
             Some(before) if *before == digest => self.totals.repeated_ciphertexts += 1,
             Some(before) => {
                 self.totals.key_reuses += 1;
                 if self.key_reuses.len() < VIOLATIONS {
-                    self.key_reuses.push(KeyReuse {
-                        sender: sender.to_string(),
-                        receiver: receiver.to_string(),
-                        ratchet: hex::encode(key.ratchet),
-                        counter: key.counter,
-                        kind: kind.as_str().to_owned(),
-                        ciphertexts: [hex::encode(before), hex::encode(digest)],
-                        message: message.to_owned(),
-                        at: now.0,
-                    });
+                    self.key_reuses.push(reuse([hex::encode(before), hex::encode(digest)]));
                 }
             }
             None => {

@@ -17,6 +17,7 @@ use roost_proto::stanza::{Jid, Read as _, Server, Stanza};
 use super::account::{Account, DeviceRef, Form, Pn};
 use super::damage::Damage;
 use super::fault::Faults;
+use super::groups::Group;
 use super::journal::Seen;
 use super::ledger::Ledger;
 
@@ -72,6 +73,7 @@ pub struct Machine {
     pub(super) accounts: BTreeMap<Pn, Account>,
     pub(super) by_lid: BTreeMap<String, Pn>,
     pub(super) by_name: BTreeMap<String, Pn>,
+    pub(super) groups: BTreeMap<String, Group>,
     pub(super) connections: BTreeMap<ConnectionId, Connection>,
     pub(super) online: BTreeMap<DeviceRef, ConnectionId>,
     pub(super) subscribers: BTreeMap<Pn, BTreeSet<ConnectionId>>,
@@ -131,6 +133,7 @@ impl Machine {
             accounts: BTreeMap::new(),
             by_lid: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            groups: BTreeMap::new(),
             connections: BTreeMap::new(),
             online: BTreeMap::new(),
             subscribers: BTreeMap::new(),

@@ -146,7 +146,7 @@ impl Machine {
     /// Device 0 of an account takes a stanza.
     pub(super) fn phone_takes(&mut self, now: UnixMillis, pn: Pn, stanza: &Stanza) {
         let phone = DeviceRef { pn, device: 0 };
-        let Some(from) = stanza.jid("from").and_then(|from| self.device_at(&from)) else { return };
+        let Some(from) = self.sender_of(stanza) else { return };
         match &*stanza.tag {
             "message" => self.phone_reads(now, phone, from, stanza),
             "receipt" if stanza.text("type").as_deref() == Some("retry") => {
@@ -174,6 +174,9 @@ impl Machine {
                 self.ledger.read(phone, from, &id);
             }
             let mut receipt = Builder::new("receipt").attr("id", id.as_str()).attr("to", to);
+            if let Some(participant) = stanza.jid("participant") {
+                receipt = receipt.attr("participant", participant);
+            }
             match read {
                 Ok(_) | Err(DecryptError::Duplicate) => {
                     let peer = stanza.text("category").as_deref() == Some("peer");

@@ -2,6 +2,8 @@
 //! client a minute: unknown ones with 501, and a line in the log.
 
 mod app_state;
+mod groups;
+mod members;
 mod prekeys;
 mod settings;
 mod usync;
@@ -50,6 +52,7 @@ impl Machine {
             ("encrypt", _, _) => self.keys(now, device, stanza),
             ("usync", "usync", _) => self.usync(device, stanza),
             ("w:sync:app:state", "sync", true) => self.app_state(now, device, stanza),
+            ("w:g2", _, set) => self.group_query(now, device, set, stanza),
             ("md", "remove-companion-device", true) => {
                 self.send(now, connection, with_time(now, iq::result(stanza)).build());
                 let named = child.and_then(|child| child.jid("jid")).and_then(|jid| self.device_at(&jid));
@@ -60,7 +63,7 @@ impl Machine {
                 return Ok(());
             }
             _ if to_server => self.setting(now, device, &xmlns, tag, set, stanza),
-            _ => settings::elsewhere(&xmlns, tag, stanza),
+            _ => settings::elsewhere(&xmlns, tag),
         };
         match answer {
             Ok(children) => {

@@ -5,7 +5,7 @@
 //! there and are never kept.
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
+use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::machine::{ConnectionId, Machine, Refusal};
@@ -93,7 +93,7 @@ impl Machine {
         }
     }
 
-    fn companions_of(&self, pn: Pn) -> impl Iterator<Item = DeviceRef> + '_ {
+    pub(super) fn companions_of(&self, pn: Pn) -> impl Iterator<Item = DeviceRef> + '_ {
         let account = self.accounts.get(&pn);
         account.into_iter().flat_map(|a| a.companions.keys()).map(move |n| DeviceRef { pn, device: *n })
     }
@@ -107,10 +107,16 @@ impl Machine {
         to: &Jid,
         kind: Option<&str>,
     ) -> Stanza {
-        let mut builder = Builder::new("receipt")
-            .attr("from", self.account(from.pn).device_jid(from.device, Form::of(to)))
-            .attr("id", stanza.text("id").unwrap_or_default().into_owned())
-            .attr("t", seconds(now));
+        let account = self.account(from.pn);
+        let builder = match to.server {
+            Server::Group => Builder::new("receipt")
+                .attr("from", to.to_non_ad())
+                .attr("participant", account.device_jid(from.device, Form::Lid))
+                .attr("participant_pn", account.jid(Form::Pn)),
+            _ => Builder::new("receipt").attr("from", account.device_jid(from.device, Form::of(to))),
+        };
+        let mut builder =
+            builder.attr("id", stanza.text("id").unwrap_or_default().into_owned()).attr("t", seconds(now));
         if let Some(kind) = kind {
             builder = builder.attr("type", kind);
         }
@@ -143,7 +149,7 @@ impl Machine {
             return;
         };
         if settled.tag == "message"
-            && let Some(sender) = settled.jid("from").and_then(|from| self.device_at(&from))
+            && let Some(sender) = self.sender_of(&settled)
         {
             self.ledger.settled(sender, id, device, now);
         }

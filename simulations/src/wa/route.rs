@@ -12,7 +12,8 @@ use super::account::{Account, DeviceRef, Form, participants_hash, seconds};
 use super::machine::{ConnectionId, Machine, Refusal};
 
 /// Children of a message that are the server's own business, or are delivered in another way.
-const NOT_COPIED: [&str; 6] = ["participants", "enc", "device-identity", "reporting", "tctoken", "cstoken"];
+pub(super) const NOT_COPIED: [&str; 6] =
+    ["participants", "enc", "device-identity", "reporting", "tctoken", "cstoken"];
 
 /// Ciphertexts for one device.
 struct Entry<'a> {
@@ -38,6 +39,9 @@ impl Machine {
         if to.server == Server::Broadcast {
             self.ack_message(now, from, stanza, &to, &[]);
             return Ok(());
+        }
+        if to.server == Server::Group {
+            return self.group_message(now, from, &id, &to, stanza);
         }
         let Some(recipient) = self.account_of(&to).map(|account| account.pn) else {
             self.ack_message(now, from, stanza, &to, &[("error", "404".to_owned())]);
@@ -145,7 +149,7 @@ impl Machine {
         builder.children(children).build()
     }
 
-    fn ack_message(
+    pub(super) fn ack_message(
         &mut self,
         now: UnixMillis,
         from: DeviceRef,
@@ -191,12 +195,18 @@ impl Machine {
         }
     }
 
+    /// The device that sent a delivery.
+    pub(super) fn sender_of(&self, stanza: &Stanza) -> Option<DeviceRef> {
+        let jid = stanza.jid("participant").or_else(|| stanza.jid("from"))?;
+        self.device_at(&jid)
+    }
+
     /// Writes a delivery to a connection of its receiver.
     pub(super) fn write(&mut self, now: UnixMillis, connection: ConnectionId, to: DeviceRef, stanza: Stanza) {
         let times = if self.faults.take(to, |f| &mut f.duplicate) { 2 } else { 1 };
         for _ in 0..times {
             if stanza.tag == "message"
-                && let Some(from) = stanza.jid("from").and_then(|from| self.device_at(&from))
+                && let Some(from) = self.sender_of(&stanza)
             {
                 self.ledger.delivered(from, &stanza.text("id").unwrap_or_default(), to);
             }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::account::{Account, Companion, Pn};
 use super::authority::KeptAuthority;
 use super::backlog::Backlog;
+use super::groups::Group;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::phone::Phone;
@@ -39,6 +40,8 @@ pub enum StateError {
 struct Kept {
     authority: KeptAuthority,
     accounts: Vec<KeptAccount>,
+    #[serde(default)]
+    groups: Vec<Group>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,7 +87,8 @@ struct KeptCompanion {
 /// The document.
 pub(super) fn encode(machine: &Machine, authority: &KeptAuthority) -> String {
     let accounts = machine.accounts.values().map(keep).collect();
-    let kept = Kept { authority: authority.clone(), accounts };
+    let groups = machine.groups().values().cloned().collect();
+    let kept = Kept { authority: authority.clone(), accounts, groups };
     serde_json::to_string(&kept).expect("plain data becomes JSON")
 }
 
@@ -106,6 +110,7 @@ pub(super) fn load(path: &Path, machine: &mut Machine) -> Result<Option<KeptAuth
     for account in kept.accounts {
         machine.add_account(restore(account)?);
     }
+    machine.groups = kept.groups.into_iter().map(|group| (group.id.clone(), group)).collect();
     Ok(Some(kept.authority))
 }
 

@@ -11,6 +11,7 @@ use super::probe::Probe;
 use super::*;
 
 mod faults;
+mod groups;
 mod messages;
 mod sharing;
 

@@ -3,7 +3,7 @@
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Builder, Read as _, Stanza, server_jid};
+use roost_proto::stanza::{Builder, Read as _, Stanza};
 
 use super::super::account::{DeviceRef, seconds};
 use super::super::machine::Machine;
@@ -43,7 +43,6 @@ impl Machine {
             ("privacy", "tokens", true) => self.give_token(now, device, stanza),
             ("w:m", "media_conn", _) => Ok(vec![media_conn()]),
             ("w:profile:picture", "picture", false) => Err(Refused::new(404)),
-            ("w:g2", "participating", false) => Ok(vec![Builder::new("groups").build()]),
             ("w:biz", "business_profile", false) => Ok(vec![Builder::new("business_profile").build()]),
             ("bot", "bot", false) => Ok(vec![Builder::new("bot").attr("v", 2u8).build()]),
             ("status", "privacy", false) => {
@@ -136,12 +135,9 @@ impl Machine {
     }
 }
 
-/// Requests to addresses other than the server: groups do not exist here (yet), so none can be found.
-pub(super) fn elsewhere(xmlns: &str, tag: &str, stanza: &Stanza) -> Answer {
-    let to = stanza.jid("to").unwrap_or_else(server_jid);
+/// Requests to addresses other than the server and groups.
+pub(super) fn elsewhere(xmlns: &str, tag: &str) -> Answer {
     match (xmlns, tag) {
-        ("w:g2", "participating") => Ok(vec![Builder::new("groups").build()]),
-        ("w:g2", _) if !to.user.is_empty() => Err(Refused::new(404)),
         ("w:profile:picture", "picture") => Err(Refused::new(404)),
         _ => Err(Refused::new(501)),
     }

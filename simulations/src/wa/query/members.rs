@@ -1,0 +1,151 @@
+//! Who comes into a group and who goes.
+
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
+
+use super::super::account::{DeviceRef, Form, Pn};
+use super::super::groups::{Group, MAX_MEMBERS, Role};
+use super::super::machine::Machine;
+use super::Answer;
+
+impl Machine {
+    /// `<add>`, `<remove>`, `<promote>` and `<demote>`: each participant with what became of it.
+    pub(super) fn change_members(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        group: Group,
+        child: &Stanza,
+    ) -> Answer {
+        let action = child.tag.to_string();
+        let (mut outcomes, mut done) = (Vec::new(), Vec::new());
+        for participant in child.all_named("participant").take(MAX_MEMBERS) {
+            let Some(jid) = participant.jid("jid") else { continue };
+            let found = self.account_of(&jid).map(|account| account.pn);
+            let code = match (found.and_then(|pn| group.members.get(&pn)), found, &*action) {
+                (_, None, _) => 404,
+                (Some(_), _, "add") => 409,
+                (None, Some(_), "add") if group.members.len() + done.len() >= MAX_MEMBERS => 419,
+                (None, Some(_), "add") => 200,
+                (None, ..) => 404,
+                (Some(Role::Owner), ..) if found != Some(device.pn) => 406,
+                (Some(_), ..) => 200,
+            };
+            if let (200, Some(pn)) = (code, found) {
+                done.push(pn);
+            }
+            outcomes.push(self.outcome(&jid, found, code));
+        }
+        match &*action {
+            "add" => self.add_members(now, device, &group, &done, None),
+            "remove" => self.drop_members(now, device, &group, &done),
+            _ => self.set_roles(now, device, &group, &done, action == "promote"),
+        }
+        let answer = match &*action {
+            "add" => Builder::new("add"),
+            "remove" => Builder::new("remove"),
+            "promote" => Builder::new("promote"),
+            _ => Builder::new("demote"),
+        };
+        Ok(vec![answer.children(outcomes).build()])
+    }
+
+    /// Lets people in who asked, or turns them down.
+    pub(super) fn answer_requests(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        mut group: Group,
+        child: &Stanza,
+    ) -> Answer {
+        let Some(action) = child.all().iter().find(|action| matches!(&*action.tag, "approve" | "reject"))
+        else {
+            return Err(roost_proto::stanza::iq::Refused::new(400));
+        };
+        let (mut outcomes, mut done) = (Vec::new(), Vec::new());
+        for jid in action.all_named("participant").filter_map(|participant| participant.jid("jid")) {
+            let found = self.account_of(&jid).map(|account| account.pn);
+            let asked = found.filter(|pn| group.requests.remove(pn).is_some());
+            done.extend(asked);
+            outcomes.push(self.outcome(&jid, found, if asked.is_some() { 200 } else { 404 }));
+        }
+        self.groups.insert(group.id.clone(), group.clone());
+        let approve = action.tag == "approve";
+        if approve {
+            self.add_members(now, device, &group, &done, Some("linked_group_join"));
+        }
+        let said = Builder::new(if approve { "approve" } else { "reject" }).children(outcomes).build();
+        Ok(vec![Builder::new("membership_requests_action").children([said]).build()])
+    }
+
+    pub(super) fn add_members(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        group: &Group,
+        new: &[Pn],
+        reason: Option<&'static str>,
+    ) {
+        if new.is_empty() {
+            return;
+        }
+        let mut group = group.clone();
+        let before: Vec<Pn> = group.members.keys().copied().collect();
+        group.members.extend(new.iter().map(|pn| (*pn, Role::Member)));
+        group.version += 1;
+        let members: Vec<Pn> = group.members.keys().copied().collect();
+        self.watch_members(&members);
+        let jid = group.jid();
+        let node = self.group_node(&group, true);
+        self.groups.insert(group.id.clone(), group);
+        let added = new.iter().map(|pn| self.member_node(*pn, None).build()).collect::<Vec<_>>();
+        let told = Builder::new("add").children(added);
+        let told = match reason {
+            Some(reason) => told.attr("reason", reason),
+            None => told,
+        };
+        self.tell_group(now, &jid, device, before, &told.build());
+        // Who comes in hears of the whole group.
+        let create = Builder::new("create").children([node]).build();
+        self.tell_group(now, &jid, device, new.to_vec(), &create);
+    }
+
+    pub(super) fn drop_members(&mut self, now: UnixMillis, device: DeviceRef, group: &Group, gone: &[Pn]) {
+        if gone.is_empty() {
+            return;
+        }
+        let mut group = group.clone();
+        let told: Vec<Pn> = group.members.keys().copied().collect();
+        group.members.retain(|pn, _| !gone.contains(pn));
+        group.version += 1;
+        let jid = group.jid();
+        self.groups.insert(group.id.clone(), group);
+        let removed = gone.iter().map(|pn| self.member_node(*pn, None).build()).collect::<Vec<_>>();
+        let change = Builder::new("remove").children(removed).build();
+        self.tell_group(now, &jid, device, told, &change);
+    }
+
+    fn set_roles(&mut self, now: UnixMillis, device: DeviceRef, group: &Group, whom: &[Pn], promote: bool) {
+        if whom.is_empty() {
+            return;
+        }
+        let mut group = group.clone();
+        let role = if promote { Role::Admin } else { Role::Member };
+        group.members.extend(whom.iter().map(|pn| (*pn, role)));
+        group.version += 1;
+        let (jid, members) = (group.jid(), group.members.keys().copied().collect::<Vec<_>>());
+        self.groups.insert(group.id.clone(), group);
+        let changed = whom.iter().map(|pn| self.member_node(*pn, None).build()).collect::<Vec<_>>();
+        let change = Builder::new(if promote { "promote" } else { "demote" }).children(changed).build();
+        self.tell_group(now, &jid, device, members, &change);
+    }
+
+    /// What became of one participant: its code in both spellings, because clients differ.
+    fn outcome(&self, asked: &Jid, found: Option<Pn>, code: u16) -> Stanza {
+        let mut outcome = Builder::new("participant").attr("jid", asked.clone()).attr("type", code);
+        if let Some(pn) = found {
+            outcome = outcome.attr("phone_number", self.account(pn).jid(Form::Pn));
+        }
+        if code == 200 { outcome.build() } else { outcome.attr("error", code).build() }
+    }
+}

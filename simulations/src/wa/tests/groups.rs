@@ -1,0 +1,149 @@
+//! Groups: who may do what, who hears of it, and who gets which ciphertext.
+
+use roost_proto::signal::{Chain, distribution, encrypt_for_group};
+
+use super::*;
+
+impl World {
+    fn group_query(&mut self, probe: usize, kind: &'static str, to: Option<&Jid>, child: Builder) -> Stanza {
+        let to = to.cloned().unwrap_or_else(|| Jid::new(String::new(), roost_proto::stanza::Server::Group));
+        let id = format!("q{}", self.probes[probe].seen.len());
+        self.ask(probe, iq::request(&id, kind, "w:g2", to).children([child.build()]).build())
+    }
+
+    /// A group of these probes, made by the first.
+    fn group(&mut self, probes: &[usize]) -> Jid {
+        let members = probes[1..].iter().map(|probe| {
+            let jid = self.account(*probe);
+            Builder::new("participant").attr("jid", jid).build()
+        });
+        let create = Builder::new("create").attr("subject", "Hens").children(members.collect::<Vec<_>>());
+        let answer = self.group_query(probes[0], "set", None, create);
+        let id = answer.child("group").and_then(|group| group.text("id")).expect("a group").into_owned();
+        format!("{id}@g.us").parse().expect("a JID")
+    }
+
+    /// Says something in a group under a chain; the ack.
+    fn shout(&mut self, probe: usize, group: &Jid, id: &str, chain: &mut Chain) -> Stanza {
+        let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(5);
+        let bytes = encrypt_for_group(chain, b"padded", &mut rng).expect("a chain");
+        self.shout_bytes(probe, group, id, bytes.to_vec())
+    }
+
+    fn shout_bytes(&mut self, probe: usize, group: &Jid, id: &str, bytes: Vec<u8>) -> Stanza {
+        let enc = Builder::new("enc").attr("v", "2").attr("type", "skmsg").bytes(bytes).build();
+        let message = Builder::new("message").attr("id", id.to_owned()).attr("to", group.clone());
+        self.say(probe, message.attr("type", "text").children([enc]).build());
+        let is_ack = |stanza: &&Stanza| stanza.tag == "ack" && stanza.text("id").as_deref() == Some(id);
+        self.probes[probe].seen.iter().rev().find(is_ack).expect("an ack").clone()
+    }
+
+    fn heard(&self, probe: usize, tag: &str, id: &str) -> Option<Stanza> {
+        let fits = |stanza: &&Stanza| stanza.tag == tag && stanza.text("id").as_deref() == Some(id);
+        self.probes[probe].seen.iter().find(fits).cloned()
+    }
+
+    fn told(&self, probe: usize, tag: &str) -> bool {
+        let seen = &self.probes[probe].seen;
+        seen.iter()
+            .any(|stanza| stanza.text("type").as_deref() == Some("w:gp2") && stanza.child(tag).is_some())
+    }
+}
+
+fn code(answer: &Stanza) -> Option<u64> {
+    answer.child("error").and_then(|error| error.number("code"))
+}
+
+fn chain() -> Chain {
+    let mut chain = Chain::default();
+    let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(4);
+    distribution(&mut chain, &mut rng).expect("a chain");
+    chain
+}
+
+#[test]
+fn every_member_gets_the_one_ciphertext_and_strangers_get_nothing() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada, bob]);
+    assert!(world.told(bob, "create") && !world.told(eve, "create"));
+    let ack = world.shout(ada, &group, "G1", &mut chain());
+    assert_eq!(ack.text("error"), None);
+    let got = world.heard(bob, "message", "G1").expect("delivered");
+    assert_eq!(got.jid("from"), Some(group.clone()));
+    let sender = world.probes[ada].lid.clone();
+    assert_eq!(got.jid("participant"), sender);
+    assert!(world.heard(eve, "message", "G1").is_none());
+    assert!(world.heard(ada, "message", "G1").is_none());
+    let refused = world.shout(eve, &group, "G2", &mut chain());
+    assert_eq!(refused.text("error").as_deref(), Some("403"));
+}
+
+#[test]
+fn only_admins_change_what_is_theirs_and_speak_where_only_they_may() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada, bob]);
+    let announce = || Builder::new("announcement");
+    assert_eq!(code(&world.group_query(bob, "set", Some(&group), announce())), Some(403));
+    assert_eq!(code(&world.group_query(eve, "get", Some(&group), Builder::new("query"))), Some(403));
+    assert_eq!(code(&world.group_query(ada, "set", Some(&group), announce())), None);
+    assert!(world.told(bob, "announcement"));
+    let refused = world.shout(bob, &group, "G1", &mut chain());
+    assert_eq!(refused.text("error").as_deref(), Some("403"));
+    let unknown = "120363099999999999@g.us".parse().expect("a JID");
+    assert_eq!(code(&world.group_query(ada, "get", Some(&unknown), Builder::new("query"))), Some(404));
+}
+
+#[test]
+fn who_was_removed_hears_of_it_and_of_nothing_after_it() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let group = world.group(&[ada, bob]);
+    let member = Builder::new("participant").attr("jid", world.lid(bob)).build();
+    let answer = world.group_query(ada, "set", Some(&group), Builder::new("remove").children([member]));
+    let outcome = answer.child("remove").and_then(|remove| remove.child("participant")).expect("an outcome");
+    assert_eq!(outcome.number("type"), Some(200));
+    assert!(world.told(bob, "remove"));
+    world.shout(ada, &group, "G1", &mut chain());
+    assert!(world.heard(bob, "message", "G1").is_none());
+}
+
+#[test]
+fn an_invite_lets_people_in_or_makes_them_wait_for_an_admin() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada]);
+    let answer = world.group_query(ada, "get", Some(&group), Builder::new("invite"));
+    let invite = answer.child("invite").and_then(|invite| invite.text("code")).expect("a code").into_owned();
+    let join = || Builder::new("invite").attr("code", invite.clone());
+    let joined = world.group_query(bob, "set", None, join());
+    assert_eq!(joined.child("group").and_then(|joined| joined.jid("jid")), Some(group.clone()));
+    let on = Builder::new("group_join").attr("state", "on").build();
+    let approval = Builder::new("membership_approval_mode").children([on]);
+    world.group_query(ada, "set", Some(&group), approval);
+    let waits = world.group_query(eve, "set", None, join());
+    assert!(waits.child("membership_approval_request").is_some());
+    assert!(world.told(ada, "created_membership_requests"));
+    let member = Builder::new("participant").attr("jid", world.lid(eve)).build();
+    let approve = Builder::new("approve").children([member]).build();
+    let action = Builder::new("membership_requests_action").children([approve]);
+    world.group_query(ada, "set", Some(&group), action);
+    assert!(world.told(eve, "create"));
+}
+
+#[test]
+fn one_sender_key_with_two_ciphertexts_is_a_violation() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let group = world.group(&[ada, bob]);
+    let before = chain();
+    world.shout(ada, &group, "G1", &mut before.clone());
+    assert_eq!(world.machine.ledger().totals().key_reuses, 0);
+    let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(6);
+    let other = encrypt_for_group(&mut before.clone(), b"another", &mut rng).expect("a chain");
+    world.shout_bytes(ada, &group, "G2", other.to_vec());
+    let ledger = world.machine.ledger();
+    assert_eq!(ledger.totals().key_reuses, 1);
+    assert_eq!(ledger.key_reuses()[0].kind, "skmsg");
+}
