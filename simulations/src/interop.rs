@@ -8,6 +8,7 @@
 mod client;
 mod cluster;
 mod event;
+mod matrix;
 mod reader;
 mod stage;
 mod tools;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 pub use client::RealClient;
 pub use cluster::{Cluster, Victim};
-pub use event::{ClientEvent, ReceivedMessage};
+pub use event::{ClientEvent, ReceivedMessage, Said};
+pub use matrix::{Matrix, Row, Way};
 pub use reader::Reader;
 pub use stage::{Failure, Person, Stage};
 pub use tools::{baileys_driver, python, whatsapp_rust_driver, whatsmeow_driver};

@@ -40,6 +40,7 @@ async fn refused(world: &World, place: usize, from: &Speaker, what: &str) {
         content: Some(send_message_request::Content::Text("nobody hears this".to_owned())),
         request_id: uuid::Uuid::new_v4().to_string(),
         wait_for: send_message_request::WaitFor::Accepted.into(),
+        ..Default::default()
     };
     let mut messages = world.callers.node(place).messages();
     let status = messages.send_message(within(request, ANSWER)).await;

@@ -18,6 +18,8 @@ import makeWASocket, {
 import pino from 'pino'
 import * as chats from './chats.mjs'
 
+import { contentOf, describe, messageAbout, openVote } from './kinds.mjs'
+
 const RECONNECT_DELAY_MS = 300
 // A QR code is shown for a minute; the clients' own first interval.
 const QR_TIMEOUT_MS = 60_000
@@ -41,6 +43,8 @@ const fail = (ref, error) => emit('error', { ref: ref ?? '', message: String(err
 const logger = pino({ level: flags.log }, pino.destination(2))
 
 const sent = new Map()
+// What was received, for messages about it.
+const heard = new Map()
 // What is being written to the device's folder; the process must not end before.
 const writing = new Set()
 let auth
@@ -110,6 +114,16 @@ function onConnection(socket, { connection, qr, isNewLogin, lastDisconnect }) {
 const identity = () => ({ pn: auth.state.creds.me?.id ?? '', lid: auth.state.creds.me?.lid ?? '' })
 
 function onMessage({ key, message, messageStubType, messageStubParameters, pushName }) {
+  if (message) heard.set(key.id, { key, message })
+  const vote = message?.pollUpdateMessage
+  const about = vote?.pollCreationMessageKey?.id
+  const said = vote
+    ? { kind: 'vote', text: openVote(vote, key, sent.get(about), identity()), about }
+    : message && describe(message)
+  if (said) {
+    const chat = key.remoteJid
+    emit('said', { id: key.id, ...said, from_me: !!key.fromMe, chat, sender: key.participant || chat })
+  }
   const text = message?.conversation || message?.extendedTextMessage?.text
   const chat = key.remoteJid
   const sender = key.participant || (key.fromMe ? identity().pn : chat)
@@ -139,6 +153,20 @@ const commands = {
     sent.set(id, { extendedTextMessage: { text } })
     await sock.sendMessage(to, { text }, { messageId: id })
     emit('sent', { ref: ref ?? '', id })
+  },
+  async say({ to, kind, text, about, ref }) {
+    const id = generateMessageIDV2(sock.user.id)
+    const target = messageAbout(heard.get(about), about, to)
+    const answer = await sock.sendMessage(to, contentOf(kind, text, target), {
+      messageId: id,
+      ...(kind === 'quote' ? { quoted: target } : {}),
+    })
+    sent.set(answer.key.id, answer.message)
+    emit('sent', { ref: ref ?? '', id: answer.key.id })
+  },
+  async members({ group, participants, action, ref }) {
+    await sock.groupParticipantsUpdate(group, participants, action)
+    emit('sent', { ref: ref ?? '', id: '' })
   },
   async read({ chat, sender, ids }) {
     const participant = sender === chat ? undefined : sender

@@ -51,6 +51,10 @@ type command struct {
 	Participants []string `json:"participants"`
 	What         string   `json:"what"`
 	On           bool     `json:"on"`
+	Kind         string   `json:"kind"`
+	About        string   `json:"about"`
+	Group        string   `json:"group"`
+	Action       string   `json:"action"`
 }
 
 type fields map[string]any
@@ -66,6 +70,8 @@ type driver struct {
 	cli  *whatsmeow.Client
 	// What was sent, for peers that ask again after a reconnect. A test sends few messages.
 	sent map[types.MessageID]*waE2E.Message
+	// What was received, for messages about it.
+	heard map[types.MessageID]types.MessageInfo
 }
 
 func main() {
@@ -76,7 +82,7 @@ func main() {
 	level := flag.String("log", cmp.Or(os.Getenv("WA_LOG"), "warn"), "least level of whatsmeow's log: debug, info, warn or error")
 	flag.Parse()
 
-	d := &driver{level: strings.ToUpper(*level), out: json.NewEncoder(os.Stdout), sent: map[types.MessageID]*waE2E.Message{}}
+	d := &driver{level: strings.ToUpper(*level), out: json.NewEncoder(os.Stdout), sent: map[types.MessageID]*waE2E.Message{}, heard: map[types.MessageID]types.MessageInfo{}}
 	// The Signal library prints what it thinks of a message; standard output carries events only.
 	os.Stdout = os.Stderr
 	if err := d.open(*server, *ca, *root, *db); err != nil {
@@ -215,16 +221,11 @@ func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) err
 		if err != nil {
 			return err
 		}
-		message := &waE2E.Message{Conversation: proto.String(c.Text)}
-		id := cli.GenerateMessageID()
-		d.lock.Lock()
-		d.sent[id] = message
-		d.lock.Unlock()
-		answer, err := cli.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: id})
-		if err != nil {
-			return err
-		}
-		d.emit("sent", fields{"ref": c.Ref, "id": answer.ID})
+		return d.send(ctx, cli, c, to, &waE2E.Message{Conversation: proto.String(c.Text)})
+	case "say":
+		return d.say(ctx, cli, c)
+	case "members":
+		return d.members(ctx, cli, c)
 	case "read":
 		chat, err := types.ParseJID(c.Chat)
 		if err != nil {
@@ -323,11 +324,20 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 	case *events.Connected:
 		d.emit("connected", fields{"pn": cli.Store.GetJID().String(), "lid": cli.Store.GetLID().String()})
 	case *events.Message:
+		d.lock.Lock()
+		d.heard[v.Info.ID] = v.Info
+		d.lock.Unlock()
 		text := v.Message.GetConversation()
 		if text == "" {
 			text = v.Message.GetExtendedTextMessage().GetText()
 		}
-		if text == "" {
+		if kind, what, about := d.describe(cli, v); kind != "" {
+			d.emit("said", fields{
+				"id": v.Info.ID, "kind": kind, "text": what, "about": about, "from_me": v.Info.IsFromMe,
+				"chat": v.Info.Chat.String(), "sender": v.Info.Sender.String(),
+			})
+		}
+		if text == "" || v.IsEdit {
 			return
 		}
 		alt := v.Info.SenderAlt

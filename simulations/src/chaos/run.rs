@@ -194,6 +194,7 @@ async fn probe(world: &World) -> Result<(), Failed> {
             content: Some(send_message_request::Content::Text(text.clone())),
             request_id: Uuid::new_v4().to_string(),
             wait_for: send_message_request::WaitFor::Accepted.into(),
+            ..Default::default()
         };
         let send = |client: Client| {
             let request = within(request.clone(), Duration::from_secs(5));

@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::event::{ClientEvent, ReceivedMessage};
+use super::event::{ClientEvent, ReceivedMessage, Said};
 use super::tools::{baileys_driver, whatsapp_rust_driver, whatsmeow_driver};
 use super::{Endpoint, InteropError, Library};
 
@@ -31,7 +31,7 @@ pub struct RealClient {
     name: String,
     process: Child,
     commands: ChildStdin,
-    said: Arc<Said>,
+    said: Arc<Heard>,
     grown: watch::Receiver<()>,
     log: PathBuf,
     refs: u64,
@@ -84,7 +84,7 @@ impl RealClient {
             spawned.map_err(|source| InteropError::Os { what: format!("starting {name}"), source })?;
         let commands = process.stdin.take().expect("standard input was asked for");
         let stdout = process.stdout.take().expect("standard output was asked for");
-        let said = Arc::new(Said::default());
+        let said = Arc::new(Heard::default());
         let (grow, grown) = watch::channel(());
         tokio::spawn(listen(stdout, Arc::clone(&said), grow));
         let mut client = Self { name: name.to_owned(), process, commands, said, grown, log, refs: 0 };
@@ -148,6 +148,56 @@ impl RealClient {
         match self.ask(&what, json!({ "cmd": "send", "to": to, "text": text })).await? {
             ClientEvent::Sent { id, .. } => Ok(id),
             other => unreachable!("only a send is answered with the ref of a send: {other:?}"),
+        }
+    }
+
+    /// Sends a message of another kind: `text` is its text, `about` the id of the message that it is about.
+    /// Returns its id.
+    ///
+    /// # Errors
+    /// `Refused` with the library's words, or as [`Self::wait`].
+    pub async fn say(
+        &mut self,
+        to: &str,
+        kind: &str,
+        text: &str,
+        about: &str,
+    ) -> Result<String, InteropError> {
+        let command = json!({ "cmd": "say", "to": to, "kind": kind, "text": text, "about": about });
+        match self.ask(&format!("say {kind} {text:?} to {to}"), command).await? {
+            ClientEvent::Sent { id, .. } => Ok(id),
+            other => unreachable!("only a send is answered with the ref of a send: {other:?}"),
+        }
+    }
+
+    /// Makes a group. Returns its JID.
+    ///
+    /// # Errors
+    /// `Refused` with the library's words, or as [`Self::wait`].
+    pub async fn group(&mut self, subject: &str, members: &[String]) -> Result<String, InteropError> {
+        let command = json!({ "cmd": "group", "subject": subject, "participants": members });
+        match self.ask("make a group", command).await? {
+            ClientEvent::Group { jid, .. } => Ok(jid),
+            other => unreachable!("only a group is answered with the ref of a group: {other:?}"),
+        }
+    }
+
+    /// Adds, removes, promotes or demotes members of a group.
+    ///
+    /// # Errors
+    /// `Refused` with the library's words, or as [`Self::wait`].
+    pub async fn members(&mut self, group: &str, action: &str, who: &[String]) -> Result<(), InteropError> {
+        let command = json!({ "cmd": "members", "group": group, "action": action, "participants": who });
+        self.ask(&format!("{action} members"), command).await.map(drop)
+    }
+
+    /// Waits for something of this kind and text.
+    pub async fn said(&mut self, kind: &str, text: &str) -> Result<Said, InteropError> {
+        let what = format!("{kind} {text:?}");
+        let fits = |event: &ClientEvent| matches!(event, ClientEvent::Said(said) if said.kind == kind && said.text == text);
+        match self.wait(&what, fits).await? {
+            ClientEvent::Said(said) => Ok(said),
+            _ => unreachable!("the wait took what was said"),
         }
     }
 
@@ -278,6 +328,7 @@ impl RealClient {
         let answers = |event: &ClientEvent| match event {
             ClientEvent::Sent { r#ref, .. }
             | ClientEvent::Changed { r#ref }
+            | ClientEvent::Group { r#ref, .. }
             | ClientEvent::Error { r#ref, .. } => *r#ref == wanted,
             _ => false,
         };
@@ -301,7 +352,7 @@ impl RealClient {
 }
 
 #[derive(Debug, Default)]
-struct Said(Mutex<Log>);
+struct Heard(Mutex<Log>);
 
 #[derive(Debug, Default)]
 struct Log {
@@ -314,13 +365,13 @@ struct Log {
     ended: bool,
 }
 
-impl Said {
+impl Heard {
     fn lock(&self) -> MutexGuard<'_, Log> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn listen(stdout: ChildStdout, said: Arc<Said>, grow: watch::Sender<()>) {
+async fn listen(stdout: ChildStdout, said: Arc<Heard>, grow: watch::Sender<()>) {
     let mut lines = BufReader::new(stdout).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let mut log = said.lock();

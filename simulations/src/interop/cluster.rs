@@ -10,9 +10,9 @@ use std::time::Duration;
 use roost_node::client::Client;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::{
-    CreateDeviceRequest, CreateTenantRequest, Device, GetDeviceRequest, ListDevicesRequest, ListNodesRequest,
-    LocateDeviceRequest, Recipient, SendMessageRequest, StartPairingRequest, device, node, pairing_event,
-    recipient, send_message_request,
+    Context, CreateDeviceRequest, CreateTenantRequest, Device, GetDeviceRequest, ListDevicesRequest,
+    ListNodesRequest, LocateDeviceRequest, Recipient, SendMessageRequest, StartPairingRequest, device, node,
+    pairing_event, recipient, send_message_request,
 };
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
@@ -199,10 +199,24 @@ impl Cluster {
         text: &str,
         wait_for: WaitFor,
     ) -> Result<String, Failure> {
+        let content = send_message_request::Content::Text(text.to_owned());
+        self.say(device, to, content, Context::default(), wait_for).await
+    }
+
+    /// Sends a message of any kind. Returns its WhatsApp id.
+    pub async fn say(
+        &self,
+        device: &str,
+        to: recipient::To,
+        content: send_message_request::Content,
+        context: Context,
+        wait_for: WaitFor,
+    ) -> Result<String, Failure> {
         let message = SendMessageRequest {
             parent: device.to_owned(),
             to: Some(Recipient { to: Some(to) }),
-            content: Some(send_message_request::Content::Text(text.to_owned())),
+            content: Some(content),
+            context: Some(context),
             request_id: Uuid::new_v4().to_string(),
             wait_for: wait_for.into(),
         };

@@ -38,6 +38,8 @@ pub enum ClientEvent {
     },
     /// A text, decrypted.
     Message(ReceivedMessage),
+    /// A message of another kind than text, or one about an earlier message.
+    Said(Said),
     /// A message could not be decrypted; the library asks its sender again.
     Undecryptable {
         /// Its id.
@@ -67,6 +69,8 @@ pub enum ClientEvent {
     },
     /// A group was made.
     Group {
+        /// What the command carried.
+        r#ref: String,
         /// Its JID.
         jid: String,
         /// Its subject.
@@ -108,6 +112,23 @@ pub enum ClientEvent {
         /// The library's words.
         message: String,
     },
+}
+
+/// What a real client received beside texts.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Said {
+    /// Id that WhatsApp and the receivers know; empty where the library does not tell.
+    pub id: String,
+    /// One word: `poll`, `reaction`, …
+    pub kind: String,
+    /// Its text, as far as it has one.
+    pub text: String,
+    /// Id of the message that it is about; empty when it is about none.
+    pub about: String,
+    /// Where.
+    pub chat: String,
+    /// From whom.
+    pub sender: String,
 }
 
 /// A text that a real client received.

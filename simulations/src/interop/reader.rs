@@ -104,6 +104,31 @@ impl Reader {
         Ok(())
     }
 
+    /// Waits for an event of which `read` makes something: the first such, whether it was read before or is
+    /// still to come.
+    pub async fn wait<T>(
+        &self,
+        what: &str,
+        read: impl Fn(&event::Payload) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.lock().iter().filter_map(|event| event.payload.as_ref()).find_map(&read);
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            if Instant::now() > deadline {
+                let last: Vec<String> =
+                    self.lock().iter().rev().take(8).map(|event| format!("{:?}", event.payload)).collect();
+                return Err(Failure::new(format!(
+                    "no {what} is in the event log; the last are\n{}",
+                    last.join("\n")
+                )));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// What is wrong with the log of one device: gaps, repeated numbers, falling epochs.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();

@@ -27,6 +27,7 @@ fn send(parent: &str, text: &str) -> SendMessageRequest {
         content: Some(Content::Text(text.into())),
         request_id: uuid::Uuid::new_v4().to_string(),
         wait_for: WaitFor::Accepted as i32,
+        ..Default::default()
     }
 }
 

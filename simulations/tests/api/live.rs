@@ -188,6 +188,7 @@ pub(crate) fn text(parent: &str, to: Pn, text: &str, wait_for: WaitFor) -> SendM
         content: Some(Content::Text(text.into())),
         request_id: uuid::Uuid::new_v4().to_string(),
         wait_for: wait_for as i32,
+        ..Default::default()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::device::{
-    self, Content, DeviceHandle, Limits, PairingUpdate, Ports, Profile, Recipient, SendRequest, system_seeds,
+    self, DeviceHandle, Limits, PairingUpdate, Ports, Profile, Recipient, SendRequest, system_seeds,
 };
 use roost_actors::port::{
     Batch, Clocks, Committed, DeviceStore, DeviceStoreError, DialPermit, Gate, Loaded, PermitRefused,
@@ -20,6 +20,7 @@ use roost_placement::ledger::{Candidate, Grant, Ledger, MemberState, Timing};
 use roost_proto::api::device::State;
 use roost_proto::api::event::Payload;
 use roost_proto::api::{self, message_received};
+use roost_proto::content::MessageContent;
 use roost_proto::id::{DeviceKey, Life, Sequence, UnixMillis};
 use roost_simulations::model::{Model, system_clock};
 use roost_simulations::wa::{Scanner, SimOptions, SimServer};
@@ -340,7 +341,7 @@ pub(crate) fn request(to: &Recipient, text: &str) -> SendRequest {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     SendRequest {
         to: to.clone(),
-        content: Content::Text(text.to_owned()),
+        content: MessageContent::text(text),
         request_id: format!("00000000-0000-4000-8000-{number:012}"),
         request_hash: [1; 32],
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
-use roost_actors::device::{AcceptedSend, Content, Recipient, SendError, SendRequest};
+use roost_actors::device::{AcceptedSend, Recipient, SendError, SendRequest};
+use roost_proto::content::MessageContent;
 use roost_proto::id::DeviceKey;
 
 use super::super::context::{Context, micros};
@@ -68,7 +69,7 @@ impl Callers {
         let mut request_hash = [0; 32];
         request_hash[..8].copy_from_slice(&content.to_be_bytes());
         let to = Recipient::Phone(to.to_string());
-        let request = SendRequest { to, content: Content::Text(text), request_id, request_hash };
+        let request = SendRequest { to, content: MessageContent::text(text), request_id, request_hash };
         let until = ctx.now() + micros(ACCEPT);
         self.open(ctx, Purpose::Sending(Sending { sender, key: from.key, request, until }));
     }
@@ -95,6 +96,7 @@ impl Callers {
             SendError::Restricted(_) => self.refused(ctx, call, "restricted"),
             SendError::Outdated => self.refused(ctx, call, "outdated"),
             SendError::KeyReused => self.refused(ctx, call, "request id reused"),
+            SendError::UnknownMessage => self.refused(ctx, call, "unknown message"),
         }
     }
 

@@ -98,6 +98,7 @@ impl Sender {
             content: Some(Content::Text(text.to_owned())),
             request_id: request.clone(),
             wait_for: WaitFor::Accepted.into(),
+            ..Default::default()
         };
         let send = |client: Client| {
             let message = within(message.clone(), TRY);

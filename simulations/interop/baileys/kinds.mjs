@@ -1,0 +1,83 @@
+// Messages of every kind: what Baileys is given to send, and received ones in words.
+import { decryptPollVote, jidNormalizedUser, normalizeMessageContent } from 'baileys'
+
+// The message that another one is about: as it was received, or one of our own.
+export function messageAbout(heard, id, to) {
+  return heard ?? { key: { remoteJid: to, fromMe: true, id }, message: { conversation: 'quoted' } }
+}
+
+export function contentOf(kind, text, target) {
+  switch (kind) {
+    case 'location':
+      return { location: { degreesLatitude: 52.5, degreesLongitude: 13.5, name: text } }
+    case 'contact':
+      return {
+        contacts: { displayName: text, contacts: [{ displayName: text, vcard: `BEGIN:VCARD\nVERSION:3.0\nFN:${text}\nEND:VCARD` }] },
+      }
+    case 'poll':
+      return { poll: { name: text, values: ['yes', 'no'], selectableCount: 1 } }
+    case 'calendar_event':
+      return { event: { name: text, startDate: new Date(1_900_000_000_000) } }
+    case 'quote':
+      return { text }
+    case 'reaction':
+      return { react: { text, key: target.key } }
+    case 'edit':
+      return { text, edit: target.key }
+    case 'revoke':
+      return { delete: target.key }
+    case 'pin':
+      return { pin: target.key, type: 1, time: 86400 }
+    default:
+      throw new Error(`unknown kind ${kind}`)
+  }
+}
+
+// One word, the text, and the message that it is about. Plain texts have no word: they have an event of
+// their own.
+export function describe(message) {
+  const m = normalizeMessageContent(message)
+  const said = (kind, text, about = '') => ({ kind, text: text ?? '', about: about ?? '' })
+  const poll = m.pollCreationMessage ?? m.pollCreationMessageV2 ?? m.pollCreationMessageV3
+  if (poll) return said('poll', `${poll.name}: ${poll.options.map(option => option.optionName).join(', ')}`)
+  if (m.reactionMessage) return said('reaction', m.reactionMessage.text, m.reactionMessage.key?.id)
+  const protocol = m.protocolMessage
+  if (protocol?.editedMessage) {
+    const edited = normalizeMessageContent(protocol.editedMessage)
+    return said('edit', edited.conversation || edited.extendedTextMessage?.text, protocol.key?.id)
+  }
+  if (protocol?.key && !protocol.type) return said('revoke', '', protocol.key.id)
+  if (m.locationMessage) return said('location', m.locationMessage.name)
+  if (m.liveLocationMessage) return said('live_location', m.liveLocationMessage.caption)
+  if (m.contactMessage) return said('contact', m.contactMessage.displayName)
+  if (m.eventMessage) return said('calendar_event', m.eventMessage.name)
+  if (m.encEventResponseMessage) return said('event_response', '', m.encEventResponseMessage.eventCreationMessageKey?.id)
+  if (m.listMessage) return said('list', m.listMessage.description)
+  if (m.buttonsMessage) return said('buttons', m.buttonsMessage.contentText)
+  if (m.productMessage) return said('product', m.productMessage.product?.title)
+  if (m.pinInChatMessage) return said('pin', '', m.pinInChatMessage.key?.id)
+  if (m.keepInChatMessage) return said('keep', '', m.keepInChatMessage.key?.id)
+  const quoted = m.extendedTextMessage?.contextInfo?.stanzaId
+  if (quoted) return said('quote', m.extendedTextMessage.text, quoted)
+  return undefined
+}
+
+// A vote in a poll of ours: Baileys leaves opening it to the application. Both sides have two addresses, and
+// the vote does not say which it was made under.
+export function openVote(update, key, poll, me) {
+  const pollMsgId = update.pollCreationMessageKey.id
+  const pollEncKey = poll?.messageContextInfo?.messageSecret
+  const voters = [key.participant, key.remoteJid, key.participantAlt, key.remoteJidAlt].filter(Boolean)
+  for (const creator of pollEncKey ? [me.lid, me.pn] : []) {
+    for (const voter of voters) {
+      try {
+        const context = { pollEncKey, pollMsgId, pollCreatorJid: jidNormalizedUser(creator), voterJid: jidNormalizedUser(voter) }
+        const { selectedOptions } = decryptPollVote(update.vote, context)
+        return selectedOptions.map(hash => Buffer.from(hash).toString('hex')).join(' ')
+      } catch {
+        // Made under other addresses.
+      }
+    }
+  }
+  return 'unreadable'
+}

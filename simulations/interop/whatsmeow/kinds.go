@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"go.mau.fi/whatsmeow"
+	waE2E "go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/types"
+	"go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
+)
+
+// Messages of every kind: sending them, and putting received ones into words.
+
+func (d *driver) send(ctx context.Context, cli *whatsmeow.Client, c command, to types.JID, message *waE2E.Message) error {
+	id := cli.GenerateMessageID()
+	d.lock.Lock()
+	d.sent[id] = message
+	d.lock.Unlock()
+	answer, err := cli.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: id})
+	if err != nil {
+		return err
+	}
+	d.emit("sent", fields{"ref": c.Ref, "id": answer.ID})
+	return nil
+}
+
+func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) error {
+	to, err := types.ParseJID(c.To)
+	if err != nil {
+		return err
+	}
+	d.lock.Lock()
+	about, heard := d.heard[c.About]
+	d.lock.Unlock()
+	author := types.EmptyJID
+	if heard {
+		author = about.Sender
+	}
+	var message *waE2E.Message
+	switch c.Kind {
+	case "location":
+		message = &waE2E.Message{LocationMessage: &waE2E.LocationMessage{
+			DegreesLatitude: proto.Float64(52.5), DegreesLongitude: proto.Float64(13.5), Name: proto.String(c.Text),
+		}}
+	case "live_location":
+		message = &waE2E.Message{LiveLocationMessage: &waE2E.LiveLocationMessage{
+			DegreesLatitude: proto.Float64(52.5), DegreesLongitude: proto.Float64(13.5), Caption: proto.String(c.Text),
+		}}
+	case "contact":
+		message = &waE2E.Message{ContactMessage: &waE2E.ContactMessage{
+			DisplayName: proto.String(c.Text), Vcard: proto.String("BEGIN:VCARD\nVERSION:3.0\nFN:" + c.Text + "\nEND:VCARD"),
+		}}
+	case "poll":
+		message = cli.BuildPollCreation(c.Text, []string{"yes", "no"}, 1)
+	case "vote":
+		if !heard {
+			return fmt.Errorf("no poll %s was received", c.About)
+		}
+		if message, err = cli.BuildPollVote(ctx, &about, []string{c.Text}); err != nil {
+			return err
+		}
+	case "calendar_event":
+		secret := make([]byte, 32)
+		message = &waE2E.Message{
+			EventMessage:       &waE2E.EventMessage{Name: proto.String(c.Text), StartTime: proto.Int64(1_900_000_000)},
+			MessageContextInfo: &waE2E.MessageContextInfo{MessageSecret: secret},
+		}
+	case "list":
+		message = &waE2E.Message{ListMessage: &waE2E.ListMessage{
+			Description: proto.String(c.Text), ButtonText: proto.String("open"), ListType: waE2E.ListMessage_SINGLE_SELECT.Enum(),
+			Sections: []*waE2E.ListMessage_Section{{Rows: []*waE2E.ListMessage_Row{{Title: proto.String("one"), RowID: proto.String("1")}}}},
+		}}
+	case "buttons":
+		message = &waE2E.Message{ButtonsMessage: &waE2E.ButtonsMessage{
+			ContentText: proto.String(c.Text), HeaderType: waE2E.ButtonsMessage_EMPTY.Enum(),
+			Buttons: []*waE2E.ButtonsMessage_Button{{
+				ButtonID: proto.String("1"), Type: waE2E.ButtonsMessage_Button_RESPONSE.Enum(),
+				ButtonText: &waE2E.ButtonsMessage_Button_ButtonText{DisplayText: proto.String("one")},
+			}},
+		}}
+	case "quote":
+		message = &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{
+			Text: proto.String(c.Text),
+			ContextInfo: &waE2E.ContextInfo{
+				StanzaID: proto.String(c.About), Participant: proto.String(author.ToNonAD().String()),
+				QuotedMessage: &waE2E.Message{Conversation: proto.String("quoted")},
+			},
+		}}
+	case "reaction":
+		message = cli.BuildReaction(to, author, c.About, c.Text)
+	case "edit":
+		message = cli.BuildEdit(to, c.About, &waE2E.Message{Conversation: proto.String(c.Text)})
+	case "revoke":
+		message = cli.BuildRevoke(to, author, c.About)
+	case "pin":
+		message = &waE2E.Message{
+			PinInChatMessage: &waE2E.PinInChatMessage{
+				Key: cli.BuildMessageKey(to, author, c.About), Type: waE2E.PinInChatMessage_PIN_FOR_ALL.Enum(),
+			},
+			MessageContextInfo: &waE2E.MessageContextInfo{MessageAddOnDurationInSecs: proto.Uint32(86400)},
+		}
+	default:
+		return fmt.Errorf("unknown kind %q", c.Kind)
+	}
+	return d.send(ctx, cli, c, to, message)
+}
+
+// describe says what a message is in one word, its text, and which message it is about. Plain texts have no
+// word: they have an event of their own.
+func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text, about string) {
+	m := v.Message
+	for _, poll := range []*waE2E.PollCreationMessage{m.GetPollCreationMessage(), m.GetPollCreationMessageV2(), m.GetPollCreationMessageV3()} {
+		if poll != nil {
+			var options []string
+			for _, option := range poll.GetOptions() {
+				options = append(options, option.GetOptionName())
+			}
+			return "poll", poll.GetName() + ": " + strings.Join(options, ", "), ""
+		}
+	}
+	switch {
+	case m.GetReactionMessage() != nil:
+		return "reaction", m.GetReactionMessage().GetText(), m.GetReactionMessage().GetKey().GetID()
+	case m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_MESSAGE_EDIT && m.GetProtocolMessage().GetEditedMessage() != nil:
+		edited := m.GetProtocolMessage()
+		return "edit", edited.GetEditedMessage().GetConversation(), edited.GetKey().GetID()
+	case v.IsEdit:
+		return "edit", m.GetConversation(), v.Info.ID
+	case m.GetProtocolMessage() != nil && m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_REVOKE:
+		return "revoke", "", m.GetProtocolMessage().GetKey().GetID()
+	case m.GetPollUpdateMessage() != nil:
+		about = m.GetPollUpdateMessage().GetPollCreationMessageKey().GetID()
+		vote, err := cli.DecryptPollVote(context.Background(), v)
+		if err != nil {
+			return "vote", "unreadable: " + err.Error(), about
+		}
+		var hashes []string
+		for _, hash := range vote.GetSelectedOptions() {
+			hashes = append(hashes, hex.EncodeToString(hash))
+		}
+		return "vote", strings.Join(hashes, " "), about
+	case m.GetEncEventResponseMessage() != nil:
+		return "event_response", "", m.GetEncEventResponseMessage().GetEventCreationMessageKey().GetID()
+	case m.GetLocationMessage() != nil:
+		return "location", m.GetLocationMessage().GetName(), ""
+	case m.GetLiveLocationMessage() != nil:
+		return "live_location", m.GetLiveLocationMessage().GetCaption(), ""
+	case m.GetContactMessage() != nil:
+		return "contact", m.GetContactMessage().GetDisplayName(), ""
+	case m.GetEventMessage() != nil:
+		return "calendar_event", m.GetEventMessage().GetName(), ""
+	case m.GetListMessage() != nil:
+		return "list", m.GetListMessage().GetDescription(), ""
+	case m.GetButtonsMessage() != nil:
+		return "buttons", m.GetButtonsMessage().GetContentText(), ""
+	case m.GetProductMessage() != nil:
+		return "product", m.GetProductMessage().GetProduct().GetTitle(), ""
+	case m.GetPinInChatMessage() != nil:
+		return "pin", "", m.GetPinInChatMessage().GetKey().GetID()
+	case m.GetKeepInChatMessage() != nil:
+		return "keep", "", m.GetKeepInChatMessage().GetKey().GetID()
+	case m.GetExtendedTextMessage().GetContextInfo().GetStanzaID() != "":
+		return "quote", m.GetExtendedTextMessage().GetText(), m.GetExtendedTextMessage().GetContextInfo().GetStanzaID()
+	}
+	return "", "", ""
+}
+
+func (d *driver) members(ctx context.Context, cli *whatsmeow.Client, c command) error {
+	group, err := types.ParseJID(c.Group)
+	if err != nil {
+		return err
+	}
+	members := make([]types.JID, len(c.Participants))
+	for i, text := range c.Participants {
+		if members[i], err = types.ParseJID(text); err != nil {
+			return err
+		}
+	}
+	if _, err = cli.UpdateGroupParticipants(ctx, group, members, whatsmeow.ParticipantChange(c.Action)); err != nil {
+		return err
+	}
+	d.emit("sent", fields{"ref": c.Ref, "id": ""})
+	return nil
+}

@@ -1,0 +1,232 @@
+//! Groups of a Roost device and unmodified whatsmeow and Baileys clients, with somebody who comes later and
+//! somebody who goes, while the node that owns the device is killed.
+//!
+//! Needs Go and Node.js, and fails without them: `.ci/test` installs both.
+
+use std::path::PathBuf;
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::api::group_changed::{Action, Change};
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::{Content, WaitFor};
+use roost_simulations::interop::{
+    Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
+};
+
+/// A device of ours and two clients, all strangers.
+struct World {
+    stage: Stage,
+    cluster: Cluster,
+    device: String,
+    roost: Person,
+    w: RealClient,
+    b: RealClient,
+    reader: Reader,
+}
+
+impl World {
+    async fn new() -> Result<World, Failure> {
+        let stage = Stage::set().await?;
+        let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
+        let cluster = Cluster::start(&stage, program, &store, 3).await?;
+        let roost = stage.person("roost");
+        cluster.create_tenant("acme").await?;
+        let device = cluster.create_device("acme", "shop").await?;
+        cluster.pair(&stage, &device, &roost).await?;
+        let reader = Reader::start(&cluster, &device);
+        let w = stage.paired(Library::Whatsmeow, "w", &stage.person("w")).await?;
+        let b = stage.paired(Library::Baileys, "b", &stage.person("b")).await?;
+        Ok(World { stage, cluster, device, roost, w, b, reader })
+    }
+
+    async fn say(&self, group: &str, text: &str) -> Result<String, Failure> {
+        let (to, content) = (To::Group(group.to_owned()), Content::Text(text.to_owned()));
+        self.cluster.say(&self.device, to, content, api::Context::default(), WaitFor::Accepted).await
+    }
+
+    /// Each of the three says something that the two others hear.
+    async fn round(&mut self, group: &str, number: u32) -> Result<(), Failure> {
+        let text = |who: &str| format!("{who} says {number}");
+        self.say(group, &text("roost")).await?;
+        self.w.message(&text("roost")).await?;
+        self.b.message(&text("roost")).await?;
+        self.w.send(group, &text("w")).await?;
+        self.b.message(&text("w")).await?;
+        self.b.send(group, &text("b")).await?;
+        self.w.message(&text("b")).await?;
+        self.reader.received(&[text("w"), text("b")]).await
+    }
+
+    async fn changed(&self, what: &str, fits: impl Fn(&Change) -> bool) -> Result<(), Failure> {
+        self.reader
+            .wait(what, |payload| match payload {
+                Payload::GroupChanged(changed) => changed.change.as_ref().filter(|is| fits(is)).map(|_| ()),
+                _ => None,
+            })
+            .await
+    }
+}
+
+#[tokio::test]
+async fn a_group_talks_on_while_members_come_and_go_and_the_owner_is_killed() -> Result<(), Failure> {
+    let mut world = World::new().await?;
+    let late = world.stage.person("late");
+    let members = [world.roost.number_jid(), world.stage.person("b").number_jid()];
+    let group = world.w.group("Hens", &members).await?;
+    world.changed("joining", |change| *change == Change::Joined("Hens".to_owned())).await?;
+    world.round(&group, 1).await?;
+
+    let received = world
+        .reader
+        .wait("a message of the group", |payload| match payload {
+            Payload::MessageReceived(message) if message.group == group => Some(message.clone()),
+            _ => None,
+        })
+        .await?;
+    assert!(received.chat.is_none() && received.sender.is_some_and(|sender| !sender.lid.is_empty()));
+
+    let (_, epoch) = world.cluster.kill_owner(&world.device, Victim::Worker).await?;
+    world.round(&group, 2).await?;
+    world.cluster.taken_over(&world.device, epoch).await?;
+
+    let mut newcomer = world.stage.paired(Library::Baileys, "late", &late).await?;
+    world.w.members(&group, "add", &[late.number_jid()]).await?;
+    let moved = |action: Action| move |change: &Change| matches!(change, Change::Participants(who) if who.action() == action);
+    world.changed("an addition", moved(Action::Added)).await?;
+    world.round(&group, 3).await?;
+    newcomer.message("roost says 3").await?;
+    newcomer.message("w says 3").await?;
+    newcomer.send(&group, "late says 3").await?;
+    world.reader.received(&["late says 3".to_owned()]).await?;
+
+    world.w.members(&group, "remove", &[late.number_jid()]).await?;
+    world.changed("a removal", moved(Action::Removed)).await?;
+    world.round(&group, 4).await?;
+    let heard: Vec<String> = newcomer.messages().into_iter().map(|message| message.text).collect();
+    assert!(!heard.iter().any(|text| text.ends_with("says 4")), "{heard:?}");
+
+    for (text, count) in world.reader.texts() {
+        assert_eq!(count, 1, "{text:?} is in the event log {count} times");
+    }
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
+    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
+    let mut matrix = Matrix::new("2-groups");
+    for capability in ["text in a group", "member added, member removed"] {
+        let row = matrix.row(capability);
+        row.seen(Way::FromWhatsmeow).seen(Way::ToWhatsmeow).seen(Way::FromBaileys).seen(Way::ToBaileys);
+    }
+    matrix.check()
+}
+
+#[tokio::test]
+async fn every_member_says_how_far_a_message_came_with_him() -> Result<(), Failure> {
+    let mut world = World::new().await?;
+    let members = [world.roost.number_jid(), world.stage.person("b").number_jid()];
+    let group = world.w.group("Hens", &members).await?;
+    world.changed("joining", |change| matches!(change, Change::Joined(_))).await?;
+    let id = world.say(&group, "read this").await?;
+    for client in [&mut world.w, &mut world.b] {
+        let message = client.message("read this").await?;
+        client.read(&message).await?;
+    }
+    for name in ["w", "b"] {
+        let lid = world.stage.person(name).lid_jid();
+        let read = api::message::State::Read as i32;
+        world
+            .reader
+            .wait(&format!("receipt of {name}"), |payload| match payload {
+                Payload::ParticipantReceipt(receipt) => {
+                    let who = receipt.participant.as_ref().map(|who| who.lid.clone());
+                    let fits =
+                        receipt.whatsapp_id == id && receipt.state == read && who.as_ref() == Some(&lid);
+                    fits.then_some(())
+                }
+                _ => None,
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_device_makes_a_group_and_runs_it() -> Result<(), Failure> {
+    let mut world = World::new().await?;
+    let jid = |name: &str| world.stage.person(name).number_jid();
+    let (w, b) = (jid("w"), jid("b"));
+    let client = world.cluster.callers.any();
+    let device = world.device.clone();
+    let create = api::CreateGroupRequest {
+        device: device.clone(),
+        subject: "Hens".into(),
+        participants: vec![w],
+        ..Default::default()
+    };
+    let made = client.groups().create_group(create).await?.into_inner();
+    let group = made.group.clone();
+    assert_eq!((made.subject.as_str(), made.participants.len()), ("Hens", 2));
+    world.say(&group, "welcome").await?;
+    world.w.message("welcome").await?;
+
+    let change = |action, who: &str| api::UpdateParticipantsRequest {
+        device: device.clone(),
+        group: group.clone(),
+        action: i32::from(action),
+        participants: vec![who.to_owned()],
+    };
+    use api::update_participants_request::Action as Act;
+    let added = client.groups().update_participants(change(Act::Add, &b)).await?.into_inner();
+    assert_eq!(added.outcomes.iter().map(|outcome| outcome.code).collect::<Vec<_>>(), [200]);
+    let nobody = client.groups().update_participants(change(Act::Add, "15559999999@s.whatsapp.net")).await?;
+    assert_eq!(nobody.into_inner().outcomes[0].code, 404);
+    world.say(&group, "welcome, b").await?;
+    world.b.message("welcome, b").await?;
+
+    let update = api::UpdateGroupRequest {
+        device: device.clone(),
+        group: group.clone(),
+        subject: Some("Roosters".into()),
+        description: Some("who crows".into()),
+        announce: Some(true),
+        disappearing: Some(api::Duration { seconds: 86_400, nanos: 0 }),
+        ..Default::default()
+    };
+    let updated = client.groups().update_group(update).await?.into_inner();
+    let settings = updated.settings.expect("settings");
+    assert_eq!((updated.subject.as_str(), updated.description.as_str()), ("Roosters", "who crows"));
+    assert!(settings.announce && settings.disappearing.is_some() && !settings.locked);
+    // Baileys does not wait for the server's word.
+    world.b.send(&group, "me too").await?;
+    world.say(&group, "only I").await?;
+    world.b.message("only I").await?;
+    assert!(!world.reader.texts().contains_key("me too"), "only admins speak here");
+
+    client.groups().update_participants(change(Act::Promote, &b)).await?;
+    world.b.send(&group, "now I may").await?;
+    world.reader.received(&["now I may".to_owned()]).await?;
+
+    let invite = api::GetInviteRequest { device: device.clone(), group: group.clone(), reset: false };
+    let code = client.groups().get_invite(invite).await?.into_inner().code;
+    let preview = api::PreviewInviteRequest { device: device.clone(), code };
+    assert_eq!(client.groups().preview_invite(preview).await?.into_inner().subject, "Roosters");
+    let unknown = api::PreviewInviteRequest { device: device.clone(), code: "AbCdEfGhIjK".into() };
+    assert!(client.groups().preview_invite(unknown).await.is_err());
+
+    client
+        .groups()
+        .leave_group(api::LeaveGroupRequest { device: device.clone(), group: group.clone() })
+        .await?;
+    let mine = client.groups().list_groups(api::ListGroupsRequest { device }).await?.into_inner();
+    assert!(mine.groups.is_empty());
+    let id = world.say(&group, "after leaving").await?;
+    world
+        .reader
+        .wait("the failure", |payload| match payload {
+            Payload::MessageStateChanged(changed) if changed.whatsapp_id == id => {
+                (!changed.failure.is_empty()).then_some(())
+            }
+            _ => None,
+        })
+        .await
+}

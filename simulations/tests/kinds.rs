@@ -1,0 +1,298 @@
+//! Messages of every kind between a Roost device and unmodified whatsmeow and Baileys clients.
+//!
+//! Needs Go and Node.js, and fails without them: `.ci/test` installs both.
+
+use std::path::PathBuf;
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::api::message_received::Content as Received;
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::{Content, WaitFor};
+use roost_simulations::interop::{Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way};
+use sha2::{Digest as _, Sha256};
+
+/// A Roost device, and one client that it talks with.
+struct Pair<'a> {
+    cluster: &'a Cluster,
+    device: &'a str,
+    reader: &'a Reader,
+    roost: &'a Person,
+    client: &'a mut RealClient,
+    person: &'a Person,
+    matrix: &'a mut Matrix,
+    from: Way,
+    to: Way,
+}
+
+fn about(id: &str, from_me: bool) -> Option<api::MessageRef> {
+    Some(api::MessageRef { whatsapp_id: id.to_owned(), from_me, sender: String::new() })
+}
+
+/// How drivers name the options of a vote.
+fn hash(option: &str) -> String {
+    hex::encode(Sha256::digest(option))
+}
+
+impl Pair<'_> {
+    async fn say(&self, content: Content) -> Result<String, Failure> {
+        self.say_with(content, api::Context::default()).await
+    }
+
+    async fn say_with(&self, content: Content, context: api::Context) -> Result<String, Failure> {
+        let to = To::Lid(self.person.lid.clone());
+        self.cluster.say(self.device, to, content, context, WaitFor::ServerAck).await
+    }
+
+    /// The client says something; its id.
+    async fn hear(&mut self, kind: &str, text: &str, about: &str) -> Result<String, Failure> {
+        Ok(self.client.say(&self.roost.lid_jid(), kind, text, about).await?)
+    }
+
+    /// Waits for a message with this id and returns what it says.
+    async fn received(&self, id: &str) -> Result<api::MessageReceived, Failure> {
+        self.reader
+            .wait(&format!("message {id}"), |payload| match payload {
+                Payload::MessageReceived(message) if message.whatsapp_id == id => Some(message.clone()),
+                _ => None,
+            })
+            .await
+    }
+
+    /// Kinds that are said: there and back.
+    async fn statements(&mut self) -> Result<(), Failure> {
+        let name = self.client.name().to_owned();
+        let place = api::Location {
+            latitude: 52.5,
+            longitude: 13.5,
+            name: format!("to {name}"),
+            ..Default::default()
+        };
+        let live = api::LiveLocation { latitude: 1.0, caption: format!("to {name}"), ..Default::default() };
+        let card = api::contacts::Contact {
+            display_name: format!("to {name}"),
+            vcard: "BEGIN:VCARD\nVERSION:3.0\nFN:Ada\nEND:VCARD".into(),
+        };
+        let event = api::CalendarEvent {
+            name: format!("to {name}"),
+            start_time: Some(api::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
+            ..Default::default()
+        };
+        let row = api::list_message::Row { id: "1".into(), title: "one".into(), ..Default::default() };
+        let list = api::ListMessage {
+            text: format!("to {name}"),
+            button: "open".into(),
+            sections: vec![api::list_message::Section { title: "all".into(), rows: vec![row] }],
+            ..Default::default()
+        };
+        let button = api::buttons_message::Button { id: "1".into(), text: "one".into() };
+        let buttons =
+            api::ButtonsMessage { text: format!("to {name}"), buttons: vec![button], ..Default::default() };
+        let product = api::Product {
+            product_id: "1".into(),
+            owner: self.roost.number_jid(),
+            title: format!("to {name}"),
+            ..Default::default()
+        };
+        let kinds = [
+            ("location", Content::Location(place)),
+            ("live_location", Content::LiveLocation(live)),
+            ("contact", Content::Contacts(api::Contacts { contacts: vec![card] })),
+            ("calendar_event", Content::CalendarEvent(event)),
+            ("list", Content::List(list)),
+            ("buttons", Content::Buttons(buttons)),
+            ("product", Content::Product(product)),
+        ];
+        for (kind, content) in kinds {
+            let id = self.say(content).await?;
+            let said = self.client.said(kind, &format!("to {name}")).await?;
+            assert_eq!(said.id, id, "{kind}");
+            self.matrix.row(kind).seen(self.to);
+        }
+        let theirs: &[&'static str] = match self.from {
+            Way::FromWhatsmeow => {
+                &["location", "live_location", "contact", "calendar_event", "list", "buttons"]
+            }
+            _ => &["location", "contact", "calendar_event"],
+        };
+        for kind in theirs {
+            let id = self.hear(kind, &format!("from {name}"), "").await?;
+            let text = match self.received(&id).await?.content {
+                Some(Received::Location(at)) => at.name,
+                Some(Received::LiveLocation(at)) => at.caption,
+                Some(Received::Contacts(cards)) => cards.contacts[0].display_name.clone(),
+                Some(Received::CalendarEvent(event)) => event.name,
+                Some(Received::List(list)) => list.text,
+                Some(Received::Buttons(buttons)) => buttons.text,
+                other => return Err(Failure::new(format!("{kind} came as {other:?}"))),
+            };
+            assert_eq!(text, format!("from {name}"), "{kind}");
+            self.matrix.row(kind).seen(self.from);
+        }
+        Ok(())
+    }
+
+    /// Kinds that are about an earlier message.
+    async fn remarks(&mut self) -> Result<(), Failure> {
+        let name = self.client.name().to_owned();
+        let ours = self.say(Content::Text(format!("first, to {name}"))).await?;
+        self.client.message(&format!("first, to {name}")).await?;
+        let theirs = self.client.send(&self.roost.lid_jid(), &format!("first, from {name}")).await?;
+        self.received(&theirs).await?;
+
+        let quote = api::Quote { message: about(&theirs, false), text: format!("first, from {name}") };
+        let context = api::Context { quote: Some(quote), ..Default::default() };
+        self.say_with(Content::Text(format!("quoting {name}")), context).await?;
+        assert_eq!(self.client.said("quote", &format!("quoting {name}")).await?.about, theirs);
+        let id = self.hear("quote", &format!("{name} quotes"), &ours).await?;
+        let quote = self.received(&id).await?.context.and_then(|context| context.quote).expect("a quote");
+        let quoted = quote.message.expect("of a message");
+        assert_eq!((quoted.whatsapp_id.as_str(), quoted.from_me), (ours.as_str(), true));
+        self.matrix.row("quote").seen(self.from).seen(self.to);
+
+        let reaction = |emoji: &str| {
+            Content::Reaction(api::Reaction { message: about(&theirs, false), emoji: emoji.into() })
+        };
+        self.say(reaction("👍")).await?;
+        assert_eq!(self.client.said("reaction", "👍").await?.about, theirs);
+        self.say(reaction("")).await?;
+        assert_eq!(self.client.said("reaction", "").await?.about, theirs);
+        self.hear("reaction", "🐓", &ours).await?;
+        let reacted = self
+            .reader
+            .wait("reaction", |payload| match payload {
+                Payload::ReactionReceived(reaction) if reaction.emoji == "🐓" => reaction.message.clone(),
+                _ => None,
+            })
+            .await?;
+        assert!(reacted.from_me || reacted.whatsapp_id != ours, "{reacted:?}");
+        self.matrix.row("reaction").seen(self.from).seen(self.to);
+
+        let better = format!("better, to {name}");
+        self.say(Content::Edit(api::EditMessage { whatsapp_id: ours.clone(), text: better.clone() })).await?;
+        self.client.said("edit", &better).await?;
+        let better = format!("better, from {name}");
+        self.hear("edit", &better, &theirs).await?;
+        let edited = self
+            .reader
+            .wait("edit", |payload| match payload {
+                Payload::MessageEdited(edited)
+                    if edited.content == Some(api::message_edited::Content::Text(better.clone())) =>
+                {
+                    edited.message.clone()
+                }
+                _ => None,
+            })
+            .await?;
+        assert_eq!((edited.whatsapp_id.as_str(), edited.from_me), (theirs.as_str(), false));
+        self.matrix.row("edit").seen(self.from).seen(self.to);
+
+        let week = Some(api::Duration { seconds: 604_800, nanos: 0 });
+        self.say(Content::Pin(api::PinMessage { message: about(&theirs, false), duration: week })).await?;
+        assert_eq!(self.client.said("pin", "").await?.about, theirs);
+        self.hear("pin", "", &theirs).await?;
+        let pinned = self
+            .reader
+            .wait("pin", |payload| match payload {
+                Payload::MessagePinned(pin) => pin.message.clone().filter(|pin| pin.whatsapp_id == theirs),
+                _ => None,
+            })
+            .await?;
+        assert!(!pinned.from_me);
+        self.matrix.row("pin").seen(self.from).seen(self.to);
+
+        self.say(Content::Revoke(api::RevokeMessage { message: about(&ours, true) })).await?;
+        assert_eq!(self.client.said("revoke", "").await?.about, ours);
+        self.hear("revoke", "", &theirs).await?;
+        let revoked = self
+            .reader
+            .wait("revoke", |payload| match payload {
+                Payload::MessageRevoked(revoked) => {
+                    revoked.message.clone().filter(|it| it.whatsapp_id == theirs)
+                }
+                _ => None,
+            })
+            .await?;
+        assert!(!revoked.from_me);
+        self.matrix.row("revoke").seen(self.from).seen(self.to);
+        Ok(())
+    }
+
+    /// Polls and votes in them.
+    async fn polls(&mut self) -> Result<(), Failure> {
+        let name = self.client.name().to_owned();
+        let options = vec!["yes".to_owned(), "no".to_owned()];
+        let question = format!("to {name}?");
+        let ours =
+            self.say(Content::Poll(api::Poll { question: question.clone(), options, selectable: 1 })).await?;
+        self.client.said("poll", &format!("{question}: yes, no")).await?;
+        self.matrix.row("poll").seen(self.to);
+        if self.from == Way::FromWhatsmeow {
+            self.hear("vote", "no", &ours).await?;
+            let vote = self
+                .reader
+                .wait("vote", |payload| match payload {
+                    Payload::PollVoteReceived(vote) => Some(vote.clone()),
+                    _ => None,
+                })
+                .await?;
+            assert_eq!(vote.options, ["no"]);
+            assert!(
+                !vote.unreadable && vote.poll.is_some_and(|poll| poll.whatsapp_id == ours && poll.from_me)
+            );
+            self.matrix.row("vote in a poll").seen(self.from);
+        } else {
+            self.matrix.row("vote in a poll").no(self.from, "Baileys cannot vote");
+        }
+        let theirs = self.hear("poll", &format!("from {name}?"), "").await?;
+        match self.received(&theirs).await?.content {
+            Some(Received::Poll(poll)) => assert_eq!(poll.options, ["yes", "no"]),
+            other => return Err(Failure::new(format!("a poll came as {other:?}"))),
+        }
+        self.matrix.row("poll").seen(self.from);
+        let vote = api::PollVote { poll: about(&theirs, false), options: vec!["yes".into()] };
+        self.say(Content::PollVote(vote)).await?;
+        assert_eq!(self.client.said("vote", &hash("yes")).await?.about, theirs);
+        self.matrix.row("vote in a poll").seen(self.to);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn messages_of_every_kind_go_both_ways() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
+    let cluster = Cluster::start(&stage, program, &store, 3).await?;
+    let roost = stage.person("roost");
+    cluster.create_tenant("acme").await?;
+    let device = cluster.create_device("acme", "shop").await?;
+    cluster.pair(&stage, &device, &roost).await?;
+    let reader = Reader::start(&cluster, &device);
+    let mut matrix = Matrix::new("1-messages");
+    let clients = [
+        (Library::Whatsmeow, "w", Way::FromWhatsmeow, Way::ToWhatsmeow),
+        (Library::Baileys, "b", Way::FromBaileys, Way::ToBaileys),
+    ];
+    for (library, name, from, to) in clients {
+        let person = stage.person(name);
+        let mut client = stage.paired(library, name, &person).await?;
+        let mut pair = Pair {
+            cluster: &cluster,
+            device: &device,
+            reader: &reader,
+            roost: &roost,
+            client: &mut client,
+            person: &person,
+            matrix: &mut matrix,
+            from,
+            to,
+        };
+        pair.remarks().await?;
+        pair.statements().await?;
+        pair.polls().await?;
+    }
+    assert_eq!(reader.faults(), Vec::<String>::new());
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    matrix.check()
+}
