@@ -181,6 +181,7 @@ pub(super) fn event_line(event: &api::Event) -> String {
         Some(Payload::IdentityChanged(change)) => {
             format!("identity key of {} changed", clean(&person(change.person.as_ref())))
         }
+        Some(Payload::HistoryChunk(chunk)) => chats::history(chunk),
         Some(_) => {
             // What is new, in the words of the schema.
             let alone = api::Event { payload: event.payload.clone(), ..Default::default() };

@@ -220,8 +220,8 @@ pub fn push_name(request: &api::SetPushNameRequest) -> Result<Change, ApiError> 
 /// `EditQuickReply`.
 pub fn quick_reply(request: &api::EditQuickReplyRequest) -> Result<Change, ApiError> {
     let reply = request.quick_reply.as_ref().ok_or_else(|| ApiError::field("quick_reply", "is required"))?;
-    if reply.message.is_empty() || reply.message.len() > super::MAX_TEXT {
-        let why = format!("must be 1 to {} bytes long", super::MAX_TEXT);
+    if reply.message.is_empty() || reply.message.len() > roost_proto::content::MAX_TEXT {
+        let why = format!("must be 1 to {} bytes long", roost_proto::content::MAX_TEXT);
         return Err(ApiError::field("quick_reply.message", why));
     }
     if reply.keywords.len() > 20 {
