@@ -13,6 +13,7 @@ pub mod history;
 pub mod id;
 pub mod json;
 pub mod login;
+pub mod media;
 pub mod noise;
 pub mod pairing;
 pub mod peer;

@@ -1,0 +1,18 @@
+//! Media files as WhatsApp keeps them: encrypted blobs on blind servers, with the key in the message.
+//!
+//! What must hold: a file of any size passes through in pieces, with memory that does not grow with it; its
+//! hashes and its MAC are always checked, and a reader of the pieces must not trust them before
+//! [`Decryptor::finish`] has said so. What moves the bytes is elsewhere.
+//!
+//! A blob is AES-256-CBC of the file, then the first 10 bytes of HMAC-SHA-256 over IV and ciphertext. The
+//! keys come from the 32 bytes of the message by HKDF with a text that names the kind.
+
+mod cipher;
+mod keys;
+mod retry;
+
+pub use cipher::{Decryptor, Encryptor, Hashes, Sealed, SealedError};
+pub use keys::{MediaKey, MediaKind};
+pub use retry::{
+    RetryAnswer, RetryError, open_retry_answer, open_retry_request, retry_answer, retry_request,
+};
