@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "roost/v1/devices.proto",
         "roost/v1/imports.proto",
         "roost/v1/content.proto",
+        "roost/v1/media.proto",
         "roost/v1/messages.proto",
         "roost/v1/chats.proto",
         "roost/v1/history.proto",

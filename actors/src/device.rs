@@ -7,6 +7,7 @@
 
 mod chats;
 mod import;
+mod media;
 mod request;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::shell::supervisor::{self, Input};
 use crate::warm::WarmLink;
 
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
+pub use media::LostMedia;
 pub use request::{
     AcceptedSend, Answer, AskError, Command, CommandError, MarkRead, PairError, PairingUpdate, Recipient,
     RecipientError, SendError, SendRequest,

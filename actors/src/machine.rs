@@ -26,6 +26,7 @@ mod inbound;
 mod interface;
 mod lane;
 mod login;
+mod media;
 mod notify;
 mod outbound;
 mod pairing;
@@ -85,6 +86,7 @@ pub struct Machine {
     prekeys: prekeys::Prekeys,
     app_state: appstate::AppState,
     history: history::Pieces,
+    questions: media::Questions,
     attempt: Option<pairing::Attempt>,
     /// What the answer to each crypto request is for.
     purposes: BTreeMap<u64, crypto::Purpose>,
@@ -127,6 +129,7 @@ impl Machine {
             prekeys: prekeys::Prekeys::default(),
             app_state: appstate::AppState::default(),
             history: history::Pieces::default(),
+            questions: media::Questions::default(),
             attempt: None,
             purposes: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -219,6 +222,7 @@ impl Machine {
             Command::MarkRead(request) => self.mark_read(token, &request),
             Command::Pair => self.pair(token),
             Command::Import(part) => self.import(token, *part),
+            Command::AskForMedia(lost) => self.ask_for_media(token, *lost),
             Command::Logout => self.log_out(token),
             Command::Ask { request, patience } => self.ask(token, *request, patience),
             Command::Change(actions) => self.change(token, actions),

@@ -6,6 +6,7 @@
 
 pub mod business;
 pub mod groups;
+pub mod media;
 pub mod numbers;
 pub mod pictures;
 pub mod settings;

@@ -9,10 +9,12 @@
 
 mod cipher;
 mod keys;
+mod message;
 mod retry;
 
 pub use cipher::{Decryptor, Encryptor, Hashes, Sealed, SealedError};
 pub use keys::{MediaKey, MediaKind};
+pub use message::{File, content_in, file_in, kind, media_of, media_of_mut};
 pub use retry::{
     RetryAnswer, RetryError, open_retry_answer, open_retry_request, retry_answer, retry_request,
 };

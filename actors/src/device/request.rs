@@ -5,12 +5,14 @@ use std::time::Duration;
 use roost_proto::appstate::{Action, Collection};
 use roost_proto::content::MessageContent;
 use roost_proto::id::UnixMillis;
+use roost_proto::media::RetryAnswer;
 use roost_proto::phone::WantHistory;
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Missing, Stanza};
 use tokio::sync::watch;
 
 use super::import::Import;
+use super::media::LostMedia;
 use crate::port::StoredMessage;
 
 /// To whom a message goes.
@@ -259,6 +261,8 @@ pub enum Command {
     Pair,
     /// See [`super::DeviceHandle::import`].
     Import(Box<Import>),
+    /// See [`super::DeviceHandle::ask_for_media`].
+    AskForMedia(Box<LostMedia>),
     /// See [`super::DeviceHandle::logout`].
     Logout,
     /// See [`super::DeviceHandle::ask`].
@@ -295,6 +299,8 @@ pub enum Answer {
     AskedPhone(Result<String, CommandError>),
     /// To a part of an import.
     Imported(Result<(), PairError>),
+    /// What the phone said of a file.
+    Media(Result<RetryAnswer, CommandError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

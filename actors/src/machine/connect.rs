@@ -199,6 +199,7 @@ impl Machine {
             self.clear_timer(timer);
         }
         self.forget_requests();
+        self.forget_questions();
         self.outbox_link_lost();
         self.app_state_link_lost();
         let verdict = self.connection.verdict.take();

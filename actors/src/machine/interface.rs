@@ -6,6 +6,7 @@ use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_proto::appstate::Action;
 use roost_proto::id::{Sequence, UnixMillis};
+use roost_proto::media::RetryAnswer;
 use roost_proto::stanza::Stanza;
 
 use super::Account;
@@ -199,6 +200,8 @@ pub enum Reply {
     AskedPhone(Result<String, CommandError>),
     /// To a part of an import.
     Imported(Result<(), PairError>),
+    /// What the phone said of a file.
+    Media(Result<RetryAnswer, CommandError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

@@ -19,6 +19,7 @@ impl Machine {
         let slot = self.lane.open();
         let mut outcome = Pending::default();
         match stanza.text("type").as_deref() {
+            Some("mediaretry") => self.on_media_retry(&stanza),
             Some("encrypt") => self.on_encrypt_notification(&stanza, &mut outcome),
             Some("server_sync") => self.on_server_sync(&stanza, &mut outcome),
             Some("devices") => {

@@ -35,6 +35,8 @@ pub enum Timer {
     Awaited,
     /// Look at app state again.
     AppState,
+    /// A phone has not answered a question about media for too long.
+    Media,
 }
 
 /// How often a held machine looks whether it may act again.
@@ -89,6 +91,7 @@ impl Machine {
                 Timer::Requests => self.expire_requests(),
                 Timer::Commit => self.commit_again(),
                 Timer::Awaited => self.awaited_overdue(),
+                Timer::Media => self.expire_questions(),
                 Timer::Outbox | Timer::Held | Timer::AppState => {}
             }
         }

@@ -33,6 +33,7 @@ impl State {
             Reply::Sent(result) => Answer::Sent(result),
             Reply::Asked(result) => Answer::Asked(result),
             Reply::Imported(result) => Answer::Imported(result),
+            Reply::Media(result) => Answer::Media(result),
             Reply::Done(result) => Answer::Done(result),
             Reply::Contents(actions) => Answer::Contents(actions),
             Reply::AskedPhone(result) => Answer::AskedPhone(result),
