@@ -4,7 +4,7 @@
 //! machine ([`Machine`]) is pure; [`SimServer`] gives it sockets. Where it is strict and where it guesses is
 //! said at each place.
 //!
-//! What it deliberately does not do: media, calls.
+//! What it deliberately does not do: calls.
 
 mod account;
 mod admin;
@@ -13,12 +13,14 @@ mod backlog;
 mod crowd;
 mod damage;
 mod fault;
+mod files;
 mod groups;
 mod journal;
 mod ledger;
 mod link;
 mod listener;
 mod machine;
+mod media;
 mod memory;
 mod options;
 mod owners;
@@ -29,6 +31,7 @@ mod poison;
 pub mod probe;
 mod query;
 mod receipts;
+mod reupload;
 mod route;
 mod server;
 mod session;

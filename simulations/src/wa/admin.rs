@@ -10,6 +10,7 @@
 //! | `GET /admin/phones/{pn}/messages` | what the phone received |
 //! | `GET /admin/ledger?messages=true` | what the server saw |
 //! | `POST /admin/faults` | a [`Fault`] |
+//! | `POST`, `DELETE /mms/{kind}/{token}`, `GET /v/…` | media, see `files.rs` |
 //! | `GET /admin/ca.pem`, `GET /admin/root.hex` | what clients must trust |
 //!
 //! There is no authentication: the server listens on loopback, for tests and for trying things out.
@@ -57,6 +58,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/faults", post(fault))
         .route("/admin/ca.pem", get(async |State(shared): World| shared.authority.ca_pem().to_owned()))
         .route("/admin/root.hex", get(async |State(shared): World| hex::encode(shared.authority.root())))
+        .route("/mms/{kind}/{token}", post(super::files::upload).delete(super::files::delete))
+        .route("/v/{*rest}", get(super::files::download))
         .route("/healthz", get(async || "ok"))
         .with_state(shared)
 }

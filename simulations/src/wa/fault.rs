@@ -131,6 +131,32 @@ pub enum Fault {
         /// What is wrong with them.
         what: Damage,
     },
+    /// Media that were uploaded are gone.
+    ExpireMedia {
+        /// Which: its direct path; all when absent.
+        direct_path: Option<String>,
+        /// How downloads are answered: 403, 404 or 410.
+        status: u16,
+    },
+    /// A media host answers everything with this status; none ends it.
+    MediaHost {
+        /// As clients are told of it.
+        host: String,
+        /// For example 503.
+        status: Option<u16>,
+    },
+    /// The next uploads and downloads are refused.
+    RefuseMedia {
+        /// How many.
+        count: u32,
+        /// For example 429.
+        status: u16,
+    },
+    /// Phones have lost what was sent, and cannot upload it again.
+    PhonesForgetMedia {
+        /// Whether.
+        forget: bool,
+    },
     /// The phone unlinks a device: its credentials are void.
     Unlink {
         /// Which.

@@ -20,6 +20,7 @@ use super::fault::Faults;
 use super::groups::Group;
 use super::journal::Seen;
 use super::ledger::Ledger;
+use super::media;
 
 /// Number of one connection, unique in one run.
 pub type ConnectionId = u64;
@@ -85,6 +86,7 @@ pub struct Machine {
     pub(super) phones_read: bool,
     /// New accounts have phones with a memory.
     pub(super) phones_share: bool,
+    pub(super) media: media::Store,
     pub(super) next_pn: Pn,
     next_id: u64,
     effects: Vec<Effect>,
@@ -143,6 +145,7 @@ impl Machine {
             from_phones: VecDeque::new(),
             phones_read,
             phones_share: false,
+            media: media::Store::default(),
             next_pn: 15_550_001_000,
             next_id: 0,
             effects: Vec::new(),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use rand::{CryptoRng, Rng};
 use roost_proto::e2e::{self, DeviceSent};
+use roost_proto::media::{self, File};
 use roost_proto::phone::PeerMessage;
 use roost_proto::signal::{
     Address, Bundle, BundleError, Ciphertext, CiphertextKind, DecryptError, EncryptError, KeyPair, Keys,
@@ -37,6 +38,7 @@ pub struct Phone {
     retries: BTreeMap<(DeviceRef, String), u32>,
     /// What it shares with its companions; a phone without it shares nothing.
     pub(super) memory: Option<Memory>,
+    files: VecDeque<(String, File)>,
 }
 
 /// A message that the phone decrypted.
@@ -84,6 +86,7 @@ impl Phone {
             sent: VecDeque::new(),
             retries: BTreeMap::new(),
             memory: None,
+            files: VecDeque::new(),
         }
     }
 
@@ -197,6 +200,12 @@ impl Phone {
             Some(DeviceSent { destination, message }) => (Some(destination.clone()), message.as_slice()),
             None => (None, message),
         };
+        if let Some(file) = media::file_in(inner) {
+            self.files.push_back((id.to_owned(), file));
+            if self.files.len() > INBOX {
+                self.files.pop_front();
+            }
+        }
         let text = match e2e::content(inner) {
             Ok(e2e::Content::Text(text)) => Some(text),
             _ => None,
@@ -206,6 +215,11 @@ impl Phone {
             self.inbox.pop_front();
         }
         Ok(None)
+    }
+
+    /// The file of a message that it has.
+    pub fn file(&self, id: &str) -> Option<&File> {
+        self.files.iter().rev().find(|(of, _)| of == id).map(|(_, file)| file)
     }
 
     /// Counts one more request for a message that it could not read.

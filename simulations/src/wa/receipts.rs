@@ -58,7 +58,8 @@ impl Machine {
         let target = stanza.jid("participant").unwrap_or_else(|| to.clone());
         let own = |machine: &Self| machine.companions_of(from.pn).filter(|d| *d != from).collect::<Vec<_>>();
         match kind {
-            Some("peer_msg" | "hist_sync" | "view" | "server-error") => Ok(()),
+            Some("peer_msg" | "hist_sync" | "view") => Ok(()),
+            Some("server-error") => self.media_asked(now, from, stanza),
             Some("retry") => {
                 self.ledger.device(from).retries += 1;
                 let device = self.device_at(&target).ok_or("the sender to retry is unknown")?;

@@ -31,6 +31,7 @@ use super::fault::Fault;
 use super::journal::Seen;
 use super::ledger::Ledger;
 use super::machine::{ConnectionId, Effect, Event, Machine};
+use super::media::Store;
 use super::options::SimOptions;
 use super::pairing::{ScanError, Scanned, Scanner};
 use super::phones::PhoneError;
@@ -39,9 +40,6 @@ use super::state::{self, StateError};
 
 /// Stanzas that wait for one connection's socket: a full backlog fits.
 const QUEUE: usize = 16_384;
-
-/// How often the state file is written, if anything changed.
-const SAVE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long connections may take to go when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -132,10 +130,12 @@ impl SimServer {
         let refused = |error| StartError::Listen(options.listen, error);
         let listener = TcpListener::bind(options.listen).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
+        // Clients must be able to dial what they are told; both names lead here.
+        machine.serve_media_at(vec![addr.to_string(), format!("localhost:{}", addr.port())]);
         let shared = Shared::new(machine, authority, rng, options.state, wall_clock(), None);
         shared.tasks.spawn(super::listener::accept(listener, tls, shared.clone()));
         if shared.state.is_some() {
-            shared.tasks.spawn(keep(shared.clone()));
+            shared.tasks.spawn(state::save_regularly(shared.clone()));
         }
         tracing::info!(%addr, seed, "the simulated WhatsApp listens");
         Ok(Self { addr, shared })
@@ -295,6 +295,12 @@ impl Shared {
         world.dispatch(effects);
     }
 
+    /// Asks the media servers something.
+    pub(super) fn media<T>(&self, ask: impl FnOnce(&mut Store, &mut StdRng) -> T) -> T {
+        let World { machine, rng, .. } = &mut *self.world();
+        ask(&mut machine.media, rng)
+    }
+
     pub(super) fn greet<T>(&self, answer: impl FnOnce(&mut Machine, &mut StdRng) -> T) -> T {
         let world = &mut *self.world();
         answer(&mut world.machine, &mut world.rng)
@@ -331,7 +337,7 @@ impl Shared {
         self.act(|machine, now| Ok(((), machine.commit(now, fault)?)))
     }
 
-    fn save(&self) {
+    pub(super) fn save(&self) {
         let Some(path) = &self.state else { return };
         let text = state::encode(&self.world().machine, &self.authority.keep());
         if let Err(error) = state::write(path, &text) {
@@ -359,16 +365,6 @@ impl World {
                 tracing::warn!(connection, "a connection does not read; dropped");
                 self.writers.remove(&connection);
             }
-        }
-    }
-}
-
-async fn keep(shared: Arc<Shared>) {
-    while !shared.stopping.is_cancelled() {
-        shared.save();
-        tokio::select! {
-            () = shared.stopping.cancelled() => {}
-            () = tokio::time::sleep(SAVE_EVERY) => {}
         }
     }
 }

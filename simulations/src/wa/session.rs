@@ -203,6 +203,12 @@ impl Machine {
                     self.damage(now, connection, *what);
                 }
             }
+            Fault::ExpireMedia { direct_path, status } => {
+                self.media.expire(direct_path.as_deref(), *status);
+            }
+            Fault::MediaHost { host, status } => self.media.fail_host(host, *status),
+            Fault::RefuseMedia { count, status } => self.media.refuse(*count, *status),
+            Fault::PhonesForgetMedia { forget } => self.media.phones_forget(*forget),
             Fault::Unlink { device } => {
                 let device = self.known(device)?;
                 self.unlink(now, device);

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +23,10 @@ use super::groups::Group;
 use super::machine::Machine;
 use super::memory::Memory;
 use super::phone::Phone;
+use super::server::Shared;
+
+/// How often the state file is written, if anything changed.
+const SAVE_EVERY: Duration = Duration::from_secs(2);
 
 /// Why a state file was not read or written.
 #[derive(Debug, thiserror::Error)]
@@ -228,4 +234,15 @@ fn base64(text: &str, what: &'static str) -> Result<Vec<u8>, StateError> {
 
 fn sized<const N: usize>(text: &str, what: &'static str) -> Result<[u8; N], StateError> {
     hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(StateError::Part(what))
+}
+
+/// Writes the state file again and again until the server stops.
+pub(super) async fn save_regularly(shared: Arc<Shared>) {
+    while !shared.stopping.is_cancelled() {
+        shared.save();
+        tokio::select! {
+            () = shared.stopping.cancelled() => {}
+            () = tokio::time::sleep(SAVE_EVERY) => {}
+        }
+    }
 }

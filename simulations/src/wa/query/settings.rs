@@ -41,7 +41,7 @@ impl Machine {
             ("privacy", "privacy", false) => Ok(vec![self.privacy_of(device)]),
             ("privacy", "privacy", true) => self.set_privacy(device, stanza),
             ("privacy", "tokens", true) => self.give_token(now, device, stanza),
-            ("w:m", "media_conn", _) => Ok(vec![media_conn()]),
+            ("w:m", "media_conn", _) => Ok(vec![self.media_conn(device)]),
             ("w:profile:picture", "picture", false) => Err(Refused::new(404)),
             ("w:biz", "business_profile", false) => Ok(vec![Builder::new("business_profile").build()]),
             ("bot", "bot", false) => Ok(vec![Builder::new("bot").attr("v", 2u8).build()]),
@@ -141,16 +141,4 @@ pub(super) fn elsewhere(xmlns: &str, tag: &str) -> Answer {
         ("w:profile:picture", "picture") => Err(Refused::new(404)),
         _ => Err(Refused::new(501)),
     }
-}
-
-/// Where media would be; there is no media host behind it.
-fn media_conn() -> Stanza {
-    let host = Builder::new("host").attr("hostname", "mmg.whatsapp.net").attr("type", "primary").build();
-    Builder::new("media_conn")
-        .attr("auth", "simulation")
-        .attr("ttl", 300u32)
-        .attr("auth_ttl", 21_600u32)
-        .attr("max_buckets", 12u8)
-        .children([host])
-        .build()
 }

@@ -1,0 +1,318 @@
+//! Media files: where clients are sent, what they upload, and what becomes of it.
+//!
+//! What must hold: the server is blind, and strict about what it can see: an upload needs an `auth` that this
+//! server gave out, and its path must name the SHA-256 of its bytes; a download needs the whole direct path.
+//! A blob that has expired stays with the phones of its chat, which upload it again under a new path. Blobs
+//! are kept in memory, within a bound, and not across restarts.
+//!
+//! With which code the real server refuses a bad `auth` or a wrong hash is a guess, as no client tells them apart.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use rand::RngExt as _;
+use roost_proto::media::MediaKind;
+use roost_proto::stanza::{Builder, Stanza};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::account::DeviceRef;
+use super::machine::Machine;
+
+/// The largest file, as WhatsApp documents it for documents: 2 GB; here what a test machine bears.
+pub(super) const LARGEST: usize = 256 << 20;
+/// Bytes of all blobs together; the oldest go.
+const KEPT: usize = 1 << 30;
+/// Where unmodified clients go when nobody says anything else.
+const HOST: &str = "mmg.whatsapp.net";
+/// For how long a client may use an answer, in seconds.
+const TTL: u32 = 300;
+
+/// What a refused transfer is answered with: a status of HTTP.
+pub(super) type Status = u16;
+
+/// All that the media servers know.
+pub(super) struct Store {
+    hosts: Vec<String>,
+    auths: BTreeMap<String, DeviceRef>,
+    /// By the path without its query.
+    blobs: BTreeMap<String, Blob>,
+    order: VecDeque<String>,
+    bytes: usize,
+    /// Hosts that answer everything with this status.
+    failing: BTreeMap<String, Status>,
+    /// So many more transfers are refused with this status.
+    refusing: (u32, Status),
+    phones_forget: bool,
+    /// Requests that each host has answered well.
+    served: BTreeMap<String, u64>,
+}
+
+struct Blob {
+    bytes: Bytes,
+    query: String,
+    hash: [u8; 32],
+    /// The status that it is answered with now.
+    gone: Option<Status>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            hosts: vec![HOST.to_owned()],
+            auths: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            failing: BTreeMap::new(),
+            refusing: (0, 503),
+            phones_forget: false,
+            served: BTreeMap::new(),
+        }
+    }
+}
+
+impl Store {
+    /// Whether a host lets this request through.
+    pub(super) fn admit(&mut self, host: &str) -> Result<(), Status> {
+        if let Some(status) = self.failing.get(host) {
+            return Err(*status);
+        }
+        if self.refusing.0 > 0 {
+            self.refusing.0 -= 1;
+            return Err(self.refusing.1);
+        }
+        *self.served.entry(host.to_owned()).or_default() += 1;
+        Ok(())
+    }
+
+    /// Whether an upload to `/mms/{kind}/{token}?auth=&token=` may begin. Returns the hash that it must have.
+    pub(super) fn may_upload(
+        &self,
+        kind: &str,
+        path: &str,
+        auth: &str,
+        token: &str,
+    ) -> Result<[u8; 32], Status> {
+        if !self.auths.contains_key(auth) {
+            return Err(401);
+        }
+        let known = MediaKind::from_path(kind).is_some();
+        let hash = URL_SAFE.decode(path).or_else(|_| URL_SAFE_NO_PAD.decode(path)).ok();
+        match hash.and_then(|hash| hash.try_into().ok()) {
+            Some(hash) if known && path == token => Ok(hash),
+            _ => Err(400),
+        }
+    }
+
+    /// Takes the bytes of an upload whose hash was promised. Returns the direct path.
+    pub(super) fn upload(
+        &mut self,
+        rng: &mut impl rand::Rng,
+        hash: [u8; 32],
+        bytes: Bytes,
+    ) -> Result<String, Status> {
+        if <[u8; 32]>::from(Sha256::digest(&bytes)) != hash {
+            return Err(400);
+        }
+        Ok(self.keep(rng, hash, bytes))
+    }
+
+    fn keep(&mut self, rng: &mut impl rand::Rng, hash: [u8; 32], bytes: Bytes) -> String {
+        let (number, signature): (u64, u64) = (rng.random(), rng.random());
+        let path = format!("/v/t62.7118-24/{number:020}_n.enc");
+        let query = format!("ccb=11-4&oh=01_{signature:016x}&oe=7FFFFFFF&_nc_sid=5e03e0");
+        self.bytes += bytes.len();
+        self.order.push_back(path.clone());
+        self.blobs.insert(path.clone(), Blob { bytes, query: query.clone(), hash, gone: None });
+        while self.bytes > KEPT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.bytes -= self.blobs.remove(&oldest).map_or(0, |blob| blob.bytes.len());
+        }
+        format!("{path}?{query}")
+    }
+
+    /// The bytes behind a direct path, whose query may have more behind it.
+    pub(super) fn download(&self, path: &str, query: &str) -> Result<Bytes, Status> {
+        let blob = self.blobs.get(path).ok_or(404u16)?;
+        let mut parts = query.split('&');
+        if !blob.query.split('&').all(|part| parts.next() == Some(part)) {
+            return Err(403);
+        }
+        let hash = parts.find_map(|part| part.strip_prefix("hash="));
+        let decode = |text: &str| URL_SAFE.decode(text.replace("%3D", "=")).ok();
+        if hash.is_some_and(|hash| decode(hash).is_none_or(|hash| hash != blob.hash)) {
+            return Err(403);
+        }
+        blob.gone.map_or_else(|| Ok(blob.bytes.clone()), Err)
+    }
+
+    /// A client deletes what it has processed; `d_md` is the path in base64.
+    pub(super) fn delete(&mut self, auth: &str, d_md: &str) -> Result<(), Status> {
+        if !self.auths.contains_key(auth) {
+            return Err(401);
+        }
+        let path =
+            URL_SAFE_NO_PAD.decode(d_md).ok().and_then(|path| String::from_utf8(path).ok()).ok_or(400u16)?;
+        let blob = self.blobs.remove(&path).ok_or(404u16)?;
+        self.bytes -= blob.bytes.len();
+        Ok(())
+    }
+
+    /// The answer to an upload.
+    pub(super) fn uploaded(&self, host: &str, direct_path: &str) -> Value {
+        json!({
+            "url": format!("https://{host}{direct_path}"),
+            "direct_path": direct_path,
+            "handle": "",
+            "object_id": "",
+        })
+    }
+
+    /// Blobs that are answered with this status from now on: the one at a direct path, or all.
+    pub(super) fn expire(&mut self, direct_path: Option<&str>, status: Status) {
+        let path = direct_path.map(|path| path.split('?').next().unwrap_or(path));
+        for (at, blob) in &mut self.blobs {
+            if path.is_none_or(|path| path == at) {
+                blob.gone = Some(status);
+            }
+        }
+    }
+
+    pub(super) fn fail_host(&mut self, host: &str, status: Option<Status>) {
+        match status {
+            Some(status) => _ = self.failing.insert(host.to_owned(), status),
+            None => _ = self.failing.remove(host),
+        }
+    }
+
+    pub(super) fn refuse(&mut self, count: u32, status: Status) {
+        self.refusing = (count, status);
+    }
+
+    pub(super) fn phones_forget(&mut self, forget: bool) {
+        self.phones_forget = forget;
+    }
+
+    /// What a phone does when it is asked for a file: uploads the bytes with this hash again. `None` when it
+    /// does not have them.
+    pub(super) fn again(&mut self, rng: &mut impl rand::Rng, hash: &[u8; 32]) -> Option<String> {
+        if self.phones_forget {
+            return None;
+        }
+        let bytes = self.blobs.values().find(|blob| blob.hash == *hash).map(|blob| blob.bytes.clone())?;
+        Some(self.keep(rng, *hash, bytes))
+    }
+}
+
+impl Machine {
+    /// Tells clients to go to these hosts for media, the first one first.
+    pub fn serve_media_at(&mut self, hosts: Vec<String>) {
+        self.media.hosts = hosts;
+    }
+
+    /// Where clients go for media.
+    pub fn media_hosts(&self) -> &[String] {
+        &self.media.hosts
+    }
+
+    /// Transfers that a media host has let through.
+    pub fn media_served(&self, host: &str) -> u64 {
+        self.media.served.get(host).copied().unwrap_or(0)
+    }
+
+    /// `<media_conn auth ttl auth_ttl max_buckets><host hostname type/>*</media_conn>`
+    pub(super) fn media_conn(&mut self, device: DeviceRef) -> Stanza {
+        let auth = format!("{:032x}", self.rng.random::<u128>());
+        self.media.auths.insert(auth.clone(), device);
+        let hosts = self.media.hosts.iter().enumerate().map(|(at, name)| {
+            let kind = if at == 0 { "primary" } else { "fallback" };
+            Builder::new("host").attr("hostname", name.as_str()).attr("type", kind).build()
+        });
+        let hosts: Vec<_> = hosts.collect();
+        Builder::new("media_conn")
+            .attr("auth", auth)
+            .attr("ttl", TTL)
+            .attr("auth_ttl", TTL)
+            .attr("max_buckets", 12u8)
+            .children(hosts)
+            .build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    fn stored() -> (Store, String, String) {
+        let (mut store, mut rng) = (Store::default(), StdRng::seed_from_u64(1));
+        store.auths.insert("auth".to_owned(), DeviceRef { pn: 1, device: 1 });
+        let bytes = Bytes::from_static(b"blob");
+        let token = URL_SAFE.encode(Sha256::digest(&bytes));
+        let hash = store.may_upload("image", &token, "auth", &token).expect("well formed");
+        let path = store.upload(&mut rng, hash, bytes).expect("the hash is right");
+        let (path, query) = path.split_once('?').expect("it has a query");
+        (store, path.to_owned(), query.to_owned())
+    }
+
+    #[test]
+    fn an_upload_names_its_hash_and_comes_from_a_device() {
+        let (mut store, ..) = stored();
+        let token = URL_SAFE_NO_PAD.encode(Sha256::digest(b"blob"));
+        assert_eq!(store.may_upload("image", &token, "stranger", &token), Err(401));
+        assert_eq!(store.may_upload("picture", &token, "auth", &token), Err(400));
+        assert_eq!(store.may_upload("image", &token, "auth", "another"), Err(400));
+        let hash = store.may_upload("image", &token, "auth", &token).expect("without padding too");
+        let other = Bytes::from_static(b"other");
+        assert_eq!(store.upload(&mut StdRng::seed_from_u64(2), hash, other), Err(400));
+    }
+
+    #[test]
+    fn a_download_needs_the_whole_path() {
+        let (store, path, query) = stored();
+        assert_eq!(store.download(&path, &query), Ok(Bytes::from_static(b"blob")));
+        let hash = URL_SAFE.encode(Sha256::digest(b"blob"));
+        assert!(store.download(&path, &format!("{query}&hash={hash}&mms-type=image&__wa-mms=")).is_ok());
+        assert_eq!(store.download(&path, &format!("{query}&hash=AAAA")), Err(403));
+        assert_eq!(store.download(&path, "ccb=11-4"), Err(403));
+        assert_eq!(store.download("/v/elsewhere", &query), Err(404));
+    }
+
+    #[test]
+    fn what_has_expired_comes_back_under_another_path() {
+        let (mut store, path, query) = stored();
+        store.expire(Some(&format!("{path}?{query}")), 410);
+        assert_eq!(store.download(&path, &query), Err(410));
+        let hash = Sha256::digest(b"blob").into();
+        let again = store.again(&mut StdRng::seed_from_u64(3), &hash).expect("the phone has it");
+        let (new, query) = again.split_once('?').expect("it has a query");
+        assert!(new != path && store.download(new, query).is_ok());
+        store.phones_forget(true);
+        assert_eq!(store.again(&mut StdRng::seed_from_u64(3), &hash), None);
+    }
+
+    #[test]
+    fn hosts_fail_and_transfers_are_refused_for_a_while() {
+        let (mut store, ..) = stored();
+        store.fail_host("a", Some(503));
+        store.refuse(1, 429);
+        assert_eq!([store.admit("a"), store.admit("b"), store.admit("b")], [Err(503), Err(429), Ok(())]);
+        store.fail_host("a", None);
+        assert_eq!(store.admit("a"), Ok(()));
+    }
+
+    #[test]
+    fn a_client_deletes_with_its_auth() {
+        let (mut store, path, query) = stored();
+        let d_md = URL_SAFE_NO_PAD.encode(&path);
+        assert_eq!(store.delete("stranger", &d_md), Err(401));
+        assert_eq!(store.delete("auth", &d_md), Ok(()));
+        assert_eq!(store.download(&path, &query), Err(404));
+    }
+}
