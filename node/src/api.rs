@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 use crate::commits::Commits;
 use crate::directory::Directory;
 use crate::errors::ApiError;
+use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::outside::Outside;
 
@@ -34,6 +35,7 @@ mod explain;
 mod groups;
 mod imports;
 mod incoming;
+mod media;
 mod members;
 mod messages;
 mod outage;
@@ -72,6 +74,8 @@ pub struct Parts {
     pub hosts: Arc<dyn Hosts>,
     /// Membership and placement.
     pub cluster: Arc<dyn Cluster>,
+    /// Files.
+    pub media: Media,
     /// Wake-ups for watchers.
     pub commits: Commits,
     /// Clocks, jitter, the way to peers.

@@ -23,6 +23,7 @@ use crate::commits::Commits;
 use crate::counted::Counted;
 use crate::directory::Directory;
 use crate::hosting::{GrpcHints, Hosted, LocalHosts};
+use crate::media::{self, BlobStore, HttpClient, Media, MediaOptions};
 use crate::metrics::Metrics;
 use crate::outside::Outside;
 
@@ -41,6 +42,8 @@ pub struct Settings {
     pub retention: Duration,
     /// Bounds and periods of each device.
     pub limits: Limits,
+    /// Bounds of files.
+    pub media: MediaOptions,
 }
 
 impl Settings {
@@ -53,6 +56,7 @@ impl Settings {
             cluster_logins_per_second: None,
             retention: Duration::from_secs(7 * 24 * 3600),
             limits: Limits::default(),
+            media: MediaOptions::default(),
         }
     }
 }
@@ -67,6 +71,10 @@ pub struct Stores {
     pub devices: Arc<dyn DeviceStore>,
     /// What the API reads.
     pub directory: Arc<dyn Directory>,
+    /// Where uploaded files wait.
+    pub blobs: Arc<dyn BlobStore>,
+    /// The way to WhatsApp's media hosts.
+    pub media_http: Arc<HttpClient>,
     /// Tells what this process has committed.
     pub commits: broadcast::Receiver<DeviceKey>,
 }
@@ -92,9 +100,9 @@ pub fn assemble(
     seeds: Seeds,
     metrics: Metrics,
 ) -> Result<Node, ThreadError> {
-    let Settings { cluster: options, retention, limits, .. } = settings;
+    let Settings { cluster: options, retention, limits, media, .. } = settings;
     let (life, timing) = (options.life.clone(), options.timing);
-    let Stores { ledger, heartbeat, devices, directory, commits: told } = stores;
+    let Stores { ledger, heartbeat, devices, directory, blobs, media_http, commits: told } = stores;
     let permission = Permission::new(outside.boot.clone());
     let clocks = Arc::new(NodeClocks { permission: permission.clone(), wall: outside.wall.clone() });
     let gate = GateOptions {
@@ -138,12 +146,15 @@ pub fn assemble(
     ));
     let count = unplaceable::run(directory.clone(), outside.dice.clone(), metrics.clone());
     tokio::spawn(count);
+    let media = Media::new(media, blobs, media_http, outside.dice.clone());
+    tokio::spawn(media::sweep(directory.clone(), media.clone(), clocks.clone(), metrics.clone()));
     let api = Api::new(Parts {
         node: life.node,
         directory,
         ledger,
         hosts: hosts.clone(),
         cluster: Arc::new(cluster.clone()),
+        media,
         commits,
         outside,
         metrics,

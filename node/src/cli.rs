@@ -22,6 +22,7 @@ mod device;
 mod events;
 mod group;
 mod import;
+mod media;
 mod pair;
 mod placement;
 mod render;
@@ -87,6 +88,9 @@ pub enum Command {
     /// Groups: list, show, create, rename, add, remove, promote, demote, invite, join, leave.
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// Files: upload, download, show, refresh, delete.
+    #[command(subcommand)]
+    Media(media::MediaCommand),
     /// The event log.
     #[command(subcommand)]
     Events(events::EventsCommand),
@@ -122,6 +126,7 @@ pub async fn run(command: Command, globals: &Globals) -> ExitCode {
         Command::Chat(command) => chat::run(command, globals).await,
         Command::History(command) => chat::history(command, globals).await,
         Command::Group(command) => group::run(command, globals).await,
+        Command::Media(command) => media::run(command, globals).await,
         Command::Events(command) => events::run(command, globals).await,
         Command::Tenant(command) => tenant::run(command, globals).await,
         Command::Cluster(command) => cluster::run(command, globals).await,

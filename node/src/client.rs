@@ -120,6 +120,11 @@ impl Client {
         api::group_service_client::GroupServiceClient::new(self.channel.clone())
     }
 
+    /// Files.
+    pub fn media(&self) -> api::media_service_client::MediaServiceClient<Channel> {
+        api::media_service_client::MediaServiceClient::new(self.channel.clone())
+    }
+
     /// The cluster.
     pub fn cluster(&self) -> api::cluster_service_client::ClusterServiceClient<Channel> {
         api::cluster_service_client::ClusterServiceClient::new(self.channel.clone())

@@ -13,7 +13,9 @@ use roost_proto::id::NodeId;
 
 mod fields;
 pub mod layers;
+mod media;
 
+pub use self::media::MediaConfig;
 use fields::Reader;
 use layers::{Layers, Origin};
 
@@ -116,6 +118,8 @@ pub struct Config {
     pub whatsapp: WhatsappConfig,
     /// How long events are kept.
     pub retention: Duration,
+    /// Files.
+    pub media: MediaConfig,
     /// Logs.
     pub telemetry: TelemetryConfig,
 }
@@ -280,6 +284,7 @@ pub fn validate(layers: &Layers) -> Result<Config, ConfigError> {
             }
             retention => retention,
         },
+        media: media::read(&reader)?,
         telemetry: TelemetryConfig {
             json: match layers.text("telemetry", "log_format") {
                 "json" => true,

@@ -12,6 +12,8 @@ use roost_placement::wish::{Pin, Spreading};
 use roost_proto::api;
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis};
 
+use crate::media::MediaRows;
+
 /// A tenant row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
@@ -82,9 +84,9 @@ pub enum CreateError {
     Unavailable(#[from] Unavailable),
 }
 
-/// Tenants, devices, messages, events, consumers.
+/// Tenants, devices, messages, events, consumers, files.
 #[async_trait]
-pub trait Directory: Send + Sync + 'static {
+pub trait Directory: MediaRows {
     /// Makes a tenant.
     async fn create_tenant(&self, id: &BusinessId, display_name: &str) -> Result<Tenant, CreateError>;
     /// One tenant.

@@ -12,6 +12,8 @@ use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, NodeId, Sequence
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::media::MediaProblem;
+
 mod subjects;
 mod upstream;
 
@@ -190,6 +192,9 @@ pub enum ApiError {
         /// Why.
         what: Upstream,
     },
+    /// A file was not taken, sent or fetched.
+    #[error(transparent)]
+    Media(#[from] MediaProblem),
     /// The caller's deadline is over.
     #[error("the deadline is over")]
     DeadlineExceeded,
@@ -239,6 +244,7 @@ impl ApiError {
             ApiError::CursorExpired { .. } => "CURSOR_EXPIRED",
             ApiError::ConsumerBusy { .. } => "CONSUMER_BUSY",
             ApiError::TooManyDevices { .. } => "TOO_MANY_DEVICES",
+            ApiError::Media(problem) => problem.reason(),
             ApiError::DeadlineExceeded => "DEADLINE_EXCEEDED",
             ApiError::Cancelled => "CANCELLED",
             ApiError::Forwarded(status) => return reason_of(status).unwrap_or_default(),
@@ -280,6 +286,7 @@ impl ApiError {
             ApiError::UpstreamNack { .. } => Code::Internal,
             ApiError::Upstream { what, .. } => what.code(),
             ApiError::CursorExpired { .. } => Code::OutOfRange,
+            ApiError::Media(problem) => problem.code(),
             ApiError::DeadlineExceeded => Code::DeadlineExceeded,
             ApiError::Cancelled => Code::Cancelled,
             ApiError::Forwarded(status) => status.code(),
@@ -292,6 +299,7 @@ impl ApiError {
             ApiError::NoOwner { retry, .. } | ApiError::ConsumerBusy { retry, .. } => Some(*retry),
             ApiError::NotOwner { .. } | ApiError::OwnershipLost { .. } => Some(Duration::from_millis(50)),
             ApiError::DeviceBusy { .. } => Some(Duration::from_millis(250)),
+            ApiError::Media(problem) => problem.retry(),
             ApiError::OwnerUnreachable { .. } => Some(Duration::from_millis(500)),
             ApiError::NodeDraining { .. }
             | ApiError::DeviceConnecting { .. }

@@ -15,6 +15,7 @@ pub mod hosting;
 pub mod http;
 pub mod import;
 pub mod link;
+pub mod media;
 pub mod metrics;
 pub mod outside;
 pub mod parent;

@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
 
+use crate::media::HttpClient;
 use crate::outside::Network;
 
 /// Where WhatsApp Web's clients connect.
@@ -106,6 +107,11 @@ impl WhatsAppDialer {
         self
     }
 
+    /// A client for WhatsApp's media hosts: over the same network, trusting the same authorities.
+    pub fn media_client(&self) -> HttpClient {
+        HttpClient::new(self.tls.clone(), self.network.clone())
+    }
+
     async fn open(&self) -> Result<Halves, LinkError> {
         let dial = |what: &str, why: &dyn std::fmt::Display| LinkError::Dial(format!("{what}: {why}"));
         let tcp = self.network.connect(&self.host, self.port).await.map_err(|e| dial("TCP", &e))?;
@@ -182,7 +188,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> LinkSource for Source<S> {
     }
 }
 
-fn tls_config(authorities: Option<PathBuf>) -> Result<Arc<ClientConfig>, LinkOptionsError> {
+/// A client's side of TLS: the public authorities, or those of a file instead.
+pub(crate) fn tls_config(authorities: Option<PathBuf>) -> Result<Arc<ClientConfig>, LinkOptionsError> {
     let mut roots = RootCertStore::empty();
     match authorities {
         Some(path) => {

@@ -13,6 +13,7 @@ use roost_actors::device::system_seeds;
 use roost_placement::ledger::{Candidate, JoinError};
 use roost_proto::id::Life;
 use tokio::sync::oneshot;
+use tokio_rustls::TlsConnector;
 
 use crate::api::port::Cluster as _;
 use crate::api::server::{Listener, ServerError};
@@ -22,9 +23,10 @@ use crate::cluster::{ClusterOptions, Ended, ThreadError};
 use crate::config::{self, Config, EXIT_CONFIGURATION};
 use crate::descriptors;
 use crate::http::{self, Joined, Probes};
-use crate::link::{LinkOptionsError, WhatsAppDialer};
+use crate::link::{LinkOptionsError, WhatsAppDialer, tls_config};
+use crate::media::{BlobStore, Folder, HttpClient, MediaOptions, S3, S3OptionsError};
 use crate::metrics::Metrics;
-use crate::outside::Outside;
+use crate::outside::{Network, Outside};
 use crate::parent::{self, Family, FamilyError, OrphanError, RestartOptions};
 use crate::store::{KeyFile, OpenError, Store, StoreOptions};
 use crate::telemetry;
@@ -61,6 +63,9 @@ pub enum ServeError {
     /// The section `whatsapp` cannot be used.
     #[error(transparent)]
     Link(#[from] LinkOptionsError),
+    /// The section `media` cannot be used.
+    #[error(transparent)]
+    Bucket(#[from] S3OptionsError),
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -89,7 +94,9 @@ pub enum ServeError {
 impl ServeError {
     fn exit_code(&self) -> u8 {
         match self {
-            ServeError::Config(_) | ServeError::NoKey | ServeError::Link(_) => EXIT_CONFIGURATION,
+            ServeError::Config(_) | ServeError::NoKey | ServeError::Link(_) | ServeError::Bucket(_) => {
+                EXIT_CONFIGURATION
+            }
             ServeError::Store(OpenError::BadUrl { .. } | OpenError::Key(_) | OpenError::WrongKey) => {
                 EXIT_CONFIGURATION
             }
@@ -165,6 +172,7 @@ fn be_parent(config: &Config) -> Result<u8, ServeError> {
         let options = store_options(config)?;
         // What would stop the worker is better said here, once, than by a worker that restarts.
         dialer(config)?;
+        blob_store(config)?;
         drop(Store::open(&options).await?);
         let family = Family {
             ledger: Store::lone_ledger(&options),
@@ -187,6 +195,14 @@ fn own_program() -> Result<PathBuf, ServeError> {
 fn dialer(config: &Config) -> Result<WhatsAppDialer, LinkOptionsError> {
     let whatsapp = &config.whatsapp;
     WhatsAppDialer::new(&whatsapp.url, whatsapp.ca_file.clone(), whatsapp.root_key)
+}
+
+fn blob_store(config: &Config) -> Result<Arc<dyn BlobStore>, ServeError> {
+    let Some(bucket) = config.media.bucket.clone() else {
+        return Ok(Arc::new(Folder::new(&config.media.directory)));
+    };
+    let tls = TlsConnector::from(tls_config(None)?);
+    Ok(Arc::new(S3::new(bucket, Arc::new(HttpClient::new(Some(tls), Network::System)))?))
 }
 
 fn be_worker(config: Config, life: Life) -> Result<u8, ServeError> {
@@ -220,17 +236,24 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
         logins_per_second: config.connect.per_second,
         login_burst: config.connect.burst,
         retention: config.retention,
+        media: MediaOptions {
+            spool: config.media.directory.join("spool"),
+            max_bytes: config.media.max_bytes,
+            retention: config.media.retention,
+        },
         ..Settings::new(life.clone(), config.timing)
     };
+    let dialer = dialer(&config)?;
     let stores = Stores {
         ledger: store.clone(),
         heartbeat: store.heartbeat_ledger(Some(&life)),
         devices: store.clone(),
         directory: store.clone(),
+        blobs: blob_store(&config)?,
+        media_http: Arc::new(dialer.media_client()),
         commits: store.commits(),
     };
-    let dialer = Arc::new(dialer(&config)?);
-    let node = assemble(settings, stores, dialer, Outside::system(), system_seeds(), metrics)?;
+    let node = assemble(settings, stores, Arc::new(dialer), Outside::system(), system_seeds(), metrics)?;
     let Node { cluster, hosts, api, clocks } = node;
     probes.joined(Joined { directory: store, cluster: Arc::new(cluster.clone()), hosts, clocks });
     tracing::info!(%life, grpc = %listener.address, http = %config.listen.http, "serving");

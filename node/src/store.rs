@@ -11,6 +11,7 @@ mod devices;
 mod directory;
 mod fenced;
 mod ledger;
+mod media;
 mod names;
 mod near;
 mod options;

@@ -8,6 +8,7 @@
 mod devices;
 mod directory;
 mod ledger;
+mod media;
 mod races;
 mod timeline;
 mod wishes;
@@ -105,6 +106,8 @@ checks! {
     directory::events_are_read_in_order_and_expire_from_the_front,
     directory::a_consumer_has_one_holder,
     directory::positions_never_go_back_nor_beyond_the_log,
+    media::a_file_is_its_tenants_alone,
+    media::a_file_keeps_the_time_of_its_first_writing,
     wishes::a_required_pin_holds_in_claim_take_over_and_give,
     wishes::a_preferred_pin_binds_nobody,
     wishes::a_pin_outlives_its_node_and_waits,

@@ -8,6 +8,7 @@
 mod client;
 mod cluster;
 mod event;
+mod files;
 mod matrix;
 mod reader;
 mod stage;
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 pub use client::RealClient;
 pub use cluster::{Cluster, Victim};
-pub use event::{ClientEvent, ReceivedMessage, Said};
+pub use event::{ClientEvent, ReceivedFile, ReceivedMessage, Said};
+pub use files::{fetch, upload};
 pub use matrix::{Matrix, Row, Way};
 pub use reader::Reader;
 pub use stage::{Failure, Person, Stage};

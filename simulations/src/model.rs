@@ -8,6 +8,7 @@ mod devices;
 mod directory;
 mod ledger;
 mod looks;
+mod media;
 mod tables;
 mod timeline;
 

@@ -74,12 +74,13 @@ impl Site {
         let text = format!(
             "[node]\nid = \"{id}\"\n\n[listen]\ngrpc = \"{grpc}\"\nhttp = \"{http}\"\ninsecure = true\n\n\
              [store]\nurl = \"{}\"\nkek_file = \"{}\"\n\n[connect]\nper_second = {rate}\nburst = {rate}\n\n\
-             [whatsapp]\nurl = \"{}\"\nca_file = \"{}\"\nroot_key = \"{}\"\n\n[telemetry]\nlog_level = \"{}\"\n",
+             [whatsapp]\nurl = \"{}\"\nca_file = \"{}\"\nroot_key = \"{}\"\n\n[media]\ndirectory = \"{}\"\n\n[telemetry]\nlog_level = \"{}\"\n",
             self.store_url,
             self.key_file().display(),
             self.whatsapp_url,
             self.whatsapp_ca.display(),
             self.whatsapp_root,
+            self.folder.join("media").display(),
             self.log_level,
             rate = self.logins_per_second,
         );

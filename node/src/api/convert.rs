@@ -13,8 +13,8 @@ use roost_proto::api::device::State;
 use roost_proto::id::{DeviceKey, UnixMillis};
 use sha2::{Digest as _, Sha256};
 
-use super::cursor;
 use super::port::Seen;
+use super::{cursor, media};
 use crate::directory::{Device, LoggedEvent, Tenant};
 
 /// A point in time.
@@ -134,7 +134,8 @@ pub(super) fn message(key: &DeviceKey, stored: &StoredMessage) -> api::Message {
 }
 
 /// An event.
-pub(super) fn event(event: LoggedEvent) -> api::Event {
+pub(super) fn event(mut event: LoggedEvent) -> api::Event {
+    media::name_in(&mut event);
     api::Event {
         event_id: event_id(&event),
         device: event.key.to_string(),

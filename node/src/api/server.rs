@@ -18,6 +18,7 @@ use roost_proto::api::event_service_server::EventServiceServer;
 use roost_proto::api::group_service_server::GroupServiceServer;
 use roost_proto::api::history_service_server::HistoryServiceServer;
 use roost_proto::api::label_service_server::LabelServiceServer;
+use roost_proto::api::media_service_server::MediaServiceServer;
 use roost_proto::api::message_service_server::MessageServiceServer;
 use roost_proto::api::pairing_service_server::PairingServiceServer;
 use roost_proto::api::setting_service_server::SettingServiceServer;
@@ -39,7 +40,7 @@ const STREAMS_PER_CONNECTION: u32 = 1000;
 /// Calls that were given up before this node has looked at them. A node that was frozen finds many when it
 /// wakes; the library's default of 20 would take that for an attack and refuse the whole connection.
 const GIVEN_UP: usize = 10_000;
-/// Largest request: texts are at most 64 KiB, cursors 512 KiB.
+/// Largest request: texts are at most 64 KiB, cursors 512 KiB, pieces of files 1 MiB.
 const LARGEST_REQUEST: usize = 2 << 20;
 
 /// Names under which health is asked, beside the empty one for the whole.
@@ -51,6 +52,7 @@ const SERVICES: [&str; 13] = [
     EventServiceServer::<Api>::NAME,
     ContactServiceServer::<Api>::NAME,
     GroupServiceServer::<Api>::NAME,
+    MediaServiceServer::<Api>::NAME,
     ClusterServiceServer::<Api>::NAME,
     ChatServiceServer::<Api>::NAME,
     AddressBookServiceServer::<Api>::NAME,
@@ -131,6 +133,7 @@ impl Listener {
             .add_service(service!(EventServiceServer))
             .add_service(service!(ContactServiceServer))
             .add_service(service!(GroupServiceServer))
+            .add_service(service!(MediaServiceServer))
             .add_service(service!(ClusterServiceServer))
             .add_service(service!(ChatServiceServer))
             .add_service(service!(AddressBookServiceServer))

@@ -9,6 +9,8 @@ pub(super) mod chats;
 use roost_proto::api;
 use serde_json::{Value, json};
 
+use super::media;
+
 /// RFC 3339, or `-` when there is none.
 pub(super) fn time(at: Option<&api::Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), api::Timestamp::to_string)
@@ -144,6 +146,7 @@ pub(super) fn event_line(event: &api::Event) -> String {
             let text = match &message.content {
                 Some(api::message_received::Content::Text(text)) => clean(text),
                 Some(api::message_received::Content::Raw(raw)) => format!("({} bytes)", raw.len()),
+                Some(content) if !media::line(content).is_empty() => clean(&media::line(content)),
                 Some(_) => {
                     let said =
                         api::MessageReceived { content: message.content.clone(), ..Default::default() };

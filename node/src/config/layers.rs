@@ -66,6 +66,22 @@ root_key = ""
 # How long the event log is kept.
 retention = "168h"
 
+[media]
+# Where uploaded files wait, encrypted, until they are sent: folder (which all nodes must share) or s3.
+store = "folder"
+# The folder; with s3, where files are gathered on their way there.
+directory = "roost-media"
+# Largest file that is taken.
+max_bytes = "100MiB"
+# How long uploaded files are kept.
+retention = "72h"
+# A bucket of anything that speaks the S3 protocol; it must exist.
+s3_endpoint = ""
+s3_bucket = ""
+s3_region = "us-east-1"
+s3_access_key = ""
+s3_secret_key_file = ""
+
 [telemetry]
 # text or json
 log_format = "text"

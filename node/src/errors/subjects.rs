@@ -9,6 +9,8 @@ pub enum Resource {
     Device,
     /// `tenants/{business_id}/devices/{device_id}/messages/{message_id}`.
     Message,
+    /// `tenants/{business_id}/media/{id}`, or of a device.
+    Media,
     /// A node id.
     Node,
 }
@@ -19,6 +21,7 @@ impl Resource {
             Resource::Tenant => ("tenant", "TENANT"),
             Resource::Device => ("device", "DEVICE"),
             Resource::Message => ("message", "MESSAGE"),
+            Resource::Media => ("media", "MEDIA"),
             Resource::Node => ("node", "NODE"),
         }
     }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use roost_placement::ledger::{Grant, Ledger};
 
 use super::fenced::Rows;
+use super::media::Files;
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, StateRow, StatusRow, TenantRow};
 use super::wishes::Wishes;
 
@@ -43,7 +44,7 @@ pub(super) struct ExpiredRow {
 
 /// One database, whichever it is. `(b, d)` is the key of a device.
 #[async_trait]
-pub(super) trait Backend: Ledger + Wishes {
+pub(super) trait Backend: Ledger + Wishes + Files {
     /// A write transaction, for [`super::fenced::FencedTx`] only.
     async fn begin(&self) -> SqlResult<Box<dyn Rows>>;
 

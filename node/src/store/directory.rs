@@ -26,7 +26,7 @@ fn limit(limit: usize) -> i64 {
 }
 
 impl Store {
-    async fn seal_for(&self, tenant: &BusinessId) -> Result<Option<SealKey>, Unavailable> {
+    pub(super) async fn seal_for(&self, tenant: &BusinessId) -> Result<Option<SealKey>, Unavailable> {
         self.in_time(self.vault.key(&*self.backend, tenant)).await.map_err(unavailable)
     }
 }

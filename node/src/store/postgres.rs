@@ -42,6 +42,7 @@ use sqlx::{Connection, PgPool, Transaction};
 use self::writes::PgTx;
 use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
 use super::fenced::Rows;
+use super::media::files;
 use super::near::near;
 use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
@@ -53,6 +54,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (1, "first", include_str!("../../../migrations/postgres/0001_first.sql")),
     (2, "placement", include_str!("../../../migrations/postgres/0002_placement.sql")),
     (3, "time line", include_str!("../../../migrations/postgres/0003_time_line.sql")),
+    (4, "media", include_str!("../../../migrations/postgres/0004_media.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection
@@ -144,6 +146,7 @@ pub(super) fn session_name(life: &Life) -> String {
 near!(Postgres, now: "now()");
 
 wishes!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
+files!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
 
 plain_backend! {
     Postgres,

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use self::writes::LiteTx;
 use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
 use super::fenced::Rows;
+use super::media::files;
 use super::near::near;
 use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
@@ -34,6 +35,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (1, "first", include_str!("../../../migrations/sqlite/0001_first.sql")),
     (2, "placement", include_str!("../../../migrations/sqlite/0002_placement.sql")),
     (3, "time line", include_str!("../../../migrations/sqlite/0003_time_line.sql")),
+    (4, "media", include_str!("../../../migrations/sqlite/0004_media.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.
@@ -117,6 +119,7 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
 near!(Lite, now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 
 wishes!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
+files!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 
 plain_backend! {
     Lite,

@@ -19,6 +19,7 @@ import pino from 'pino'
 import * as chats from './chats.mjs'
 
 import { contentOf, describe, messageAbout, openVote } from './kinds.mjs'
+import * as files from './files.mjs'
 
 const RECONNECT_DELAY_MS = 300
 // A QR code is shown for a minute; the clients' own first interval.
@@ -51,6 +52,8 @@ let auth
 let sock
 let wanted = false
 
+const media = flags.ca ? files.transport(flags.url, flags.ca) : {}
+
 function server() {
   const url = new URL(flags.url)
   const secure = url.protocol === 'wss:' || url.protocol === 'https:'
@@ -77,6 +80,7 @@ function written(promise) {
 function open() {
   const socket = makeWASocket({
     ...server(),
+    ...media,
     auth: auth.state,
     logger,
     pushName: flags.name,
@@ -124,6 +128,10 @@ function onMessage({ key, message, messageStubType, messageStubParameters, pushN
     const chat = key.remoteJid
     emit('said', { id: key.id, ...said, from_me: !!key.fromMe, chat, sender: key.participant || chat })
   }
+  files
+    .received({ key, message }, media.options)
+    .then(file => file && emit('file', file))
+    .catch(error => fail('', error))
   const text = message?.conversation || message?.extendedTextMessage?.text
   const chat = key.remoteJid
   const sender = key.participant || (key.fromMe ? identity().pn : chat)
@@ -167,6 +175,12 @@ const commands = {
   async members({ group, participants, action, ref }) {
     await sock.groupParticipantsUpdate(group, participants, action)
     emit('sent', { ref: ref ?? '', id: '' })
+  },
+  async file({ to, kind, path, mime, text, ref }) {
+    const id = generateMessageIDV2(sock.user.id)
+    const answer = await sock.sendMessage(to, files.content(kind, path, mime, text), { messageId: id })
+    sent.set(id, answer.message)
+    emit('sent', { ref: ref ?? '', id })
   },
   async read({ chat, sender, ids }) {
     const participant = sender === chat ? undefined : sender

@@ -55,6 +55,8 @@ type command struct {
 	About        string   `json:"about"`
 	Group        string   `json:"group"`
 	Action       string   `json:"action"`
+	Path         string   `json:"path"`
+	Mime         string   `json:"mime"`
 }
 
 type fields map[string]any
@@ -226,6 +228,8 @@ func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) err
 		return d.say(ctx, cli, c)
 	case "members":
 		return d.members(ctx, cli, c)
+	case "file":
+		return d.file(ctx, cli, c)
 	case "read":
 		chat, err := types.ParseJID(c.Chat)
 		if err != nil {
@@ -327,6 +331,7 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 		d.lock.Lock()
 		d.heard[v.Info.ID] = v.Info
 		d.lock.Unlock()
+		d.received(cli, v)
 		text := v.Message.GetConversation()
 		if text == "" {
 			text = v.Message.GetExtendedTextMessage().GetText()

@@ -320,7 +320,11 @@ impl RealClient {
     }
 
     /// A command that is answered by an event, or by an error, with the same ref.
-    async fn ask(&mut self, what: &str, mut command: serde_json::Value) -> Result<ClientEvent, InteropError> {
+    pub(super) async fn ask(
+        &mut self,
+        what: &str,
+        mut command: serde_json::Value,
+    ) -> Result<ClientEvent, InteropError> {
         self.refs += 1;
         let wanted = self.refs.to_string();
         command["ref"] = json!(wanted);

@@ -40,6 +40,8 @@ pub enum ClientEvent {
     Message(ReceivedMessage),
     /// A message of another kind than text, or one about an earlier message.
     Said(Said),
+    /// The file of a message, fetched and verified by the library.
+    File(ReceivedFile),
     /// A message could not be decrypted; the library asks its sender again.
     Undecryptable {
         /// Its id.
@@ -129,6 +131,23 @@ pub struct Said {
     pub chat: String,
     /// From whom.
     pub sender: String,
+}
+
+/// A file that a real client received.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ReceivedFile {
+    /// Id of its message.
+    pub id: String,
+    /// `image`, `video`, `note`, `audio`, `voice`, `document` or `sticker`.
+    pub kind: String,
+    /// Its type.
+    pub mime: String,
+    /// What was said with it.
+    pub caption: String,
+    /// In bytes.
+    pub size: u64,
+    /// In hex.
+    pub sha256: String,
 }
 
 /// A text that a real client received.

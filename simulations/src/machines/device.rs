@@ -233,6 +233,7 @@ impl Device {
             | Reply::Imported(_)
             | Reply::Contents(_)
             | Reply::AskedPhone(_)
+            | Reply::Media(_)
             | Reply::Done(_) => Told::Unavailable,
         };
         core.tell(ctx, call, told);

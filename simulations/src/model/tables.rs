@@ -31,6 +31,8 @@ pub(super) struct Tables {
     pub(super) positions: BTreeMap<(BusinessId, ConsumerId, DeviceKey), i64>,
     /// What the next statement's time is drawn from, where a planted defect makes it matter.
     pub(super) draws: u64,
+    /// When each was first written, and what is in it.
+    pub(super) media: BTreeMap<(BusinessId, String), (i64, Vec<u8>)>,
 }
 
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@
 mod devices;
 mod directory;
 mod ledger;
+mod media;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -13,6 +13,7 @@ use roost_node::api::port::Cluster as _;
 use roost_node::api::server::Listener;
 use roost_node::assembly::{Settings, Stores, assemble};
 use roost_node::link::WhatsAppDialer;
+use roost_node::media::Folder;
 use roost_node::metrics::Metrics;
 use roost_node::outside::{Dice, Outside};
 use roost_placement::ledger::{Candidate, Ledger as _, Timing};
@@ -96,15 +97,17 @@ impl Place {
         let (logins_per_second, limits) = (self.logins_per_second, limits());
         let mut settings = Settings { logins_per_second, limits, ..Settings::new(life, self.timing) };
         settings.cluster.own_thread = false;
+        let url = format!("ws://whatsapp:{WHATSAPP}/ws/chat");
+        let dialer = WhatsAppDialer::new(&url, None, Some(self.root))?.over(network());
         let stores = Stores {
             ledger: Arc::new(self.link.clone()),
             heartbeat: Arc::new(self.link.clone()),
             devices: Arc::new(self.link.clone()),
             directory: Arc::new(self.link.clone()),
+            blobs: Arc::new(Folder::new(std::env::temp_dir())),
+            media_http: Arc::new(dialer.media_client()),
             commits: self.link.commits(),
         };
-        let url = format!("ws://whatsapp:{WHATSAPP}/ws/chat");
-        let dialer = WhatsAppDialer::new(&url, None, Some(self.root))?.over(network());
         let seeds = Arc::new(move || seeds.lock().expect("nothing fails while it is held").random());
         let node = assemble(settings, stores, Arc::new(dialer), self.outside(), seeds, Metrics::new())?;
         let address = SocketAddr::from(([0, 0, 0, 0], API));

@@ -1,5 +1,6 @@
 //! Nodes with real devices, the store as a model, and the simulated WhatsApp.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use roost_node::cluster::ClusterHandle;
 use roost_node::directory::Directory as _;
 use roost_node::http::{Joined, Probes};
 use roost_node::link::WhatsAppDialer;
+use roost_node::media::Folder;
 use roost_node::metrics::Metrics;
 use roost_node::outside::Outside;
 use roost_placement::ledger::{Candidate, Ledger as _, MemberState, Timing};
@@ -57,7 +59,7 @@ impl Live {
         model.create_tenant(&"acme".parse().expect("an id"), "").await.expect("a new tenant");
         let mut nodes = Vec::new();
         for n in 1..=count {
-            nodes.push(LiveNode::start(&model, dialer.clone(), &format!("n{n}")).await);
+            nodes.push(LiveNode::start(&model, dialer.clone(), &format!("n{n}"), folder.path()).await);
         }
         for node in &nodes {
             until("all nodes see all nodes active", || async {
@@ -142,7 +144,7 @@ impl Live {
 }
 
 impl LiveNode {
-    async fn start(model: &Arc<Model>, dialer: WhatsAppDialer, id: &str) -> LiveNode {
+    async fn start(model: &Arc<Model>, dialer: WhatsAppDialer, id: &str, files: &Path) -> LiveNode {
         let listener = Listener::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let address = listener.address;
         let candidate = Candidate {
@@ -158,11 +160,14 @@ impl LiveNode {
         let mut settings =
             Settings { logins_per_second: 1000.0, login_burst: 1000, ..Settings::new(life, timing) };
         settings.cluster.own_thread = false;
+        settings.media.spool = files.join("spool");
         let stores = Stores {
             ledger: model.clone(),
             heartbeat: model.clone(),
             devices: model.clone(),
             directory: model.clone(),
+            blobs: Arc::new(Folder::new(files)),
+            media_http: Arc::new(dialer.media_client()),
             commits: model.commits(),
         };
         let (dialer, outside) = (Arc::new(dialer), Outside::system());

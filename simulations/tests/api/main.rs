@@ -11,6 +11,7 @@ mod consumers;
 mod contacts;
 mod devices;
 mod live;
+mod media;
 mod pairing;
 mod placement;
 mod reads;

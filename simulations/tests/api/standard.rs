@@ -14,10 +14,11 @@ use tonic::Code;
 
 use crate::world::{World, until};
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "roost.v1.TenantService",
     "roost.v1.DeviceService",
     "roost.v1.PairingService",
+    "roost.v1.MediaService",
     "roost.v1.MessageService",
     "roost.v1.EventService",
     "roost.v1.ClusterService",
@@ -63,6 +64,7 @@ async fn reflection_names_every_service_and_resolves_its_symbols() {
         assert!(names.contains(service), "{service} is not among {names:?}");
     }
     for symbol in [
+        "roost.v1.MediaService",
         "roost.v1.MessageService",
         "roost.v1.SendMessageRequest",
         "google.protobuf.Timestamp",

@@ -1,6 +1,7 @@
 //! Nodes of one cluster in one process, their clients, and an owner that writes events.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,9 @@ use roost_node::cluster::{
 };
 use roost_node::commits::Commits;
 use roost_node::directory::Directory;
+use roost_node::media::{Folder, HttpClient, Media, MediaOptions};
 use roost_node::metrics::Metrics;
-use roost_node::outside::{Dice, Outside};
+use roost_node::outside::{Dice, Network, Outside};
 use roost_node::store::{KeyFile, Store, StoreOptions};
 use roost_node::warm::NotWarm;
 use roost_placement::ledger::{Candidate, Grant, Ledger, MemberState, Timing, Unavailable};
@@ -38,9 +40,11 @@ const LONG: Timing = Timing {
 
 /// Some nodes on one store.
 pub(crate) struct World {
-    _folder: TempDir,
+    folder: TempDir,
     pub(crate) nodes: Vec<Node>,
     pub(crate) store: Arc<Store>,
+    /// Files of all nodes.
+    pub(crate) media: Media,
 }
 
 /// One node with a client of its own.
@@ -115,11 +119,19 @@ impl World {
         let url = format!("sqlite://{}", folder.path().join("roost.db").display());
         let options = StoreOptions::new(url, kek);
         let store = Store::open(&options).await.expect("a new store");
+        let media = MediaOptions {
+            spool: folder.path().join("spool"),
+            max_bytes: 1 << 20,
+            ..MediaOptions::default()
+        };
+        let http = Arc::new(HttpClient::new(None, Network::System));
+        let media =
+            Media::new(media, Arc::new(Folder::new(folder.path().join("files"))), http, Dice::default());
         let mut nodes = Vec::new();
         for n in 1..=count {
-            nodes.push(Node::start(&options, &format!("n{n}")).await);
+            nodes.push(Node::start(&options, &format!("n{n}"), media.clone()).await);
         }
-        let world = World { _folder: folder, nodes, store };
+        let world = World { folder, nodes, store, media };
         for node in &world.nodes {
             let all_active = || async {
                 let seen = node.cluster.views().borrow().clone();
@@ -129,6 +141,11 @@ impl World {
             until("all nodes see all nodes active", all_active).await;
         }
         world
+    }
+
+    /// Where uploaded files wait.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.folder.path().join("files")
     }
 
     /// The client of a node.
@@ -168,7 +185,7 @@ impl World {
 }
 
 impl Node {
-    async fn start(options: &StoreOptions, id: &str) -> Node {
+    async fn start(options: &StoreOptions, id: &str, media: Media) -> Node {
         let listener = Listener::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let address = listener.address;
         let store = Store::open(options).await.expect("the store");
@@ -201,6 +218,7 @@ impl Node {
             ledger: store,
             hosts: Arc::new(Unopened(cluster.clone())),
             cluster: Arc::new(cluster.clone()),
+            media,
             commits,
             outside: Outside::system(),
             metrics,

@@ -1,0 +1,229 @@
+//! `MediaService`: files in and out.
+//!
+//! What must hold: a file that a caller gives is described only when it is stored whole; a file that a caller gets
+//! is whole only when the stream ends without an error. What only the owner of a device can do (ask WhatsApp
+//! for hosts, ask the phone for a file) goes through `route.rs`; the bytes go through the node that was asked.
+
+use roost_placement::ledger::Unavailable;
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::api::media_service_server::MediaService;
+use roost_proto::id::{BusinessId, DeviceKey, Sequence};
+use roost_proto::media::{media_of, media_of_mut};
+use roost_proto::prost::Message as _;
+use tonic::{Request, Response, Status, Streaming, async_trait};
+
+use super::call::Call;
+use super::streams::{Answers, Sink, Until};
+use super::{Api, method, parse};
+use crate::directory::LoggedEvent;
+use crate::errors::{ApiError, Resource};
+use crate::media::{BlobKey, location_row};
+
+mod down;
+mod lost;
+mod up;
+
+const SERVICE: &str = "MediaService";
+
+/// A handle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Handle {
+    /// What a caller has uploaded.
+    Uploaded(BlobKey),
+    /// The file of a received message.
+    Received(DeviceKey, Sequence),
+}
+
+impl Handle {
+    fn tenant(&self) -> &BusinessId {
+        match self {
+            Handle::Uploaded(key) => &key.tenant,
+            Handle::Received(key, _) => &key.business_id,
+        }
+    }
+}
+
+impl std::fmt::Display for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Handle::Uploaded(key) => write!(f, "tenants/{}/media/{}", key.tenant, key.id),
+            Handle::Received(key, sequence) => write!(f, "{key}/media/{sequence}"),
+        }
+    }
+}
+
+/// `tenants/{business_id}/media/{id}` or `tenants/{business_id}/devices/{device_id}/media/{sequence}`.
+pub(super) fn handle(field: &str, name: &str) -> Result<Handle, ApiError> {
+    let form = || ApiError::field(field, "is not the name of a file: take it from an upload or an event");
+    let (parent, id) = name.split_once("/media/").ok_or_else(form)?;
+    if parent.matches('/').count() > 1 {
+        let sequence = id.parse().ok().filter(|sequence| *sequence > 0).ok_or_else(form)?;
+        return Ok(Handle::Received(parse::device(field, parent)?, Sequence(sequence)));
+    }
+    let well_formed = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    let tenant = parse::tenant(field, parent)?;
+    if well_formed { Ok(Handle::Uploaded(BlobKey { tenant, id: id.to_owned() })) } else { Err(form()) }
+}
+
+/// Says in an event of a message with a file how the file is called.
+pub(super) fn name_in(event: &mut LoggedEvent) {
+    let handle = Handle::Received(event.key.clone(), event.sequence);
+    if let Payload::MessageReceived(message) = &mut event.payload
+        && let Some(media) = message.content.as_mut().and_then(media_of_mut)
+    {
+        media.name = handle.to_string();
+    }
+}
+
+#[async_trait]
+impl MediaService for Api {
+    async fn upload_media(
+        &self,
+        request: Request<Streaming<api::UploadMediaRequest>>,
+    ) -> Result<Response<api::Media>, Status> {
+        self.unary(method(SERVICE, "UploadMedia"), request, |call, parts| async move {
+            self.take_file(&call, parts).await
+        })
+        .await
+    }
+
+    type DownloadMediaStream = Answers<api::DownloadMediaResponse>;
+
+    async fn download_media(
+        &self,
+        request: Request<api::DownloadMediaRequest>,
+    ) -> Result<Response<Self::DownloadMediaStream>, Status> {
+        let named = method(SERVICE, "DownloadMedia");
+        self.streaming(named, request, Until::Drain, |call, request| async move {
+            let handle = handle("name", &request.name)?;
+            call.may_name(handle.tenant())?;
+            let found = self.find_file(&handle).await?;
+            let api = self.clone();
+            Ok(move |sink: Sink<api::DownloadMediaResponse>| async move {
+                api.give_file(&call, &handle, found, (request.offset, request.limit), sink).await
+            })
+        })
+        .await
+    }
+
+    async fn get_media(
+        &self,
+        request: Request<api::GetMediaRequest>,
+    ) -> Result<Response<api::Media>, Status> {
+        self.unary(method(SERVICE, "GetMedia"), request, |call, request| async move {
+            let handle = handle("name", &request.name)?;
+            call.may_name(handle.tenant())?;
+            Ok(self.find_file(&handle).await?.media)
+        })
+        .await
+    }
+
+    async fn delete_media(
+        &self,
+        request: Request<api::DeleteMediaRequest>,
+    ) -> Result<Response<api::DeleteMediaResponse>, Status> {
+        self.unary(method(SERVICE, "DeleteMedia"), request, |call, request| async move {
+            let handle = handle("name", &request.name)?;
+            call.may_name(handle.tenant())?;
+            let Handle::Uploaded(key) = handle else {
+                return Err(ApiError::field("name", "is the file of a message: only uploads can be deleted"));
+            };
+            self.parts().media.blobs.delete(&key).await.map_err(|error| ApiError::Media(error.into()))?;
+            match self.directory().remove_media(&key.tenant, &key.id).await? {
+                true => Ok(api::DeleteMediaResponse {}),
+                false => Err(ApiError::not_found(Resource::Media, request.name)),
+            }
+        })
+        .await
+    }
+
+    async fn refresh_media(
+        &self,
+        request: Request<api::RefreshMediaRequest>,
+    ) -> Result<Response<api::Media>, Status> {
+        self.unary(method(SERVICE, "RefreshMedia"), request, |call, request| async move {
+            let handle = handle("name", &request.name)?;
+            call.may_name(handle.tenant())?;
+            let Handle::Received(key, sequence) = &handle else {
+                return Err(ApiError::field("name", "is an upload: only files of messages can be asked for"));
+            };
+            let found = self.find_file(&handle).await?;
+            self.refresh(&call, key, *sequence, found).await
+        })
+        .await
+    }
+}
+
+/// A file and what is known of its message.
+pub(super) struct Found {
+    pub(super) media: api::Media,
+    message: Option<Box<api::MessageReceived>>,
+}
+
+impl Api {
+    /// What a handle names.
+    pub(super) async fn find_file(&self, handle: &Handle) -> Result<Found, ApiError> {
+        let missing = || ApiError::not_found(Resource::Media, handle);
+        match handle {
+            Handle::Uploaded(key) => {
+                let body = self.directory().media(&key.tenant, &key.id).await?.ok_or_else(missing)?;
+                Ok(Found { media: decoded(&body)?, message: None })
+            }
+            Handle::Received(key, sequence) => {
+                let before = Sequence(sequence.0 - 1);
+                let event = self.directory().events(key, before, 1).await?.pop();
+                let event = event.filter(|event| event.sequence == *sequence).ok_or_else(missing)?;
+                let Payload::MessageReceived(message) = event.payload else { return Err(missing()) };
+                let mut media = message.content.as_ref().and_then(media_of).cloned().ok_or_else(missing)?;
+                media.name = handle.to_string();
+                let row = location_row(&key.device_id, *sequence);
+                if let Some(moved) = self.directory().media(&key.business_id, &row).await?
+                    && let (Some(file), Some(moved)) = (&mut media.file, decoded(&moved)?.file)
+                    // A device that was made anew under the same id counts from 1 again.
+                    && moved.encrypted_sha256 == file.encrypted_sha256
+                {
+                    file.direct_path = moved.direct_path;
+                }
+                Ok(Found { media, message: Some(Box::new(message)) })
+            }
+        }
+    }
+}
+
+fn decoded(body: &[u8]) -> Result<api::Media, ApiError> {
+    // Ours, and authenticated: only a damaged row, which the store reports, or a newer program gets here.
+    api::Media::decode(body).map_err(|error| ApiError::StoreUnavailable(Unavailable(error.into())))
+}
+
+/// The tenant that a file is for must exist.
+async fn must_exist(api: &Api, call: &Call, tenant: &BusinessId) -> Result<(), ApiError> {
+    call.may_name(tenant)?;
+    let found = api.directory().tenant(tenant).await?;
+    let missing = || ApiError::not_found(Resource::Tenant, format!("tenants/{tenant}"));
+    found.map(drop).ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_are_read_as_they_are_written() {
+        for name in ["tenants/acme/media/01J9ZK", "tenants/acme/devices/shop/media/17"] {
+            assert_eq!(handle("name", name).expect("well formed").to_string(), name);
+        }
+        for bad in [
+            "",
+            "tenants/acme",
+            "tenants/acme/media/",
+            "tenants/acme/media/a.b",
+            "tenants/acme/media/../x",
+            "tenants/acme/devices/shop/media/0",
+            "tenants/acme/devices/shop/media/x",
+            "tenants/acme/devices/shop/media/-1",
+        ] {
+            assert!(matches!(handle("name", bad), Err(ApiError::InvalidField { .. })), "{bad:?}");
+        }
+    }
+}

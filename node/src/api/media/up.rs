@@ -1,0 +1,174 @@
+//! Files that callers give: taken in pieces, encrypted on their way to the store, described when they are whole.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use roost_proto::api;
+use roost_proto::api::media::Kind;
+use roost_proto::api::upload_media_request::{Header, Part};
+use roost_proto::id::{BusinessId, UnixMillis};
+use roost_proto::media::{Decryptor, kind as keys_of};
+use roost_proto::prost::Message as _;
+use tonic::Streaming;
+
+use super::{Handle, must_exist};
+use crate::api::call::Call;
+use crate::api::convert::timestamp;
+use crate::api::{Api, parse};
+use crate::errors::ApiError;
+use crate::media::{
+    BlobKey, LARGEST_PREVIEWED, MediaProblem, Preview, Spooled, Spooling, can_look_at, preview,
+};
+
+/// Largest piece.
+const PIECE: usize = 1 << 20;
+/// Largest thumbnail that a caller may give.
+const THUMBNAIL: usize = 64 << 10;
+const WAVEFORM: usize = 256;
+const MIME_TYPE: usize = 200;
+const FILE_NAME: usize = 1024;
+/// Longest film or sound.
+const LONGEST_S: i64 = 7 * 24 * 3600;
+
+impl Api {
+    pub(super) async fn take_file(
+        &self,
+        call: &Call,
+        mut parts: Streaming<api::UploadMediaRequest>,
+    ) -> Result<api::Media, ApiError> {
+        let Some(Part::Header(header)) = next(&mut parts).await? else {
+            return Err(ApiError::field("header", "must come first"));
+        };
+        let (tenant, kind) = check(&header)?;
+        must_exist(self, call, &tenant).await?;
+        let media = &self.parts().media;
+        let _place = media.upload_place().await;
+        let name = self.parts().outside.name();
+        let keys = keys_of(kind).expect("it was checked");
+        let spool = Spooling::begin(&media.options.spool, &name, keys, media.options.max_bytes);
+        let mut spool = spool.await?;
+        while let Some(part) = next(&mut parts).await? {
+            let Part::Data(data) = part else { return Err(ApiError::field("header", "must come once")) };
+            if data.len() > PIECE {
+                return Err(ApiError::field("data", format!("must be at most {PIECE} bytes long")));
+            }
+            spool.write(&data).await?;
+        }
+        let mut spooled = spool.finish().await?;
+        if spooled.sealed.length == 0 {
+            return Err(ApiError::field("data", "must not be empty"));
+        }
+        if !header.sha256.is_empty() && header.sha256 != spooled.sealed.hashes.plain {
+            return Err(ApiError::field("header.sha256", "is not that of the file that came"));
+        }
+        let seen = self.look(kind, &header, &mut spooled).await?;
+        let key = BlobKey { tenant, id: name };
+        let described = self.describe(&key, kind, header, &spooled, seen);
+        media.blobs.put(&key, spooled.path()).await.map_err(|error| ApiError::Media(error.into()))?;
+        // The blob first: a row always has one.
+        let body = described.encode_to_vec();
+        if !self.directory().put_media(&key.tenant, &key.id, &body).await? {
+            media.blobs.delete(&key).await.map_err(|error| ApiError::Media(error.into()))?;
+            must_exist(self, call, &key.tenant).await?;
+        }
+        self.parts().metrics.add("roost_media_uploaded_bytes_total", &[], described.size_bytes);
+        Ok(described)
+    }
+
+    /// A preview of a picture that a caller has not described.
+    async fn look(&self, kind: Kind, header: &Header, spooled: &mut Spooled) -> Result<Preview, ApiError> {
+        let picture = matches!(kind, Kind::Image | Kind::Sticker) && can_look_at(&header.mime_type);
+        let described = !header.thumbnail.is_empty() && header.width > 0 && header.height > 0;
+        if !picture || described || spooled.sealed.length > LARGEST_PREVIEWED {
+            return Ok(Preview::default());
+        }
+        let (mut file, mut pieces) = (Vec::new(), spooled.read().await?);
+        let keys = keys_of(kind).expect("it was checked");
+        let mut decryptor = Decryptor::new(&spooled.key, keys);
+        while let Some(piece) = pieces.try_next().await.map_err(MediaProblem::Spool)? {
+            decryptor.update(&piece, &mut file);
+        }
+        decryptor.finish(&spooled.sealed.hashes, &mut file).map_err(MediaProblem::Corrupt)?;
+        Ok(preview(file, kind == Kind::Sticker).await.unwrap_or_default())
+    }
+
+    fn describe(
+        &self,
+        key: &BlobKey,
+        kind: Kind,
+        header: Header,
+        spooled: &Spooled,
+        seen: Preview,
+    ) -> api::Media {
+        let now = (self.parts().outside.wall)();
+        let retention = self.parts().media.options.retention.min(Duration::from_secs(1 << 32));
+        let until = now.0.saturating_add(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
+        let first = |given: u32, found: u32| if given > 0 { given } else { found };
+        api::Media {
+            name: Handle::Uploaded(key.clone()).to_string(),
+            kind: kind.into(),
+            mime_type: header.mime_type,
+            file_name: header.file_name,
+            size_bytes: spooled.sealed.length,
+            sha256: spooled.sealed.hashes.plain.to_vec(),
+            width: first(header.width, seen.width),
+            height: first(header.height, seen.height),
+            duration: header.duration,
+            thumbnail: if header.thumbnail.is_empty() { seen.thumbnail } else { header.thumbnail },
+            waveform: header.waveform,
+            create_time: Some(timestamp(now)),
+            expire_time: Some(timestamp(UnixMillis(until))),
+            file: Some(api::WhatsAppFile {
+                media_key: spooled.key.as_bytes().to_vec(),
+                encrypted_sha256: spooled.sealed.hashes.sealed.to_vec(),
+                direct_path: String::new(),
+            }),
+        }
+    }
+}
+
+async fn next(parts: &mut Streaming<api::UploadMediaRequest>) -> Result<Option<Part>, ApiError> {
+    match parts.message().await {
+        Ok(None) => Ok(None),
+        Ok(Some(message)) => match message.part {
+            Some(part) => Ok(Some(part)),
+            None => Err(ApiError::field("part", "must be header or data")),
+        },
+        // Nobody is there to read what we would say of it.
+        Err(_) => Err(ApiError::Cancelled),
+    }
+}
+
+fn check(header: &Header) -> Result<(BusinessId, Kind), ApiError> {
+    let tenant = parse::tenant("header.parent", &header.parent)?;
+    let kind = header.kind();
+    if kind == Kind::Unspecified {
+        return Err(ApiError::field("header.kind", "must be IMAGE, VIDEO, AUDIO, DOCUMENT or STICKER"));
+    }
+    let mime = &header.mime_type;
+    let is_mime = mime.split_once('/').is_some_and(|(a, b)| !a.is_empty() && !b.is_empty());
+    if !is_mime || mime.len() > MIME_TYPE || mime.chars().any(char::is_control) {
+        return Err(ApiError::field("header.mime_type", "must be a media type, as image/jpeg"));
+    }
+    if header.file_name.len() > FILE_NAME || header.file_name.chars().any(char::is_control) {
+        let why = format!("must have at most {FILE_NAME} bytes and no control characters");
+        return Err(ApiError::field("header.file_name", why));
+    }
+    if header.thumbnail.len() > THUMBNAIL {
+        return Err(ApiError::field("header.thumbnail", format!("must be at most {THUMBNAIL} bytes long")));
+    }
+    if header.waveform.len() > WAVEFORM || header.waveform.iter().any(|value| *value > 100) {
+        return Err(ApiError::field(
+            "header.waveform",
+            format!("must be at most {WAVEFORM} values of 0 to 100"),
+        ));
+    }
+    if !matches!(header.sha256.len(), 0 | 32) {
+        return Err(ApiError::field("header.sha256", "must be 32 bytes long"));
+    }
+    let lasting = header.duration.unwrap_or_default();
+    if !(0..=LONGEST_S).contains(&lasting.seconds) || !(0..1_000_000_000).contains(&lasting.nanos) {
+        return Err(ApiError::field("header.duration", "must be 0 to a week"));
+    }
+    Ok((tenant, kind))
+}

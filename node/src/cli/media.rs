@@ -1,0 +1,237 @@
+//! `roost media …`: files in and out, in pieces, whatever their size.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Subcommand, ValueEnum};
+use roost_proto::api;
+use roost_proto::api::download_media_response::Part as Down;
+use roost_proto::api::message_received::Content;
+use roost_proto::api::upload_media_request::{Header, Part as Up};
+use roost_proto::media::media_of;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tonic::Code;
+
+use super::{Globals, Output, render, tenant_name};
+use crate::client::{Client, Problem, request, retrying};
+
+/// Bytes of a piece.
+const PIECE: usize = 256 << 10;
+
+/// What can be done with files.
+#[derive(Debug, Clone, Subcommand)]
+pub enum MediaCommand {
+    /// Takes a file and prints its handle.
+    Upload {
+        /// `acme` or `tenants/acme`.
+        tenant: String,
+        /// Which file.
+        file: PathBuf,
+        /// What it is.
+        #[arg(long, value_enum)]
+        kind: Kind,
+        /// Such as image/jpeg; guessed from the name of the file when it is missing.
+        #[arg(long)]
+        mime_type: Option<String>,
+    },
+    /// Gets a file. It appears under its name only when it is whole and verified.
+    Download {
+        /// The handle, as events and uploads tell it.
+        name: String,
+        /// Where to write it.
+        to: PathBuf,
+    },
+    /// Describes a file.
+    Show {
+        /// The handle.
+        name: String,
+    },
+    /// Asks the phone to send a file again that WhatsApp has dropped.
+    Refresh {
+        /// The handle.
+        name: String,
+    },
+    /// Forgets an uploaded file.
+    Delete {
+        /// The handle.
+        name: String,
+    },
+}
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// A picture.
+    Image,
+    /// A film.
+    Video,
+    /// Sound.
+    Audio,
+    /// Anything.
+    Document,
+    /// A sticker: WebP.
+    Sticker,
+}
+
+impl From<Kind> for api::media::Kind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Image => Self::Image,
+            Kind::Video => Self::Video,
+            Kind::Audio => Self::Audio,
+            Kind::Document => Self::Document,
+            Kind::Sticker => Self::Sticker,
+        }
+    }
+}
+
+pub(super) async fn run(command: MediaCommand, globals: &Globals) -> Result<(), Problem> {
+    let client = globals.connect().await?;
+    let deadline = globals.deadline();
+    let media = match command {
+        MediaCommand::Upload { tenant, file, kind, mime_type } => {
+            let header = header(tenant_name(&tenant), &file, kind, mime_type);
+            upload(&client, globals, header, &file).await?
+        }
+        MediaCommand::Download { name, to } => return download(&client, name, &to).await,
+        MediaCommand::Show { name } => {
+            retrying(deadline, || {
+                let (mut media, wanted) = (client.media(), api::GetMediaRequest { name: name.clone() });
+                async move { media.get_media(request(wanted, deadline)).await }
+            })
+            .await?
+        }
+        MediaCommand::Refresh { name } => {
+            retrying(deadline, || {
+                let (mut media, wanted) = (client.media(), api::RefreshMediaRequest { name: name.clone() });
+                async move { media.refresh_media(request(wanted, deadline)).await }
+            })
+            .await?
+        }
+        MediaCommand::Delete { name } => {
+            let deleted = retrying(deadline, || {
+                let (mut media, wanted) = (client.media(), api::DeleteMediaRequest { name: name.clone() });
+                async move { media.delete_media(request(wanted, deadline)).await }
+            });
+            return deleted.await.map(drop);
+        }
+    };
+    match globals.output {
+        Output::Json => println!("{}", roost_proto::json::of("Media", &media).unwrap_or_default()),
+        Output::Table => {
+            let row = vec![
+                media.name.clone(),
+                media.kind().as_str_name().to_owned(),
+                render::clean(&media.mime_type),
+                media.size_bytes.to_string(),
+            ];
+            print!("{}", render::columns(&["MEDIA", "KIND", "TYPE", "BYTES"], &[row]));
+        }
+    }
+    Ok(())
+}
+
+/// How a file is announced.
+pub(super) fn header(parent: String, file: &Path, kind: Kind, mime_type: Option<String>) -> Header {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let extension = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    Header {
+        parent,
+        kind: api::media::Kind::from(kind).into(),
+        mime_type: mime_type.unwrap_or_else(|| mime_type_of(&extension).to_owned()),
+        file_name: name,
+        ..Default::default()
+    }
+}
+
+fn mime_type_of(extension: &str) -> &'static str {
+    match extension {
+        "jpg" | "jpeg" => "image/jpeg",
+        "png" => "image/png",
+        "webp" => "image/webp",
+        "mp4" => "video/mp4",
+        "ogg" | "opus" => "audio/ogg; codecs=opus",
+        "mp3" => "audio/mpeg",
+        "m4a" => "audio/mp4",
+        "pdf" => "application/pdf",
+        "txt" => "text/plain",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Uploads a file in pieces. Not tried again: it may be large, and nothing is left of a try that failed.
+pub(super) async fn upload(
+    client: &Client,
+    globals: &Globals,
+    header: Header,
+    path: &Path,
+) -> Result<api::Media, Problem> {
+    let file = File::open(path).await.map_err(|error| on_disk(path, &error))?;
+    let first = api::UploadMediaRequest { part: Some(Up::Header(header)) };
+    let pieces = futures_util::stream::unfold(Some(file), |file| async move {
+        let mut file = file?;
+        let mut piece = vec![0; PIECE];
+        // A file that cannot be read to its end makes an upload that is not finished.
+        let read = file.read(&mut piece).await.ok().filter(|read| *read > 0)?;
+        piece.truncate(read);
+        Some((api::UploadMediaRequest { part: Some(Up::Data(piece)) }, Some(file)))
+    });
+    let parts = futures_util::StreamExt::chain(tokio_stream::once(first), pieces);
+    let uploaded = client.media().upload_media(request(parts, globals.deadline())).await;
+    Ok(uploaded.map_err(Problem::from)?.into_inner())
+}
+
+async fn download(client: &Client, name: String, to: &Path) -> Result<(), Problem> {
+    let wanted = api::DownloadMediaRequest { name, offset: 0, limit: 0 };
+    let mut parts = client.media().download_media(wanted).await.map_err(Problem::from)?.into_inner();
+    let mut beside = to.as_os_str().to_owned();
+    beside.push(".part");
+    let beside = PathBuf::from(beside);
+    let mut file = File::create(&beside).await.map_err(|error| on_disk(&beside, &error))?;
+    let received = async {
+        while let Some(answer) = parts.message().await.map_err(Problem::from)? {
+            if let Some(Down::Data(data)) = answer.part {
+                file.write_all(&data).await.map_err(|error| on_disk(&beside, &error))?;
+            }
+        }
+        file.flush().await.map_err(|error| on_disk(&beside, &error))
+    };
+    let done = match received.await {
+        Ok(()) => tokio::fs::rename(&beside, to).await.map_err(|error| on_disk(to, &error)),
+        Err(problem) => Err(problem),
+    };
+    if done.is_err() {
+        // What is not verified must not be taken for the file.
+        let _ = tokio::fs::remove_file(&beside).await;
+    }
+    done
+}
+
+fn on_disk(path: &Path, error: &std::io::Error) -> Problem {
+    Problem {
+        code: Code::InvalidArgument,
+        reason: None,
+        message: format!("{}: {error}", path.display()),
+        fields: Vec::new(),
+        retry: None,
+    }
+}
+
+/// A content with a file, or an album, in one line for people; empty for other contents.
+pub(super) fn line(content: &Content) -> String {
+    let file = media_of(content).map(|media| format!("{} bytes, {}", media.size_bytes, media.name));
+    let file = file.unwrap_or_default();
+    match content {
+        Content::Image(image) => format!("[image: {file}] {}", image.caption),
+        Content::Video(video) if video.note => format!("[video note: {file}]"),
+        Content::Video(video) => format!("[video: {file}] {}", video.caption),
+        Content::Audio(audio) if audio.voice => format!("[voice: {file}]"),
+        Content::Audio(_) => format!("[audio: {file}]"),
+        Content::Document(document) => {
+            format!("[document {}: {file}] {}", document.file_name, document.caption)
+        }
+        Content::Sticker(_) => format!("[sticker: {file}]"),
+        Content::Album(album) => format!("[album: {} images, {} videos]", album.images, album.videos),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,99 @@
+//! Files: taken from callers, kept encrypted until they are sent, moved to and from WhatsApp's media hosts.
+//!
+//! What must hold: memory does not grow with a file; what is kept outside of the database is only what
+//! WhatsApp's servers would see too, because the keys are in sealed rows; nothing here is on the way of events.
+//! Everything that waits is bounded, in time and in number. Who may do what is the API's business.
+
+mod blobs;
+mod fetch;
+mod folder;
+mod hosts;
+mod http;
+mod offer;
+mod preview;
+mod problem;
+mod rows;
+mod s3;
+mod spool;
+mod sweep;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub use blobs::{BlobError, BlobKey, BlobStore, Pieces};
+pub use fetch::{Download, Fetched, Taker, fetch};
+pub use folder::Folder;
+pub use hosts::HostCache;
+pub use http::{HttpClient, HttpError};
+pub use offer::offer;
+pub use preview::{LARGEST as LARGEST_PREVIEWED, Preview, can_look_at, preview};
+pub use problem::MediaProblem;
+pub use rows::{MediaRows, location_row};
+pub use s3::{S3, S3Options, S3OptionsError};
+pub use spool::{Spooled, Spooling};
+pub use sweep::{round, run as sweep};
+
+use crate::outside::Dice;
+
+/// Uploads, and separately transfers with WhatsApp, that run at a time; more wait.
+const AT_ONCE: usize = 32;
+
+/// Bounds of files.
+#[derive(Debug, Clone)]
+pub struct MediaOptions {
+    /// Where files are gathered before they are stored.
+    pub spool: PathBuf,
+    /// Largest file that is taken from a caller, in bytes.
+    pub max_bytes: u64,
+    /// How long uploaded files are kept.
+    pub retention: Duration,
+}
+
+impl Default for MediaOptions {
+    fn default() -> MediaOptions {
+        MediaOptions {
+            spool: std::env::temp_dir(),
+            max_bytes: 100 << 20,
+            retention: Duration::from_secs(72 * 3600),
+        }
+    }
+}
+
+/// What moves files. Cloning gives the same.
+#[derive(Clone)]
+pub struct Media {
+    /// Bounds.
+    pub options: MediaOptions,
+    /// Where uploaded files wait.
+    pub blobs: Arc<dyn BlobStore>,
+    /// The way to WhatsApp's media hosts.
+    pub http: Arc<HttpClient>,
+    /// Where they are.
+    pub hosts: Arc<HostCache>,
+    /// For jitter.
+    pub dice: Dice,
+    uploads: Arc<Semaphore>,
+    transfers: Arc<Semaphore>,
+}
+
+impl Media {
+    /// Files within these bounds, in this store, over this client.
+    pub fn new(options: MediaOptions, blobs: Arc<dyn BlobStore>, http: Arc<HttpClient>, dice: Dice) -> Media {
+        let places = || Arc::new(Semaphore::new(AT_ONCE));
+        let (uploads, transfers) = (places(), places());
+        Media { options, blobs, http, hosts: Arc::default(), dice, uploads, transfers }
+    }
+
+    /// Waits for a place among the uploads of callers.
+    pub async fn upload_place(&self) -> SemaphorePermit<'_> {
+        self.uploads.acquire().await.expect("it is never closed")
+    }
+
+    /// Waits for a place among the transfers with WhatsApp.
+    pub async fn transfer_place(&self) -> SemaphorePermit<'_> {
+        self.transfers.acquire().await.expect("it is never closed")
+    }
+}

@@ -1,0 +1,170 @@
+//! Downloading a file from WhatsApp's media hosts, decrypted on its way.
+//!
+//! What must hold: after a broken connection the next host goes on where the last one ended, and hashes and MAC
+//! still cover the whole; the host never comes from a message, whose sender must not choose whom we ask; what
+//! was handed on counts only after the end.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CONTENT_RANGE, ORIGIN, RANGE};
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use roost_proto::media::{Decryptor, File};
+
+use super::Media;
+use super::http::{HttpError, nothing, piece};
+use super::offer::{WEB_ORIGIN, may_pass};
+use super::problem::MediaProblem;
+
+/// Where files are when no device can say it.
+const HOST: &str = "mmg.whatsapp.net";
+/// Failures in a row, without a byte between them, that are borne.
+const TRIES: usize = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// WhatsApp's own limit for a file, with room for what encryption adds.
+const LARGEST: u64 = (2 << 30) + 64;
+
+/// How a download ended, beside its failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fetched {
+    /// Whole and verified: so many bytes.
+    Whole(u64),
+    /// The hosts do not have it any more: ask the phone, and go on with the new path.
+    Gone(u16),
+}
+
+/// A download that may go on elsewhere.
+pub struct Download {
+    decryptor: Decryptor,
+    /// Bytes of the blob so far.
+    received: u64,
+}
+
+impl Download {
+    /// Nothing yet.
+    pub fn new(file: &File) -> Download {
+        Download { decryptor: Decryptor::new(&file.key, file.kind), received: 0 }
+    }
+}
+
+/// Takes a file in order, as far as it has come.
+#[async_trait]
+pub trait Taker: Send {
+    /// Why it takes no more, or what the download failed with.
+    type Error: From<MediaProblem> + Send;
+    /// The next piece.
+    async fn take(&mut self, piece: Bytes) -> Result<(), Self::Error>;
+}
+
+/// Downloads from the first host that gives it. `download` keeps what is there when the file is gone halfway.
+pub async fn fetch<T: Taker>(
+    media: &Media,
+    hosts: &[String],
+    file: &File,
+    download: &mut Option<Download>,
+    taker: &mut T,
+) -> Result<Fetched, T::Error> {
+    let fallback = [HOST.to_owned()];
+    let hosts = if hosts.is_empty() { &fallback[..] } else { hosts };
+    let going = download.get_or_insert_with(|| Download::new(file));
+    let (mut failures, mut pause, mut last) = (0, FIRST_PAUSE, String::new());
+    let mut next = 0;
+    while failures < TRIES {
+        if failures > 0 {
+            tokio::time::sleep(pause.mul_f64(media.dice.between(0.5, 1.5))).await;
+            pause *= 2;
+        }
+        let host = &hosts[next % hosts.len()];
+        next += 1;
+        let from = going.received;
+        let why = match ask(media, host, file, from).await {
+            Ok(answer) => match answer.status() {
+                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
+                    return Ok(Fetched::Gone(answer.status().as_u16()));
+                }
+                status if follows(&answer, from) => {
+                    let mut body = answer.into_body();
+                    match read(&mut body, going, status, taker).await? {
+                        None => {
+                            let Download { decryptor, .. } = download.take().expect("it is going on");
+                            let mut rest = Vec::new();
+                            let whole = decryptor.finish(&file.hashes, &mut rest);
+                            let whole = whole.map_err(MediaProblem::Corrupt)?;
+                            taker.take(rest.into()).await?;
+                            return Ok(Fetched::Whole(whole));
+                        }
+                        Some(why) => why.to_string(),
+                    }
+                }
+                status if may_pass(status) => format!("status {status}"),
+                status => format!("an answer that does not fit: {status}"),
+            },
+            Err(error) => error.to_string(),
+        };
+        if going.received > from {
+            (failures, pause) = (0, FIRST_PAUSE);
+        }
+        failures += 1;
+        last = format!("{host}: {why}");
+        tracing::info!(why = last, failures, "a download of media failed; the next host is tried");
+    }
+    Err(MediaProblem::HostsFailed(last).into())
+}
+
+async fn ask(media: &Media, host: &str, file: &File, from: u64) -> Result<Response<Incoming>, HttpError> {
+    let joint = if file.direct_path.contains('?') { '&' } else { '?' };
+    let hash = URL_SAFE_NO_PAD.encode(file.hashes.sealed);
+    let path = format!("{}{joint}hash={hash}%3D&mms-type={}&__wa-mms=", file.direct_path, file.kind.path());
+    let mut request =
+        Request::get(format!("{}://{host}{path}", media.http.scheme())).header(ORIGIN, WEB_ORIGIN);
+    if from > 0 {
+        request = request.header(RANGE, format!("bytes={from}-"));
+    }
+    let request = request.body(nothing()).map_err(|_| HttpError::Address(host.to_owned()))?;
+    media.http.send(request).await
+}
+
+/// Whether an answer goes on where we are.
+fn follows(answer: &Response<Incoming>, from: u64) -> bool {
+    let begins = format!("bytes {from}-");
+    let span = answer.headers().get(CONTENT_RANGE).and_then(|span| span.to_str().ok());
+    match answer.status() {
+        // From the beginning: what we have is left out.
+        StatusCode::OK => true,
+        StatusCode::PARTIAL_CONTENT => span.is_some_and(|span| span.starts_with(&begins)),
+        _ => false,
+    }
+}
+
+/// Reads to the end (`None`) or until the connection fails.
+async fn read<T: Taker>(
+    body: &mut Incoming,
+    going: &mut Download,
+    status: StatusCode,
+    taker: &mut T,
+) -> Result<Option<HttpError>, T::Error> {
+    let mut known = if status == StatusCode::OK { going.received } else { 0 };
+    let mut plain = Vec::new();
+    loop {
+        let piece = match piece(body).await {
+            Ok(Some(piece)) => piece,
+            Ok(None) => return Ok(None),
+            Err(error) => return Ok(Some(error)),
+        };
+        let skip = usize::try_from(known).unwrap_or(usize::MAX).min(piece.len());
+        known -= skip as u64;
+        let piece = &piece[skip..];
+        going.received += piece.len() as u64;
+        if going.received > LARGEST {
+            return Err(MediaProblem::TooLarge { most: LARGEST }.into());
+        }
+        going.decryptor.update(piece, &mut plain);
+        if !plain.is_empty() {
+            taker.take(std::mem::take(&mut plain).into()).await?;
+        }
+    }
+}

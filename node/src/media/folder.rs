@@ -1,0 +1,60 @@
+//! Blobs in a folder: for one machine, or for several that share a file system.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use tokio::fs;
+
+use super::blobs::{BlobError, BlobKey, BlobStore, Pieces};
+use super::spool::pieces;
+
+/// A folder with one folder for each tenant. It is made with the first blob.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// This folder.
+    pub fn new(path: impl Into<PathBuf>) -> Folder {
+        Folder(path.into())
+    }
+
+    fn path(&self, key: &BlobKey) -> PathBuf {
+        self.0.join(key.tenant.as_str()).join(&key.id)
+    }
+}
+
+#[async_trait]
+impl BlobStore for Folder {
+    async fn put(&self, key: &BlobKey, file: &Path) -> Result<(), BlobError> {
+        let target = self.path(key);
+        let folder = target.parent().expect("it is in its tenant's folder");
+        fs::create_dir_all(folder).await.map_err(BlobError::unavailable)?;
+        match fs::rename(file, &target).await {
+            // Another file system: copied beside its place first, so that it is there whole or not at all.
+            Err(error) if error.kind() == ErrorKind::CrossesDevices => {
+                let beside = target.with_extension("part");
+                fs::copy(file, &beside).await.map_err(BlobError::unavailable)?;
+                let synced = async { fs::File::open(&beside).await?.sync_all().await };
+                synced.await.map_err(BlobError::unavailable)?;
+                fs::rename(&beside, &target).await.map_err(BlobError::unavailable)
+            }
+            done => done.map_err(BlobError::unavailable),
+        }
+    }
+
+    async fn get(&self, key: &BlobKey) -> Result<Pieces, BlobError> {
+        match fs::File::open(self.path(key)).await {
+            Ok(file) => Ok(pieces(file)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(BlobError::Missing(key.clone())),
+            Err(error) => Err(BlobError::unavailable(error)),
+        }
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        match fs::remove_file(self.path(key)).await {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(BlobError::unavailable(error)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Files on their way in: encrypted while they come, gathered on disk, described when they are whole.
+//!
+//! What must hold: no plaintext touches the disk; a file that does not become whole leaves nothing behind.
+
+use std::io::SeekFrom;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use roost_proto::media::{Encryptor, MediaKey, MediaKind, Sealed};
+use tokio::fs::{self, File};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
+
+use super::blobs::Pieces;
+use super::problem::MediaProblem;
+
+/// Bytes that are read from a file at a time.
+const PIECE: usize = 64 << 10;
+
+/// A file that is coming in.
+pub struct Spooling {
+    key: MediaKey,
+    encryptor: Encryptor,
+    file: Spool,
+    sealed: Vec<u8>,
+    taken: u64,
+    most: u64,
+}
+
+/// A file that has come in whole.
+pub struct Spooled {
+    /// Its key.
+    pub key: MediaKey,
+    /// Its hashes and lengths.
+    pub sealed: Sealed,
+    file: Spool,
+}
+
+/// An encrypted file on disk that goes with its handle.
+struct Spool {
+    path: PathBuf,
+    file: File,
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        // A store may have moved it; what is left of it is of no use to anybody.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Spooling {
+    /// Begins in this folder, which is made if need be. `name` is unique; `most` bytes are taken.
+    pub async fn begin(
+        folder: &Path,
+        name: &str,
+        kind: MediaKind,
+        most: u64,
+    ) -> Result<Spooling, MediaProblem> {
+        fs::create_dir_all(folder).await.map_err(MediaProblem::spool)?;
+        let path = folder.join(format!("{name}.spool"));
+        let mut options = File::options();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&path).await.map_err(MediaProblem::spool)?;
+        let key = MediaKey::generate(&mut rand::rng());
+        let encryptor = Encryptor::new(&key, kind);
+        Ok(Spooling { key, encryptor, file: Spool { path, file }, sealed: Vec::new(), taken: 0, most })
+    }
+
+    /// Takes the next piece.
+    pub async fn write(&mut self, piece: &[u8]) -> Result<(), MediaProblem> {
+        self.taken += piece.len() as u64;
+        if self.taken > self.most {
+            return Err(MediaProblem::TooLarge { most: self.most });
+        }
+        self.sealed.clear();
+        self.encryptor.update(piece, &mut self.sealed);
+        self.file.file.write_all(&self.sealed).await.map_err(MediaProblem::spool)
+    }
+
+    /// There is no more; it is on disk when this returns.
+    pub async fn finish(mut self) -> Result<Spooled, MediaProblem> {
+        self.sealed.clear();
+        let sealed = self.encryptor.finish(&mut self.sealed);
+        let file = &mut self.file.file;
+        file.write_all(&self.sealed).await.map_err(MediaProblem::spool)?;
+        file.sync_all().await.map_err(MediaProblem::spool)?;
+        Ok(Spooled { key: self.key, sealed, file: self.file })
+    }
+}
+
+impl Spooled {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Reads it from the beginning.
+    pub async fn read(&mut self) -> Result<Pieces, MediaProblem> {
+        self.file.file.seek(SeekFrom::Start(0)).await.map_err(MediaProblem::spool)?;
+        let file = self.file.file.try_clone().await.map_err(MediaProblem::spool)?;
+        Ok(pieces(file))
+    }
+}
+
+/// A file from where it stands, in pieces.
+pub(super) fn pieces(file: File) -> Pieces {
+    Box::pin(futures_util::stream::try_unfold(file, |mut file| async move {
+        let mut piece = vec![0; PIECE];
+        let read = file.read(&mut piece).await?;
+        piece.truncate(read);
+        Ok((read > 0).then(|| (Bytes::from(piece), file)))
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::TryStreamExt as _;
+    use roost_proto::media::Decryptor;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_lies_on_disk_is_encrypted_and_goes_with_its_handle() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut spooling =
+            Spooling::begin(folder.path(), "one", MediaKind::Document, 1000).await.expect("begun");
+        for piece in [&b"a secret "[..], b"in two pieces"] {
+            spooling.write(piece).await.expect("written");
+        }
+        let mut spooled = spooling.finish().await.expect("whole");
+        let path = spooled.path().to_owned();
+        let blob = std::fs::read(&path).expect("it is there");
+        assert!(!blob.windows(6).any(|window| window == b"secret"));
+        let read: Vec<Bytes> = spooled.read().await.expect("read").try_collect().await.expect("pieces");
+        assert_eq!(read.concat(), blob);
+        let (mut decryptor, mut plain) = (Decryptor::new(&spooled.key, MediaKind::Document), Vec::new());
+        decryptor.update(&blob, &mut plain);
+        decryptor.finish(&spooled.sealed.hashes, &mut plain).expect("our own");
+        assert_eq!(plain, b"a secret in two pieces");
+        drop(spooled);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_too_large_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut spooling = Spooling::begin(folder.path(), "two", MediaKind::Image, 10).await.expect("begun");
+        spooling.write(&[1; 10]).await.expect("just as large as allowed");
+        assert!(matches!(spooling.write(&[1]).await, Err(MediaProblem::TooLarge { most: 10 })));
+        drop(spooling);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+    }
+}

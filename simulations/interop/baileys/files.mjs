@@ -1,0 +1,63 @@
+// Files, with Baileys' own upload and download. Its requests go to the simulated WhatsApp whatever their host is: by
+// an agent for uploads and a dispatcher for downloads, as it offers them.
+import crypto from 'node:crypto'
+import fs from 'node:fs'
+import https from 'node:https'
+import tls from 'node:tls'
+import { downloadMediaMessage, normalizeMessageContent } from 'baileys'
+import { Agent } from 'undici'
+
+export function transport(server, ca) {
+  const { hostname, port } = new URL(server)
+  const dial = { host: hostname, port, ca: fs.readFileSync(ca), servername: 'mmg.whatsapp.net' }
+  const fetchAgent = new https.Agent()
+  fetchAgent.createConnection = () => tls.connect(dial)
+  const dispatcher = new Agent({
+    connect(_, callback) {
+      const socket = tls.connect(dial, () => callback(null, socket))
+      socket.once('error', error => callback(error, null))
+    },
+  })
+  return { fetchAgent, options: { dispatcher } }
+}
+
+// What sendMessage takes for a file.
+export function content(kind, path, mimetype, caption) {
+  const file = { url: path }
+  switch (kind) {
+    case 'image': return { image: file, mimetype, caption, jpegThumbnail: '' }
+    case 'video': return { video: file, mimetype, caption, jpegThumbnail: '' }
+    case 'note': return { video: file, mimetype, ptv: true, jpegThumbnail: '' }
+    case 'audio': return { audio: file, mimetype, seconds: 1 }
+    case 'voice': return { audio: file, mimetype, ptt: true, seconds: 1, waveform: new Uint8Array(64) }
+    case 'document': return { document: file, mimetype, caption, fileName: 'file.bin' }
+    case 'sticker': return { sticker: file, mimetype }
+    default: throw new Error(`unknown kind of file ${kind}`)
+  }
+}
+
+// Fetches the file of a message, if it has one, and says what it is.
+export async function received(message, options) {
+  const inner = normalizeMessageContent(message.message)
+  const found = [
+    ['image', inner?.imageMessage],
+    ['video', inner?.videoMessage],
+    ['note', inner?.ptvMessage],
+    [inner?.audioMessage?.ptt ? 'voice' : 'audio', inner?.audioMessage],
+    ['document', inner?.documentMessage],
+    ['sticker', inner?.stickerMessage],
+  ].find(([, part]) => part)
+  if (!found) return undefined
+  const [kind, part] = found
+  const data = await downloadMediaMessage(message, 'buffer', { options })
+  return {
+    id: message.key.id,
+    kind,
+    mime: part.mimetype ?? '',
+    caption: part.caption ?? '',
+    size: data.length,
+    sha256: crypto.createHash('sha256').update(data).digest('hex'),
+    from_me: !!message.key.fromMe,
+    chat: message.key.remoteJid,
+  }
+}

@@ -1,0 +1,127 @@
+// Files, with whatsmeow's own upload and download.
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"go.mau.fi/whatsmeow"
+	waE2E "go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/types"
+	"go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
+)
+
+// file uploads a file and sends it.
+func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) error {
+	to, err := types.ParseJID(c.To)
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(c.Path)
+	if err != nil {
+		return err
+	}
+	kinds := map[string]whatsmeow.MediaType{
+		"image": whatsmeow.MediaImage, "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
+		"note": whatsmeow.MediaVideo, "audio": whatsmeow.MediaAudio, "voice": whatsmeow.MediaAudio,
+		"document": whatsmeow.MediaDocument,
+	}
+	kind, known := kinds[c.Kind]
+	if !known {
+		return fmt.Errorf("unknown kind of file %q", c.Kind)
+	}
+	up, err := cli.Upload(ctx, data, kind)
+	if err != nil {
+		return err
+	}
+	message := &waE2E.Message{}
+	switch c.Kind {
+	case "image":
+		message.ImageMessage = &waE2E.ImageMessage{
+			Caption: proto.String(c.Text), Mimetype: proto.String(c.Mime), URL: &up.URL, DirectPath: &up.DirectPath,
+			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
+		}
+	case "sticker":
+		message.StickerMessage = &waE2E.StickerMessage{
+			Mimetype: proto.String(c.Mime), URL: &up.URL, DirectPath: &up.DirectPath,
+			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
+		}
+	case "video", "note":
+		video := &waE2E.VideoMessage{
+			Caption: proto.String(c.Text), Mimetype: proto.String(c.Mime), URL: &up.URL, DirectPath: &up.DirectPath,
+			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
+		}
+		if c.Kind == "note" {
+			message.PtvMessage = video
+		} else {
+			message.VideoMessage = video
+		}
+	case "audio", "voice":
+		message.AudioMessage = &waE2E.AudioMessage{
+			Mimetype: proto.String(c.Mime), PTT: proto.Bool(c.Kind == "voice"), URL: &up.URL, DirectPath: &up.DirectPath,
+			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
+		}
+	case "document":
+		message.DocumentMessage = &waE2E.DocumentMessage{
+			Caption: proto.String(c.Text), FileName: proto.String("file.bin"), Mimetype: proto.String(c.Mime),
+			URL: &up.URL, DirectPath: &up.DirectPath,
+			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
+		}
+	}
+	id := cli.GenerateMessageID()
+	d.lock.Lock()
+	d.sent[id] = message
+	d.lock.Unlock()
+	answer, err := cli.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: id})
+	if err != nil {
+		return err
+	}
+	d.emit("sent", fields{"ref": c.Ref, "id": answer.ID})
+	return nil
+}
+
+// received fetches the file of a message, if it has one, and says what it is.
+func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
+	var from whatsmeow.DownloadableMessage
+	kind, mime, caption := "", "", ""
+	switch m := v.Message; {
+	case m.GetImageMessage() != nil:
+		from, kind = m.GetImageMessage(), "image"
+		mime, caption = m.GetImageMessage().GetMimetype(), m.GetImageMessage().GetCaption()
+	case m.GetStickerMessage() != nil:
+		from, kind, mime = m.GetStickerMessage(), "sticker", m.GetStickerMessage().GetMimetype()
+	case m.GetVideoMessage() != nil:
+		from, kind = m.GetVideoMessage(), "video"
+		mime, caption = m.GetVideoMessage().GetMimetype(), m.GetVideoMessage().GetCaption()
+	case m.GetPtvMessage() != nil:
+		from, kind, mime = m.GetPtvMessage(), "note", m.GetPtvMessage().GetMimetype()
+	case m.GetAudioMessage() != nil:
+		from, kind, mime = m.GetAudioMessage(), "audio", m.GetAudioMessage().GetMimetype()
+		if m.GetAudioMessage().GetPTT() {
+			kind = "voice"
+		}
+	case m.GetDocumentMessage() != nil:
+		from, kind = m.GetDocumentMessage(), "document"
+		mime, caption = m.GetDocumentMessage().GetMimetype(), m.GetDocumentMessage().GetCaption()
+	default:
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+		defer cancel()
+		data, err := cli.Download(ctx, from)
+		if err != nil {
+			d.fail("", fmt.Errorf("download of %s %s: %w", kind, v.Info.ID, err))
+			return
+		}
+		sum := sha256.Sum256(data)
+		d.emit("file", fields{
+			"id": v.Info.ID, "kind": kind, "mime": mime, "caption": caption, "size": len(data),
+			"sha256": hex.EncodeToString(sum[:]), "from_me": v.Info.IsFromMe, "chat": v.Info.Chat.String(),
+		})
+	}()
+}

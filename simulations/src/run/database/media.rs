@@ -1,0 +1,31 @@
+//! Rows of files of a run's database.
+
+use async_trait::async_trait;
+use roost_node::media::MediaRows;
+use roost_placement::ledger::Unavailable;
+use roost_proto::id::{BusinessId, UnixMillis};
+
+use super::Database;
+
+#[async_trait]
+impl MediaRows for Database {
+    async fn put_media(&self, tenant: &BusinessId, id: &str, body: &[u8]) -> Result<bool, Unavailable> {
+        self.model.put_media(tenant, id, body).await
+    }
+
+    async fn media(&self, tenant: &BusinessId, id: &str) -> Result<Option<Vec<u8>>, Unavailable> {
+        self.model.media(tenant, id).await
+    }
+
+    async fn remove_media(&self, tenant: &BusinessId, id: &str) -> Result<bool, Unavailable> {
+        self.model.remove_media(tenant, id).await
+    }
+
+    async fn media_before(
+        &self,
+        before: UnixMillis,
+        limit: usize,
+    ) -> Result<Vec<(BusinessId, String)>, Unavailable> {
+        self.model.media_before(before, limit).await
+    }
+}
