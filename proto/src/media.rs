@@ -8,12 +8,16 @@
 //! keys come from the 32 bytes of the message by HKDF with a text that names the kind.
 
 mod cipher;
+mod compose;
 mod keys;
 mod message;
 mod retry;
 
 pub use cipher::{Decryptor, Encryptor, Hashes, Sealed, SealedError};
+pub(crate) use compose::put;
+pub use compose::{media_to_send, media_to_send_mut};
 pub use keys::{MediaKey, MediaKind};
+pub(crate) use message::read;
 pub use message::{File, content_in, file_in, kind, media_of, media_of_mut};
 pub use retry::{
     RetryAnswer, RetryError, open_retry_answer, open_retry_request, retry_answer, retry_request,

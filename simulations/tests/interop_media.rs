@@ -4,12 +4,20 @@
 //! Real processes, as in `interop.rs`; needs Go and Node.js, which `.ci/test` installs.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use roost_node::client::Client;
 use roost_proto::api::event::Payload;
+use roost_proto::api::media::Kind;
 use roost_proto::api::message_received::Content;
-use roost_proto::api::{self, GetMediaRequest};
+use roost_proto::api::send_message_request::{Content as Send, WaitFor};
+use roost_proto::api::upload_media_request::Header;
+use roost_proto::api::{self, GetMediaRequest, Recipient, SendMessageRequest, recipient};
 use roost_proto::media::media_of;
-use roost_simulations::interop::{Cluster, Failure, Library, Person, Reader, RealClient, Stage, fetch};
+use roost_simulations::callers::within;
+use roost_simulations::interop::{
+    Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim, fetch, upload,
+};
 use roost_simulations::wa::Fault;
 use sha2::{Digest as _, Sha256};
 use tonic::Code;
@@ -17,11 +25,14 @@ use tonic_types::StatusExt as _;
 
 /// Several pieces of every stage on the way.
 const LARGE: usize = 3 << 20;
+/// Bound of one call.
+const CALL: Duration = Duration::from_secs(30);
 
 /// A Roost device and one client of each library, each with an account of its own.
 struct World {
     stage: Stage,
     cluster: Cluster,
+    device: String,
     roost: Person,
     clients: Vec<(RealClient, Person)>,
     reader: Reader,
@@ -43,7 +54,7 @@ impl World {
             let account = stage.person(name);
             clients.push((stage.paired(library, name, &account).await?, account));
         }
-        Ok(Self { stage, cluster, roost, clients, reader })
+        Ok(Self { stage, cluster, device, roost, clients, reader })
     }
 
     /// A file with this many bytes, and its SHA-256 in hex.
@@ -153,5 +164,90 @@ async fn a_media_host_that_fails_is_left_for_the_next() -> Result<(), Failure> {
     world.stage.sim.commit(&Fault::MediaHost { host: hosts[0].clone(), status: None })?;
     world.stage.sim.commit(&Fault::RefuseMedia { count: 3, status: 429 })?;
     assert_eq!(world.fetched(&content).await?.1, (300_000, hash));
+    Ok(())
+}
+
+/// The kinds of files, as the clients call them, and what Roost sends for each.
+type Kinds = [(&'static str, Kind, fn(Option<api::Media>) -> Send); 7];
+const KINDS: Kinds = [
+    ("image", Kind::Image, |media| Send::Image(api::Image { media, caption: look(), ..Default::default() })),
+    ("video", Kind::Video, |media| Send::Video(api::Video { media, caption: look(), ..Default::default() })),
+    ("note", Kind::Video, |media| Send::Video(api::Video { media, note: true, ..Default::default() })),
+    ("audio", Kind::Audio, |media| Send::Audio(api::Audio { media, voice: false })),
+    ("voice", Kind::Audio, |media| Send::Audio(api::Audio { media, voice: true })),
+    ("sticker", Kind::Sticker, |media| Send::Sticker(api::Sticker { media, animated: false })),
+    ("document", Kind::Document, |media| {
+        Send::Document(api::Document { media, caption: look(), ..Default::default() })
+    }),
+];
+
+fn look() -> String {
+    "look".to_owned()
+}
+
+impl World {
+    /// Gives Roost a file through any node.
+    async fn uploads(&self, kind: Kind, mime: &str, path: &Path) -> Result<api::Media, Failure> {
+        let header = Header {
+            parent: "tenants/acme".into(),
+            kind: kind.into(),
+            mime_type: mime.to_owned(),
+            ..Default::default()
+        };
+        Ok(upload(&self.cluster.callers.any(), header, &std::fs::read(path)?).await?)
+    }
+
+    /// Has the device send a content to one of the clients. Returns WhatsApp's id of it.
+    async fn gives(&self, to: usize, content: Send) -> Result<String, Failure> {
+        let to = recipient::To::PhoneNumber(self.clients[to].1.pn.to_string());
+        let message = SendMessageRequest {
+            parent: self.device.clone(),
+            to: Some(Recipient { to: Some(to) }),
+            content: Some(content),
+            request_id: uuid::Uuid::new_v4().to_string(),
+            wait_for: WaitFor::Accepted.into(),
+            ..Default::default()
+        };
+        let ask = |client: Client| {
+            let request = within(message.clone(), CALL);
+            async move { client.messages().send_message(request).await }
+        };
+        Ok(self.cluster.callers.call(CALL * 3, ask).await?.into_inner().whatsapp_id)
+    }
+}
+
+#[tokio::test]
+async fn files_of_a_device_reach_real_clients_whole() -> Result<(), Failure> {
+    let mut world = World::new(2).await?;
+    for (word, kind, content) in KINDS {
+        let length = if matches!(word, "image" | "document") { LARGE } else { 5000 };
+        let (path, hash) = world.file(word, length)?;
+        let media = world.uploads(kind, "application/x-test", &path).await?;
+        for client in 0..world.clients.len() {
+            // The second time the file is there already.
+            let id = world.gives(client, content(Some(media.clone()))).await?;
+            let file = world.clients[client].0.file(&id).await?;
+            let caption = if matches!(word, "image" | "video" | "document") { "look" } else { "" };
+            assert_eq!((file.kind.as_str(), file.caption.as_str()), (word, caption));
+            assert_eq!(
+                (file.size, &file.sha256, file.mime.as_str()),
+                (length as u64, &hash, "application/x-test")
+            );
+        }
+    }
+    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_file_is_sent_by_the_next_owner_when_the_first_dies_before_the_send() -> Result<(), Failure> {
+    let mut world = World::new(3).await?;
+    let (path, hash) = world.file("survivor", LARGE)?;
+    let media = world.uploads(Kind::Document, "application/pdf", &path).await?;
+    world.cluster.kill_owner(&world.device.clone(), Victim::Worker).await?;
+    let id =
+        world.gives(0, Send::Document(api::Document { media: Some(media), ..Default::default() })).await?;
+    assert_eq!(world.clients[0].0.file(&id).await?.sha256, hash);
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
     Ok(())
 }

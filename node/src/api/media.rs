@@ -20,6 +20,7 @@ use crate::directory::LoggedEvent;
 use crate::errors::{ApiError, Resource};
 use crate::media::{BlobKey, location_row};
 
+mod attach;
 mod down;
 mod lost;
 mod up;

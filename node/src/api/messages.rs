@@ -115,13 +115,14 @@ impl Api {
             call,
             &send.key,
             |device| {
-                let wanted = SendRequest {
+                let mut wanted = SendRequest {
                     to: send.to.clone(),
                     content: send.content.clone(),
                     request_id: send.request_id.clone(),
                     request_hash: send.request_hash,
                 };
                 async move {
+                    self.ready_file(call, &send.key, &mut wanted.content.kind).await?;
                     let done = device.send(wanted).await;
                     let accepted = done.map_err(|error| send_error(send, &device, error))?;
                     if accepted.repeated {
@@ -287,6 +288,12 @@ fn kind_name(kind: &api::send_message_request::Content) -> &'static str {
         Content::Pin(_) => "pin",
         Content::Keep(_) => "keep",
         Content::DisappearingTimer(_) => "disappearing_timer",
+        Content::Image(_) => "image",
+        Content::Video(_) => "video",
+        Content::Audio(_) => "audio",
+        Content::Document(_) => "document",
+        Content::Sticker(_) => "sticker",
+        Content::Album(_) => "album",
         Content::Raw(_) => "raw",
     }
 }

@@ -90,7 +90,7 @@ pub(super) async fn run(command: MediaCommand, globals: &Globals) -> Result<(), 
     let deadline = globals.deadline();
     let media = match command {
         MediaCommand::Upload { tenant, file, kind, mime_type } => {
-            let header = header(tenant_name(&tenant), &file, kind, mime_type);
+            let header = header(tenant_name(&tenant), &file, kind.into(), mime_type);
             upload(&client, globals, header, &file).await?
         }
         MediaCommand::Download { name, to } => return download(&client, name, &to).await,
@@ -132,12 +132,17 @@ pub(super) async fn run(command: MediaCommand, globals: &Globals) -> Result<(), 
 }
 
 /// How a file is announced.
-pub(super) fn header(parent: String, file: &Path, kind: Kind, mime_type: Option<String>) -> Header {
+pub(super) fn header(
+    parent: String,
+    file: &Path,
+    kind: api::media::Kind,
+    mime_type: Option<String>,
+) -> Header {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let extension = file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     Header {
         parent,
-        kind: api::media::Kind::from(kind).into(),
+        kind: kind.into(),
         mime_type: mime_type.unwrap_or_else(|| mime_type_of(&extension).to_owned()),
         file_name: name,
         ..Default::default()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use roost_proto::api;
 use roost_proto::api::send_message_request::Content;
+use roost_proto::media::media_to_send_mut;
 use tonic::Code;
 
 use super::{Globals, Output, device_name, render};
@@ -67,6 +68,18 @@ enum Kind {
         #[arg(long)]
         own: bool,
     },
+    /// A picture.
+    Image(FileArgs),
+    /// A film.
+    Video(FileArgs),
+    /// Sound.
+    Audio(FileArgs),
+    /// A voice message: Opus in Ogg.
+    Voice(FileArgs),
+    /// Any file.
+    Document(FileArgs),
+    /// A sticker: WebP.
+    Sticker(FileArgs),
     /// An encoded WhatsApp message of any kind, from a file.
     Raw {
         #[command(flatten)]
@@ -74,6 +87,18 @@ enum Kind {
         /// The file.
         file: PathBuf,
     },
+}
+
+/// A file and where it goes.
+#[derive(Debug, Clone, Args)]
+struct FileArgs {
+    #[command(flatten)]
+    whereto: Whereto,
+    /// A file of this machine, or the handle of one that was uploaded or received.
+    file: String,
+    /// What is said with it: pictures, films and documents.
+    #[arg(long, default_value = "")]
+    caption: String,
 }
 
 /// A text and where it goes.
@@ -113,7 +138,7 @@ enum Wait {
 
 pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem> {
     let kind = args.kind.or(args.text.map(Kind::Text)).ok_or_else(|| bad_input("nothing to send"))?;
-    let (whereto, content) = content(kind)?;
+    let (whereto, mut content) = content(kind)?;
     let to = match &whereto.to {
         to if to.ends_with("@lid") => api::recipient::To::Lid(to.clone()),
         to if to.ends_with("@g.us") => api::recipient::To::Group(to.clone()),
@@ -124,6 +149,16 @@ pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem
         Wait::ServerAck => api::send_message_request::WaitFor::ServerAck,
         Wait::Delivered => api::send_message_request::WaitFor::Delivered,
     };
+    let client = globals.connect().await?;
+    if let Some(media) = media_to_send_mut(&mut content)
+        && !media.name.starts_with("tenants/")
+    {
+        let device = device_name(&whereto.device);
+        let tenant = device.split("/devices/").next().unwrap_or_default().to_owned();
+        let file = PathBuf::from(&media.name);
+        let header = super::media::header(tenant, &file, media.kind(), None);
+        *media = super::media::upload(&client, globals, header, &file).await?;
+    }
     let wanted = api::SendMessageRequest {
         parent: device_name(&whereto.device),
         to: Some(api::Recipient { to: Some(to) }),
@@ -132,7 +167,6 @@ pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem
         wait_for: wait_for as i32,
         context: None,
     };
-    let client = globals.connect().await?;
     let deadline = globals.deadline();
     let message = retrying(deadline, || {
         let (mut messages, wanted) = (client.messages(), wanted.clone());
@@ -173,12 +207,41 @@ fn content(kind: Kind) -> Result<(Whereto, Content), Problem> {
             let message = Some(api::MessageRef { whatsapp_id: message, from_me: own, sender });
             (whereto, Content::Reaction(api::Reaction { message, emoji }))
         }
+        Kind::Image(FileArgs { whereto, file, caption }) => {
+            let media = named(file, api::media::Kind::Image);
+            (whereto, Content::Image(api::Image { media, caption, ..Default::default() }))
+        }
+        Kind::Video(FileArgs { whereto, file, caption }) => {
+            let media = named(file, api::media::Kind::Video);
+            (whereto, Content::Video(api::Video { media, caption, ..Default::default() }))
+        }
+        Kind::Audio(FileArgs { whereto, file, .. }) => {
+            let media = named(file, api::media::Kind::Audio);
+            (whereto, Content::Audio(api::Audio { media, voice: false }))
+        }
+        Kind::Voice(FileArgs { whereto, file, .. }) => {
+            let media = named(file, api::media::Kind::Audio);
+            (whereto, Content::Audio(api::Audio { media, voice: true }))
+        }
+        Kind::Document(FileArgs { whereto, file, caption }) => {
+            let media = named(file, api::media::Kind::Document);
+            (whereto, Content::Document(api::Document { media, caption, ..Default::default() }))
+        }
+        Kind::Sticker(FileArgs { whereto, file, .. }) => {
+            let media = named(file, api::media::Kind::Sticker);
+            (whereto, Content::Sticker(api::Sticker { media, animated: false }))
+        }
         Kind::Raw { whereto, file } => {
             let bytes = std::fs::read(&file);
             let bytes = bytes.map_err(|error| bad_input(&format!("{}: {error}", file.display())))?;
             (whereto, Content::Raw(bytes))
         }
     })
+}
+
+/// A file by its path or handle; a path is uploaded before it is sent.
+fn named(file: String, kind: api::media::Kind) -> Option<api::Media> {
+    Some(api::Media { name: file, kind: kind.into(), ..Default::default() })
 }
 
 fn bad_input(message: &str) -> Problem {

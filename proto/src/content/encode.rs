@@ -13,6 +13,7 @@ use super::interactive::{a_list, a_product, some_buttons};
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::id::UnixMillis;
+use crate::media;
 use crate::stanza::Jid;
 
 /// What a message says beside what the caller said.
@@ -205,6 +206,14 @@ fn body(content: &MessageContent, around: &Surroundings) -> Message {
             .into();
         }
         // Made under a secret, or not here at all.
+        Content::Image(_)
+        | Content::Video(_)
+        | Content::Audio(_)
+        | Content::Document(_)
+        | Content::Sticker(_)
+        | Content::Album(_) => {
+            media::put(&mut out, &content.kind, with, &around.chat, content.context.view_once);
+        }
         Content::PollVote(_) | Content::EventResponse(_) | Content::Raw(_) => {}
     }
     out

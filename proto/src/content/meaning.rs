@@ -212,6 +212,9 @@ fn content(message: &Message) -> Option<(Content, Option<&ContextInfo>)> {
     if let Some(event) = message.event_message.as_option() {
         return Some((Content::CalendarEvent(calendar_event(event)), event.context_info.as_option()));
     }
+    if let Some(found) = crate::media::read(message, message) {
+        return Some(found);
+    }
     super::interactive::interactive(message)
 }
 

@@ -18,6 +18,8 @@ const MAX_NAME: usize = 1_024;
 const MAX_BLOB: usize = 65_536;
 const MAX_MENTIONS: usize = 1_024;
 const MAX_CONTACTS: usize = 256;
+/// Pictures and films of one album.
+const MAX_ALBUM: usize = 100;
 /// A year.
 const MAX_SPAN_S: i64 = 31_536_000;
 
@@ -58,6 +60,13 @@ fn count(field: &str, count: usize, least: usize, most: usize) -> Checked {
 pub fn check(content: &MessageContent) -> Checked {
     kind(&content.kind)?;
     context(&content.context)
+}
+
+fn file(kind: &str, media: Option<&api::Media>, caption: &str) -> Checked {
+    if media.is_none_or(|media| media.name.is_empty()) {
+        return invalid(format!("{kind}.media.name"), "is required: upload the file first");
+    }
+    length(format!("{kind}.caption"), caption, 0, MAX_TEXT)
 }
 
 fn kind(kind: &Content) -> Checked {
@@ -139,6 +148,21 @@ fn kind(kind: &Content) -> Checked {
         Content::Keep(keep) => message("keep.message", keep.message.as_ref()),
         Content::DisappearingTimer(timer) => {
             timer.duration.map_or(Ok(()), |duration| span("disappearing_timer.duration", &duration, 1))
+        }
+        Content::Image(image) => file("image", image.media.as_ref(), &image.caption),
+        Content::Video(video) if video.note && !video.caption.is_empty() => {
+            invalid("video.caption", "does not go with a video note")
+        }
+        Content::Video(video) => file("video", video.media.as_ref(), &video.caption),
+        Content::Audio(audio) => file("audio", audio.media.as_ref(), ""),
+        Content::Document(document) => {
+            length("document.file_name", &document.file_name, 0, MAX_NAME)?;
+            file("document", document.media.as_ref(), &document.caption)
+        }
+        Content::Sticker(sticker) => file("sticker", sticker.media.as_ref(), ""),
+        Content::Album(album) => {
+            let many = album.images.saturating_add(album.videos);
+            count("album", usize::try_from(many).unwrap_or(usize::MAX), 2, MAX_ALBUM)
         }
         Content::Raw(raw) => {
             if raw.is_empty() || raw.len() > MAX_RAW {

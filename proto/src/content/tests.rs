@@ -296,3 +296,34 @@ proptest! {
         let _ = Wire::of(&bytes);
     }
 }
+
+#[test]
+fn a_file_that_is_sent_is_read_as_it_was_described() {
+    let media = api::Media {
+        name: "tenants/acme/media/1".to_owned(),
+        kind: api::media::Kind::Document.into(),
+        mime_type: "application/pdf".to_owned(),
+        file_name: "bill.pdf".to_owned(),
+        size_bytes: 1234,
+        sha256: vec![1; 32],
+        file: Some(api::WhatsAppFile {
+            media_key: vec![2; 32],
+            encrypted_sha256: vec![3; 32],
+            direct_path: "/v/1?ccb=11".to_owned(),
+            upload_time: None,
+        }),
+        ..Default::default()
+    };
+    for caption in ["", "for you"] {
+        let document =
+            api::Document { media: Some(media.clone()), caption: caption.to_owned(), ..Default::default() };
+        let kind = api::send_message_request::Content::Document(document);
+        let bytes = encode(&MessageContent { kind, context: api::Context::default() }, &around());
+        let Ok(Meaning::Said(said)) = read(&bytes) else { panic!("{caption:?} says nothing") };
+        let Received::Document(read) = said.content else { panic!("{caption:?} is no document") };
+        assert_eq!((read.caption.as_str(), read.file_name.as_str()), (caption, "bill.pdf"));
+        let read = read.media.expect("a file");
+        assert_eq!((&read.sha256, &read.file), (&media.sha256, &media.file));
+        assert_eq!(Wire::of(&bytes).media, Some("document"));
+    }
+}

@@ -208,6 +208,7 @@ fn described(
             media_key: exactly_32(key)?,
             encrypted_sha256: exactly_32(sealed)?,
             direct_path: path.clone().filter(|path| path.starts_with('/'))?,
+            upload_time: None,
         }),
         ..Default::default()
     })

@@ -62,7 +62,7 @@ pub(super) struct Speaker {
 enum Purpose {
     /// A device is paired; whether its present code was scanned.
     Pairing(usize, bool),
-    Sending(Sending),
+    Sending(Box<Sending>),
 }
 
 /// A call that has no outcome yet.

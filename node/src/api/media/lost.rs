@@ -113,13 +113,19 @@ impl Api {
 
 /// How to ask the phone for the file of a message.
 fn lost(message: &api::MessageReceived, media: &api::Media) -> Option<LostMedia> {
-    let chat = message.chat.as_ref()?;
-    let chat = if chat.lid.is_empty() { &chat.phone_number } else { &chat.lid };
+    let jid = |person: &api::Person| match person.lid.is_empty() {
+        true => person.phone_number.clone(),
+        false => person.lid.clone(),
+    };
+    let (chat, participant) = match message.group.as_str() {
+        "" => (jid(message.chat.as_ref()?), None),
+        group => (group.to_owned(), message.sender.as_ref().map(jid)),
+    };
     Some(LostMedia {
         whatsapp_id: message.whatsapp_id.clone(),
-        chat: chat.clone(),
+        chat,
         from_me: message.from_me,
-        participant: None,
+        participant,
         key: MediaKey::from_slice(&media.file.as_ref()?.media_key)?,
     })
 }

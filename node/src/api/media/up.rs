@@ -122,6 +122,7 @@ impl Api {
                 media_key: spooled.key.as_bytes().to_vec(),
                 encrypted_sha256: spooled.sealed.hashes.sealed.to_vec(),
                 direct_path: String::new(),
+                upload_time: None,
             }),
         }
     }

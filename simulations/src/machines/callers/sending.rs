@@ -71,7 +71,8 @@ impl Callers {
         let to = Recipient::Phone(to.to_string());
         let request = SendRequest { to, content: MessageContent::text(text), request_id, request_hash };
         let until = ctx.now() + micros(ACCEPT);
-        self.open(ctx, Purpose::Sending(Sending { sender, key: from.key, request, until }));
+        let sending = Box::new(Sending { sender, key: from.key, request, until });
+        self.open(ctx, Purpose::Sending(sending));
     }
 
     pub(super) fn accepted(&mut self, ctx: &mut Context, call: u64, accepted: &AcceptedSend) {

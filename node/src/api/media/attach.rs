@@ -1,0 +1,116 @@
+//! Files of messages that are sent: uploaded to WhatsApp when they are not there, and described in the message.
+//!
+//! What must hold: a message is accepted only with a file that WhatsApp has; a sender that dies between the upload
+//! and the acceptance has done no harm, because the next one finds the file where the row says, or uploads it
+//! again.
+
+use std::time::Duration;
+
+use roost_proto::api;
+use roost_proto::api::media::Kind;
+use roost_proto::api::send_message_request::Content;
+use roost_proto::id::DeviceKey;
+use roost_proto::media::{File, media_to_send, media_to_send_mut};
+use roost_proto::prost::Message as _;
+
+use super::{Handle, handle};
+use crate::api::Api;
+use crate::api::call::Call;
+use crate::api::convert::timestamp;
+use crate::errors::ApiError;
+use crate::media::{BlobKey, MediaProblem, offer};
+
+/// For how long an upload is believed to be there. WhatsApp keeps files for weeks; for how long exactly is not known.
+const FRESH: Duration = Duration::from_secs(24 * 3600);
+
+/// The field of a content that names a file, and what the file must be.
+fn named(content: &Content) -> Option<(&'static str, Kind)> {
+    Some(match content {
+        Content::Image(_) => ("image.media.name", Kind::Image),
+        Content::Video(_) => ("video.media.name", Kind::Video),
+        Content::Audio(_) => ("audio.media.name", Kind::Audio),
+        Content::Document(_) => ("document.media.name", Kind::Document),
+        Content::Sticker(_) => ("sticker.media.name", Kind::Sticker),
+        _ => return None,
+    })
+}
+
+impl Api {
+    /// Makes the file of a message ready and describes it; contents without a file stay as they are.
+    pub(in crate::api) async fn ready_file(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        content: &mut Content,
+    ) -> Result<(), ApiError> {
+        let Some((field, kind)) = named(content) else { return Ok(()) };
+        let handle = handle(field, media_to_send(content).map_or("", |media| &media.name))?;
+        let unknown = || ApiError::field(field, "names a file that does not exist");
+        if *handle.tenant() != key.business_id {
+            return Err(unknown());
+        }
+        let mut media = match self.find_file(&handle).await {
+            Err(ApiError::NotFound { .. }) => return Err(unknown()),
+            found => found?.media,
+        };
+        if media.kind() != kind {
+            let why = format!("is of kind {}, not {}", media.kind().as_str_name(), kind.as_str_name());
+            return Err(ApiError::field(field, why));
+        }
+        if let Handle::Uploaded(blob) = &handle
+            && !self.is_fresh(&media)
+        {
+            media = self.upload(call, key, blob, media).await?;
+        }
+        if let Some(named) = media_to_send_mut(content) {
+            *named = media;
+        }
+        Ok(())
+    }
+
+    fn is_fresh(&self, media: &api::Media) -> bool {
+        let now = (self.parts().outside.wall)();
+        let file = media.file.as_ref().filter(|file| !file.direct_path.is_empty());
+        let at = file.and_then(|file| file.upload_time).map(|time| time.seconds);
+        at.is_some_and(|at| now.0 / 1000 - at < FRESH.as_secs().cast_signed())
+    }
+
+    /// Uploads a file that waits in the store, and remembers where it is.
+    async fn upload(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        blob: &BlobKey,
+        mut described: api::Media,
+    ) -> Result<api::Media, ApiError> {
+        let media = &self.parts().media;
+        let file = File::of(&described).ok_or(MediaProblem::Expired("its description is not complete"))?;
+        let length = sealed_length(described.size_bytes);
+        let _place = media.transfer_place().await;
+        let mut again = true;
+        let direct_path = loop {
+            let hosts = self.media_hosts(call, key).await?;
+            match offer(media, &hosts, blob, file.kind, &file.hashes.sealed, length).await {
+                Ok(path) => break path,
+                // The permission that was remembered is over: a new one is asked for once.
+                Err(None) if again => {
+                    again = false;
+                    media.hosts.forget(key);
+                }
+                Err(None) => return Err(MediaProblem::Refused(401).into()),
+                Err(Some(problem)) => return Err(problem.into()),
+            }
+        };
+        if let Some(file) = &mut described.file {
+            file.direct_path = direct_path;
+            file.upload_time = Some(timestamp((self.parts().outside.wall)()));
+        }
+        self.directory().put_media(&blob.tenant, &blob.id, &described.encode_to_vec()).await?;
+        Ok(described)
+    }
+}
+
+/// Bytes of a blob: whole blocks, at least one byte of padding, and the MAC.
+fn sealed_length(length: u64) -> u64 {
+    (length / 16 + 1) * 16 + 10
+}
