@@ -18,6 +18,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "roost/v1/cluster.proto",
         "roost/v1/contacts.proto",
         "roost/v1/groups.proto",
+        "roost/v1/accounts.proto",
+        "roost/v1/presence.proto",
+        "roost/v1/calls.proto",
         "roost/internal/v1/peer.proto",
     ];
     println!("cargo:rerun-if-changed=schema");

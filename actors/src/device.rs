@@ -8,6 +8,7 @@
 mod chats;
 mod import;
 mod media;
+mod people;
 mod request;
 
 use std::sync::Arc;
@@ -29,8 +30,8 @@ use crate::warm::WarmLink;
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
 pub use media::LostMedia;
 pub use request::{
-    AcceptedSend, Answer, AskError, Command, CommandError, MarkRead, PairError, PairingUpdate, Recipient,
-    RecipientError, SendError, SendRequest,
+    AcceptedSend, Answer, AskError, Command, CommandError, Identities, MarkRead, PairError, PairMethod,
+    PairingUpdate, Recipient, RecipientError, SendError, SendRequest, Typing,
 };
 
 /// What a device needs from outside.
@@ -295,11 +296,11 @@ impl DeviceHandle {
         }
     }
 
-    /// Starts pairing, or joins the attempt that runs. The receiver holds the present step (a code with
+    /// Starts pairing, or joins the attempt that runs in the same way; one that runs in another way ends. The receiver holds the present step (a code with
     /// its expiry) and changes with it; the attempt is over when it says so or its sender is gone.
-    pub async fn pair(&self) -> Result<watch::Receiver<PairingUpdate>, PairError> {
+    pub async fn pair(&self, method: PairMethod) -> Result<watch::Receiver<PairingUpdate>, PairError> {
         let permit = self.permit().ok_or(PairError::Busy)?;
-        match self.ask_actor(Command::Pair, permit).await {
+        match self.ask_actor(Command::Pair(method), permit).await {
             Ok(Answer::Pairing(result)) => result,
             Ok(_) => unreachable!("pairing is answered as pairing"),
             Err(ended) => Err(match ended {

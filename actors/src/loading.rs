@@ -32,6 +32,7 @@ impl Loading {
         for (key, row) in state {
             match key.kind {
                 StateKind::Retry => loaded.awaited.push((key.name, row)),
+                StateKind::Presence => loaded.presence = Some(row),
                 StateKind::AppStateHead => loaded.app_state.push((key.name, row)),
                 _ => loaded.history.push((key, row)),
             }
@@ -41,6 +42,6 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, History, HistoryPiece, Retry};
-    matches!(kind, Retry | AppStateHead | History | HistoryPiece)
+    use StateKind::{AppStateHead, History, HistoryPiece, Presence, Retry};
+    matches!(kind, Retry | Presence | AppStateHead | History | HistoryPiece)
 }

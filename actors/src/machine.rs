@@ -14,6 +14,7 @@ mod account;
 mod appstate;
 mod ask;
 mod awaited;
+mod calls;
 mod codec;
 mod commit;
 mod connect;
@@ -21,6 +22,7 @@ mod crypto;
 mod groups;
 mod heard;
 mod history;
+mod identities;
 mod import;
 mod inbound;
 mod interface;
@@ -29,9 +31,11 @@ mod login;
 mod media;
 mod notify;
 mod outbound;
+mod pair_code;
 mod pairing;
 mod peer;
 mod prekeys;
+mod presence;
 mod receipts;
 mod requests;
 mod resolve;
@@ -57,6 +61,7 @@ pub use crypto::{
     Request as CryptoRequest, RetryKeys, Target,
 };
 pub use interface::{DialLogin, Effect, Event, Loaded, Now, Reply};
+pub use pair_code::{PairFinish, PairHello};
 pub use timer::Timer;
 
 /// One device.
@@ -87,6 +92,7 @@ pub struct Machine {
     app_state: appstate::AppState,
     history: history::Pieces,
     questions: media::Questions,
+    presence: presence::Presence,
     attempt: Option<pairing::Attempt>,
     /// What the answer to each crypto request is for.
     purposes: BTreeMap<u64, crypto::Purpose>,
@@ -130,6 +136,7 @@ impl Machine {
             app_state: appstate::AppState::default(),
             history: history::Pieces::default(),
             questions: media::Questions::default(),
+            presence: presence::Presence::default(),
             attempt: None,
             purposes: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -213,6 +220,8 @@ impl Machine {
         self.awaited_load(loaded.awaited);
         self.app_state_load(&loaded.app_state, loaded.app_state_keys);
         self.history_load(loaded.history);
+        let presence = loaded.presence.as_deref().and_then(presence::Presence::from_bytes);
+        self.presence = presence.unwrap_or_default();
         self.begin();
     }
 
@@ -220,7 +229,7 @@ impl Machine {
         match command {
             Command::Send(request) => self.accept(token, *request),
             Command::MarkRead(request) => self.mark_read(token, &request),
-            Command::Pair => self.pair(token),
+            Command::Pair(method) => self.pair(token, method),
             Command::Import(part) => self.import(token, *part),
             Command::AskForMedia(lost) => self.ask_for_media(token, *lost),
             Command::Logout => self.log_out(token),
@@ -228,6 +237,11 @@ impl Machine {
             Command::Change(actions) => self.change(token, actions),
             Command::Contents(collections) => self.read_app_state(token, collections),
             Command::WantHistory(wanted) => self.want_history(token, wanted),
+            Command::Identities { user } => self.identities(token, &user),
+            Command::SetPresence { available } => self.set_presence(token, available),
+            Command::WatchPresence { user, watch } => self.watch_presence(token, &user, watch),
+            Command::Typing { to, typing } => self.send_typing(token, to, typing),
+            Command::RejectCall { caller, call_id } => self.reject_call(token, &caller, call_id),
             Command::Quiesce => {
                 self.quiesced = true;
                 self.done(token, Ok(()));

@@ -7,6 +7,7 @@
 mod collections;
 mod groups;
 mod import;
+mod pairing;
 mod peers;
 mod prekeys;
 
@@ -14,10 +15,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
-use roost_proto::adv;
 use roost_proto::appstate::Key;
 use roost_proto::login::{self, ClientPayload, Login, Registration};
-use roost_proto::pairing::QrCode;
+use roost_proto::pair_code::PairCode;
 use roost_proto::signal::{self, Address, Bundle, CiphertextKind, GroupError, KeyPair, Keys, PrekeyPage};
 
 use crate::device::Profile;
@@ -47,6 +47,8 @@ pub struct Vault {
     peers: Peers,
     collections: Collections,
     chains: Chains,
+    /// The code of the pairing attempt that runs, and our key in it.
+    pairing: Option<(PairCode, KeyPair)>,
     rng: StdRng,
 }
 
@@ -80,6 +82,7 @@ impl Vault {
             peers: Peers::new(ratchets),
             collections: Collections::default(),
             chains: Chains::default(),
+            pairing: None,
             rng,
         };
         let mut account = None;
@@ -183,6 +186,10 @@ impl Vault {
             CryptoRequest::MakeKeys => Changed::Keys(self.make_keys()),
             CryptoRequest::Import(import) => Changed::State(self.import(import)),
             CryptoRequest::Qr { reference } => Changed::Qr(self.qr(reference)),
+            CryptoRequest::PairHello => Changed::PairHello(self.pair_hello()),
+            CryptoRequest::PairFinish { wrapped, identity } => {
+                Changed::PairFinish(self.pair_finish(wrapped, identity))
+            }
             CryptoRequest::AcceptDevice { bytes } => Changed::Device(self.accept_device(bytes)),
             CryptoRequest::Decrypt { from, single, group, asked_before } => {
                 let mut decrypted = self.decrypt(from, single.as_ref(), group.as_ref());
@@ -206,6 +213,8 @@ impl Vault {
             CryptoRequest::Lid { pn } => Changed::Lid(self.peers.lid(pn)),
             CryptoRequest::AppState(work) => Changed::AppState(self.collections.work(work, &mut self.rng)),
             CryptoRequest::Recall { names } => Changed::Recalled(self.peers.recall(names)),
+            CryptoRequest::Identities { user } => Changed::Identities(self.peers.complete(user)),
+            CryptoRequest::Learn { pairs } => Changed::State(self.peers.learn_pairs(pairs)),
         })
     }
 
@@ -229,27 +238,6 @@ impl Vault {
         changes.push(credentials(self.generation, &keys));
         self.keys = Some(keys);
         changes
-    }
-
-    fn qr(&self, reference: &str) -> String {
-        let Some(keys) = &self.keys else { return String::new() };
-        QrCode {
-            reference: reference.to_owned(),
-            noise: *keys.noise().public(),
-            identity: *keys.identity().public(),
-            adv_secret: *keys.adv_secret(),
-            client_type: Some('1'),
-        }
-        .to_string()
-    }
-
-    fn accept_device(
-        &mut self,
-        bytes: &[u8],
-    ) -> Result<(adv::DeviceIdentity, Vec<u8>, Vec<u8>), adv::AdvError> {
-        let keys = self.keys.as_ref().ok_or(adv::AdvError::Malformed)?;
-        let accepted = adv::accept_device(bytes, keys.identity(), keys.adv_secret(), &mut self.rng)?;
-        Ok((accepted.identity, accepted.full, accepted.reply))
     }
 
     /// Decrypts what is for this device alone, takes in the sender key in it, and decrypts what is for the

@@ -18,6 +18,7 @@ use crate::config::{self, EXIT_CONFIGURATION};
 
 mod chat;
 mod cluster;
+mod contact;
 mod device;
 mod events;
 mod group;
@@ -77,6 +78,12 @@ pub enum Command {
     /// Devices: list, create, show, explain, pin, start, stop, log out, delete, pair, import, watch.
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// People: whose a number is, what they show, whom the account has blocked.
+    #[command(subcommand)]
+    Contact(contact::ContactCommand),
+    /// What a device shows of itself, typing included.
+    #[command(subcommand)]
+    Presence(contact::PresenceCommand),
     /// Sends a message: a text, or another kind by its name.
     Send(send::SendArgs),
     /// Chats: list, mute, pin, archive, mark as read.
@@ -122,6 +129,8 @@ pub enum ConfigCommand {
 pub async fn run(command: Command, globals: &Globals) -> ExitCode {
     let done = match command {
         Command::Device(command) => device::run(command, globals).await,
+        Command::Contact(command) => contact::run(command, globals).await,
+        Command::Presence(command) => contact::presence(command, globals).await,
         Command::Send(args) => send::run(args, globals).await,
         Command::Chat(command) => chat::run(command, globals).await,
         Command::History(command) => chat::history(command, globals).await,

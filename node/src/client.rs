@@ -125,6 +125,21 @@ impl Client {
         api::media_service_client::MediaServiceClient::new(self.channel.clone())
     }
 
+    /// What accounts show.
+    pub fn accounts(&self) -> api::account_service_client::AccountServiceClient<Channel> {
+        api::account_service_client::AccountServiceClient::new(self.channel.clone())
+    }
+
+    /// Presence and typing.
+    pub fn presence(&self) -> api::presence_service_client::PresenceServiceClient<Channel> {
+        api::presence_service_client::PresenceServiceClient::new(self.channel.clone())
+    }
+
+    /// Calls.
+    pub fn calls(&self) -> api::call_service_client::CallServiceClient<Channel> {
+        api::call_service_client::CallServiceClient::new(self.channel.clone())
+    }
+
     /// The cluster.
     pub fn cluster(&self) -> api::cluster_service_client::ClusterServiceClient<Channel> {
         api::cluster_service_client::ClusterServiceClient::new(self.channel.clone())

@@ -139,5 +139,11 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::DisappearingTimerChanged(_) => "disappearing_timer_changed",
         Payload::GroupChanged(_) => "group_changed",
         Payload::ParticipantReceipt(_) => "participant_receipt",
+        Payload::IdentityMapped(_) => "identity_mapped",
+        Payload::PresenceChanged(_) => "presence_changed",
+        Payload::ChatStateChanged(_) => "chat_state_changed",
+        Payload::CallIncoming(_) => "call_incoming",
+        Payload::CallEnded(_) => "call_ended",
+        Payload::ProfileChanged(_) => "profile_changed",
     }
 }

@@ -15,6 +15,7 @@ pub mod json;
 pub mod login;
 pub mod media;
 pub mod noise;
+pub mod pair_code;
 pub mod pairing;
 pub mod peer;
 pub mod phash;

@@ -5,7 +5,7 @@ mod scene;
 
 use std::time::Duration;
 
-use roost_actors::device::{CommandError, Finished, PairingUpdate, Recipient, SendError};
+use roost_actors::device::{CommandError, Finished, PairMethod, PairingUpdate, Recipient, SendError};
 use roost_node::link::WhatsAppDialer;
 use roost_proto::api::device::State;
 use roost_proto::api::event::{Origin, Payload};
@@ -49,10 +49,10 @@ async fn a_second_caller_joins_the_pairing_attempt() {
     let scene = Scene::new().await;
     let device = scene.opened("shop").await;
     device.state(State::Unpaired).await;
-    let mut first = device.handle().pair().await.expect("starts");
+    let mut first = device.handle().pair(PairMethod::Qr).await.expect("starts");
     let is_code = |update: &PairingUpdate| matches!(update, PairingUpdate::Code { .. });
     let code = first.wait_for(is_code).await.expect("a code").clone();
-    let second = device.handle().pair().await.expect("joins");
+    let second = device.handle().pair(PairMethod::Qr).await.expect("joins");
     assert_eq!(*second.borrow(), code);
     device.stop().await;
     assert!(matches!(&*second.borrow(), PairingUpdate::Failed { reason: "STOPPED", .. }));
@@ -306,7 +306,7 @@ async fn a_device_that_fails_for_ever_gives_up_and_disturbs_nobody() {
     ada.state(State::Unpaired).await;
     scene.fragile.panics(u64::MAX);
     // A status that changes is a commit, and the first commit of each new start fails too.
-    let _ = ada.handle().pair().await;
+    let _ = ada.handle().pair(PairMethod::Qr).await;
     assert!(matches!(ada.handle().finished().await, Finished::Broken(_)));
     scene.fragile.panics(0);
     let bob = scene.paired("bob").await;
@@ -322,7 +322,7 @@ async fn a_stop_in_the_middle_of_dialling_returns_and_nothing_dials_any_more() {
     scene.ports.dialer = std::sync::Arc::new(dialer);
     let ada = scene.opened("ada").await;
     ada.state(State::Unpaired).await;
-    let updates = ada.handle().pair().await.expect("starts");
+    let updates = ada.handle().pair(PairMethod::Qr).await.expect("starts");
     let (_held, _) = silent.accept().await.expect("it dials");
     ada.stop().await;
     assert_eq!(ada.handle().finished().await, Finished::Stopped);

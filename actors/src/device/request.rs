@@ -8,7 +8,7 @@ use roost_proto::id::UnixMillis;
 use roost_proto::media::RetryAnswer;
 use roost_proto::phone::WantHistory;
 use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Missing, Stanza};
+use roost_proto::stanza::{Jid, Missing, Stanza};
 use tokio::sync::watch;
 
 use super::import::Import;
@@ -169,6 +169,26 @@ pub enum CommandError {
     OwnershipLost,
 }
 
+/// What is known of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identities {
+    /// Phone-number JID.
+    pub pn: Option<Jid>,
+    /// Hidden identity.
+    pub lid: Option<Jid>,
+}
+
+/// What a chat is told that we do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typing {
+    /// We write.
+    Text,
+    /// We speak a voice message.
+    Voice,
+    /// Neither any more.
+    Paused,
+}
+
 /// Why there is no good answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -218,6 +238,15 @@ pub enum PairError {
     OwnershipLost,
 }
 
+/// How a device is paired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PairMethod {
+    /// The phone scans a QR code.
+    Qr,
+    /// A person types a code on the phone with this number: 7 to 15 digits.
+    PhoneCode(String),
+}
+
 /// Where a pairing attempt is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PairingUpdate {
@@ -232,6 +261,13 @@ pub enum PairingUpdate {
         /// Codes after this one.
         left: u32,
     },
+    /// A code to type on the phone.
+    TypeCode {
+        /// `XXXX-XXXX`.
+        code: String,
+        /// Until when it can be typed.
+        expires: UnixMillis,
+    },
     /// The phone has accepted; WhatsApp restarts the connection, as it always does.
     Reconnecting,
     /// Done.
@@ -243,7 +279,8 @@ pub enum PairingUpdate {
     },
     /// Over without success.
     Failed {
-        /// A reason in capitals: `QR_EXPIRED`, `SIGNATURE_MISMATCH`, `CONNECTION_LOST`, `STOPPED`.
+        /// A reason in capitals: `QR_EXPIRED`, `CODE_EXPIRED`, `CODE_REFUSED`, `SIGNATURE_MISMATCH`,
+        /// `CONNECTION_LOST`, `REPLACED`, `STOPPED`.
         reason: &'static str,
         /// A sentence.
         message: String,
@@ -258,7 +295,7 @@ pub enum Command {
     /// See [`super::DeviceHandle::mark_read`].
     MarkRead(MarkRead),
     /// See [`super::DeviceHandle::pair`].
-    Pair,
+    Pair(PairMethod),
     /// See [`super::DeviceHandle::import`].
     Import(Box<Import>),
     /// See [`super::DeviceHandle::ask_for_media`].
@@ -278,6 +315,37 @@ pub enum Command {
     Contents(Vec<Collection>),
     /// See [`super::DeviceHandle::want_history`].
     WantHistory(WantHistory),
+    /// See [`super::DeviceHandle::identities`].
+    Identities {
+        /// By phone number or LID.
+        user: Jid,
+    },
+    /// See [`super::DeviceHandle::set_presence`].
+    SetPresence {
+        /// Show, or hide.
+        available: bool,
+    },
+    /// See [`super::DeviceHandle::watch_presence`].
+    WatchPresence {
+        /// Whose.
+        user: Jid,
+        /// Watch, or do not any more.
+        watch: bool,
+    },
+    /// See [`super::DeviceHandle::send_typing`].
+    Typing {
+        /// The chat.
+        to: Jid,
+        /// What we do.
+        typing: Typing,
+    },
+    /// See [`super::DeviceHandle::reject_call`].
+    RejectCall {
+        /// Who calls.
+        caller: Jid,
+        /// Which call.
+        call_id: String,
+    },
     /// See [`super::DeviceHandle::quiesce`].
     Quiesce,
     /// See [`super::DeviceHandle::resume`].
@@ -301,6 +369,8 @@ pub enum Answer {
     Imported(Result<(), PairError>),
     /// What the phone said of a file.
     Media(Result<RetryAnswer, CommandError>),
+    /// What is known of a user.
+    Identities(Result<Identities, AskError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

@@ -29,6 +29,9 @@ impl Machine {
     }
 
     pub(super) fn asked(&mut self, token: u64, outcome: Result<Stanza, NoAnswer>) {
+        if let Ok(answer) = &outcome {
+            self.learn_from_answer(answer);
+        }
         let result = outcome.map(Box::new).map_err(|why| match why {
             NoAnswer::Lost => AskError::Lost,
             NoAnswer::Late => AskError::Late,

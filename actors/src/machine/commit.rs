@@ -23,6 +23,8 @@ pub(super) enum After {
     Settled,
     /// The next accept of the batch belongs to this command.
     Accepted(u64, Box<NewMessage>),
+    /// The command is carried out.
+    Done(u64),
     /// Tell the followers of the pairing attempt.
     Pairing(PairingUpdate),
     /// The device has keys now: dial to be paired.
@@ -167,6 +169,7 @@ impl Machine {
                 After::Wire(link, bytes) => self.wire.push_back((link, bytes)),
                 After::Settled => settled += 1,
                 After::Accepted(token, message) => self.accepted(token, *message, accepts.next()),
+                After::Done(token) => self.done(token, Ok(())),
                 After::Pairing(update) => self.effects.push(Effect::Pairing(update)),
                 After::KeysMade => self.keys_made(),
                 After::Imported(token, account) => {

@@ -45,6 +45,15 @@ pub enum Request {
     },
     /// Take in a part of an import.
     Import(Box<Import>),
+    /// A pairing code, and our key under it.
+    PairHello,
+    /// Agree with the phone on a secret.
+    PairFinish {
+        /// The phone's ephemeral key under the code.
+        wrapped: Vec<u8>,
+        /// Its identity key.
+        identity: [u8; 32],
+    },
     /// Check the identity that the phone signed, and sign it.
     AcceptDevice {
         /// Content of `<device-identity>`.
@@ -108,6 +117,16 @@ pub enum Request {
         /// Names of the rows.
         names: Vec<String>,
     },
+    /// Whatever is known of a user.
+    Identities {
+        /// By phone number or LID.
+        user: PeerName,
+    },
+    /// These phone numbers and LIDs belong together.
+    Learn {
+        /// Both are known in each.
+        pairs: Vec<PeerName>,
+    },
 }
 
 /// What came of a request.
@@ -117,6 +136,10 @@ pub enum Changed {
     Keys(Vec<StateChange>),
     /// [`Request::Qr`].
     Qr(String),
+    /// [`Request::PairHello`]; `None` without keys.
+    PairHello(Option<super::PairHello>),
+    /// [`Request::PairFinish`]; `None` when the phone's part is of no use.
+    PairFinish(Option<super::PairFinish>),
     /// [`Request::AcceptDevice`].
     Device(Result<(DeviceIdentity, Vec<u8>, Vec<u8>), AdvError>),
     /// [`Request::Decrypt`].
@@ -127,7 +150,7 @@ pub enum Changed {
     GroupEncrypted(GroupEncryption),
     /// [`Request::Prekeys`].
     Prekeys(Vec<StateChange>, Box<PrekeyUpload>),
-    /// [`Request::Uploaded`], [`Request::Forget`], [`Request::Import`].
+    /// [`Request::Uploaded`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`].
     State(Vec<StateChange>),
     /// [`Request::Lid`].
     Lid(Option<String>),
@@ -135,6 +158,8 @@ pub enum Changed {
     AppState(Worked),
     /// [`Request::Recall`].
     Recalled(Option<Bytes>),
+    /// [`Request::Identities`].
+    Identities(PeerName),
 }
 
 /// A message that was decrypted, or not.
@@ -293,17 +318,31 @@ pub(super) enum Purpose {
         slot: u64,
         job: Box<peer::Job>,
     },
+    PairHello {
+        attempt: u64,
+    },
+    PairFinish {
+        slot: u64,
+        link: u64,
+        attempt: u64,
+    },
+    Identities {
+        token: u64,
+    },
 }
 
 impl Purpose {
     fn slot(&self) -> Option<u64> {
         match self {
             Purpose::Qr { .. }
+            | Purpose::PairHello { .. }
             | Purpose::Lid { .. }
             | Purpose::ReadAppState { .. }
+            | Purpose::Identities { .. }
             | Purpose::Answering(_) => None,
             Purpose::Keys { slot }
             | Purpose::AcceptDevice { slot, .. }
+            | Purpose::PairFinish { slot, .. }
             | Purpose::Inbound { slot, .. }
             | Purpose::Outgoing { slot, .. }
             | Purpose::Resend { slot, .. }
@@ -344,6 +383,14 @@ impl Machine {
                 self.lane.fill(slot, outcome);
             }
             (Purpose::Qr { attempt }, Changed::Qr(text)) => self.show_code(attempt, text),
+            (Purpose::PairHello { attempt }, Changed::PairHello(hello)) => {
+                if let Some(hello) = hello {
+                    self.on_pair_hello(attempt, hello);
+                }
+            }
+            (Purpose::PairFinish { slot, link, attempt }, Changed::PairFinish(finish)) => {
+                self.on_pair_finish(slot, link, attempt, finish);
+            }
             (Purpose::AcceptDevice { slot, link, iq, device }, Changed::Device(result)) => {
                 self.device_accepted(slot, link, &iq, *device, result);
             }
@@ -364,7 +411,12 @@ impl Machine {
                 outcome.after.push(After::Upload(upload));
                 self.lane.fill(slot, outcome);
             }
-            (Purpose::State { slot }, Changed::State(changes)) => self.lane.fill(slot, with_state(changes)),
+            (Purpose::State { slot }, Changed::State(changes)) => {
+                let mut outcome = with_state(changes);
+                self.note_mapped(&mut outcome);
+                self.lane.fill(slot, outcome);
+            }
+            (Purpose::Identities { token }, Changed::Identities(known)) => self.on_identities(token, known),
             (Purpose::Import { slot, token, device }, Changed::State(changes)) => {
                 self.on_import_sealed(slot, token, device.map(|device| *device), changes);
             }

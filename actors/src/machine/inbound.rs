@@ -90,11 +90,9 @@ impl Machine {
             "ack" if stanza.text("class").as_deref() == Some("message") => {
                 return self.on_message_ack(&stanza);
             }
-            "call" => {
-                let slot = self.lane.open();
-                let ack = self.plain_ack(&stanza, None);
-                return self.settle_slot(slot, link, Pending::default(), ack);
-            }
+            "call" => return self.on_call(link, &stanza),
+            "presence" => return self.on_presence(link, &stanza),
+            "chatstate" => return self.on_chat_state(link, &stanza),
             "iq" => self.on_iq(stanza),
             "success" => self.on_success(),
             "failure" => self.on_failure(&Failure::of(&stanza)),
@@ -204,6 +202,7 @@ impl Machine {
     pub(super) fn on_decrypted(&mut self, slot: u64, message: Inbound, decrypted: Decrypted) {
         self.active = Some(self.now.wall);
         let mut outcome = super::crypto::with_state(decrypted.changes);
+        self.note_mapped(&mut outcome);
         let (padded, renewed) = match decrypted.result {
             Ok(plaintext) => plaintext,
             Err(DecryptFailure::Duplicate) => {
@@ -243,12 +242,15 @@ impl Machine {
         }
     }
 
-    /// What settles a message that was taken. Presence is available, so the plain form means delivered.
+    /// What settles a message that was taken. The plain form means delivered; of a device
+    /// that hides it does not show.
     pub(super) fn receipt(&self, message: &Inbound) -> Option<Stanza> {
         let receipt = Builder::new("receipt").attr("id", message.id.clone());
         let receipt = if let Some(group) = &message.group {
             let receipt = receipt.attr("to", group.clone()).attr("participant", message.from.clone());
             if message.own { receipt.attr("type", "sender") } else { receipt }
+        } else if !message.own && self.presence.hidden() {
+            receipt.attr("to", message.from.clone()).attr("type", "inactive")
         } else if !message.own {
             receipt.attr("to", message.from.clone())
         } else if message.stanza.text("category").as_deref() == Some("peer") {

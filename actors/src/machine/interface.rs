@@ -12,7 +12,7 @@ use roost_proto::stanza::Stanza;
 use super::Account;
 use super::crypto::{Changed, Request as CryptoRequest};
 use crate::device::{
-    AcceptedSend, AskError, Command, CommandError, Finished, PairError, PairingUpdate, SendError,
+    AcceptedSend, AskError, Command, CommandError, Finished, Identities, PairError, PairingUpdate, SendError,
 };
 use crate::port::{Batch, Committed, DeviceStatus, StateKey, StoredMessage, Urgency};
 
@@ -44,6 +44,8 @@ pub struct Loaded {
     pub app_state_keys: bool,
     /// History that has not been told to its end.
     pub history: Vec<(StateKey, Bytes)>,
+    /// The row of [`StateKind::Presence`](crate::port::StateKind::Presence).
+    pub presence: Option<Bytes>,
     /// The status that the last owner left.
     pub status: Option<DeviceStatus>,
     /// When it last took part in a conversation, as far as that is known.
@@ -202,6 +204,8 @@ pub enum Reply {
     Imported(Result<(), PairError>),
     /// What the phone said of a file.
     Media(Result<RetryAnswer, CommandError>),
+    /// What is known of a user.
+    Identities(Result<Identities, AskError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

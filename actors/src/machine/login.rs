@@ -15,18 +15,8 @@ impl Machine {
         self.request(Asked::Active, |id| iq::set(id, "passive").children([Builder::new("active").build()]));
         self.count_prekeys();
         self.announce_presence();
+        self.subscribe_all();
         self.keepalive_begin();
-    }
-
-    /// Says that we are here, and under which name.
-    pub(super) fn announce_presence(&mut self) {
-        let mut presence = Builder::new("presence").attr("type", "available");
-        if let Some(name) = self.account.as_ref().map(|account| account.push_name.clone())
-            && !name.is_empty()
-        {
-            presence = presence.attr("name", name);
-        }
-        self.send(&presence.build());
     }
 
     pub(super) fn on_active(&mut self, refused: Option<u16>) {

@@ -22,6 +22,10 @@ impl Machine {
             Some("mediaretry") => self.on_media_retry(&stanza),
             Some("encrypt") => self.on_encrypt_notification(&stanza, &mut outcome),
             Some("server_sync") => self.on_server_sync(&stanza, &mut outcome),
+            Some("link_code_companion_reg") => self.on_primary_hello(link, &stanza),
+            Some("picture" | "status") => {
+                outcome.batch.events.extend(self.profile_changed(&stanza));
+            }
             Some("devices") => {
                 for jid in [stanza.jid("from"), stanza.jid("lid")].into_iter().flatten() {
                     self.directory.forget(&jid);

@@ -1,4 +1,4 @@
-//! Pairing by QR code: codes and their times, the phone's answer, and the restart that follows.
+//! Pairing: attempts, QR codes and their times, the phone's answer, and the restart that follows.
 //!
 //! What must hold: keys are durable before the first code shows them; the account is durable before
 //! WhatsApp learns that we took it. A restart (515) after that is the normal way.
@@ -15,9 +15,10 @@ use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
 use super::commit::{After, Pending};
 use super::connect::encode;
 use super::crypto::Purpose;
+use super::pair_code::ByCode;
 use super::timer::Timer;
 use super::{Account, CryptoRequest, Effect, Machine, Reply};
-use crate::device::{PairError, PairingUpdate};
+use crate::device::{PairError, PairMethod, PairingUpdate};
 use crate::port::{StateKey, StateKind};
 
 /// How long the first code of an attempt is shown, and the others.
@@ -31,6 +32,17 @@ pub(super) struct Attempt {
     /// References that were not shown yet, the next one first.
     references: Vec<String>,
     shown: u32,
+    by_code: Option<ByCode>,
+}
+
+impl Attempt {
+    fn is_by(&self, method: &PairMethod) -> bool {
+        match (&self.by_code, method) {
+            (None, PairMethod::Qr) => true,
+            (Some(by_code), PairMethod::PhoneCode(phone)) => by_code.phone == *phone,
+            _ => false,
+        }
+    }
 }
 
 /// Who the phone says we are.
@@ -41,7 +53,7 @@ pub(super) struct PairedAs {
 }
 
 impl Machine {
-    pub(super) fn pair(&mut self, token: u64) {
+    pub(super) fn pair(&mut self, token: u64, method: PairMethod) {
         let paired = self.account.as_ref().is_some_and(|account| !account.logged_out);
         let refusal = if paired {
             Some(PairError::AlreadyPaired)
@@ -50,13 +62,20 @@ impl Machine {
         } else {
             None
         };
+        if refusal.is_none() && self.attempt.as_ref().is_some_and(|attempt| !attempt.is_by(&method)) {
+            self.end_attempt("REPLACED", "another attempt has begun");
+        }
         let reply = Reply::Pairing(refusal.clone().map_or(Ok(()), Err));
         self.effects.push(Effect::Reply { token, reply });
         if refusal.is_some() || self.attempt.is_some() {
             return;
         }
         let number = self.token();
-        self.attempt = Some(Attempt { number, references: Vec::new(), shown: 0 });
+        let by_code = match method {
+            PairMethod::Qr => None,
+            PairMethod::PhoneCode(phone) => Some(ByCode::new(phone)),
+        };
+        self.attempt = Some(Attempt { number, references: Vec::new(), shown: 0, by_code });
         self.effects.push(Effect::Pairing(PairingUpdate::Connecting));
         self.set_status(api::device::State::Pairing, "it is being paired", 0);
         // A device that was unlinked is a new device to everybody: it gets new keys.
@@ -87,11 +106,27 @@ impl Machine {
         attempt.references = references;
         attempt.references.truncate(16);
         attempt.shown = 0;
+        if attempt.by_code.is_some() {
+            let attempt = attempt.number;
+            return self.ask_crypto(CryptoRequest::PairHello, Purpose::PairHello { attempt });
+        }
         self.next_code();
+    }
+
+    pub(super) fn attempt_number(&self) -> Option<u64> {
+        self.attempt.as_ref().map(|attempt| attempt.number)
+    }
+
+    /// The attempt with this number, if it runs and is by code.
+    pub(super) fn code_attempt(&mut self, number: u64) -> Option<&mut ByCode> {
+        self.attempt.as_mut().filter(|attempt| attempt.number == number)?.by_code.as_mut()
     }
 
     pub(super) fn next_code(&mut self) {
         let Some(attempt) = self.attempt.as_mut() else { return };
+        if attempt.by_code.is_some() {
+            return self.end_attempt("CODE_EXPIRED", "the code was not typed in time");
+        }
         if attempt.references.is_empty() {
             return self.end_attempt("QR_EXPIRED", "no code was scanned in time");
         }

@@ -41,6 +41,9 @@ pub(super) enum Asked {
     PhoneBundle {
         job: Box<peer::Job>,
     },
+    PairHello {
+        attempt: u64,
+    },
     /// Somebody asks through us.
     Caller {
         token: u64,
@@ -91,6 +94,17 @@ impl Machine {
         let id = self.requests.ids.next_id();
         let stanza = build(&id).build();
         self.open_request(id, asked, self.limits.request, &stanza);
+    }
+
+    /// The same on a connection that is being paired, before any login.
+    pub(super) fn request_unpaired(&mut self, asked: Asked, build: impl FnOnce(&str) -> Builder) {
+        let id = self.next_request_id();
+        let stanza = build(&id).build();
+        self.open_request(id, asked, self.limits.request, &stanza);
+    }
+
+    pub(super) fn next_request_id(&mut self) -> String {
+        self.requests.ids.next_id()
     }
 
     /// Sends what somebody asks through us; the answer may take as long as he waits.
@@ -164,6 +178,7 @@ impl Machine {
             Asked::ResendBundle { job } => self.on_resend_bundle(*job, outcome),
             Asked::AppState => self.on_app_state(outcome),
             Asked::PhoneBundle { job } => self.on_phone_bundle(*job, outcome),
+            Asked::PairHello { attempt } => self.on_pair_hello_answer(attempt, outcome),
             Asked::Logout { token } => {
                 let result = match outcome {
                     Ok(_) => Ok(()),

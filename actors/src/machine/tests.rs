@@ -3,6 +3,7 @@
 mod asks;
 mod groups;
 mod imports;
+mod people;
 mod world;
 
 use proptest::prelude::*;

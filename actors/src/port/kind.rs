@@ -19,6 +19,10 @@ pub enum StateKind {
     Identity,
     /// LID of a phone number; name = phone number user. Read on demand.
     Lid,
+    /// Phone number of a LID; name = LID user. Read on demand.
+    Number,
+    /// Whether the device shows itself, and whose presence it watches. One row, name "".
+    Presence,
     /// A message that was asked for again and has not come; name = sender and id. Few at a time.
     Retry,
     /// A key of app state; name = its id in hexadecimal.
@@ -37,11 +41,12 @@ pub enum StateKind {
 
 impl StateKind {
     /// Kinds that can be many; `load` leaves them out and `read` fetches them.
-    pub const ON_DEMAND: [StateKind; 6] = [
+    pub const ON_DEMAND: [StateKind; 7] = [
         StateKind::Session,
         StateKind::SenderKey,
         StateKind::Identity,
         StateKind::Lid,
+        StateKind::Number,
         StateKind::AppStatePage,
         StateKind::MessageSecret,
     ];
@@ -57,6 +62,8 @@ impl StateKind {
             StateKind::SenderKey => "sender-key",
             StateKind::Identity => "identity",
             StateKind::Lid => "lid",
+            StateKind::Number => "number",
+            StateKind::Presence => "presence",
             StateKind::Retry => "retry",
             StateKind::AppStateKey => "app-state-key",
             StateKind::AppStateHead => "app-state-head",

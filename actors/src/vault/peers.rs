@@ -28,9 +28,11 @@ struct Cached {
 #[derive(Debug)]
 pub(super) struct Peers {
     cached: BTreeMap<Address, Cached>,
+    /// LIDs of phone numbers, and the reverse; `None` when it is not known.
     lids: BTreeMap<String, Option<String>>,
     /// Secrets of messages, for one request.
     secrets: BTreeMap<String, Option<Bytes>>,
+    numbers: BTreeMap<String, Option<String>>,
     limit: usize,
     token: u64,
     durable: u64,
@@ -42,6 +44,7 @@ impl Peers {
             cached: BTreeMap::new(),
             lids: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             limit,
             token: 0,
             durable: 0,
@@ -73,6 +76,12 @@ impl Peers {
                     missing.map(|name| StateKey { kind: StateKind::MessageSecret, name: name.clone() }),
                 );
             }
+            CryptoRequest::Identities { user } => self.want_names(user, &mut wanted),
+            CryptoRequest::Learn { pairs } => {
+                for pair in pairs {
+                    self.want_names(pair, &mut wanted);
+                }
+            }
             _ => {}
         }
         wanted.into_iter().collect()
@@ -88,19 +97,30 @@ impl Peers {
     }
 
     fn want(&self, peer: &PeerName, generation: u32, wanted: &mut BTreeSet<StateKey>) {
-        if let Some(pn) = &peer.pn {
-            self.want_lid(pn, wanted);
-            if peer.lid.is_none() && !self.lids.contains_key(pn) {
-                // The address is not known before that.
-                return;
-            }
+        let before = wanted.len();
+        self.want_names(peer, wanted);
+        if wanted.len() > before {
+            // The addresses are not known before that.
+            return;
         }
         let address = self.address(peer);
         self.want_rows(&address, generation, wanted);
         // The ratchet may still be kept under the phone number.
         let without = self.cached.get(&address).is_some_and(|cached| cached.peer.session.is_none());
-        if let (true, Some(old)) = (without, old_address(peer, &address)) {
+        if let (true, Some(old)) = (without, self.old_address(peer, &address)) {
             self.want_rows(&old, generation, wanted);
+        }
+    }
+
+    /// What is known of the user beside its name.
+    fn want_names(&self, peer: &PeerName, wanted: &mut BTreeSet<StateKey>) {
+        if let Some(pn) = &peer.pn {
+            self.want_lid(pn, wanted);
+        }
+        if let (None, Some(lid)) = (&peer.pn, &peer.lid)
+            && !self.numbers.contains_key(lid)
+        {
+            wanted.insert(StateKey { kind: StateKind::Number, name: lid.clone() });
         }
     }
 
@@ -122,12 +142,13 @@ impl Peers {
 
     /// A row that was wanted.
     pub(super) fn give(&mut self, key: &StateKey, bytes: Option<Bytes>, generation: u32) {
-        if key.kind == StateKind::Lid {
-            if self.lids.len() >= LIDS {
-                self.lids.clear();
+        if let StateKind::Lid | StateKind::Number = key.kind {
+            let names = if key.kind == StateKind::Lid { &mut self.lids } else { &mut self.numbers };
+            if names.len() >= LIDS {
+                names.clear();
             }
-            let lid = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-            self.lids.insert(key.name.clone(), lid);
+            let other = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
+            names.insert(key.name.clone(), other);
             return;
         }
         if key.kind == StateKind::MessageSecret {
@@ -190,16 +211,9 @@ impl Peers {
     /// Takes note of the LID of a phone number, and moves the ratchet there that was kept under the number:
     /// moves, because an old copy of a ratchet must never be used.
     pub(super) fn learn(&mut self, peer: &PeerName, generation: u32) -> Vec<StateChange> {
-        let mut changes = Vec::new();
-        if let (Some(pn), Some(lid)) = (&peer.pn, &peer.lid)
-            && self.lids.get(pn).cloned().flatten().as_ref() != Some(lid)
-        {
-            self.lids.insert(pn.clone(), Some(lid.clone()));
-            let key = StateKey { kind: StateKind::Lid, name: pn.clone() };
-            changes.push((key, Some(Bytes::from(lid.clone()))));
-        }
+        let mut changes = self.learn_pairs(std::slice::from_ref(peer));
         let address = self.address(peer);
-        if let Some(old) = old_address(peer, &address)
+        if let Some(old) = self.old_address(peer, &address)
             && self.get(&address).session.is_none()
         {
             let moved = self.get(&old);
@@ -212,6 +226,38 @@ impl Peers {
         changes
     }
 
+    /// Takes note of the pairs that are new; a name with only one half teaches nothing.
+    pub(super) fn learn_pairs(&mut self, pairs: &[PeerName]) -> Vec<StateChange> {
+        let mut changes = Vec::new();
+        for pair in pairs {
+            let (Some(pn), Some(lid)) = (&pair.pn, &pair.lid) else { continue };
+            if self.lids.get(pn).cloned().flatten().as_ref() == Some(lid) {
+                continue;
+            }
+            self.lids.insert(pn.clone(), Some(lid.clone()));
+            self.numbers.insert(lid.clone(), Some(pn.clone()));
+            let key = |kind, name: &String| StateKey { kind, name: name.clone() };
+            changes.push((key(StateKind::Lid, pn), Some(Bytes::from(lid.clone()))));
+            changes.push((key(StateKind::Number, lid), Some(Bytes::from(pn.clone()))));
+        }
+        changes
+    }
+
+    /// The name with whatever is known of the user beside it.
+    pub(super) fn complete(&self, peer: &PeerName) -> PeerName {
+        let PeerName { pn, lid, device } = peer.clone();
+        let known_pn = lid.as_ref().and_then(|lid| self.numbers.get(lid).cloned().flatten());
+        let known_lid = pn.as_ref().and_then(|pn| self.lids.get(pn).cloned().flatten());
+        PeerName { pn: pn.or(known_pn), lid: lid.or(known_lid), device }
+    }
+
+    /// Where the ratchet was kept before the LID was known.
+    fn old_address(&self, peer: &PeerName, address: &Address) -> Option<Address> {
+        let pn = self.complete(peer).pn?;
+        let old = Address::new(format!("{pn}@s.whatsapp.net"), peer.device);
+        (old != *address).then_some(old)
+    }
+
     /// What is known of a device.
     pub(super) fn get(&self, address: &Address) -> Peer {
         self.cached.get(address).map(|cached| cached.peer.clone()).unwrap_or_default()
@@ -220,7 +266,7 @@ impl Peers {
     /// Whether there is a ratchet with a device, under its LID or still under its phone number.
     pub(super) fn has_session(&self, peer: &PeerName) -> bool {
         let address = self.address(peer);
-        let old = old_address(peer, &address);
+        let old = self.old_address(peer, &address);
         [Some(address), old].into_iter().flatten().any(|address| self.get(&address).session.is_some())
     }
 
@@ -276,12 +322,6 @@ impl Peers {
     pub(super) fn lid(&self, pn: &str) -> Option<String> {
         self.lids.get(pn).cloned().flatten()
     }
-}
-
-fn old_address(peer: &PeerName, address: &Address) -> Option<Address> {
-    let pn = peer.pn.as_ref()?;
-    let old = Address::new(format!("{pn}@s.whatsapp.net"), peer.device);
-    (old != *address).then_some(old)
 }
 
 /// Rows of the first keys of a device have the bare address as their name.

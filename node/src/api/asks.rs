@@ -3,8 +3,10 @@
 //! What must hold: a question that changes something at WhatsApp is asked again only when it was certainly
 //! not asked; when nobody knows, the caller is told so.
 
+use std::future::Future;
+
 use futures_util::FutureExt as _;
-use roost_actors::device::{AskError, DeviceHandle};
+use roost_actors::device::{AskError, CommandError, DeviceHandle};
 use roost_proto::api::device::State;
 use roost_proto::ask::Question;
 use roost_proto::id::DeviceKey;
@@ -13,10 +15,11 @@ use roost_proto::peer::peer_service_client::PeerServiceClient;
 use roost_proto::stanza::{self, Stanza};
 use tokio::time::Instant;
 use tonic::Status;
+use tonic::transport::Channel;
 
 use super::Api;
 use super::call::Call;
-use super::messages::unavailable;
+use super::messages::{command_error, unavailable};
 use super::route::PATIENCE;
 use crate::errors::{ApiError, Unfit, Upstream};
 
@@ -69,8 +72,37 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Has the owner of a device carry out a command that is safe to repeat.
+    pub(super) async fn command<H, HF, F, FF>(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        mut here: H,
+        there: F,
+    ) -> Result<(), ApiError>
+    where
+        H: FnMut(DeviceHandle) -> HF,
+        HF: Future<Output = Result<(), CommandError>>,
+        F: FnMut(Channel) -> FF,
+        FF: Future<Output = Result<(), Status>>,
+    {
+        let here = |device: DeviceHandle| {
+            let done = here(device.clone());
+            async move {
+                on_its_way(call, &device).await;
+                done.await.map_err(|error| command_error(key, &device, error))
+            }
+        };
+        match self.router().at_owner(call, key, here, there).await {
+            Err(ApiError::NotFound { .. }) => Err(self.missing(key).await),
+            done => done,
+        }
+    }
+}
+
 /// A device that is on its way to WhatsApp is waited for a little: it may have been taken over just now.
-async fn on_its_way(call: &Call, device: &DeviceHandle) {
+pub(super) async fn on_its_way(call: &Call, device: &DeviceHandle) {
     let mut status = device.status();
     let there = status.wait_for(|status| !matches!(status.state, State::Starting | State::Connecting));
     let _ = tokio::time::timeout_at(call.deadline.min(Instant::now() + PATIENCE), there).await;
@@ -80,7 +112,7 @@ fn upstream(key: &DeviceKey, what: Upstream) -> ApiError {
     ApiError::Upstream { key: key.clone(), what }
 }
 
-fn ask_error(key: &DeviceKey, device: &DeviceHandle, error: AskError, changes: bool) -> ApiError {
+pub(super) fn ask_error(key: &DeviceKey, device: &DeviceHandle, error: AskError, changes: bool) -> ApiError {
     let unfit = |unfit| ApiError::Unfit { key: key.clone(), unfit };
     match error {
         AskError::NotPaired => unfit(Unfit::NotPaired),

@@ -1,19 +1,30 @@
-//! `ContactService`: people on WhatsApp.
+//! `ContactService`: people on WhatsApp, and whom the account has blocked.
 
 use std::collections::BTreeSet;
 
+use roost_actors::device::{DeviceHandle, Identities};
 use roost_proto::api;
+use roost_proto::api::contact_service_client::ContactServiceClient;
 use roost_proto::api::contact_service_server::ContactService;
+use roost_proto::ask::business::GetBusiness;
 use roost_proto::ask::numbers::CheckNumbers;
+use roost_proto::ask::pictures::GetPicture;
+use roost_proto::ask::settings::{GetBlocked, SetBlocked};
+use roost_proto::ask::users::{AskUsers, User};
+use roost_proto::id::DeviceKey;
 use roost_proto::stanza::Jid;
 use tonic::{Request, Response, Status, async_trait};
 
+use super::asks::{ask_error, on_its_way};
+use super::call::Call;
 use super::{Api, method, parse};
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Resource};
 
 const SERVICE: &str = "ContactService";
 /// Most numbers in one call.
 const MAX_NUMBERS: usize = 256;
+/// Most accounts in one call.
+const MAX_USERS: usize = 100;
 
 #[async_trait]
 impl ContactService for Api {
@@ -24,7 +35,7 @@ impl ContactService for Api {
         self.unary(method(SERVICE, "CheckNumbers"), request, |call, request| async move {
             let key = parse::device("device", &request.device)?;
             call.may_name_device(&key)?;
-            let digits = numbers("phone_numbers", &request.phone_numbers)?;
+            let digits = each("phone_numbers", &request.phone_numbers, MAX_NUMBERS, parse::phone_number)?;
             let asked: BTreeSet<String> = digits.iter().cloned().collect();
             let answers =
                 self.ask(&call, &key, &CheckNumbers { numbers: asked.into_iter().collect() }).await?;
@@ -42,17 +53,201 @@ impl ContactService for Api {
         })
         .await
     }
+
+    async fn get_user_info(
+        &self,
+        request: Request<api::GetUserInfoRequest>,
+    ) -> Result<Response<api::GetUserInfoResponse>, Status> {
+        self.unary(method(SERVICE, "GetUserInfo"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let mut users = each("users", &request.users, MAX_USERS, parse::user)?;
+            let mut seen = BTreeSet::new();
+            users.retain(|user| seen.insert(user.to_string()));
+            let found = self.ask(&call, &key, &AskUsers { users }).await?;
+            Ok(api::GetUserInfoResponse { users: found.into_iter().map(user_info).collect() })
+        })
+        .await
+    }
+
+    async fn resolve_identity(
+        &self,
+        request: Request<api::ResolveIdentityRequest>,
+    ) -> Result<Response<api::Person>, Status> {
+        self.unary(method(SERVICE, "ResolveIdentity"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let user = parse::user("user", &request.user)?;
+            let known = self.identities(&call, &key, &user).await?;
+            Ok(person(known.pn.as_ref(), known.lid.as_ref()))
+        })
+        .await
+    }
+
+    async fn get_profile_picture(
+        &self,
+        request: Request<api::GetProfilePictureRequest>,
+    ) -> Result<Response<api::ProfilePicture>, Status> {
+        self.unary(method(SERVICE, "GetProfilePicture"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let of = parse::user_or_group("user", &request.user)?;
+            if request.known_id.len() > 64 {
+                return Err(ApiError::field("known_id", "must have at most 64 bytes"));
+            }
+            let known = request.known_id.clone();
+            let picture = self.ask(&call, &key, &GetPicture { of, preview: request.preview, known }).await?;
+            Ok(match picture {
+                Some(picture) => api::ProfilePicture {
+                    id: picture.id,
+                    url: picture.url,
+                    direct_path: picture.direct_path,
+                    unchanged: false,
+                },
+                None => api::ProfilePicture { id: request.known_id, unchanged: true, ..Default::default() },
+            })
+        })
+        .await
+    }
+
+    async fn get_business_profile(
+        &self,
+        request: Request<api::GetBusinessProfileRequest>,
+    ) -> Result<Response<api::BusinessProfile>, Status> {
+        self.unary(method(SERVICE, "GetBusinessProfile"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let of = parse::user("user", &request.user)?;
+            let profile = self.ask(&call, &key, &GetBusiness { of }).await?;
+            let profile = profile.ok_or_else(|| ApiError::not_found(Resource::Business, &request.user))?;
+            Ok(api::BusinessProfile {
+                description: profile.description,
+                address: profile.address,
+                email: profile.email,
+                websites: profile.websites,
+                categories: profile.categories,
+            })
+        })
+        .await
+    }
+
+    async fn block_contact(
+        &self,
+        request: Request<api::BlockContactRequest>,
+    ) -> Result<Response<api::BlockContactResponse>, Status> {
+        self.unary(method(SERVICE, "BlockContact"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            self.set_blocked(&call, &key, &parse::user("user", &request.user)?, true).await?;
+            Ok(api::BlockContactResponse {})
+        })
+        .await
+    }
+
+    async fn unblock_contact(
+        &self,
+        request: Request<api::UnblockContactRequest>,
+    ) -> Result<Response<api::UnblockContactResponse>, Status> {
+        self.unary(method(SERVICE, "UnblockContact"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            self.set_blocked(&call, &key, &parse::user("user", &request.user)?, false).await?;
+            Ok(api::UnblockContactResponse {})
+        })
+        .await
+    }
+
+    async fn list_blocked(
+        &self,
+        request: Request<api::ListBlockedRequest>,
+    ) -> Result<Response<api::ListBlockedResponse>, Status> {
+        self.unary(method(SERVICE, "ListBlocked"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let blocked = self.ask(&call, &key, &GetBlocked).await?;
+            let people = blocked.iter().map(|jid| match jid.is_lid() {
+                true => person(None, Some(jid)),
+                false => person(Some(jid), None),
+            });
+            Ok(api::ListBlockedResponse { people: people.collect() })
+        })
+        .await
+    }
 }
 
-fn numbers(field: &str, texts: &[String]) -> Result<Vec<String>, ApiError> {
-    if texts.is_empty() || texts.len() > MAX_NUMBERS {
-        return Err(ApiError::field(
-            field,
-            format!("must be 1 to {MAX_NUMBERS} numbers, not {}", texts.len()),
-        ));
+impl Api {
+    /// Both identities of a user: what the device knows, or else what WhatsApp tells.
+    async fn identities(&self, call: &Call, key: &DeviceKey, user: &Jid) -> Result<Identities, ApiError> {
+        let here = |device: DeviceHandle| async move {
+            let refused = |error| ask_error(key, &device, error, false);
+            let known = device.identities(user.clone()).await.map_err(refused)?;
+            if known.pn.is_some() && known.lid.is_some() {
+                return Ok(known);
+            }
+            on_its_way(call, &device).await;
+            let question = AskUsers { users: vec![user.clone()] };
+            let asked = device.ask(&question, call.left()).await.map_err(refused)?;
+            let User { pn, lid, .. } =
+                asked.into_iter().next().ok_or_else(|| ApiError::not_found(Resource::Contact, user))?;
+            Ok(Identities { pn: known.pn.or(pn), lid: known.lid.or(lid) })
+        };
+        let there = |channel| {
+            let request = api::ResolveIdentityRequest { device: key.to_string(), user: user.to_string() };
+            let request = call.forward(request);
+            async move {
+                let known = ContactServiceClient::new(channel).resolve_identity(request).await?.into_inner();
+                let jid = |text: &str| text.parse::<Jid>().ok();
+                Ok(Identities { pn: jid(&known.phone_number), lid: jid(&known.lid) })
+            }
+        };
+        match self.router().at_owner(call, key, here, there).await {
+            Err(ApiError::NotFound { what: Resource::Device, .. }) => Err(self.missing(key).await),
+            known => known,
+        }
     }
-    let numbers = texts.iter().enumerate();
-    numbers.map(|(place, text)| parse::phone_number(&format!("{field}[{place}]"), text)).collect()
+
+    async fn set_blocked(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        user: &Jid,
+        block: bool,
+    ) -> Result<(), ApiError> {
+        let Identities { pn, lid } = self.identities(call, key, user).await?;
+        let lid = lid.ok_or_else(|| ApiError::not_found(Resource::Contact, user))?;
+        self.ask(call, key, &SetBlocked { lid, pn, block }).await.map(drop)
+    }
+}
+
+/// Reads 1 to `most` texts, each with its place in the name of the field.
+fn each<T>(
+    field: &str,
+    texts: &[String],
+    most: usize,
+    read: impl Fn(&str, &str) -> Result<T, ApiError>,
+) -> Result<Vec<T>, ApiError> {
+    if texts.is_empty() || texts.len() > most {
+        return Err(ApiError::field(field, format!("must be 1 to {most}, not {}", texts.len())));
+    }
+    texts.iter().enumerate().map(|(place, text)| read(&format!("{field}[{place}]"), text)).collect()
+}
+
+fn user_info(user: User) -> api::UserInfo {
+    api::UserInfo {
+        person: Some(person(user.pn.as_ref(), user.lid.as_ref())),
+        about: user.about.unwrap_or_default(),
+        about_time: user
+            .about_since
+            .and_then(|since| i64::try_from(since).ok())
+            .map(|seconds| api::Timestamp { seconds, nanos: 0 }),
+        picture_id: user.picture.unwrap_or_default(),
+        devices: user.devices.into_iter().map(u32::from).collect(),
+        business: user.business.is_some(),
+        verified_name: user.business.unwrap_or_default(),
+        default_timer: user
+            .disappearing
+            .map(|seconds| api::Duration { seconds: i64::from(seconds), nanos: 0 }),
+    }
 }
 
 /// A person by the JIDs that are known.

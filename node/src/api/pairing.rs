@@ -1,22 +1,29 @@
 //! `PairingService`: follows the pairing attempt of a device, wherever the device is.
 //!
 //! What must hold: the attempt belongs to the device, not to the stream: a stream that breaks is opened
-//! again and joins it; the stream ends with the attempt.
+//! again and joins it; when the device changes its owner, the stream says so and shows the codes of a new
+//! attempt; it ends with the attempt.
 
-use roost_actors::device::{PairError, PairingUpdate};
+use roost_actors::device::{PairError, PairMethod, PairingUpdate};
 use roost_proto::api;
 use roost_proto::api::pairing_event::{self, Event};
 use roost_proto::api::pairing_service_client::PairingServiceClient;
 use roost_proto::api::pairing_service_server::PairingService;
+use roost_proto::api::start_pairing_request::Method;
 use roost_proto::id::DeviceKey;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use super::call::Call;
+use super::route::PATIENCE;
 use super::streams::{Answers, Sink, Until};
 use super::{Api, convert, method, parse};
 use crate::errors::{ApiError, Unfit};
 
 const SERVICE: &str = "PairingService";
+/// How often an attempt begins anew because its device has another owner.
+const RESTARTS: usize = 20;
 
 /// Where the steps come from.
 enum Attempt {
@@ -36,78 +43,172 @@ impl PairingService for Api {
         self.streaming(named, request, Until::Drain, |call, request| async move {
             let key = parse::device("device", &request.device)?;
             call.may_name_device(&key)?;
-            let attempt = self.router().at_owner(
-                &call,
-                &key,
-                |device| {
-                    let key = &key;
-                    async move {
-                        let attempt = device.pair().await.map_err(|error| match error {
-                            PairError::AlreadyPaired => {
-                                ApiError::Unfit { key: key.clone(), unfit: Unfit::AlreadyPaired }
-                            }
-                            PairError::Busy => ApiError::DeviceBusy { key: key.clone() },
-                            PairError::Unavailable => super::messages::unavailable(key, &device),
-                            PairError::OwnershipLost => ApiError::OwnershipLost {
-                                key: key.clone(),
-                                epoch: Some(device.grant().epoch),
-                            },
-                        })?;
-                        Ok(Attempt::Here(attempt))
+            let method = method_of(&request)?;
+            let first = self.begin_pairing(&call, &key, &request, &method).await?;
+            let api = self.clone();
+            Ok(move |sink: Sink<api::PairingEvent>| async move {
+                let mut steps = Steps { key: &key, sink: &sink, sequence: 0 };
+                let mut attempt = first;
+                for _ in 0..RESTARTS {
+                    match steps.follow(attempt).await {
+                        Err(Broken::Lost) => {}
+                        Err(Broken::Refused(error)) => return Err(error),
+                        Ok(()) => return Ok(()),
                     }
-                },
-                |channel| {
-                    let request = call.forward_stream(request.clone());
-                    async move {
-                        let steps = PairingServiceClient::new(channel).start_pairing(request).await?;
-                        Ok(Attempt::There(Box::new(steps.into_inner())))
+                    // The node that the caller asked begins anew; it alone can tell the caller.
+                    if call.forwarded {
+                        break;
                     }
-                },
-            );
-            let attempt = match attempt.await {
-                Err(ApiError::NotFound { .. }) => return Err(self.missing(&key).await),
-                attempt => attempt?,
-            };
-            Ok(move |sink| async move { follow(attempt, key, &sink).await })
+                    steps.say(Event::Restarted(pairing_event::Restarted {})).await?;
+                    attempt = api.begin_pairing_again(&call, &key, &request, &method).await?;
+                }
+                Err(lost(&key))
+            })
         })
         .await
     }
 }
 
-async fn follow(attempt: Attempt, key: DeviceKey, sink: &Sink<api::PairingEvent>) -> Result<(), ApiError> {
-    match attempt {
-        Attempt::Here(updates) => follow_here(updates, &key, sink).await,
-        Attempt::There(mut steps) => loop {
-            match steps.message().await {
-                Ok(Some(step)) => sink.send(step).await?,
-                Ok(None) => return Ok(()),
-                Err(status) if crate::errors::reason_of(&status).is_some() => {
-                    return Err(ApiError::Forwarded(Box::new(status)));
+impl Api {
+    /// Begins or joins an attempt at the owner.
+    async fn begin_pairing(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        request: &api::StartPairingRequest,
+        method: &PairMethod,
+    ) -> Result<Attempt, ApiError> {
+        let attempt = self.router().at_owner(
+            call,
+            key,
+            |device| async move {
+                let attempt = device.pair(method.clone()).await.map_err(|error| match error {
+                    PairError::AlreadyPaired => {
+                        ApiError::Unfit { key: key.clone(), unfit: Unfit::AlreadyPaired }
+                    }
+                    PairError::Busy => ApiError::DeviceBusy { key: key.clone() },
+                    PairError::Unavailable => super::messages::unavailable(key, &device),
+                    PairError::OwnershipLost => {
+                        ApiError::OwnershipLost { key: key.clone(), epoch: Some(device.grant().epoch) }
+                    }
+                })?;
+                Ok(Attempt::Here(attempt))
+            },
+            |channel| {
+                let request = call.forward_stream(request.clone());
+                async move {
+                    let steps = PairingServiceClient::new(channel).start_pairing(request).await?;
+                    Ok(Attempt::There(Box::new(steps.into_inner())))
                 }
-                Err(_) => return Err(lost(&key)),
-            }
-        },
+            },
+        );
+        match attempt.await {
+            Err(ApiError::NotFound { .. }) => Err(self.missing(key).await),
+            attempt => attempt,
+        }
     }
 }
 
-async fn follow_here(
-    mut updates: watch::Receiver<PairingUpdate>,
-    key: &DeviceKey,
-    sink: &Sink<api::PairingEvent>,
-) -> Result<(), ApiError> {
-    let mut sequence = 0;
-    loop {
-        let update = updates.borrow_and_update().clone();
-        let last = matches!(update, PairingUpdate::Paired { .. } | PairingUpdate::Failed { .. });
-        if let Some(event) = as_event(update) {
-            sequence += 1;
-            sink.send(api::PairingEvent { device: key.to_string(), sequence, event: Some(event) }).await?;
+impl Api {
+    /// Begins at the next owner, who may have to be found and to load the device first.
+    async fn begin_pairing_again(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        request: &api::StartPairingRequest,
+        method: &PairMethod,
+    ) -> Result<Attempt, ApiError> {
+        let mut refused = lost(key);
+        for _ in 0..RESTARTS {
+            let call = Call { deadline: Instant::now() + PATIENCE, ..call.clone() };
+            match self.begin_pairing(&call, key, request, method).await {
+                Err(error) => match error.retry() {
+                    Some(pause) => {
+                        tokio::time::sleep(pause).await;
+                        refused = error;
+                    }
+                    None => return Err(error),
+                },
+                begun => return begun,
+            }
         }
-        if last {
-            return Ok(());
+        Err(refused)
+    }
+}
+
+fn method_of(request: &api::StartPairingRequest) -> Result<PairMethod, ApiError> {
+    match &request.method {
+        None | Some(Method::Qr(_)) => Ok(PairMethod::Qr),
+        Some(Method::PhoneCode(code)) => {
+            parse::phone_number("phone_code.phone_number", &code.phone_number).map(PairMethod::PhoneCode)
         }
-        if updates.changed().await.is_err() {
-            return Err(lost(key));
+    }
+}
+
+/// Why an attempt is not followed to its end.
+enum Broken {
+    /// Its device has ended on that node.
+    Lost,
+    /// Nothing goes on.
+    Refused(ApiError),
+}
+
+impl From<ApiError> for Broken {
+    fn from(error: ApiError) -> Broken {
+        Broken::Refused(error)
+    }
+}
+
+/// The stream to the caller.
+struct Steps<'a> {
+    key: &'a DeviceKey,
+    sink: &'a Sink<api::PairingEvent>,
+    sequence: i32,
+}
+
+impl Steps<'_> {
+    async fn say(&mut self, event: Event) -> Result<(), ApiError> {
+        self.sequence += 1;
+        let (device, sequence) = (self.key.to_string(), self.sequence);
+        self.sink.send(api::PairingEvent { device, sequence, event: Some(event) }).await
+    }
+
+    async fn follow(&mut self, attempt: Attempt) -> Result<(), Broken> {
+        match attempt {
+            Attempt::Here(updates) => self.follow_here(updates).await,
+            Attempt::There(mut steps) => loop {
+                match steps.message().await {
+                    Ok(Some(step)) => {
+                        let Some(event) = step.event else { continue };
+                        self.say(event).await?;
+                    }
+                    Ok(None) => return Ok(()),
+                    Err(status) => match crate::errors::reason_of(&status).as_deref() {
+                        // The device is not there any more, or its node leaves.
+                        None | Some("NO_OWNER" | "NOT_OWNER" | "NODE_DRAINING") => return Err(Broken::Lost),
+                        Some(_) => return Err(Broken::Refused(ApiError::Forwarded(Box::new(status)))),
+                    },
+                }
+            },
+        }
+    }
+
+    async fn follow_here(&mut self, mut updates: watch::Receiver<PairingUpdate>) -> Result<(), Broken> {
+        loop {
+            let update = updates.borrow_and_update().clone();
+            let last = match &update {
+                PairingUpdate::Failed { reason: "STOPPED", .. } => return Err(Broken::Lost),
+                update => matches!(update, PairingUpdate::Paired { .. } | PairingUpdate::Failed { .. }),
+            };
+            if let Some(event) = as_event(update) {
+                self.say(event).await?;
+            }
+            if last {
+                return Ok(());
+            }
+            if updates.changed().await.is_err() {
+                return Err(Broken::Lost);
+            }
         }
     }
 }
@@ -120,6 +221,10 @@ fn as_event(update: PairingUpdate) -> Option<Event> {
             expire_time: Some(convert::timestamp(expires)),
             codes_left: i32::try_from(left).unwrap_or(i32::MAX),
         }),
+        PairingUpdate::TypeCode { code, expires } => {
+            let expire_time = Some(convert::timestamp(expires));
+            Event::Code(pairing_event::PairCode { code, expire_time })
+        }
         PairingUpdate::Reconnecting => Event::Reconnecting(pairing_event::Reconnecting {}),
         PairingUpdate::Paired { pn, lid } => {
             let lid = lid.unwrap_or_default();

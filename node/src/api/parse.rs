@@ -12,6 +12,7 @@ use roost_proto::api;
 use roost_proto::content::{self, MessageContent};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId};
 use roost_proto::prost::Message as _;
+use roost_proto::stanza::{Jid, Server};
 use sha2::{Digest as _, Sha256};
 
 use super::cursor::Scope;
@@ -244,6 +245,29 @@ pub fn phone_number(field: &str, text: &str) -> Result<String, ApiError> {
         return Err(ApiError::field(field, why));
     }
     Ok(digits.to_owned())
+}
+
+/// A user: an international phone number, `{digits}@lid`, or a JID without a device.
+pub fn user(field: &str, text: &str) -> Result<Jid, ApiError> {
+    match text.split_once('@') {
+        Some((digits, "lid")) if (5..=20).contains(&digits.len()) && is_number(digits) => {
+            Ok(Jid::lid(digits))
+        }
+        Some((digits, "s.whatsapp.net")) => phone_number(field, digits).map(Jid::pn),
+        Some(_) => Err(ApiError::field(field, "must be a phone number, or {digits}@lid")),
+        None => phone_number(field, text).map(Jid::pn),
+    }
+}
+
+/// A user, or a group: `{id}@g.us`.
+pub fn user_or_group(field: &str, text: &str) -> Result<Jid, ApiError> {
+    match text.strip_suffix("@g.us") {
+        Some(id) if (5..=40).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_digit() || b == b'-') => {
+            Ok(Jid::new(id, Server::Group))
+        }
+        Some(_) => Err(ApiError::field(field, "must be the id of a group before @g.us")),
+        None => user(field, text),
+    }
 }
 
 fn recipient(to: Option<&api::Recipient>) -> Result<Recipient, ApiError> {

@@ -9,7 +9,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::Stream;
+use roost_proto::api::account_service_server::AccountServiceServer;
 use roost_proto::api::address_book_service_server::AddressBookServiceServer;
+use roost_proto::api::call_service_server::CallServiceServer;
 use roost_proto::api::chat_service_server::ChatServiceServer;
 use roost_proto::api::cluster_service_server::ClusterServiceServer;
 use roost_proto::api::contact_service_server::ContactServiceServer;
@@ -21,6 +23,7 @@ use roost_proto::api::label_service_server::LabelServiceServer;
 use roost_proto::api::media_service_server::MediaServiceServer;
 use roost_proto::api::message_service_server::MessageServiceServer;
 use roost_proto::api::pairing_service_server::PairingServiceServer;
+use roost_proto::api::presence_service_server::PresenceServiceServer;
 use roost_proto::api::setting_service_server::SettingServiceServer;
 use roost_proto::api::tenant_service_server::TenantServiceServer;
 use roost_proto::api::{self as schema};
@@ -44,7 +47,7 @@ const GIVEN_UP: usize = 10_000;
 const LARGEST_REQUEST: usize = 2 << 20;
 
 /// Names under which health is asked, beside the empty one for the whole.
-const SERVICES: [&str; 14] = [
+const SERVICES: [&str; 17] = [
     TenantServiceServer::<Api>::NAME,
     DeviceServiceServer::<Api>::NAME,
     PairingServiceServer::<Api>::NAME,
@@ -53,6 +56,9 @@ const SERVICES: [&str; 14] = [
     ContactServiceServer::<Api>::NAME,
     GroupServiceServer::<Api>::NAME,
     MediaServiceServer::<Api>::NAME,
+    AccountServiceServer::<Api>::NAME,
+    PresenceServiceServer::<Api>::NAME,
+    CallServiceServer::<Api>::NAME,
     ClusterServiceServer::<Api>::NAME,
     ChatServiceServer::<Api>::NAME,
     AddressBookServiceServer::<Api>::NAME,
@@ -134,6 +140,9 @@ impl Listener {
             .add_service(service!(ContactServiceServer))
             .add_service(service!(GroupServiceServer))
             .add_service(service!(MediaServiceServer))
+            .add_service(service!(AccountServiceServer))
+            .add_service(service!(PresenceServiceServer))
+            .add_service(service!(CallServiceServer))
             .add_service(service!(ClusterServiceServer))
             .add_service(service!(ChatServiceServer))
             .add_service(service!(AddressBookServiceServer))

@@ -68,10 +68,13 @@ pub enum DeviceCommand {
         /// `acme/shop` or its whole name.
         device: String,
     },
-    /// Shows QR codes until a phone has scanned one.
+    /// Shows QR codes until a phone has scanned one, or a code to type on a phone.
     Pair {
         /// `acme/shop` or its whole name.
         device: String,
+        /// A code to type on the phone with this number, international, instead of a QR code.
+        #[arg(long, value_name = "NUMBER")]
+        code: Option<String>,
     },
     /// Gives it the keys and ratchets of a device that another library has paired.
     Import(import::ImportArgs),
@@ -145,7 +148,7 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
             let name = device_name(&device);
             one!(delete_device, api::DeleteDeviceRequest { name });
         }
-        DeviceCommand::Pair { device } => pair::run(&device_name(&device), globals).await?,
+        DeviceCommand::Pair { device, code } => pair::run(&device_name(&device), code, globals).await?,
         DeviceCommand::Import(_) => unreachable!("an import has returned before it needed a connection"),
         DeviceCommand::Watch { tenant } => watch(&client, parent(tenant), globals.output).await?,
     }

@@ -1,4 +1,5 @@
-//! `roost device pair`: QR codes in the terminal, with a countdown, until a phone has scanned one.
+//! `roost device pair`: QR codes in the terminal, with a countdown, until a phone has scanned one; or a code
+//! to type on the phone.
 //!
 //! What must hold: a code is never shown after its time; a broken stream is opened anew, because the
 //! attempt lives on its device and not in this stream; the command ends with the attempt.
@@ -10,6 +11,7 @@ use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use roost_proto::api;
 use roost_proto::api::pairing_event::Event;
+use roost_proto::api::start_pairing_request::Method;
 use serde_json::json;
 use tonic::{Code, Request};
 
@@ -19,10 +21,10 @@ use crate::client::Problem;
 /// How often a broken stream is opened anew.
 const REOPEN_BUDGET: u32 = 20;
 
-pub(super) async fn run(device: &str, globals: &Globals) -> Result<(), Problem> {
+pub(super) async fn run(device: &str, phone: Option<String>, globals: &Globals) -> Result<(), Problem> {
     let mut left = REOPEN_BUDGET;
     loop {
-        match follow(device, globals).await {
+        match follow(device, phone.as_deref(), globals).await {
             Err(problem) if problem.is_broken_stream() && left > 0 => {
                 left -= 1;
                 eprintln!("{problem}; trying again");
@@ -33,9 +35,12 @@ pub(super) async fn run(device: &str, globals: &Globals) -> Result<(), Problem> 
     }
 }
 
-async fn follow(device: &str, globals: &Globals) -> Result<(), Problem> {
+async fn follow(device: &str, phone: Option<&str>, globals: &Globals) -> Result<(), Problem> {
     let client = globals.connect().await?;
-    let wanted = Request::new(api::StartPairingRequest { device: device.to_owned() });
+    let method = phone.map(|phone| {
+        Method::PhoneCode(api::start_pairing_request::PhoneCode { phone_number: phone.to_owned() })
+    });
+    let wanted = Request::new(api::StartPairingRequest { device: device.to_owned(), method });
     let mut stream = client.pairing().start_pairing(wanted).await?.into_inner();
     let mut screen = Screen { live: std::io::stdout().is_terminal(), ..Screen::default() };
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -51,6 +56,13 @@ async fn follow(device: &str, globals: &Globals) -> Result<(), Problem> {
                 }
                 match answer.event {
                     Some(Event::Qr(code)) if globals.output == Output::Table => screen.show(&code),
+                    Some(Event::Code(code)) if globals.output == Output::Table => {
+                        println!("Type {} on the phone: Linked devices, Link with phone number.", render::clean(&code.code));
+                    }
+                    Some(Event::Restarted(_)) if globals.output == Output::Table => {
+                        screen.clear();
+                        println!("Another node goes on. Wait for the next code.");
+                    }
                     Some(Event::Reconnecting(_)) if globals.output == Output::Table => {
                         screen.clear();
                         println!("The phone has accepted. WhatsApp restarts the connection.");
@@ -164,6 +176,11 @@ fn as_json(answer: &api::PairingEvent) -> serde_json::Value {
             let expires = render::time(code.expire_time.as_ref());
             out["qr"] = json!({"payload": code.payload, "expireTime": expires, "codesLeft": code.codes_left});
         }
+        Some(Event::Code(code)) => {
+            let expires = render::time(code.expire_time.as_ref());
+            out["code"] = json!({"code": code.code, "expireTime": expires});
+        }
+        Some(Event::Restarted(_)) => out["restarted"] = json!({}),
         Some(Event::Reconnecting(_)) => out["reconnecting"] = json!({}),
         Some(Event::Paired(paired)) => {
             let account = paired.account.clone().unwrap_or_default();

@@ -5,6 +5,7 @@
 //! goes to a terminal.
 
 pub(super) mod chats;
+mod people;
 
 use roost_proto::api;
 use serde_json::{Value, json};
@@ -49,6 +50,10 @@ fn json_identity(identity: Option<&api::Identity>) -> Value {
         Value::Null,
         |who| json!({"lid": who.lid, "phoneNumber": who.phone_number, "pushName": who.push_name}),
     )
+}
+
+pub(super) fn json_person(person: Option<&api::Person>) -> Value {
+    person.map_or(Value::Null, |who| json!({"lid": who.lid, "phoneNumber": who.phone_number}))
 }
 
 /// A tenant.
@@ -137,10 +142,6 @@ pub(super) fn event(event: &api::Event) -> Value {
 /// What an event says, in one line for people.
 pub(super) fn event_line(event: &api::Event) -> String {
     use api::event::Payload;
-    let person = |who: Option<&api::Person>| {
-        let who = who.cloned().unwrap_or_default();
-        if who.phone_number.is_empty() { who.lid } else { who.phone_number }
-    };
     let what = match &event.payload {
         Some(Payload::MessageReceived(message)) => {
             let text = match &message.content {
@@ -184,6 +185,14 @@ pub(super) fn event_line(event: &api::Event) -> String {
         Some(Payload::IdentityChanged(change)) => {
             format!("identity key of {} changed", clean(&person(change.person.as_ref())))
         }
+        Some(
+            payload @ (Payload::IdentityMapped(_)
+            | Payload::PresenceChanged(_)
+            | Payload::ChatStateChanged(_)
+            | Payload::CallIncoming(_)
+            | Payload::CallEnded(_)
+            | Payload::ProfileChanged(_)),
+        ) => people::line(payload),
         Some(Payload::HistoryChunk(chunk)) => chats::history(chunk),
         Some(_) => {
             // What is new, in the words of the schema.
@@ -197,6 +206,12 @@ pub(super) fn event_line(event: &api::Event) -> String {
         None => "of a kind that this command does not know".to_owned(),
     };
     format!("{} {} #{} {what}", time(event.commit_time.as_ref()), event.device, event.sequence)
+}
+
+/// A person by the name that people know.
+pub(super) fn person(who: Option<&api::Person>) -> String {
+    let who = who.cloned().unwrap_or_default();
+    if who.phone_number.is_empty() { who.lid } else { who.phone_number }
 }
 
 fn name_of(node: &str) -> &str {

@@ -13,6 +13,10 @@ pub enum Resource {
     Media,
     /// A node id.
     Node,
+    /// Somebody on WhatsApp.
+    Contact,
+    /// The profile of a business.
+    Business,
 }
 
 impl Resource {
@@ -23,6 +27,8 @@ impl Resource {
             Resource::Message => ("message", "MESSAGE"),
             Resource::Media => ("media", "MEDIA"),
             Resource::Node => ("node", "NODE"),
+            Resource::Contact => ("contact", "CONTACT"),
+            Resource::Business => ("business profile", "BUSINESS_PROFILE"),
         }
     }
 }

@@ -192,6 +192,11 @@ impl Keys {
         &self.adv_secret
     }
 
+    /// Replaces the secret by the one that was agreed with the phone.
+    pub fn set_adv_secret(&mut self, secret: [u8; 32]) {
+        self.adv_secret = secret;
+    }
+
     /// 1 to 16380.
     pub fn registration_id(&self) -> u32 {
         self.registration_id

@@ -111,7 +111,8 @@ impl Cluster {
     /// Links a device to the person's phone and waits until it is online.
     pub async fn pair(&self, stage: &Stage, device: &str, person: &Person) -> Result<(), Failure> {
         let ask = |client: Client| {
-            let request = tonic::Request::new(StartPairingRequest { device: device.to_owned() });
+            let request =
+                tonic::Request::new(StartPairingRequest { device: device.to_owned(), method: None });
             async move { client.pairing().start_pairing(request).await }
         };
         let mut steps = self.callers.call(CALL, ask).await?.into_inner();
@@ -157,6 +158,11 @@ impl Cluster {
         };
         let ownership = self.callers.call(CALL, ask).await?.into_inner().ownership.unwrap_or_default();
         Ok((ownership.node, ownership.epoch))
+    }
+
+    /// Waits until some node owns the device.
+    pub async fn until_owned(&self, device: &str) -> Result<(), Failure> {
+        self.wait("an owner", async || Ok(!self.owner(device).await?.0.is_empty())).await
     }
 
     /// Kills the owner of a device. Returns it, and the epoch that ends with it.
@@ -277,6 +283,11 @@ impl Cluster {
     /// The end of the log of every node.
     pub fn logs(&self) -> String {
         self.nodes.iter().map(|node| format!("--- {}\n{}\n", node.id, node.log_tail(25))).collect()
+    }
+
+    /// Waits for something outside of the cluster.
+    pub async fn until(&self, what: &str, mut is: impl FnMut() -> bool) -> Result<(), Failure> {
+        self.wait(what, async || Ok(is())).await
     }
 
     async fn wait(

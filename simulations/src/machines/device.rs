@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use roost_actors::device::{Command, Finished, Opening, PairingUpdate};
+use roost_actors::device::{Command, Finished, Opening, PairMethod, PairingUpdate};
 use roost_actors::machine::{CryptoRequest, Effect, Event, Machine, Reply};
 use roost_actors::vault::Vault;
 use roost_placement::lease::BootTime;
@@ -132,7 +132,7 @@ impl Device {
             Asks::Send(request) => Command::Send(request),
             Asks::Pair => {
                 self.follower = Some(number);
-                Command::Pair
+                Command::Pair(PairMethod::Qr)
             }
         };
         let token = self.command(command);
@@ -234,6 +234,7 @@ impl Device {
             | Reply::Contents(_)
             | Reply::AskedPhone(_)
             | Reply::Media(_)
+            | Reply::Identities(_)
             | Reply::Done(_) => Told::Unavailable,
         };
         core.tell(ctx, call, told);

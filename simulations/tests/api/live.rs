@@ -94,7 +94,7 @@ impl Live {
 
     /// Pairs a device through one node with the phone of this name. Returns its account's device.
     pub(crate) async fn pair(&self, place: usize, device: &str, phone: &str) -> DeviceRef {
-        let request = StartPairingRequest { device: device.into() };
+        let request = StartPairingRequest { device: device.into(), method: None };
         let mut steps = self.at(place).pairing().start_pairing(request).await.expect("opened").into_inner();
         let mut scanned = None;
         loop {
@@ -106,7 +106,6 @@ impl Live {
                     let scanner = Scanner { pn: None, name: Some(phone.to_owned()) };
                     scanned = Some(self.sim.scan(&code.payload, &scanner).expect("a good code").device);
                 }
-                pairing_event::Event::Qr(_) | pairing_event::Event::Reconnecting(_) => {}
                 pairing_event::Event::Paired(paired) => {
                     let scanned = scanned.expect("scanned before");
                     let account = paired.account.expect("an account");
@@ -114,6 +113,7 @@ impl Live {
                     return scanned;
                 }
                 pairing_event::Event::Failed(failed) => panic!("{failed:?}"),
+                _ => {}
             }
         }
     }

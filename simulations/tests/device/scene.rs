@@ -7,7 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::device::{
-    self, DeviceHandle, Limits, PairingUpdate, Ports, Profile, Recipient, SendRequest, system_seeds,
+    self, DeviceHandle, Limits, PairMethod, PairingUpdate, Ports, Profile, Recipient, SendRequest,
+    system_seeds,
 };
 use roost_actors::port::{
     Batch, Clocks, Committed, DeviceStore, DeviceStoreError, DialPermit, Gate, Loaded, PermitRefused,
@@ -239,7 +240,7 @@ impl Device<'_> {
     }
 
     pub(crate) async fn pair(&mut self) {
-        let mut updates = self.handle().pair().await.expect("starts");
+        let mut updates = self.handle().pair(PairMethod::Qr).await.expect("starts");
         let is_code = |update: &PairingUpdate| matches!(update, PairingUpdate::Code { .. });
         let wait = tokio::time::timeout(LIMIT, updates.wait_for(is_code)).await.expect("in time");
         let PairingUpdate::Code { payload, .. } = wait.expect("open").clone() else { unreachable!() };

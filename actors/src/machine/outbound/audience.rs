@@ -170,8 +170,9 @@ impl Machine {
         }
     }
 
-    /// Devices that show another identity key than before.
-    pub(super) fn note_renewed(&self, outcome: &mut Pending, ordinal: i64, renewed: &[PeerName]) {
+    /// Devices that show another identity key than before, and people whose LID was learned.
+    pub(super) fn note_renewed(&mut self, outcome: &mut Pending, ordinal: i64, renewed: &[PeerName]) {
+        self.note_mapped(outcome);
         for peer in renewed {
             let person = api::Person {
                 lid: peer.lid.as_ref().map(|user| format!("{user}@lid")).unwrap_or_default(),

@@ -261,15 +261,24 @@ impl World {
     }
 
     pub(super) fn go_online(&mut self) {
+        self.go_online_and_tell();
+    }
+
+    /// The same; what was sent on the way.
+    pub(super) fn go_online_and_tell(&mut self) -> Vec<Stanza> {
+        let mut effects = Vec::new();
+        let mut sent = Vec::new();
         for _ in 0..20 {
-            self.take(Step::LinkUp);
-            self.take(Step::Success);
+            effects.extend(self.take(Step::LinkUp));
+            effects.extend(self.take(Step::Success));
             while !self.requests.is_empty() {
-                self.take(Step::AnswerRequest);
+                effects.extend(self.take(Step::AnswerRequest));
             }
-            self.commit_everything();
+            sent.extend(stanzas(std::mem::take(&mut effects)));
+            sent.extend(self.commit_everything());
         }
         assert_eq!(self.status, State::Online);
+        sent
     }
 
     /// Everything that waits is answered; what was sent meanwhile.
@@ -280,11 +289,7 @@ impl World {
                 return sent;
             }
             for step in [Step::Crypto, Step::Lookup, Step::CommitDone] {
-                for effect in self.take(step) {
-                    if let Effect::Send { bytes, .. } = effect {
-                        sent.push(stanza::decode(&bytes).expect("ours"));
-                    }
-                }
+                sent.extend(stanzas(self.take(step)));
             }
         }
         panic!("the machine never comes to rest");
@@ -359,7 +364,9 @@ impl World {
         let awaited = self.rows.iter().filter(|(key, _)| key.kind == StateKind::Retry);
         let awaited = awaited.map(|(key, row)| (key.name.clone(), row.clone())).collect();
         let Machine { account, limits, .. } = self.machine;
-        let loaded = Loaded { account, keys: true, awaited, ..Loaded::default() };
+        let presence = self.rows.iter().find(|(key, _)| key.kind == StateKind::Presence);
+        let presence = presence.map(|(_, row)| row.clone());
+        let loaded = Loaded { account, keys: true, awaited, presence, ..Loaded::default() };
         World { rows: self.rows, ..World::begin(1, limits, self.now, loaded) }
     }
 
@@ -381,4 +388,13 @@ impl World {
         let at = self.machine.timers.get(&Timer::Reconnect).copied();
         at.map_or(Duration::ZERO, |at| at.since(self.now.boot))
     }
+}
+
+/// What these effects put on the wire.
+fn stanzas(effects: Vec<Effect>) -> Vec<Stanza> {
+    let sent = effects.into_iter().filter_map(|effect| match effect {
+        Effect::Send { bytes, .. } => Some(stanza::decode(&bytes).expect("ours")),
+        _ => None,
+    });
+    sent.collect()
 }

@@ -34,6 +34,7 @@ impl State {
             Reply::Asked(result) => Answer::Asked(result),
             Reply::Imported(result) => Answer::Imported(result),
             Reply::Media(result) => Answer::Media(result),
+            Reply::Identities(result) => Answer::Identities(result),
             Reply::Done(result) => Answer::Done(result),
             Reply::Contents(actions) => Answer::Contents(actions),
             Reply::AskedPhone(result) => Answer::AskedPhone(result),

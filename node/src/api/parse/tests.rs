@@ -161,3 +161,19 @@ fn display_names_are_bounded_and_printable() {
     assert!(display_name("display_name", &"ä".repeat(201)).is_err());
     assert!(display_name("display_name", "a\u{1b}[2J").is_err());
 }
+
+#[test]
+fn users_are_read_in_the_forms_that_we_write() {
+    for text in ["4915112345678", "+4915112345678", "4915112345678@s.whatsapp.net"] {
+        assert_eq!(user("user", text).expect("good").to_string(), "4915112345678@s.whatsapp.net", "{text}");
+    }
+    assert_eq!(user("user", "123456@lid").expect("good").to_string(), "123456@lid");
+    for bad in
+        ["", "12", "abc", "1@lid", "4915112345678@c.us", "4915112345678:3@s.whatsapp.net", "1234567@g.us"]
+    {
+        assert!(user("user", bad).is_err(), "{bad:?}");
+    }
+    let group = user_or_group("user", "120363041234567890@g.us").expect("good");
+    assert_eq!(group.to_string(), "120363041234567890@g.us");
+    assert!(user_or_group("user", "x@g.us").is_err());
+}

@@ -122,6 +122,14 @@ impl World {
                 let key = StateKey { kind: StateKind::Prekeys, name: "0".to_owned() };
                 Changed::Prekeys(vec![(key, Some(Bytes::from_static(b"page")))], Box::new(upload))
             }
+            CryptoRequest::Identities { user } => Changed::Identities(user),
+            CryptoRequest::Learn { pairs } => {
+                let row = |pair: PeerName| {
+                    let key = StateKey { kind: StateKind::Lid, name: pair.pn.expect("a pair") };
+                    (key, pair.lid.map(Bytes::from))
+                };
+                Changed::State(pairs.into_iter().map(row).collect())
+            }
             CryptoRequest::Uploaded { .. } | CryptoRequest::Forget { .. } | CryptoRequest::Import(_) => {
                 Changed::State(Vec::new())
             }
@@ -129,6 +137,16 @@ impl World {
             CryptoRequest::AppState(_) => Changed::AppState(Worked::NoKey),
             CryptoRequest::MakeKeys => Changed::Keys(Vec::new()),
             CryptoRequest::Qr { reference } => Changed::Qr(reference),
+            CryptoRequest::PairHello => Changed::PairHello(Some(PairHello {
+                code: "ABCD-1234".to_owned(),
+                wrapped: [4; 80],
+                noise: [5; 32],
+            })),
+            CryptoRequest::PairFinish { .. } => Changed::PairFinish(Some(PairFinish {
+                changes: Vec::new(),
+                bundle: vec![6; 156],
+                identity: [7; 32],
+            })),
             CryptoRequest::AcceptDevice { .. } => Changed::Device(Err(roost_proto::adv::AdvError::Hmac)),
         };
         self.feed(Event::Crypto { token, changed })

@@ -8,8 +8,8 @@ use roost_proto::stanza::{self, Builder, Jid, Stanza, server_jid};
 
 use super::answers::answer;
 use super::{Step, World};
-use crate::device::{Command, Recipient, SendRequest};
-use crate::machine::{Effect, Event};
+use crate::device::{Command, CommandError, Recipient, SendRequest};
+use crate::machine::{Effect, Event, Reply};
 
 /// To whom a message to the group is sent.
 pub(in crate::machine::tests) const GROUP: u8 = 3;
@@ -173,6 +173,21 @@ impl World {
             receipt = receipt.attr("type", kind).children([retry]);
         }
         self.stanza(receipt.build())
+    }
+
+    /// A command: its token, and what was sent at once.
+    pub(in crate::machine::tests) fn command(&mut self, command: Command) -> (u64, Vec<Stanza>) {
+        self.tokens += 1;
+        let effects = self.feed(Event::Command { token: self.tokens, command });
+        (self.tokens, super::stanzas(effects))
+    }
+
+    /// What became of a command, if that is known.
+    pub(in crate::machine::tests) fn done(&self, token: u64) -> Option<Result<(), CommandError>> {
+        match self.replies.get(&token) {
+            Some(Reply::Done(result)) => Some(result.clone()),
+            _ => None,
+        }
     }
 
     /// Somebody asks WhatsApp something: his token, and what went out.

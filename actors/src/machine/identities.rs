@@ -1,0 +1,114 @@
+//! Who is who: phone numbers and hidden identities that belong together.
+//!
+//! What must hold: a pair that was learned is durable, told as an event once, and used from then on;
+//! ratchets that were kept under the number move to the hidden identity when they are next used.
+
+use roost_proto::api;
+use roost_proto::api::event::{Origin, Payload};
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::{Jid, Read, Server, Stanza};
+
+use super::commit::Pending;
+use super::crypto::{PeerName, Purpose};
+use super::inbound::{bounded, person};
+use super::{CryptoRequest, Effect, Machine, Reply};
+use crate::device::{AskError, Identities};
+use crate::port::{NewEvent, StateKind};
+
+/// The most pairs that one answer of WhatsApp teaches.
+const LEARNED: usize = 512;
+
+impl Machine {
+    /// What is known of a user.
+    pub(super) fn identities(&mut self, token: u64, user: &Jid) {
+        if self.account.is_none() {
+            let reply = Reply::Identities(Err(AskError::NotPaired));
+            return self.effects.push(Effect::Reply { token, reply });
+        }
+        let user = name_of(user);
+        self.ask_crypto(CryptoRequest::Identities { user }, Purpose::Identities { token });
+    }
+
+    pub(super) fn on_identities(&mut self, token: u64, known: PeerName) {
+        let known = Identities { pn: known.pn.map(Jid::pn), lid: known.lid.map(Jid::lid) };
+        self.effects.push(Effect::Reply { token, reply: Reply::Identities(Ok(known)) });
+    }
+
+    /// An answer to a question may pair numbers with hidden identities.
+    pub(super) fn learn_from_answer(&mut self, answer: &Stanza) {
+        let list = answer.child("usync").and_then(|usync| usync.child("list"));
+        let pairs: Vec<PeerName> = list
+            .map(Read::all)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|user| {
+                let jid = user.jid("jid")?;
+                let other = if jid.is_lid() { user.jid("pn_jid")? } else { user.child("lid")?.jid("val")? };
+                let (pn, lid) = if jid.is_lid() { (other, jid) } else { (jid, other) };
+                let pair =
+                    PeerName { pn: Some(pn.user.to_string()), lid: Some(lid.user.to_string()), device: 0 };
+                (pn.is_pn() && lid.is_lid()).then_some(pair)
+            })
+            .take(LEARNED)
+            .collect();
+        if !pairs.is_empty() {
+            self.change_state(CryptoRequest::Learn { pairs });
+        }
+    }
+
+    /// Tells of the pairs that are new in what crypto has changed, and uses them.
+    pub(super) fn note_mapped(&mut self, outcome: &mut Pending) {
+        let rows = outcome.batch.state.iter().filter(|(key, _)| key.kind == StateKind::Lid);
+        let pairs: Vec<(String, String)> = rows
+            .filter_map(|(key, row)| {
+                Some((key.name.clone(), String::from_utf8(row.as_ref()?.to_vec()).ok()?))
+            })
+            .collect();
+        for (pn, lid) in pairs {
+            self.directory.set_lid(pn.clone(), Some(lid.clone()));
+            let dedupe = bounded(format!("mapped/{pn}/{lid}"));
+            let mapped =
+                api::IdentityMapped { person: Some(person(&[Some(Jid::pn(pn)), Some(Jid::lid(lid))])) };
+            outcome.batch.events.push(self.synthetic(dedupe, Payload::IdentityMapped(mapped)));
+        }
+    }
+}
+
+impl Machine {
+    /// `<notification type=picture><set jid id/>|<delete jid/>`, `<notification type=status><set>{bytes}`.
+    pub(super) fn profile_changed(&self, stanza: &Stanza) -> Option<NewEvent> {
+        let from = stanza.jid("from")?;
+        // A group's picture is told as a change of the group.
+        if !matches!(from.server, Server::Pn | Server::Lid) {
+            return None;
+        }
+        let (set, id) = (stanza.child("set"), stanza.text("id")?);
+        let (what, value) = match stanza.text("type").as_deref() {
+            Some("picture") => {
+                let id = set.and_then(|set| set.text("id")).unwrap_or_default();
+                (api::profile_changed::What::Picture, id.into_owned())
+            }
+            _ => {
+                let text = set.and_then(Read::leaf_text).unwrap_or_default();
+                (api::profile_changed::What::About, text.chars().take(1000).collect())
+            }
+        };
+        let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
+        let person = Some(person(&[Some(from.clone())]));
+        let changed = api::ProfileChanged { person, what: what.into(), value };
+        Some(NewEvent {
+            dedupe: bounded(format!("contact/{from}/{id}")),
+            occurred: seconds.map_or(self.now.wall, UnixMillis),
+            origin: if stanza.text("offline").is_some() { Origin::OfflineQueue } else { Origin::Live },
+            payload: Payload::ProfileChanged(changed),
+        })
+    }
+}
+
+fn name_of(user: &Jid) -> PeerName {
+    let digits = user.user.to_string();
+    match user.is_lid() {
+        true => PeerName { pn: None, lid: Some(digits), device: 0 },
+        false => PeerName { pn: Some(digits), lid: None, device: 0 },
+    }
+}
