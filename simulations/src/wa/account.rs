@@ -18,7 +18,9 @@ use roost_proto::stanza::{Jid, Server};
 use sha2::{Digest as _, Sha256};
 
 use super::backlog::Backlog;
+use super::calls::Calls;
 use super::phone::Phone;
+use super::query::Profile;
 
 /// The most companions of one account: their numbers fit one byte of an AD-JID with room to spare. (The
 /// real limit is lower and differs; a guess that no client can notice.)
@@ -102,6 +104,10 @@ pub struct Account {
     pub privacy: BTreeMap<String, String>,
     /// App state: all patches of each collection, in order.
     pub collections: BTreeMap<Collection, Vec<Patch>>,
+    /// What it shows of itself.
+    pub profile: Profile,
+    /// Calls that its phone made.
+    pub calls: Calls,
     pub(super) raw_id: u32,
     pub(super) next_key_index: u32,
     pub(super) list_time_s: u64,
@@ -142,6 +148,8 @@ impl Account {
             blocked: BTreeSet::new(),
             privacy: BTreeMap::new(),
             collections: BTreeMap::new(),
+            profile: Profile::default(),
+            calls: Calls::default(),
             raw_id: rng.next_u32() >> 1,
             next_key_index: 1,
             list_time_s: 0,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `GET /ws/chat` | a device's WebSocket |
 //! | `POST /admin/mock-phone/scan-qr?pn=&name=` | body: the QR text; the named account's phone scans it |
+//! | `POST /admin/mock-phone/type-code?pn=` | body: a pairing code; the person types it on that phone |
 //! | `POST /admin/accounts` | `{pn?, name?}`: makes an account, or finds it |
 //! | `GET /admin/accounts` | all of them, with devices |
 //! | `POST /admin/phones/{pn}/send` | `{to, text}`: the phone sends a text |
@@ -32,6 +33,7 @@ use sha1::{Digest as _, Sha1};
 use super::account::{Account, DeviceRef, Form, Pn};
 use super::fault::Fault;
 use super::machine::Machine;
+use super::pair_code::TypeError;
 use super::pairing::{ScanError, Scanner};
 use super::server::Shared;
 
@@ -51,6 +53,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/ws/chat", get(upgrade))
         .route("/admin/mock-phone/scan-qr", post(scan))
+        .route("/admin/mock-phone/type-code", post(type_code))
         .route("/admin/accounts", get(accounts).post(create))
         .route("/admin/phones/{pn}/send", post(send))
         .route("/admin/phones/{pn}/messages", get(messages))
@@ -99,7 +102,7 @@ async fn scan(
     text: String,
 ) -> Result<Json<Value>, Refused> {
     let scanner = Scanner { pn: query.pn, name: query.name };
-    let scanned = shared.scan(&text, &scanner).map_err(|error| {
+    let scanned = shared.act(|machine, now| machine.scan(now, &text, &scanner)).map_err(|error| {
         let status = match &error {
             ScanError::Text(_) => StatusCode::BAD_REQUEST,
             ScanError::Unknown => StatusCode::NOT_FOUND,
@@ -114,6 +117,28 @@ async fn scan(
         "device": device,
         "jid": format!("{pn}:{device}@s.whatsapp.net"),
     })))
+}
+
+#[derive(Deserialize)]
+struct TypeQuery {
+    pn: Pn,
+}
+
+async fn type_code(
+    State(shared): World,
+    Query(TypeQuery { pn }): Query<TypeQuery>,
+    code: String,
+) -> Result<Json<Value>, Refused> {
+    let typed = shared.act(|machine, now| machine.type_code(now, pn, code.trim()));
+    typed.map_err(|error| {
+        let status = match &error {
+            TypeError::Code(_) => StatusCode::BAD_REQUEST,
+            TypeError::Unknown(_) => StatusCode::NOT_FOUND,
+            TypeError::Waiting => StatusCode::CONFLICT,
+        };
+        Refused(status, error.to_string())
+    })?;
+    Ok(Json(json!({ "pn": pn.to_string() })))
 }
 
 #[derive(Deserialize)]
@@ -190,7 +215,7 @@ async fn send(
     Path(pn): Path<Pn>,
     Json(new): Json<NewMessage>,
 ) -> Result<Json<Value>, Refused> {
-    let sent = shared.phone_sends(pn, &new.to, &new.text);
+    let sent = shared.act(|machine, now| machine.phone_sends(now, pn, &new.to, &new.text));
     let id = sent.map_err(|error| Refused(StatusCode::NOT_FOUND, error.to_string()))?;
     Ok(Json(json!({ "id": id })))
 }
@@ -214,6 +239,7 @@ async fn ledger(State(shared): World, Query(query): Query<LedgerQuery>) -> Json<
 }
 
 async fn fault(State(shared): World, Json(fault): Json<Fault>) -> Result<Json<Value>, Refused> {
-    shared.commit(&fault).map_err(|error| Refused(StatusCode::NOT_FOUND, error.to_string()))?;
+    let committed = shared.act(|machine, now| machine.commit(now, &fault).map(|effects| ((), effects)));
+    committed.map_err(|error| Refused(StatusCode::NOT_FOUND, error.to_string()))?;
     Ok(Json(json!({ "committed": fault })))
 }

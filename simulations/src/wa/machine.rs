@@ -21,6 +21,7 @@ use super::groups::Group;
 use super::journal::Seen;
 use super::ledger::Ledger;
 use super::media;
+use super::pair_code::Hello;
 
 /// Number of one connection, unique in one run.
 pub type ConnectionId = u64;
@@ -95,7 +96,13 @@ pub struct Machine {
 /// One connection after its handshake.
 pub(super) enum Connection {
     /// An unpaired device shows its QR code.
-    Pairing { registration: Box<Registration>, noise: [u8; 32], refs: Vec<String> },
+    Pairing {
+        registration: Box<Registration>,
+        noise: [u8; 32],
+        refs: Vec<String>,
+        /// It wants to be paired by code.
+        hello: Option<Box<Hello>>,
+    },
     /// It was scanned; its signature is due.
     Signing(Box<Signing>),
     /// A device that is logged in.
@@ -245,7 +252,8 @@ impl Machine {
                     "ack" => self.ack(now, device, &stanza),
                     "presence" => self.presence(now, connection, device, &stanza),
                     "chatstate" => self.chat_state(now, device, &stanza),
-                    "ib" | "call" => Ok(()),
+                    "call" => self.call(now, device, &stanza),
+                    "ib" => Ok(()),
                     _ => Err("unknown stanza".into()),
                 }
             }

@@ -72,7 +72,8 @@ impl Machine {
         let id = self.server_id();
         let request = server_request(&id, "md").children([pair]).build();
         let registration = Box::new(registration);
-        self.connections.insert(connection, Connection::Pairing { registration, noise, refs });
+        let pairing = Connection::Pairing { registration, noise, refs, hello: None };
+        self.connections.insert(connection, pairing);
         self.send(now, connection, request);
     }
 
@@ -94,7 +95,7 @@ impl Machine {
     ) -> Result<(Scanned, Vec<Effect>), ScanError> {
         let code: QrCode = text.parse()?;
         let found = self.connections.iter().find_map(|(id, connection)| match connection {
-            Connection::Pairing { registration, noise, refs } if refs.contains(&code.reference) => {
+            Connection::Pairing { registration, noise, refs, .. } if refs.contains(&code.reference) => {
                 Some((*id, (**registration).clone(), *noise))
             }
             _ => None,
@@ -108,12 +109,25 @@ impl Machine {
             None => registration.push_name.as_deref().filter(|name| !name.is_empty()),
         });
         let pn = self.find_or_create(now, scanner.pn, name);
+        let scanned = self.phone_accepts(now, connection, registration, noise, &code.adv_secret, pn)?;
+        Ok((scanned, self.settle_phones(now)))
+    }
+
+    /// The phone takes a companion, however it came to know it: signs its identity, and `pair-success`.
+    pub(super) fn phone_accepts(
+        &mut self,
+        now: UnixMillis,
+        connection: ConnectionId,
+        registration: Registration,
+        noise: [u8; 32],
+        adv_secret: &[u8; 32],
+        pn: Pn,
+    ) -> Result<Scanned, ScanError> {
         let account = self.accounts.get_mut(&pn).expect("found or made");
         let (number, key_index) = account.next_companion().ok_or(ScanError::Full)?;
         let identity = DeviceIdentity { raw_id: account.raw_id, timestamp: seconds(now), key_index };
         let phone = account.phone.identity_pair();
-        let signed =
-            adv::sign_device(phone, &registration.identity, &code.adv_secret, &identity, &mut self.rng);
+        let signed = adv::sign_device(phone, &registration.identity, adv_secret, &identity, &mut self.rng);
         let jid = account.device_jid(number, Form::Pn);
         let lid = account.device_jid(number, Form::Lid);
         let scanned = Scanned { device: DeviceRef { pn, device: number }, lid: account.lid.clone() };
@@ -129,7 +143,7 @@ impl Machine {
         let signing = Signing { request, registration, noise, device: scanned.device, key_index };
         self.connections.insert(connection, Connection::Signing(Box::new(signing)));
         self.send(now, connection, iq);
-        Ok((scanned, self.settle_phones(now)))
+        Ok(scanned)
     }
 
     /// The account with this number or name, made if there is none; a new one without either.
@@ -167,12 +181,22 @@ impl Machine {
         connection: ConnectionId,
         stanza: &Stanza,
     ) -> Result<(), Refusal> {
+        if stanza.tag == "iq"
+            && let Some(part) = stanza.child("link_code_companion_reg")
+        {
+            return self.link_code(now, connection, stanza, part);
+        }
         let Some(Connection::Signing(signing)) = self.connections.get(&connection) else {
             // The client's answer to pair-device; `ib` comes around this time too.
-            return if matches!(&*stanza.tag, "iq" | "ib") { Ok(()) } else { Err("not logged in".into()) };
+            return if matches!(&*stanza.tag, "iq" | "ib" | "ack") {
+                Ok(())
+            } else {
+                Err("not logged in".into())
+            };
         };
         if stanza.tag != "iq" || stanza.text("id").as_deref() != Some(&signing.request) {
-            return if stanza.tag == "ib" || stanza.text("type").as_deref() == Some("result") {
+            return if matches!(&*stanza.tag, "ib" | "ack") || stanza.text("type").as_deref() == Some("result")
+            {
                 Ok(())
             } else {
                 Err("the answer to pair-success is due".into())

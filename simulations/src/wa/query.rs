@@ -5,10 +5,12 @@ mod app_state;
 mod groups;
 mod members;
 mod prekeys;
+mod profile;
 mod settings;
 mod usync;
 
 pub(super) use prekeys::prekey_element;
+pub use profile::Profile;
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::{self, Refused};

@@ -203,7 +203,7 @@ impl SimServer {
     /// # Errors
     /// [`ScanError`].
     pub fn scan(&self, text: &str, scanner: &Scanner) -> Result<Scanned, ScanError> {
-        self.shared.scan(text, scanner)
+        self.act(|machine, now| machine.scan(now, text, scanner))
     }
 
     /// The account with this number or name, made if there is none.
@@ -216,7 +216,18 @@ impl SimServer {
     /// # Errors
     /// [`PhoneError`].
     pub fn phone_sends(&self, pn: Pn, to: &str, text: &str) -> Result<String, PhoneError> {
-        self.shared.phone_sends(pn, to, text)
+        self.act(|machine, now| machine.phone_sends(now, pn, to, text))
+    }
+
+    /// Has the machine do something now, and carries out the effects.
+    ///
+    /// # Errors
+    /// Those of what is done.
+    pub fn act<T, E>(
+        &self,
+        act: impl FnOnce(&mut Machine, UnixMillis) -> Result<(T, Vec<Effect>), E>,
+    ) -> Result<T, E> {
+        self.shared.act(act)
     }
 
     /// Commits a fault.
@@ -224,7 +235,7 @@ impl SimServer {
     /// # Errors
     /// [`UnknownDevice`].
     pub fn commit(&self, fault: &Fault) -> Result<(), UnknownDevice> {
-        self.shared.commit(fault)
+        self.act(|machine, now| Ok(((), machine.commit(now, fault)?)))
     }
 
     /// Closes every connection, writes the state file, and waits for its tasks, within 5 s.
@@ -321,20 +332,8 @@ impl Shared {
         Ok(done)
     }
 
-    pub(super) fn scan(&self, text: &str, scanner: &Scanner) -> Result<Scanned, ScanError> {
-        self.act(|machine, now| machine.scan(now, text, scanner))
-    }
-
     pub(super) fn account(&self, pn: Option<Pn>, name: Option<&str>) -> Pn {
         self.world().machine.find_or_create(self.now(), pn, name)
-    }
-
-    pub(super) fn phone_sends(&self, pn: Pn, to: &str, text: &str) -> Result<String, PhoneError> {
-        self.act(|machine, now| machine.phone_sends(now, pn, to, text))
-    }
-
-    pub(super) fn commit(&self, fault: &Fault) -> Result<(), UnknownDevice> {
-        self.act(|machine, now| Ok(((), machine.commit(now, fault)?)))
     }
 
     pub(super) fn save(&self) {

@@ -190,6 +190,8 @@ fn restore(kept: KeptAccount) -> Result<Account, StateError> {
         blocked: Default::default(),
         privacy: Default::default(),
         collections,
+        profile: Default::default(),
+        calls: Default::default(),
         raw_id: kept.raw_id,
         next_key_index: kept.next_key_index,
         list_time_s: kept.list_time_s,

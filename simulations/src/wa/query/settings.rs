@@ -42,17 +42,19 @@ impl Machine {
             ("privacy", "privacy", true) => self.set_privacy(device, stanza),
             ("privacy", "tokens", true) => self.give_token(now, device, stanza),
             ("w:m", "media_conn", _) => Ok(vec![self.media_conn(device)]),
-            ("w:profile:picture", "picture", false) => Err(Refused::new(404)),
-            ("w:biz", "business_profile", false) => Ok(vec![Builder::new("business_profile").build()]),
+            ("w:profile:picture", "picture", false) => self.get_picture(device, stanza),
+            ("w:profile:picture", _, true) => self.set_picture(now, device, stanza),
+            ("w:mex", "query", _) => self.mex(now, device, stanza),
+            ("w:biz", "business_profile", false) => self.business(stanza),
             ("bot", "bot", false) => Ok(vec![Builder::new("bot").attr("v", 2u8).build()]),
             ("status", "privacy", false) => {
                 let list = Builder::new("list").attr("type", "contacts").attr("default", "true").build();
                 Ok(vec![Builder::new("privacy").children([list]).build()])
             }
+            ("status", "status", true) => self.set_about(now, device, stanza),
+            ("disappearing_mode", "disappearing_mode", true) => self.set_timer(now, device, stanza),
             ("urn:xmpp:whatsapp:push", _, _)
             | ("urn:xmpp:whatsapp:dirty", "clean", true)
-            | ("status", "status", true)
-            | ("disappearing_mode", "disappearing_mode", true)
             | ("spam", "spam_list", true)
             | ("tos", _, _) => Ok(vec![]),
             _ => Err(Refused::new(501)),

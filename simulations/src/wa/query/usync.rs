@@ -42,7 +42,8 @@ impl Machine {
             if Form::of(&jid) == Form::Lid && number.is_some() {
                 answered = answered.attr("pn_jid", account.jid(Form::Pn));
             }
-            let parts = query.all().iter().filter_map(|part| part_of(account, &part.tag, number));
+            let own = pn == asking.pn;
+            let parts = query.all().iter().filter_map(|part| part_of(account, &part.tag, number, own));
             users.push(answered.children(parts).build());
         }
         let attr = |key: &str, default: &str| usync.text(key).map_or(default.to_owned(), |v| v.into_owned());
@@ -60,7 +61,7 @@ impl Machine {
 }
 
 /// What one protocol says of an account; protocols that may be left out are.
-fn part_of(account: &Account, protocol: &str, number: Option<&str>) -> Option<Stanza> {
+fn part_of(account: &Account, protocol: &str, number: Option<&str>, own: bool) -> Option<Stanza> {
     Some(match protocol {
         "devices" => devices(account),
         "lid" => Builder::new("lid").attr("val", account.jid(Form::Lid)).build(),
@@ -68,9 +69,11 @@ fn part_of(account: &Account, protocol: &str, number: Option<&str>) -> Option<St
             let text = number.map_or_else(|| account.pn.to_string(), str::to_owned);
             Builder::new("contact").attr("type", "in").bytes(text).build()
         }
-        "status" => Builder::new("status").attr("code", 404u16).attr("type", "fail").build(),
-        "disappearing_mode" => Builder::new("disappearing_mode").attr("duration", 0u8).attr("t", 0u8).build(),
-        // No picture, no business, no username, no bot: the element is left out.
+        "status" => account.about(own),
+        "picture" => return account.picture_id(own),
+        "disappearing_mode" => account.default_timer(),
+        "business" if account.profile.business.is_some() => Builder::new("business").build(),
+        // No business, no username, no bot: the element is left out.
         _ => return None,
     })
 }

@@ -1,0 +1,163 @@
+//! Pairing by a code: the companion shows it, a person types it on the phone.
+//!
+//! What must hold: the server only hands over what both sides encrypt; the phone learns from the last
+//! message whether the code was right, and a wrong one leads to nothing, so that it can be typed again.
+
+use roost_proto::id::UnixMillis;
+use roost_proto::pair_code::{self, PairCode, PairCodeError};
+use roost_proto::signal::KeyPair;
+use roost_proto::stanza::{Builder, Read as _, Stanza, iq, server_jid};
+
+use super::account::{Pn, seconds};
+use super::machine::{Connection, ConnectionId, Effect, Machine, Refusal};
+
+/// An attempt of a companion to be paired by code.
+pub(super) struct Hello {
+    /// The phone that it names.
+    pn: Pn,
+    wrapped: Vec<u8>,
+    reference: Vec<u8>,
+    /// What the phone keeps once the code was typed: its ephemeral key and the companion's.
+    typed: Option<(KeyPair, [u8; 32])>,
+}
+
+/// Why typing a code led to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum TypeError {
+    /// Not a code, or the companion's part is malformed.
+    #[error(transparent)]
+    Code(#[from] PairCodeError),
+    /// No companion waits for this phone.
+    #[error("no companion waits for a code on phone {0}")]
+    Unknown(Pn),
+    /// The phone waits for what the companion makes of the last code.
+    #[error("a code was typed, and the companion has not answered yet")]
+    Waiting,
+}
+
+impl Machine {
+    /// A person types a code on the phone `pn`. Whether it was the right one shows when the companion
+    /// answers.
+    ///
+    /// # Errors
+    /// [`TypeError`]; nothing was sent.
+    pub fn type_code(&mut self, now: UnixMillis, pn: Pn, code: &str) -> Result<((), Vec<Effect>), TypeError> {
+        let code: PairCode = code.parse()?;
+        let waiting = self.connections.iter().find_map(|(id, connection)| match connection {
+            Connection::Pairing { hello: Some(hello), .. } if hello.pn == pn => Some((*id, &**hello)),
+            _ => None,
+        });
+        let (connection, hello) = waiting.ok_or(TypeError::Unknown(pn))?;
+        if hello.typed.is_some() {
+            return Err(TypeError::Waiting);
+        }
+        let (wrapped, reference) = (hello.wrapped.clone(), hello.reference.clone());
+        let theirs = code.unwrap(&wrapped)?;
+        let pn = self.find_or_create(now, Some(pn), None);
+        let ephemeral = KeyPair::generate(&mut self.rng);
+        let wrapped = code.wrap(ephemeral.public(), &mut self.rng);
+        let identity = *self.account(pn).phone.identity();
+        let leaf = |tag: &'static str, bytes: Vec<u8>| Builder::new(tag).bytes(bytes).build();
+        let primary = Builder::new("link_code_companion_reg").attr("stage", "primary_hello").children([
+            leaf("link_code_pairing_wrapped_primary_ephemeral_pub", wrapped.to_vec()),
+            leaf("primary_identity_pub", identity.to_vec()),
+            leaf("link_code_pairing_ref", reference),
+        ]);
+        let notification = Builder::new("notification")
+            .attr("type", "link_code_companion_reg")
+            .attr("from", server_jid())
+            .attr("id", self.server_id())
+            .attr("t", seconds(now))
+            .children([primary.build()]);
+        if let Some(Connection::Pairing { hello: Some(hello), .. }) = self.connections.get_mut(&connection) {
+            hello.typed = Some((ephemeral, theirs));
+        }
+        self.send(now, connection, notification.build());
+        Ok(((), self.settle_phones(now)))
+    }
+
+    /// `<iq><link_code_companion_reg stage/></iq>` of a companion that is being paired.
+    pub(super) fn link_code(
+        &mut self,
+        now: UnixMillis,
+        connection: ConnectionId,
+        stanza: &Stanza,
+        part: &Stanza,
+    ) -> Result<(), Refusal> {
+        match part.text("stage").as_deref() {
+            Some("companion_hello") => self.companion_hello(now, connection, stanza, part),
+            Some("companion_finish") => self.companion_finish(now, connection, stanza, part),
+            _ => {
+                self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
+                Err("an unknown stage of pairing by code".into())
+            }
+        }
+    }
+
+    fn companion_hello(
+        &mut self,
+        now: UnixMillis,
+        connection: ConnectionId,
+        stanza: &Stanza,
+        part: &Stanza,
+    ) -> Result<(), Refusal> {
+        let pn = part.jid("jid").and_then(|jid| jid.user.parse::<Pn>().ok());
+        let wrapped = part.child("link_code_pairing_wrapped_companion_ephemeral_pub").and_then(|w| w.leaf());
+        let noise = part.child("companion_server_auth_key_pub").and_then(|key| key.leaf());
+        let platform = part.child("companion_platform_display").and_then(|name| name.leaf_text());
+        let same = matches!(self.connections.get(&connection),
+            Some(Connection::Pairing { noise: ours, .. }) if noise == Some(&ours[..]));
+        // The real server is known to refuse a display name without a browser and a system.
+        let named = platform.is_some_and(|name| name.contains('(') && name.ends_with(')'));
+        let (Some(pn), Some(wrapped), true, true) = (pn, wrapped, same, named) else {
+            self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
+            return Err("a malformed companion_hello".into());
+        };
+        let wrapped = wrapped.to_vec();
+        let reference = self.server_id().into_bytes();
+        let answer = Builder::new("link_code_companion_reg")
+            .attr("stage", "companion_hello")
+            .children([Builder::new("link_code_pairing_ref").bytes(reference.clone()).build()]);
+        if let Some(Connection::Pairing { hello, .. }) = self.connections.get_mut(&connection) {
+            *hello = Some(Box::new(Hello { pn, wrapped, reference, typed: None }));
+        }
+        self.send(now, connection, iq::result(stanza).children([answer.build()]).build());
+        Ok(())
+    }
+
+    fn companion_finish(
+        &mut self,
+        now: UnixMillis,
+        connection: ConnectionId,
+        stanza: &Stanza,
+        part: &Stanza,
+    ) -> Result<(), Refusal> {
+        let Some(Connection::Pairing { hello: Some(hello), registration, noise, .. }) =
+            self.connections.get_mut(&connection)
+        else {
+            return Err("companion_finish before companion_hello".into());
+        };
+        let bundle = part.child("link_code_pairing_wrapped_key_bundle").and_then(|bundle| bundle.leaf());
+        let identity: Option<[u8; 32]> = part.need_bytes("companion_identity_public").ok();
+        let same = part.child("link_code_pairing_ref").and_then(|r| r.leaf()) == Some(&hello.reference[..]);
+        let (Some(bundle), Some(identity), Some((ephemeral, theirs)), true) =
+            (bundle, identity, hello.typed.take(), same)
+        else {
+            self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
+            return Err("a malformed companion_finish, or no code was typed".into());
+        };
+        let (pn, registration, noise) = (hello.pn, (**registration).clone(), *noise);
+        let phone = self.account(pn).phone.identity_pair();
+        let secret = pair_code::accept(&ephemeral, &theirs, phone, &identity, bundle);
+        self.send(now, connection, iq::result(stanza).build());
+        match secret {
+            Ok(secret) if identity == registration.identity => self
+                .phone_accepts(now, connection, registration, noise, &secret, pn)
+                .map(drop)
+                .map_err(|error| error.to_string().into()),
+            Ok(_) => Err("the companion finishes with another identity than it registered".into()),
+            // The phone tells the person that the code was wrong, and waits for another.
+            Err(error) => Err(error.to_string().into()),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What accounts show of themselves: about text, picture, default timer, business profile.
+//!
+//! What must hold: what an account hides by its privacy settings is refused to everybody else; whoever has
+//! seen its device list hears of a new picture or text. That privacy knows only `all` and `none` here is a
+//! simplification; contacts are not kept.
+
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::iq::Refused;
+use roost_proto::stanza::{Builder, Read as _, Stanza};
+use serde_json::Value;
+
+use super::super::account::{Account, DeviceRef, Form, Pn, seconds};
+use super::super::machine::Machine;
+use super::Answer;
+
+/// The mutation of the about text that whatsmeow sends.
+const SET_ABOUT: &str = "9152604461510864";
+/// Largest picture that is kept.
+const MAX_PICTURE: usize = 1 << 20;
+
+/// What an account shows.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    /// About text, and since when, Unix seconds.
+    pub about: Option<(String, u64)>,
+    /// Id and bytes of the picture.
+    pub picture: Option<(u64, Vec<u8>)>,
+    /// Default timer of disappearing messages, and since when.
+    pub timer: (u64, u64),
+    /// Mail address of a business; its presence makes it one.
+    pub business: Option<String>,
+}
+
+impl Account {
+    /// Whether others may see this.
+    fn shows(&self, category: &str) -> bool {
+        self.privacy.get(category).is_none_or(|value| value != "none")
+    }
+
+    /// Its about text, as `usync` tells it.
+    pub(super) fn about(&self, own: bool) -> Stanza {
+        let status = Builder::new("status");
+        match &self.profile.about {
+            Some((text, since)) if own || self.shows("status") => {
+                status.attr("t", *since).bytes(text.as_bytes()).build()
+            }
+            Some(_) => status.attr("code", 401u16).attr("type", "fail").build(),
+            None => status.attr("code", 404u16).attr("type", "fail").build(),
+        }
+    }
+
+    /// The id of its picture.
+    pub(super) fn picture_id(&self, own: bool) -> Option<Stanza> {
+        let (id, _) = self.profile.picture.as_ref().filter(|_| own || self.shows("profile"))?;
+        Some(Builder::new("picture").attr("id", *id).build())
+    }
+
+    /// Its default timer.
+    pub(super) fn default_timer(&self) -> Stanza {
+        let (duration, since) = self.profile.timer;
+        Builder::new("disappearing_mode").attr("duration", duration).attr("t", since).build()
+    }
+}
+
+impl Machine {
+    /// Makes an account a business.
+    pub fn set_business(&mut self, pn: Pn, email: &str) {
+        if let Some(account) = self.accounts.get_mut(&pn) {
+            account.profile.business = Some(email.to_owned());
+        }
+    }
+
+    pub(super) fn set_about(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let text = stanza.child("status").and_then(|status| status.leaf_text()).unwrap_or_default();
+        self.keep_about(now, device, text);
+        Ok(vec![])
+    }
+
+    /// `<query query_id>{"variables":…}</query>`: of all mutations only the about text is known.
+    pub(super) fn mex(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let query = stanza.child("query").ok_or_else(|| Refused::new(400))?;
+        if query.text("query_id").as_deref() != Some(SET_ABOUT) {
+            return Err(Refused::new(501));
+        }
+        let body: Value =
+            serde_json::from_slice(query.leaf().unwrap_or_default()).map_err(|_| Refused::new(400))?;
+        let text = body["variables"]["input"]["text"].as_str().unwrap_or_default().to_owned();
+        self.keep_about(now, device, &text);
+        Ok(vec![Builder::new("result").bytes(r#"{"data":{}}"#).build()])
+    }
+
+    fn keep_about(&mut self, now: UnixMillis, device: DeviceRef, text: &str) {
+        let text: String = text.chars().take(200).collect();
+        let profile = &mut self.account_mut(device.pn).profile;
+        profile.about = (!text.is_empty()).then(|| (text.clone(), seconds(now)));
+        self.tell_profile(now, device, "status", &Builder::new("set").bytes(text.into_bytes()).build());
+    }
+
+    pub(super) fn get_picture(&self, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let of = stanza.jid("target").ok_or_else(|| Refused::new(400))?;
+        let account = self.account_of(&of).ok_or_else(|| Refused::new(404))?;
+        let (id, _) = account.profile.picture.as_ref().ok_or_else(|| Refused::new(404))?;
+        if account.pn != device.pn && !account.shows("profile") {
+            return Err(Refused::new(401));
+        }
+        let query = stanza.child("picture");
+        let known = query.and_then(|query| query.number("id"));
+        if known == Some(*id) {
+            return Ok(vec![Builder::new("picture").attr("status", 304u16).build()]);
+        }
+        let kind = query.and_then(|query| query.text("type")).unwrap_or_default().into_owned();
+        let path = format!("/v/profile/{}/{id}?kind={kind}", account.lid);
+        let url = format!("https://pps.whatsapp.net{path}");
+        let picture = Builder::new("picture").attr("id", *id).attr("type", kind);
+        Ok(vec![picture.attr("url", url).attr("direct_path", path).build()])
+    }
+
+    pub(super) fn set_picture(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+        if stanza.jid("target").is_some_and(|of| self.account_of(&of).is_none_or(|a| a.pn != device.pn)) {
+            return Err(Refused::new(403));
+        }
+        let bytes = stanza.child("picture").and_then(|picture| picture.leaf()).map(<[u8]>::to_vec);
+        if bytes.as_ref().is_some_and(|bytes| bytes.is_empty() || bytes.len() > MAX_PICTURE) {
+            return Err(Refused::new(406));
+        }
+        let account = self.account_mut(device.pn);
+        // Grows even within one millisecond.
+        let id = account.profile.picture.as_ref().map_or(0, |(id, _)| *id).max(seconds(now)) + 1;
+        let jid = account.jid(Form::Pn);
+        account.profile.picture = bytes.map(|bytes| (id, bytes));
+        let set = account.profile.picture.is_some();
+        let change = match set {
+            true => Builder::new("set").attr("jid", jid).attr("id", id),
+            false => Builder::new("delete").attr("jid", jid),
+        };
+        self.tell_profile(now, device, "picture", &change.build());
+        Ok(if set { vec![Builder::new("picture").attr("id", id).build()] } else { vec![] })
+    }
+
+    pub(super) fn set_timer(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let mode = stanza.child("disappearing_mode").and_then(|mode| mode.number("duration"));
+        let duration = mode.ok_or_else(|| Refused::new(400))?;
+        self.account_mut(device.pn).profile.timer = (duration, seconds(now));
+        Ok(vec![])
+    }
+
+    pub(super) fn business(&self, stanza: &Stanza) -> Answer {
+        let asked = stanza.child("business_profile").and_then(|asked| asked.child("profile"));
+        let of = asked.and_then(|profile| profile.jid("jid")).ok_or_else(|| Refused::new(400))?;
+        let email = self.account_of(&of).and_then(|account| account.profile.business.clone());
+        let profile = email.map(|email| {
+            let email = Builder::new("email").bytes(email.into_bytes()).build();
+            Builder::new("profile").attr("jid", of).children([email]).build()
+        });
+        Ok(vec![Builder::new("business_profile").children(profile).build()])
+    }
+
+    /// Tells who has seen the account, and its own other devices.
+    fn tell_profile(&mut self, now: UnixMillis, device: DeviceRef, kind: &'static str, change: &Stanza) {
+        let account = self.account(device.pn);
+        let from = account.jid(Form::Pn);
+        let told: Vec<Pn> = account.watchers.iter().copied().chain([device.pn]).collect();
+        for pn in told {
+            let Some(receiver) = self.accounts.get(&pn) else { continue };
+            let numbers: Vec<u16> = receiver.companions.keys().copied().collect();
+            for number in numbers.into_iter().filter(|number| (pn, *number) != (device.pn, device.device)) {
+                let notification = Builder::new("notification")
+                    .attr("type", kind)
+                    .attr("from", from.clone())
+                    .attr("id", self.server_id())
+                    .attr("t", seconds(now))
+                    .children([change.clone()]);
+                self.deliver(now, DeviceRef { pn, device: number }, notification.build());
+            }
+        }
+    }
+}
