@@ -17,6 +17,7 @@ import makeWASocket, {
 } from 'baileys'
 import pino from 'pino'
 import * as chats from './chats.mjs'
+import { onPeople, people } from './people.mjs'
 
 import { contentOf, describe, messageAbout, openVote } from './kinds.mjs'
 import * as files from './files.mjs'
@@ -97,6 +98,7 @@ function open() {
   socket.ev.on('messages.upsert', ({ messages }) => messages.forEach(onMessage))
   socket.ev.on('messages.update', updates => updates.forEach(onUpdate))
   chats.watch(socket, emit)
+  onPeople(socket, emit)
 }
 
 function onConnection(socket, { connection, qr, isNewLogin, lastDisconnect }) {
@@ -200,6 +202,7 @@ const commands = {
   async logout() {
     await sock.logout()
   },
+  ...people(() => sock, emit),
   async quit() {
     wanted = false
     sock?.end(undefined)

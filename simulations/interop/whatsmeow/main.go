@@ -267,6 +267,9 @@ func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) err
 		}
 		d.emit("disconnected", fields{"reason": "logged_out"})
 	default:
+		if handled, err := d.people(ctx, cli, c); handled {
+			return err
+		}
 		return fmt.Errorf("unknown command %q", c.Cmd)
 	}
 	return nil
@@ -380,6 +383,7 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 		d.emit("error", fields{"message": "pairing: " + v.Error.Error()})
 	default:
 		d.onChat(event)
+		d.onPeople(event)
 	}
 }
 

@@ -17,6 +17,43 @@ pub enum ClientEvent {
         /// The text behind the QR code.
         code: String,
     },
+    /// The answer to a command about people.
+    Answer {
+        /// What the command carried.
+        r#ref: String,
+        /// In a shape of its own for each command.
+        value: serde_json::Value,
+    },
+    /// Somebody whose presence was asked for.
+    Presence {
+        /// Who.
+        from: String,
+        /// Is there, or is not.
+        available: bool,
+    },
+    /// Somebody types.
+    Typing {
+        /// Who.
+        from: String,
+        /// `composing`, `recording` or `paused`.
+        state: String,
+    },
+    /// A call rings, or does not any more.
+    Call {
+        /// Its id.
+        id: String,
+        /// Whose.
+        from: String,
+        /// `offer`, `terminate`, …
+        what: String,
+    },
+    /// Somebody changed what he shows.
+    Contact {
+        /// Who.
+        from: String,
+        /// `picture`, or `about` and the text.
+        what: String,
+    },
     /// A phone may enter this now.
     PairCode {
         /// Eight characters, with or without a dash.

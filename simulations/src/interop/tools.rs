@@ -30,7 +30,8 @@ pub async fn whatsmeow_driver() -> Result<PathBuf, InteropError> {
     let program = built.join("whatsmeow-driver");
     if is_newer(
         &program,
-        &["main.go", "log.go", "chats.go", "kinds.go", "go.mod", "go.sum"].map(|name| sources.join(name)),
+        &["main.go", "log.go", "chats.go", "kinds.go", "people.go", "go.mod", "go.sum"]
+            .map(|name| sources.join(name)),
     ) {
         return Ok(program);
     }

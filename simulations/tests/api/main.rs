@@ -13,6 +13,7 @@ mod devices;
 mod live;
 mod media;
 mod pairing;
+mod people;
 mod placement;
 mod reads;
 mod sends;

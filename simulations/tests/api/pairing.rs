@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
+use roost_simulations::wa::Scanner;
 use tonic::Code;
 
 use crate::live::{Live, send, text};
-use crate::world::{refusal, until};
+use crate::world::{bad_field, refusal, until};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -17,8 +18,11 @@ async fn a_device_pairs_through_a_node_that_does_not_own_it() {
     let (name, owner, other, _) = live.online("shop").await;
     assert_eq!(live.owner(&name).await, Some(owner), "pairing moves nothing");
     for place in [owner, other] {
-        let again =
-            live.at(place).pairing().start_pairing(StartPairingRequest { device: name.clone() }).await;
+        let again = live
+            .at(place)
+            .pairing()
+            .start_pairing(StartPairingRequest { device: name.clone(), method: None })
+            .await;
         let expected = (Code::FailedPrecondition, "DEVICE_ALREADY_PAIRED".to_owned());
         assert_eq!(refusal(again.map(drop)), expected);
     }
@@ -29,7 +33,7 @@ async fn a_second_caller_joins_the_attempt_that_is_under_way() {
     let live = Live::new(2).await;
     let (name, owner, other) = live.device("shop").await;
     let first_code = async |place: usize| {
-        let request = StartPairingRequest { device: name.clone() };
+        let request = StartPairingRequest { device: name.clone(), method: None };
         let mut steps = live.at(place).pairing().start_pairing(request).await.expect("opened").into_inner();
         loop {
             let step = tokio::time::timeout(LIMIT, steps.message()).await.expect("in time");
@@ -79,4 +83,94 @@ async fn when_a_stop_answers_the_device_is_no_longer_connected() {
     assert_eq!(refusal(sent), (Code::FailedPrecondition, "DEVICE_STOPPED".to_owned()));
     live.at(other).devices().start_device(StartDeviceRequest { name: name.clone() }).await.expect("started");
     live.until_state(&name, device::State::Online).await;
+}
+
+/// The next step of a stream that fits.
+async fn step<T>(
+    steps: &mut tonic::Streaming<PairingEvent>,
+    mut fits: impl FnMut(pairing_event::Event) -> Option<T>,
+) -> T {
+    loop {
+        let step = tokio::time::timeout(2 * LIMIT, steps.message()).await.expect("in time");
+        let event = step.expect("no refusal").expect("no end").event.expect("an event");
+        if let pairing_event::Event::Failed(failed) = &event {
+            panic!("{failed:?}");
+        }
+        if let Some(found) = fits(event) {
+            return found;
+        }
+    }
+}
+
+fn by_code(device: &str, phone_number: String) -> StartPairingRequest {
+    let method = start_pairing_request::Method::PhoneCode(start_pairing_request::PhoneCode { phone_number });
+    StartPairingRequest { device: device.to_owned(), method: Some(method) }
+}
+
+#[tokio::test]
+async fn a_device_is_paired_by_a_code_that_is_typed_on_the_phone() {
+    let live = Live::new(2).await;
+    let (name, _, other) = live.device("shop").await;
+    let phone = live.friend();
+    let bad = live.at(other).pairing().start_pairing(by_code(&name, "12".into())).await;
+    assert_eq!(bad_field(bad.map(drop)), "phone_code.phone_number");
+    let request = by_code(&name, format!("+{phone}"));
+    let mut steps = live.at(other).pairing().start_pairing(request).await.expect("opened").into_inner();
+    let code = step(&mut steps, |event| match event {
+        pairing_event::Event::Code(code) => Some(code),
+        _ => None,
+    })
+    .await;
+    assert!(code.expire_time.is_some());
+    let typed = |text: &str| live.sim.act(|machine, now| machine.type_code(now, phone, text));
+    assert!(typed("not a code").is_err());
+    // A wrong code leads to nothing; then the right one is typed.
+    typed(if code.code.starts_with('A') { "BBBB-BBBB" } else { "AAAA-AAAA" }).expect("it is a code");
+    until("another code can be typed", || async { typed(&code.code).ok() }).await;
+    let paired = step(&mut steps, |event| match event {
+        pairing_event::Event::Paired(paired) => Some(paired),
+        _ => None,
+    });
+    let account = paired.await.account.expect("an account");
+    assert!(account.phone_number.starts_with(&phone.to_string()), "{account:?}");
+    live.until_state(&name, device::State::Online).await;
+}
+
+#[tokio::test]
+async fn asking_for_another_way_to_pair_ends_the_attempt_that_runs() {
+    let live = Live::new(1).await;
+    let (name, owner, _) = live.device("shop").await;
+    let qr = StartPairingRequest { device: name.clone(), method: None };
+    let mut first = live.at(owner).pairing().start_pairing(qr).await.expect("opened").into_inner();
+    step(&mut first, |event| matches!(event, pairing_event::Event::Qr(_)).then_some(())).await;
+    let request = by_code(&name, live.friend().to_string());
+    let mut second = live.at(owner).pairing().start_pairing(request).await.expect("opened").into_inner();
+    step(&mut second, |event| matches!(event, pairing_event::Event::Code(_)).then_some(())).await;
+    let last = tokio::time::timeout(LIMIT, first.message()).await.expect("in time");
+    let Some(pairing_event::Event::Failed(failed)) = last.expect("no refusal").expect("no end").event else {
+        panic!("the first attempt goes on");
+    };
+    assert_eq!(failed.reason, "REPLACED");
+}
+
+#[tokio::test]
+async fn a_pairing_goes_on_with_another_code_when_its_node_gives_the_device_away() {
+    let live = Live::new(2).await;
+    let (name, owner, other) = live.device("shop").await;
+    let request = StartPairingRequest { device: name.clone(), method: None };
+    let mut steps = live.at(other).pairing().start_pairing(request).await.expect("opened").into_inner();
+    let code = |event| match event {
+        pairing_event::Event::Qr(code) => Some(code.payload),
+        _ => None,
+    };
+    let first = step(&mut steps, code).await;
+    let node = format!("n{}", owner + 1);
+    live.at(other).cluster().drain_node(DrainNodeRequest { node }).await.expect("it drains");
+    step(&mut steps, |event| matches!(event, pairing_event::Event::Restarted(_)).then_some(())).await;
+    let second = step(&mut steps, code).await;
+    assert_ne!(first, second);
+    let scanner = Scanner { pn: None, name: Some("phone".to_owned()) };
+    live.sim.scan(&second, &scanner).expect("a good code");
+    step(&mut steps, |event| matches!(event, pairing_event::Event::Paired(_)).then_some(())).await;
+    assert_eq!(live.owner(&name).await, Some(other));
 }

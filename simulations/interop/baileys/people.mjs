@@ -1,0 +1,57 @@
+// Commands about people: numbers, profiles, privacy, presence, calls. Each is answered by one `answer` line
+// whose value has the same shape from every driver.
+export function people(socket, emit) {
+  const answer = (ref, value = null) => emit('answer', { ref: ref ?? '', value })
+  const sock = () => socket()
+  const withoutValue = action => async command => {
+    await action(command)
+    answer(command.ref)
+  }
+  return {
+    async check({ phone, ref }) {
+      const [found] = (await sock().onWhatsApp(phone)) ?? []
+      answer(ref, !!found?.exists)
+    },
+    async about({ to, ref }) {
+      const [found] = (await sock().fetchStatus(to)) ?? []
+      answer(ref, found?.status?.status ?? '')
+    },
+    set_about: withoutValue(({ text }) => sock().updateProfileStatus(text)),
+    async picture({ to, ref }) {
+      answer(ref, (await sock().profilePictureUrl(to, 'image')) ?? '')
+    },
+    async privacy({ ref }) {
+      answer(ref, (await sock().fetchPrivacySettings(true)).last)
+    },
+    block: withoutValue(({ to }) => sock().updateBlockStatus(to, 'block')),
+    async blocked({ ref }) {
+      answer(ref, (await sock().fetchBlocklist()).length)
+    },
+    presence: withoutValue(({ text }) => sock().sendPresenceUpdate(text)),
+    subscribe: withoutValue(({ to }) => sock().presenceSubscribe(to)),
+    typing: withoutValue(({ to, text, subject }) =>
+      sock().sendPresenceUpdate(subject === 'audio' && text === 'composing' ? 'recording' : text, to)),
+    reject_call: withoutValue(({ to, text }) => sock().rejectCall(text, to)),
+  }
+}
+
+// Tells what others show and do.
+export function onPeople(socket, emit) {
+  socket.ev.on('presence.update', ({ id, presences }) => {
+    for (const [who, { lastKnownPresence: state }] of Object.entries(presences)) {
+      if (state === 'available' || state === 'unavailable') emit('presence', { from: who, available: state === 'available' })
+      else emit('typing', { from: who ?? id, state })
+    }
+  })
+  socket.ev.on('call', calls => {
+    for (const { id, from, status } of calls) {
+      emit('call', { id, from, what: status === 'timeout' || status === 'terminate' ? 'terminate' : status })
+    }
+  })
+  socket.ev.on('contacts.update', updates => {
+    for (const { id, imgUrl, status } of updates) {
+      if (imgUrl !== undefined) emit('contact', { from: id, what: 'picture' })
+      if (status !== undefined) emit('contact', { from: id, what: `about ${status}` })
+    }
+  })
+}

@@ -1,0 +1,103 @@
+// Commands about people: numbers, profiles, privacy, presence, calls. Each is answered by one `answer` line
+// whose value has the same shape from every driver.
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/types"
+	"go.mau.fi/whatsmeow/types/events"
+)
+
+// people carries out a command of this file; handled is false for every other.
+func (d *driver) people(ctx context.Context, cli *whatsmeow.Client, c command) (handled bool, err error) {
+	var value any
+	to, _ := types.ParseJID(c.To)
+	switch c.Cmd {
+	case "check":
+		found, err := cli.IsOnWhatsApp(ctx, []string{c.Phone})
+		if err != nil {
+			return true, err
+		}
+		value = len(found) == 1 && found[0].IsIn
+	case "about":
+		info, err := cli.GetUserInfo(ctx, []types.JID{to})
+		if err != nil {
+			return true, err
+		}
+		value = info[to].Status
+	case "set_about":
+		err = cli.SetStatusMessage(ctx, types.SetStatusInput{Text: &c.Text})
+	case "picture":
+		picture, failed := cli.GetProfilePictureInfo(ctx, to, nil)
+		if failed != nil {
+			return true, failed
+		}
+		value = picture.ID
+	case "privacy":
+		settings, failed := cli.TryFetchPrivacySettings(ctx, true)
+		if failed != nil {
+			return true, failed
+		}
+		value = string(settings.LastSeen)
+	case "block":
+		_, err = cli.UpdateBlocklist(ctx, to, events.BlocklistChangeActionBlock)
+	case "blocked":
+		list, failed := cli.GetBlocklist(ctx)
+		if failed != nil {
+			return true, failed
+		}
+		value = len(list.JIDs)
+	case "presence":
+		// It refuses to be seen without a name; the name is a matter of app state.
+		if cli.Store.PushName == "" {
+			cli.Store.PushName = "whatsmeow"
+		}
+		err = cli.SendPresence(ctx, types.Presence(c.Text))
+	case "subscribe":
+		err = cli.SubscribePresence(ctx, to)
+	case "typing":
+		media := types.ChatPresenceMediaText
+		if c.Subject == "audio" {
+			media = types.ChatPresenceMediaAudio
+		}
+		err = cli.SendChatPresence(ctx, to, types.ChatPresence(c.Text), media)
+	case "reject_call":
+		err = cli.RejectCall(ctx, to, c.Text)
+	default:
+		return false, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	d.emit("answer", fields{"ref": c.Ref, "value": value})
+	return true, nil
+}
+
+// onPeople tells what others show and do; false for other events.
+func (d *driver) onPeople(event any) bool {
+	switch v := event.(type) {
+	case *events.Presence:
+		d.emit("presence", fields{"from": v.From.String(), "available": !v.Unavailable})
+	case *events.ChatPresence:
+		state := string(v.State)
+		if v.Media == types.ChatPresenceMediaAudio {
+			state = "recording"
+		}
+		d.emit("typing", fields{"from": v.Sender.String(), "state": state})
+	case *events.CallOffer:
+		d.emit("call", fields{"id": v.CallID, "from": v.From.String(), "what": "offer"})
+	case *events.CallTerminate:
+		d.emit("call", fields{"id": v.CallID, "from": v.From.String(), "what": "terminate"})
+	case *events.Picture:
+		d.emit("contact", fields{"from": v.JID.String(), "what": "picture"})
+	case *events.UserAbout:
+		d.emit("contact", fields{"from": v.JID.String(), "what": fmt.Sprintf("about %s", v.Status)})
+	default:
+		return false
+	}
+	return true
+}
+

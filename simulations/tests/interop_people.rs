@@ -1,0 +1,348 @@
+//! Unmodified whatsmeow and Baileys judge what a Roost device says and hears of people: numbers, profiles,
+//! privacy, presence, typing, calls, and pairing by a code.
+//!
+//! Real processes as in `interop.rs`: one `roost serve`, a whatsmeow driver, a Baileys driver.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roost_node::client::Client;
+use roost_proto::api::event::Payload;
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::WaitFor;
+use roost_proto::api::*;
+use roost_simulations::callers::within;
+use roost_simulations::interop::{
+    ClientEvent, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim,
+};
+use serde_json::{Value, json};
+
+/// Bound of one call.
+const CALL: Duration = Duration::from_secs(30);
+const JPEG: [u8; 6] = [0xff, 0xd8, 0xff, 0xe0, 0, 0];
+
+struct World {
+    stage: Stage,
+    cluster: Cluster,
+    device: String,
+    roost: Person,
+    clients: Vec<(RealClient, Person)>,
+    reader: Reader,
+}
+
+impl World {
+    /// A Roost device and a client of each library, who have talked with each other.
+    async fn new() -> Result<World, Failure> {
+        let mut world = World::empty().await?;
+        for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
+            let account = world.stage.person(name);
+            let mut client = world.stage.paired(library, name, &account).await?;
+            let text = format!("hello from {name}");
+            client.send(&world.roost.number_jid(), &text).await?;
+            world.reader.received(&[text]).await?;
+            world.clients.push((client, account));
+        }
+        Ok(world)
+    }
+
+    async fn empty() -> Result<World, Failure> {
+        let stage = Stage::set().await?;
+        let url = format!("sqlite://{}", stage.folder().join("roost.db").display());
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
+        let cluster = Cluster::start(&stage, program, &url, 1).await?;
+        let roost = stage.person("roost");
+        cluster.create_tenant("acme").await?;
+        let device = cluster.create_device("acme", "shop").await?;
+        cluster.pair(&stage, &device, &roost).await?;
+        let reader = Reader::start(&cluster, &device);
+        Ok(World { stage, cluster, device, roost, clients: Vec::new(), reader })
+    }
+
+    fn api(&self) -> Client {
+        self.cluster.callers.any()
+    }
+}
+
+/// Asks a client; its name goes into the failure.
+async fn ask(client: &mut RealClient, command: Value) -> Result<Value, Failure> {
+    Ok(client.people(command).await?)
+}
+
+#[tokio::test]
+async fn numbers_profiles_and_settings_are_the_same_for_every_client() -> Result<(), Failure> {
+    let World { stage, cluster, device, roost, mut clients, reader } = World::new().await?;
+    let api = cluster.callers.any();
+    let nobody = "4930999999999".to_owned();
+
+    let about = SetAboutRequest { device: device.clone(), text: "open from nine".to_owned() };
+    api.accounts().set_about(within(about, CALL)).await?;
+    let picture = SetProfilePictureRequest { device: device.clone(), jpeg: JPEG.to_vec() };
+    let picture = api.accounts().set_profile_picture(within(picture, CALL)).await?.into_inner().id;
+    for (client, _) in &mut clients {
+        let name = client.name().to_owned();
+        let number = roost.pn.to_string();
+        let found = ask(client, json!({"cmd": "check", "phone": format!("+{number}")})).await?;
+        assert_eq!(found, json!(true), "{name}");
+        assert_eq!(
+            ask(client, json!({"cmd": "check", "phone": format!("+{nobody}")})).await?,
+            json!(false),
+            "{name}"
+        );
+        let jid = roost.number_jid();
+        assert_eq!(ask(client, json!({"cmd": "about", "to": jid})).await?, json!("open from nine"), "{name}");
+        let shown = ask(client, json!({"cmd": "picture", "to": jid})).await?;
+        assert!(shown.as_str().is_some_and(|shown| shown.contains(&picture)), "{name}: {shown}");
+        let fits =
+            |event: &ClientEvent| matches!(event, ClientEvent::Contact { what, .. } if what == "picture");
+        client.wait("the new picture", fits).await?;
+    }
+
+    for (client, account) in &mut clients {
+        let name = client.name().to_owned();
+        ask(client, json!({"cmd": "set_about", "text": format!("about {name}")})).await?;
+        let users = vec![account.pn.to_string(), nobody.clone()];
+        let info = GetUserInfoRequest { device: device.clone(), users };
+        let info = api.contacts().get_user_info(within(info, CALL)).await?.into_inner().users;
+        assert_eq!(info.len(), 1, "{name}: nobody has the other number");
+        let person = info[0].person.clone().unwrap_or_default();
+        assert_eq!((person.phone_number, person.lid), (account.number_jid(), account.lid_jid()));
+        assert_eq!(info[0].about, format!("about {name}"));
+        assert_eq!(info[0].devices, [0, 1], "{name}: the phone and the client");
+        let changed = |payload: &Payload| {
+            matches!(payload, Payload::ProfileChanged(changed)
+                if changed.value == format!("about {name}"))
+        };
+        reader.sees("a new about text", changed).await?;
+        let known = ResolveIdentityRequest { device: device.clone(), user: account.lid_jid() };
+        let known = api.contacts().resolve_identity(within(known, CALL)).await?.into_inner();
+        assert_eq!(known.phone_number, account.number_jid(), "{name}: learned from its message");
+        assert_eq!(ask(client, json!({"cmd": "privacy"})).await?, json!("all"), "{name}");
+    }
+
+    let hide = SetPrivacyRequest { device: device.clone(), category: "status".into(), value: "none".into() };
+    let settings = api.accounts().set_privacy(within(hide, CALL)).await?.into_inner().settings;
+    assert_eq!(settings["status"], "none");
+    for (client, _) in &mut clients {
+        assert_eq!(ask(client, json!({"cmd": "about", "to": roost.number_jid()})).await?, json!(""));
+    }
+    drop(stage);
+    Ok(())
+}
+
+#[tokio::test]
+async fn presence_and_typing_go_both_ways() -> Result<(), Failure> {
+    let world = World::new().await?;
+    let api = world.api();
+    let World { device, roost, mut clients, reader, stage: _stage, cluster: _cluster } = world;
+    let presence = |available| {
+        let request = SetPresenceRequest { device: device.clone(), available };
+        let api = api.clone();
+        async move { api.presence().set_presence(within(request, CALL)).await }
+    };
+    for (client, account) in &mut clients {
+        let name = client.name().to_owned();
+        ask(client, json!({"cmd": "presence", "text": "available"})).await?;
+        ask(client, json!({"cmd": "subscribe", "to": roost.lid_jid()})).await?;
+        let shows = |there| move |event: &ClientEvent| matches!(event, ClientEvent::Presence { available, .. } if *available == there);
+        client.wait("roost is there", shows(true)).await?;
+        presence(false).await?;
+        client.wait("roost hides", shows(false)).await?;
+        presence(true).await?;
+        client.wait("roost is there again", shows(true)).await?;
+
+        let watch = SubscribePresenceRequest { device: device.clone(), user: account.lid_jid(), end: false };
+        api.presence().subscribe_presence(within(watch, CALL)).await?;
+        let lid = account.lid_jid();
+        let shown = |there: bool| {
+            let lid = lid.clone();
+            move |payload: &Payload| {
+                matches!(payload, Payload::PresenceChanged(changed) if changed.available == there
+                    && changed.person.as_ref().is_some_and(|person| person.lid == lid))
+            }
+        };
+        reader.sees(&format!("{name} is there"), shown(true)).await?;
+        ask(client, json!({"cmd": "presence", "text": "unavailable"})).await?;
+        reader.sees(&format!("{name} is away"), shown(false)).await?;
+        ask(client, json!({"cmd": "presence", "text": "available"})).await?;
+
+        for (state, told) in [
+            (send_chat_state_request::State::Typing, "composing"),
+            (send_chat_state_request::State::Recording, "recording"),
+            (send_chat_state_request::State::Paused, "paused"),
+        ] {
+            let typing =
+                SendChatStateRequest { device: device.clone(), chat: account.lid_jid(), state: state.into() };
+            api.presence().send_chat_state(within(typing, CALL)).await?;
+            let fits =
+                |event: &ClientEvent| matches!(event, ClientEvent::Typing { state, .. } if state == told);
+            // Baileys shows a pause as being there.
+            if told != "paused" || name == "w" {
+                client.wait(told, fits).await?;
+            }
+        }
+        for (text, media, state) in [
+            ("composing", "", chat_state_changed::State::Typing),
+            ("composing", "audio", chat_state_changed::State::Recording),
+            ("paused", "", chat_state_changed::State::Paused),
+        ] {
+            ask(client, json!({"cmd": "typing", "to": roost.lid_jid(), "text": text, "subject": media}))
+                .await?;
+            let lid = account.lid_jid();
+            let told = |payload: &Payload| {
+                matches!(payload, Payload::ChatStateChanged(changed) if changed.state() == state
+                    && changed.person.as_ref().is_some_and(|person| person.lid == lid))
+            };
+            reader.sees(&format!("{name} {text} {media}"), told).await?;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn calls_ring_everywhere_and_whoever_rejects_ends_them() -> Result<(), Failure> {
+    let World { stage, cluster, device, roost, mut clients, reader } = World::new().await?;
+    let api = cluster.callers.any();
+    let caller = stage.person("caller");
+    let state = |id: &str| {
+        stage.sim.look(|machine| machine.accounts().get(&caller.pn).and_then(|a| a.calls.state(id)))
+    };
+    let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, roost.pn, true))?;
+    let rings = |payload: &Payload| {
+        matches!(payload, Payload::CallIncoming(call) if call.call_id == id && call.video
+            && call.caller.as_ref().is_some_and(|who| who.phone_number == caller.number_jid()))
+    };
+    reader.sees("a call", rings).await?;
+    let reject = RejectCallRequest { device: device.clone(), caller: caller.lid_jid(), call_id: id.clone() };
+    api.calls().reject_call(within(reject, CALL)).await?;
+    cluster.until("the caller hears it", || state(&id) == Some("rejected")).await?;
+
+    let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, roost.pn, false))?;
+    stage.sim.act(|machine, now| machine.phone_hangs_up(now, caller.pn, roost.pn, &id))?;
+    let ended = |payload: &Payload| {
+        matches!(payload, Payload::CallEnded(call) if call.call_id == id
+            && call.how() == call_ended::How::Terminated && call.reason == "timeout")
+    };
+    reader.sees("the end of a call", ended).await?;
+
+    for (client, account) in &mut clients {
+        let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, account.pn, false))?;
+        let rings = |event: &ClientEvent| matches!(event, ClientEvent::Call { id: call, what, .. } if *call == id && what == "offer");
+        client.wait("a call", rings).await?;
+        ask(client, json!({"cmd": "reject_call", "to": caller.lid_jid(), "text": id})).await?;
+        cluster.until("the caller hears it", || state(&id) == Some("rejected")).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn blocking_is_known_to_every_device_of_an_account() -> Result<(), Failure> {
+    let World { stage, cluster, device, roost, mut clients, .. } = World::new().await?;
+    let api = cluster.callers.any();
+    let account = clients[0].1.clone();
+    let mut sibling = stage.paired(Library::Baileys, "sibling", &roost).await?;
+    let block = BlockContactRequest { device: device.clone(), user: account.pn.to_string() };
+    api.contacts().block_contact(within(block, CALL)).await?;
+    assert_eq!(ask(&mut sibling, json!({"cmd": "blocked"})).await?, json!(1));
+    let blocked = async || -> Result<Vec<String>, Failure> {
+        let list = ListBlockedRequest { device: device.clone() };
+        let people = api.contacts().list_blocked(within(list, CALL)).await?.into_inner().people;
+        Ok(people.into_iter().map(|person| person.lid).collect())
+    };
+    assert_eq!(blocked().await?, [account.lid_jid()]);
+    let unblock = UnblockContactRequest { device: device.clone(), user: account.lid_jid() };
+    api.contacts().unblock_contact(within(unblock, CALL)).await?;
+    assert_eq!(blocked().await?, Vec::<String>::new());
+    // A real client blocks by the same request.
+    let (client, _) = &mut clients[0];
+    ask(client, json!({"cmd": "block", "to": roost.lid_jid()})).await?;
+    assert_eq!(ask(client, json!({"cmd": "blocked"})).await?, json!(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<(), Failure> {
+    let World { stage, cluster, roost, reader, .. } = World::empty().await?;
+    let api = cluster.callers.any();
+    // Roost, after a code that was mistyped.
+    let second = cluster.create_device("acme", "by-code").await?;
+    let method = start_pairing_request::PhoneCode { phone_number: format!("+{}", roost.pn) };
+    let request = StartPairingRequest {
+        device: second.clone(),
+        method: Some(start_pairing_request::Method::PhoneCode(method)),
+    };
+    let mut steps = api.pairing().start_pairing(request).await?.into_inner();
+    loop {
+        match steps.message().await?.and_then(|step| step.event) {
+            Some(pairing_event::Event::Code(code)) => {
+                let type_code =
+                    |text: &str| stage.sim.act(|machine, now| machine.type_code(now, roost.pn, text));
+                let wrong = if code.code.starts_with('A') { "BCDE-FGH1" } else { "ABCD-EFG1" };
+                type_code(wrong)?;
+                cluster.until("another code can be typed", || type_code(&code.code).is_ok()).await?;
+            }
+            Some(pairing_event::Event::Paired(_)) => break,
+            Some(pairing_event::Event::Failed(failed)) => {
+                return Err(Failure::new(format!("{} {}", failed.reason, failed.message)));
+            }
+            Some(_) => {}
+            None => return Err(Failure::new("the stream ended")),
+        }
+    }
+    cluster.online(&second).await?;
+    // The real clients, and then they talk.
+    for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
+        let account = stage.person(name);
+        let mut client = stage.client(library, name).await?;
+        client.connect().await?;
+        client.qr().await?;
+        let code = client.pair_code(&account.pn.to_string()).await?;
+        let typed = || stage.sim.act(|machine, now| machine.type_code(now, account.pn, &code));
+        cluster.until("the code can be typed", || typed().is_ok()).await?;
+        client.logged_in().await?;
+        let text = format!("{name} was paired by code");
+        client.send(&roost.number_jid(), &text).await?;
+        reader.received(&[text]).await?;
+        cluster.send(&second, To::PhoneNumber(account.pn.to_string()), "so was I", WaitFor::Accepted).await?;
+        client.message("so was I").await?;
+    }
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pairing_goes_on_with_another_code_when_its_node_is_killed() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let url = format!("sqlite://{}", stage.folder().join("roost.db").display());
+    let mut cluster = Cluster::start(&stage, PathBuf::from(env!("CARGO_BIN_EXE_roost")), &url, 3).await?;
+    let person = stage.person("roost");
+    cluster.create_tenant("acme").await?;
+    let device = cluster.create_device("acme", "shop").await?;
+    cluster.until_owned(&device).await?;
+    let node = cluster.bystander(&device).await?;
+    let client = Client::lazy(&format!("http://{node}"))?;
+    let request = StartPairingRequest { device: device.clone(), method: None };
+    let mut steps = client.pairing().start_pairing(request).await?.into_inner();
+    let (mut first, mut restarted) = (None, false);
+    loop {
+        let step = tokio::time::timeout(3 * CALL, steps.message()).await?;
+        match step?.and_then(|step| step.event) {
+            Some(pairing_event::Event::Qr(code)) if first.is_none() => {
+                first = Some(code.payload);
+                cluster.kill_owner(&device, Victim::Worker).await?;
+            }
+            Some(pairing_event::Event::Restarted(_)) => restarted = true,
+            Some(pairing_event::Event::Qr(code)) if restarted => {
+                assert_ne!(first.as_ref(), Some(&code.payload));
+                stage.scan(&code.payload, &person)?;
+            }
+            Some(pairing_event::Event::Paired(_)) => break,
+            Some(pairing_event::Event::Failed(failed)) => {
+                return Err(Failure::new(format!("{} {}", failed.reason, failed.message)));
+            }
+            Some(_) => {}
+            None => return Err(Failure::new("the stream ended before the pairing")),
+        }
+    }
+    assert!(restarted);
+    cluster.online(&device).await
+}
