@@ -97,6 +97,10 @@ async fn numbers_profiles_and_settings_are_the_same_for_every_client() -> Result
         client.wait("the new picture", fits).await?;
     }
 
+    // Who has looked at an account hears what it changes.
+    let users = clients.iter().map(|(_, account)| account.pn.to_string()).collect();
+    let look = GetUserInfoRequest { device: device.clone(), users };
+    assert_eq!(api.contacts().get_user_info(within(look, CALL)).await?.into_inner().users.len(), 2);
     for (client, account) in &mut clients {
         let name = client.name().to_owned();
         ask(client, json!({"cmd": "set_about", "text": format!("about {name}")})).await?;

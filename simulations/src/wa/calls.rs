@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, message_id};
+use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, message_id, server_jid};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::machine::{Effect, Machine, Refusal};
@@ -126,6 +126,12 @@ impl Machine {
         stanza: &Stanza,
     ) -> Result<(), Refusal> {
         let part = stanza.all().first().ok_or("a call without content")?;
+        // Baileys waits for it.
+        if let (Some(connection), Some(id)) = (self.online.get(&device).copied(), stanza.text("id")) {
+            let to = stanza.jid("to").unwrap_or_else(server_jid);
+            let ack = Builder::new("ack").attr("class", "call").attr("id", id.into_owned()).attr("from", to);
+            self.send(now, connection, ack.attr("type", part.tag.to_string()).build());
+        }
         if part.tag != "reject" {
             return Ok(());
         }
