@@ -27,7 +27,11 @@ export function people(socket, emit) {
     async blocked({ ref }) {
       answer(ref, (await sock().fetchBlocklist()).length)
     },
-    presence: withoutValue(({ text }) => sock().sendPresenceUpdate(text)),
+    presence: withoutValue(({ text }) => {
+      // It refuses to be seen without a name; the name is a matter of app state.
+      sock().authState.creds.me.name ||= 'Baileys'
+      return sock().sendPresenceUpdate(text)
+    }),
     subscribe: withoutValue(({ to }) => sock().presenceSubscribe(to)),
     typing: withoutValue(({ to, text, subject }) =>
       sock().sendPresenceUpdate(subject === 'audio' && text === 'composing' ? 'recording' : text, to)),
