@@ -98,8 +98,8 @@ impl Live {
         let mut steps = self.at(place).pairing().start_pairing(request).await.expect("opened").into_inner();
         let mut scanned = None;
         loop {
-            let step = tokio::time::timeout(Duration::from_secs(20), steps.message()).await;
-            let step = step.expect("within twenty seconds").expect("no refusal").expect("no end");
+            let step = tokio::time::timeout(Duration::from_secs(60), steps.message()).await;
+            let step = step.expect("within a minute").expect("no refusal").expect("no end");
             match step.event.expect("an event") {
                 pairing_event::Event::Qr(code) if scanned.is_none() => {
                     assert!(code.expire_time.is_some() && code.codes_left > 0, "{code:?}");

@@ -91,7 +91,7 @@ async fn step<T>(
     mut fits: impl FnMut(pairing_event::Event) -> Option<T>,
 ) -> T {
     loop {
-        let step = tokio::time::timeout(2 * LIMIT, steps.message()).await.expect("in time");
+        let step = tokio::time::timeout(6 * LIMIT, steps.message()).await.expect("in time");
         let event = step.expect("no refusal").expect("no end").event.expect("an event");
         if let pairing_event::Event::Failed(failed) = &event {
             panic!("{failed:?}");
