@@ -3,6 +3,8 @@
 //! What must hold: every event is kept, so that a test can count what came twice; a wait takes the first
 //! event that fits, so that two waits never meet the same one; a dropped client is a killed process.
 
+mod people;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -198,27 +200,6 @@ impl RealClient {
         match self.wait(&what, fits).await? {
             ClientEvent::Said(said) => Ok(said),
             _ => unreachable!("the wait took what was said"),
-        }
-    }
-
-    /// Carries out a command about people. Returns what it says.
-    ///
-    /// # Errors
-    /// `Refused` with the library's words, or as [`Self::wait`].
-    pub async fn people(&mut self, command: serde_json::Value) -> Result<serde_json::Value, InteropError> {
-        let what = command.to_string();
-        match self.ask(&what, command).await? {
-            ClientEvent::Answer { value, .. } => Ok(value),
-            other => unreachable!("it is answered with an answer: {other:?}"),
-        }
-    }
-
-    /// The code that a phone shall type for this account.
-    pub async fn pair_code(&mut self, phone: &str) -> Result<String, InteropError> {
-        self.command(json!({ "cmd": "pair_code", "phone": phone })).await?;
-        match self.wait("a pairing code", |event| matches!(event, ClientEvent::PairCode { .. })).await? {
-            ClientEvent::PairCode { code } => Ok(code),
-            _ => unreachable!("the wait took a pairing code"),
         }
     }
 
