@@ -3,15 +3,19 @@
 //! The machine never sees a private key or a ratchet. Crypto names the state that it changed; the machine
 //! commits it together with what was decrypted or encrypted.
 
+mod purpose;
+
 use bytes::Bytes;
 use roost_proto::adv::{AdvError, DeviceIdentity};
 use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey};
 
 use super::commit::{After, Pending};
 use super::secrets::secret_from;
-use super::{Machine, Work, Worked, inbound, peer, retry};
-use crate::device::{Import, ImportedDevice};
+use super::{Machine, Work, Worked};
+use crate::device::Import;
 use crate::port::StateChange;
+
+pub(super) use purpose::Purpose;
 
 /// A peer device, by whatever is known of its user. Ratchets are kept under the LID when one is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -258,102 +262,6 @@ pub struct PrekeyUpload {
     pub signed_prekey: PublicSignedPrekey,
     /// Ids and public keys.
     pub keys: Vec<(u32, [u8; 32])>,
-}
-
-/// What an answer is for.
-#[derive(Debug)]
-pub(super) enum Purpose {
-    Keys {
-        slot: u64,
-    },
-    Qr {
-        attempt: u64,
-    },
-    AcceptDevice {
-        slot: u64,
-        link: u64,
-        iq: String,
-        device: Box<super::pairing::PairedAs>,
-    },
-    Inbound {
-        slot: u64,
-        message: Box<inbound::Inbound>,
-    },
-    Outgoing {
-        slot: u64,
-        ordinal: i64,
-    },
-    Resend {
-        slot: u64,
-        job: Box<retry::Job>,
-    },
-    Prekeys {
-        slot: u64,
-    },
-    State {
-        slot: u64,
-    },
-    Import {
-        slot: u64,
-        token: u64,
-        device: Option<Box<ImportedDevice>>,
-    },
-    Lid {
-        pn: String,
-    },
-    /// A vote or an answer has come.
-    Question {
-        slot: u64,
-        question: Box<super::heard::Question>,
-    },
-    /// A vote or an answer is to be sent.
-    Answering(Box<super::secrets::Waiting>),
-    AppState {
-        slot: u64,
-    },
-    ReadAppState {
-        token: u64,
-    },
-    Peer {
-        slot: u64,
-        job: Box<peer::Job>,
-    },
-    PairHello {
-        attempt: u64,
-    },
-    PairFinish {
-        slot: u64,
-        link: u64,
-        attempt: u64,
-    },
-    Identities {
-        token: u64,
-    },
-}
-
-impl Purpose {
-    fn slot(&self) -> Option<u64> {
-        match self {
-            Purpose::Qr { .. }
-            | Purpose::PairHello { .. }
-            | Purpose::Lid { .. }
-            | Purpose::ReadAppState { .. }
-            | Purpose::Identities { .. }
-            | Purpose::Answering(_) => None,
-            Purpose::Keys { slot }
-            | Purpose::AcceptDevice { slot, .. }
-            | Purpose::PairFinish { slot, .. }
-            | Purpose::Inbound { slot, .. }
-            | Purpose::Outgoing { slot, .. }
-            | Purpose::Resend { slot, .. }
-            | Purpose::Prekeys { slot }
-            | Purpose::AppState { slot }
-            | Purpose::Peer { slot, .. }
-            | Purpose::Import { slot, .. }
-            | Purpose::State { slot }
-            | Purpose::Question { slot, .. } => Some(*slot),
-        }
-    }
 }
 
 impl Machine {

@@ -241,12 +241,6 @@ impl RealClient {
         self.command(json!({ "cmd": "read", "chat": chat, "sender": sender, "ids": ids })).await
     }
 
-    /// Unlinks the device and waits until that is done.
-    pub async fn logout(&mut self) -> Result<(), InteropError> {
-        self.command(json!({ "cmd": "logout" })).await?;
-        self.disconnected("logged_out").await
-    }
-
     /// Every message so far, in order of arrival, whether a wait took it or not.
     pub fn messages(&self) -> Vec<ReceivedMessage> {
         let log = self.said.lock();

@@ -1,4 +1,4 @@
-//! Commands about people, and pairing by a code.
+//! Commands about people, pairing by a code, and unlinking.
 
 use serde_json::json;
 
@@ -26,5 +26,11 @@ impl RealClient {
             ClientEvent::PairCode { code } => Ok(code),
             _ => unreachable!("the wait took a pairing code"),
         }
+    }
+
+    /// Unlinks the device and waits until that is done.
+    pub async fn logout(&mut self) -> Result<(), InteropError> {
+        self.command(json!({ "cmd": "logout" })).await?;
+        self.disconnected("logged_out").await
     }
 }

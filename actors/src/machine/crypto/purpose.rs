@@ -1,0 +1,101 @@
+//! What the machine asks crypto for, so that it knows what to make of each answer.
+
+use crate::device::ImportedDevice;
+use crate::machine::{heard, inbound, pairing, peer, retry, secrets};
+
+/// What an answer is for.
+#[derive(Debug)]
+pub(in crate::machine) enum Purpose {
+    Keys {
+        slot: u64,
+    },
+    Qr {
+        attempt: u64,
+    },
+    AcceptDevice {
+        slot: u64,
+        link: u64,
+        iq: String,
+        device: Box<pairing::PairedAs>,
+    },
+    Inbound {
+        slot: u64,
+        message: Box<inbound::Inbound>,
+    },
+    Outgoing {
+        slot: u64,
+        ordinal: i64,
+    },
+    Resend {
+        slot: u64,
+        job: Box<retry::Job>,
+    },
+    Prekeys {
+        slot: u64,
+    },
+    State {
+        slot: u64,
+    },
+    Import {
+        slot: u64,
+        token: u64,
+        device: Option<Box<ImportedDevice>>,
+    },
+    Lid {
+        pn: String,
+    },
+    /// A vote or an answer has come.
+    Question {
+        slot: u64,
+        question: Box<heard::Question>,
+    },
+    /// A vote or an answer is to be sent.
+    Answering(Box<secrets::Waiting>),
+    AppState {
+        slot: u64,
+    },
+    ReadAppState {
+        token: u64,
+    },
+    Peer {
+        slot: u64,
+        job: Box<peer::Job>,
+    },
+    PairHello {
+        attempt: u64,
+    },
+    PairFinish {
+        slot: u64,
+        link: u64,
+        attempt: u64,
+    },
+    Identities {
+        token: u64,
+    },
+}
+
+impl Purpose {
+    /// The slot that its answer fills, if it has one.
+    pub(in crate::machine) fn slot(&self) -> Option<u64> {
+        match self {
+            Purpose::Qr { .. }
+            | Purpose::PairHello { .. }
+            | Purpose::Lid { .. }
+            | Purpose::ReadAppState { .. }
+            | Purpose::Identities { .. }
+            | Purpose::Answering(_) => None,
+            Purpose::Keys { slot }
+            | Purpose::AcceptDevice { slot, .. }
+            | Purpose::PairFinish { slot, .. }
+            | Purpose::Inbound { slot, .. }
+            | Purpose::Outgoing { slot, .. }
+            | Purpose::Resend { slot, .. }
+            | Purpose::Prekeys { slot }
+            | Purpose::AppState { slot }
+            | Purpose::Peer { slot, .. }
+            | Purpose::Import { slot, .. }
+            | Purpose::State { slot }
+            | Purpose::Question { slot, .. } => Some(*slot),
+        }
+    }
+}
