@@ -17,8 +17,32 @@ use crate::client::{Problem, request, retrying};
 pub struct SendArgs {
     #[command(subcommand)]
     kind: Option<Kind>,
-    #[command(flatten)]
-    text: Option<Text>,
+    /// The sending device: `acme/shop` or its whole name.
+    #[arg(requires = "to")]
+    device: Option<String>,
+    /// Phone number in international form, `{digits}@lid`, or `{digits}@g.us` for a group.
+    #[arg(requires = "text")]
+    to: Option<String>,
+    /// What to say.
+    text: Option<String>,
+    /// A UUID that makes a repetition harmless; made up when it is missing.
+    #[arg(long)]
+    request_id: Option<String>,
+    /// What to wait for.
+    #[arg(long, value_enum, default_value_t = Wait::ServerAck)]
+    wait: Wait,
+}
+
+impl SendArgs {
+    /// What to send; `None` when the line names nothing.
+    fn kind(self) -> Option<Kind> {
+        if self.kind.is_some() {
+            return self.kind;
+        }
+        let (device, to, text) = (self.device?, self.to?, self.text?);
+        let whereto = Whereto { device, to, request_id: self.request_id, wait: self.wait };
+        Some(Kind::Text(Text { whereto, text }))
+    }
 }
 
 /// What to send.
@@ -137,7 +161,7 @@ enum Wait {
 }
 
 pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem> {
-    let kind = args.kind.or(args.text.map(Kind::Text)).ok_or_else(|| bad_input("nothing to send"))?;
+    let kind = args.kind().ok_or_else(|| bad_input("nothing to send"))?;
     let (whereto, mut content) = content(kind)?;
     let to = match &whereto.to {
         to if to.ends_with("@lid") => api::recipient::To::Lid(to.clone()),
@@ -268,7 +292,7 @@ mod tests {
 
     fn read(line: &[&str]) -> Result<(Whereto, Content), String> {
         let parsed = Line::try_parse_from([&["send"], line].concat()).map_err(|error| error.to_string())?;
-        let kind = parsed.send.kind.or(parsed.send.text.map(Kind::Text)).ok_or("nothing")?;
+        let kind = parsed.send.kind().ok_or("nothing")?;
         content(kind).map_err(|problem| problem.message)
     }
 

@@ -154,7 +154,14 @@ impl Probe {
         let from = stanza.jid("from").expect("messages name a sender");
         let id = stanza.text("id").unwrap_or_default().into_owned();
         let enc = stanza.child("enc").expect("messages carry a ciphertext");
-        let kind = CiphertextKind::parse(&enc.text("type").unwrap_or_default()).expect("msg or pkmsg");
+        let receipt = Builder::new("receipt").attr("id", id.as_str()).attr("to", from.clone());
+        let Some(kind) = CiphertextKind::parse(&enc.text("type").unwrap_or_default()) else {
+            // A probe has no sender keys: what is said in a group is only seen.
+            self.seen.push(stanza.clone());
+            let participant = stanza.jid("participant").expect("messages of groups name who sent them");
+            let receipt = receipt.attr("participant", participant).build();
+            return if self.settles { vec![receipt] } else { vec![] };
+        };
         let peer = self.peers.entry(from.to_string()).or_default();
         let prekeys = &self.prekeys;
         let read = decrypt(
@@ -166,7 +173,6 @@ impl Probe {
             enc.leaf().unwrap_or_default(),
             &mut self.rng,
         );
-        let receipt = Builder::new("receipt").attr("id", id.as_str()).attr("to", from.clone());
         if matches!(read, Err(DecryptError::Duplicate)) {
             return if self.settles { vec![receipt.build()] } else { vec![] };
         }

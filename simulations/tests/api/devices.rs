@@ -136,7 +136,7 @@ async fn bad_sends_are_refused_with_their_field_before_anything_is_looked_up() {
     };
     assert_eq!(refused(|r| r.content = Some(Content::Text(String::new()))).await, "text");
     assert_eq!(refused(|r| r.content = Some(Content::Text("x".repeat(65_537)))).await, "text");
-    assert_eq!(refused(|r| r.content = None).await, "text");
+    assert_eq!(refused(|r| r.content = None).await, "content");
     assert_eq!(refused(|r| r.to = None).await, "to");
     assert_eq!(
         refused(|r| r.to = Some(Recipient { to: Some(recipient::To::PhoneNumber("12".into())) })).await,

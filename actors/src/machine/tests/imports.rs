@@ -7,11 +7,10 @@ use super::world::{Step, World};
 use crate::device::{Command, Import, ImportedDevice, ImportedPeers, PairError, Part, Secret};
 use crate::machine::{Account, Effect, Event, Reply};
 
-const TOKEN: u64 = 9_000;
-
 fn import(world: &mut World, part: Part) -> Vec<Effect> {
     let command = Command::Import(Box::new(Import { generation: 1 << 31, part }));
-    world.feed(Event::Command { token: TOKEN, command })
+    world.tokens += 1;
+    world.feed(Event::Command { token: world.tokens, command })
 }
 
 fn device() -> Part {
@@ -31,7 +30,7 @@ fn device() -> Part {
 
 fn replied(effects: &[Effect]) -> Option<Result<(), PairError>> {
     effects.iter().find_map(|effect| match effect {
-        Effect::Reply { token: TOKEN, reply: Reply::Imported(result) } => Some(result.clone()),
+        Effect::Reply { reply: Reply::Imported(result), .. } => Some(result.clone()),
         _ => None,
     })
 }
