@@ -17,7 +17,7 @@ const SECONDS: [f64; 14] =
 static METADATA: Metadata<'static> = Metadata::new("roost", Level::INFO, None);
 
 /// Names, units and meanings, for the `# HELP` lines.
-const COUNTERS: [(&str, &str); 12] = [
+const COUNTERS: [(&str, &str); 15] = [
     ("roost_grpc_requests_total", "Calls that have ended, by service, method, code and reason."),
     ("roost_forwarded_requests_total", "Calls forwarded to the owner of a device, by result."),
     ("roost_sends_total", "Messages by type and result: accepted, sent, failed, or the reason of a refusal."),
@@ -30,6 +30,9 @@ const COUNTERS: [(&str, &str); 12] = [
     ("roost_device_connect_total", "Logins to WhatsApp, by result."),
     ("roost_stream_replaced_total", "Connections that WhatsApp ended for another one, by origin."),
     ("roost_event_deliveries_total", "Events handed to consumers, by result."),
+    ("roost_media_uploaded_bytes_total", "Bytes of files that callers uploaded."),
+    ("roost_media_downloaded_bytes_total", "Bytes of files that callers downloaded."),
+    ("roost_media_expired_total", "Uploaded files that were removed when their time was over."),
 ];
 
 const GAUGES: [(&str, &str); 11] = [
