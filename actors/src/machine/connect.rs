@@ -201,6 +201,7 @@ impl Machine {
         self.forget_requests();
         self.forget_questions();
         self.outbox_link_lost();
+        self.resends_link_lost();
         self.app_state_link_lost();
         let verdict = self.connection.verdict.take();
         if verdict.is_none() && self.attempt.is_some() && self.account.is_none() {

@@ -5,6 +5,7 @@
 //! for ever.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use roost_proto::content::Wire;
 use roost_proto::signal::Bundle;
@@ -17,16 +18,24 @@ use super::crypto::{DecryptFailure, Encryption, PeerName, Purpose, RetryKeys, Ta
 use super::inbound::{Inbound, retry_name};
 use super::prekeys::{id24, leaf, signed_prekey};
 use super::requests::Asked;
+use super::timer::Timer;
 use super::{CryptoRequest, Machine};
 use crate::port::StoredMessage;
 
 /// Counts of what was sent again are forgotten, oldest keys first, above this.
 const REMEMBERED: usize = 1024;
+/// Messages to send again that wait for keys; what is above comes again with the next login.
+const WAITING: usize = 64;
+/// How often keys are asked for over one link, and the pause in between.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// How often each device was sent a message again.
 #[derive(Debug, Default)]
 pub(super) struct Resends {
     counts: BTreeMap<(String, String), u32>,
+    /// Wait for [`Timer::Resend`], because keys could not be had.
+    waiting: Vec<Job>,
 }
 
 /// One message to send again to one device.
@@ -42,6 +51,8 @@ pub(super) struct Job {
     pub(super) count: u64,
     pub(super) message: Option<StoredMessage>,
     pub(super) bundle: Option<Bundle>,
+    /// How often keys were asked for in vain.
+    pub(super) tries: u32,
 }
 
 impl Machine {
@@ -132,7 +143,8 @@ impl Machine {
         }
         self.settle_slot(slot, link, Pending::default(), None);
         let bundle = retry::bundle(&receipt);
-        let job = Job { link, receipt, to, group, id: id.clone(), count: asked, message: None, bundle };
+        let job =
+            Job { link, receipt, to, group, id: id.clone(), count: asked, message: None, bundle, tries: 0 };
         self.look_up(id, super::receipts::Lookup::Resend(Box::new(job)));
     }
 
@@ -146,7 +158,11 @@ impl Machine {
         if job.bundle.is_some() {
             return self.encrypt_resend(job);
         }
-        // The asking device has lost the ratchet, or never had it: a new one opens with any bundle.
+        self.ask_resend_bundle(job);
+    }
+
+    /// The asking device has lost the ratchet, or never had it: a new one opens with any bundle.
+    fn ask_resend_bundle(&mut self, job: Job) {
         let to = job.to.clone();
         self.request(Asked::ResendBundle { job: Box::new(job) }, |id| {
             let user = Builder::new("user").attr("jid", to).attr("reason", "identity").build();
@@ -159,13 +175,35 @@ impl Machine {
             Ok(answer) => answer,
             Err(code) if is_final(code) => return self.give_up_resend(&job),
             // Nobody acknowledges the receipt, so it comes again with the next login.
-            Err(_) => return,
+            Err(0) => return,
+            Err(_) => return self.resend_later(job),
         };
         job.bundle = super::resolve::read_bundles(&answer).into_iter().find_map(|(_, bundle)| bundle);
         if job.bundle.is_none() {
             return self.give_up_resend(&job);
         }
         self.encrypt_resend(job);
+    }
+
+    /// The link holds, so the receipt does not come again soon: keys are asked for again after a pause.
+    fn resend_later(&mut self, mut job: Job) {
+        job.tries += 1;
+        if job.tries < TRIES && self.resends.waiting.len() < WAITING {
+            self.resends.waiting.push(job);
+            self.set_timer_at_most(Timer::Resend, PAUSE);
+        }
+    }
+
+    pub(super) fn resend_now(&mut self) {
+        for job in std::mem::take(&mut self.resends.waiting) {
+            self.ask_resend_bundle(job);
+        }
+    }
+
+    /// Whatever was asked for over the lost link is asked for again over the next.
+    pub(super) fn resends_link_lost(&mut self) {
+        self.resends.waiting.clear();
+        self.clear_timer(Timer::Resend);
     }
 
     fn encrypt_resend(&mut self, job: Job) {

@@ -4,6 +4,7 @@ mod asks;
 mod groups;
 mod imports;
 mod people;
+mod resends;
 mod world;
 
 use proptest::prelude::*;

@@ -33,6 +33,8 @@ pub enum Timer {
     Held,
     /// A message that was asked for again has not come for too long.
     Awaited,
+    /// Ask again for the keys of devices that wait for messages of ours.
+    Resend,
     /// Look at app state again.
     AppState,
     /// A phone has not answered a question about media for too long.
@@ -91,6 +93,7 @@ impl Machine {
                 Timer::Requests => self.expire_requests(),
                 Timer::Commit => self.commit_again(),
                 Timer::Awaited => self.awaited_overdue(),
+                Timer::Resend => self.resend_now(),
                 Timer::Media => self.expire_questions(),
                 Timer::Outbox | Timer::Held | Timer::AppState => {}
             }

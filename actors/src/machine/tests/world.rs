@@ -66,7 +66,7 @@ pub(super) struct World {
     failed: Option<Arc<Batch>>,
     /// The one that failed was written all the same.
     unheard: bool,
-    requests: VecDeque<Stanza>,
+    pub(super) requests: VecDeque<Stanza>,
     status: State,
     events: BTreeSet<String>,
     received: BTreeSet<String>,
