@@ -11,6 +11,7 @@ mod event;
 mod files;
 mod matrix;
 mod reader;
+mod recode;
 mod stage;
 mod tools;
 

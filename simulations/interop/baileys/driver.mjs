@@ -9,7 +9,9 @@ import https from 'node:https'
 import readline from 'node:readline'
 import { parseArgs } from 'node:util'
 import makeWASocket, {
+  decodeBinaryNode,
   DisconnectReason,
+  encodeBinaryNode,
   generateMessageIDV2,
   proto,
   useMultiFileAuthState,
@@ -199,6 +201,14 @@ const commands = {
     const group = await sock.groupCreate(subject, participants)
     emit('group', { ref: ref ?? '', jid: group.id, subject: group.subject })
   },
+  // Reads stanzas with Baileys' codec and writes them again; hexadecimal, with the flags byte.
+  async recode({ trees, ref }) {
+    const done = trees.map(async tree =>
+      encodeBinaryNode(await decodeBinaryNode(Buffer.from(tree, 'hex'))).toString('hex'),
+    )
+    const settled = await Promise.allSettled(done)
+    emit('recoded', { ref: ref ?? '', trees: settled.map(({ value, reason }) => value ?? `error: ${reason?.message}`) })
+  },
   async logout() {
     await sock.logout()
   },
@@ -221,7 +231,7 @@ function run(line) {
   }
   const action = Object.hasOwn(commands, command.cmd) ? commands[command.cmd] : undefined
   if (!action) return fail(command.ref, `unknown command ${command.cmd}`)
-  if (!sock && command.cmd !== 'connect' && command.cmd !== 'quit') return fail(command.ref, `${command.cmd} before connect`)
+  if (!sock && !['connect', 'quit', 'recode'].includes(command.cmd)) return fail(command.ref, `${command.cmd} before connect`)
   action(command).catch(error => fail(command.ref, error))
 }
 

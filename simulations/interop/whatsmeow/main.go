@@ -25,6 +25,7 @@ import (
 
 	_ "github.com/lib/pq"
 	"go.mau.fi/whatsmeow"
+	waBinary "go.mau.fi/whatsmeow/binary"
 	waE2E "go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/store/sqlstore"
 	"go.mau.fi/whatsmeow/types"
@@ -57,6 +58,7 @@ type command struct {
 	Action       string   `json:"action"`
 	Path         string   `json:"path"`
 	Mime         string   `json:"mime"`
+	Trees        []string `json:"trees"`
 }
 
 type fields map[string]any
@@ -195,6 +197,10 @@ func (d *driver) disconnect() {
 func (d *driver) run(c command) {
 	if c.Cmd == "connect" {
 		d.connect(c)
+		return
+	}
+	if c.Cmd == "recode" {
+		d.emit("recoded", fields{"ref": c.Ref, "trees": recode(c.Trees)})
 		return
 	}
 	cli := d.client()
@@ -385,6 +391,29 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 		d.onChat(event)
 		d.onPeople(event)
 	}
+}
+
+// recode reads stanzas with whatsmeow's codec and writes them again; hexadecimal, with the flags byte.
+func recode(trees []string) []string {
+	done := make([]string, len(trees))
+	for i, tree := range trees {
+		var node *waBinary.Node
+		data, err := hex.DecodeString(tree)
+		if err == nil {
+			data, err = waBinary.Unpack(data)
+		}
+		if err == nil {
+			node, err = waBinary.Unmarshal(data)
+		}
+		if err == nil {
+			data, err = waBinary.Marshal(*node)
+		}
+		done[i] = hex.EncodeToString(data)
+		if err != nil {
+			done[i] = "error: " + err.Error()
+		}
+	}
+	return done
 }
 
 func jidText(jid types.JID) string {

@@ -330,6 +330,7 @@ impl RealClient {
             | ClientEvent::Changed { r#ref }
             | ClientEvent::Group { r#ref, .. }
             | ClientEvent::Answer { r#ref, .. }
+            | ClientEvent::Recoded { r#ref, .. }
             | ClientEvent::Error { r#ref, .. } => *r#ref == wanted,
             _ => false,
         };

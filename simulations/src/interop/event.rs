@@ -106,6 +106,13 @@ pub enum ClientEvent {
         /// Whose.
         sender: String,
     },
+    /// Stanzas were read and written again by the library.
+    Recoded {
+        /// What the command carried.
+        r#ref: String,
+        /// Hexadecimal, in order; or `error: …`.
+        trees: Vec<String>,
+    },
     /// A group was made.
     Group {
         /// What the command carried.
