@@ -100,4 +100,3 @@ func (d *driver) onPeople(event any) bool {
 	}
 	return true
 }
-
