@@ -30,8 +30,8 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-fn word(rng: &mut StdRng) -> String {
-    WORDS[rng.random_range(0..WORDS.len())].to_owned()
+fn word(rng: &mut StdRng) -> &'static str {
+    WORDS[rng.random_range(0..WORDS.len())]
 }
 
 /// A text of one of the kinds that the codec packs differently.
@@ -42,7 +42,7 @@ fn text(rng: &mut StdRng) -> String {
         (0..length).map(|_| letters[rng.random_range(0..letters.len())]).collect()
     };
     match rng.random_range(0..6) {
-        0 => word(rng),
+        0 => word(rng).to_owned(),
         1 => of(rng, "0123456789-.", 130),
         2 => of(rng, "0123456789ABCDEF", 130),
         3 => of(rng, "abcdefghijklmnop qrstuvwxyz_/", 40),

@@ -57,6 +57,7 @@ fn what_waits_for_keys_is_asked_for_anew_over_the_next_link() {
     let mut world = asked(3);
     world.take(Step::RefuseRequest);
     world.take(Step::LinkDown);
+    world.take(Step::Time(u64::try_from(world.pause().as_millis()).expect("short") + 1));
     world.go_online();
     world.take(Step::Time(5_100));
     assert_eq!(questions(&world), 0, "the receipt comes again with the login");
