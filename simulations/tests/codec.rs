@@ -9,7 +9,7 @@ use roost_proto::stanza::{self, Builder, Jid, Read as _, Stanza};
 use roost_simulations::interop::{Failure, Library, Stage};
 
 /// Stanzas that go to a library at a time.
-const BATCH: usize = 500;
+const BATCH: usize = 100;
 /// Words of the dictionaries, of both kinds, and some that are in none.
 const WORDS: [&str; 12] = [
     "message",
