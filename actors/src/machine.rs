@@ -182,6 +182,15 @@ impl Machine {
         self.now.may_act && !self.quiesced && !self.ended
     }
 
+    /// Why a command cannot be carried out for want of an account, if so. Before its state is read nobody knows.
+    fn unpaired(&self) -> Option<CommandError> {
+        match &self.account {
+            Some(account) => account.logged_out.then_some(CommandError::NotPaired),
+            None if self.loaded => Some(CommandError::NotPaired),
+            None => Some(CommandError::Unavailable),
+        }
+    }
+
     /// Whatever has become possible by the event: release what was waiting, in order.
     fn settle(&mut self) {
         if self.ended {

@@ -161,14 +161,13 @@ impl Machine {
 
     /// A caller wants a change; all actions are of one collection.
     pub(super) fn change(&mut self, token: u64, actions: Vec<Action>) {
-        let refusal = match &self.account {
-            None => Some(CommandError::NotPaired),
-            Some(account) if account.logged_out => Some(CommandError::NotPaired),
-            Some(_) if self.connection.online().is_none() => Some(CommandError::NotConnected),
-            Some(_) if !self.may_act() || self.commits.failing() => Some(CommandError::Unavailable),
-            Some(_) if self.app_state.changes.len() >= WAITING => Some(CommandError::Busy),
-            Some(_) if !self.app_state.keys => Some(CommandError::NotInStep),
-            Some(_) => None,
+        let refusal = match self.unpaired() {
+            Some(error) => Some(error),
+            None if self.connection.online().is_none() => Some(CommandError::NotConnected),
+            None if !self.may_act() || self.commits.failing() => Some(CommandError::Unavailable),
+            None if self.app_state.changes.len() >= WAITING => Some(CommandError::Busy),
+            None if !self.app_state.keys => Some(CommandError::NotInStep),
+            None => None,
         };
         match refusal {
             Some(error) => self.done(token, Err(error)),

@@ -15,6 +15,7 @@ use crate::device::AskError;
 impl Machine {
     pub(super) fn ask(&mut self, token: u64, request: Stanza, patience: Duration) {
         let refusal = match &self.account {
+            None if !self.loaded => Some(AskError::Unavailable),
             None => Some(AskError::NotPaired),
             Some(account) if account.logged_out => Some(AskError::LoggedOut),
             Some(_) if !self.may_act() => Some(AskError::Unavailable),

@@ -61,9 +61,10 @@ impl Machine {
 
     /// Rejects a call on all devices of the account.
     pub(super) fn reject_call(&mut self, token: u64, caller: &Jid, call_id: String) {
-        let Some(account) = self.account.clone().filter(|account| !account.logged_out) else {
-            return self.done(token, Err(CommandError::NotPaired));
-        };
+        if let Some(error) = self.unpaired() {
+            return self.done(token, Err(error));
+        }
+        let Some(account) = self.account.clone() else { return };
         if !self.may_act() {
             return self.done(token, Err(CommandError::Unavailable));
         }

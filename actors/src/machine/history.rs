@@ -248,12 +248,11 @@ impl Machine {
 
     /// A caller wants older messages of a chat.
     pub(super) fn want_history(&mut self, token: u64, wanted: WantHistory) {
-        let refusal = match &self.account {
-            None => Some(CommandError::NotPaired),
-            Some(account) if account.logged_out => Some(CommandError::NotPaired),
-            Some(_) if self.connection.online().is_none() => Some(CommandError::NotConnected),
-            Some(_) if !self.may_act() || self.commits.failing() => Some(CommandError::Unavailable),
-            Some(_) => None,
+        let refusal = match self.unpaired() {
+            Some(error) => Some(error),
+            None if self.connection.online().is_none() => Some(CommandError::NotConnected),
+            None if !self.may_act() || self.commits.failing() => Some(CommandError::Unavailable),
+            None => None,
         };
         let result = match refusal {
             Some(error) => Err(error),

@@ -22,7 +22,8 @@ impl Machine {
     /// What is known of a user.
     pub(super) fn identities(&mut self, token: u64, user: &Jid) {
         if self.account.is_none() {
-            let reply = Reply::Identities(Err(AskError::NotPaired));
+            let refusal = if self.loaded { AskError::NotPaired } else { AskError::Unavailable };
+            let reply = Reply::Identities(Err(refusal));
             return self.effects.push(Effect::Reply { token, reply });
         }
         let user = name_of(user);

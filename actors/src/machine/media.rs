@@ -122,8 +122,8 @@ impl Machine {
     }
 
     fn cannot_ask(&self) -> Option<CommandError> {
-        if self.account.as_ref().is_none_or(|account| account.logged_out) {
-            Some(CommandError::NotPaired)
+        if let Some(error) = self.unpaired() {
+            Some(error)
         } else if self.connection.online().is_none() {
             Some(CommandError::NotConnected)
         } else if !self.may_act() {

@@ -64,9 +64,10 @@ impl Machine {
 
     /// Unlinks the device on request.
     pub(super) fn log_out(&mut self, token: u64) {
-        let Some(account) = self.account.clone().filter(|account| !account.logged_out) else {
-            return self.done(token, Err(CommandError::NotPaired));
-        };
+        if let Some(error) = self.unpaired() {
+            return self.done(token, Err(error));
+        }
+        let Some(account) = self.account.clone() else { return };
         if !self.may_act() {
             return self.done(token, Err(CommandError::Unavailable));
         }

@@ -126,8 +126,8 @@ impl Machine {
     }
 
     fn unfit_to_write(&self) -> Option<CommandError> {
-        if self.account.as_ref().is_none_or(|account| account.logged_out) {
-            Some(CommandError::NotPaired)
+        if let Some(error) = self.unpaired() {
+            Some(error)
         } else if !self.may_act() || self.commits.failing() {
             Some(CommandError::Unavailable)
         } else {

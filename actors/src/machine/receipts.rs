@@ -204,9 +204,8 @@ impl Machine {
 
     /// Tells a chat that its messages were read.
     pub(super) fn mark_read(&mut self, token: u64, request: &MarkRead) {
-        let paired = self.account.as_ref().is_some_and(|account| !account.logged_out);
-        let refusal = if !paired {
-            Some(CommandError::NotPaired)
+        let refusal = if let Some(error) = self.unpaired() {
+            Some(error)
         } else if self.connection.online().is_none() {
             Some(CommandError::NotConnected)
         } else if !self.may_act() {

@@ -5,6 +5,7 @@ mod groups;
 mod imports;
 mod people;
 mod resends;
+mod unread;
 mod world;
 
 use proptest::prelude::*;
