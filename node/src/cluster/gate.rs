@@ -215,7 +215,7 @@ async fn call_turns(alive: Weak<Inner>) {
                 inner.metrics.set("roost_connect_queue_length", &[("urgency", name)], length as f64);
             }
             inner.metrics.set("roost_connect_rate", &[], rate);
-            waiting.turns.next()
+            waiting.turns.next(now)
         };
         // Wakes up now and then, to notice that the gate is gone.
         let pause =

@@ -49,7 +49,7 @@ max_connections = 8
 profile = "fast"
 
 [connect]
-# Logins to WhatsApp per second and node, and how many may come at once.
+# Logins to WhatsApp per second and node, and how many of them may come at once.
 per_second = 10.0
 burst = 10
 # Logins per second of all nodes together, shared equally by those that are active; 0 is no such limit.

@@ -88,7 +88,7 @@ impl Core {
                 self.wake(ctx, jitter, Input::Turn(turn));
             }
         }
-        if let Some(next) = self.gate.turns.next().filter(|_| !self.gate.looks) {
+        if let Some(next) = self.gate.turns.next(boot).filter(|_| !self.gate.looks) {
             self.gate.looks = true;
             let pause = next.clamp(Duration::from_millis(1), Duration::from_secs(1));
             self.wake(ctx, pause, Input::Gate);
