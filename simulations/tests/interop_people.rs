@@ -269,6 +269,7 @@ async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<()
     let api = cluster.callers.any();
     // Roost, after a code that was mistyped.
     let second = cluster.create_device("acme", "by-code").await?;
+    cluster.until_owned(&second).await?;
     let method = start_pairing_request::PhoneCode { phone_number: format!("+{}", roost.pn) };
     let request = StartPairingRequest {
         device: second.clone(),
