@@ -93,6 +93,11 @@ impl History {
         &self.facts
     }
 
+    /// The facts that were kept, each as a line of text.
+    pub fn lines(&self) -> String {
+        self.facts.iter().map(|fact| format!("{fact}\n")).collect()
+    }
+
     /// How many facts were recorded.
     pub fn recorded(&self) -> u64 {
         self.recorded

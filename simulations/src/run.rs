@@ -8,11 +8,11 @@ mod record;
 mod time;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::history::{History, Violation};
+use crate::seeds::Written;
 
 pub use self::answer::Answer;
 pub(crate) use self::answer::{SAY, counts, say};
@@ -42,13 +42,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Says what it came to, and writes its picture if that is wanted.
-    pub(crate) fn show(self, depth: &str, plan: &Plan, html: Option<&Path>) -> ExitCode {
-        if let Some(file) = html
-            && let Err(error) = std::fs::write(file, self.html(depth, plan))
-        {
-            eprintln!("roost: {} cannot be written: {error}", file.display());
-            return ExitCode::FAILURE;
+    /// Says what it came to, and writes what is wanted of it.
+    pub(crate) fn show(self, depth: &str, plan: &Plan, written: &Written) -> ExitCode {
+        let html = written.html.as_ref().map(|file| (file, self.html(depth, plan)));
+        let facts = written.facts.as_ref().map(|file| (file, self.history.lines()));
+        for (file, text) in html.into_iter().chain(facts) {
+            if let Err(error) = std::fs::write(file, text) {
+                eprintln!("roost: {} cannot be written: {error}", file.display());
+                return ExitCode::FAILURE;
+            }
         }
         Answer::of(plan.seed, self).say(depth)
     }

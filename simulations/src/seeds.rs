@@ -23,12 +23,23 @@ pub struct Args {
     /// Ends after so many minutes, also when seeds are left.
     #[arg(long, requires = "seeds")]
     pub minutes: Option<u64>,
-    /// Writes the run as a picture into this HTML file.
-    #[arg(long, requires = "seed", value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    /// What is kept of the run.
+    #[command(flatten)]
+    pub written: Written,
     /// Seeds at a time; as many as there are cores when absent.
     #[arg(long, requires = "seeds")]
     pub jobs: Option<usize>,
+}
+
+/// What is kept of a run, and where.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Written {
+    /// Writes the run as a picture into this HTML file.
+    #[arg(long, requires = "seed", value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Writes everything that happened into this file, one fact a line, first its time in seconds.
+    #[arg(long, requires = "seed", value_name = "FILE")]
+    pub facts: Option<PathBuf>,
 }
 
 /// How much of a node is real.
@@ -54,8 +65,8 @@ pub fn command(args: &Args) -> ExitCode {
         let seed = args.seed.unwrap_or_default();
         // No runtime of ours may be around: a run at stack depth brings its own.
         return match args.depth {
-            Depth::Machines => many::replay(seed, args.html.as_deref()),
-            Depth::Stack => fan::replay(seed, args.html.as_deref()),
+            Depth::Machines => many::replay(seed, &args.written),
+            Depth::Stack => fan::replay(seed, &args.written),
         };
     };
     let jobs = args.jobs.or_else(|| Some(std::thread::available_parallelism().ok()?.get())).unwrap_or(1);

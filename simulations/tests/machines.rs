@@ -17,6 +17,22 @@ fn a_seed_has_one_history_whatever_ran_before_it() {
     }
 }
 
+/// Seeds that once failed, and why.
+const PINNED: [(u64, &str); 2] = [
+    (
+        2168,
+        "a node's twin stood still and ran again, and so ended what excused the node, whose clock had stood still",
+    ),
+    (86, "a process stood still twice, and the second time its clock ran on"),
+];
+
+#[test]
+fn seeds_that_once_failed_are_clean() {
+    for (seed, story) in PINNED {
+        assert_eq!(one(seed, Size::DRAWN, false).violation, None, "seed {seed}: {story}");
+    }
+}
+
 #[test]
 fn no_seed_of_the_first_few_breaks_anything_and_rare_things_happen() {
     let mut seen = BTreeMap::new();

@@ -31,8 +31,8 @@ pub(super) struct GuardedLogin {
     permits: BTreeMap<Grant, Permits>,
     /// Devices that heard `replaced`, and how many questions were asked since.
     replaced: BTreeMap<(DeviceKey, Life), u32>,
-    /// When each node last began or ended to stand still.
-    paused: BTreeMap<NodeId, u64>,
+    /// When each process last began or ended to stand still.
+    paused: BTreeMap<Life, u64>,
     /// When logins left each node.
     logins: BTreeMap<NodeId, VecDeque<u64>>,
 }
@@ -83,7 +83,7 @@ impl GuardedLogin {
         let permits = self.permits.entry(grant.clone()).or_default();
         let Some(permitted) = permits.last.take() else { return Err(format!("{who} without a permit")) };
         hold(permits.checked, || format!("{who} and did not look at its permit"))?;
-        let paused = self.paused.get(&grant.life.node).is_some_and(|paused| *paused >= permitted);
+        let paused = self.paused.get(&grant.life).is_some_and(|paused| *paused >= permitted);
         let fresh = at - permitted <= micros(FRESH);
         hold(fresh || paused, || format!("{who} with a permit of {} ms ago", (at - permitted) / 1000))?;
         let current = self.epochs.get(&grant.key).is_none_or(|epoch| *epoch <= grant.epoch);
@@ -118,8 +118,8 @@ impl Check for GuardedLogin {
             What::Granted { key, epoch, .. } => {
                 self.epochs.insert(key.clone(), *epoch);
             }
-            What::Frozen(node) | What::Thawed(node) => {
-                self.paused.insert(node.clone(), fact.at);
+            What::Frozen { life, .. } | What::Thawed(life) => {
+                self.paused.insert(life.clone(), fact.at);
             }
             What::HeardReplaced(grant) => {
                 self.replaced.insert((grant.key.clone(), grant.life.clone()), 0);
@@ -200,9 +200,10 @@ mod tests {
     #[test]
     fn an_old_permit_is_seen_unless_the_node_stood_still() {
         assert!(says(login()).contains("ms ago"), "a step of a test takes a second");
-        let node = grant(1, 1).life.node;
+        let life = grant(1, 1).life;
         let mut paused = login();
-        paused.splice(3..3, [What::Frozen(node.clone()), What::Thawed(node)]);
+        let frozen = What::Frozen { life: life.clone(), clock_stops: false };
+        paused.splice(3..3, [frozen, What::Thawed(life)]);
         assert_eq!(says(paused), "");
     }
 

@@ -1,13 +1,14 @@
 //! one-owner (I2): no two nodes that run, neither frozen nor quiesced, act for one device.
 //!
 //! Needs Granted; accuses by Wired and SentLogin, recorded when they leave the node, and where Resumed and Quiesced
-//! are recorded also by them. A life whose device was taken over must have been quiet before that. One that was frozen is excused until the database has
-//! answered it or its own lease must have ended: what it lets out meanwhile is fenced, and WhatsApp ends it.
+//! are recorded also by them. A life whose device was taken over must have been quiet before that. One that stood
+//! still is excused for what it had begun: it lets that out when it runs again, it is fenced, and WhatsApp ends it.
+//! One whose clock stood still with it cannot know better until its own lease must have ended by that clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use roost_placement::ledger::{Grant, Timing};
-use roost_proto::id::{DeviceKey, Epoch, Life, NodeId};
+use roost_proto::id::{DeviceKey, Epoch, Life};
 
 use super::{Check, hold, micros};
 use crate::history::{Fact, How, What};
@@ -18,12 +19,21 @@ pub(super) struct OneOwner {
     timing: Timing,
     /// The newest grant that was not given by the owner before: epoch and life.
     taken: BTreeMap<DeviceKey, (Epoch, Life)>,
-    /// Since when and until when nodes are excused.
-    excused: BTreeMap<NodeId, (u64, u64)>,
+    /// Processes that stand or stood still.
+    stills: BTreeMap<Life, Still>,
     /// When the database last renewed the lease of each life.
     renewed: BTreeMap<Life, u64>,
     /// Lives that act, as far as is recorded.
     running: BTreeSet<Life>,
+}
+
+/// That a process stood still.
+#[derive(Debug)]
+struct Still {
+    since: u64,
+    /// When it ran again, if it has.
+    thawed: Option<u64>,
+    clock_stops: bool,
 }
 
 impl OneOwner {
@@ -31,22 +41,29 @@ impl OneOwner {
         OneOwner {
             timing,
             taken: BTreeMap::new(),
-            excused: BTreeMap::new(),
+            stills: BTreeMap::new(),
             renewed: BTreeMap::new(),
             running: BTreeSet::new(),
         }
     }
 
-    fn is_excused(&self, life: &Life, at: u64) -> bool {
-        let renewed = self.renewed.get(life).copied().unwrap_or_default();
-        let excused = self.excused.get(&life.node);
+    /// Whether a process is excused at this time for so long after it stood still.
+    fn is_excused(&self, life: &Life, at: u64, after: u64) -> bool {
+        let Some(still) = self.stills.get(life) else { return false };
         // One that stands still now is excused whatever statement of it runs meanwhile.
-        excused.is_some_and(|(since, until)| *until == u64::MAX || (at < *until && renewed <= *since))
+        let Some(thawed) = still.thawed else { return true };
+        let renewed = self.renewed.get(life).copied().unwrap_or_default();
+        at <= thawed + after && renewed <= still.since
+    }
+
+    fn ttl(&self) -> u64 {
+        micros(self.timing.ttl)
     }
 
     fn acts(&self, grant: &Grant, at: u64) -> Result<(), String> {
         let Some((epoch, life)) = self.taken.get(&grant.key) else { return Ok(()) };
-        let excused = self.is_excused(&grant.life, at);
+        let stopped = self.stills.get(&grant.life).is_some_and(|still| still.clock_stops);
+        let excused = self.is_excused(&grant.life, at, if stopped { self.ttl() } else { 0 });
         let alone = grant.epoch >= *epoch || grant.life == *life || excused;
         hold(alone, || {
             format!("{} acts for {} that {life} has taken at epoch {epoch}", grant.life, grant.key)
@@ -64,7 +81,8 @@ impl Check for OneOwner {
             What::Granted { key, epoch, owner: Some(life), how: how @ (How::Claim | How::TakeOver(_)) } => {
                 self.taken.insert(key.clone(), (*epoch, life.clone()));
                 if let How::TakeOver(from) = how {
-                    let quiet = !self.running.contains(from) || self.is_excused(from, fact.at);
+                    // When its clock ran on it acts no more, and says so when it looks.
+                    let quiet = !self.running.contains(from) || self.is_excused(from, fact.at, self.ttl());
                     return hold(quiet, || format!("{life} takes {key} over from {from}, which still runs"));
                 }
             }
@@ -74,11 +92,18 @@ impl Check for OneOwner {
             What::Quiesced(life) | What::Exited(life) => {
                 self.running.remove(life);
             }
-            What::Frozen(node) => {
-                self.excused.insert(node.clone(), (fact.at, u64::MAX));
+            What::Frozen { life, clock_stops } => {
+                // What an earlier pause excuses, another pause does not end.
+                let goes_on = self.is_excused(life, fact.at, self.ttl());
+                let before = self.stills.get(life).filter(|still| goes_on && still.clock_stops);
+                let since = before.map_or(fact.at, |still| still.since);
+                let clock_stops = *clock_stops || before.is_some();
+                self.stills.insert(life.clone(), Still { since, thawed: None, clock_stops });
             }
-            What::Thawed(node) => {
-                self.excused.insert(node.clone(), (fact.at, fact.at + micros(self.timing.ttl)));
+            What::Thawed(life) => {
+                if let Some(still) = self.stills.get_mut(life) {
+                    still.thawed = Some(fact.at);
+                }
             }
             What::Beaten { life, .. } => {
                 self.renewed.insert(life.clone(), fact.at);
@@ -116,17 +141,34 @@ mod tests {
             judge(OneOwner::new(Timing::FAST), facts.into_iter().chain(quiet.iter().cloned()).chain([taken]))
         };
         assert!(over(&[]).is_some());
-        for quiet in [What::Quiesced(life(1, 1)), What::Exited(life(1, 1)), What::Frozen(life(1, 1).node)] {
+        for quiet in [What::Quiesced(life(1, 1)), What::Exited(life(1, 1)), frozen(1, false)] {
             assert_eq!(over(&[quiet]), None);
         }
+        assert!(over(&[frozen(2, false)]).is_some(), "a twin that stands still excuses nobody else");
+    }
+
+    fn frozen(incarnation: i64, clock_stops: bool) -> What {
+        What::Frozen { life: life(1, incarnation), clock_stops }
     }
 
     #[test]
-    fn a_frozen_node_is_excused_until_its_lease_must_have_ended() {
-        let (freeze, thaw) = (What::Frozen(life(1, 1).node), What::Thawed(life(1, 1).node));
-        assert_eq!(taken([freeze.clone(), thaw.clone()]), None);
+    fn a_process_whose_clock_stood_still_is_excused_until_its_lease_must_have_ended() {
+        let pause = [frozen(1, true), What::Thawed(life(1, 1))];
+        assert_eq!(taken(pause.clone()), None);
         let later = std::iter::repeat_n(What::Healed, 3);
-        assert!(taken([freeze, thaw].into_iter().chain(later)).is_some());
+        assert!(taken(pause.into_iter().chain(later)).is_some());
+    }
+
+    #[test]
+    fn one_pause_after_another_excuses_what_the_first_did() {
+        let (thawed, again) = (What::Thawed(life(1, 1)), frozen(1, false));
+        assert_eq!(taken([frozen(1, true), thawed.clone(), again, thawed]), None);
+    }
+
+    #[test]
+    fn a_process_whose_clock_ran_on_is_excused_for_what_it_had_begun_only() {
+        assert_eq!(taken([frozen(1, false)]), None);
+        assert!(taken([frozen(1, false), What::Thawed(life(1, 1))]).is_some());
     }
 
     #[test]

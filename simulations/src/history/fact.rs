@@ -109,10 +109,10 @@ pub enum What {
     Quiesced(Life),
     /// A node acts again.
     Resumed(Life),
-    /// A process stands still.
-    Frozen(NodeId),
+    /// A process stands still, and so does its clock or not.
+    Frozen { life: Life, clock_stops: bool },
     /// It runs again.
-    Thawed(NodeId),
+    Thawed(Life),
     /// A device was opened under this grant.
     Opened(Grant),
     /// Nothing of the device acts any more at this node, so it was said.
@@ -196,9 +196,12 @@ impl What {
             What::Buried { victim, by, .. } => (None, vec![victim, by]),
             What::Certified { victim } => (None, vec![victim]),
             What::Granted { key, owner, .. } => (Some(key), owner.iter().collect()),
-            What::Started(life) | What::Exited(life) | What::Quiesced(life) | What::Resumed(life) => {
-                (None, vec![life])
-            }
+            What::Started(life)
+            | What::Exited(life)
+            | What::Quiesced(life)
+            | What::Resumed(life)
+            | What::Frozen { life, .. }
+            | What::Thawed(life) => (None, vec![life]),
             What::Committed(commit) => (Some(&commit.grant.key), vec![&commit.grant.life]),
             What::Loaded(grant)
             | What::Permitted(grant)
@@ -220,8 +223,6 @@ impl What {
             | What::Offered { key, .. }
             | What::Acknowledged { key, .. } => (Some(key), Vec::new()),
             What::ClockStepped { .. }
-            | What::Frozen(_)
-            | What::Thawed(_)
             | What::Ciphertext { .. }
             | What::Reached { .. }
             | What::Refused { .. }

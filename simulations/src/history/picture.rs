@@ -63,8 +63,10 @@ impl Picture {
                 self.open(&life.node, "quiet", at, format!("{life} does not act: its lease may be over"));
             }
             What::Resumed(life) => self.close(&life.node, "quiet", at),
-            What::Frozen(node) => self.open(node, "frozen", at, "the machine stands still".to_owned()),
-            What::Thawed(node) => self.close(node, "frozen", at),
+            What::Frozen { life, .. } => {
+                self.open(&life.node, "frozen", at, "the machine stands still".to_owned());
+            }
+            What::Thawed(life) => self.close(&life.node, "frozen", at),
             What::Buried { victim, by, .. } => {
                 self.mark(at, Some(&victim.node), Kind::Event, format!("{by} buries {victim}"));
             }

@@ -27,7 +27,7 @@ use super::odds::Strike;
 use super::queue::{Asked, Happening};
 use super::whatsapp::Up;
 use crate::history::What;
-use crate::run::{Boot, Database, name};
+use crate::run::{Boot, Database};
 
 /// How long a call of the database may take in all, as the adapters of real databases bound it.
 const BOUND: Duration = Duration::from_secs(3);
@@ -136,7 +136,9 @@ impl Core {
         if clock_stops {
             self.boot.pause();
         }
-        ctx.record.fact(What::Frozen(name(self.place).parse().expect("an id")));
+        if let Some(life) = self.life.clone() {
+            ctx.record.fact(What::Frozen { life, clock_stops });
+        }
         ctx.after(span, Happening::Later(Later::Thaw(self.id)));
     }
 

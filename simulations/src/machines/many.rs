@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::run;
 use crate::run::{Answer, Outcome, Plan, SAY, Size, counts, say};
+use crate::seeds::Written;
 
 /// As the command line has it.
 const DEPTH: &str = "machines";
@@ -30,11 +30,11 @@ fn attempt(plan: &Plan, keep: bool) -> Result<Outcome, Answer> {
     })
 }
 
-/// Runs one seed, says what it came to, and writes its picture if that is wanted.
-pub(crate) fn replay(seed: u64, html: Option<&Path>) -> ExitCode {
+/// Runs one seed, says what it came to, and writes what is wanted of it.
+pub(crate) fn replay(seed: u64, written: &Written) -> ExitCode {
     let plan = Plan::draw(seed, Size::DRAWN);
     match attempt(&plan, true) {
-        Ok(outcome) => outcome.show(DEPTH, &plan, html),
+        Ok(outcome) => outcome.show(DEPTH, &plan, written),
         Err(failed) => failed.say(DEPTH),
     }
 }

@@ -98,7 +98,9 @@ impl Process {
         }
         self.core.fate = Fate::Runs;
         self.core.boot.go_on();
-        ctx.record.fact(What::Thawed(name(self.core.place).parse().expect("an id")));
+        if let Some(life) = self.core.life.clone() {
+            ctx.record.fact(What::Thawed(life));
+        }
         for device in self.devices.values_mut() {
             device.run(&mut self.core, ctx);
         }

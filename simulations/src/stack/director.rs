@@ -105,7 +105,9 @@ impl Director {
             }
             Later::Thaw(node) => {
                 self.frozen[node] = false;
-                self.record.fact(What::Thawed(self.node_id(node)));
+                if let Some(life) = self.record.life(node) {
+                    self.record.fact(What::Thawed(life));
+                }
                 self.places[node].boot.go_on();
                 self.places[node].link.set(Way::Open);
                 for other in self.others(node) {
@@ -148,7 +150,9 @@ impl Director {
                 if std::mem::replace(&mut self.frozen[*node], true) {
                     return;
                 }
-                self.record.fact(What::Frozen(self.node_id(*node)));
+                if let Some(life) = self.record.life(*node) {
+                    self.record.fact(What::Frozen { life, clock_stops: *clock_stops });
+                }
                 if *clock_stops {
                     self.places[*node].boot.pause();
                 }
@@ -226,10 +230,6 @@ impl Director {
     fn others(&self, node: usize) -> impl Iterator<Item = String> + use<> {
         let hosts = (0..self.places.len()).filter(move |other| *other != node).map(name);
         hosts.chain(["whatsapp".to_owned(), "callers".to_owned()])
-    }
-
-    fn node_id(&self, node: usize) -> roost_proto::id::NodeId {
-        name(node).parse().expect("a name of ours is an id")
     }
 
     /// A fault of WhatsApp at the companion of one of our devices.

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::{Plan, Size, run};
 use crate::run::{Answer, SAY, counts, say};
+use crate::seeds::Written;
 
 /// How long one seed may take before its process is ended and counted as failed.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -80,9 +80,9 @@ pub async fn many(from: u64, to: u64, jobs: usize, limit: Option<Duration>) -> E
     }
 }
 
-/// Runs one seed in this process and says what it came to, to a person or to the process that asked; writes its
-/// picture if that is wanted.
-pub(crate) fn replay(seed: u64, html: Option<&Path>) -> ExitCode {
+/// Runs one seed in this process and says what it came to, to a person or to the process that asked; writes
+/// what is wanted of it.
+pub(crate) fn replay(seed: u64, written: &Written) -> ExitCode {
     if std::env::var_os(CHILD).is_some() {
         let line = serde_json::to_string(&one(seed, Size::DRAWN)).expect("a verdict is plain data");
         // Whoever asked may be gone.
@@ -91,7 +91,7 @@ pub(crate) fn replay(seed: u64, html: Option<&Path>) -> ExitCode {
     }
     let plan = Plan::draw(seed, Size::DRAWN);
     match run(&plan, plan.history(true)) {
-        Ok(outcome) => outcome.show(DEPTH, &plan, html),
+        Ok(outcome) => outcome.show(DEPTH, &plan, written),
         Err(error) => Answer::failed(seed, format!("the run failed: {error}"), Vec::new()).say(DEPTH),
     }
 }
