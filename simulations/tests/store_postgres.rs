@@ -195,6 +195,25 @@ async fn the_sessions_of_the_dead_end_with_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_sessions_of_all_earlier_lives_of_a_node_end_when_it_joins() {
+    let bench = Bench::new().await;
+    let first = bench.active("n1").await;
+    assert!(bench.store.certify_death(&first).await.expect("an answer"));
+    // What a fail-over of the database does: the next life is not numbered one more.
+    bench.server.sql(DATABASE, "UPDATE cluster_control SET cluster_epoch = 3").expect("set");
+    let mut old = bench.server.session(DATABASE, &format!("roost/{first}")).expect("a session");
+    let mut other = bench.server.session(DATABASE, "roost/n12/1").expect("a session");
+    for session in [&mut old, &mut other] {
+        assert_eq!(session.run("SELECT 'there';"), ["there"]);
+    }
+    let next = bench.active("n1").await;
+    assert!(next.incarnation.0 > first.incarnation.0 + 1, "{next}");
+    let words = old.run("SELECT 1;").join(" ");
+    assert!(words.contains("terminating connection") || words.contains("closed"), "{words:?}");
+    assert_eq!(other.run("SELECT 'lives';"), ["lives"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_goes_away_is_reported_in_time_and_found_again() {
     let mut bench = Bench::new().await;
     let me = bench.active("n1").await;

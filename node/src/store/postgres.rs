@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::Grant;
-use roost_proto::id::Life;
+use roost_proto::id::{Life, NodeId};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgPool, Transaction};
@@ -135,12 +135,14 @@ pub(super) fn connect_options(options: &StoreOptions, limits: bool) -> Result<Pg
 /// What the connections of a life are called: `roost/<node>/<incarnation>`, or with a digest of the
 /// node id where that would be too long to be kept.
 pub(super) fn session_name(life: &Life) -> String {
-    let plain = format!("roost/{life}");
-    if plain.len() <= NAME {
-        return plain;
-    }
-    let digest = hex::encode(&Sha256::digest(life.node.as_str().as_bytes())[..16]);
-    format!("roost/~{digest}/{}", life.incarnation)
+    let [plain, digest] = session_names(&life.node).map(|names| format!("{names}{}", life.incarnation));
+    if plain.len() <= NAME { plain } else { digest }
+}
+
+/// How the names of the connections of all lives of a node begin, whichever way they are written.
+pub(super) fn session_names(node: &NodeId) -> [String; 2] {
+    let digest = hex::encode(&Sha256::digest(node.as_str().as_bytes())[..16]);
+    [format!("roost/{node}/"), format!("roost/~{digest}/")]
 }
 
 near!(Postgres, now: "now()");

@@ -15,7 +15,7 @@ use roost_placement::ledger::{
 use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
 
-use super::{Postgres, session_name};
+use super::{Postgres, session_name, session_names};
 use crate::store::rows::{
     GrantRow, OwnershipRow, PermitRow, SqlResult, TransitionRow, millis, state_text, unavailable,
 };
@@ -80,6 +80,18 @@ impl Postgres {
         }
     }
 
+    /// The same for all lives of its node before this one.
+    async fn end_sessions_before(&self, life: &Life) {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE (starts_with(application_name, $1) OR starts_with(application_name, $2))
+                     AND application_name <> $3 AND datname = current_database() AND pid <> pg_backend_pid()";
+        let [plain, digest] = session_names(&life.node);
+        let query = sqlx::query(sql).bind(plain).bind(digest).bind(session_name(life));
+        if let Err(error) = query.execute(&self.read).await {
+            tracing::debug!(%life, %error, "the sessions of earlier lives were not ended");
+        }
+    }
+
     async fn hand_over(&self, grant: &Grant, to: Option<&Life>) -> SqlResult<Option<GrantRow>> {
         let given = concat!("WITH won AS (
                UPDATE ownership d SET owner_node = t.node_id, owner_inc = t.incarnation, epoch = ", mint!("d"), ",
@@ -125,9 +137,9 @@ impl Ledger for Postgres {
         let life = |incarnation| Life { node: candidate.node.clone(), incarnation: Incarnation(incarnation) };
         match self.try_join(candidate, timing).await.map_err(unavailable)? {
             Ok(incarnation) => {
-                // Whatever the life before us left open.
-                self.end_sessions(&life(incarnation - 1)).await;
-                Ok(life(incarnation))
+                let life = life(incarnation);
+                self.end_sessions_before(&life).await;
+                Ok(life)
             }
             Err((incarnation, wait)) => Err(JoinError::InUse {
                 holder: life(incarnation),
