@@ -23,7 +23,7 @@ use roost_proto::login::{ClientInfo, Platform};
 use roost_proto::stanza::Stanza;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use crate::port::{Clocks, DeviceStatus, DeviceStore, Dialer, Gate};
+use crate::port::{Clocks, DeviceStatus, DeviceStore, Dialer, Files, Gate};
 use crate::shell::supervisor::{self, Input};
 use crate::warm::WarmLink;
 
@@ -41,6 +41,8 @@ pub struct Ports {
     pub store: Arc<dyn DeviceStore>,
     /// The way to WhatsApp.
     pub dialer: Arc<dyn Dialer>,
+    /// The files that WhatsApp keeps for it.
+    pub files: Arc<dyn Files>,
     /// Turns and permits for logins.
     pub gate: Arc<dyn Gate>,
     /// Time.

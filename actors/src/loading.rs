@@ -42,6 +42,6 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, History, HistoryPiece, Presence, Retry};
-    matches!(kind, Retry | Presence | AppStateHead | History | HistoryPiece)
+    use StateKind::{AppStateHead, History, HistoryFile, HistoryPiece, Presence, Retry};
+    matches!(kind, Retry | Presence | AppStateHead | History | HistoryPiece | HistoryFile)
 }

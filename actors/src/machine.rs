@@ -19,6 +19,7 @@ mod codec;
 mod commit;
 mod connect;
 mod crypto;
+mod files;
 mod groups;
 mod heard;
 mod history;
@@ -60,6 +61,7 @@ pub use crypto::{
     Changed, DecryptFailure, Decrypted, Encryption, GroupCiphertext, GroupEncryption, PeerName, PrekeyUpload,
     Request as CryptoRequest, RetryKeys, Target,
 };
+pub use files::{Fetched, Fetching};
 pub use interface::{DialLogin, Effect, Event, Loaded, Now, Reply};
 pub use pair_code::{PairFinish, PairHello};
 pub use timer::Timer;
@@ -91,6 +93,7 @@ pub struct Machine {
     prekeys: prekeys::Prekeys,
     app_state: appstate::AppState,
     history: history::Pieces,
+    files: files::Files,
     questions: media::Questions,
     presence: presence::Presence,
     attempt: Option<pairing::Attempt>,
@@ -135,6 +138,7 @@ impl Machine {
             prekeys: prekeys::Prekeys::default(),
             app_state: appstate::AppState::default(),
             history: history::Pieces::default(),
+            files: files::Files::default(),
             questions: media::Questions::default(),
             presence: presence::Presence::default(),
             attempt: None,
@@ -165,6 +169,7 @@ impl Machine {
             Event::CommitFailed => self.on_commit_failed(),
             Event::Fenced => self.finish(Finished::Fenced),
             Event::Found { token, message } => self.on_found(token, message.map(|message| *message)),
+            Event::Fetched { token, outcome } => self.on_fetched(token, outcome),
             Event::Tick => self.on_tick(),
             Event::Command { token, command } => self.on_command(token, command),
         }

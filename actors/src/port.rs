@@ -5,6 +5,7 @@
 //! all of a batch or nothing of it; reads happen under the same epoch. The ports know nothing of
 //! ratchets or stanzas: state is opaque bytes here and sealed below.
 
+mod files;
 mod kind;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
 use roost_proto::id::{DeviceKey, Sequence, UnixMillis};
 
+pub use files::{FetchedFile, FileError, Files};
 pub use kind::StateKind;
 
 /// Name of one piece of device state.

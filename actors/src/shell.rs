@@ -5,5 +5,6 @@
 
 mod connection;
 mod crypto;
+mod files;
 mod store;
 pub(crate) mod supervisor;

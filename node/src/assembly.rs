@@ -23,7 +23,7 @@ use crate::commits::Commits;
 use crate::counted::Counted;
 use crate::directory::Directory;
 use crate::hosting::{GrpcHints, Hosted, LocalHosts};
-use crate::media::{self, BlobStore, HttpClient, Media, MediaOptions};
+use crate::media::{self, BlobStore, DeviceFiles, HttpClient, Media, MediaOptions};
 use crate::metrics::Metrics;
 use crate::outside::Outside;
 
@@ -113,9 +113,11 @@ pub fn assemble(
     };
     let gate =
         NodeGate::start(gate, ledger.clone(), outside.boot.clone(), outside.dice.clone(), metrics.clone());
+    let media = Media::new(media, blobs, media_http, outside.dice.clone());
     let ports = Ports {
         store: Arc::new(Counted::new(devices, metrics.clone())),
         dialer,
+        files: Arc::new(DeviceFiles::new(media.clone(), outside.clone())),
         gate: Arc::new(gate.clone()),
         clocks: clocks.clone(),
         limits,
@@ -146,7 +148,6 @@ pub fn assemble(
     ));
     let count = unplaceable::run(directory.clone(), outside.dice.clone(), metrics.clone());
     tokio::spawn(count);
-    let media = Media::new(media, blobs, media_http, outside.dice.clone());
     tokio::spawn(media::sweep(directory.clone(), media.clone(), clocks.clone(), metrics.clone()));
     let api = Api::new(Parts {
         node: life.node,

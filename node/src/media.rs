@@ -6,6 +6,7 @@
 
 mod blobs;
 mod fetch;
+mod files;
 mod folder;
 mod hosts;
 mod http;
@@ -25,6 +26,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use blobs::{BlobError, BlobKey, BlobStore, Pieces};
 pub use fetch::{Download, Fetched, Taker, fetch};
+pub use files::DeviceFiles;
 pub use folder::Folder;
 pub use hosts::HostCache;
 pub use http::{HttpClient, HttpError};

@@ -49,7 +49,7 @@ pub use self::seal::{KeyError, KeyFile, KeySource};
 const WATCH: usize = 4096;
 
 /// The kinds that `load` returns: all but those on demand.
-const LOADED_KINDS: [StateKind; 10] = [
+const LOADED_KINDS: [StateKind; 11] = [
     StateKind::Credentials,
     StateKind::Account,
     StateKind::Prekeys,
@@ -59,6 +59,7 @@ const LOADED_KINDS: [StateKind; 10] = [
     StateKind::AppStateHead,
     StateKind::History,
     StateKind::HistoryPiece,
+    StateKind::HistoryFile,
     StateKind::Presence,
 ];
 
@@ -155,6 +156,6 @@ mod tests {
         for kind in LOADED_KINDS {
             assert!(!StateKind::ON_DEMAND.contains(&kind));
         }
-        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 17);
+        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 18);
     }
 }

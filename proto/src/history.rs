@@ -1,32 +1,35 @@
 //! History: what a phone tells a new companion of the time before it, and of older times on request.
 //!
 //! It comes as one zlib stream, inside a message or as a file, with conversations and the messages in them.
-//! What must hold: it is read without ever holding more than the inflated bytes themselves: conversations and
-//! messages are slices of them, decoded one at a time. A malformed conversation or message is left out; it
-//! never hides the others.
+//! What must hold: it is read with memory that does not grow with it ([`Survey`], [`Slices`]). A malformed
+//! conversation or message is left out; it never hides the others.
 
+mod read;
 mod slice;
+mod walk;
 
 use bytes::Bytes;
 use prost::Message as _;
 use waproto::whatsapp::ExternalBlobReference;
 
 use crate::id::UnixMillis;
+use crate::media::{File, Hashes, MediaKey, MediaKind};
 use crate::stanza::Jid;
+pub use read::{Outline, Outlined, Position, SLICE, Slice, Slices, Survey};
 use slice::{ConversationSlice, HistorySlice, KeySlice, MessageSlice, PairSlice, PastSlice};
 
-/// The most bytes that one piece of history may inflate to.
-pub const MAX_HISTORY: usize = 64 * 1024 * 1024;
-
 /// Why a piece of history cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HistoryError {
-    /// It does not inflate within [`MAX_HISTORY`].
-    #[error("the history does not inflate within its limit")]
-    Inflate(#[source] std::io::Error),
+    /// It is no zlib stream, or not the whole of one.
+    #[error("the history cannot be inflated: {0}")]
+    Packed(&'static str),
     /// The inflated bytes are no history.
     #[error("the history is malformed")]
     Malformed,
+    /// It inflates to more than 8 GiB, or its names and chats take more than 16 MiB.
+    #[error("the history is too large")]
+    TooLarge,
 }
 
 /// A file that was too large for a message: where it is, and how it is opened.
@@ -45,6 +48,30 @@ pub struct Blob {
 }
 
 impl Blob {
+    /// What is needed to fetch it; `None` when something of it is malformed.
+    pub fn file(&self, kind: MediaKind) -> Option<File> {
+        Some(File {
+            kind,
+            key: MediaKey::from_slice(&self.media_key)?,
+            hashes: Hashes {
+                plain: self.sha256.as_slice().try_into().ok()?,
+                sealed: self.enc_sha256.as_slice().try_into().ok()?,
+            },
+            direct_path: Some(self.direct_path.clone()).filter(|path| path.starts_with('/'))?,
+        })
+    }
+
+    /// The reference to a file of this many bytes.
+    pub fn of_file(file: &File, size: u64) -> Blob {
+        Blob {
+            media_key: file.key.as_bytes().to_vec(),
+            direct_path: file.direct_path.clone(),
+            sha256: file.hashes.plain.to_vec(),
+            enc_sha256: file.hashes.sealed.to_vec(),
+            size,
+        }
+    }
+
     pub(crate) fn of_reference(reference: &ExternalBlobReference) -> Blob {
         Blob {
             media_key: reference.media_key.clone().unwrap_or_default(),
@@ -107,85 +134,21 @@ impl From<Kind> for i32 {
     }
 }
 
-/// A piece of history that has been inflated.
-#[derive(Debug, Clone)]
-pub struct History {
-    slice: HistorySlice,
-}
-
-impl History {
-    /// Inflates and reads a piece.
-    ///
-    /// # Errors
-    /// [`HistoryError`].
-    pub fn open(packed: &[u8]) -> Result<History, HistoryError> {
-        let inflated = wacore_binary::zlib_pool::decompress_zlib_pooled(packed, MAX_HISTORY as u64);
-        let inflated = Bytes::from(inflated.map_err(HistoryError::Inflate)?);
-        let slice = HistorySlice::decode(inflated).map_err(|_| HistoryError::Malformed)?;
-        Ok(History { slice })
-    }
-
-    /// Packs what a phone has to tell.
-    pub fn pack(kind: Kind, progress: u32, conversations: &[Conversation], people: &People) -> Vec<u8> {
-        let slice = HistorySlice {
-            kind: kind.into(),
-            conversations: conversations.iter().map(|one| one.to_slice().encode_to_vec().into()).collect(),
-            order: Some(1),
-            progress: Some(progress),
-            push_names: pairs(&people.push_names),
-            lids: pairs(&people.lids),
-        };
-        let plain = slice.encode_to_vec();
-        let mut packed = vec![0; zlib_rs::compress_bound(plain.len())];
-        let (packed, done) = zlib_rs::compress_slice(&mut packed, &plain, zlib_rs::DeflateConfig::default());
-        assert_eq!(done, zlib_rs::ReturnCode::Ok, "the buffer has the bound that zlib names");
-        packed.to_vec()
-    }
-
-    /// Which part it is.
-    pub fn kind(&self) -> Kind {
-        self.slice.kind.into()
-    }
-
-    /// How much has been told with it, in per cent.
-    pub fn progress(&self) -> u32 {
-        self.slice.progress.unwrap_or(0)
-    }
-
-    /// How many conversations it has.
-    pub fn len(&self) -> usize {
-        self.slice.conversations.len()
-    }
-
-    /// Whether it has no conversation.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// One conversation; `None` when it is malformed or there is none.
-    pub fn conversation(&self, at: usize) -> Option<Conversation> {
-        let slice = ConversationSlice::decode(self.slice.conversations.get(at)?.clone()).ok()?;
-        Some(Conversation {
-            chat: slice.id.parse().ok()?,
-            name: slice.name.or(slice.display_name).unwrap_or_default(),
-            unread: slice.unread.unwrap_or(0),
-            archived: slice.archived.unwrap_or(false),
-            pinned: slice.pinned.unwrap_or(0) > 0,
-            muted_until: slice.muted_until.filter(|end| *end > 0).and_then(|end| i64::try_from(end).ok()),
-            complete: slice.end_of_transfer.is_some_and(|end| end == COMPLETE),
-            pn: slice.pn.and_then(|jid| jid.parse().ok()),
-            lid: slice.lid.and_then(|jid| jid.parse().ok()),
-            messages: slice.messages.into_iter().filter_map(|one| one.message).collect(),
-        })
-    }
-
-    /// Names and identities of people.
-    pub fn people(&self) -> People {
-        let read = |pairs: &[PairSlice]| {
-            pairs.iter().map(|pair| (pair.one.clone(), pair.other.clone())).collect::<Vec<_>>()
-        };
-        People { push_names: read(&self.slice.push_names), lids: read(&self.slice.lids) }
-    }
+/// Packs what a phone has to tell.
+pub fn pack(kind: Kind, progress: u32, conversations: &[Conversation], people: &People) -> Vec<u8> {
+    let slice = HistorySlice {
+        kind: kind.into(),
+        conversations: conversations.iter().map(Conversation::to_slice).collect(),
+        order: Some(1),
+        progress: Some(progress),
+        push_names: pairs(&people.push_names),
+        lids: pairs(&people.lids),
+    };
+    let plain = slice.encode_to_vec();
+    let mut packed = vec![0; zlib_rs::compress_bound(plain.len())];
+    let (packed, done) = zlib_rs::compress_slice(&mut packed, &plain, zlib_rs::DeflateConfig::default());
+    assert_eq!(done, zlib_rs::ReturnCode::Ok, "the buffer has the bound that zlib names");
+    packed.to_vec()
 }
 
 /// Names and identities of people.
@@ -197,11 +160,11 @@ pub struct People {
     pub lids: Vec<(String, String)>,
 }
 
-/// One chat of the past.
+/// What is said of one chat of the past.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Conversation {
+pub struct Chat {
     /// Which.
-    pub chat: Jid,
+    pub jid: Jid,
     /// Its name, when it has one.
     pub name: String,
     /// Messages that nobody has read.
@@ -218,16 +181,23 @@ pub struct Conversation {
     pub pn: Option<Jid>,
     /// Hidden identity of the other side, if it was told.
     pub lid: Option<Jid>,
+}
+
+/// One chat of the past with messages, as a phone tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conversation {
+    /// Which chat.
+    pub about: Chat,
     /// Encoded `WebMessageInfo`s, newest first. [`Past::read`] reads one.
     pub messages: Vec<Bytes>,
 }
 
 impl Conversation {
     /// A chat with these messages and nothing else to say of it.
-    pub fn new(chat: Jid, name: &str, messages: &[Past]) -> Conversation {
-        Conversation {
-            messages: messages.iter().map(|past| past.to_bytes(&chat)).collect(),
-            chat,
+    pub fn new(jid: Jid, name: &str, messages: &[Past]) -> Conversation {
+        let messages = messages.iter().map(|past| past.to_bytes(&jid)).collect();
+        let about = Chat {
+            jid,
             name: name.to_owned(),
             unread: 0,
             archived: false,
@@ -236,23 +206,42 @@ impl Conversation {
             complete: true,
             pn: None,
             lid: None,
-        }
+        };
+        Conversation { about, messages }
     }
 
     fn to_slice(&self) -> ConversationSlice {
+        let about = &self.about;
         ConversationSlice {
-            id: self.chat.to_string(),
+            id: about.jid.to_string(),
             messages: self.messages.iter().map(|one| MessageSlice { message: Some(one.clone()) }).collect(),
-            unread: Some(self.unread),
-            end_of_transfer: Some(if self.complete { COMPLETE } else { 0 }),
-            name: Some(self.name.clone()).filter(|name| !name.is_empty()),
-            archived: Some(self.archived),
-            pinned: Some(u32::from(self.pinned)),
-            muted_until: self.muted_until.map(i64::unsigned_abs),
+            unread: Some(about.unread),
+            end_of_transfer: Some(if about.complete { COMPLETE } else { 0 }),
+            name: Some(about.name.clone()).filter(|name| !name.is_empty()),
+            archived: Some(about.archived),
+            pinned: Some(u32::from(about.pinned)),
+            muted_until: about.muted_until.map(i64::unsigned_abs),
             display_name: None,
-            pn: self.pn.as_ref().map(ToString::to_string),
-            lid: self.lid.as_ref().map(ToString::to_string),
+            pn: about.pn.as_ref().map(ToString::to_string),
+            lid: about.lid.as_ref().map(ToString::to_string),
         }
+    }
+}
+
+impl ConversationSlice {
+    /// What is said of the chat; `None` when nobody can tell which it is.
+    fn about(self) -> Option<Chat> {
+        Some(Chat {
+            jid: self.id.parse().ok()?,
+            name: self.name.or(self.display_name).unwrap_or_default(),
+            unread: self.unread.unwrap_or(0),
+            archived: self.archived.unwrap_or(false),
+            pinned: self.pinned.unwrap_or(0) > 0,
+            muted_until: self.muted_until.filter(|end| *end > 0).and_then(|end| i64::try_from(end).ok()),
+            complete: self.end_of_transfer.is_some_and(|end| end == COMPLETE),
+            pn: self.pn.and_then(|jid| jid.parse().ok()),
+            lid: self.lid.and_then(|jid| jid.parse().ok()),
+        })
     }
 }
 
@@ -318,10 +307,10 @@ const COMPLETE: i32 = 1;
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use waproto::buffa::Message as _;
-    use waproto::whatsapp::HistorySync;
 
-    fn sample() -> (Conversation, Past, Vec<u8>) {
+    #[test]
+    fn a_message_of_the_past_reads_back_as_it_was_written() {
+        let chat = Jid::pn("4915112345678");
         let past = Past {
             id: "3EB0".to_owned(),
             from_me: false,
@@ -330,50 +319,13 @@ mod tests {
             push_name: "Ada".to_owned(),
             content: crate::e2e::text("hello").into(),
         };
-        let chat = "4915112345678@s.whatsapp.net".parse().expect("a JID");
-        let conversation = Conversation::new(chat, "Ada", std::slice::from_ref(&past));
-        let people = People {
-            push_names: vec![("1@lid".to_owned(), "Ada".to_owned())],
-            lids: vec![("4915112345678@s.whatsapp.net".to_owned(), "1@lid".to_owned())],
-        };
-        let packed = History::pack(Kind::Recent, 50, std::slice::from_ref(&conversation), &people);
-        (conversation, past, packed)
-    }
-
-    #[test]
-    fn history_reads_back_as_it_was_packed() {
-        let (conversation, past, packed) = sample();
-        let history = History::open(&packed).expect("opens");
-        assert_eq!((history.kind(), history.progress(), history.len()), (Kind::Recent, 50, 1));
-        assert_eq!(history.conversation(0), Some(conversation.clone()));
-        assert_eq!(history.conversation(1), None);
-        assert_eq!(Past::read(&conversation.messages[0]), Some(past));
-        assert_eq!(history.people().lids[0].1, "1@lid");
-    }
-
-    #[test]
-    fn the_full_schema_reads_what_is_packed() {
-        let packed = sample().2;
-        let plain = wacore_binary::zlib_pool::decompress_zlib_pooled(&packed, 1 << 20).expect("inflates");
-        let sync = HistorySync::decode_from_slice(&plain).expect("the full schema reads it");
-        let message = &sync.conversations[0].messages[0].message;
-        assert_eq!(message.key.id.as_deref(), Some("3EB0"));
-        assert_eq!(message.message.conversation.as_deref(), Some("hello"));
-        assert_eq!(sync.pushnames[0].pushname.as_deref(), Some("Ada"));
-    }
-
-    #[test]
-    fn what_is_not_history_is_refused() {
-        let packed = sample().2;
-        assert!(matches!(History::open(&packed[..packed.len() / 2]), Err(HistoryError::Inflate(_))));
-        assert!(matches!(History::open(b""), Err(HistoryError::Inflate(_))));
+        assert_eq!(Past::read(&past.to_bytes(&chat)), Some(past));
         assert_eq!(Past::read(&Bytes::from_static(b"\x0a\x00")), None, "a message without an id");
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_a_reader_panic(bytes: Vec<u8>) {
-            let _ = History::open(&bytes);
             let _ = Past::read(&bytes.into());
         }
     }

@@ -65,7 +65,7 @@ pub struct WantHistory {
     pub before_id: String,
     /// Sent by this account.
     pub before_from_me: bool,
-    /// When it was sent.
+    /// When it was sent; whole seconds.
     pub before: UnixMillis,
     /// How many at most.
     pub count: u32,
@@ -96,7 +96,7 @@ impl PeerMessage {
                     chat: wanted.chat_jid.as_deref()?.parse().ok()?,
                     before_id: wanted.oldest_msg_id.clone().unwrap_or_default(),
                     before_from_me: wanted.oldest_msg_from_me.unwrap_or(false),
-                    before: UnixMillis(wanted.oldest_msg_timestamp_ms.unwrap_or(0)),
+                    before: UnixMillis(wanted.oldest_msg_timestamp_ms.unwrap_or(0).saturating_mul(1000)),
                     count: u32::try_from(wanted.on_demand_msg_count.unwrap_or(0)).ok()?,
                 }))
             }
@@ -130,7 +130,8 @@ impl PeerMessage {
                     oldest_msg_id: Some(wanted.before_id.clone()),
                     oldest_msg_from_me: Some(wanted.before_from_me),
                     on_demand_msg_count: i32::try_from(wanted.count).ok(),
-                    oldest_msg_timestamp_ms: Some(wanted.before.0),
+                    // Its name says milliseconds; whatsmeow's author has seen that phones read seconds.
+                    oldest_msg_timestamp_ms: Some(wanted.before.0 / 1000),
                     support_inline_response: Some(true),
                     ..Default::default()
                 };

@@ -23,6 +23,7 @@ use roost_simulations::interop::{
     ClientEvent, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim,
 };
 use roost_simulations::wa::{Fault, PastChat};
+use serde_json::json;
 use tonic::{Response, Status};
 
 /// Bound of one call, with its retries on other nodes.
@@ -222,6 +223,28 @@ async fn changes_survive_deaths_conflicts_and_keys_that_nobody_has() -> Result<(
     let resynced = |payload: &Payload| matches!(payload, Payload::AppStateResynced(_));
     assert!(!world.reader.events().iter().filter_map(|event| event.payload.as_ref()).any(resynced));
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn unmodified_clients_fetch_the_past_that_the_phone_gives_as_files() -> Result<(), Failure> {
+    const CHATS: usize = 50;
+    const MESSAGES: usize = 12;
+    let stage = Stage::set().await?;
+    for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
+        let person = stage.person(name);
+        stage.sim.phone_remembers(person.pn, past(CHATS, MESSAGES))?;
+        let mut client = stage.client(library, name).await?;
+        client.command(json!({ "cmd": "connect", "history": true })).await?;
+        stage.scan(&client.qr().await?, &person)?;
+        client.logged_in().await?;
+        let mut left = CHATS * MESSAGES;
+        while left > 0 {
+            let told = client.wait("history", |event| matches!(event, ClientEvent::History { .. })).await?;
+            let ClientEvent::History { messages, .. } = told else { unreachable!("the wait took history") };
+            left = left.checked_sub(messages).ok_or_else(|| Failure::new("there is more than was told"))?;
+        }
+    }
     Ok(())
 }
 

@@ -1,66 +1,83 @@
 //! History: what the phone tells of the time before the device was linked, in a lane of its own.
 //!
-//! What must hold: a piece is durable with the message that brought it, and is told in slices, each a commit of
-//! its own that says how far it has come; so a new owner goes on where the last one stopped. One slice is under
-//! way at a time, between the commits of live messages. A message has the same key in the log whether it came
-//! live or with history, so it is there once. Behind the last message stands one event about the piece.
+//! What must hold: a piece, or where its file is, is durable with the message that brought it, and is told in
+//! slices, each a commit of its own that says how far it has come; so a new owner goes on where the last one
+//! stopped, after fetching the file again. One slice is under way at a time, between the commits of live
+//! messages. A message has the same key in the log whether it came live or with history, so it is there once.
+//! Behind the last message stands one event about the piece, and behind its commit the phone hears that we have it.
 
 mod piece;
+mod told;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
-use roost_proto::api;
-use roost_proto::api::event::{Origin, Payload};
-use roost_proto::content::{self, Meaning};
-use roost_proto::history::{Conversation, History, Past};
+use roost_proto::api::history_chunk::Problem;
+use roost_proto::history::{HistoryError, Outline, Position, Slice, Slices, Survey};
+use roost_proto::media::MediaKind;
 use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
-use roost_proto::stanza::{Builder, Jid};
+use roost_proto::stanza::Builder;
 
-use super::appstate::timestamp;
 use super::commit::{After, Pending};
 use super::connect::encode;
-use super::inbound::{Inbound, bounded, person};
-use super::{Account, Effect, Machine, Reply};
+use super::crypto::PeerName;
+use super::files::Wants;
+use super::inbound::{Inbound, bounded};
+use super::timer::Timer;
+use super::{CryptoRequest, Effect, Fetched, Fetching, Machine, Reply};
 use crate::device::CommandError;
-use crate::port::{NewEvent, StateKey, StateKind};
-use piece::Cursor;
+use crate::port::{FileError, StateKey, StateKind};
+use piece::{Cursor, Piece, Source};
 
-/// Messages that are told in one commit.
-const SLICE: usize = 100;
 /// Pieces that wait; the phone is not believed to have more.
 const PIECES: usize = 64;
+/// First and longest pause before a file that could not be had is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(3600));
+/// Pairs of identities that are learned in one commit.
+const LEARNED: usize = 512;
 
 /// Pieces that have not been told to their end, by the messages that brought them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Pieces {
     waiting: BTreeMap<String, Piece>,
     /// The piece that is being told.
-    open: Option<(String, History)>,
-    /// A slice is on its way into the log.
+    open: Option<Open>,
+    /// A slice is on its way into the log, or a file is on its way here.
     busy: bool,
 }
 
-#[derive(Debug)]
-struct Piece {
-    cursor: Cursor,
-    packed: Bytes,
+/// A piece that is being told.
+struct Open {
+    name: String,
+    outline: Outline,
+    /// Hidden identities by phone number, as the piece says.
+    lids: BTreeMap<String, String>,
+    /// Reads its messages when they came with the message; those of a file are read where it is.
+    slices: Option<Slices>,
+}
+
+impl Open {
+    fn new(name: &str, outline: Outline, slices: Option<Slices>) -> Open {
+        let lids = outline.people.lids.iter().cloned().collect();
+        Open { name: name.to_owned(), outline, lids, slices }
+    }
 }
 
 impl Machine {
     /// What the last owner had not told.
     pub(super) fn history_load(&mut self, rows: Vec<(StateKey, Bytes)>) {
-        let mut packed: BTreeMap<String, Bytes> = BTreeMap::new();
+        let mut sources: BTreeMap<String, Source> = BTreeMap::new();
         let mut cursors = BTreeMap::new();
         for (key, bytes) in rows {
             match key.kind {
-                StateKind::HistoryPiece => _ = packed.insert(key.name, bytes),
-                _ => cursors.extend(Cursor::from_bytes(&bytes).map(|cursor| (key.name, cursor))),
+                StateKind::History => cursors.extend(Some(key.name).zip(Cursor::from_bytes(&bytes))),
+                kind => sources.extend(Some(key.name).zip(Source::from_row(kind, bytes))),
             }
         }
         for (name, cursor) in cursors {
-            if let Some(packed) = packed.remove(&name) {
-                self.history.waiting.insert(name, Piece { cursor, packed });
+            if let Some(source) = sources.remove(&name) {
+                self.history.waiting.insert(name, Piece { cursor, source, trouble: None });
             }
         }
     }
@@ -69,35 +86,159 @@ impl Machine {
     pub(super) fn take_history(&mut self, message: &Inbound, notice: Notice, outcome: &mut Pending) {
         let name = bounded(message.id.clone());
         let cursor = Cursor::new(&notice);
-        let packed = match notice.place {
-            Place::Inline(packed) if self.history.waiting.len() < PIECES => Bytes::from(packed),
-            Place::Inline(_) => {
-                return self.end_piece(outcome, &name, &cursor, None, "too much history at once");
-            }
-            Place::File(_) => {
-                return self.end_piece(outcome, &name, &cursor, None, "it is in a file, not in the message");
-            }
+        if self.history.waiting.len() >= PIECES {
+            let why = "the phone tells too much history at once";
+            return self.end_piece(outcome, &name, &cursor, None, Some((Problem::TooMany, why)));
+        }
+        let source = match notice.place {
+            Place::Inline(packed) => Source::Inline(packed.into()),
+            Place::File(blob) => Source::File(blob),
         };
         outcome.batch.state.push((row(StateKind::History, &name), Some(cursor.to_bytes())));
-        outcome.batch.state.push((row(StateKind::HistoryPiece, &name), Some(packed.clone())));
-        self.history.waiting.insert(name, Piece { cursor, packed });
+        outcome.batch.state.push((row(source.kind(), &name), Some(source.to_bytes())));
+        self.history.waiting.insert(name, Piece { cursor, source, trouble: None });
     }
 
-    /// Tells the next slice, when the one before is durable.
+    /// Goes on with the next slice, when the one before is durable.
     pub(super) fn history_pump(&mut self) {
         if self.history.busy || !self.may_act() || self.commits.failing() || self.account.is_none() {
             return;
         }
-        let Some(name) = self.history.waiting.keys().next().cloned() else { return };
-        let mut outcome = Pending::default();
-        match self.open_piece(&name) {
-            Ok(history) => self.tell_slice(&mut outcome, &name, &history),
-            Err(why) => {
-                let cursor = self.history.waiting[&name].cursor.clone();
-                self.end_piece(&mut outcome, &name, &cursor, None, &why);
+        let Some(name) = self.next_piece() else { return };
+        self.history.busy = true;
+        let piece = &self.history.waiting[&name];
+        let (source, next) = (piece.source.clone(), piece.cursor.next);
+        let open = self.history.open.is_some();
+        match source {
+            Source::Inline(packed) => match self.read_inline(&name, packed, next) {
+                Ok(slice) => self.tell_slice(&name, slice),
+                Err(error) => self.fail_piece(&name, problem_of(error), &error.to_string()),
+            },
+            Source::File(_) if open => self.fetch_file(Fetching::Slice(next), Wants::History(name)),
+            Source::File(blob) => match blob.file(MediaKind::History) {
+                Some(file) => self.fetch_file(Fetching::History(Box::new(file)), Wants::History(name)),
+                None => self.fail_piece(&name, Problem::Corrupt, "nothing says how to fetch its file"),
+            },
+        }
+    }
+
+    /// The piece that is being told, or the first of those that can be told now.
+    fn next_piece(&mut self) -> Option<String> {
+        let waiting = &self.history.waiting;
+        if let Some(open) = self.history.open.take_if(|open| waiting.contains_key(&open.name)) {
+            let name = open.name.clone();
+            self.history.open = Some(open);
+            return Some(name);
+        }
+        self.history.open = None;
+        let (now, online) = (self.now.boot, self.connection.online().is_some());
+        let can = |piece: &&Piece| online || matches!(piece.source, Source::Inline(_));
+        let late = |piece: &Piece| piece.trouble.map(|(_, at)| at).filter(|at| *at > now);
+        let ready = waiting.iter().filter(|(_, piece)| can(piece) && late(piece).is_none());
+        let next = ready.min_by_key(|(name, piece)| (piece.cursor.rank(), *name));
+        if next.is_none()
+            && let Some(at) = waiting.values().filter(can).filter_map(late).min()
+        {
+            self.timers.insert(Timer::History, at);
+        }
+        next.map(|(name, _)| name.clone())
+    }
+
+    fn read_inline(&mut self, name: &str, packed: Bytes, next: Position) -> Result<Slice, HistoryError> {
+        if self.history.open.is_none() {
+            let mut survey = Survey::default();
+            survey.feed(packed.clone())?;
+            let outline = survey.finish()?;
+            let mut slices = Slices::from(next);
+            slices.feed(packed);
+            self.open_piece(name, outline, Some(slices));
+        }
+        let slices = self.history.open.as_mut().and_then(|open| open.slices.as_mut());
+        let slices = slices.expect("it was opened above");
+        match slices.slice()? {
+            Some(slice) => Ok(slice),
+            None => {
+                slices.close();
+                slices.slice()?.ok_or(HistoryError::Malformed)
             }
         }
-        self.history.busy = true;
+    }
+
+    fn open_piece(&mut self, name: &str, outline: Outline, slices: Option<Slices>) {
+        let user = |jid: &str| Some(jid.split_once('@')?.0.to_owned());
+        let pairs: Vec<PeerName> = outline
+            .people
+            .lids
+            .iter()
+            .filter_map(|(pn, lid)| Some(PeerName { pn: Some(user(pn)?), lid: Some(user(lid)?), device: 0 }))
+            .collect();
+        for pairs in pairs.chunks(LEARNED) {
+            self.change_state(CryptoRequest::Learn { pairs: pairs.to_vec() });
+        }
+        self.history.open = Some(Open::new(name, outline, slices));
+    }
+
+    /// A file of history has come, or something of it, or it has not.
+    pub(super) fn on_history_file(&mut self, name: &str, outcome: Result<Fetched, FileError>) {
+        let Some(piece) = self.history.waiting.get_mut(name) else {
+            return self.history.busy = false;
+        };
+        match outcome {
+            Ok(Fetched::History(outline)) => {
+                piece.trouble = None;
+                self.history.busy = false;
+                self.open_piece(name, *outline, None);
+            }
+            Ok(Fetched::Slice(slice)) => self.tell_slice(name, slice),
+            Ok(Fetched::Whole(_)) => unreachable!("history is read in slices"),
+            Err(FileError::Unavailable(_)) => {
+                let times = piece.trouble.map_or(0, |(times, _)| times);
+                let pause = PAUSES.0.saturating_mul(2u32.saturating_pow(times)).min(PAUSES.1);
+                piece.trouble = Some((times + 1, self.now.boot.plus(pause)));
+                (self.history.open, self.history.busy) = (None, false);
+            }
+            Err(error) => {
+                let problem = match error {
+                    FileError::Gone => Problem::Expired,
+                    FileError::TooLarge(_) => Problem::TooLarge,
+                    _ => Problem::Corrupt,
+                };
+                self.fail_piece(name, problem, &error.to_string());
+            }
+        }
+    }
+
+    fn tell_slice(&mut self, name: &str, slice: Slice) {
+        let mut outcome = Pending::default();
+        let mut cursor = self.history.waiting[name].cursor.clone();
+        let Some(open) = self.history.open.take() else { return self.history.busy = false };
+        cursor.left_out += slice.left_out;
+        for (chat, bytes) in &slice.messages {
+            self.tell_past(&mut outcome, &mut cursor, &open, *chat, bytes);
+        }
+        cursor.messages += outcome.batch.events.len() as u64;
+        cursor.next = slice.next;
+        if slice.last {
+            self.end_piece(&mut outcome, name, &cursor, Some(&open.outline), None);
+        } else {
+            outcome.batch.state.push((row(StateKind::History, name), Some(cursor.to_bytes())));
+            if let Some(piece) = self.history.waiting.get_mut(name) {
+                piece.cursor = cursor;
+            }
+            self.history.open = Some(open);
+        }
+        self.commit_history(outcome);
+    }
+
+    /// It cannot be told, or not to its end.
+    fn fail_piece(&mut self, name: &str, problem: Problem, why: &str) {
+        let cursor = self.history.waiting[name].cursor.clone();
+        let mut outcome = Pending::default();
+        self.end_piece(&mut outcome, name, &cursor, None, Some((problem, why)));
+        self.commit_history(outcome);
+    }
+
+    fn commit_history(&mut self, mut outcome: Pending) {
         outcome.after.push(After::HistoryTold);
         let slot = self.lane.open();
         self.lane.fill(slot, outcome);
@@ -109,84 +250,21 @@ impl Machine {
         self.history.busy = false;
     }
 
-    fn open_piece(&mut self, name: &str) -> Result<History, String> {
-        if let Some((open, history)) = &self.history.open
-            && open == name
-        {
-            return Ok(history.clone());
-        }
-        let piece = &self.history.waiting[name];
-        let history = History::open(&piece.packed).map_err(|error| error.to_string())?;
-        self.history.open = Some((name.to_owned(), history.clone()));
-        Ok(history)
-    }
-
-    fn tell_slice(&mut self, outcome: &mut Pending, name: &str, history: &History) {
-        let mut cursor = self.history.waiting[name].cursor.clone();
-        let people = history.people();
-        let lids: BTreeMap<&str, &str> =
-            people.lids.iter().map(|(pn, lid)| (pn.as_str(), lid.as_str())).collect();
-        let mut told = 0;
-        while told < SLICE && cursor.chat < history.len() {
-            let Some(conversation) = history.conversation(cursor.chat) else {
-                (cursor.chat, cursor.message) = (cursor.chat + 1, 0);
-                continue;
-            };
-            let count = conversation.messages.len();
-            let begin = cursor.message.min(count);
-            let end = count.min(begin + SLICE - told);
-            for bytes in &conversation.messages[begin..end] {
-                let event = Past::read(bytes).and_then(|past| self.past_event(&conversation, past, &lids));
-                outcome.batch.events.extend(event);
-            }
-            told += end - begin;
-            cursor.message = end;
-            if end == count {
-                (cursor.chat, cursor.message) = (cursor.chat + 1, 0);
-            }
-        }
-        cursor.messages += outcome.batch.events.len() as u64;
-        if cursor.chat >= history.len() {
-            return self.end_piece(outcome, name, &cursor, Some(history), "");
-        }
-        outcome.batch.state.push((row(StateKind::History, name), Some(cursor.to_bytes())));
-        if let Some(piece) = self.history.waiting.get_mut(name) {
-            piece.cursor = cursor;
-        }
-    }
-
     /// Everything of a piece is told, or it cannot be.
     fn end_piece(
         &mut self,
         outcome: &mut Pending,
         name: &str,
         cursor: &Cursor,
-        history: Option<&History>,
-        failure: &str,
+        outline: Option<&Outline>,
+        problem: Option<(Problem, &str)>,
     ) {
-        let people = history.map(History::people).unwrap_or_default();
-        let count = history.map_or(0, History::len);
-        let chats = (0..count).filter_map(|at| history?.conversation(at)).map(|one| chat_of(&one));
-        let chunk = api::HistoryChunk {
-            kind: cursor.kind_for_callers().into(),
-            order: cursor.order,
-            progress: cursor.progress,
-            chats: chats.collect(),
-            push_names: people.push_names.into_iter().collect(),
-            lids: people.lids.into_iter().collect(),
-            request: cursor.request.clone(),
-            failure: failure.to_owned(),
-            messages: i64::try_from(cursor.messages).unwrap_or(i64::MAX),
-        };
-        let dedupe = bounded(format!("history/{}/{name}", self.pairing().unwrap_or_default()));
-        let payload = Payload::HistoryChunk(chunk);
-        let event = NewEvent { dedupe, occurred: self.now.wall, origin: Origin::History, payload };
-        outcome.batch.events.push(event);
-        for kind in [StateKind::History, StateKind::HistoryPiece] {
+        self.note_piece(outcome, name, cursor, outline, problem);
+        for kind in [StateKind::History, StateKind::HistoryPiece, StateKind::HistoryFile] {
             outcome.batch.state.push((row(kind, name), None));
         }
         self.history.waiting.remove(name);
-        self.history.open = None;
+        self.history.open.take_if(|open| open.name == name);
         // The phone forgets the piece when it hears this; when it does not, it tells it again.
         if let (Some((_, phone)), Some(link)) = (self.phone(), self.connection.online()) {
             let receipt = Builder::new("receipt")
@@ -195,55 +273,6 @@ impl Machine {
                 .attr("type", "hist_sync");
             outcome.after.extend(encode(&receipt.build()).map(|bytes| After::Wire(link, bytes)));
         }
-    }
-
-    /// A message of the past; `None` when there is nothing in it for the user, or it is not of a chat with one
-    /// person.
-    fn past_event(
-        &self,
-        conversation: &Conversation,
-        past: Past,
-        lids: &BTreeMap<&str, &str>,
-    ) -> Option<NewEvent> {
-        let account = self.account.as_ref()?;
-        let chat = self.person_of(conversation, lids)?;
-        let sender = if past.from_me { own(account) } else { chat.clone() };
-        let (content, context) = match content::read(&past.content).ok()? {
-            Meaning::Said(said) => (said.content, said.context),
-            Meaning::Protocol => return None,
-            // About another message of the past: as it is.
-            _ => (api::message_received::Content::Raw(past.content.to_vec()), None),
-        };
-        let dedupe = super::inbound::message_key(&chat, &sender, &past.id);
-        let payload = Payload::MessageReceived(api::MessageReceived {
-            whatsapp_id: past.id,
-            chat: Some(chat),
-            sender: Some(sender),
-            from_me: past.from_me,
-            push_name: past.push_name,
-            group: String::new(),
-            context,
-            content: Some(content),
-        });
-        Some(NewEvent { dedupe, occurred: past.at, origin: Origin::History, payload })
-    }
-
-    /// The other side, in as many forms as are known.
-    fn person_of(&self, conversation: &Conversation, lids: &BTreeMap<&str, &str>) -> Option<api::Person> {
-        let chat = &conversation.chat;
-        if !chat.is_pn() && !chat.is_lid() {
-            return None;
-        }
-        let told = lids.get(chat.to_string().as_str()).and_then(|lid| lid.parse::<Jid>().ok());
-        let known = chat.is_pn().then(|| self.directory.lid(&chat.user).flatten()).flatten().map(Jid::lid);
-        let forms = [
-            Some(chat.clone()),
-            conversation.lid.clone(),
-            told.filter(|_| chat.is_pn()),
-            known,
-            conversation.pn.clone(),
-        ];
-        Some(person(&forms))
     }
 
     /// A caller wants older messages of a chat.
@@ -262,20 +291,10 @@ impl Machine {
     }
 }
 
-fn own(account: &Account) -> api::Person {
-    person(&[Some(account.pn.clone()), account.lid.clone()])
-}
-
-fn chat_of(conversation: &Conversation) -> api::HistoryChat {
-    api::HistoryChat {
-        jid: conversation.chat.to_string(),
-        name: conversation.name.clone(),
-        unread: conversation.unread,
-        archived: conversation.archived,
-        pinned: conversation.pinned,
-        muted_until: conversation.muted_until.map(|end| timestamp(roost_proto::id::UnixMillis(end))),
-        complete: conversation.complete,
-        messages: u32::try_from(conversation.messages.len()).unwrap_or(u32::MAX),
+fn problem_of(error: HistoryError) -> Problem {
+    match error {
+        HistoryError::TooLarge => Problem::TooLarge,
+        HistoryError::Packed(_) | HistoryError::Malformed => Problem::Corrupt,
     }
 }
 

@@ -11,10 +11,11 @@ use roost_proto::stanza::Stanza;
 
 use super::Account;
 use super::crypto::{Changed, Request as CryptoRequest};
+use super::files::{Fetched, Fetching};
 use crate::device::{
     AcceptedSend, AskError, Command, CommandError, Finished, Identities, PairError, PairingUpdate, SendError,
 };
-use crate::port::{Batch, Committed, DeviceStatus, StateKey, StoredMessage, Urgency};
+use crate::port::{Batch, Committed, DeviceStatus, FileError, StateKey, StoredMessage, Urgency};
 
 /// The moment at which an event is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,13 @@ pub enum Event {
         /// The message, if it is ours.
         message: Option<Box<StoredMessage>>,
     },
+    /// The answer to [`Effect::Fetch`].
+    Fetched {
+        /// Which.
+        token: u64,
+        /// What has come, or why nothing has.
+        outcome: Result<Fetched, FileError>,
+    },
     /// A deadline has come.
     Tick,
     /// From a handle.
@@ -156,6 +164,15 @@ pub enum Effect {
         token: u64,
         /// WhatsApp's id of it.
         whatsapp_id: String,
+    },
+    /// Fetch a file of WhatsApp, or read on in it.
+    Fetch {
+        /// For the answer.
+        token: u64,
+        /// Where files are, the best one first; empty when nobody could say.
+        hosts: Vec<String>,
+        /// What.
+        what: Fetching,
     },
     /// Ask the database whether the grant stands.
     AskPermit,

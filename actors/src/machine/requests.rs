@@ -38,6 +38,7 @@ pub(super) enum Asked {
         token: u64,
     },
     AppState,
+    MediaHosts,
     PhoneBundle {
         job: Box<peer::Job>,
     },
@@ -177,6 +178,7 @@ impl Machine {
             Asked::Group { group } => self.on_group(group, outcome),
             Asked::ResendBundle { job } => self.on_resend_bundle(*job, outcome),
             Asked::AppState => self.on_app_state(outcome),
+            Asked::MediaHosts => self.on_media_hosts(outcome),
             Asked::PhoneBundle { job } => self.on_phone_bundle(*job, outcome),
             Asked::PairHello { attempt } => self.on_pair_hello_answer(attempt, outcome),
             Asked::Logout { token } => {

@@ -39,6 +39,8 @@ pub enum Timer {
     AppState,
     /// A phone has not answered a question about media for too long.
     Media,
+    /// Try again to fetch a file of history.
+    History,
 }
 
 /// How often a held machine looks whether it may act again.
@@ -95,7 +97,7 @@ impl Machine {
                 Timer::Awaited => self.awaited_overdue(),
                 Timer::Resend => self.resend_now(),
                 Timer::Media => self.expire_questions(),
-                Timer::Outbox | Timer::Held | Timer::AppState => {}
+                Timer::Outbox | Timer::Held | Timer::AppState | Timer::History => {}
             }
         }
     }

@@ -35,6 +35,8 @@ pub enum StateKind {
     History,
     /// The piece itself; name = the same. Gone when it is told.
     HistoryPiece,
+    /// Where the piece is, when it came as a file; name = the same. Gone when it is told.
+    HistoryFile,
     /// What the answers to a poll or an event are encrypted under; name = author and id. Read on demand.
     MessageSecret,
 }
@@ -70,6 +72,7 @@ impl StateKind {
             StateKind::AppStatePage => "app-state-page",
             StateKind::History => "history",
             StateKind::HistoryPiece => "history-piece",
+            StateKind::HistoryFile => "history-file",
             StateKind::MessageSecret => "message-secret",
         }
     }

@@ -28,8 +28,8 @@ use tokio::task::JoinHandle;
 use super::crypto;
 use crate::device::{Answer, Command, Finished, Opening, PairingUpdate, Ports};
 use crate::loading::Loading;
-use crate::machine::{Changed, Effect, Event, Machine, Now};
-use crate::port::{self, Committed, DeviceStatus, StoredMessage};
+use crate::machine::{Changed, Effect, Event, Fetched, Machine, Now};
+use crate::port::{self, Committed, DeviceStatus, FileError, StoredMessage};
 use crate::warm::WarmLink;
 use children::Children;
 
@@ -58,6 +58,7 @@ pub(crate) enum Child {
     Committed(Committed),
     CommitFailed,
     Found(u64, Option<Box<StoredMessage>>),
+    Fetched(u64, Result<Fetched, FileError>),
     Fenced,
     Stale,
     LinkUp(u64),
@@ -229,6 +230,7 @@ impl State {
             Child::Committed(committed) => Event::Committed(committed),
             Child::CommitFailed => Event::CommitFailed,
             Child::Found(token, message) => Event::Found { token, message },
+            Child::Fetched(token, outcome) => Event::Fetched { token, outcome },
             Child::Fenced => Event::Fenced,
             Child::Stale => Event::Stale,
             Child::LinkUp(link) => {
@@ -294,6 +296,7 @@ impl State {
             Effect::Commit(batch) => self.children.commit(batch),
             Effect::Durable(token) => self.children.durable(token),
             Effect::Lookup { token, whatsapp_id } => self.children.look_up(token, whatsapp_id),
+            Effect::Fetch { token, hosts, what } => self.children.fetch(token, hosts, what),
             Effect::AskPermit => self.ask_permit(),
             Effect::Credit(places) => self.children.room(places),
             Effect::Publish(status) => {

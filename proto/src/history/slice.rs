@@ -6,8 +6,8 @@ use bytes::Bytes;
 pub(super) struct HistorySlice {
     #[prost(int32, required, tag = "1")]
     pub(super) kind: i32,
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub(super) conversations: Vec<Bytes>,
+    #[prost(message, repeated, tag = "2")]
+    pub(super) conversations: Vec<ConversationSlice>,
     #[prost(uint32, optional, tag = "5")]
     pub(super) order: Option<u32>,
     #[prost(uint32, optional, tag = "6")]

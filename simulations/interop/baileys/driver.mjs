@@ -54,6 +54,8 @@ const writing = new Set()
 let auth
 let sock
 let wanted = false
+// Whether it reads what the phone tells of the past.
+let reading = false
 
 const media = flags.ca ? files.transport(flags.url, flags.ca) : {}
 
@@ -65,8 +67,9 @@ function server() {
 }
 
 // Reads the stored device, or makes a new one, which will show QR codes.
-async function connect() {
+async function connect({ history }) {
   wanted = true
+  reading = !!history
   sock?.end(undefined)
   auth = await useMultiFileAuthState(flags.db)
   const { keys } = auth.state
@@ -88,8 +91,8 @@ function open() {
     logger,
     pushName: flags.name,
     qrTimeout: QR_TIMEOUT_MS,
-    // Without it Baileys holds back what came from the backlog for 20 s, waiting for a history.
-    shouldSyncHistoryMessage: () => false,
+    // When it shall, Baileys holds back what came from the backlog for 20 s, waiting for a history.
+    shouldSyncHistoryMessage: () => reading,
     getMessage: async key => sent.get(key.id),
     // A `message` from ourselves is then always a copy of what another device of the account sent.
     emitOwnEvents: false,

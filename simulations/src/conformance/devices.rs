@@ -44,6 +44,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
             put(StateKind::AppStatePage, "regular/7", "page"),
             put(StateKind::History, "3EB0", "cursor"),
             put(StateKind::HistoryPiece, "3EB0", "piece"),
+            put(StateKind::HistoryFile, "3EB1", "file"),
             put(StateKind::Presence, "", "hidden"),
             put(StateKind::Number, "77", "4915"),
             put(StateKind::Account, "", "later wins"),
@@ -69,6 +70,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         put(StateKind::AppStateHead, "regular", "head"),
         put(StateKind::History, "3EB0", "cursor"),
         put(StateKind::HistoryPiece, "3EB0", "piece"),
+        put(StateKind::HistoryFile, "3EB1", "file"),
     ];
     let expected = expected.into_iter().map(|(key, value)| (key, value.expect("a value")));
     assert_eq!(found, expected.collect());

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use roost_actors::device::{Command, Finished, Opening, PairMethod, PairingUpdate};
 use roost_actors::machine::{CryptoRequest, Effect, Event, Machine, Reply};
+use roost_actors::port::FileError;
 use roost_actors::vault::Vault;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Grant, Posted};
@@ -208,6 +209,11 @@ impl Device {
             Effect::Lookup { token, whatsapp_id } => {
                 self.work.push_back(Work::Lookup(token, whatsapp_id));
                 self.store(core, ctx);
+            }
+            // Phones here share nothing, so nobody has a file for us.
+            Effect::Fetch { token, .. } => {
+                let outcome = Err(FileError::Unavailable("there are no files".to_owned()));
+                self.mail.push_back(Event::Fetched { token, outcome });
             }
             Effect::AskPermit => core.ask_permit(ctx, self.number, None, &self.grant),
             Effect::Credit(places) => self.room += places,

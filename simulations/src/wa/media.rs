@@ -120,7 +120,7 @@ impl Store {
         Ok(self.keep(rng, hash, bytes))
     }
 
-    fn keep(&mut self, rng: &mut impl rand::Rng, hash: [u8; 32], bytes: Bytes) -> String {
+    pub(super) fn keep(&mut self, rng: &mut impl rand::Rng, hash: [u8; 32], bytes: Bytes) -> String {
         let (number, signature): (u64, u64) = (rng.random(), rng.random());
         let path = format!("/v/t62.7118-24/{number:020}_n.enc");
         let query = format!("ccb=11-4&oh=01_{signature:016x}&oe=7FFFFFFF&_nc_sid=5e03e0");

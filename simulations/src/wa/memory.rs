@@ -120,7 +120,7 @@ impl Memory {
         let part = |chat: &PastChat| {
             let messages = chat.messages.get(from..to.min(chat.messages.len())).unwrap_or_default();
             let mut conversation = Conversation::new(chat.chat.clone(), &chat.name, messages);
-            conversation.complete = to >= chat.messages.len();
+            conversation.about.complete = to >= chat.messages.len();
             conversation
         };
         self.chats.iter().map(part).filter(|one| from == 0 || !one.messages.is_empty()).collect()
@@ -132,7 +132,7 @@ impl Memory {
         let older: Vec<Past> = known.messages.iter().filter(|past| past.at < before).cloned().collect();
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(older.len());
         let mut conversation = Conversation::new(chat.clone(), &known.name, &older[..count]);
-        conversation.complete = count == older.len();
+        conversation.about.complete = count == older.len();
         Some(conversation)
     }
 }

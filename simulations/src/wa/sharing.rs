@@ -3,11 +3,13 @@
 //!
 //! What must hold: all of it goes out as end-to-end encrypted messages of the phone to one companion, through
 //! the same route as any message. Which pieces of history a real phone makes, and of which size, is not known
-//! exactly; three kinds in this order are what clients were seen to get.
+//! exactly; three kinds in this order are what clients were seen to get. A small first piece stands in its
+//! message and all others are files, as clients are prepared for; at which size is a guess.
 
 use roost_proto::appstate::{Action, Collection, Patch};
-use roost_proto::history::{Conversation, History, Kind, People};
+use roost_proto::history::{self, Blob, Conversation, Kind, People};
 use roost_proto::id::UnixMillis;
+use roost_proto::media::{Encryptor, File, MediaKey, MediaKind};
 use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
 use roost_proto::stanza::{Builder, Jid, message_id, server_jid};
 
@@ -19,6 +21,8 @@ use super::phones::PhoneError;
 
 /// Messages of each chat that come first.
 const NEWEST: usize = 2;
+/// Bytes of a first piece that stands in its message.
+const INLINE: usize = 16 << 10;
 /// Chats in one later piece.
 const CHATS: usize = 40;
 
@@ -170,9 +174,23 @@ impl Machine {
         people: &People,
         request: Option<String>,
     ) {
-        let place = Place::Inline(History::pack(kind, progress, conversations, people));
+        let packed = history::pack(kind, progress, conversations, people);
+        let place = match kind {
+            Kind::Bootstrap if packed.len() <= INLINE => Place::Inline(packed),
+            _ => Place::File(self.phone_uploads(MediaKind::History, &packed)),
+        };
         let notice = Notice { kind, order, progress, place, request };
         self.phone_tells(now, device, &PeerMessage::History(notice));
+    }
+
+    /// A phone puts a file on the media servers.
+    pub(super) fn phone_uploads(&mut self, kind: MediaKind, plain: &[u8]) -> Blob {
+        let key = MediaKey::generate(&mut self.rng);
+        let (mut encryptor, mut blob) = (Encryptor::new(&key, kind), Vec::new());
+        encryptor.update(plain, &mut blob);
+        let sealed = encryptor.finish(&mut blob);
+        let direct_path = self.media.keep(&mut self.rng, sealed.hashes.sealed, blob.into());
+        Blob::of_file(&File { kind, key, hashes: sealed.hashes, direct_path }, sealed.length)
     }
 
     /// Everybody that there is, in both forms and by name.

@@ -16,6 +16,8 @@ use roost_actors::port::{
 };
 use roost_node::directory::{CreateError, Directory, LoggedEvent};
 use roost_node::link::WhatsAppDialer;
+use roost_node::media::{DeviceFiles, Folder, Media, MediaOptions};
+use roost_node::outside::{Dice, Outside};
 use roost_placement::lease::{BootTime, permit_deadline};
 use roost_placement::ledger::{Candidate, Grant, Ledger, MemberState, Timing};
 use roost_proto::api::device::State;
@@ -130,10 +132,15 @@ impl Scene {
         let clocks = Arc::new(NodeClocks { begin: Instant::now(), act: AtomicBool::new(true) });
         let authorities = Some(folder.path().join("ca.pem"));
         let dialer = WhatsAppDialer::new(&server.url(), authorities, Some(server.root()));
+        let dialer = dialer.expect("good options");
+        let blobs = Arc::new(Folder::new(folder.path()));
+        let http = Arc::new(dialer.media_client());
+        let media = Media::new(MediaOptions::default(), blobs, http, Dice::default());
         let fragile = Arc::new(Fragile { model: model.clone(), panics: AtomicU64::new(0) });
         let ports = Ports {
             store: fragile.clone(),
-            dialer: Arc::new(dialer.expect("good options")),
+            dialer: Arc::new(dialer),
+            files: Arc::new(DeviceFiles::new(media, Outside::system())),
             gate: Arc::new(OpenGate { ledger: model.clone(), clocks: clocks.clone() }),
             clocks: clocks.clone(),
             limits: Limits {

@@ -1,14 +1,70 @@
-//! How far a piece of history has been told, as a row.
+//! A piece of history that has not been told to its end: where it is, and how far it has been told, as rows.
 
 use bytes::Bytes;
+use roost_placement::lease::BootTime;
 use roost_proto::api::history_chunk::Kind as Shown;
-use roost_proto::history::Kind;
+use roost_proto::history::{Blob, Kind, Position};
 use roost_proto::phone::Notice;
 
 use crate::machine::codec::{Reader, Writer};
+use crate::port::StateKind;
 
 /// First byte of a row.
 const FORMAT: u8 = 1;
+
+/// One piece.
+#[derive(Debug)]
+pub(super) struct Piece {
+    pub(super) cursor: Cursor,
+    pub(super) source: Source,
+    /// How often it could not be had, and when that is tried again.
+    pub(super) trouble: Option<(u32, BootTime)>,
+}
+
+/// Where its bytes are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// They came with the message.
+    Inline(Bytes),
+    /// In a file.
+    File(Blob),
+}
+
+impl Source {
+    pub(super) fn kind(&self) -> StateKind {
+        match self {
+            Source::Inline(_) => StateKind::HistoryPiece,
+            Source::File(_) => StateKind::HistoryFile,
+        }
+    }
+
+    pub(super) fn to_bytes(&self) -> Bytes {
+        let blob = match self {
+            Source::Inline(packed) => return packed.clone(),
+            Source::File(blob) => blob,
+        };
+        let mut out = Writer::new(FORMAT);
+        out.text(&blob.direct_path);
+        for bytes in [&blob.media_key, &blob.sha256, &blob.enc_sha256] {
+            out.bytes(bytes);
+        }
+        out.bytes(&blob.size.to_be_bytes());
+        out.finish()
+    }
+
+    /// Reads what [`Source::to_bytes`] wrote; `None` when it is something else.
+    pub(super) fn from_row(kind: StateKind, row: Bytes) -> Option<Source> {
+        if kind == StateKind::HistoryPiece {
+            return Some(Source::Inline(row));
+        }
+        let mut rest = Reader::new(FORMAT, &row)?;
+        let direct_path = rest.text()?.to_owned();
+        let mut bytes = || Some(rest.bytes()?.to_vec());
+        let (media_key, sha256, enc_sha256, size) = (bytes()?, bytes()?, bytes()?, bytes()?);
+        let size = u64::from_be_bytes(size.try_into().ok()?);
+        Some(Source::File(Blob { media_key, direct_path, sha256, enc_sha256, size }))
+    }
+}
 
 /// What is known of a piece, and the place of the next message in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +74,30 @@ pub(super) struct Cursor {
     pub(super) progress: u32,
     /// Id of the message that asked for it; may be empty.
     pub(super) request: String,
-    pub(super) chat: usize,
-    pub(super) message: usize,
-    /// Messages that were told.
+    pub(super) next: Position,
+    /// Messages that were told, and those that could not be.
     pub(super) messages: u64,
+    pub(super) left_out: u64,
 }
 
 impl Cursor {
     pub(super) fn new(notice: &Notice) -> Cursor {
         let request = notice.request.clone().unwrap_or_default();
         let (kind, order, progress) = (notice.kind, notice.order, notice.progress);
-        Cursor { kind, order, progress, request, chat: 0, message: 0, messages: 0 }
+        Cursor { kind, order, progress, request, next: Position::default(), messages: 0, left_out: 0 }
+    }
+
+    /// Pieces are told in this order: what somebody waits for first, then what is newest.
+    pub(super) fn rank(&self) -> (u8, u32) {
+        let rank = match self.kind {
+            Kind::OnDemand => 0,
+            Kind::Bootstrap => 1,
+            Kind::PushNames => 2,
+            Kind::Recent => 3,
+            Kind::Full => 5,
+            Kind::Status | Kind::NonBlocking | Kind::Other(_) => 4,
+        };
+        (rank, self.order)
     }
 
     pub(super) fn kind_for_callers(&self) -> Shown {
@@ -50,7 +119,7 @@ impl Cursor {
         out.bytes(&self.order.to_be_bytes());
         out.bytes(&self.progress.to_be_bytes());
         out.text(&self.request);
-        for number in [self.chat as u64, self.message as u64, self.messages] {
+        for number in [self.next.chat, self.next.message, self.messages, self.left_out] {
             out.bytes(&number.to_be_bytes());
         }
         out.finish()
@@ -65,8 +134,9 @@ impl Cursor {
         let request = rest.text()?.to_owned();
         let mut number = || Some(u64::from_be_bytes(rest.bytes()?.try_into().ok()?));
         let (chat, message, messages) = (number()?, number()?, number()?);
-        let (chat, message) = (usize::try_from(chat).ok()?, usize::try_from(message).ok()?);
-        Some(Cursor { kind, order, progress, request, chat, message, messages })
+        // Earlier rows end here.
+        let left_out = number().unwrap_or(0);
+        Some(Cursor { kind, order, progress, request, next: Position { chat, message }, messages, left_out })
     }
 }
 
@@ -81,9 +151,27 @@ mod tests {
         let place = Place::Inline(Vec::new());
         let request = Some("3EB0".to_owned());
         let mut cursor = Cursor::new(&Notice { kind: Kind::Recent, order: 2, progress: 40, place, request });
-        (cursor.chat, cursor.message, cursor.messages) = (3, 7, 107);
+        cursor.next = Position { chat: 3, message: 7 };
+        (cursor.messages, cursor.left_out) = (107, 2);
         let bytes = cursor.to_bytes();
-        assert_eq!(Cursor::from_bytes(&bytes), Some(cursor));
-        assert_eq!(Cursor::from_bytes(&bytes[..bytes.len() - 1]), None);
+        assert_eq!(Cursor::from_bytes(&bytes), Some(cursor.clone()));
+        cursor.left_out = 0;
+        assert_eq!(Cursor::from_bytes(&bytes[..bytes.len() - 12]), Some(cursor), "as it was written before");
+        assert_eq!(Cursor::from_bytes(&bytes[..bytes.len() - 13]), None);
+    }
+
+    #[test]
+    fn where_a_piece_is_reads_back_as_it_was_written() {
+        let blob = Blob {
+            media_key: vec![1; 32],
+            direct_path: "/v/x?y".to_owned(),
+            sha256: vec![2; 32],
+            enc_sha256: vec![3; 32],
+            size: 5 << 30,
+        };
+        for source in [Source::Inline(Bytes::from_static(b"x\x9c")), Source::File(blob)] {
+            assert_eq!(Source::from_row(source.kind(), source.to_bytes()), Some(source));
+        }
+        assert_eq!(Source::from_row(StateKind::HistoryFile, Bytes::from_static(b"\x01torn")), None);
     }
 }

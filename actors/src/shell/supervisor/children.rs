@@ -1,4 +1,4 @@
-//! The children of a device: one set of crypto and store actor, and at most one connection.
+//! The children of a device: one set of crypto and store actor, at most one connection, and downloads.
 //!
 //! What must hold: after [`Children::end`] none of them runs, and a write that was under way has ended.
 
@@ -14,10 +14,11 @@ use tokio::sync::Semaphore;
 
 use super::{Input, draw};
 use crate::device::Ports;
-use crate::machine::{CryptoRequest, DialLogin};
+use crate::machine::{CryptoRequest, DialLogin, Fetching};
 use crate::port::{Batch, StateKey, Urgency};
 use crate::shell::connection::{self, ConnectionActor};
 use crate::shell::crypto::{self, CryptoActor};
+use crate::shell::files::Files;
 use crate::shell::store::{self, StoreActor};
 use crate::warm::WarmLink;
 
@@ -32,6 +33,7 @@ pub(super) struct Children {
     crypto: ActorRef<crypto::Message>,
     store: ActorRef<store::Message>,
     connection: Option<Connection>,
+    files: Files,
     room: Arc<Semaphore>,
     closing: Arc<AtomicBool>,
 }
@@ -73,7 +75,8 @@ impl Children {
         let (store, _) = Actor::spawn_linked(None, StoreActor, arguments, me.get_cell()).await?;
         let _ = store.send_message(store::Message::Load);
         let room = Arc::new(Semaphore::new(ports.limits.inbound));
-        Ok(Children { life, crypto, store, connection: None, room, closing })
+        let files = Files::new(ports.files.clone(), life, me.clone());
+        Ok(Children { life, crypto, store, connection: None, files, room, closing })
     }
 
     /// The number of this set.
@@ -99,6 +102,10 @@ impl Children {
 
     pub(super) fn look_up(&self, token: u64, whatsapp_id: String) {
         let _ = self.store.send_message(store::Message::Lookup(token, whatsapp_id));
+    }
+
+    pub(super) fn fetch(&mut self, token: u64, hosts: Vec<String>, what: Fetching) {
+        self.files.fetch(token, hosts, what);
     }
 
     pub(super) fn room(&self, places: usize) {
@@ -167,6 +174,7 @@ impl Children {
     pub(super) async fn end(&mut self) {
         self.closing.store(true, Ordering::Release);
         self.end_connection().await;
+        self.files.end().await;
         self.crypto.kill();
         let _ = self.crypto.wait(Some(LAST_WRITE)).await;
         if self.store.stop_and_wait(None, Some(LAST_WRITE)).await.is_err() {

@@ -1,0 +1,182 @@
+//! The past of a phone, told to a device as files: whole and once, though hosts fail, owners change and files go.
+
+use roost_actors::device::DeviceHandle;
+use roost_node::directory::LoggedEvent;
+use roost_proto::api::device::State;
+use roost_proto::api::event::{Origin, Payload};
+use roost_proto::api::history_chunk::{Kind, Problem};
+use roost_proto::api::{self, message_received};
+use roost_proto::e2e;
+use roost_proto::history::Past;
+use roost_proto::id::UnixMillis;
+use roost_proto::phone::WantHistory;
+use roost_proto::stanza::Jid;
+use roost_simulations::wa::{Fault, PastChat};
+
+use crate::scene::{Device, Scene, until};
+
+const NEWEST: i64 = 1_700_000_000_000;
+
+fn past(chat: usize, at: usize, from: Option<Jid>) -> Past {
+    Past {
+        id: format!("OLD{chat}X{at}"),
+        from_me: at.is_multiple_of(3),
+        participant: from.filter(|_| !at.is_multiple_of(3)),
+        at: UnixMillis(NEWEST - i64::try_from(at).expect("few") * 60_000),
+        push_name: String::new(),
+        content: e2e::text(&format!("old {chat} {at}")).into(),
+    }
+}
+
+/// Chats with one person each, and behind them a group.
+fn chats(people: usize, messages: usize) -> Vec<PastChat> {
+    let named = |number: usize, chat: Jid, from: Option<Jid>| PastChat {
+        chat,
+        name: format!("chat {number}"),
+        messages: (0..messages).map(|at| past(number, at, from.clone())).collect(),
+    };
+    let person = |number: usize| Jid::pn(format!("1555999{number:04}"));
+    let mut chats: Vec<PastChat> = (0..people).map(|number| named(number, person(number), None)).collect();
+    let group = "120363000000000001@g.us".parse().expect("a JID");
+    chats.push(named(people, group, Some(person(0))));
+    chats
+}
+
+/// A device that was opened, and whose phone has this past.
+async fn with_past<'a>(scene: &'a Scene, name: &str, chats: Vec<PastChat>) -> Device<'a> {
+    let pn = scene.server.account(None, Some(name));
+    scene.server.phone_remembers(pn, chats).expect("it has a phone");
+    let device = scene.opened(name).await;
+    device.state(State::Unpaired).await;
+    device
+}
+
+async fn pieces(device: &Device<'_>) -> Vec<api::HistoryChunk> {
+    let chunk = |event: LoggedEvent| match event.payload {
+        Payload::HistoryChunk(chunk) => Some(chunk),
+        _ => None,
+    };
+    device.events().await.into_iter().filter_map(chunk).collect()
+}
+
+async fn is_told(device: &Device<'_>) -> bool {
+    pieces(device).await.iter().any(|chunk| chunk.kind() == Kind::Recent && chunk.progress == 100)
+}
+
+fn refuse(scene: &Scene, count: u32) {
+    scene.server.commit(&Fault::RefuseMedia { count, status: 503 }).expect("committed");
+}
+
+fn expire(scene: &Scene) {
+    scene.server.commit(&Fault::ExpireMedia { direct_path: None, status: 410 }).expect("committed");
+}
+
+#[tokio::test]
+async fn the_past_comes_in_files_groups_included_though_hosts_fail_at_first() {
+    let scene = Scene::new().await;
+    let mut device = with_past(&scene, "ada", chats(2, 150)).await;
+    // More than one download tries.
+    refuse(&scene, 8);
+    device.pair().await;
+    until("all pieces are told", || async { pieces(&device).await.len() == 3 }).await;
+    let events = device.events().await;
+    let messages: Vec<&api::MessageReceived> = events
+        .iter()
+        .filter(|event| event.origin == Origin::History)
+        .filter_map(|event| match &event.payload {
+            Payload::MessageReceived(message) => Some(message),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(messages.len(), 450);
+    let group: Vec<_> = messages.iter().filter(|message| !message.group.is_empty()).collect();
+    assert_eq!((group.len(), group[0].group.as_str()), (150, "120363000000000001@g.us"));
+    let said = group.iter().find(|message| message.whatsapp_id == "OLD2X1").expect("it is there");
+    assert_eq!(said.sender.as_ref().expect("somebody").phone_number, "15559990000@s.whatsapp.net");
+    assert_eq!(said.content, Some(message_received::Content::Text("old 2 1".to_owned())));
+    assert!(said.chat.is_none());
+    let pieces = pieces(&device).await;
+    assert!(pieces.iter().all(|piece| piece.failure.is_empty() && piece.left_out == 0 && !piece.more));
+    // The file that had to wait comes behind the other.
+    let kinds: Vec<Kind> = pieces.iter().map(api::HistoryChunk::kind).collect();
+    assert_eq!(kinds[0], Kind::Bootstrap, "what is newest comes first");
+    assert!(kinds.contains(&Kind::PushNames) && kinds.contains(&Kind::Recent), "{kinds:?}");
+    assert!(pieces.iter().any(|piece| !piece.push_names.is_empty()));
+    device.check_log().await;
+}
+
+#[tokio::test]
+async fn a_new_owner_goes_on_in_the_middle_of_a_file_and_says_nothing_twice() {
+    let scene = Scene::new().await;
+    let mut device = with_past(&scene, "ada", chats(4, 300)).await;
+    device.pair().await;
+    for told in [150, 700, 1200] {
+        until("some of the past is told", || async { device.received().await.len() >= told }).await;
+        device.taken_over().await;
+    }
+    until("the past is told", || is_told(&device)).await;
+    let mut ids: Vec<String> =
+        device.received().await.into_iter().map(|message| message.whatsapp_id).collect();
+    assert_eq!(ids.len(), 1500);
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 1500);
+    assert_eq!(pieces(&device).await.len(), 3);
+    device.check_log().await;
+}
+
+#[tokio::test]
+async fn a_file_that_nobody_has_any_more_is_an_event_that_says_so() {
+    let scene = Scene::new().await;
+    let mut device = with_past(&scene, "ada", chats(1, 20)).await;
+    refuse(&scene, u32::MAX);
+    scene.server.commit(&Fault::PhonesForgetMedia { forget: true }).expect("committed");
+    device.pair().await;
+    until("the first piece is told", || async { !pieces(&device).await.is_empty() }).await;
+    expire(&scene);
+    // A new owner does not wait as long as the last one would have.
+    device.taken_over().await;
+    refuse(&scene, 0);
+    until("all is said", || async { pieces(&device).await.len() == 3 }).await;
+    let pieces = pieces(&device).await;
+    assert_eq!((pieces[0].kind(), pieces[0].problem()), (Kind::Bootstrap, Problem::Unspecified));
+    for piece in &pieces[1..] {
+        assert_eq!((piece.problem(), piece.messages), (Problem::Expired, 0));
+        assert!(!piece.failure.is_empty());
+    }
+    assert_eq!(device.received().await.len(), 4, "two of each chat came with the first piece");
+}
+
+/// Asks for messages of a chat before one, and waits for the answer.
+async fn asked(device: &Device<'_>, handle: &DeviceHandle, chat: Jid, before: usize) -> api::HistoryChunk {
+    let wanted = WantHistory {
+        chat,
+        before_id: format!("OLD0X{before}"),
+        before_from_me: before.is_multiple_of(3),
+        before: past(0, before, None).at,
+        count: 5,
+    };
+    let request = handle.want_history(wanted).await.expect("asked");
+    let found = || async {
+        let pieces = pieces(device).await;
+        pieces.into_iter().find(|chunk| chunk.request == request)
+    };
+    until("the phone answers", || async { found().await.is_some() }).await;
+    found().await.expect("it was there")
+}
+
+#[tokio::test]
+async fn older_messages_of_a_chat_come_on_request_in_a_file() {
+    let scene = Scene::new().await;
+    let mut device = with_past(&scene, "ada", chats(1, 30)).await;
+    device.pair().await;
+    until("the past is told", || is_told(&device)).await;
+    let handle = device.handle().clone();
+    let told = asked(&device, &handle, Jid::pn("15559990000"), 20).await;
+    assert_eq!((told.kind(), told.messages, told.chats[0].complete), (Kind::OnDemand, 5, false));
+    let told = asked(&device, &handle, Jid::pn("15559990000"), 25).await;
+    assert_eq!((told.messages, told.chats[0].complete), (4, true), "there are no more");
+    assert_eq!(device.received().await.len(), 60, "none of them was new");
+    let nobody = asked(&device, &handle, Jid::pn("15550000000"), 20).await;
+    assert_eq!((nobody.messages, nobody.chats.len()), (0, 0));
+}
