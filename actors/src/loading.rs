@@ -23,9 +23,14 @@ impl Loading {
         (Loading { loaded, app_state_keys }, keys)
     }
 
+    /// See [`port::Loaded::age`].
+    pub fn age(&self) -> u32 {
+        self.loaded.age
+    }
+
     /// Together with what crypto has found.
     pub fn finish(self, account: Option<Account>, keys: bool) -> Loaded {
-        let port::Loaded { state, outbox, status, active } = *self.loaded;
+        let port::Loaded { state, outbox, status, active, age: _ } = *self.loaded;
         let app_state_keys = self.app_state_keys;
         let mut loaded =
             Loaded { account, keys, outbox, status, active, app_state_keys, ..Loaded::default() };

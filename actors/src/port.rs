@@ -225,6 +225,9 @@ pub struct Loaded {
     /// When the last event was committed that Roost did not make itself, as far as the end of the log
     /// says. A hint for the order of logins.
     pub active: Option<UnixMillis>,
+    /// How often the database may have lost its last moments so far: ratchets that were written before the last
+    /// time may be older than what was sent with them.
+    pub age: u32,
 }
 
 /// The device's share of the store.

@@ -4,6 +4,7 @@
 //! What must hold: a ratchet that has changed and is not durable yet never leaves memory, because what
 //! the store has of it would use message keys again; on a failed operation nothing has changed.
 
+mod aged;
 mod collections;
 mod groups;
 mod import;
@@ -68,10 +69,12 @@ pub enum Wants {
 }
 
 impl Vault {
-    /// Reads what the store has, apart from what is read on demand.
+    /// Reads what the store has, apart from what is read on demand. `age` is the store's:
+    /// [`Loaded::age`](crate::port::Loaded::age).
     pub fn open(
         state: Vec<(StateKey, Bytes)>,
         ratchets: usize,
+        age: u32,
         rng: StdRng,
     ) -> Result<(Vault, Option<Account>), Damage> {
         let damage = |what, why: String| Damage { what, why };
@@ -79,9 +82,9 @@ impl Vault {
             keys: None,
             generation: 0,
             pages: BTreeMap::new(),
-            peers: Peers::new(ratchets),
+            peers: Peers::new(ratchets, age),
             collections: Collections::default(),
-            chains: Chains::default(),
+            chains: Chains::new(age),
             pairing: None,
             rng,
         };

@@ -23,8 +23,8 @@ use crate::vault::{Vault, Wants};
 /// What the actor is asked.
 #[derive(Debug)]
 pub(super) enum Message {
-    /// The state that the store had.
-    Open(Vec<(StateKey, Bytes)>),
+    /// The state that the store had, and its age.
+    Open(Vec<(StateKey, Bytes)>, u32),
     /// A request of the machine.
     Work(u64, CryptoRequest),
     /// Changes up to this request are durable.
@@ -75,7 +75,7 @@ impl Actor for CryptoActor {
         state: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Open(rows) => state.open(rows),
+            Message::Open(rows, age) => state.open(rows, age),
             Message::Durable(token) => {
                 if let Some(vault) = &mut state.vault {
                     vault.durable(token);
@@ -92,9 +92,9 @@ impl Actor for CryptoActor {
 }
 
 impl State {
-    fn open(&mut self, rows: Vec<(StateKey, Bytes)>) {
+    fn open(&mut self, rows: Vec<(StateKey, Bytes)>, age: u32) {
         let rng = StdRng::from_seed(self.arguments.seed);
-        let opened = match Vault::open(rows, self.arguments.ratchets, rng) {
+        let opened = match Vault::open(rows, self.arguments.ratchets, age, rng) {
             Ok((vault, account)) => {
                 let keys = vault.has_keys();
                 self.vault = Some(vault);

@@ -216,8 +216,9 @@ impl State {
         let event = match child {
             Child::Loaded(Ok(loaded)) => {
                 let (loading, keys) = Loading::split(loaded);
+                let age = loading.age();
                 self.loading = Some(loading);
-                return self.children.open_vault(keys);
+                return self.children.open_vault(keys, age);
             }
             Child::Loaded(Err(why)) | Child::Opened(Err(why)) => {
                 return self.end(Finished::Broken(why)).await;

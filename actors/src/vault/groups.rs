@@ -33,11 +33,17 @@ struct Cached {
 #[derive(Debug, Default)]
 pub(super) struct Chains {
     cached: BTreeMap<String, Cached>,
+    /// How old the database is, see `aged`.
+    age: u32,
     token: u64,
     durable: u64,
 }
 
 impl Chains {
+    pub(super) fn new(age: u32) -> Chains {
+        Chains { age, ..Chains::default() }
+    }
+
     pub(super) fn begin(&mut self, token: u64) {
         self.token = token;
         let surplus = self.cached.len().saturating_sub(KEPT);
@@ -206,8 +212,13 @@ impl Vault {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// A chain from an earlier age may have gone further than is known: it is left, and another begins.
     fn ours(&self, group: &str) -> String {
-        numbered(format!("{group}/own"), self.generation)
+        let own = match self.chains.age {
+            0 => format!("{group}/own"),
+            age => format!("{group}/own@{age}"),
+        };
+        numbered(own, self.generation)
     }
 
     fn holders_row(&self, group: &str) -> String {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use roost_proto::signal::{Address, Peer};
 
+use super::aged;
 use crate::machine::{CryptoRequest, PeerName};
 use crate::port::{StateChange, StateKey, StateKind};
 
@@ -34,18 +35,21 @@ pub(super) struct Peers {
     secrets: BTreeMap<String, Option<Bytes>>,
     numbers: BTreeMap<String, Option<String>>,
     limit: usize,
+    /// How old the database is, see `aged`.
+    age: u32,
     token: u64,
     durable: u64,
 }
 
 impl Peers {
-    pub(super) fn new(limit: usize) -> Peers {
+    pub(super) fn new(limit: usize, age: u32) -> Peers {
         Peers {
             cached: BTreeMap::new(),
             lids: BTreeMap::new(),
             secrets: BTreeMap::new(),
             numbers: BTreeMap::new(),
             limit,
+            age,
             token: 0,
             durable: 0,
         }
@@ -162,7 +166,7 @@ impl Peers {
         match key.kind {
             StateKind::Session if !cached.session_read => {
                 cached.session_read = true;
-                cached.peer.session = bytes;
+                cached.peer.session = bytes.and_then(|row| aged::read(&row, self.age));
             }
             StateKind::Identity if !cached.identity_read => {
                 cached.identity_read = true;
@@ -281,7 +285,8 @@ impl Peers {
         let mut changes = Vec::new();
         let row_of = |kind| row(kind, address, generation);
         if before.session != after.session {
-            changes.push((row_of(StateKind::Session), after.session.clone()));
+            let row = after.session.as_ref().map(|record| aged::written(record, self.age));
+            changes.push((row_of(StateKind::Session), row));
         }
         let cached = self.cached.entry(address.clone()).or_default();
         if cached.peer.identity != after.identity {

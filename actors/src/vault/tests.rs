@@ -1,5 +1,7 @@
 //! Sender keys between vaults: who can read, who cannot any more, and what a new owner goes on with.
 
+use std::collections::BTreeSet;
+
 use rand::SeedableRng;
 
 use super::*;
@@ -17,7 +19,8 @@ struct Device {
 
 impl Device {
     fn new(seed: u64) -> Device {
-        let (vault, _) = Vault::open(Vec::new(), 100, StdRng::seed_from_u64(seed)).expect("nothing to read");
+        let (vault, _) =
+            Vault::open(Vec::new(), 100, 0, StdRng::seed_from_u64(seed)).expect("nothing to read");
         let mut device = Device { vault, rows: BTreeMap::new(), seed, token: 0 };
         device.work(CryptoRequest::MakeKeys);
         device
@@ -66,9 +69,13 @@ impl Device {
 
     /// The next owner, who has the rows and nothing else.
     fn taken_over(self) -> Device {
+        self.taken_over_at(0)
+    }
+
+    fn taken_over_at(self, age: u32) -> Device {
         let loaded = self.rows.iter().filter(|(key, _)| !StateKind::ON_DEMAND.contains(&key.kind));
         let loaded = loaded.map(|(key, row)| (key.clone(), row.clone())).collect();
-        let (vault, _) = Vault::open(loaded, 100, StdRng::seed_from_u64(77)).expect("our rows");
+        let (vault, _) = Vault::open(loaded, 100, age, StdRng::seed_from_u64(77)).expect("our rows");
         Device { vault, ..self }
     }
 
@@ -83,6 +90,22 @@ impl Device {
         match self.work(request) {
             Changed::GroupEncrypted(GroupEncryption::Done { ciphertext, distributed, .. }) => {
                 (ciphertext, distributed)
+            }
+            other => panic!("not encrypted: {other:?}"),
+        }
+    }
+
+    /// Encrypts for one device.
+    fn whisper(&mut self, to: &Device, bundles: Vec<(PeerName, Bundle)>) -> signal::Ciphertext {
+        let request = CryptoRequest::Encrypt {
+            bundles,
+            plaintexts: vec![Bytes::from_static(&[b'x', 1])],
+            targets: vec![Target { peer: to.name(), plaintext: 0 }],
+            lost: None,
+        };
+        match self.work(request) {
+            Changed::Encrypted(Encryption::Done { mut ciphertexts, .. }) => {
+                ciphertexts.pop().flatten().expect("a ciphertext")
             }
             other => panic!("not encrypted: {other:?}"),
         }
@@ -155,4 +178,32 @@ fn who_has_lost_the_sender_key_gets_it_with_the_next_message() {
     ada.work(resend);
     let (_, distributed) = ada.shout(&[&bob, &eve]);
     assert_eq!(distributed.into_iter().map(|(peer, _)| peer).collect::<Vec<_>>(), [bob.name()]);
+}
+
+#[test]
+fn after_the_database_has_lost_its_tail_no_key_is_used_again() {
+    let (mut ada, bob, eve) = three();
+    let (mut ratchets, mut chains) = (BTreeSet::new(), BTreeSet::new());
+    let mut speaks = |ada: &mut Device, bundles: Vec<(PeerName, Bundle)>| {
+        let note = ada.whisper(&bob, bundles);
+        let key = signal::message_key(note.kind, &note.bytes).expect("ours");
+        assert!(ratchets.insert(key), "{key:?} was used before");
+        let (shout, _) = ada.shout(&[&bob, &eve]);
+        let key = signal::group_key(&shout).expect("ours");
+        assert!(chains.insert((key.chain, key.iteration)), "{key:?} was used before");
+    };
+    speaks(&mut ada, vec![bob.bundle()]);
+    let standby = ada.rows.clone();
+    (0..5).for_each(|_| speaks(&mut ada, Vec::new()));
+    ada.rows = standby;
+    let mut ada = ada.taken_over_at(1);
+    (0..5).for_each(|_| speaks(&mut ada, Vec::new()));
+    // What the next owner in this age finds is as good as ever.
+    let mut ada = ada.taken_over_at(1);
+    let before = ada.whisper(&bob, Vec::new());
+    let mut ada = ada.taken_over_at(1);
+    let after = ada.whisper(&bob, Vec::new());
+    let counter =
+        |made: &signal::Ciphertext| signal::message_key(made.kind, &made.bytes).expect("ours").counter;
+    assert_eq!(counter(&after), counter(&before) + 1, "nothing is passed over twice");
 }

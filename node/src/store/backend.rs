@@ -17,6 +17,7 @@ pub(super) struct LoadedRows {
     pub(super) state: Vec<StateRow>,
     pub(super) outbox: Vec<MessageRow>,
     pub(super) active: Option<i64>,
+    pub(super) age: i64,
 }
 
 /// What became of a wish for a new device.

@@ -42,6 +42,7 @@ impl DeviceStore for Store {
             outbox: outbox.collect::<Result<_, _>>()?,
             status: rows.status.read().map_err(unavailable)?,
             active: rows.active.map(UnixMillis),
+            age: u32::try_from(rows.age).unwrap_or(u32::MAX),
         })
     }
 

@@ -17,6 +17,7 @@ macro_rules! plain_backend {
         epoch: $epoch:literal,
         positions: $positions:literal,
         names: $names:literal,
+        age: $age:literal,
     ) => {
         #[async_trait]
         impl $crate::store::backend::Backend for $adapter {
@@ -34,6 +35,9 @@ macro_rules! plain_backend {
                 let query = sqlx::query_as(sql).bind(b).bind(d).bind(grant.epoch.0);
                 let query = query.bind(grant.life.node.as_str()).bind(grant.life.incarnation.0);
                 let Some(status) = query.fetch_optional(&mut *tx).await? else { return Ok(None) };
+                let age = sqlx::query_scalar($age).fetch_optional(&mut *tx).await?.ok_or_else(|| {
+                    sqlx::Error::Protocol("the cluster has not seen this time-line of the database yet".into())
+                })?;
                 let sql = "SELECT kind, name, value FROM device_state WHERE business_id = $1 AND device_id = $2
                              AND kind IN ('credentials', 'account', 'prekeys', 'signed-prekey', 'retry',
                                'app-state-key', 'app-state-head', 'history', 'history-piece', 'history-file', 'presence')
@@ -47,7 +51,7 @@ macro_rules! plain_backend {
                              WHERE business_id = $1 AND device_id = $2 ORDER BY seq DESC LIMIT 32) e
                            WHERE origin NOT IN (3, 4)";
                 let active = sqlx::query_scalar(sql).bind(b).bind(d).fetch_one(&mut *tx).await?;
-                Ok(Some(LoadedRows { status, state, outbox, active }))
+                Ok(Some(LoadedRows { status, state, outbox, active, age }))
             }
 
             async fn read(&self, grant: &Grant, names: &str) -> SqlResult<Vec<Option<Vec<u8>>>> {

@@ -161,6 +161,7 @@ plain_backend! {
     positions: "(SELECT e ->> 0 AS d, (e ->> 1)::bigint AS s FROM jsonb_array_elements($2::jsonb) AS x(e))",
     names: "(SELECT at, e ->> 0 AS kind, e ->> 1 AS name
              FROM jsonb_array_elements($6::jsonb) WITH ORDINALITY AS x(e, at))",
+    age: "SELECT cluster_epoch FROM cluster_control WHERE roost_settled()",
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 use libsignal_protocol::protocol::{
     CiphertextMessage, CiphertextMessageType, IdentityKey, PreKeyBundle, PreKeySignalMessage,
-    ProtocolAddress, PublicKey, SignalMessage, SignalProtocolError, UsePQRatchet, message_decrypt,
-    message_encrypt, process_prekey_bundle,
+    ProtocolAddress, PublicKey, SessionRecord, SessionState, SignalMessage, SignalProtocolError,
+    UsePQRatchet, message_decrypt, message_encrypt, process_prekey_bundle,
 };
 use rand::{CryptoRng, Rng};
 
@@ -237,6 +237,32 @@ pub fn establish<R: Rng + CryptoRng>(
     peer.session = Some(session.bytes().map_err(BundleError::Unusable)?.into());
     peer.identity = identity.peer;
     Ok(known.is_some() && known != peer.identity)
+}
+
+/// At least so many messages [`skip_ahead`] passes over. A peer keeps the keys of those that it has not seen;
+/// clients in the field keep up to 2000.
+pub const SKIPPED: u32 = 512;
+
+/// Passes over the next message keys of a stored ratchet, at least [`SKIPPED`]: it may be older than what was sent with it,
+/// because the store has lost its last moments, and no message key may be used twice. What comes in is read as
+/// before.
+pub fn skip_ahead(session: &[u8]) -> Result<Bytes, SignalProtocolError> {
+    let mut record = SessionRecord::deserialize(session)?;
+    let mut counters: Vec<u32> = Vec::new();
+    let mut note = |state: &SessionState| {
+        // One that cannot send has no counter.
+        counters.extend(state.get_sender_chain_key().ok().map(|key| key.index()));
+    };
+    record.session_state().into_iter().for_each(&mut note);
+    for state in record.previous_session_states() {
+        note(&state?);
+    }
+    if let Some(newest) = counters.into_iter().max() {
+        // A reservation that is given up has been used up, in the words of the library.
+        record.reserve_sender_chain_counters(newest.saturating_add(SKIPPED));
+    }
+    record.waive_counter_lease();
+    Ok(record.serialize()?.into())
 }
 
 /// Reads which message key a ciphertext was made with.

@@ -21,7 +21,7 @@ pub enum Price {
     /// Nothing.
     #[default]
     Nothing,
-    /// What was committed in the last moments before the fault: messages, and with them ratchet states.
+    /// What was committed in the last moments before the fault: messages, but no key is used again.
     Tail,
 }
 
@@ -61,7 +61,7 @@ impl Verdict {
             ("doubled", doubled.to_string(), *doubled == 0),
             ("reordered", self.reordered.to_string(), self.reordered == 0 || !free),
             ("rewritten events", self.rewritten.to_string(), self.rewritten == 0 || !free),
-            ("key reuse", self.key_reuse.to_string(), self.key_reuse == 0 || !free),
+            ("key reuse", self.key_reuse.to_string(), self.key_reuse == 0),
             ("two connections at once", readable(*two_connections), *two_connections <= ONE_ROUND_TRIP),
             ("consumed events", self.consumed.0.to_string(), self.consumed.0 > 0),
             ("again after a confirmed ack", self.consumed.1.to_string(), self.consumed.1 == 0 || !free),
@@ -143,12 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_tail_excuses_lost_messages_and_keys_but_no_doubles_and_no_second_connection() {
+    fn a_lost_tail_excuses_lost_messages_but_no_doubles_no_second_connection_and_no_key() {
         let mut verdict = good();
         verdict.price = Price::Tail;
-        (verdict.balance.once, verdict.balance.lost, verdict.key_reuse) = (8, 2, 1);
+        (verdict.balance.once, verdict.balance.lost) = (8, 2);
         assert!(verdict.is_clean(), "{}", verdict.text());
-        verdict.balance.doubled = 1;
+        verdict.key_reuse = 1;
+        assert!(!verdict.is_clean());
+        (verdict.key_reuse, verdict.balance.doubled) = (0, 1);
         assert!(!verdict.is_clean());
     }
 }

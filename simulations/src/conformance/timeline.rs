@@ -135,6 +135,7 @@ pub(super) async fn a_database_that_may_have_lost_its_tail_grants_above_all_that
             },
         )
         .await;
+    assert_eq!(world.ports.devices.load(&won[0].grant).await.expect("loaded").age, 1);
     let history = ledger.history(&grant.key, 1).await.expect("an answer");
     assert_eq!((history[0].epoch, history[0].reason.as_str()), (epoch, "re-attach"));
 

@@ -156,7 +156,7 @@ impl Device {
 
     fn open_vault(&mut self, loaded: Box<port::Loaded>) {
         let (loading, rows) = Loading::split(loaded);
-        let opened = Vault::open(rows, limits().ratchets, self.rng());
+        let opened = Vault::open(rows, limits().ratchets, loading.age(), self.rng());
         let (vault, account) = opened.expect("what a vault has written it can read");
         let loaded = loading.finish(account, vault.has_keys());
         self.vault = Some(vault);

@@ -153,6 +153,7 @@ fn in_outbox(message: &StoredMessage) -> bool {
 impl DeviceStore for Model {
     async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
         self.step(|tables, _| {
+            let age = u32::try_from(tables.cluster_epoch).unwrap_or(u32::MAX);
             let row = fenced(tables, grant)?;
             let mut last = row.events.values().rev().take(32);
             let state = row.state.iter().filter(|(key, _)| !StateKind::ON_DEMAND.contains(&key.kind));
@@ -163,6 +164,7 @@ impl DeviceStore for Model {
                 active: last
                     .find(|event| !matches!(event.origin, Origin::Synthetic | Origin::History))
                     .map(|event| event.committed),
+                age,
             })
         })?
     }

@@ -84,8 +84,8 @@ impl Children {
         self.life
     }
 
-    pub(super) fn open_vault(&self, rows: Vec<(StateKey, Bytes)>) {
-        let _ = self.crypto.send_message(crypto::Message::Open(rows));
+    pub(super) fn open_vault(&self, rows: Vec<(StateKey, Bytes)>, age: u32) {
+        let _ = self.crypto.send_message(crypto::Message::Open(rows, age));
     }
 
     pub(super) fn crypto(&self, token: u64, request: CryptoRequest) {

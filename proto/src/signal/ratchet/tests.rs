@@ -189,3 +189,35 @@ proptest! {
         prop_assert!(result.is_err());
     }
 }
+
+#[test]
+fn a_ratchet_from_before_its_last_messages_uses_no_message_key_twice_once_it_has_skipped_ahead() {
+    let (mut alice, mut bob) = pair();
+    let (to_bob, to_alice) = (bob.address.clone(), alice.address.clone());
+    let first = alice.send(&to_bob, b"first");
+    bob.receive(&to_alice, &first).expect("readable");
+    let answer = bob.send(&to_alice, b"answer");
+    alice.receive(&to_bob, &answer).expect("readable");
+    let stored = alice.peer.clone();
+    let mut used = BTreeSet::new();
+    for n in 0..20 {
+        let lost = alice.send(&to_bob, b"after the store's last moment");
+        assert!(used.insert(message_key(lost.kind, &lost.bytes).expect("ours")));
+        if n % 2 == 0 {
+            bob.receive(&to_alice, &lost).expect("readable");
+        }
+    }
+    alice.peer = stored;
+    let session = alice.peer.session.take().expect("a ratchet");
+    alice.peer.session = Some(skip_ahead(&session).expect("a good record"));
+    for _ in 0..20 {
+        let message = alice.send(&to_bob, b"by the next owner");
+        assert!(
+            used.insert(message_key(message.kind, &message.bytes).expect("ours")),
+            "a key was used twice"
+        );
+        bob.receive(&to_alice, &message).expect("readable");
+        let answer = bob.send(&to_alice, b"heard");
+        alice.receive(&to_bob, &answer).expect("what comes in is read as before");
+    }
+}

@@ -1,0 +1,52 @@
+//! Rows of ratchets, and how old the database was when they were written.
+//!
+//! What must hold: a ratchet that was stored before the database went over to another time line sends nothing
+//! under the keys that come next in it: its last moments may be lost, and with them what was sent then.
+//! Who passes over some keys once too often has lost nothing.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use roost_proto::signal;
+
+/// Begins a row that says in which age it was written; no record begins with it. A row without it is of age 0.
+const MARK: u8 = 0;
+
+/// The row of a record, written in this age.
+pub(super) fn written(record: &Bytes, age: u32) -> Bytes {
+    if age == 0 {
+        return record.clone();
+    }
+    let mut row = BytesMut::with_capacity(5 + record.len());
+    row.put_u8(MARK);
+    row.put_u32(age);
+    row.put_slice(record);
+    row.freeze()
+}
+
+/// The record in a row, fit to be used in this age; nothing when the record is of no use, so that another ratchet
+/// is opened.
+pub(super) fn read(row: &Bytes, age: u32) -> Option<Bytes> {
+    let (before, record) = match row.split_first_chunk::<5>() {
+        Some(([MARK, before @ ..], _)) => (u32::from_be_bytes(*before), row.slice(5..)),
+        _ => (0, row.clone()),
+    };
+    if before < age { signal::skip_ahead(&record).ok() } else { Some(record) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_read_as_it_was_written_in_the_same_age() {
+        let record = Bytes::from_static(b"\x0a\x00");
+        assert_eq!(written(&record, 0), record, "the first age needs no mark");
+        for age in [0, 1, 7] {
+            assert_eq!(read(&written(&record, age), age), Some(record.clone()));
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_none_is_of_no_use_in_a_later_age() {
+        assert_eq!(read(&Bytes::from_static(b"garbage"), 1), None);
+    }
+}
