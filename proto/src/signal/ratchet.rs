@@ -239,11 +239,11 @@ pub fn establish<R: Rng + CryptoRng>(
     Ok(known.is_some() && known != peer.identity)
 }
 
-/// At least so many messages [`skip_ahead`] passes over. A peer keeps the keys of those that it has not seen;
+/// At least so many messages `skip_ahead` passes over. A peer keeps the keys of those that it has not seen;
 /// clients in the field keep up to 2000.
-pub const SKIPPED: u32 = 512;
+const SKIPPED: u32 = 512;
 
-/// Passes over the next message keys of a stored ratchet, at least [`SKIPPED`]: it may be older than what was sent with it,
+/// Passes over the next message keys of a stored ratchet, at least 512: it may be older than what was sent with it,
 /// because the store has lost its last moments, and no message key may be used twice. What comes in is read as
 /// before.
 pub fn skip_ahead(session: &[u8]) -> Result<Bytes, SignalProtocolError> {
