@@ -2,6 +2,7 @@
 //!
 //! What must hold: they depend on the seed alone, and each run has only a few kinds of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -52,6 +53,12 @@ impl Strange {
             drawn.push((Duration::from_secs_f64(at), Strange::of(*kind, plan, rng)));
             at += rng.random_range(0.0..2.0 * mean);
         }
+        // Whoever is replaced again and again stays away for longer each time, and no run waits for an hour.
+        let mut replaced = BTreeSet::new();
+        drawn.retain(|(_, strange)| match strange {
+            Strange::Replaced { device } => replaced.insert(*device),
+            _ => true,
+        });
         drawn
     }
 
