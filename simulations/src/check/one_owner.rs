@@ -30,7 +30,6 @@ pub(super) struct OneOwner {
 /// That a process stood still.
 #[derive(Debug)]
 struct Still {
-    since: u64,
     /// When it ran again, if it has.
     thawed: Option<u64>,
     clock_stops: bool,
@@ -53,7 +52,7 @@ impl OneOwner {
         // One that stands still now is excused whatever statement of it runs meanwhile.
         let Some(thawed) = still.thawed else { return true };
         let renewed = self.renewed.get(life).copied().unwrap_or_default();
-        at <= thawed + after && renewed <= still.since
+        at <= thawed + after && renewed <= thawed
     }
 
     fn ttl(&self) -> u64 {
@@ -96,9 +95,8 @@ impl Check for OneOwner {
                 // What an earlier pause excuses, another pause does not end.
                 let goes_on = self.is_excused(life, fact.at, self.ttl());
                 let before = self.stills.get(life).filter(|still| goes_on && still.clock_stops);
-                let since = before.map_or(fact.at, |still| still.since);
                 let clock_stops = *clock_stops || before.is_some();
-                self.stills.insert(life.clone(), Still { since, thawed: None, clock_stops });
+                self.stills.insert(life.clone(), Still { thawed: None, clock_stops });
             }
             What::Thawed(life) => {
                 if let Some(still) = self.stills.get_mut(life) {
@@ -117,7 +115,7 @@ impl Check for OneOwner {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::{grant, granted, judge, life, wired};
+    use super::super::scene::{beaten, grant, granted, judge, life, wired};
     use super::*;
 
     fn taken(between: impl IntoIterator<Item = What>) -> Option<String> {
@@ -163,6 +161,13 @@ mod tests {
     fn one_pause_after_another_excuses_what_the_first_did() {
         let (thawed, again) = (What::Thawed(life(1, 1)), frozen(1, false));
         assert_eq!(taken([frozen(1, true), thawed.clone(), again, thawed]), None);
+    }
+
+    #[test]
+    fn a_heartbeat_that_was_under_way_when_its_process_stood_still_has_told_it_nothing() {
+        let beat = |at| beaten(&life(1, 1), at);
+        assert_eq!(taken([frozen(1, true), beat(1), What::Thawed(life(1, 1))]), None);
+        assert!(taken([frozen(1, true), What::Thawed(life(1, 1)), beat(1)]).is_some());
     }
 
     #[test]
