@@ -2,7 +2,8 @@
 //! node that drains takes nothing new.
 //!
 //! Needs Granted and Stood, and Stopped and Exited where they are observed; accuses by SentLogin and Wired,
-//! recorded when they leave the node. A write that was under way is judged by the fence.
+//! recorded when they leave the node, and by Fenced: what its owner had let go was flushed before, so that no write
+//! of it comes too late. A write that was under way when a life ended, or was robbed, is judged by the fence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,11 +24,15 @@ pub(super) struct Stopped {
 }
 
 impl Stopped {
-    fn acts(&self, grant: &Grant) -> Result<(), String> {
+    fn has_left(&self, grant: &Grant) -> bool {
         let left = self.left.get(&(grant.key.clone(), grant.life.clone()));
+        left.is_some_and(|epoch| grant.epoch < *epoch)
+    }
+
+    fn acts(&self, grant: &Grant) -> Result<(), String> {
         let why = if self.exited.contains(&grant.life) {
             "is gone"
-        } else if left.is_some_and(|epoch| grant.epoch < *epoch) {
+        } else if self.has_left(grant) {
             "has let it go"
         } else if self.stopped.contains(grant) {
             "has stopped it"
@@ -68,6 +73,11 @@ impl Check for Stopped {
                 self.exited.insert(life.clone());
             }
             What::SentLogin(grant) | What::Wired { grant, .. } => return self.acts(grant),
+            What::Fenced(grant) => {
+                return hold(!self.has_left(grant), || {
+                    format!("{} writes {} that it has let go", grant.life, grant.key)
+                });
+            }
             _ => {}
         }
         Ok(())
@@ -91,6 +101,14 @@ mod tests {
                 assert!(judge(Stopped::default(), [end.clone(), act]).is_some(), "{end}");
             }
         }
+    }
+
+    #[test]
+    fn a_write_that_comes_after_the_gift_is_seen_and_one_after_a_take_over_is_not() {
+        let late =
+            |how: How| judge(Stopped::default(), [granted(&grant(2, 2), how), What::Fenced(grant(1, 1))]);
+        assert!(late(How::Give(life(1, 1))).is_some());
+        assert_eq!(late(How::TakeOver(life(1, 1))), None);
     }
 
     #[test]

@@ -91,6 +91,8 @@ pub enum What {
     Desired { key: DeviceKey, desired: Desired },
     /// A write on device state became visible.
     Committed(Box<Commit>),
+    /// A write on device state was refused, because its grant does not stand.
+    Fenced(Grant),
     /// A new owner's state was read for it.
     Loaded(Grant),
     /// A dial permit was granted.
@@ -203,7 +205,8 @@ impl What {
             | What::Frozen { life, .. }
             | What::Thawed(life) => (None, vec![life]),
             What::Committed(commit) => (Some(&commit.grant.key), vec![&commit.grant.life]),
-            What::Loaded(grant)
+            What::Fenced(grant)
+            | What::Loaded(grant)
             | What::Permitted(grant)
             | What::AskedStanding(grant)
             | What::Opened(grant)

@@ -55,6 +55,7 @@ impl fmt::Display for What {
                 }
                 Ok(())
             }
+            What::Fenced(grant) => write!(f, "{} is refused a write", of(grant)),
             What::Loaded(grant) => write!(f, "{} is loaded", of(grant)),
             What::Permitted(grant) => write!(f, "{} may dial", of(grant)),
             What::AskedStanding(grant) => write!(f, "{} asks whether it still owns", of(grant)),

@@ -85,7 +85,11 @@ impl DeviceStore for Database {
     }
 
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
-        let done = self.model.commit(grant, batch.clone()).await?;
+        let done = self.model.commit(grant, batch.clone()).await.inspect_err(|error| {
+            if matches!(error, DeviceStoreError::Fenced) {
+                self.record.fact(What::Fenced(grant.clone()));
+            }
+        })?;
         self.record.fact(What::Committed(Box::new(fact(grant, &batch, &done))));
         reached(grant, &batch, &done).for_each(|fact| self.record.fact(fact));
         Ok(done)
