@@ -54,6 +54,9 @@ use crate::run::{Database, Outcome, Plan, Record, Time, tenant_id};
 /// How long everything may take to be paired, without any fault.
 const SETTING: Duration = Duration::from_secs(120);
 
+/// Tenants for which nodes are asked whom they prefer: more than any plan has.
+const ASKED: usize = 40;
+
 /// Everything that there is.
 struct World {
     ctx: Context,
@@ -120,13 +123,14 @@ impl World {
         self.until(begin + micros(plan.under_faults));
         self.heal();
         self.until(self.ctx.now() + micros(plan.owed()));
-        self.ask_preferences(plan);
+        self.ask_preferences();
         self.ctx.record.fact(What::Due);
     }
 
-    /// Whom each node would have try for each tenant, now that all have seen the same for long.
-    fn ask_preferences(&self, plan: &Plan) {
-        let tenants = (0..plan.tenants).map(|number| tenant_id(number).parse().expect("an id"));
+    /// Whom each node would have try for each tenant, and for some that are not there, now that all have seen the
+    /// same for long.
+    fn ask_preferences(&self) {
+        let tenants = (0..ASKED).map(|number| tenant_id(number).parse().expect("an id"));
         for tenant in tenants.collect::<Vec<BusinessId>>() {
             for process in self.processes.values() {
                 let Some(machine) = process.machine.as_ref().filter(|_| process.core.runs()) else {

@@ -1,6 +1,7 @@
 //! A simulated run, at whichever depth: what its seed means, its clocks, its database, its record, and what
 //! it came to.
 
+mod aim;
 mod answer;
 mod database;
 mod plan;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use crate::history::{History, Violation};
 use crate::seeds::Written;
 
+pub use self::aim::Aim;
 pub use self::answer::Answer;
 pub(crate) use self::answer::{SAY, counts, say};
 pub(crate) use self::database::Database;

@@ -54,6 +54,8 @@ pub(super) struct Way {
     pub(super) mute: bool,
     /// Of this many of a thousand calls the answer is lost.
     pub(super) lost: u32,
+    /// Answers take so many microseconds longer.
+    pub(super) late: u64,
 }
 
 /// What waits for the end of a cut, and on which link it travels.
@@ -210,7 +212,7 @@ impl Context {
         if lost {
             self.record.rarely("answer lost");
         }
-        let at = self.now() + self.between(self.plan.database);
+        let at = self.now() + self.between(self.plan.database) + way.late;
         self.queue.put(at, Happening::Answer(asked, (!lost).then(|| Box::new(answer))));
     }
 

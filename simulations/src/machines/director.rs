@@ -12,7 +12,7 @@ use roost_placement::wish::{Pin, PinMode};
 use roost_proto::id::Life;
 
 use super::World;
-use super::context::{Context, Host, ProcessId, Way};
+use super::context::{Context, Host, ProcessId, Way, micros};
 use super::core::{Fate, now};
 use super::input::Input;
 use super::process::Process;
@@ -43,6 +43,8 @@ pub(super) enum Later {
     Reach(usize),
     /// Answers come again.
     Answer(usize),
+    /// Answers come as quickly as ever.
+    Prompt(usize),
     /// The standby of the database has taken over.
     Promoted,
     /// WhatsApp is as quick as ever.
@@ -71,10 +73,12 @@ impl World {
                 self.look_after(process);
             }
             Later::Reach(place) => {
-                let way = Way { lost: ctx.ways[place].lost, ..Way::default() };
+                let Way { lost, late, .. } = ctx.ways[place];
+                let way = Way { lost, late, ..Way::default() };
                 ctx.set_way(place, way);
             }
             Later::Answer(place) => ctx.ways[place].lost = 0,
+            Later::Prompt(place) => ctx.ways[place].late = 0,
             Later::Promoted => {
                 ctx.record.fault("the standby of the database takes over");
                 ctx.database.model.fail_over(None);
@@ -134,6 +138,17 @@ impl World {
                 ctx.ways[*node].lost = *per_mille;
                 ctx.after(*lasting, Happening::Later(Later::Answer(*node)));
             }
+            Trouble::Late { node, by, lasting } => {
+                ctx.record.spell("the database answers it late", Some(*node), *lasting);
+                ctx.ways[*node].late = micros(*by);
+                ctx.after(*lasting, Happening::Later(Later::Prompt(*node)));
+            }
+            Trouble::Deaf { node, lasting } => {
+                ctx.record.spell("the database does not hear it", Some(*node), *lasting);
+                let way = Way { deaf: true, ..ctx.ways[*node] };
+                ctx.set_way(*node, way);
+                ctx.after(*lasting, Happening::Later(Later::Reach(*node)));
+            }
             Trouble::Step { millis } => {
                 self.steps.fetch_add(*millis, std::sync::atomic::Ordering::Relaxed);
                 ctx.record.fact(What::ClockStepped { millis: *millis });
@@ -153,6 +168,10 @@ impl World {
             Trouble::Twice { device, count } => {
                 let count = *count;
                 self.at_device(*device, |device| Fault::DuplicateDeliveries { device, count });
+            }
+            Trouble::TakePrekeys { device, leave } => {
+                let leave = *leave;
+                self.at_device(*device, |device| Fault::TakePrekeys { device, leave });
             }
         }
     }

@@ -11,6 +11,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use roost_actors::device::Limits;
 use roost_placement::ledger::Timing;
 
+use super::aim::Aim;
 use crate::check::{self, Rules};
 use crate::history::History;
 
@@ -18,7 +19,7 @@ use crate::history::History;
 const LONGEST: f64 = 12.0;
 
 /// How large a run is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     /// Nodes; `None` lets the seed say.
     pub nodes: Option<usize>,
@@ -123,6 +124,22 @@ pub enum Trouble {
         /// How long.
         lasting: Duration,
     },
+    /// The database answers a node later, by so much; its statements arrive as ever.
+    Late {
+        /// Which node.
+        node: usize,
+        /// By how much.
+        by: Duration,
+        /// How long.
+        lasting: Duration,
+    },
+    /// The statements of a node do not arrive; answers that are under way do.
+    Deaf {
+        /// Which node.
+        node: usize,
+        /// How long.
+        lasting: Duration,
+    },
     /// The database's clock is set.
     Step {
         /// By so many milliseconds.
@@ -156,11 +173,32 @@ pub enum Trouble {
         /// How many.
         count: u32,
     },
+    /// Strangers take one-time prekeys of a device.
+    TakePrekeys {
+        /// Which device.
+        device: usize,
+        /// How many are left.
+        leave: u32,
+    },
 }
 
 impl Plan {
-    /// Draws it.
+    /// Draws it. Some seeds draw an aimed plan, when the size is theirs to say.
     pub fn draw(seed: u64, size: Size) -> Plan {
+        match Aim::of(seed).filter(|_| size == Size::DRAWN) {
+            Some(aim) => Plan::aimed(seed, aim),
+            None => Plan::at_random(seed, size),
+        }
+    }
+
+    /// Draws one that aims at something.
+    pub fn aimed(seed: u64, aim: Aim) -> Plan {
+        let mut plan = Plan::at_random(seed, Size::DRAWN);
+        aim.shape(&mut plan);
+        plan
+    }
+
+    fn at_random(seed: u64, size: Size) -> Plan {
         let mut rng = StdRng::seed_from_u64(seed);
         let nodes = size.nodes.unwrap_or_else(|| rng.random_range(2..=4));
         let (tenants, devices) = match size.devices {
@@ -180,9 +218,7 @@ impl Plan {
             logins_per_second: rng.random_range(5.0..50.0),
             network: (millis(1), millis(rng.random_range(2..40))),
             database: (millis(0), millis(rng.random_range(1..if quick { 20 } else { 120 }))),
-            clocks: (0..nodes)
-                .map(|_| (rng.random_range(-60_000..60_000), rng.random_range(-10_000..10_000)))
-                .collect(),
+            clocks: (0..nodes).map(|_| clock(&mut rng)).collect(),
             senders: rng.random_range(1..=4),
             pause: millis(rng.random_range(200..2000)),
             slowness: millis(if rng.random_bool(0.3) { rng.random_range(500..4000) } else { 0 }),
@@ -209,6 +245,12 @@ impl Plan {
         let timing = &self.timing;
         let logins = Duration::from_secs_f64(self.all_devices() as f64 / self.logins_per_second);
         2 * (timing.ttl + timing.grace + timing.quarantine()) + logins + Duration::from_secs(40)
+    }
+
+    /// Adds nodes, or leaves some out.
+    pub(super) fn resize(&mut self, nodes: usize, rng: &mut StdRng) {
+        self.nodes = nodes;
+        self.clocks.resize_with(nodes, || clock(rng));
     }
 
     fn draw_troubles(&mut self, rng: &mut StdRng) {
@@ -253,6 +295,11 @@ impl Plan {
     }
 }
 
+/// How wrong the clocks of a node are.
+fn clock(rng: &mut StdRng) -> (i64, i64) {
+    (rng.random_range(-60_000..60_000), rng.random_range(-10_000..10_000))
+}
+
 /// Name of a node, of its host too.
 pub(crate) fn name(number: usize) -> String {
     format!("n{}", number + 1)
@@ -291,10 +338,21 @@ mod tests {
 
     #[test]
     fn faults_begin_within_their_time_and_end() {
-        for seed in 0..200 {
-            let plan = Plan::draw(seed, Size::DRAWN);
+        let drawn = (0..200).map(|seed| Plan::draw(seed, Size::DRAWN));
+        let aimed = Aim::ALL.iter().flat_map(|aim| (0..20).map(|seed| Plan::aimed(seed, *aim)));
+        for plan in drawn.chain(aimed) {
             assert!(plan.troubles.iter().all(|(at, _)| *at < plan.under_faults));
             assert!(plan.clocks.len() == plan.nodes && plan.all_devices() > 0);
+        }
+    }
+
+    #[test]
+    fn an_aimed_plan_strikes_several_times_and_a_seed_in_eight_draws_one() {
+        for aim in Aim::ALL {
+            assert!((0..20).all(|seed| Plan::aimed(seed, *aim).troubles.len() > 1), "{aim:?}");
+            let drawn = |seed| format!("{:?}", Plan::draw(seed, Size::DRAWN));
+            let among = (0..80).filter(|seed| drawn(*seed) == format!("{:?}", Plan::aimed(*seed, *aim)));
+            assert!(among.count() > 0, "{aim:?}");
         }
     }
 }

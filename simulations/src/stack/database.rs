@@ -37,6 +37,8 @@ pub(super) enum Way {
     Refused,
     /// Nothing comes through, in either direction, until it is open again.
     Held,
+    /// No statement comes through until it is open again; answers do.
+    Deaf,
 }
 
 /// Why a call failed.
@@ -59,13 +61,21 @@ struct State {
     latency: (Duration, Duration),
     /// Of this many parts of a thousand calls the answer is lost.
     lost: u32,
+    /// Answers take so much longer.
+    late: Duration,
     rng: StdRng,
 }
 
 impl Link {
     /// A link that works.
     pub(super) fn new(database: Database, latency: (Duration, Duration), seed: u64) -> Link {
-        let state = State { way: Way::Open, latency, lost: 0, rng: StdRng::seed_from_u64(seed) };
+        let state = State {
+            way: Way::Open,
+            latency,
+            lost: 0,
+            late: Duration::ZERO,
+            rng: StdRng::seed_from_u64(seed),
+        };
         Link { database, state: Arc::new(Mutex::new(state)), commits: broadcast::channel(4096).0 }
     }
 
@@ -77,6 +87,11 @@ impl Link {
     /// Loses the answers of this many of a thousand calls.
     pub(super) fn lose(&self, per_mille: u32) {
         self.lock().lost = per_mille;
+    }
+
+    /// Answers take so much longer from now on.
+    pub(super) fn delay(&self, late: Duration) {
+        self.lock().late = late;
     }
 
     /// Tells what was committed through this link.
@@ -92,20 +107,30 @@ impl Link {
         Unavailable(Box::new(Broken(why)))
     }
 
-    /// One direction. Fails when the call is refused or has taken too long.
-    async fn travel(&self, until: Instant) -> Result<(), Unavailable> {
+    /// A statement gets there. Fails when the call is refused or has taken too long.
+    async fn ask(&self, until: Instant) -> Result<(), Unavailable> {
+        self.travel(until, Duration::ZERO, &[Way::Open]).await
+    }
+
+    /// Its answer gets back.
+    async fn hear(&self, until: Instant) -> Result<(), Unavailable> {
+        let late = self.lock().late;
+        self.travel(until, late, &[Way::Open, Way::Deaf]).await
+    }
+
+    async fn travel(&self, until: Instant, late: Duration, ways: &[Way]) -> Result<(), Unavailable> {
         let pause = {
             let mut state = self.lock();
             let (short, long) = state.latency;
             short + (long - short).mul_f64(state.rng.random())
         };
-        sleep(pause).await;
+        sleep(pause + late).await;
         loop {
             match self.lock().way {
-                Way::Open => return Ok(()),
+                way if ways.contains(&way) => return Ok(()),
                 Way::Refused => return Err(Self::refuse("refused")),
-                Way::Held if Instant::now() >= until => return Err(Self::refuse("silent")),
-                Way::Held => {}
+                _ if Instant::now() >= until => return Err(Self::refuse("silent")),
+                _ => {}
             }
             sleep(LOOK).await;
         }
@@ -123,9 +148,9 @@ impl Link {
         question: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
         let until = Instant::now() + BOUND;
-        self.travel(until).await?;
+        self.ask(until).await?;
         let answer = question.await;
-        self.travel(until).await?;
+        self.hear(until).await?;
         if self.answer_is_lost() {
             return Err(Self::refuse("the answer was lost").into());
         }
@@ -143,9 +168,9 @@ impl Link {
         let until = Instant::now() + BOUND;
         let link = self.clone();
         let sent = tokio::spawn(async move {
-            link.travel(until).await?;
+            link.ask(until).await?;
             let answer = statement(link.clone()).await;
-            link.travel(until).await?;
+            link.hear(until).await?;
             if link.answer_is_lost() {
                 return Err(Link::refuse("the answer was lost").into());
             }

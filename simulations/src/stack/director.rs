@@ -40,6 +40,8 @@ enum Later {
     Reach(usize),
     /// Answers come again.
     Answer(usize),
+    /// Answers come as quickly as ever.
+    Prompt(usize),
 }
 
 /// The director of one run.
@@ -119,6 +121,7 @@ impl Director {
                 self.places[node].link.set(Way::Open);
             }
             Later::Answer(node) => self.places[node].link.lose(0),
+            Later::Prompt(node) => self.places[node].link.delay(Duration::ZERO),
         }
     }
 
@@ -175,6 +178,19 @@ impl Director {
                 self.places[*node].link.lose(*per_mille);
                 self.later.push((now + *lasting, Later::Answer(*node)));
             }
+            Trouble::Late { node, by, lasting } => {
+                self.record.spell("the database answers it late", Some(*node), *lasting);
+                self.places[*node].link.delay(*by);
+                self.later.push((now + *lasting, Later::Prompt(*node)));
+            }
+            Trouble::Deaf { node, lasting } => {
+                if self.frozen[*node] {
+                    return;
+                }
+                self.record.spell("the database does not hear it", Some(*node), *lasting);
+                self.places[*node].link.set(Way::Deaf);
+                self.later.push((now + *lasting, Later::Reach(*node)));
+            }
             Trouble::Step { millis } => {
                 self.steps.fetch_add(*millis, Ordering::Relaxed);
                 self.record.fact(What::ClockStepped { millis: *millis });
@@ -199,6 +215,10 @@ impl Director {
             Trouble::Twice { device, count } => {
                 let count = *count;
                 self.at_device(*device, |device| Fault::DuplicateDeliveries { device, count });
+            }
+            Trouble::TakePrekeys { device, leave } => {
+                let leave = *leave;
+                self.at_device(*device, |device| Fault::TakePrekeys { device, leave });
             }
         }
     }
