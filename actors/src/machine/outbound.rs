@@ -28,7 +28,7 @@ use super::crypto::{Encryption, PeerName, Purpose};
 use super::requests::Asked;
 use super::timer::Timer;
 use super::{CryptoRequest, Machine};
-use crate::port::{Batch, MessageState, MessageUpdate, NewMessage, StoredMessage};
+use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
 use audience::Audience;
 use crowd::Crowd;
 
@@ -337,7 +337,7 @@ impl Machine {
             at: self.now.wall,
         });
         if seeded::on(Bug::EncryptedAgain) {
-            outcome.batch = Batch::default();
+            outcome.batch.state.clear();
         }
         self.set_stage(ordinal, Stage::Committing);
         if seeded::on(Bug::WireBeforeCommit) {

@@ -108,7 +108,6 @@ fn a_guard_that_is_left_out_is_noticed() {
     for (bug, words) in [
         (Bug::AckBeforeCommit, before_the_log),
         (Bug::WireBeforeCommit, before_the_commit),
-        (Bug::EncryptedAgain, before_the_commit),
         (Bug::CommittedTwice, "a failed batch comes again as it was"),
     ] {
         let said = noticed(bug);
