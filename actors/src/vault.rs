@@ -5,7 +5,7 @@
 //! the store has of it would use message keys again; on a failed operation nothing has changed.
 
 mod aged;
-mod collections;
+pub(crate) mod collections;
 mod groups;
 mod import;
 mod pairing;

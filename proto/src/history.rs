@@ -10,6 +10,7 @@ mod walk;
 
 use bytes::Bytes;
 use prost::Message as _;
+use waproto::buffa::Message as _;
 use waproto::whatsapp::ExternalBlobReference;
 
 use crate::id::UnixMillis;
@@ -69,6 +70,27 @@ impl Blob {
             sha256: file.hashes.plain.to_vec(),
             enc_sha256: file.hashes.sealed.to_vec(),
             size,
+        }
+    }
+
+    /// Reads an encoded `ExternalBlobReference`.
+    pub fn read(bytes: &[u8]) -> Option<Blob> {
+        ExternalBlobReference::decode_from_slice(bytes).ok().map(|reference| Blob::of_reference(&reference))
+    }
+
+    /// Its encoding.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_reference().encode_to_vec()
+    }
+
+    pub(crate) fn to_reference(&self) -> ExternalBlobReference {
+        ExternalBlobReference {
+            media_key: Some(self.media_key.clone()),
+            direct_path: Some(self.direct_path.clone()),
+            file_sha256: Some(self.sha256.clone()),
+            file_enc_sha256: Some(self.enc_sha256.clone()),
+            file_size_bytes: Some(self.size),
+            ..Default::default()
         }
     }
 

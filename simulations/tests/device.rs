@@ -1,5 +1,7 @@
 //! Devices of Roost and the simulated WhatsApp, over a real socket: actors, link and the model store.
 
+#[path = "device/collections.rs"]
+mod collections;
 #[path = "device/history.rs"]
 mod history;
 #[path = "device/scene.rs"]

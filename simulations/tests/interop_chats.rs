@@ -227,6 +227,40 @@ async fn changes_survive_deaths_conflicts_and_keys_that_nobody_has() -> Result<(
 }
 
 #[tokio::test]
+async fn unmodified_clients_and_a_device_read_whole_collections_and_large_patches_from_files()
+-> Result<(), Failure> {
+    let mute = |number: u32| -> Result<Action, Failure> {
+        Ok(Action::Mute { chat: format!("1555998{number:04}@s.whatsapp.net").parse()?, mute: Mute::Forever })
+    };
+    let world = World::new(past(1, 1)).await?;
+    let pn = world.person.pn;
+    for number in 0..12 {
+        world.stage.sim.phone_changes(pn, &[mute(number)?])?;
+    }
+    // They begin with the whole collection, and follow from there.
+    let mut clients: Vec<RealClient> = Vec::new();
+    for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
+        clients.push(world.stage.paired(library, name, &world.person).await?);
+    }
+    let many = (100..130).map(mute).collect::<Result<Vec<_>, _>>()?;
+    world.stage.sim.phone_changes(pn, &many)?;
+    world.stage.sim.phone_changes(pn, &[mute(200)?])?;
+    for chat in ["15559980129@s.whatsapp.net", "15559980200@s.whatsapp.net"] {
+        world.sees("mute", chat, true, "").await?;
+        for client in &mut clients {
+            client.sees("mute", chat, true, "").await?;
+        }
+    }
+    // What they upload then has the right hashes.
+    for client in &mut clients {
+        client.change("pin", CHAT, true, "").await?;
+        world.sees("pin", CHAT, true, "").await?;
+    }
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
 async fn unmodified_clients_fetch_the_past_that_the_phone_gives_as_files() -> Result<(), Failure> {
     const CHATS: usize = 50;
     const MESSAGES: usize = 12;

@@ -40,6 +40,8 @@ const CONFLICTS: u32 = 5;
 const PATCHES: usize = 64;
 /// First and longest pause after a collection could not be read.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// Patches behind which the whole collection is asked for instead. (A guess: no client does it.)
+const FAR: u64 = 500;
 /// The phone is asked again for missing keys after this time, doubled each time.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -73,12 +75,16 @@ struct Job {
     /// Whose change it is for; none when only the copy is behind.
     change: Option<Change>,
     step: Step,
+    /// WhatsApp was asked for the whole collection: once is enough.
+    asked_whole: bool,
 }
 
 #[derive(Debug)]
 enum Step {
-    /// WhatsApp is asked for what we lack.
-    Fetching,
+    /// WhatsApp is asked for what we lack, or for the whole collection.
+    Fetching { whole: bool },
+    /// What it has answered is in a file.
+    Gathering(Gathering),
     /// Patches are with crypto, or their commit is on the way.
     Applying { more: bool },
     /// The change is with crypto.
@@ -89,6 +95,15 @@ enum Step {
     Following,
 }
 
+/// What is in a file.
+#[derive(Debug)]
+enum Gathering {
+    /// The whole collection.
+    Snapshot,
+    /// The changes of this patch.
+    Patch(Bytes),
+}
+
 impl Machine {
     /// What the last owner left.
     pub(super) fn app_state_load(&mut self, rows: &[(String, Bytes)], keys: bool) {
@@ -97,9 +112,12 @@ impl Machine {
         self.app_state = AppState { copies, keys, ..AppState::default() };
     }
 
-    /// The device belongs to another pairing now.
-    pub(super) fn app_state_reset(&mut self) {
+    /// The device belongs to another pairing now: nothing of the last one is compared with what comes.
+    pub(super) fn app_state_reset(&mut self, outcome: &mut Pending) {
         self.app_state = AppState::default();
+        let pages = Collection::ALL.into_iter().flat_map(crate::vault::collections::all_pages);
+        let gone = pages.map(|name| (StateKey { kind: StateKind::AppStatePage, name }, None));
+        outcome.batch.state.extend(gone);
     }
 
     /// What names this pairing: the account and our number in it.
@@ -190,7 +208,8 @@ impl Machine {
         if let Some(change) = self.app_state.changes.pop_front() {
             let collection = change.actions.first().map_or(Collection::Regular, Action::collection);
             let behind = self.copy(collection).is_behind();
-            self.app_state.job = Some(Job { collection, change: Some(change), step: Step::Encoding });
+            let job = Job { collection, change: Some(change), step: Step::Encoding, asked_whole: false };
+            self.app_state.job = Some(job);
             return if behind { self.fetch() } else { self.encode_change() };
         }
         let now = self.now.boot;
@@ -200,7 +219,8 @@ impl Machine {
         let due = behind.iter().copied().find(|collection| waits(collection).is_none_or(|at| at <= now));
         let next = behind.iter().filter_map(waits).chain(self.app_state.asked.1).min();
         if let Some(collection) = due {
-            self.app_state.job = Some(Job { collection, change: None, step: Step::Fetching });
+            let step = Step::Fetching { whole: false };
+            self.app_state.job = Some(Job { collection, change: None, step, asked_whole: false });
             return self.fetch();
         }
         if let Some(at) = next {

@@ -44,6 +44,8 @@ pub enum Fetched {
 pub(super) enum Wants {
     /// The piece of history of this name.
     History(String),
+    /// The collection of app state that is being followed.
+    AppState,
 }
 
 /// What is on its way.
@@ -108,6 +110,7 @@ impl Machine {
     fn file_came(&mut self, wants: Wants, outcome: Result<Fetched, FileError>) {
         match wants {
             Wants::History(name) => self.on_history_file(&name, outcome),
+            Wants::AppState => self.on_app_state_file(outcome),
         }
     }
 }

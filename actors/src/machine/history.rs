@@ -82,6 +82,15 @@ impl Machine {
         }
     }
 
+    /// The device belongs to another pairing now, whose phone tells everything itself.
+    pub(super) fn history_reset(&mut self, outcome: &mut Pending) {
+        for (name, piece) in std::mem::take(&mut self.history.waiting) {
+            let kinds = [StateKind::History, piece.source.kind()];
+            outcome.batch.state.extend(kinds.map(|kind| (row(kind, &name), None)));
+        }
+        self.history.open = None;
+    }
+
     /// The phone has a piece of history for us: durable with the message that says so.
     pub(super) fn take_history(&mut self, message: &Inbound, notice: Notice, outcome: &mut Pending) {
         let name = bounded(message.id.clone());

@@ -217,10 +217,11 @@ impl Machine {
             outcome.after.push(After::Wire(link, bytes));
         }
         outcome.after.push(After::Pairing(PairingUpdate::Reconnecting));
+        self.app_state_reset(&mut outcome);
+        self.history_reset(&mut outcome);
         self.lane.fill(slot, outcome);
         self.lane_advance();
         self.account = Some(account);
-        self.app_state_reset();
         self.set_status(api::device::State::Connecting, "it was paired; WhatsApp restarts the connection", 0);
     }
 

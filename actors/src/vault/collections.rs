@@ -72,6 +72,7 @@ impl Collections {
                     names.extend(indexes.map(|index| page_of(*collection, &index)));
                 }
             }
+            Work::Replace { collection, .. } => names.extend(all_pages(*collection)),
             Work::Read(collections) => names.extend(collections.iter().copied().flat_map(all_pages)),
         }
         names.retain(|name| !self.pages.contains_key(name));
@@ -88,6 +89,9 @@ impl Collections {
             Work::Apply { collection, head, patches } => {
                 Worked::Applied(Box::new(self.apply(*collection, *head, patches)))
             }
+            Work::Replace { collection, head, snapshot } => {
+                Worked::Applied(Box::new(self.replace(*collection, *head, snapshot)))
+            }
             Work::Encode { collection, head, actions, at } => {
                 self.encode(*collection, head, actions, *at, rng)
             }
@@ -97,7 +101,7 @@ impl Collections {
 
     fn apply(&mut self, collection: Collection, head: Head, patches: &[Bytes]) -> AppliedPatches {
         let anew = head == Head::EMPTY;
-        let mut applied = AppliedPatches { changes: Vec::new(), head, mutations: Vec::new(), error: None };
+        let mut applied = AppliedPatches { anew, ..AppliedPatches::nothing(head) };
         let mut touched = BTreeSet::new();
         for bytes in patches {
             match self.apply_one(collection, &applied.head, bytes) {
@@ -118,6 +122,39 @@ impl Collections {
             touched.extend(all_pages(collection));
         }
         applied.changes = touched.into_iter().map(|name| self.page_row(name)).collect();
+        applied
+    }
+
+    /// Puts a snapshot in the place of the pages. What it says as they did is no change.
+    fn replace(&mut self, collection: Collection, head: Head, snapshot: &[u8]) -> AppliedPatches {
+        let mut applied = AppliedPatches { anew: true, ..AppliedPatches::nothing(head) };
+        let read = match appstate::apply_snapshot(collection, snapshot, &self.keys) {
+            Ok(read) if read.head.version >= head.version => read,
+            Ok(read) => {
+                let (ours, got) = (head.version, read.head.version);
+                applied.error = Some(ApplyError::Version { ours, got });
+                return applied;
+            }
+            Err(error) => {
+                applied.error = Some(error);
+                return applied;
+            }
+        };
+        let mut before: BTreeMap<[u8; 32], Record> =
+            std::mem::take(&mut self.pages).into_values().flatten().collect();
+        for mutation in read.mutations {
+            let Some(record) = mutation.record.clone() else { continue };
+            let page = self.pages.entry(page_of(collection, &mutation.index_mac)).or_default();
+            page.insert(mutation.index_mac, record.clone());
+            let known = before.remove(&mutation.index_mac);
+            if known.is_none_or(|known| known.value_mac != record.value_mac) {
+                applied.mutations.push((read.head.version, mutation));
+            }
+        }
+        let gone = before.into_iter().map(|(index, record)| (read.head.version, record.removal(index)));
+        applied.mutations.extend(gone);
+        applied.head = read.head;
+        applied.changes = all_pages(collection).map(|name| self.page_row(name)).collect();
         applied
     }
 
@@ -194,7 +231,8 @@ fn page_of(collection: Collection, index: &[u8; 32]) -> String {
     format!("{collection}/{}", index[0] % PAGES)
 }
 
-fn all_pages(collection: Collection) -> impl Iterator<Item = String> {
+/// Names of all pages of a collection.
+pub(crate) fn all_pages(collection: Collection) -> impl Iterator<Item = String> {
     (0..PAGES).map(move |number| format!("{collection}/{number}"))
 }
 
@@ -225,132 +263,4 @@ fn read_page(bytes: &[u8]) -> Option<Page> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
-    use roost_proto::appstate::Mute;
-
-    use super::*;
-
-    /// Pages in a store of their own, as the actor reads and writes them.
-    struct Shelf {
-        rows: BTreeMap<String, Bytes>,
-        vault: Collections,
-        head: Head,
-        rng: StdRng,
-    }
-
-    impl Shelf {
-        fn new() -> Shelf {
-            let mut vault = Collections::default();
-            vault.add(Key::new(&[1], &[9; 32], 1).expect("a good key"));
-            Shelf { rows: BTreeMap::new(), vault, head: Head::EMPTY, rng: StdRng::seed_from_u64(1) }
-        }
-
-        fn work(&mut self, work: &Work) -> Worked {
-            self.vault.begin();
-            for key in self.vault.wanted(work) {
-                self.vault.give(&key.name, self.rows.get(&key.name).cloned());
-            }
-            self.vault.work(work, &mut self.rng)
-        }
-
-        /// Makes a patch and applies it; false when nothing had to be changed.
-        fn change(&mut self, action: &Action) -> bool {
-            let (collection, head) = (action.collection(), self.head);
-            let work = Work::Encode { collection, head, actions: vec![action.clone()], at: UnixMillis(5) };
-            let Worked::Encoded(bytes) = self.work(&work) else { return false };
-            let patch = Patch::read(&bytes).expect("a patch").numbered(head.version + 1);
-            let applied = self.take(collection, vec![patch.to_bytes().into()]);
-            assert_eq!(applied.error, None);
-            true
-        }
-
-        fn take(&mut self, collection: Collection, patches: Vec<Bytes>) -> AppliedPatches {
-            let Worked::Applied(applied) = self.work(&Work::Apply { collection, head: self.head, patches })
-            else {
-                unreachable!("patches are applied")
-            };
-            self.head = applied.head;
-            for (key, row) in &applied.changes {
-                match row {
-                    Some(row) => self.rows.insert(key.name.clone(), row.clone()),
-                    None => self.rows.remove(&key.name),
-                };
-            }
-            *applied
-        }
-    }
-
-    fn mute(user: u32, mute: Mute) -> Action {
-        Action::Mute { chat: format!("{user}@lid").parse().expect("a JID"), mute }
-    }
-
-    #[test]
-    fn a_change_is_read_back_and_made_once() {
-        let mut shelf = Shelf::new();
-        for user in 1..100 {
-            assert!(shelf.change(&mute(user, Mute::Forever)));
-            assert!(!shelf.change(&mute(user, Mute::Forever)), "it is so already");
-        }
-        assert!(shelf.change(&mute(7, Mute::Off)));
-        let Worked::Read(actions) = shelf.work(&Work::Read(vec![Collection::RegularHigh])) else {
-            unreachable!("it was read")
-        };
-        assert_eq!(actions.len(), 99);
-        assert!(actions.contains(&mute(7, Mute::Off)) && !actions.contains(&mute(7, Mute::Forever)));
-        assert!(shelf.rows.len() > 32, "records are spread over pages");
-    }
-
-    #[test]
-    fn a_copy_that_lost_a_page_is_noticed_and_read_anew() {
-        let mut shelf = Shelf::new();
-        let mut all = Vec::new();
-        for user in 1..20 {
-            let (head, action) = (shelf.head, mute(user, Mute::Forever));
-            let work = Work::Encode {
-                collection: Collection::RegularHigh,
-                head,
-                actions: vec![action],
-                at: UnixMillis(5),
-            };
-            let Worked::Encoded(bytes) = shelf.work(&work) else { unreachable!("it is new") };
-            let patch = Patch::read(&bytes).expect("a patch").numbered(head.version + 1);
-            let patch = Bytes::from(patch.to_bytes());
-            all.push(patch.clone());
-            assert_eq!(shelf.take(Collection::RegularHigh, vec![patch]).error, None);
-        }
-        let mut other = Shelf::new();
-        assert_eq!(other.take(Collection::RegularHigh, all.clone()).error, None);
-        other.rows.clear();
-        other.rows.insert("regular_high/0".to_owned(), Bytes::from_static(b"\x01torn"));
-        let work = Work::Encode {
-            collection: Collection::RegularHigh,
-            head: shelf.head,
-            actions: vec![mute(3, Mute::Off)],
-            at: UnixMillis(6),
-        };
-        let Worked::Encoded(bytes) = shelf.work(&work) else { unreachable!("it is new") };
-        let next = Patch::read(&bytes).expect("a patch").numbered(20);
-        all.push(next.to_bytes().into());
-        let noticed = other.take(Collection::RegularHigh, all[19..].to_vec());
-        assert!(matches!(noticed.error, Some(ApplyError::Mismatch(_))), "{:?}", noticed.error);
-        other.head = Head::EMPTY;
-        let anew = other.take(Collection::RegularHigh, all);
-        assert_eq!((anew.error, anew.head.version, anew.changes.len()), (None, 20, usize::from(PAGES)));
-    }
-
-    #[test]
-    fn without_a_key_nothing_is_encrypted() {
-        let mut shelf = Shelf::new();
-        let gone = shelf.vault.forget_keys();
-        assert_eq!(gone.len(), 1);
-        let work = Work::Encode {
-            collection: Collection::RegularHigh,
-            head: Head::EMPTY,
-            actions: vec![mute(1, Mute::Off)],
-            at: UnixMillis(5),
-        };
-        assert_eq!(shelf.work(&work), Worked::NoKey);
-    }
-}
+mod tests;

@@ -67,6 +67,16 @@ impl Record {
     }
 }
 
+impl Record {
+    /// That this record is gone.
+    pub fn removal(&self, index_mac: [u8; 32]) -> Mutation {
+        let data = SyncActionData::decode_from_slice(&self.content).unwrap_or_default();
+        let index: Vec<String> =
+            data.index.as_deref().and_then(|index| serde_json::from_slice(index).ok()).unwrap_or_default();
+        Mutation { index_mac, record: None, action: Action::read(&index, None), at: UnixMillis(0) }
+    }
+}
+
 /// What a patch changes about one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mutation {
@@ -138,6 +148,20 @@ impl Patch {
         self.0.mutations = fetched.mutations;
         self.0.external_mutations = MessageField::none();
         Ok(self)
+    }
+
+    /// How many records it touches, and their mutations as a file has them.
+    pub fn mutations(&self) -> (usize, Vec<u8>) {
+        let mutations = SyncdMutations { mutations: self.0.mutations.clone() };
+        (self.0.mutations.len(), mutations.encode_to_vec())
+    }
+
+    /// The same patch with its mutations in a file, whose content is [`Patch::mutations`].
+    #[must_use]
+    pub fn with_file(mut self, blob: &Blob) -> Patch {
+        self.0.mutations.clear();
+        self.0.external_mutations = MessageField::some(blob.to_reference());
+        self
     }
 
     /// The records that it touches, so that their previous MACs can be read.

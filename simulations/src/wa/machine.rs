@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use roost_proto::appstate::Collection;
+use roost_proto::history::Blob;
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{ClientPayload, Failure, FailureReason, Registration, StreamError};
 use roost_proto::noise::Pattern;
@@ -88,6 +90,8 @@ pub struct Machine {
     /// New accounts have phones with a memory.
     pub(super) phones_share: bool,
     pub(super) media: media::Store,
+    /// Files with the changes of large patches.
+    pub(super) patch_files: BTreeMap<(Pn, Collection, u64), Blob>,
     pub(super) next_pn: Pn,
     next_id: u64,
     effects: Vec<Effect>,
@@ -153,6 +157,7 @@ impl Machine {
             phones_read,
             phones_share: false,
             media: media::Store::default(),
+            patch_files: BTreeMap::new(),
             next_pn: 15_550_001_000,
             next_id: 0,
             effects: Vec::new(),

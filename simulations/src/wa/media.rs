@@ -46,6 +46,8 @@ pub(super) struct Store {
     /// So many more transfers are refused with this status.
     refusing: (u32, Status),
     phones_forget: bool,
+    /// Requests that were refused on demand.
+    refused: u64,
     /// Requests that each host has answered well.
     served: BTreeMap<String, u64>,
 }
@@ -69,6 +71,7 @@ impl Default for Store {
             failing: BTreeMap::new(),
             refusing: (0, 503),
             phones_forget: false,
+            refused: 0,
             served: BTreeMap::new(),
         }
     }
@@ -82,6 +85,7 @@ impl Store {
         }
         if self.refusing.0 > 0 {
             self.refusing.0 -= 1;
+            self.refused += 1;
             return Err(self.refusing.1);
         }
         *self.served.entry(host.to_owned()).or_default() += 1;
@@ -222,6 +226,11 @@ impl Machine {
     /// Transfers that a media host has let through.
     pub fn media_served(&self, host: &str) -> u64 {
         self.media.served.get(host).copied().unwrap_or(0)
+    }
+
+    /// Transfers that were refused on demand.
+    pub fn media_refused(&self) -> u64 {
+        self.media.refused
     }
 
     /// `<media_conn auth ttl auth_ttl max_buckets><host hostname type/>*</media_conn>`

@@ -5,29 +5,36 @@
 
 use bytes::Bytes;
 use roost_proto::appstate::{ApplyError, Collection, Head, Patch};
+use roost_proto::history::Blob;
+use roost_proto::media::MediaKind;
 use roost_proto::stanza::{Builder, Read, Stanza, iq};
 
 use super::stored::Copy;
-use super::{AppliedPatches, CONFLICTS, PATCHES, PAUSES, Step, Work, Worked};
+use super::{AppliedPatches, CONFLICTS, FAR, Gathering, PATCHES, PAUSES, Step, Work, Worked};
 use crate::device::CommandError;
 use crate::machine::commit::{After, Pending};
 use crate::machine::crypto::{Purpose, with_state};
+use crate::machine::files::Wants;
 use crate::machine::requests::Asked;
-use crate::machine::{CryptoRequest, Machine};
+use crate::machine::{CryptoRequest, Fetched, Fetching, Machine};
+use crate::port::FileError;
 
 impl Machine {
     pub(super) fn fetch(&mut self) {
-        let Some(job) = &mut self.app_state.job else { return };
-        job.step = Step::Fetching;
+        let copy = self.app_state.job.as_ref().map(|job| self.copy(job.collection));
+        let (Some(job), Some(Copy { head, known })) = (&mut self.app_state.job, copy) else { return };
+        let far = known.saturating_sub(head.version) > FAR;
+        let whole = !job.asked_whole && (head == Head::EMPTY || far);
+        job.asked_whole |= whole;
+        job.step = Step::Fetching { whole };
         let collection = job.collection;
-        let version = self.copy(collection).head.version;
         self.request(Asked::AppState, |id| {
-            let wanted = Builder::new("collection")
-                .attr("name", collection.as_str())
-                .attr("version", version)
-                .attr("return_snapshot", "false")
-                .build();
-            ask(id, wanted)
+            let wanted = Builder::new("collection").attr("name", collection.as_str());
+            let wanted = match whole {
+                true => wanted.attr("return_snapshot", "true"),
+                false => wanted.attr("version", head.version).attr("return_snapshot", "false"),
+            };
+            ask(id, wanted.build())
         });
     }
 
@@ -68,8 +75,16 @@ impl Machine {
             (Some(_), Some(409)) => self.conflicted(&answer),
             (_, Some(code)) => self.give_up_job(refused(code), true),
             (None, None) => {
-                let more = answer.text("has_more_patches").as_deref() == Some("true");
-                self.apply_page(&answer, more);
+                let asked = matches!(job.step, Step::Fetching { whole: true });
+                match answer.child("snapshot").map(|snapshot| snapshot.leaf().and_then(Blob::read)) {
+                    None => {
+                        let more = answer.text("has_more_patches").as_deref() == Some("true");
+                        self.apply_page(&answer, more);
+                    }
+                    Some(Some(blob)) if asked => self.gather(&blob, Gathering::Snapshot),
+                    // Nobody asked for it, or nobody can read what it is.
+                    Some(_) => self.give_up_job(CommandError::Refused(500), true),
+                }
             }
         }
     }
@@ -89,13 +104,75 @@ impl Machine {
     }
 
     fn apply_page(&mut self, answer: &Stanza, more: bool) {
+        let Some(job) = &self.app_state.job else { return };
+        let ours = self.copy(job.collection).head.version;
         let patches = answer.child("patches").map(Read::all).unwrap_or_default();
         let leaves = patches.iter().filter_map(|patch| patch.leaf().map(Bytes::copy_from_slice));
-        let patches: Vec<Bytes> = leaves.take(PATCHES).collect();
-        if patches.is_empty() {
-            return self.in_step();
+        // What cannot be read is found out where it is applied.
+        let read = leaves.take(PATCHES).map(|bytes| (Patch::read(&bytes).ok(), bytes));
+        let mut page: Vec<(Option<Patch>, Bytes)> = read.collect();
+        let known = |patch: &Option<Patch>| patch.as_ref().is_some_and(|patch| patch.version() <= ours);
+        page.retain(|(patch, _)| !known(patch));
+        let in_file = |(patch, _): &(Option<Patch>, Bytes)| patch.as_ref().and_then(Patch::external);
+        let here = page.iter().take_while(|patch| in_file(patch).is_none()).count();
+        match (page.first(), page.first().and_then(in_file)) {
+            (None, _) if more => self.fetch(),
+            (None, _) => self.in_step(),
+            // One at a time, so that one file is in memory; what is behind it is asked for again.
+            (Some((_, bytes)), Some(blob)) => self.gather(&blob, Gathering::Patch(bytes.clone())),
+            (Some(_), None) => {
+                let more = more || here < page.len();
+                let patches = page.into_iter().take(here).map(|(_, bytes)| bytes).collect();
+                self.apply(patches, Step::Applying { more });
+            }
         }
-        self.apply(patches, Step::Applying { more });
+    }
+
+    /// What comes next is in a file.
+    fn gather(&mut self, blob: &Blob, what: Gathering) {
+        let Some(job) = &mut self.app_state.job else { return };
+        match blob.file(MediaKind::AppState) {
+            Some(file) => {
+                job.step = Step::Gathering(what);
+                self.fetch_file(Fetching::Whole(Box::new(file)), Wants::AppState);
+            }
+            None => self.read_anew("nothing says how to fetch its file"),
+        }
+    }
+
+    pub(in crate::machine) fn on_app_state_file(&mut self, outcome: Result<Fetched, FileError>) {
+        let Some(job) = &mut self.app_state.job else { return };
+        let step = std::mem::replace(&mut job.step, Step::Fetching { whole: false });
+        let Step::Gathering(what) = step else { return job.step = step };
+        let collection = job.collection;
+        let head = self.copy(collection).head;
+        let bytes = match outcome {
+            Ok(Fetched::Whole(bytes)) => bytes,
+            Ok(_) => unreachable!("app state is fetched whole"),
+            Err(FileError::Unavailable(_)) => return self.give_up_job(CommandError::Unavailable, true),
+            // It will not be there later either, and a whole collection has all that is in it.
+            Err(error) => return self.read_anew(&error.to_string()),
+        };
+        match what {
+            Gathering::Snapshot => {
+                self.work(Work::Replace { collection, head, snapshot: bytes }, Step::Applying { more: true });
+            }
+            Gathering::Patch(patch) => {
+                match Patch::read(&patch).and_then(|patch| patch.with_mutations(&bytes)) {
+                    Ok(patch) => self.apply(vec![patch.to_bytes().into()], Step::Applying { more: true }),
+                    Err(_) => self.read_anew("a file of it cannot be read"),
+                }
+            }
+        }
+    }
+
+    /// Our copy is of no use any more.
+    fn read_anew(&mut self, why: &str) {
+        let Some(collection) = self.app_state.job.as_ref().map(|job| job.collection) else { return };
+        let (head, error) = (self.copy(collection).head, Some(ApplyError::Mismatch(why.to_owned())));
+        let nothing = AppliedPatches { error, ..AppliedPatches::nothing(head) };
+        let slot = self.lane.open();
+        self.on_applied(slot, nothing);
     }
 
     /// WhatsApp has taken our patch: it is the next one.
@@ -109,10 +186,14 @@ impl Machine {
     }
 
     fn apply(&mut self, patches: Vec<Bytes>, step: Step) {
-        let head = self.app_state.job.as_ref().map(|job| self.copy(job.collection).head);
-        let (Some(job), Some(head)) = (&mut self.app_state.job, head) else { return };
+        let Some(collection) = self.app_state.job.as_ref().map(|job| job.collection) else { return };
+        let head = self.copy(collection).head;
+        self.work(Work::Apply { collection, head, patches }, step);
+    }
+
+    fn work(&mut self, work: Work, step: Step) {
+        let Some(job) = &mut self.app_state.job else { return };
         job.step = step;
-        let work = Work::Apply { collection: job.collection, head, patches };
         let slot = self.lane.open();
         self.ask_crypto(CryptoRequest::AppState(Box::new(work)), Purpose::AppState { slot });
     }
@@ -172,13 +253,13 @@ impl Machine {
     }
 
     fn on_applied(&mut self, slot: u64, applied: AppliedPatches) {
-        let AppliedPatches { changes, head, mutations, error } = applied;
+        let AppliedPatches { changes, head, mutations, anew, error } = applied;
         let mut outcome = with_state(changes);
         let Some(collection) = self.app_state.job.as_ref().map(|job| job.collection) else {
             return self.lane.fill(slot, outcome);
         };
         let before = self.copy(collection);
-        self.note_changes(&mut outcome, collection, before.head == Head::EMPTY, mutations);
+        self.note_changes(&mut outcome, collection, anew, mutations);
         let mut copy = Copy { head, known: before.known.max(head.version) };
         if let Some(ApplyError::Mismatch(_) | ApplyError::Version { .. }) = &error {
             copy.head = Head::EMPTY;

@@ -23,6 +23,15 @@ pub enum Work {
         /// The patches.
         patches: Vec<Bytes>,
     },
+    /// Replace the copy at `head` by a whole collection.
+    Replace {
+        /// Which collection.
+        collection: Collection,
+        /// How far the copy is.
+        head: Head,
+        /// An encoded snapshot.
+        snapshot: Bytes,
+    },
     /// Make the patch that follows `head`.
     Encode {
         /// Which collection.
@@ -64,6 +73,15 @@ pub struct AppliedPatches {
     pub head: Head,
     /// What has changed, each with the version that changed it.
     pub mutations: Vec<(u64, Mutation)>,
+    /// The collection was read from its beginning, so that much of it may be old.
+    pub anew: bool,
     /// Why the patch after that was not applied.
     pub error: Option<ApplyError>,
+}
+
+impl AppliedPatches {
+    /// None of them, on a copy at `head`.
+    pub fn nothing(head: Head) -> AppliedPatches {
+        AppliedPatches { changes: Vec::new(), head, mutations: Vec::new(), anew: false, error: None }
+    }
 }

@@ -2,10 +2,13 @@
 //!
 //! What must hold: a patch is accepted only on top of the version that its maker had, and gets the next
 //! number; whoever was too late hears `conflict` and what it missed. The server reads no record and has no
-//! key. It keeps every patch and gives patches where a snapshot was asked for, which all clients accept.
+//! key. A snapshot is given only where one was asked for, and where it saves much; all clients accept patches
+//! instead. At which sizes the real server does that, and phones put the changes of a patch into a file, is a guess.
+//! Here the server makes that file, because it keeps every patch whole; no client can tell.
 
-use roost_proto::appstate::{Collection, Patch};
+use roost_proto::appstate::{self, Collection, Patch};
 use roost_proto::id::UnixMillis;
+use roost_proto::media::MediaKind;
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Content, Read as _, Stanza};
 
@@ -17,6 +20,10 @@ use super::Answer;
 const PAGE: usize = 20;
 /// Collections in one request.
 const MAX_COLLECTIONS: usize = 16;
+/// From so many patches on, a collection that is asked for as a whole is a file.
+const WHOLE: usize = 10;
+/// More changes than this are in a file beside their patch.
+const CHANGES: usize = 20;
 /// The largest patch; larger ones have to go as a file. (A guess.)
 const MAX_PATCH: usize = 1 << 20;
 
@@ -35,6 +42,11 @@ impl Machine {
             let version = collection.number("version").unwrap_or(0);
             answered.push(match collection.child("patch") {
                 Some(patch) => self.upload(now, device, name, version, patch),
+                None if collection.text("return_snapshot").as_deref() == Some("true")
+                    && self.saves_much(device, name) =>
+                {
+                    self.whole(device, name)
+                }
                 None => self.fetched(device, name, version),
             });
         }
@@ -72,8 +84,7 @@ impl Machine {
 
     /// What a companion at this version lacks.
     fn fetched(&mut self, device: DeviceRef, name: Collection, version: u64) -> Stanza {
-        let patches = self.patches(device, name);
-        let current = patches.len() as u64;
+        let current = self.patches(device, name).len() as u64;
         if version > current {
             return refused(name, current, &Refused::new(400)).build();
         }
@@ -87,13 +98,48 @@ impl Machine {
         if missed.is_empty() { answer.build() } else { answer.children(missed).build() }
     }
 
+    /// Whether a file is better than patches.
+    fn saves_much(&self, device: DeviceRef, name: Collection) -> bool {
+        let patches = self.patches(device, name);
+        patches.len() >= WHOLE || patches.iter().any(|patch| patch.mutations().0 > CHANGES)
+    }
+
+    /// The whole collection, as a file.
+    fn whole(&mut self, device: DeviceRef, name: Collection) -> Stanza {
+        let patches = self.patches(device, name);
+        let (current, snapshot) = (patches.len() as u64, appstate::snapshot_of(patches));
+        let blob = self.phone_uploads(MediaKind::AppState, &snapshot);
+        let snapshot = Builder::new("snapshot").bytes(blob.to_bytes()).build();
+        let answer = collection(name, current).attr("type", "result").attr("has_more_patches", "false");
+        answer.children([snapshot]).build()
+    }
+
     /// `<patches>` with one page after a version; nothing when there is none.
-    fn missed(&self, device: DeviceRef, name: Collection, version: u64) -> Vec<Stanza> {
+    fn missed(&mut self, device: DeviceRef, name: Collection, version: u64) -> Vec<Stanza> {
         let from = usize::try_from(version).unwrap_or(usize::MAX);
         let page = self.patches(device, name).get(from..).unwrap_or_default().iter().take(PAGE);
-        let page: Vec<Stanza> =
-            page.map(|patch| Builder::new("patch").bytes(patch.to_bytes()).build()).collect();
+        let page: Vec<Patch> = page.cloned().collect();
+        let page = page.into_iter().map(|patch| {
+            let patch = self.outside(device, name, patch);
+            Builder::new("patch").bytes(patch.to_bytes()).build()
+        });
+        let page: Vec<Stanza> = page.collect();
         if page.is_empty() { Vec::new() } else { vec![Builder::new("patches").children(page).build()] }
+    }
+
+    /// A patch as it is given: with its changes in a file when they are many.
+    fn outside(&mut self, device: DeviceRef, name: Collection, patch: Patch) -> Patch {
+        let (changes, bytes) = patch.mutations();
+        if changes <= CHANGES {
+            return patch;
+        }
+        let key = (device.pn, name, patch.version());
+        let blob = match self.patch_files.get(&key) {
+            Some(blob) => blob.clone(),
+            None => self.phone_uploads(MediaKind::AppState, &bytes),
+        };
+        self.patch_files.insert(key, blob.clone());
+        patch.with_file(&blob)
     }
 
     fn patches(&self, device: DeviceRef, name: Collection) -> &[Patch] {

@@ -3,6 +3,8 @@
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use roost_proto::appstate::{self, Action, Collection, Head, Key, Keyring, Mute, Patch};
+use roost_proto::history::Blob;
+use roost_proto::media::{Decryptor, MediaKind};
 
 use super::*;
 
@@ -134,6 +136,34 @@ fn many_patches_come_in_pages() {
         }
     }
     assert_eq!(seen, (1..=45).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_whole_collection_is_a_file_for_who_asks_for_one() {
+    let mut world = World::new();
+    let probe = world.linked("ada");
+    let mut maker = Maker::new();
+    for version in 0..12 {
+        let patch = maker.patch().to_bytes();
+        world.app_state(probe, "regular_high", version, Some(&patch));
+    }
+    let unasked = world.app_state(probe, "regular_high", 0, None);
+    assert!(collection(&unasked).child("snapshot").is_none() && patches(&unasked).len() == 12);
+    let wanted = Builder::new("collection").attr("name", "regular_high").attr("return_snapshot", "true");
+    let sync = Builder::new("sync").children([wanted.build()]).build();
+    let answer = world.ask(probe, iq::set("whole", "w:sync:app:state").children([sync]).build());
+    let answer = collection(&answer);
+    assert_eq!((answer.number("version"), answer.child("patches")), (Some(12), None));
+    let blob = answer.child("snapshot").and_then(|one| Blob::read(one.leaf()?)).expect("a reference");
+    let file = blob.file(MediaKind::AppState).expect("all that is needed");
+    let (path, query) = file.direct_path.split_once('?').expect("it has a query");
+    let sealed = world.machine.media.download(path, query).expect("it is there");
+    let (mut decryptor, mut snapshot) = (Decryptor::new(&file.key, file.kind), Vec::new());
+    decryptor.update(&sealed, &mut snapshot);
+    decryptor.finish(&file.hashes, &mut snapshot).expect("it is what was promised");
+    let read =
+        appstate::apply_snapshot(Collection::RegularHigh, &snapshot, &maker.keys).expect("it verifies");
+    assert_eq!((read.head, read.mutations.len()), (maker.head, 12));
 }
 
 #[test]
