@@ -25,8 +25,8 @@ pub use group::{
 pub use keys::{Born, KeyPair, Keys, KeysError, PublicSignedPrekey, agree, verify};
 pub use prekeys::{PREKEY_ID_MAX, PrekeyPage, PrekeyPageError};
 pub use ratchet::{
-    Bundle, BundleError, Ciphertext, DecryptError, Decrypted, EncryptError, MessageKey, Peer, decrypt,
-    encrypt, establish, message_key, skip_ahead,
+    Bundle, BundleError, Ciphertext, DecryptError, Decrypted, EncryptError, MessageKey, Peer, SKIPPED,
+    decrypt, encrypt, establish, message_key, skip_ahead,
 };
 
 /// One device of one user, as ratchets name it. The text is `name.device`, for example `1234@lid.7`.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::wa::SimServer;
+use crate::wa::{KeyReuse, SimServer};
 
 pub use crate::wa::ConnectionRecord as Connection;
 
@@ -74,6 +74,18 @@ pub fn gap(sim: &SimServer, phone_number: &str, from: SystemTime) -> Option<Dura
     let login = all.iter().map(|c| c.login_at).filter(|at| *at >= from).min()?;
     // A new connection may begin before the old one has been seen to end.
     Some(Duration::from_millis(u64::try_from(login - ended).unwrap_or(0)))
+}
+
+/// The first message keys that were seen with two ciphertexts, in words.
+pub fn reused_keys(sim: &SimServer, most: usize) -> Vec<String> {
+    let words = |reuse: &KeyReuse| {
+        let KeyReuse { sender, receiver, ratchet, counter, kind, message, at, .. } = reuse;
+        let chain = ratchet.get(..8).unwrap_or(ratchet);
+        format!(
+            "reused: {kind} key {counter} of chain {chain} from {sender} to {receiver}, for {message} at {at}"
+        )
+    };
+    sim.ledger(|ledger| ledger.key_reuses().iter().take(most).map(words).collect())
 }
 
 /// Message keys that were seen with two ciphertexts.

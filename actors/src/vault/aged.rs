@@ -1,14 +1,18 @@
 //! Rows of ratchets, and how old the database was when they were written.
 //!
 //! What must hold: a ratchet that was stored before the database went over to another time line sends nothing
-//! under the keys that come next in it: its last moments may be lost, and with them what was sent then.
-//! Who passes over some keys once too often has lost nothing.
+//! under the keys that come next in it: its last moments may be lost, and with them what was sent then. Each age has
+//! keys of its own, because what was written in the one before may be lost as well. Who passes over some keys
+//! once too often has lost nothing.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use roost_proto::signal;
 
 /// Begins a row that says in which age it was written; no record begins with it. A row without it is of age 0.
 const MARK: u8 = 0;
+
+/// So many messages to one peer were lost with the end of one age at most.
+const LOST: u32 = 512;
 
 /// The row of a record, written in this age.
 pub(super) fn written(record: &Bytes, age: u32) -> Bytes {
@@ -29,7 +33,11 @@ pub(super) fn read(row: &Bytes, age: u32) -> Option<Bytes> {
         Some(([MARK, before @ ..], _)) => (u32::from_be_bytes(*before), row.slice(5..)),
         _ => (0, row.clone()),
     };
-    if before < age { signal::skip_ahead(&record).ok() } else { Some(record) }
+    match age.saturating_sub(before).saturating_mul(LOST) {
+        0 => Some(record),
+        keys if keys <= signal::SKIPPED => signal::skip_ahead(&record, keys).ok(),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

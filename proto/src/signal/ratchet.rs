@@ -239,14 +239,14 @@ pub fn establish<R: Rng + CryptoRng>(
     Ok(known.is_some() && known != peer.identity)
 }
 
-/// At least so many messages `skip_ahead` passes over. A peer keeps the keys of those that it has not seen;
-/// clients in the field keep up to 2000.
-const SKIPPED: u32 = 512;
+/// The most message keys that [`skip_ahead`] can pass over. A peer keeps the keys of the messages that it has not
+/// seen; clients in the field keep up to 2000.
+pub const SKIPPED: u32 = 1800;
 
-/// Passes over the next message keys of a stored ratchet, at least 512: it may be older than what was sent with it,
-/// because the store has lost its last moments, and no message key may be used twice. What comes in is read as
+/// Passes over the next message keys of a stored ratchet, at least so many: it may be older than what was sent with
+/// it, because the store has lost its last moments, and no message key may be used twice. What comes in is read as
 /// before.
-pub fn skip_ahead(session: &[u8]) -> Result<Bytes, SignalProtocolError> {
+pub fn skip_ahead(session: &[u8], keys: u32) -> Result<Bytes, SignalProtocolError> {
     let mut record = SessionRecord::deserialize(session)?;
     let mut counters: Vec<u32> = Vec::new();
     let mut note = |state: &SessionState| {
@@ -259,7 +259,7 @@ pub fn skip_ahead(session: &[u8]) -> Result<Bytes, SignalProtocolError> {
     }
     if let Some(newest) = counters.into_iter().max() {
         // A reservation that is given up has been used up, in the words of the library.
-        record.reserve_sender_chain_counters(newest.saturating_add(SKIPPED));
+        record.reserve_sender_chain_counters(newest.saturating_add(keys));
     }
     record.waive_counter_lease();
     Ok(record.serialize()?.into())

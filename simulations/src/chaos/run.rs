@@ -113,6 +113,7 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
     audit(&mut verdict, &arena.world).await;
     verdict.rewritten = arena.world.books.with(|tally| tally.rewritten());
     verdict.key_reuse = sightings::key_reuse(&arena.world.sim);
+    verdict.complaints.extend(sightings::reused_keys(&arena.world.sim, INQUIRIES));
     match arena.database.sql(OWNERSHIP).and_then(|answer| findings::tenures(&answer, &arena.diary)) {
         Ok(log) => examine(&mut verdict, &arena, &log, &watch),
         Err(error) => verdict.complaints.push(error.to_string()),
