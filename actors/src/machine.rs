@@ -44,6 +44,7 @@ mod retry;
 mod secrets;
 mod status;
 mod timer;
+mod tokens;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -65,6 +66,7 @@ pub use files::{Fetched, Fetching};
 pub use interface::{DialLogin, Effect, Event, Loaded, Now, Reply};
 pub use pair_code::{PairFinish, PairHello};
 pub use timer::Timer;
+pub use tokens::Token;
 
 /// One device.
 pub struct Machine {
@@ -96,6 +98,7 @@ pub struct Machine {
     files: files::Files,
     questions: media::Questions,
     presence: presence::Presence,
+    issued: tokens::Issued,
     attempt: Option<pairing::Attempt>,
     /// What the answer to each crypto request is for.
     purposes: BTreeMap<u64, crypto::Purpose>,
@@ -141,6 +144,7 @@ impl Machine {
             files: files::Files::default(),
             questions: media::Questions::default(),
             presence: presence::Presence::default(),
+            issued: tokens::Issued::default(),
             attempt: None,
             purposes: BTreeMap::new(),
             lookups: BTreeMap::new(),

@@ -11,6 +11,7 @@ mod import;
 mod pairing;
 mod peers;
 mod prekeys;
+mod tokens;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,7 @@ use crate::port::{StateChange, StateKey, StateKind};
 use collections::Collections;
 use groups::Chains;
 use peers::Peers;
+use tokens::Tokens;
 
 /// A stored row that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,7 @@ pub struct Vault {
     peers: Peers,
     collections: Collections,
     chains: Chains,
+    tokens: Tokens,
     /// The code of the pairing attempt that runs, and our key in it.
     pairing: Option<(PairCode, KeyPair)>,
     rng: StdRng,
@@ -85,6 +88,7 @@ impl Vault {
             peers: Peers::new(ratchets, age),
             collections: Collections::default(),
             chains: Chains::new(age),
+            tokens: Tokens::default(),
             pairing: None,
             rng,
         };
@@ -152,6 +156,7 @@ impl Vault {
         match key.kind {
             StateKind::AppStatePage => self.collections.give(&key.name, bytes),
             StateKind::SenderKey => self.chains.give(&key.name, bytes),
+            StateKind::ContactToken => self.tokens.give(&key.name, bytes.as_ref()),
             _ => self.peers.give(key, bytes, self.generation),
         }
     }
@@ -160,6 +165,7 @@ impl Vault {
     pub fn durable(&mut self, token: u64) {
         self.peers.durable(token);
         self.chains.durable(token);
+        self.tokens.durable(token);
     }
 
     /// A request begins.
@@ -167,6 +173,7 @@ impl Vault {
         self.peers.begin(token);
         self.collections.begin();
         self.chains.begin(token);
+        self.tokens.begin(token);
     }
 
     /// Does what is asked, or says which rows it needs for it.
@@ -178,6 +185,9 @@ impl Vault {
         };
         if wanted.is_empty() {
             wanted = self.wanted_chains(request);
+        }
+        if wanted.is_empty() {
+            wanted = self.wanted_tokens(request);
         }
         if wanted.is_empty() {
             wanted = self.wanted_ratchets(request);
@@ -218,6 +228,8 @@ impl Vault {
             CryptoRequest::Recall { names } => Changed::Recalled(self.peers.recall(names)),
             CryptoRequest::Identities { user } => Changed::Identities(self.peers.complete(user)),
             CryptoRequest::Learn { pairs } => Changed::State(self.peers.learn_pairs(pairs)),
+            CryptoRequest::Token { of } => Changed::Token(self.token(of)),
+            CryptoRequest::KeepTokens(tokens) => Changed::State(self.keep_tokens(tokens)),
         })
     }
 
@@ -234,6 +246,7 @@ impl Vault {
         if self.keys.is_some() {
             self.generation += 1;
             self.peers.forget_all();
+            self.tokens.forget_all();
         }
         let keys = Keys::generate(&mut self.rng);
         let mut changes = self.drop_pages();

@@ -203,6 +203,10 @@ pub struct Chat {
     pub pn: Option<Jid>,
     /// Hidden identity of the other side, if it was told.
     pub lid: Option<Jid>,
+    /// The trusted-contact token that the other side has given, and when, in Unix seconds.
+    pub token: Option<(Bytes, u64)>,
+    /// When the other side was given ours, in Unix seconds.
+    pub token_issued: Option<u64>,
 }
 
 /// One chat of the past with messages, as a phone tells it.
@@ -228,6 +232,8 @@ impl Conversation {
             complete: true,
             pn: None,
             lid: None,
+            token: None,
+            token_issued: None,
         };
         Conversation { about, messages }
     }
@@ -243,6 +249,9 @@ impl Conversation {
             archived: Some(about.archived),
             pinned: Some(u32::from(about.pinned)),
             muted_until: about.muted_until.map(i64::unsigned_abs),
+            token: about.token.as_ref().map(|(token, _)| token.clone()),
+            token_given: about.token.as_ref().map(|(_, at)| *at),
+            token_issued: about.token_issued,
             display_name: None,
             pn: about.pn.as_ref().map(ToString::to_string),
             lid: about.lid.as_ref().map(ToString::to_string),
@@ -263,6 +272,8 @@ impl ConversationSlice {
             complete: self.end_of_transfer.is_some_and(|end| end == COMPLETE),
             pn: self.pn.and_then(|jid| jid.parse().ok()),
             lid: self.lid.and_then(|jid| jid.parse().ok()),
+            token: self.token.filter(|token| !token.is_empty()).zip(self.token_given),
+            token_issued: self.token_issued.filter(|at| *at > 0),
         })
     }
 }

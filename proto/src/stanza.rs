@@ -14,7 +14,7 @@ mod shape;
 pub use ids::{ClientIds, message_id};
 pub use read::{Missing, Read};
 pub use wacore_binary::builder::NodeBuilder as Builder;
-pub use wacore_binary::{Jid, Node as Stanza, NodeContent as Content, NodeValue as Value, Server};
+pub use wacore_binary::{Jid, JidExt, Node as Stanza, NodeContent as Content, NodeValue as Value, Server};
 
 use std::borrow::Cow;
 

@@ -41,6 +41,7 @@ mod sharing;
 mod state;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use account::{Account, Companion, DeviceRef, Form, Pn, participants_hash};
 pub use authority::AuthorityError;
@@ -63,3 +64,4 @@ pub use query::Profile;
 pub use server::{Observer, SimServer, StartError};
 pub use session::UnknownDevice;
 pub use state::StateError;
+pub use trust::Trust;

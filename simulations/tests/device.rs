@@ -93,6 +93,31 @@ async fn an_unknown_number_fails_and_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_written_to_is_no_stranger_when_tokens_are_demanded() {
+    let scene = Scene::new().await;
+    let (ada, bob) = (scene.paired("ada").await, scene.paired("bob").await);
+    let given = |by: &scene::Device<'_>, to: &scene::Device<'_>| {
+        let pn = |device: &scene::Device<'_>| device.name().split(':').next().and_then(|pn| pn.parse().ok());
+        let (by, to) = (pn(by).expect("digits"), pn(to).expect("digits"));
+        scene.server.look(|machine| machine.trust().token(by, to).is_some())
+    };
+    ada.sends(&bob, "hello").await;
+    until("bob has it", || async { bob.texts().await == ["hello"] }).await;
+    until("ada has given bob a token", || async { given(&ada, &bob) }).await;
+    scene.server.commit(&Fault::DemandTokens { demand: true }).expect("no device");
+    bob.sends(&ada, "we know each other").await;
+    until("ada has it", || async { ada.texts().await == ["we know each other"] }).await;
+    let eve = scene.paired("eve").await;
+    eve.sends(&ada, "who are you?").await;
+    until("a stranger is refused", || async { eve.failures().await == ["UPSTREAM_NACK_463"] }).await;
+    assert!(!given(&eve, &ada), "a message that was refused makes no contact");
+    for device in [ada, bob, eve] {
+        device.stop().await;
+        device.check_log().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_request_is_the_same_message() {
     let scene = Scene::new().await;
     let ada = scene.paired("ada").await;

@@ -11,7 +11,7 @@ use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey
 
 use super::commit::{After, Pending};
 use super::secrets::secret_from;
-use super::{Machine, Work, Worked};
+use super::{Machine, Token, Work, Worked};
 use crate::device::Import;
 use crate::port::StateChange;
 
@@ -131,6 +131,13 @@ pub enum Request {
         /// Both are known in each.
         pairs: Vec<PeerName>,
     },
+    /// The tokens between us and a contact.
+    Token {
+        /// Who.
+        of: PeerName,
+    },
+    /// Tokens that were given.
+    KeepTokens(Vec<(PeerName, Token)>),
 }
 
 /// What came of a request.
@@ -154,7 +161,8 @@ pub enum Changed {
     GroupEncrypted(GroupEncryption),
     /// [`Request::Prekeys`].
     Prekeys(Vec<StateChange>, Box<PrekeyUpload>),
-    /// [`Request::Uploaded`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`].
+    /// [`Request::Uploaded`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`],
+    /// [`Request::KeepTokens`].
     State(Vec<StateChange>),
     /// [`Request::Lid`].
     Lid(Option<String>),
@@ -164,6 +172,8 @@ pub enum Changed {
     Recalled(Option<Bytes>),
     /// [`Request::Identities`].
     Identities(PeerName),
+    /// [`Request::Token`].
+    Token(Token),
 }
 
 /// A message that was decrypted, or not.
@@ -340,6 +350,7 @@ impl Machine {
             (Purpose::Answering(waiting), Changed::Recalled(row)) => {
                 self.on_secret_for_send(*waiting, row.as_ref().and_then(secret_from));
             }
+            (Purpose::Token(what), Changed::Token(token)) => self.on_token(what, &token),
             (purpose, changed) => unreachable!("crypto answered {purpose:?} with {changed:?}"),
         }
     }

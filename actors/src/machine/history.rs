@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_proto::api::history_chunk::Problem;
-use roost_proto::history::{HistoryError, Outline, Position, Slice, Slices, Survey};
+use roost_proto::history::{Chat, HistoryError, Outline, Position, Slice, Slices, Survey};
 use roost_proto::media::MediaKind;
 use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
-use roost_proto::stanza::Builder;
+use roost_proto::stanza::{Builder, Jid};
 
 use super::commit::{After, Pending};
 use super::connect::encode;
@@ -25,7 +25,8 @@ use super::crypto::PeerName;
 use super::files::Wants;
 use super::inbound::{Inbound, bounded};
 use super::timer::Timer;
-use super::{CryptoRequest, Effect, Fetched, Fetching, Machine, Reply};
+use super::tokens::takes_part;
+use super::{CryptoRequest, Effect, Fetched, Fetching, Machine, Reply, Token};
 use crate::device::CommandError;
 use crate::port::{FileError, StateKey, StateKind};
 use piece::{Cursor, Piece, Source};
@@ -184,6 +185,11 @@ impl Machine {
         for pairs in pairs.chunks(LEARNED) {
             self.change_state(CryptoRequest::Learn { pairs: pairs.to_vec() });
         }
+        let chats = outline.chats.iter().filter_map(|chat| chat.about.as_ref());
+        let tokens: Vec<(PeerName, Token)> = chats.filter_map(token_of).collect();
+        for tokens in tokens.chunks(LEARNED) {
+            self.keep_tokens(tokens.to_vec());
+        }
         self.history.open = Some(Open::new(name, outline, slices));
     }
 
@@ -298,6 +304,16 @@ impl Machine {
         };
         self.effects.push(Effect::Reply { token, reply: Reply::AskedPhone(result) });
     }
+}
+
+/// The tokens between us and the other side of a chat with one person.
+fn token_of(chat: &Chat) -> Option<(PeerName, Token)> {
+    let forms = [Some(&chat.jid), chat.lid.as_ref(), chat.pn.as_ref()];
+    let digits =
+        |fits: fn(&Jid) -> bool| forms.iter().flatten().find(|jid| fits(jid)).map(|jid| jid.user.to_string());
+    let of = PeerName { pn: digits(Jid::is_pn), lid: digits(Jid::is_lid), device: 0 };
+    let token = Token { given: chat.token.clone(), issued: chat.token_issued };
+    (takes_part(&chat.jid) && token != Token::default()).then_some((of, token))
 }
 
 fn problem_of(error: HistoryError) -> Problem {

@@ -106,7 +106,8 @@ impl Machine {
     }
 }
 
-fn name_of(user: &Jid) -> PeerName {
+/// A user by what a JID says of him.
+pub(super) fn name_of(user: &Jid) -> PeerName {
     let digits = user.user.to_string();
     match user.is_lid() {
         true => PeerName { pn: None, lid: Some(digits), device: 0 },

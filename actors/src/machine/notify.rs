@@ -10,13 +10,13 @@ use roost_proto::stanza::{Builder, Read, Stanza, is_server, server_jid};
 use super::commit::Pending;
 use super::crypto::PeerName;
 use super::inbound::{bounded, person};
+use super::tokens::For;
 use super::{CryptoRequest, Machine};
 use crate::device::CommandError;
 use roost_proto::stanza::iq;
 
 impl Machine {
     pub(super) fn on_notification(&mut self, link: u64, stanza: Stanza) {
-        let slot = self.lane.open();
         let mut outcome = Pending::default();
         match stanza.text("type").as_deref() {
             Some("mediaretry") => self.on_media_retry(&stanza),
@@ -38,9 +38,12 @@ impl Machine {
                     }
                 }
             }
+            Some("privacy_token") => self.on_tokens(&stanza),
             Some("w:gp2") => self.on_group_notification(&stanza, &mut outcome),
             _ => {}
         }
+        // Behind the state that it changed.
+        let slot = self.lane.open();
         let ack = self.plain_ack(&stanza, None);
         self.settle_slot(slot, link, outcome, ack);
     }
@@ -54,7 +57,9 @@ impl Machine {
         } else if stanza.child("identity").is_some() {
             let PeerName { pn, lid, .. } = self.peer_name(&from);
             self.directory.forget(&from);
-            self.change_state(CryptoRequest::Forget { peer: PeerName { pn, lid, device: from.device } });
+            let peer = PeerName { pn, lid, device: from.device };
+            self.change_state(CryptoRequest::Forget { peer: peer.clone() });
+            self.ask_token(PeerName { device: 0, ..peer.clone() }, For::NewKeys(peer));
             let id = stanza.text("id").unwrap_or_default();
             let changed = api::IdentityChanged { person: Some(person(&[Some(from.clone())])) };
             let dedupe = bounded(format!("identity/{from}/{id}"));

@@ -27,6 +27,7 @@ use super::commit::{After, Pending};
 use super::crypto::{Encryption, PeerName, Purpose};
 use super::requests::Asked;
 use super::timer::Timer;
+use super::tokens::{For, takes_part};
 use super::{CryptoRequest, Machine};
 use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
 use audience::Audience;
@@ -69,6 +70,10 @@ struct Item {
     audience: Option<(Audience, Vec<Jid>)>,
     /// The same for a group.
     crowd: Option<Crowd>,
+    /// What the recipient has given us to show that we are no stranger.
+    token: Option<Bytes>,
+    /// Who is to be given the same of us, when WhatsApp has the message.
+    trusts: Option<PeerName>,
 }
 
 /// Messages on their way, in the order in which they were accepted.
@@ -121,6 +126,8 @@ impl Machine {
             phash: None,
             audience: None,
             crowd: None,
+            token: None,
+            trusts: None,
         };
         self.outbox.items.insert(stored.ordinal, item);
     }
@@ -218,7 +225,12 @@ impl Machine {
         let bundles = item.bundles.clone();
         let slot = self.lane.open();
         let (devices, targets) = targets.list.into_iter().unzip();
+        let contact = audience.contact(&account).filter(|_| takes_part(&audience.peer));
+        item.trusts = contact.clone();
         item.audience = Some((audience, devices));
+        if let Some(contact) = contact {
+            self.ask_token(contact, For::Message(ordinal));
+        }
         let request = CryptoRequest::Encrypt { bundles, plaintexts, targets, lost: None };
         self.ask_crypto(request, Purpose::Outgoing { slot, ordinal });
     }
@@ -314,13 +326,21 @@ impl Machine {
         let made =
             devices.into_iter().zip(ciphertexts).filter_map(|(jid, made)| Some((jid, made?))).collect();
         let marks = Wire::of(&item.message.content);
-        let wire = audience.stanza(&account, &item.message.whatsapp_id, &marks, made);
+        let wire = audience.stanza(&account, &item.message.whatsapp_id, &marks, made, item.token.as_ref());
         match wire.as_ref().and_then(super::connect::encode) {
             Some(wire) => self.commit_message(slot, ordinal, outcome, wire),
             None => {
                 self.lane.fill(slot, outcome);
                 self.fail(ordinal, "RECIPIENT_HAS_NO_KEYS");
             }
+        }
+    }
+
+    /// What is known of the tokens between us and the recipient of a message.
+    pub(super) fn outbox_token(&mut self, ordinal: i64, token: Option<Bytes>, due: bool) {
+        if let Some(item) = self.outbox.items.get_mut(&ordinal) {
+            item.token = token;
+            item.trusts = item.trusts.take().filter(|_| due);
         }
     }
 

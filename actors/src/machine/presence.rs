@@ -16,7 +16,9 @@ use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza};
 use super::Machine;
 use super::codec::{Reader, Writer};
 use super::commit::{After, Pending};
+use super::identities::name_of;
 use super::inbound::person;
+use super::tokens::{For, element};
 use crate::device::{CommandError, Typing};
 use crate::port::{NewEvent, StateKey, StateKind};
 
@@ -100,7 +102,7 @@ impl Machine {
         } else {
             self.presence.watched.insert(name, None);
             if self.connection.greeted() {
-                self.subscribe(user);
+                self.ask_to_see(user.clone());
             }
         }
         self.keep_presence(token);
@@ -158,13 +160,21 @@ impl Machine {
     pub(super) fn subscribe_all(&mut self) {
         let users: Vec<Jid> = self.presence.watched.keys().filter_map(|jid| jid.parse().ok()).collect();
         for user in users {
-            self.subscribe(&user);
+            self.ask_to_see(user);
         }
     }
 
-    fn subscribe(&mut self, user: &Jid) {
+    /// With the token of whom we want to see, if there is one.
+    fn ask_to_see(&mut self, user: Jid) {
+        self.ask_token(name_of(&user), For::Watching(user));
+    }
+
+    pub(super) fn subscribe(&mut self, user: &Jid, token: Option<&Bytes>) {
+        if !self.connection.greeted() {
+            return;
+        }
         let presence = Builder::new("presence").attr("type", "subscribe").attr("to", user.to_non_ad());
-        self.send(&presence.build());
+        self.send(&presence.children(token.map(element)).build());
     }
 
     /// `<presence from type=unavailable? last?/>`

@@ -9,6 +9,7 @@ use roost_proto::ask;
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, ClientIds, Read, Stanza, iq};
 
+use super::crypto::PeerName;
 use super::timer::Timer;
 use super::{Machine, peer, retry};
 use crate::device::CommandError;
@@ -44,6 +45,11 @@ pub(super) enum Asked {
     },
     PairHello {
         attempt: u64,
+    },
+    /// A contact is given a token of this time.
+    Token {
+        to: PeerName,
+        at: u64,
     },
     /// Somebody asks through us.
     Caller {
@@ -181,6 +187,7 @@ impl Machine {
             Asked::MediaHosts => self.on_media_hosts(outcome),
             Asked::PhoneBundle { job } => self.on_phone_bundle(*job, outcome),
             Asked::PairHello { attempt } => self.on_pair_hello_answer(attempt, outcome),
+            Asked::Token { to, at } => self.on_token_issued(to, at, outcome.is_err()),
             Asked::Logout { token } => {
                 let result = match outcome {
                     Ok(_) => Ok(()),

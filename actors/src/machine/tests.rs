@@ -5,6 +5,7 @@ mod groups;
 mod imports;
 mod people;
 mod resends;
+mod tokens;
 mod unread;
 mod world;
 

@@ -39,11 +39,13 @@ pub enum StateKind {
     HistoryFile,
     /// What the answers to a poll or an event are encrypted under; name = author and id. Read on demand.
     MessageSecret,
+    /// The trusted-contact tokens between us and somebody; name = its bare address. Read on demand.
+    ContactToken,
 }
 
 impl StateKind {
     /// Kinds that can be many; `load` leaves them out and `read` fetches them.
-    pub const ON_DEMAND: [StateKind; 7] = [
+    pub const ON_DEMAND: [StateKind; 8] = [
         StateKind::Session,
         StateKind::SenderKey,
         StateKind::Identity,
@@ -51,6 +53,7 @@ impl StateKind {
         StateKind::Number,
         StateKind::AppStatePage,
         StateKind::MessageSecret,
+        StateKind::ContactToken,
     ];
 
     /// The text that is stored.
@@ -74,6 +77,7 @@ impl StateKind {
             StateKind::HistoryPiece => "history-piece",
             StateKind::HistoryFile => "history-file",
             StateKind::MessageSecret => "message-secret",
+            StateKind::ContactToken => "contact-token",
         }
     }
 }

@@ -23,6 +23,7 @@ impl Vault {
         let keys = Keys::from_bytes(&device.keys.0).expect("an import carries what was written as keys");
         self.generation = generation;
         self.peers.forget_all();
+        self.tokens.forget_all();
         let mut changes = self.drop_pages();
         changes.extend(self.collections.forget_keys());
         for page in &device.pages {

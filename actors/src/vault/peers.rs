@@ -80,7 +80,14 @@ impl Peers {
                     missing.map(|name| StateKey { kind: StateKind::MessageSecret, name: name.clone() }),
                 );
             }
-            CryptoRequest::Identities { user } => self.want_names(user, &mut wanted),
+            CryptoRequest::Identities { user } | CryptoRequest::Token { of: user } => {
+                self.want_names(user, &mut wanted);
+            }
+            CryptoRequest::KeepTokens(tokens) => {
+                for (of, _) in tokens {
+                    self.want_names(of, &mut wanted);
+                }
+            }
             CryptoRequest::Learn { pairs } => {
                 for pair in pairs {
                     self.want_names(pair, &mut wanted);

@@ -40,10 +40,16 @@ pub(super) struct ConversationSlice {
     pub(super) name: Option<String>,
     #[prost(bool, optional, tag = "16")]
     pub(super) archived: Option<bool>,
+    #[prost(bytes = "bytes", optional, tag = "21")]
+    pub(super) token: Option<Bytes>,
+    #[prost(uint64, optional, tag = "22")]
+    pub(super) token_given: Option<u64>,
     #[prost(uint32, optional, tag = "24")]
     pub(super) pinned: Option<u32>,
     #[prost(uint64, optional, tag = "25")]
     pub(super) muted_until: Option<u64>,
+    #[prost(uint64, optional, tag = "28")]
+    pub(super) token_issued: Option<u64>,
     #[prost(string, optional, tag = "38")]
     pub(super) display_name: Option<String>,
     #[prost(string, optional, tag = "39")]

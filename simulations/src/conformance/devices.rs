@@ -36,6 +36,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
             put(StateKind::Account, "", "first"),
             put(StateKind::Session, "x", "ratchet"),
             put(StateKind::MessageSecret, "author/3EB0", "secret"),
+            put(StateKind::ContactToken, "77@lid", "token"),
             put(StateKind::Prekeys, "2", "two"),
             put(StateKind::Prekeys, "1", "one"),
             put(StateKind::Retry, "sender/3EB0", "awaited"),
@@ -81,10 +82,11 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         state(StateKind::Session, "x"),
         state(StateKind::AppStatePage, "regular/7"),
         state(StateKind::MessageSecret, "author/3EB0"),
+        state(StateKind::ContactToken, "77@lid"),
         state(StateKind::Account, ""),
     ];
     let read = world.ports.devices.read(&given, &keys).await.expect("read");
-    let expected = [None, Some("ratchet"), Some("page"), Some("secret"), Some("later wins")];
+    let expected = [None, Some("ratchet"), Some("page"), Some("secret"), Some("token"), Some("later wins")];
     assert_eq!(read, expected.map(|value| value.map(Bytes::from)));
     assert!(world.ports.devices.read(&given, &[]).await.expect("read").is_empty());
     let device = world.ports.directory.device(&grant.key).await.expect("an answer").expect("a device");

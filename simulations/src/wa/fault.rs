@@ -157,6 +157,12 @@ pub enum Fault {
         /// Whether.
         forget: bool,
     },
+    /// Messages from companions to other accounts are refused with 463, unless they show a token that their
+    /// recipient has given.
+    DemandTokens {
+        /// Whether.
+        demand: bool,
+    },
     /// The phone unlinks a device: its credentials are void.
     Unlink {
         /// Which.

@@ -24,6 +24,7 @@ use super::journal::Seen;
 use super::ledger::Ledger;
 use super::media;
 use super::pair_code::Hello;
+use super::trust::Trust;
 
 /// Number of one connection, unique in one run.
 pub type ConnectionId = u64;
@@ -92,6 +93,7 @@ pub struct Machine {
     pub(super) media: media::Store,
     /// Files with the changes of large patches.
     pub(super) patch_files: BTreeMap<(Pn, Collection, u64), Blob>,
+    pub(super) trust: Trust,
     pub(super) next_pn: Pn,
     next_id: u64,
     effects: Vec<Effect>,
@@ -158,6 +160,7 @@ impl Machine {
             phones_share: false,
             media: media::Store::default(),
             patch_files: BTreeMap::new(),
+            trust: Trust::default(),
             next_pn: 15_550_001_000,
             next_id: 0,
             effects: Vec::new(),

@@ -41,6 +41,8 @@ pub struct Probe {
     pub seen: Vec<Stanza>,
     /// Whether it sends receipts; without them its messages stay in the server's backlog.
     pub settles: bool,
+    /// The trusted-contact token that it shows with texts.
+    pub token: Option<Vec<u8>>,
     name: String,
     prekeys: PrekeyPage,
     peers: BTreeMap<String, Peer>,
@@ -61,6 +63,7 @@ impl Probe {
             inbox: Vec::new(),
             seen: Vec::new(),
             settles: true,
+            token: None,
             name: name.to_owned(),
             prekeys: PrekeyPage::generate(0, &mut rng),
             peers: BTreeMap::new(),
@@ -273,14 +276,16 @@ impl Probe {
             let enc = enc.bytes(sealed.bytes.to_vec()).build();
             entries.push(Builder::new("to").attr("jid", device.clone()).children([enc]).build());
         }
+        let mut children = vec![
+            Builder::new("participants").children(entries).build(),
+            Builder::new("device-identity").bytes(self.identity.clone()).build(),
+        ];
+        children.extend(self.token.iter().map(|token| Builder::new("tctoken").bytes(token.clone()).build()));
         Builder::new("message")
             .attr("id", message_id(&mut self.rng))
             .attr("to", chat.clone())
             .attr("type", "text")
-            .children([
-                Builder::new("participants").children(entries).build(),
-                Builder::new("device-identity").bytes(self.identity.clone()).build(),
-            ])
+            .children(children)
             .build()
     }
 }

@@ -20,7 +20,7 @@ use super::account::{DeviceRef, seconds};
 use super::machine::{ConnectionId, Machine, Refusal};
 
 /// The children of a good answer, or why there is none.
-type Answer = Result<Vec<Stanza>, Refused>;
+pub(super) type Answer = Result<Vec<Stanza>, Refused>;
 
 impl Machine {
     pub(super) fn query(

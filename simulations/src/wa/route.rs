@@ -47,6 +47,10 @@ impl Machine {
             self.ack_message(now, from, stanza, &to, &[("error", "404".to_owned())]);
             return Err(format!("{to} is not an account").into());
         };
+        if let Some(code) = self.refuse_stranger(now, from, recipient, stanza) {
+            self.ack_message(now, from, stanza, &to, &[("error", code.to_owned())]);
+            return Err("a stranger without a token".into());
+        }
         let entries = self.entries(from, recipient, stanza, &to);
         if entries.is_empty() && stanza.child("participants").is_none() {
             self.ack_message(now, from, stanza, &to, &[("error", "400".to_owned())]);

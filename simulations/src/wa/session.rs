@@ -209,6 +209,7 @@ impl Machine {
             Fault::MediaHost { host, status } => self.media.fail_host(host, *status),
             Fault::RefuseMedia { count, status } => self.media.refuse(*count, *status),
             Fault::PhonesForgetMedia { forget } => self.media.phones_forget(*forget),
+            Fault::DemandTokens { demand } => self.trust.demand(*demand),
             Fault::Unlink { device } => {
                 let device = self.known(device)?;
                 self.unlink(now, device);

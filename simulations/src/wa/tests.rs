@@ -14,6 +14,7 @@ mod faults;
 mod groups;
 mod messages;
 mod sharing;
+mod trust;
 
 /// A server with probes on connections. Everything that either side says is carried at once, in order.
 struct World {

@@ -1,7 +1,7 @@
 //! What the machine asks crypto for, so that it knows what to make of each answer.
 
 use crate::device::ImportedDevice;
-use crate::machine::{heard, inbound, pairing, peer, retry, secrets};
+use crate::machine::{heard, inbound, pairing, peer, retry, secrets, tokens};
 
 /// What an answer is for.
 #[derive(Debug)]
@@ -72,6 +72,7 @@ pub(in crate::machine) enum Purpose {
     Identities {
         token: u64,
     },
+    Token(tokens::For),
 }
 
 impl Purpose {
@@ -83,6 +84,7 @@ impl Purpose {
             | Purpose::Lid { .. }
             | Purpose::ReadAppState { .. }
             | Purpose::Identities { .. }
+            | Purpose::Token(_)
             | Purpose::Answering(_) => None,
             Purpose::Keys { slot }
             | Purpose::AcceptDevice { slot, .. }

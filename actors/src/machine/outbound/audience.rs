@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use rand::Rng;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -16,7 +17,7 @@ use crate::machine::crypto::{PeerName, Target};
 use crate::machine::inbound::bounded;
 use crate::machine::prekeys::leaf;
 use crate::machine::resolve::Directory;
-use crate::machine::{Account, Machine};
+use crate::machine::{Account, Machine, tokens};
 
 /// Who gets a message, by bare JIDs of one address form: LIDs where the recipient's is known.
 #[derive(Debug)]
@@ -117,6 +118,7 @@ impl Audience {
         id: &str,
         marks: &Wire,
         ciphertexts: Vec<(Jid, Ciphertext)>,
+        token: Option<&Bytes>,
     ) -> Option<Stanza> {
         let to_self = self.peer == self.own;
         if !ciphertexts.iter().any(|(jid, _)| to_self || jid.to_non_ad() == self.peer) {
@@ -133,6 +135,7 @@ impl Audience {
             children.push(leaf("device-identity", account.identity.to_vec()));
         }
         children.extend(marks.children());
+        children.extend(token.map(tokens::element));
         let mut stanza = Builder::new("message")
             .attr("id", id.to_owned())
             .attr("to", self.chat.clone())
@@ -144,6 +147,11 @@ impl Audience {
             stanza = stanza.attr("peer_recipient_pn", pn.clone());
         }
         Some(stanza.children(children).build())
+    }
+
+    /// The recipient, when it is not our own account.
+    pub(super) fn contact(&self, account: &Account) -> Option<PeerName> {
+        (self.peer != self.own).then(|| self.peer_name(account, &self.peer))
     }
 
     fn peer_name(&self, account: &Account, jid: &Jid) -> PeerName {

@@ -19,7 +19,7 @@ impl Machine {
                 item.message.whatsapp_id == id && matches!(item.stage, Stage::Sending { .. })
             });
         let Some((_, item)) = sending else { return self.effects.push(Effect::Credit(1)) };
-        let (message, phash) = (item.message.clone(), item.phash.clone());
+        let (message, phash, trusts) = (item.message.clone(), item.phash.clone(), item.trusts.clone());
         if let (Some(theirs), Some(ours)) = (ack.text("phash"), phash)
             && theirs != ours
             && let Ok(chat) = message.chat.parse::<Jid>()
@@ -35,6 +35,9 @@ impl Machine {
             let digits: String = code.chars().filter(char::is_ascii_digit).take(5).collect();
             format!("UPSTREAM_NACK_{digits}")
         });
+        if let (Some(contact), None) = (trusts, &error) {
+            self.issue_token(contact);
+        }
         let state = if error.is_some() { MessageState::Failed } else { MessageState::Sent };
         let mut outcome = Pending::default();
         let (ours, theirs) = (&message.message_id, &message.whatsapp_id);

@@ -14,7 +14,8 @@ fn asked(seed: u64) -> World {
         }
     }
     world.take(Step::AckOurs);
-    world.take(Step::CommitDone);
+    world.take(Step::AnswerRequest);
+    world.commit_everything();
     world.take(Step::RetryForOurs);
     world.take(Step::CommitDone);
     world.take(Step::Lookup);

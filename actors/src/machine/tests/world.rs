@@ -73,12 +73,13 @@ pub(super) struct World {
     wires: BTreeSet<Bytes>,
     messages: BTreeMap<String, StoredMessage>,
     rows: BTreeMap<StateKey, Bytes>,
-    /// What crypto made last, and what was committed last, of the one ratchet that everything uses.
+    /// Of the one ratchet that everything uses: what crypto made last, and what was committed last.
     made: u64,
     kept: u64,
     /// What crypto has decrypted in this life.
     decrypted: BTreeSet<String>,
     unreadable: BTreeSet<String>,
+    tokens_kept: BTreeMap<String, Token>,
     delivered: Vec<String>,
     settled: BTreeSet<(u64, String)>,
     arrived: BTreeSet<(u64, String)>,
@@ -155,6 +156,7 @@ impl World {
             kept: 0,
             decrypted: BTreeSet::new(),
             unreadable: BTreeSet::new(),
+            tokens_kept: BTreeMap::new(),
             delivered: Vec::new(),
             settled: BTreeSet::new(),
             arrived: BTreeSet::new(),
@@ -332,30 +334,15 @@ impl World {
         assert_eq!(self.credits, self.read, "all room is given back");
     }
 
-    /// An unreadable message comes; what is sent because of it.
-    pub(super) fn undecryptable(&mut self, id: &str) -> Vec<Stanza> {
-        self.unreadable.insert(id.to_owned());
-        self.deliver(id);
-        self.commit_everything()
-    }
-
-    /// The same, as this stanza.
-    pub(super) fn undecryptable_stanza(&mut self, id: &str, stanza: Stanza) -> Vec<Stanza> {
-        self.unreadable.insert(id.to_owned());
-        self.stanza(stanza);
-        self.commit_everything()
-    }
-
-    /// A message that was unreadable comes again, readable.
-    pub(super) fn repeated_by_its_sender(&mut self, id: &str) {
-        self.unreadable.remove(id);
-        self.deliver(id);
-        self.commit_everything();
-    }
-
     /// The names of the messages that are asked for again, as the store has them.
     pub(super) fn awaited(&self) -> Vec<&str> {
         let rows = self.rows.keys().filter(|key| key.kind == StateKind::Retry);
+        rows.map(|key| key.name.as_str()).collect()
+    }
+
+    /// Of whom the store has tokens.
+    pub(super) fn tokens(&self) -> Vec<&str> {
+        let rows = self.rows.keys().filter(|key| key.kind == StateKind::ContactToken);
         rows.map(|key| key.name.as_str()).collect()
     }
 
@@ -391,7 +378,7 @@ impl World {
 }
 
 /// What these effects put on the wire.
-fn stanzas(effects: Vec<Effect>) -> Vec<Stanza> {
+pub(super) fn stanzas(effects: Vec<Effect>) -> Vec<Stanza> {
     let sent = effects.into_iter().filter_map(|effect| match effect {
         Effect::Send { bytes, .. } => Some(stanza::decode(&bytes).expect("ours")),
         _ => None,

@@ -5,7 +5,7 @@ use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Stanza};
 
-use super::super::account::{DeviceRef, seconds};
+use super::super::account::DeviceRef;
 use super::super::machine::Machine;
 use super::Answer;
 
@@ -104,36 +104,6 @@ impl Machine {
             self.account_mut(device.pn).privacy.insert(name.into_owned(), value.into_owned());
         }
         Ok(vec![self.privacy_of(device)])
-    }
-
-    /// A trusted-contact token for a contact: told to the contact's devices. Tokens are not enforced.
-    fn give_token(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
-        let tokens = stanza.child("tokens").map_or(&[][..], |tokens| tokens.all());
-        for token in tokens {
-            let Some(contact) = token.jid("jid") else { return Err(Refused::new(400)) };
-            let Some(pn) = self.account_of(&contact).map(|account| account.pn) else { continue };
-            let (own, form) = (self.account(device.pn), super::super::account::Form::of(&contact));
-            let told = Builder::new("token")
-                .attr("type", "trusted_contact")
-                .attr("t", token.number("t").unwrap_or(seconds(now)))
-                .attr("jid", own.jid(form))
-                .bytes(format!("token of {}", own.lid))
-                .build();
-            let (from, lid) = (own.jid(form), own.jid(super::super::account::Form::Lid));
-            let tokens = Builder::new("tokens").children([told]).build();
-            let numbers: Vec<u16> = self.account(pn).companions.keys().copied().collect();
-            for number in numbers {
-                let notification = Builder::new("notification")
-                    .attr("type", "privacy_token")
-                    .attr("from", from.clone())
-                    .attr("sender_lid", lid.clone())
-                    .attr("id", self.server_id())
-                    .attr("t", seconds(now))
-                    .children([tokens.clone()]);
-                self.deliver(now, DeviceRef { pn, device: number }, notification.build());
-            }
-        }
-        Ok(vec![])
     }
 }
 

@@ -134,6 +134,10 @@ impl World {
                 Changed::State(Vec::new())
             }
             CryptoRequest::Lid { .. } => Changed::Lid(None),
+            CryptoRequest::Token { of } => {
+                Changed::Token(self.tokens_kept.get(&user_of(&of)).cloned().unwrap_or_default())
+            }
+            CryptoRequest::KeepTokens(tokens) => Changed::State(self.keep_tokens(tokens)),
             CryptoRequest::AppState(_) => Changed::AppState(Worked::NoKey),
             CryptoRequest::MakeKeys => Changed::Keys(Vec::new()),
             CryptoRequest::Qr { reference } => Changed::Qr(reference),
@@ -152,11 +156,28 @@ impl World {
         self.feed(Event::Crypto { token, changed })
     }
 
+    /// Tokens are known at once, and rows with the commit.
+    fn keep_tokens(&mut self, tokens: Vec<(PeerName, Token)>) -> Vec<crate::port::StateChange> {
+        let mut changes = Vec::new();
+        for (of, token) in tokens {
+            let known = self.tokens_kept.remove(&user_of(&of)).unwrap_or_default().with(token);
+            let key = StateKey { kind: StateKind::ContactToken, name: user_of(&of) };
+            changes.push((key, Some(known.to_bytes())));
+            self.tokens_kept.insert(user_of(&of), known);
+        }
+        changes
+    }
+
     pub(super) fn change(&mut self) -> crate::port::StateChange {
         self.made += 1;
         let key = StateKey { kind: StateKind::Session, name: "ratchet".to_owned() };
         (key, Some(Bytes::copy_from_slice(&self.made.to_be_bytes())))
     }
+}
+
+/// A contact by the hidden identity, if that is known.
+fn user_of(peer: &PeerName) -> String {
+    peer.lid.clone().or(peer.pn.clone()).unwrap_or_default()
 }
 
 fn prekey() -> PublicSignedPrekey {

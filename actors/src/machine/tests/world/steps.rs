@@ -165,6 +165,31 @@ impl World {
         self.stanza(self.message_stanza(id))
     }
 
+    /// An unreadable message comes; what is sent because of it.
+    pub(in crate::machine::tests) fn undecryptable(&mut self, id: &str) -> Vec<Stanza> {
+        self.unreadable.insert(id.to_owned());
+        self.deliver(id);
+        self.commit_everything()
+    }
+
+    /// The same, as this stanza.
+    pub(in crate::machine::tests) fn undecryptable_stanza(
+        &mut self,
+        id: &str,
+        stanza: Stanza,
+    ) -> Vec<Stanza> {
+        self.unreadable.insert(id.to_owned());
+        self.stanza(stanza);
+        self.commit_everything()
+    }
+
+    /// A message that was unreadable comes again, readable.
+    pub(in crate::machine::tests) fn repeated_by_its_sender(&mut self, id: &str) {
+        self.unreadable.remove(id);
+        self.deliver(id);
+        self.commit_everything();
+    }
+
     pub(super) fn receipt(&mut self, kind: Option<&'static str>) -> Vec<Effect> {
         let Some(id) = self.on_wire.last().cloned() else { return Vec::new() };
         let mut receipt = Builder::new("receipt").attr("from", Jid::lid_device("800000", 2)).attr("id", id);

@@ -1,0 +1,108 @@
+//! Trusted-contact tokens: who has given whom one, and messages that are refused without.
+//!
+//! What must hold: while tokens are demanded, a message to another account is refused unless it shows the very
+//! token that its recipient has given its sender, and that is not too old. That the real server asks nothing
+//! else (how long the two know each other, who has whom as a contact) is a guess; clients only see the refusal.
+
+use std::collections::BTreeMap;
+
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::iq::Refused;
+use roost_proto::stanza::{Builder, Read as _, Stanza};
+
+use super::account::{DeviceRef, Form, Pn, seconds};
+use super::machine::Machine;
+use super::query::Answer;
+
+/// How a message without a good token is refused.
+const STRANGER: &str = "463";
+/// Tokens are told apart by spans of so many seconds; one is good for four of them. (Where clients stop using
+/// theirs; that the server refuses from there on is a guess.)
+const SPAN: u64 = 7 * 24 * 3600;
+/// Pairs that are remembered; beyond, nobody is given a token.
+const PAIRS: usize = 100_000;
+
+/// Who trusts whom.
+#[derive(Debug, Default)]
+pub struct Trust {
+    demanded: bool,
+    /// By who gave it and who has it: the token, and its time in Unix seconds.
+    given: BTreeMap<(Pn, Pn), (Vec<u8>, u64)>,
+}
+
+impl Trust {
+    pub(super) fn demand(&mut self, demand: bool) {
+        self.demanded = demand;
+    }
+
+    /// The token that `by` has given `to`.
+    pub fn token(&self, by: Pn, to: Pn) -> Option<&[u8]> {
+        self.given.get(&(by, to)).map(|(token, _)| token.as_slice())
+    }
+
+    fn is_good(&self, by: Pn, to: Pn, shown: &[u8], now: UnixMillis) -> bool {
+        let known = self.given.get(&(by, to));
+        known.is_some_and(|(token, at)| token == shown && at / SPAN + 3 >= seconds(now) / SPAN)
+    }
+}
+
+impl Machine {
+    /// Who has given whom a token.
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// Why a message is refused, if its sender is a stranger to its recipient.
+    pub(super) fn refuse_stranger(
+        &self,
+        now: UnixMillis,
+        from: DeviceRef,
+        recipient: Pn,
+        stanza: &Stanza,
+    ) -> Option<&'static str> {
+        // A single ciphertext is an answer to a device that asked for it. Phones keep no tokens here.
+        let exempt = from.pn == recipient || from.device == 0 || stanza.child("participants").is_none();
+        if !self.trust.demanded || exempt {
+            return None;
+        }
+        let shown = stanza.child("tctoken").and_then(|token| token.leaf());
+        let good = shown.is_some_and(|shown| self.trust.is_good(recipient, from.pn, shown, now));
+        (!good).then_some(STRANGER)
+    }
+
+    /// `<tokens><token jid t type=trusted_contact/></tokens>`: told to all devices of the contact.
+    pub(super) fn give_token(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let tokens = stanza.child("tokens").map_or(&[][..], |tokens| tokens.all());
+        for token in tokens {
+            let Some(contact) = token.jid("jid") else { return Err(Refused::new(400)) };
+            let Some(pn) = self.account_of(&contact).map(|account| account.pn) else { continue };
+            let at = token.number("t").unwrap_or(seconds(now));
+            let own = self.account(device.pn);
+            let bytes = format!("token of {} for {pn} at {at}", own.lid).into_bytes();
+            if self.trust.given.len() >= PAIRS {
+                return Err(Refused::new(419));
+            }
+            let (form, lid) = (Form::of(&contact), own.jid(Form::Lid));
+            let told = Builder::new("token")
+                .attr("type", "trusted_contact")
+                .attr("t", at)
+                .attr("jid", own.jid(form))
+                .bytes(bytes.clone())
+                .build();
+            let (from, tokens) = (own.jid(form), Builder::new("tokens").children([told]).build());
+            self.trust.given.insert((device.pn, pn), (bytes, at));
+            let numbers: Vec<u16> = self.account(pn).companions.keys().copied().collect();
+            for number in numbers {
+                let notification = Builder::new("notification")
+                    .attr("type", "privacy_token")
+                    .attr("from", from.clone())
+                    .attr("sender_lid", lid.clone())
+                    .attr("id", self.server_id())
+                    .attr("t", seconds(now))
+                    .children([tokens.clone()]);
+                self.deliver(now, DeviceRef { pn, device: number }, notification.build());
+            }
+        }
+        Ok(vec![])
+    }
+}
