@@ -9,6 +9,7 @@ mod chats;
 mod import;
 mod media;
 mod people;
+mod reading;
 mod request;
 
 use std::sync::Arc;
@@ -29,9 +30,10 @@ use crate::warm::WarmLink;
 
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
 pub use media::LostMedia;
+pub use reading::{MarkRead, Seen};
 pub use request::{
-    AcceptedSend, Answer, AskError, Command, CommandError, Identities, MarkRead, PairError, PairMethod,
-    PairingUpdate, Recipient, RecipientError, SendError, SendRequest, Typing,
+    AcceptedSend, Answer, AskError, Command, CommandError, Identities, PairError, PairMethod, PairingUpdate,
+    Recipient, RecipientError, SendError, SendRequest, Typing,
 };
 
 /// What a device needs from outside.
@@ -264,12 +266,6 @@ impl DeviceHandle {
                 Finished::Stopped | Finished::Broken(_) => SendError::Unavailable,
             }),
         }
-    }
-
-    /// Tells the senders of received messages that they were read. `Ok` means that the receipt is on its
-    /// way; a receipt may be lost with the connection.
-    pub async fn mark_read(&self, request: MarkRead) -> Result<(), CommandError> {
-        self.command(Command::MarkRead(request)).await
     }
 
     /// Unlinks the device at WhatsApp; its keys stay.

@@ -38,6 +38,7 @@ impl Loading {
             match key.kind {
                 StateKind::Retry => loaded.awaited.push((key.name, row)),
                 StateKind::Presence => loaded.presence = Some(row),
+                StateKind::StatusPost => loaded.posts.push((key.name, row)),
                 StateKind::AppStateHead => loaded.app_state.push((key.name, row)),
                 _ => loaded.history.push((key, row)),
             }
@@ -47,6 +48,6 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, History, HistoryFile, HistoryPiece, Presence, Retry};
-    matches!(kind, Retry | Presence | AppStateHead | History | HistoryPiece | HistoryFile)
+    use StateKind::{AppStateHead, History, HistoryFile, HistoryPiece, Presence, Retry, StatusPost};
+    matches!(kind, Retry | Presence | AppStateHead | History | HistoryPiece | HistoryFile | StatusPost)
 }

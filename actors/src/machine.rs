@@ -35,6 +35,7 @@ mod outbound;
 mod pair_code;
 mod pairing;
 mod peer;
+mod posts;
 mod prekeys;
 mod presence;
 mod receipts;
@@ -99,6 +100,7 @@ pub struct Machine {
     questions: media::Questions,
     presence: presence::Presence,
     issued: tokens::Issued,
+    posts: posts::Posts,
     attempt: Option<pairing::Attempt>,
     /// What the answer to each crypto request is for.
     purposes: BTreeMap<u64, crypto::Purpose>,
@@ -145,6 +147,7 @@ impl Machine {
             questions: media::Questions::default(),
             presence: presence::Presence::default(),
             issued: tokens::Issued::default(),
+            posts: posts::Posts::default(),
             attempt: None,
             purposes: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -238,6 +241,7 @@ impl Machine {
         self.awaited_load(loaded.awaited);
         self.app_state_load(&loaded.app_state, loaded.app_state_keys);
         self.history_load(loaded.history);
+        self.posts_load(loaded.posts);
         let presence = loaded.presence.as_deref().and_then(presence::Presence::from_bytes);
         self.presence = presence.unwrap_or_default();
         self.begin();

@@ -53,6 +53,7 @@ mod rebalance;
 pub mod retention;
 pub mod route;
 pub mod server;
+mod statuses;
 mod streams;
 mod tenants;
 pub mod token;

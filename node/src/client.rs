@@ -135,6 +135,11 @@ impl Client {
         api::presence_service_client::PresenceServiceClient::new(self.channel.clone())
     }
 
+    /// Status posts.
+    pub fn statuses(&self) -> api::status_service_client::StatusServiceClient<Channel> {
+        api::status_service_client::StatusServiceClient::new(self.channel.clone())
+    }
+
     /// Calls.
     pub fn calls(&self) -> api::call_service_client::CallServiceClient<Channel> {
         api::call_service_client::CallServiceClient::new(self.channel.clone())

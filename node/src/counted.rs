@@ -145,5 +145,9 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::CallIncoming(_) => "call_incoming",
         Payload::CallEnded(_) => "call_ended",
         Payload::ProfileChanged(_) => "profile_changed",
+        Payload::StatusReceived(_) => "status_received",
+        Payload::StatusRevoked(_) => "status_revoked",
+        Payload::StatusViewed(_) => "status_viewed",
+        Payload::StatusMuted(_) => "status_muted",
     }
 }

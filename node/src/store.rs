@@ -49,7 +49,7 @@ pub use self::seal::{KeyError, KeyFile, KeySource};
 const WATCH: usize = 4096;
 
 /// The kinds that `load` returns: all but those on demand.
-const LOADED_KINDS: [StateKind; 11] = [
+const LOADED_KINDS: [StateKind; 12] = [
     StateKind::Credentials,
     StateKind::Account,
     StateKind::Prekeys,
@@ -61,6 +61,7 @@ const LOADED_KINDS: [StateKind; 11] = [
     StateKind::HistoryPiece,
     StateKind::HistoryFile,
     StateKind::Presence,
+    StateKind::StatusPost,
 ];
 
 /// An open database. Implements `Ledger`, `DeviceStore` and `Directory`. Its tasks and connections
@@ -156,6 +157,6 @@ mod tests {
         for kind in LOADED_KINDS {
             assert!(!StateKind::ON_DEMAND.contains(&kind));
         }
-        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 18);
+        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 20);
     }
 }

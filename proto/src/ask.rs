@@ -10,6 +10,7 @@ pub mod media;
 pub mod numbers;
 pub mod pictures;
 pub mod settings;
+pub mod statuses;
 pub mod users;
 
 use std::fmt::Debug;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::import::Import;
 use super::media::LostMedia;
+use super::reading::MarkRead;
 use crate::port::StoredMessage;
 
 /// To whom a message goes.
@@ -24,6 +25,8 @@ pub enum Recipient {
     Lid(String),
     /// A group: digits, in old ones with a dash.
     Group(String),
+    /// A status post for these people, by bare JIDs.
+    Status(Vec<Jid>),
 }
 
 /// Why a text names nobody.
@@ -71,6 +74,7 @@ impl Recipient {
             Recipient::Phone(digits) => format!("{digits}@s.whatsapp.net"),
             Recipient::Lid(digits) => format!("{digits}@lid"),
             Recipient::Group(id) => format!("{id}@g.us"),
+            Recipient::Status(_) => "status@broadcast".to_owned(),
         }
     }
 }
@@ -128,18 +132,9 @@ pub enum SendError {
     /// The request id was used for another message.
     #[error("the request id was used for another message")]
     KeyReused,
-    /// The poll or event that it answers is not known to this device.
-    #[error("the message that is answered is not known to this device")]
+    /// The poll or event that it answers, or the post that it takes back, is not known to this device.
+    #[error("the message that it is about is not known to this device")]
     UnknownMessage,
-}
-
-/// Read receipts to send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MarkRead {
-    /// Whose messages.
-    pub chat: Recipient,
-    /// WhatsApp ids of received messages, at least one.
-    pub whatsapp_ids: Vec<String>,
 }
 
 /// Why a command was not carried out.

@@ -14,7 +14,7 @@ use super::commit::Pending;
 use super::crypto::Purpose;
 use super::inbound::{Inbound, message_key, person};
 use super::secrets::secret_name;
-use super::{CryptoRequest, Machine};
+use super::{CryptoRequest, Machine, posts};
 use crate::port::NewEvent;
 
 /// Where a message was said, by whom.
@@ -136,6 +136,9 @@ impl Machine {
 
     /// The event of something that needs no secret; `None` for what only the protocol itself needs.
     fn payload(&self, message: &Inbound, scene: &Scene, meaning: Meaning) -> Option<Payload> {
+        if scene.group == posts::PLACE {
+            return self.post_heard(message, scene, meaning);
+        }
         let about = Some(said(message, scene));
         let reference = |target: &Ref| Some(self.reference(message, scene, target));
         let span = |seconds: u32| api::Duration { seconds: i64::from(seconds), nanos: 0 };

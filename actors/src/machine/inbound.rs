@@ -16,7 +16,7 @@ use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 use super::commit::{After, Pending};
 use super::connect::encode;
 use super::crypto::{DecryptFailure, Decrypted, GroupCiphertext, PeerName, Purpose};
-use super::{CryptoRequest, Effect, Machine};
+use super::{CryptoRequest, Effect, Machine, posts};
 use crate::port::QuarantinedStanza;
 
 /// A message whose ciphertext is with crypto.
@@ -150,8 +150,9 @@ impl Machine {
         let (group, from) = match (place.server, stanza.jid("participant")) {
             (Server::Pn | Server::Lid, None) => (None, place),
             (Server::Group, Some(participant)) => (Some(place), participant),
+            (_, Some(participant)) if posts::is_place(&place) => (Some(place), participant),
             (Server::Group, None) => return Err(refused("a message in a group without a sender", Some(487))),
-            _ => return Err(refused("only one-to-one chats and groups are supported", None)),
+            _ => return Err(refused("only chats with people, groups and status posts are supported", None)),
         };
         let own = account.is_own(&from);
         let other_form = |sender, participant| {

@@ -45,6 +45,8 @@ pub struct Loaded {
     pub app_state_keys: bool,
     /// History that has not been told to its end.
     pub history: Vec<(StateKey, Bytes)>,
+    /// Rows of [`StateKind::StatusPost`](crate::port::StateKind::StatusPost) with their names.
+    pub posts: Vec<(String, Bytes)>,
     /// The row of [`StateKind::Presence`](crate::port::StateKind::Presence).
     pub presence: Option<Bytes>,
     /// The status that the last owner left.

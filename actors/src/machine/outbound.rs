@@ -10,6 +10,7 @@ mod audience;
 mod crowd;
 mod ended;
 mod group;
+mod post;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,7 +29,7 @@ use super::crypto::{Encryption, PeerName, Purpose};
 use super::requests::Asked;
 use super::timer::Timer;
 use super::tokens::{For, takes_part};
-use super::{CryptoRequest, Machine};
+use super::{CryptoRequest, Machine, posts};
 use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
 use audience::Audience;
 use crowd::Crowd;
@@ -192,6 +193,9 @@ impl Machine {
         };
         if chat.server == Server::Group {
             return self.start_group(ordinal, &account, &chat);
+        }
+        if posts::is_place(&chat) {
+            return self.start_post(ordinal, &account, &chat);
         }
         let own = account.is_own(&chat);
         if chat.is_pn() && !own && self.directory.lid(&chat.user).is_none() {

@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza};
+use roost_proto::stanza::{Builder, Read, Server, Stanza};
 
 use super::commit::Pending;
 use super::inbound::{bounded, person};
-use super::{Effect, Machine, retry};
-use crate::device::{CommandError, MarkRead};
+use super::{Effect, Machine, posts, retry};
+use crate::device::{CommandError, MarkRead, Seen};
 use crate::port::{MessageState, MessageUpdate, NewEvent, StoredMessage};
 
 /// Messages that were sent lately are remembered, so that their receipts need no look into the store.
@@ -139,26 +139,30 @@ impl Machine {
         }
     }
 
-    /// In a group every member says for himself how far a message has come with him.
+    /// In a group every member says for himself how far a message has come with him, and so does everybody who
+    /// gets a status post.
     fn note_participant(&self, waiting: &mut Waiting, message_id: &str, whatsapp_id: &str) {
         let receipt = &waiting.receipt;
-        let group = receipt.jid("from").filter(|from| from.server == Server::Group);
-        let (Some(group), Some(participant)) = (group, receipt.jid("participant")) else { return };
+        let place = receipt.jid("from").filter(|from| from.server == Server::Group || posts::is_place(from));
+        let (Some(place), Some(participant)) = (place, receipt.jid("participant")) else { return };
         let (state, at) = (i32::from(waiting.state), waiting.at);
         let forms =
             [Some(participant.clone()), receipt.jid("participant_pn"), receipt.jid("participant_lid")];
-        let noted = api::ParticipantReceipt {
-            message: format!("{}/messages/{message_id}", self.opening.grant.key),
-            whatsapp_id: whatsapp_id.to_owned(),
-            group: group.to_string(),
-            participant: Some(person(&forms)),
-            state,
+        let message = format!("{}/messages/{message_id}", self.opening.grant.key);
+        let (whatsapp_id, who) = (whatsapp_id.to_owned(), Some(person(&forms)));
+        let payload = match posts::is_place(&place) {
+            true => Payload::StatusViewed(api::StatusViewed { message, whatsapp_id, viewer: who, state }),
+            false => {
+                let group = place.to_string();
+                let noted = api::ParticipantReceipt { message, whatsapp_id, group, participant: who, state };
+                Payload::ParticipantReceipt(noted)
+            }
         };
         waiting.outcome.batch.events.push(NewEvent {
             dedupe: bounded(format!("receipt/{message_id}/{}/{state}", participant.to_non_ad())),
             occurred: at,
             origin: Origin::Live,
-            payload: Payload::ParticipantReceipt(noted),
+            payload,
         });
     }
 
@@ -202,7 +206,7 @@ impl Machine {
         self.settle_slot(slot, link, Pending::default(), ack);
     }
 
-    /// Tells a chat that its messages were read.
+    /// Tells who sent messages that they were read.
     pub(super) fn mark_read(&mut self, token: u64, request: &MarkRead) {
         let refusal = if let Some(error) = self.unpaired() {
             Some(error)
@@ -213,14 +217,20 @@ impl Machine {
         } else {
             None
         };
-        let chat = request.chat.jid().parse::<Jid>().ok();
-        if let (None, Some(chat), Some((first, rest))) = (&refusal, chat, request.whatsapp_ids.split_first())
-        {
+        if let (None, Some((first, rest))) = (&refusal, request.whatsapp_ids.split_first()) {
+            let kind = match request.how {
+                Seen::Read => "read",
+                Seen::Privately => "read-self",
+                Seen::Played => "played",
+            };
             let mut receipt = Builder::new("receipt")
                 .attr("id", first.clone())
-                .attr("to", chat)
-                .attr("type", "read")
+                .attr("to", request.chat.clone())
+                .attr("type", kind)
                 .attr("t", self.now.wall.0.max(0).cast_unsigned() / 1000);
+            if let Some(sender) = &request.sender {
+                receipt = receipt.attr("participant", sender.clone());
+            }
             if !rest.is_empty() {
                 let items = rest.iter().map(|id| Builder::new("item").attr("id", id.clone()).build());
                 receipt = receipt.children([Builder::new("list").children(items).build()]);

@@ -19,7 +19,7 @@ use super::inbound::{Inbound, retry_name};
 use super::prekeys::{id24, leaf, signed_prekey};
 use super::requests::Asked;
 use super::timer::Timer;
-use super::{CryptoRequest, Machine};
+use super::{CryptoRequest, Machine, posts};
 use crate::port::StoredMessage;
 
 /// Counts of what was sent again are forgotten, oldest keys first, above this.
@@ -133,7 +133,7 @@ impl Machine {
             return self.settle_slot(slot, link, Pending::default(), None);
         };
         let to = receipt.jid("participant").unwrap_or_else(|| place.clone());
-        let group = Some(place).filter(|place| place.server == Server::Group);
+        let group = Some(place).filter(|place| place.server == Server::Group || posts::is_place(place));
         let retry = receipt.child("retry");
         let asked = retry.and_then(|retry| retry.number("count")).unwrap_or(1);
         let counted = self.count_resend(&to, &id);
@@ -153,7 +153,11 @@ impl Machine {
         let same_chat = |stored: &StoredMessage| {
             job.group.as_ref().is_none_or(|group| stored.message.chat == group.to_string())
         };
-        let Some(message) = message.filter(same_chat) else { return self.give_up_resend(&job) };
+        let is_post = job.group.as_ref().is_some_and(posts::is_place);
+        let may_have = !is_post || self.may_see_post(&job.id, &job.to);
+        let Some(message) = message.filter(|stored| same_chat(stored) && may_have) else {
+            return self.give_up_resend(&job);
+        };
         job.message = Some(message);
         if job.bundle.is_some() {
             return self.encrypt_resend(job);

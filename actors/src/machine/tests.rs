@@ -4,6 +4,7 @@ mod asks;
 mod groups;
 mod imports;
 mod people;
+mod posts;
 mod resends;
 mod tokens;
 mod unread;

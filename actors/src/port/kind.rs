@@ -39,6 +39,8 @@ pub enum StateKind {
     HistoryFile,
     /// What the answers to a poll or an event are encrypted under; name = author and id. Read on demand.
     MessageSecret,
+    /// For whom a status post of the last day is; name = its id.
+    StatusPost,
     /// The trusted-contact tokens between us and somebody; name = its bare address. Read on demand.
     ContactToken,
 }
@@ -77,6 +79,7 @@ impl StateKind {
             StateKind::HistoryPiece => "history-piece",
             StateKind::HistoryFile => "history-file",
             StateKind::MessageSecret => "message-secret",
+            StateKind::StatusPost => "status-post",
             StateKind::ContactToken => "contact-token",
         }
     }

@@ -162,7 +162,7 @@ impl ChatService for Api {
 
 impl Api {
     /// Has the owner make a change.
-    async fn change<F>(
+    pub(super) async fn change<F>(
         &self,
         call: &Call,
         (key, actions): parsed::Change,

@@ -76,6 +76,17 @@ impl MessageService for Api {
         .await
     }
 
+    async fn mark_read(
+        &self,
+        request: Request<api::MarkReadRequest>,
+    ) -> Result<Response<api::MarkReadResponse>, Status> {
+        self.unary(method(SERVICE, "MarkRead"), request, |call, request| async move {
+            self.mark_as_read(&call, &request).await?;
+            Ok(api::MarkReadResponse {})
+        })
+        .await
+    }
+
     type WatchMessageStream = Answers<api::Message>;
 
     async fn watch_message(
@@ -123,6 +134,8 @@ impl Api {
                 };
                 async move {
                     self.ready_file(call, &send.key, &mut wanted.content.kind).await?;
+                    let revokes = matches!(wanted.content.kind, api::send_message_request::Content::Revoke(_));
+                    self.ready_audience(call, &send.key, &device, &mut wanted.to, revokes).await?;
                     let done = device.send(wanted).await;
                     let accepted = done.map_err(|error| send_error(send, &device, error))?;
                     if accepted.repeated {

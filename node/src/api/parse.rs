@@ -5,6 +5,7 @@
 
 pub mod chats;
 pub mod imports;
+pub mod statuses;
 
 use roost_actors::device::Recipient;
 use roost_placement::wish::{Pin, PinMode, Spreading};
@@ -38,6 +39,9 @@ pub enum Parent {
     /// `tenants/-`.
     All,
 }
+
+/// Most people who are named for a status post.
+pub const MAX_AUDIENCE: usize = 2000;
 
 /// A send that is well formed.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,6 +197,7 @@ pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
     };
     let content = MessageContent { kind, context: request.context.clone().unwrap_or_default() };
     content::check(&content).map_err(|invalid| ApiError::field(invalid.field, invalid.why))?;
+    statuses::fits(&to, &content.kind)?;
     let wait_for = match api::send_message_request::WaitFor::try_from(request.wait_for) {
         Ok(api::send_message_request::WaitFor::Unspecified) => api::send_message_request::WaitFor::ServerAck,
         Ok(wait_for) => wait_for,
@@ -208,6 +213,12 @@ pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
 fn request_hash(to: &Recipient, content: &MessageContent) -> [u8; 32] {
     let mut hash = Sha256::new();
     let plain = content.context == api::Context::default();
+    if let Recipient::Status(people) = to {
+        for person in people {
+            hash.update(person.to_string().as_bytes());
+            hash.update(b"\0");
+        }
+    }
     match &content.kind {
         api::send_message_request::Content::Text(text) if plain => {
             hash.update(b"roost send text\0");
@@ -286,7 +297,8 @@ fn recipient(to: Option<&api::Recipient>) -> Result<Recipient, ApiError> {
             Ok(group) => Ok(group),
             Err(error) => Err(ApiError::field("to.group", error.to_string())),
         },
-        None => Err(ApiError::field("to", "is required: phone_number, lid or group")),
+        Some(api::recipient::To::Status(audience)) => statuses::audience(audience).map(Recipient::Status),
+        None => Err(ApiError::field("to", "is required: phone_number, lid, group or status")),
     }
 }
 

@@ -25,6 +25,7 @@ use roost_proto::api::message_service_server::MessageServiceServer;
 use roost_proto::api::pairing_service_server::PairingServiceServer;
 use roost_proto::api::presence_service_server::PresenceServiceServer;
 use roost_proto::api::setting_service_server::SettingServiceServer;
+use roost_proto::api::status_service_server::StatusServiceServer;
 use roost_proto::api::tenant_service_server::TenantServiceServer;
 use roost_proto::api::{self as schema};
 use roost_proto::peer::peer_service_server::PeerServiceServer;
@@ -47,7 +48,7 @@ const GIVEN_UP: usize = 10_000;
 const LARGEST_REQUEST: usize = 2 << 20;
 
 /// Names under which health is asked, beside the empty one for the whole.
-const SERVICES: [&str; 17] = [
+const SERVICES: [&str; 18] = [
     TenantServiceServer::<Api>::NAME,
     DeviceServiceServer::<Api>::NAME,
     PairingServiceServer::<Api>::NAME,
@@ -65,6 +66,7 @@ const SERVICES: [&str; 17] = [
     LabelServiceServer::<Api>::NAME,
     SettingServiceServer::<Api>::NAME,
     HistoryServiceServer::<Api>::NAME,
+    StatusServiceServer::<Api>::NAME,
 ];
 
 /// Why the API does not listen, or stopped to.
@@ -149,6 +151,7 @@ impl Listener {
             .add_service(service!(LabelServiceServer))
             .add_service(service!(SettingServiceServer))
             .add_service(service!(HistoryServiceServer))
+            .add_service(service!(StatusServiceServer))
             .add_service(service!(PeerServiceServer))
             .serve_with_incoming_shutdown(self.incoming, shutdown);
         let drain = async {

@@ -192,6 +192,13 @@ pub enum Action {
     },
     /// Whether a new message takes a chat out of the archive.
     UnarchiveChats(bool),
+    /// The status posts of somebody are out of sight.
+    MuteStatus {
+        /// Whose.
+        user: Jid,
+        /// Or not any more.
+        muted: bool,
+    },
     /// Any other kind: its index, and its encoded `SyncActionValue`; `None` when removed.
     Other {
         /// What it is about.
@@ -209,7 +216,8 @@ impl Action {
             | Action::ClearChat { .. }
             | Action::DeleteChat { .. }
             | Action::Star { .. }
-            | Action::DeleteForMe { .. } => Collection::RegularHigh,
+            | Action::DeleteForMe { .. }
+            | Action::MuteStatus { .. } => Collection::RegularHigh,
             Action::Pin { .. }
             | Action::Archive { .. }
             | Action::MarkRead { .. }
@@ -288,6 +296,7 @@ impl Action {
             }
             Action::PushName(_) => put(&["setting_pushName".to_owned()]),
             Action::QuickReply { id, .. } => put(&["quick_reply".to_owned(), id.clone()]),
+            Action::MuteStatus { user, .. } => put(&chat("userStatusMute", user)),
             Action::UnarchiveChats(_) => put(&["setting_unarchiveChats".to_owned()]),
             Action::Other { index, .. } => put(index),
         }

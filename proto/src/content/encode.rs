@@ -3,7 +3,8 @@
 //! Votes and answers to events are encrypted once more under the secret of what they answer, so they are
 //! not made here but under [`super::seal`].
 
-use waproto::buffa::{Message as _, MessageField};
+use waproto::buffa::{Enumeration as _, Message as _, MessageField};
+use waproto::whatsapp::message::extended_text_message::FontType;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{self, pin_in_chat_message};
 use waproto::whatsapp::{ContextInfo, KeepType, Message, MessageContextInfo, MessageKey};
@@ -57,7 +58,7 @@ fn body(content: &MessageContent, around: &Surroundings) -> Message {
     let key = |message: &Option<api::MessageRef>| message_key(message.as_ref(), around);
     let mut out = Message::default();
     match &content.kind {
-        Content::Text(text) if with.is_unset() && content.context.link_preview.is_none() => {
+        Content::Text(text) if with.is_unset() && is_plain(&content.context) => {
             out.conversation = Some(text.clone());
         }
         Content::Text(text) => out.extended_text_message = extended(text, &content.context, with).into(),
@@ -238,18 +239,26 @@ fn contact_cards(out: &mut Message, contacts: &api::Contacts, with: MessageField
     }
 }
 
+/// Whether a text needs no more than itself.
+fn is_plain(context: &api::Context) -> bool {
+    context.link_preview.is_none() && context.text_style.is_none()
+}
+
 fn extended(
     text: &str,
     context: &api::Context,
     with: MessageField<ContextInfo>,
 ) -> message::ExtendedTextMessage {
     let preview = context.link_preview.clone().unwrap_or_default();
+    let style = context.text_style.as_ref();
     message::ExtendedTextMessage {
         text: Some(text.to_owned()),
         matched_text: said(&preview.url),
         title: said(&preview.title),
         description: said(&preview.description),
         jpeg_thumbnail: Some(preview.thumbnail).filter(|thumbnail| !thumbnail.is_empty()),
+        background_argb: style.map(|style| style.background_argb),
+        font: style.and_then(|style| FontType::from_i32(i32::try_from(style.font).ok()?)),
         context_info: with,
         ..Default::default()
     }

@@ -1,6 +1,6 @@
 //! From WhatsApp's `Message` to what it means: something said, or something about an earlier message.
 
-use waproto::buffa::{Message as _, MessageField};
+use waproto::buffa::{Enumeration as _, Message as _, MessageField};
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{self, FutureProofMessage, pin_in_chat_message};
 use waproto::whatsapp::{ContextInfo, KeepType, Message, MessageKey};
@@ -279,6 +279,10 @@ fn context(
         description: owned(&text.description),
         thumbnail: bytes(&text.jpeg_thumbnail),
     });
+    let style = text.filter(|text| text.background_argb.is_some()).map(|text| api::TextStyle {
+        background_argb: text.background_argb.unwrap_or(0),
+        font: text.font.and_then(|font| u32::try_from(font.to_i32()).ok()).unwrap_or(0),
+    });
     let none = ContextInfo::default();
     let info = info.unwrap_or(&none);
     let quote = info.stanza_id.as_ref().map(|id| {
@@ -300,6 +304,7 @@ fn context(
         expires_after: info.expiration.filter(|after| *after > 0).map(span),
         view_once,
         mentions_everybody: info.non_jid_mentions.unwrap_or(0) > 0,
+        text_style: style,
     };
     let quoted = context.quote.as_ref().and(info.participant.clone());
     ((context != api::Context::default()).then_some(context), quoted)

@@ -128,6 +128,7 @@ fn what_goes_with_a_message_arrives_with_it() {
         expires_after: Some(api::Duration { seconds: 86_400, nanos: 0 }),
         view_once: true,
         mentions_everybody: true,
+        text_style: Some(api::TextStyle { background_argb: 0xff1e_6e4f, font: 2 }),
     };
     let text = MessageContent { kind: Content::Text("see https://example.org".into()), context };
     let (content, read) = said(&text);

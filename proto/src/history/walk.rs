@@ -20,7 +20,7 @@ const INFLATED: u64 = 8 << 30;
 /// Of `HistorySync`: sync type and progress, push names, pairs of identities.
 const TOP: [u64; 4] = [1, 6, 7, 15];
 /// Of `Conversation`: what is said of a chat beside its messages.
-const ABOUT: [u64; 10] = [1, 6, 11, 13, 16, 24, 25, 38, 39, 42];
+const ABOUT: [u64; 13] = [1, 6, 11, 13, 16, 21, 22, 24, 25, 28, 38, 39, 42];
 /// `HistorySync.conversations` and `Conversation.messages`.
 const REPEATED: u64 = 2;
 

@@ -102,6 +102,7 @@ function open() {
   socket.ev.on('connection.update', update => socket === sock && onConnection(socket, update))
   socket.ev.on('messages.upsert', ({ messages }) => messages.forEach(onMessage))
   socket.ev.on('messages.update', updates => updates.forEach(onUpdate))
+  socket.ev.on('message-receipt.update', updates => updates.forEach(onReceipt))
   chats.watch(socket, emit)
   onPeople(socket, emit)
 }
@@ -156,24 +157,31 @@ function onUpdate({ key, update }) {
   if (type) emit('receipt', { ids: [key.id], type, chat: key.remoteJid, sender: key.participant ?? key.remoteJid })
 }
 
+// The same of one member of a group, or of one viewer of a status post.
+function onReceipt({ key, receipt }) {
+  const type = receipt.readTimestamp ? 'read' : 'delivered'
+  emit('receipt', { ids: [key.id], type, chat: key.remoteJid, sender: receipt.userJid })
+}
+
 const commands = {
   connect,
   async disconnect() {
     wanted = false
     sock.end(undefined)
   },
-  async send({ to, text, ref }) {
+  async send({ to, text, people, ref }) {
     // A peer may ask again before sendMessage comes back: what is sent must be known before.
     const id = generateMessageIDV2(sock.user.id)
     sent.set(id, { extendedTextMessage: { text } })
-    await sock.sendMessage(to, { text }, { messageId: id })
+    await sock.sendMessage(to, { text }, { messageId: id, statusJidList: people })
     emit('sent', { ref: ref ?? '', id })
   },
-  async say({ to, kind, text, about, ref }) {
+  async say({ to, kind, text, about, people, ref }) {
     const id = generateMessageIDV2(sock.user.id)
     const target = messageAbout(heard.get(about), about, to)
     const answer = await sock.sendMessage(to, contentOf(kind, text, target), {
       messageId: id,
+      statusJidList: people,
       ...(kind === 'quote' ? { quoted: target } : {}),
     })
     sent.set(answer.key.id, answer.message)

@@ -36,6 +36,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
             put(StateKind::Account, "", "first"),
             put(StateKind::Session, "x", "ratchet"),
             put(StateKind::MessageSecret, "author/3EB0", "secret"),
+            put(StateKind::StatusPost, "3EB0", "people"),
             put(StateKind::ContactToken, "77@lid", "token"),
             put(StateKind::Prekeys, "2", "two"),
             put(StateKind::Prekeys, "1", "one"),
@@ -72,6 +73,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         put(StateKind::History, "3EB0", "cursor"),
         put(StateKind::HistoryPiece, "3EB0", "piece"),
         put(StateKind::HistoryFile, "3EB1", "file"),
+        put(StateKind::StatusPost, "3EB0", "people"),
     ];
     let expected = expected.into_iter().map(|(key, value)| (key, value.expect("a value")));
     assert_eq!(found, expected.collect());

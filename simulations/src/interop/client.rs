@@ -4,6 +4,7 @@
 //! event that fits, so that two waits never meet the same one; a dropped client is a killed process.
 
 mod people;
+mod posts;
 
 use std::collections::VecDeque;
 use std::fs::File;

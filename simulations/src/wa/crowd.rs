@@ -101,7 +101,7 @@ impl Machine {
     }
 
     /// A device could not read it: encrypted again, for that device alone.
-    fn group_resend(
+    pub(super) fn group_resend(
         &mut self,
         now: UnixMillis,
         from: DeviceRef,
@@ -126,7 +126,7 @@ impl Machine {
         Ok(())
     }
 
-    fn group_delivery(
+    pub(super) fn group_delivery(
         &self,
         now: UnixMillis,
         from: DeviceRef,

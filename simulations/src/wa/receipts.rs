@@ -110,7 +110,7 @@ impl Machine {
     ) -> Stanza {
         let account = self.account(from.pn);
         let builder = match to.server {
-            Server::Group => Builder::new("receipt")
+            Server::Group | Server::Broadcast => Builder::new("receipt")
                 .attr("from", to.to_non_ad())
                 .attr("participant", account.device_jid(from.device, Form::Lid))
                 .attr("participant_pn", account.jid(Form::Pn)),

@@ -37,8 +37,7 @@ impl Machine {
             tracing::debug!(device = %from, id, "the same message again");
         }
         if to.server == Server::Broadcast {
-            self.ack_message(now, from, stanza, &to, &[]);
-            return Ok(());
+            return self.post(now, from, &id, &to, stanza);
         }
         if to.server == Server::Group {
             return self.group_message(now, from, &id, &to, stanza);

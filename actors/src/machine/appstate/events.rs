@@ -104,6 +104,9 @@ fn payload(collection: Collection, action: Action) -> Payload {
             Payload::LabelAssigned(api::LabelAssigned { label, to, assigned: labeled })
         }
         Action::PushName(name) => setting(Setting::PushName(name)),
+        Action::MuteStatus { user, muted } => {
+            Payload::StatusMuted(api::StatusMuted { user: user.to_string(), muted })
+        }
         Action::UnarchiveChats(on) => setting(Setting::UnarchiveChats(on)),
         Action::QuickReply { id, reply } => {
             let quick_reply = api::QuickReply {

@@ -11,7 +11,7 @@ use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, message_id};
 use ulid::Ulid;
 
-use crate::device::{SendError, SendRequest};
+use crate::device::{Recipient, SendError, SendRequest};
 use crate::machine::commit::After;
 use crate::machine::secrets::answers;
 use crate::machine::timer::Timer;
@@ -35,6 +35,10 @@ impl Machine {
 
     /// A message whose bytes are known: durable with the next commit.
     pub(in crate::machine) fn accept_encoded(&mut self, token: u64, request: SendRequest, content: Bytes) {
+        let Some(people) = self.people_for(&request) else {
+            let reply = Reply::Sent(Err(SendError::UnknownMessage));
+            return self.effects.push(Effect::Reply { token, reply });
+        };
         let random = u128::from(self.draw()) << 64 | u128::from(self.draw());
         let millis = u64::try_from(self.now.wall.0).unwrap_or_default();
         let message = NewMessage {
@@ -46,6 +50,9 @@ impl Machine {
             content,
             accepted: self.now.wall,
         };
+        if matches!(request.to, Recipient::Status(_)) {
+            self.keep_post(message.whatsapp_id.clone(), people);
+        }
         self.outbox.accepting += 1;
         let gathering = self.commits.pending();
         gathering.batch.accepts.push(message.clone());

@@ -1,6 +1,8 @@
 //! The audience of a message to a group: every device of every member, and the stanza with one ciphertext
 //! for all of them.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use roost_proto::content::Wire;
 use roost_proto::phash::phash;
@@ -11,7 +13,7 @@ use crate::machine::crypto::PeerName;
 use crate::machine::groups::Group;
 use crate::machine::prekeys::leaf;
 use crate::machine::resolve::Directory;
-use crate::machine::{Account, Machine};
+use crate::machine::{Account, Machine, posts};
 
 /// Who gets a message in a group.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(super) struct Crowd {
     pub(super) devices: Vec<Jid>,
     /// The hash by which WhatsApp compares participants.
     pub(super) phash: String,
+    /// Of a status post: who sees it. WhatsApp knows that from nothing else than the message.
+    people: Option<Vec<Jid>>,
 }
 
 /// Members whose devices are not known.
@@ -49,7 +53,9 @@ impl Crowd {
         }
         let phash = phash(&all);
         let devices = all.into_iter().filter(|jid| !ours(jid) && !skip.contains(jid)).collect();
-        Crowd { chat: chat.clone(), by_lid: group.by_lid, devices, phash }
+        let others = group.members.iter().filter(|member| !account.is_own(member));
+        let people = posts::is_place(chat).then(|| others.cloned().collect());
+        Crowd { chat: chat.clone(), by_lid: group.by_lid, devices, phash, people }
     }
 
     pub(super) fn targets(&self, account: &Account, group: &Group) -> Vec<PeerName> {
@@ -79,13 +85,18 @@ impl Crowd {
     ) -> Stanza {
         let opens = distributed.iter().any(|(_, made)| made.kind == CiphertextKind::Pkmsg);
         let mut children = Vec::new();
-        if !distributed.is_empty() {
+        let given: BTreeSet<String> = distributed.iter().map(|(jid, _)| jid.user.to_string()).collect();
+        let rest = self.people.iter().flatten().filter(|person| !given.contains(&*person.user));
+        let rest: Vec<Stanza> =
+            rest.map(|person| Builder::new("to").attr("jid", person.clone()).build()).collect();
+        if !distributed.is_empty() || !rest.is_empty() {
             let participants = distributed.into_iter().map(|(jid, made)| {
                 let enc = Builder::new("enc").attr("v", "2").attr("type", made.kind.as_str());
                 let enc = marks.mark(enc).bytes(made.bytes.to_vec()).build();
                 Builder::new("to").attr("jid", jid).children([enc]).build()
             });
-            children.push(Builder::new("participants").children(participants).build());
+            let participants = Builder::new("participants").children(participants.chain(rest));
+            children.push(participants.build());
         }
         if opens {
             children.push(leaf("device-identity", account.identity.to_vec()));
@@ -97,8 +108,10 @@ impl Crowd {
             .attr("id", id.to_owned())
             .attr("to", self.chat.clone())
             .attr("type", marks.kind)
-            .attr("addressing_mode", if self.by_lid { "lid" } else { "pn" })
             .attr("phash", self.phash.clone());
+        if self.people.is_none() {
+            stanza = stanza.attr("addressing_mode", if self.by_lid { "lid" } else { "pn" });
+        }
         if let Some(edit) = marks.edit {
             stanza = stanza.attr("edit", edit);
         }

@@ -9,6 +9,7 @@ use super::crowd::{Crowd, unknown};
 use super::{Stage, audience};
 use crate::machine::commit::Pending;
 use crate::machine::crypto::{GroupEncryption, PeerName, Purpose};
+use crate::machine::groups::Group;
 use crate::machine::{Account, CryptoRequest, Machine};
 
 impl Machine {
@@ -23,9 +24,14 @@ impl Machine {
             self.set_stage(ordinal, Stage::Resolving);
             return self.ask_devices(unknown);
         }
+        self.encrypt_for_crowd(ordinal, account, chat, &group);
+    }
+
+    /// Every device of every member is known: encrypt once for all of them.
+    pub(super) fn encrypt_for_crowd(&mut self, ordinal: i64, account: &Account, chat: &Jid, group: &Group) {
         let Some(item) = self.outbox.items.get(&ordinal) else { return };
-        let crowd = Crowd::of(account, chat, &group, &self.directory, &item.skip);
-        let targets = crowd.targets(account, &group);
+        let crowd = Crowd::of(account, chat, group, &self.directory, &item.skip);
+        let targets = crowd.targets(account, group);
         let plaintext = Bytes::from(e2e::pad(&item.message.content, &mut self.rng));
         let bundles = item.bundles.clone();
         let Some(item) = self.outbox.items.get_mut(&ordinal) else { return };

@@ -232,7 +232,7 @@ impl World {
             "receipt" | "ack" => {
                 self.settled.insert((link, id));
             }
-            "message" if stanza.text("device_fanout").is_none() => {
+            "message" if stanza.text("device_fanout").is_none() && stanza.jid("participant").is_none() => {
                 assert!(self.wires.contains(bytes), "{id} was on the wire before its bytes were durable");
                 self.on_wire.push(id);
             }
@@ -353,8 +353,10 @@ impl World {
         let Machine { account, limits, .. } = self.machine;
         let presence = self.rows.iter().find(|(key, _)| key.kind == StateKind::Presence);
         let presence = presence.map(|(_, row)| row.clone());
-        let loaded = Loaded { account, keys: true, awaited, presence, ..Loaded::default() };
-        World { rows: self.rows, ..World::begin(1, limits, self.now, loaded) }
+        let posts = self.rows.iter().filter(|(key, _)| key.kind == StateKind::StatusPost);
+        let posts = posts.map(|(key, row)| (key.name.clone(), row.clone())).collect();
+        let loaded = Loaded { account, keys: true, awaited, presence, posts, ..Loaded::default() };
+        World { rows: self.rows, messages: self.messages, ..World::begin(1, limits, self.now, loaded) }
     }
 
     pub(super) fn status(&self) -> State {

@@ -16,6 +16,7 @@ impl Action {
             Action::QuickReply { .. } => 2,
             Action::Pin { .. } => 5,
             Action::ClearChat { .. } | Action::DeleteChat { .. } => 6,
+            Action::MuteStatus { .. } => 7,
             Action::PushName(_) => 1,
             Action::UnarchiveChats(_) => 4,
             _ => 3,
@@ -108,6 +109,10 @@ impl Action {
             Action::UnarchiveChats(on) => {
                 value.unarchive_chats_setting =
                     MessageField::some(wire::UnarchiveChatsSetting { unarchive_chats: Some(*on) });
+            }
+            Action::MuteStatus { muted, .. } => {
+                value.user_status_mute_action =
+                    MessageField::some(wire::UserStatusMuteAction { muted: Some(*muted) });
             }
             Action::Other { value: bytes, .. } => {
                 let bytes = bytes.as_deref().unwrap_or_default();
@@ -225,6 +230,10 @@ impl Action {
                     deleted: action.deleted.unwrap_or(false),
                 };
                 Action::QuickReply { id: part(1)?.to_owned(), reply }
+            }
+            "userStatusMute" => {
+                let muted = value.user_status_mute_action.as_option()?.muted.unwrap_or(false);
+                Action::MuteStatus { user: jid(1)?, muted }
             }
             "setting_unarchiveChats" => {
                 let action = value.unarchive_chats_setting.as_option()?;

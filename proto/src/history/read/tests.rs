@@ -33,6 +33,8 @@ fn conversations(counts: &[usize]) -> Vec<Conversation> {
         let messages: Vec<Past> = (0..*count).map(|at| past(format!("{number}-{at}"), "hello")).collect();
         let mut chat = Conversation::new(Jid::pn(format!("1555999{number:04}")), "friend", &messages);
         chat.about.lid = Some(Jid::lid(format!("9{number}")));
+        chat.about.token = Some((Bytes::from_static(b"trust"), 1_700_000_000));
+        chat.about.token_issued = Some(1_699_000_000);
         chat
     };
     counts.iter().enumerate().map(chat).collect()

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::super::account::{Account, DeviceRef, Form, Pn, seconds};
 use super::super::machine::Machine;
+use super::super::posts::Audience;
 use super::Answer;
 
 /// The mutation of the about text that whatsmeow sends.
@@ -27,6 +28,8 @@ pub struct Profile {
     pub picture: Option<(u64, Vec<u8>)>,
     /// Default timer of disappearing messages, and since when.
     pub timer: (u64, u64),
+    /// Who sees its status posts.
+    pub audience: Audience,
     /// Mail address of a business; its presence makes it one.
     pub business: Option<String>,
 }

@@ -47,10 +47,7 @@ impl Machine {
             ("w:mex", "query", _) => self.mex(now, device, stanza),
             ("w:biz", "business_profile", false) => self.business(stanza),
             ("bot", "bot", false) => Ok(vec![Builder::new("bot").attr("v", 2u8).build()]),
-            ("status", "privacy", false) => {
-                let list = Builder::new("list").attr("type", "contacts").attr("default", "true").build();
-                Ok(vec![Builder::new("privacy").children([list]).build()])
-            }
+            ("status", "privacy", false) => Ok(vec![self.account(device.pn).profile.audience.element()]),
             ("status", "status", true) => self.set_about(now, device, stanza),
             ("disappearing_mode", "disappearing_mode", true) => self.set_timer(now, device, stanza),
             ("urn:xmpp:whatsapp:push", _, _)

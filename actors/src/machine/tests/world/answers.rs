@@ -1,6 +1,7 @@
 //! The store and crypto of the world, and WhatsApp's answers.
 
 use bytes::Bytes;
+use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::e2e;
 use roost_proto::id::Sequence;
@@ -54,8 +55,12 @@ impl World {
             let new = self.events.insert(event.dedupe.clone());
             let sequence = Sequence(i64::try_from(self.events.len()).expect("few"));
             committed.events.push(new.then_some(sequence));
-            if let Payload::MessageReceived(message) = &event.payload {
-                self.received.insert(message.whatsapp_id.clone());
+            match &event.payload {
+                Payload::MessageReceived(message) => _ = self.received.insert(message.whatsapp_id.clone()),
+                Payload::StatusReceived(api::StatusReceived { message: Some(post) }) => {
+                    self.received.insert(post.whatsapp_id.clone());
+                }
+                _ => {}
             }
         }
         committed

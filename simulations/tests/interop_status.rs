@@ -1,0 +1,203 @@
+//! Unmodified whatsmeow and Baileys judge the status posts of a Roost device and what it says of messages that
+//! were read; and they are no strangers to it when WhatsApp demands tokens.
+//!
+//! Real processes as in `interop.rs`: one `roost serve`, a whatsmeow driver, a Baileys driver.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::api::message_received::Content as Received;
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::{Content, WaitFor};
+use roost_simulations::callers::within;
+use roost_simulations::interop::{Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way};
+use roost_simulations::wa::{Audience, Fault};
+
+/// Bound of one call.
+const CALL: Duration = Duration::from_secs(30);
+/// Where posts are.
+const STATUS: &str = "status@broadcast";
+
+/// A Roost device, and one client that it knows.
+struct Pair<'a> {
+    stage: &'a Stage,
+    cluster: &'a Cluster,
+    device: &'a str,
+    reader: &'a Reader,
+    roost: &'a Person,
+    client: &'a mut RealClient,
+    person: &'a Person,
+    matrix: &'a mut Matrix,
+    from: Way,
+    to: Way,
+}
+
+impl Pair<'_> {
+    /// Roost says something; its id.
+    async fn say(&self, to: To, content: Content) -> Result<String, Failure> {
+        let style = api::TextStyle { background_argb: 0xff1e_6e4f, font: 1 };
+        let text_style = (matches!((&to, &content), (To::Status(_), Content::Text(_)))).then_some(style);
+        let context = api::Context { text_style, ..Default::default() };
+        self.cluster.say(self.device, to, content, context, WaitFor::ServerAck).await
+    }
+
+    fn audience(&self) -> To {
+        To::Status(api::StatusAudience { people: vec![self.person.lid_jid()] })
+    }
+
+    /// The client posts; its id. whatsmeow asks who shall see it, Baileys must be told.
+    async fn posts(&mut self, text: &str) -> Result<String, Failure> {
+        let people = [self.roost.number_jid()];
+        let only = vec![people[0].parse().expect("a JID")];
+        let pn = self.person.pn;
+        self.stage.sim.act(|machine, _| {
+            machine.set_audience(pn, Audience::Only(only));
+            Ok::<_, Failure>(((), Vec::new()))
+        })?;
+        Ok(self.client.post(text, &people).await?)
+    }
+
+    /// Roost says that something was read.
+    async fn reads(&self, chat: &str, sender: &str, id: &str, played: bool) -> Result<(), Failure> {
+        let request = api::MarkReadRequest {
+            device: self.device.to_owned(),
+            chat: chat.to_owned(),
+            sender: sender.to_owned(),
+            whatsapp_ids: vec![id.to_owned()],
+            played,
+            privately: false,
+        };
+        self.cluster.callers.any().messages().mark_read(within(request, CALL)).await?;
+        Ok(())
+    }
+
+    async fn post_of(&self, id: &str) -> Result<api::MessageReceived, Failure> {
+        self.reader
+            .wait(&format!("status post {id}"), |payload| match payload {
+                Payload::StatusReceived(post) => {
+                    post.message.clone().filter(|message| message.whatsapp_id == id)
+                }
+                _ => None,
+            })
+            .await
+    }
+
+    async fn status(&mut self) -> Result<(), Failure> {
+        let name = self.client.name().to_owned();
+        let text = format!("posted to {name}");
+        let ours = self.say(self.audience(), Content::Text(text.clone())).await?;
+        let seen = self.client.message(&text).await?;
+        assert_eq!((seen.id.as_str(), seen.chat.as_str()), (ours.as_str(), STATUS));
+        let theirs = self.posts(&format!("posted by {name}")).await?;
+        let post = self.post_of(&theirs).await?;
+        assert_eq!(post.content, Some(Received::Text(format!("posted by {name}"))));
+        assert_eq!(post.sender.unwrap_or_default().lid, self.person.lid_jid());
+        self.matrix.row("status post").seen(self.from).seen(self.to);
+
+        self.client.read(&seen).await?;
+        let viewed = |payload: &Payload| {
+            matches!(payload, Payload::StatusViewed(viewed) if viewed.whatsapp_id == ours
+                && viewed.state() == api::message::State::Read
+                && viewed.viewer.as_ref().is_some_and(|viewer| viewer.lid == self.person.lid_jid()))
+        };
+        self.reader.sees("the post was seen", viewed).await?;
+        self.reads(STATUS, &self.person.lid_jid(), &theirs, false).await?;
+        self.client.receipt(&theirs, "read").await?;
+        self.matrix.row("status post seen").seen(self.from).seen(self.to);
+
+        let about = api::MessageRef { whatsapp_id: ours.clone(), from_me: true, sender: String::new() };
+        let revoke = Content::Revoke(api::RevokeMessage { message: Some(about) });
+        self.say(To::Status(api::StatusAudience::default()), revoke).await?;
+        assert_eq!(self.client.said("revoke", "").await?.about, ours);
+        self.client.takes_back(&theirs, &[self.roost.number_jid()]).await?;
+        let gone = |payload: &Payload| matches!(payload, Payload::StatusRevoked(revoked) if revoked.whatsapp_id == theirs && !revoked.from_me);
+        self.reader.sees("the post was taken back", gone).await?;
+        self.matrix.row("status post taken back").seen(self.from).seen(self.to);
+        Ok(())
+    }
+
+    /// Read in a group, and played.
+    async fn receipts(&mut self) -> Result<(), Failure> {
+        let name = self.client.name().to_owned();
+        let group = self.client.group(&format!("with {name}"), &[self.roost.number_jid()]).await?;
+        let theirs = self.client.send(&group, &format!("in a group, by {name}")).await?;
+        self.reader.received(&[format!("in a group, by {name}")]).await?;
+        self.reads(&group, &self.person.lid_jid(), &theirs, false).await?;
+        self.client.receipt(&theirs, "read").await?;
+        self.matrix.row("read in a group").seen(self.to);
+        let text = format!("in the group, to {name}");
+        let ours = self.say(To::Group(group.clone()), Content::Text(text.clone())).await?;
+        let heard = self.client.message(&text).await?;
+        self.client.read(&heard).await?;
+        let read = |payload: &Payload| {
+            matches!(payload, Payload::ParticipantReceipt(receipt) if receipt.whatsapp_id == ours
+                && receipt.state() == api::message::State::Read)
+        };
+        self.reader.sees("read in a group", read).await?;
+        self.matrix.row("read in a group").seen(self.from);
+        let theirs = self.client.send(&self.roost.lid_jid(), &format!("to be heard, by {name}")).await?;
+        self.reader.received(&[format!("to be heard, by {name}")]).await?;
+        self.reads(&self.person.lid_jid(), "", &theirs, true).await?;
+        self.client.receipt(&theirs, "played").await?;
+        self.matrix.row("played").seen(self.to);
+        Ok(())
+    }
+
+    /// Both have written to each other, so both have tokens.
+    async fn tokens(&mut self) -> Result<(), Failure> {
+        let name = self.client.name().to_owned();
+        let (roost, person) = (self.roost.pn, self.person.pn);
+        let text = format!("a word for {name}");
+        self.say(To::Lid(self.person.lid.clone()), Content::Text(text.clone())).await?;
+        self.client.message(&text).await?;
+        let given = |by, to| self.stage.sim.look(|machine| machine.trust().token(by, to).is_some());
+        self.cluster.until("tokens", || given(roost, person) && given(person, roost)).await?;
+        self.stage.sim.commit(&Fault::DemandTokens { demand: true })?;
+        let text = format!("no stranger to {name}");
+        self.say(To::Lid(self.person.lid.clone()), Content::Text(text.clone())).await?;
+        self.client.message(&text).await?;
+        self.matrix.row("trusted-contact tokens").seen(self.to);
+        let text = format!("{name} is no stranger");
+        self.client.send(&self.roost.lid_jid(), &text).await?;
+        self.reader.received(&[text]).await?;
+        self.matrix.row("trusted-contact tokens").seen(self.from);
+        self.stage.sim.commit(&Fault::DemandTokens { demand: false })?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn posts_receipts_and_tokens_go_both_ways() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
+    let cluster = Cluster::start(&stage, program, &store, 1).await?;
+    let roost = stage.person("roost");
+    cluster.create_tenant("acme").await?;
+    let device = cluster.create_device("acme", "shop").await?;
+    cluster.pair(&stage, &device, &roost).await?;
+    let reader = Reader::start(&cluster, &device);
+    let mut matrix = Matrix::new("6-status");
+    let clients = [
+        (Library::Whatsmeow, "w", Way::FromWhatsmeow, Way::ToWhatsmeow),
+        (Library::Baileys, "b", Way::FromBaileys, Way::ToBaileys),
+    ];
+    for (library, name, from, to) in clients {
+        let person = stage.person(name);
+        let mut client = stage.paired(library, name, &person).await?;
+        client.send(&roost.number_jid(), &format!("hello from {name}")).await?;
+        reader.received(&[format!("hello from {name}")]).await?;
+        let (stage, cluster, device, reader) = (&stage, &cluster, device.as_str(), &reader);
+        let (roost, person, matrix) = (&roost, &person, &mut matrix);
+        let client = &mut client;
+        let mut pair = Pair { stage, cluster, device, reader, roost, client, person, matrix, from, to };
+        pair.tokens().await?;
+        pair.status().await?;
+        pair.receipts().await?;
+    }
+    assert_eq!(reader.faults(), Vec::<String>::new());
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    matrix.check()
+}
