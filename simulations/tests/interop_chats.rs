@@ -20,7 +20,7 @@ use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
 use roost_simulations::callers::within;
 use roost_simulations::interop::{
-    ClientEvent, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim,
+    ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
 };
 use roost_simulations::wa::{Fault, PastChat};
 use serde_json::json;
@@ -148,15 +148,15 @@ impl World {
     }
 }
 
-/// The kinds of change, each with what it needs beside the chat.
-fn changes() -> [(&'static str, &'static str, &'static str); 6] {
+/// The kinds of change: what the table calls each, what the clients do, and what it needs beside the chat.
+fn changes() -> [(&'static str, &'static str, &'static str, &'static str); 6] {
     [
-        ("mute", CHAT, ""),
-        ("pin", CHAT, ""),
-        ("star", CHAT, "OLD0X0"),
-        ("read", CHAT, ""),
-        ("archive", CHAT, ""),
-        ("push_name", "", "Corner shop"),
+        ("mute a chat", "mute", CHAT, ""),
+        ("pin a chat", "pin", CHAT, ""),
+        ("star a message", "star", CHAT, "OLD0X0"),
+        ("mark a chat as read", "read", CHAT, ""),
+        ("archive a chat", "archive", CHAT, ""),
+        ("push name", "push_name", "", "Corner shop"),
     ]
 }
 
@@ -171,7 +171,8 @@ async fn what_one_device_changes_the_others_see() -> Result<(), Failure> {
     // Baileys is told, and not wanted to show it.
     let told = |event: &ClientEvent| matches!(event, ClientEvent::History { .. });
     clients[0].wait("history", told).await?;
-    for (what, chat, text) in changes() {
+    let mut matrix = Matrix::new("4-chats");
+    for (row, what, chat, text) in changes() {
         // Roost does it, whatsmeow undoes it, Baileys does it again. A name is only set, each time another.
         let (names, name) = (what == "push_name", |by: &str| format!("{text} {by}"));
         let text = |by: &str| if names { name(by) } else { text.to_owned() };
@@ -180,20 +181,23 @@ async fn what_one_device_changes_the_others_see() -> Result<(), Failure> {
         for client in &mut clients {
             client.sees(what, chat, true, &text("r")).await?;
         }
+        matrix.row(row).seen(Way::ToWhatsmeow).seen(Way::ToBaileys);
         let [whatsmeow, baileys] = &mut clients[..] else { unreachable!("there are two") };
         whatsmeow.change(what, chat, undone, &text("w")).await?;
         world.sees(what, chat, undone, &text("w")).await?;
+        matrix.row(row).seen(Way::FromWhatsmeow);
         baileys.sees(what, chat, undone, &text("w")).await?;
         baileys.change(what, chat, true, &text("b")).await?;
         whatsmeow.sees(what, chat, true, &text("b")).await?;
         world.sees(what, chat, true, &text("b")).await?;
+        matrix.row(row).seen(Way::FromBaileys);
     }
     let wanted = api::GetChatRequest { parent: world.device.clone(), chat: CHAT.to_owned() };
     let chat = world.call(|client| mutate!(client.chats(), get_chat, wanted)).await?;
     assert!(chat.archived && chat.mute.is_some() && !chat.marked_unread, "{chat:?}");
     assert_eq!(world.reader.faults(), Vec::<String>::new());
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
-    Ok(())
+    matrix.check()
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use roost_proto::api::{self, GetMediaRequest, Recipient, SendMessageRequest, rec
 use roost_proto::media::media_of;
 use roost_simulations::callers::within;
 use roost_simulations::interop::{
-    Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim, fetch, upload,
+    Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way, fetch, upload,
 };
 use roost_simulations::wa::Fault;
 use sha2::{Digest as _, Sha256};
@@ -91,43 +91,59 @@ impl World {
     }
 }
 
+/// From the clients, in their order, and to them.
+const WAYS: [(Way, Way); 2] = [(Way::FromWhatsmeow, Way::ToWhatsmeow), (Way::FromBaileys, Way::ToBaileys)];
+
 #[tokio::test]
-async fn files_of_real_clients_are_fetched_whole() -> Result<(), Failure> {
+async fn files_go_both_ways_whole() -> Result<(), Failure> {
     let mut world = World::new(2).await?;
-    for client in 0..world.clients.len() {
-        for (kind, mime, length) in [
-            ("image", "image/jpeg", LARGE),
-            ("document", "application/pdf", LARGE + 7),
-            ("video", "video/mp4", 70_000),
-            ("note", "video/mp4", 70_016),
-            ("audio", "audio/mp4", 1),
-            ("voice", "audio/ogg; codecs=opus", 4096),
-            ("sticker", "image/webp", 16),
-        ] {
-            let (path, hash) = world.file(&format!("{kind}-{client}"), length)?;
-            let content = world.sends(client, kind, mime, &path).await?;
-            let (caption, is_kind) = match &content {
-                Content::Image(image) => (image.caption.as_str(), kind == "image"),
-                Content::Document(document) => (document.caption.as_str(), kind == "document"),
-                Content::Video(video) if video.note => ("look", kind == "note"),
-                Content::Video(video) => (video.caption.as_str(), kind == "video"),
-                Content::Audio(audio) => ("look", kind == if audio.voice { "voice" } else { "audio" }),
-                Content::Sticker(_) => ("look", kind == "sticker"),
-                other => return Err(Failure::new(format!("{kind} came as {other:?}"))),
-            };
-            assert!(is_kind && caption == "look", "{kind} came as {content:?}");
-            let (media, fetched) = world.fetched(&content).await?;
-            assert_eq!(fetched, (length as u64, hash.clone()), "{kind}");
-            assert_eq!((media.size_bytes, hex::encode(&media.sha256)), (length as u64, hash), "{kind}");
-        }
-    }
+    let mut matrix = Matrix::new("3-media");
+    world.hears(&mut matrix).await?;
+    world.says(&mut matrix).await?;
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
-    Ok(())
+    matrix.check()
+}
+
+impl World {
+    /// Files of the clients, fetched through Roost.
+    async fn hears(&mut self, matrix: &mut Matrix) -> Result<(), Failure> {
+        let world = self;
+        for (client, (from, _)) in WAYS.into_iter().enumerate() {
+            for (kind, mime, length) in [
+                ("image", "image/jpeg", LARGE),
+                ("document", "application/pdf", LARGE + 7),
+                ("video", "video/mp4", 70_000),
+                ("note", "video/mp4", 70_016),
+                ("audio", "audio/mp4", 1),
+                ("voice", "audio/ogg; codecs=opus", 4096),
+                ("sticker", "image/webp", 16),
+            ] {
+                let (path, hash) = world.file(&format!("{kind}-{client}"), length)?;
+                let content = world.sends(client, kind, mime, &path).await?;
+                let (caption, is_kind) = match &content {
+                    Content::Image(image) => (image.caption.as_str(), kind == "image"),
+                    Content::Document(document) => (document.caption.as_str(), kind == "document"),
+                    Content::Video(video) if video.note => ("look", kind == "note"),
+                    Content::Video(video) => (video.caption.as_str(), kind == "video"),
+                    Content::Audio(audio) => ("look", kind == if audio.voice { "voice" } else { "audio" }),
+                    Content::Sticker(_) => ("look", kind == "sticker"),
+                    other => return Err(Failure::new(format!("{kind} came as {other:?}"))),
+                };
+                assert!(is_kind && caption == "look", "{kind} came as {content:?}");
+                let (media, fetched) = world.fetched(&content).await?;
+                assert_eq!(fetched, (length as u64, hash.clone()), "{kind}");
+                assert_eq!((media.size_bytes, hex::encode(&media.sha256)), (length as u64, hash), "{kind}");
+                matrix.row(kind).seen(from);
+            }
+        }
+        Ok(())
+    }
 }
 
 #[tokio::test]
 async fn a_file_that_the_servers_have_dropped_is_asked_for_from_the_phone() -> Result<(), Failure> {
     let mut world = World::new(2).await?;
+    let mut matrix = Matrix::new("3-media-lost");
     let (path, hash) = world.file("dropped", 300_000)?;
     for (client, status) in [(0, 404), (1, 410)] {
         let content = world.sends(client, "document", "application/pdf", &path).await?;
@@ -146,8 +162,9 @@ async fn a_file_that_the_servers_have_dropped_is_asked_for_from_the_phone() -> R
         let info = refused.get_details_error_info().expect("it says why");
         assert_eq!((refused.code(), info.reason.as_str()), (Code::FailedPrecondition, "MEDIA_EXPIRED"));
         world.stage.sim.commit(&Fault::PhonesForgetMedia { forget: false })?;
+        matrix.row("file that expired, from the sender's phone").seen(WAYS[client].0);
     }
-    Ok(())
+    matrix.check()
 }
 
 #[tokio::test]
@@ -216,27 +233,29 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn files_of_a_device_reach_real_clients_whole() -> Result<(), Failure> {
-    let mut world = World::new(2).await?;
-    for (word, kind, content) in KINDS {
-        let length = if matches!(word, "image" | "document") { LARGE } else { 5000 };
-        let (path, hash) = world.file(word, length)?;
-        let media = world.uploads(kind, "application/x-test", &path).await?;
-        for client in 0..world.clients.len() {
-            // The second time the file is there already.
-            let id = world.gives(client, content(Some(media.clone()))).await?;
-            let file = world.clients[client].0.file(&id).await?;
-            let caption = if matches!(word, "image" | "video" | "document") { "look" } else { "" };
-            assert_eq!((file.kind.as_str(), file.caption.as_str()), (word, caption));
-            assert_eq!(
-                (file.size, &file.sha256, file.mime.as_str()),
-                (length as u64, &hash, "application/x-test")
-            );
+impl World {
+    /// Files of Roost, verified by the clients.
+    async fn says(&mut self, matrix: &mut Matrix) -> Result<(), Failure> {
+        let world = self;
+        for (word, kind, content) in KINDS {
+            let length = if matches!(word, "image" | "document") { LARGE } else { 5000 };
+            let (path, hash) = world.file(word, length)?;
+            let media = world.uploads(kind, "application/x-test", &path).await?;
+            for (client, (_, to)) in WAYS.into_iter().enumerate() {
+                // The second time the file is there already.
+                let id = world.gives(client, content(Some(media.clone()))).await?;
+                let file = world.clients[client].0.file(&id).await?;
+                let caption = if matches!(word, "image" | "video" | "document") { "look" } else { "" };
+                assert_eq!((file.kind.as_str(), file.caption.as_str()), (word, caption));
+                assert_eq!(
+                    (file.size, &file.sha256, file.mime.as_str()),
+                    (length as u64, &hash, "application/x-test")
+                );
+                matrix.row(word).seen(to);
+            }
         }
+        Ok(())
     }
-    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
-    Ok(())
 }
 
 #[tokio::test]

@@ -13,12 +13,20 @@ use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
 use roost_simulations::callers::within;
 use roost_simulations::interop::{
-    ClientEvent, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim,
+    ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
 };
 use serde_json::{Value, json};
 
 /// Bound of one call.
 const CALL: Duration = Duration::from_secs(30);
+/// From the client of this name, and to it.
+fn ways(name: &str) -> (Way, Way) {
+    match name {
+        "w" => (Way::FromWhatsmeow, Way::ToWhatsmeow),
+        _ => (Way::FromBaileys, Way::ToBaileys),
+    }
+}
+
 const JPEG: [u8; 6] = [0xff, 0xd8, 0xff, 0xe0, 0, 0];
 
 struct World {
@@ -73,6 +81,7 @@ async fn numbers_profiles_and_settings_are_the_same_for_every_client() -> Result
     let World { stage, cluster, device, roost, mut clients, reader } = World::new().await?;
     let api = cluster.callers.any();
     let nobody = "4930999999999".to_owned();
+    let mut matrix = Matrix::new("5-people");
 
     let about = SetAboutRequest { device: device.clone(), text: "open from nine".to_owned() };
     api.accounts().set_about(within(about, CALL)).await?;
@@ -95,6 +104,10 @@ async fn numbers_profiles_and_settings_are_the_same_for_every_client() -> Result
         let fits =
             |event: &ClientEvent| matches!(event, ClientEvent::Contact { what, .. } if what == "picture");
         client.wait("the new picture", fits).await?;
+        let (_, to) = ways(&name);
+        matrix.row("number is on WhatsApp").seen(to);
+        matrix.row("about text").seen(to);
+        matrix.row("profile picture").seen(to);
     }
 
     // Who has looked at an account hears what it changes.
@@ -117,6 +130,9 @@ async fn numbers_profiles_and_settings_are_the_same_for_every_client() -> Result
                 if changed.value == format!("about {name}"))
         };
         reader.sees("a new about text", changed).await?;
+        let (from, _) = ways(&name);
+        matrix.row("number is on WhatsApp").seen(from);
+        matrix.row("about text").seen(from);
         let known = ResolveIdentityRequest { device: device.clone(), user: account.lid_jid() };
         let known = api.contacts().resolve_identity(within(known, CALL)).await?.into_inner();
         assert_eq!(known.phone_number, account.number_jid(), "{name}: learned from its message");
@@ -128,9 +144,10 @@ async fn numbers_profiles_and_settings_are_the_same_for_every_client() -> Result
     assert_eq!(settings["status"], "none");
     for (client, _) in &mut clients {
         assert_eq!(ask(client, json!({"cmd": "about", "to": roost.number_jid()})).await?, json!(""));
+        matrix.row("what privacy hides").seen(ways(client.name()).1);
     }
     drop(stage);
-    Ok(())
+    matrix.check()
 }
 
 #[tokio::test]
@@ -143,8 +160,10 @@ async fn presence_and_typing_go_both_ways() -> Result<(), Failure> {
         let api = api.clone();
         async move { api.presence().set_presence(within(request, CALL)).await }
     };
+    let mut matrix = Matrix::new("5-people-presence");
     for (client, account) in &mut clients {
         let name = client.name().to_owned();
+        let (from, to) = ways(&name);
         ask(client, json!({"cmd": "presence", "text": "available"})).await?;
         ask(client, json!({"cmd": "subscribe", "to": roost.lid_jid()})).await?;
         let shows = |there| move |event: &ClientEvent| matches!(event, ClientEvent::Presence { available, .. } if *available == there);
@@ -198,8 +217,10 @@ async fn presence_and_typing_go_both_ways() -> Result<(), Failure> {
             };
             reader.sees(&format!("{name} {text} {media}"), told).await?;
         }
+        matrix.row("presence").seen(from).seen(to);
+        matrix.row("typing").seen(from).seen(to);
     }
-    Ok(())
+    matrix.check()
 }
 
 #[tokio::test]
