@@ -8,12 +8,16 @@ use std::time::Duration;
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
+use roost_proto::api::group_changed::Change;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_simulations::callers::within;
-use roost_simulations::interop::{Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way};
+use roost_simulations::interop::{
+    ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
+};
 use roost_simulations::wa::{Audience, Fault};
+use serde_json::json;
 
 /// Bound of one call.
 const CALL: Duration = Duration::from_secs(30);
@@ -137,11 +141,40 @@ impl Pair<'_> {
         };
         self.reader.sees("read in a group", read).await?;
         self.matrix.row("read in a group").seen(self.from);
+        self.picture(&group).await?;
         let theirs = self.client.send(&self.roost.lid_jid(), &format!("to be heard, by {name}")).await?;
         self.reader.received(&[format!("to be heard, by {name}")]).await?;
         self.reads(&self.person.lid_jid(), "", &theirs, true).await?;
         self.client.receipt(&theirs, "played").await?;
         self.matrix.row("played").seen(self.to);
+        Ok(())
+    }
+
+    /// The picture of a group.
+    async fn picture(&mut self, group: &str) -> Result<(), Failure> {
+        let (device, group) = (self.device.to_owned(), group.to_owned());
+        let jpeg = vec![0xff, 0xd8, 0xff, 0xe0, 0, 0];
+        let set = api::SetGroupPictureRequest { device: device.clone(), group: group.clone(), jpeg };
+        let api = self.cluster.callers.any();
+        let id = api.groups().set_group_picture(within(set, CALL)).await?.into_inner().id;
+        let told = |event: &ClientEvent| matches!(event, ClientEvent::Contact { from, what } if *from == group && what == "picture");
+        self.client.wait("the new picture", told).await?;
+        let shown = self.client.people(json!({"cmd": "picture", "to": group})).await?;
+        assert!(shown.as_str().is_some_and(|shown| shown.contains(&id)), "{shown}");
+        let row = "picture of a group";
+        self.matrix.row(row).seen(self.to);
+        if self.from == Way::FromWhatsmeow {
+            self.client.people(json!({"cmd": "set_picture", "to": group, "text": "JPEG"})).await?;
+            let changed = |payload: &Payload| {
+                matches!(payload, Payload::GroupChanged(changed) if changed.group == group
+                    && matches!(&changed.change, Some(Change::Picture(new)) if !new.is_empty() && *new != id))
+            };
+            self.reader.sees("another picture", changed).await?;
+            self.matrix.row(row).seen(self.from);
+            let remove = api::SetGroupPictureRequest { device, group, jpeg: Vec::new() };
+            let removed = api.groups().set_group_picture(within(remove, CALL)).await?.into_inner().id;
+            assert_eq!(removed, "");
+        }
         Ok(())
     }
 

@@ -76,11 +76,12 @@ impl Machine {
 }
 
 impl Machine {
-    /// `<notification type=picture><set jid id/>|<delete jid/>`, `<notification type=status><set>{bytes}`.
+    /// `<notification type=picture><set jid id author?/>|<delete jid author?/>`,
+    /// `<notification type=status><set>{bytes}`.
     pub(super) fn profile_changed(&self, stanza: &Stanza) -> Option<NewEvent> {
         let from = stanza.jid("from")?;
-        // A group's picture is told as a change of the group.
-        if !matches!(from.server, Server::Pn | Server::Lid) {
+        let of_group = from.server == Server::Group;
+        if !of_group && !matches!(from.server, Server::Pn | Server::Lid) {
             return None;
         }
         let (set, id) = (stanza.child("set"), stanza.text("id")?);
@@ -95,13 +96,22 @@ impl Machine {
             }
         };
         let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
-        let person = Some(person(&[Some(from.clone())]));
-        let changed = api::ProfileChanged { person, what: what.into(), value };
+        let payload = if of_group {
+            let author = set.or(stanza.child("delete")).and_then(|change| change.jid("author"));
+            Payload::GroupChanged(api::GroupChanged {
+                group: from.to_string(),
+                author: author.map(|author| person(&[Some(author)])),
+                change: Some(api::group_changed::Change::Picture(value)),
+            })
+        } else {
+            let person = Some(person(&[Some(from.clone())]));
+            Payload::ProfileChanged(api::ProfileChanged { person, what: what.into(), value })
+        };
         Some(NewEvent {
             dedupe: bounded(format!("contact/{from}/{id}")),
             occurred: seconds.map_or(self.now.wall, UnixMillis),
             origin: if stanza.text("offline").is_some() { Origin::OfflineQueue } else { Origin::Live },
-            payload: Payload::ProfileChanged(changed),
+            payload,
         })
     }
 }

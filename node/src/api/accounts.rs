@@ -109,7 +109,7 @@ impl AccountService for Api {
 }
 
 /// A JPEG, or nothing to remove the picture.
-fn picture(field: &str, jpeg: Vec<u8>) -> Result<Option<Vec<u8>>, ApiError> {
+pub(super) fn picture(field: &str, jpeg: Vec<u8>) -> Result<Option<Vec<u8>>, ApiError> {
     match jpeg.as_slice() {
         [] => Ok(None),
         [0xff, 0xd8, 0xff, ..] if jpeg.len() <= MAX_PICTURE => Ok(Some(jpeg)),

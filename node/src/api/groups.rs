@@ -11,10 +11,12 @@ use roost_proto::ask::groups::{
     Act, AnswerJoinRequests, ChangeMembers, CreateGroup, GetGroup, Invite, JoinGroup, LeaveGroup, LinkGroup,
     ListGroups, ListJoinRequests, ListSubgroups, Outcome, PreviewInvite, SetGroup, Setting,
 };
+use roost_proto::ask::pictures::SetPicture;
 use roost_proto::id::DeviceKey;
 use roost_proto::stanza::{Jid, Server};
 use tonic::{Request, Response, Status, async_trait};
 
+use super::accounts::picture;
 use super::call::Call;
 use super::{Api, method, parse};
 use crate::errors::ApiError;
@@ -114,6 +116,20 @@ impl GroupService for Api {
             let group = group("group", &request.group)?;
             let members = people("participants", &request.participants, 1)?;
             Ok(outcomes(self.ask(&call, &key, &ChangeMembers { group, act, members }).await?))
+        })
+        .await
+    }
+
+    async fn set_group_picture(
+        &self,
+        request: Request<api::SetGroupPictureRequest>,
+    ) -> Result<Response<api::SetGroupPictureResponse>, Status> {
+        self.unary(method(SERVICE, "SetGroupPicture"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let of = Some(group("group", &request.group)?);
+            let jpeg = picture("jpeg", request.jpeg)?;
+            let id = self.ask(&call, &key, &SetPicture { of, jpeg }).await?;
+            Ok(api::SetGroupPictureResponse { id: id.unwrap_or_default() })
         })
         .await
     }

@@ -36,6 +36,8 @@ func (d *driver) people(ctx context.Context, cli *whatsmeow.Client, c command) (
 			return true, failed
 		}
 		value = picture.ID
+	case "set_picture":
+		_, err = cli.SetGroupPhoto(ctx, to, []byte(c.Text))
 	case "privacy":
 		settings, failed := cli.TryFetchPrivacySettings(ctx, true)
 		if failed != nil {

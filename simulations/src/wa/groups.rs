@@ -61,6 +61,9 @@ pub struct Group {
     pub community: bool,
     /// The community that it belongs to, by id.
     pub parent: Option<String>,
+    /// Id of its picture.
+    #[serde(default)]
+    pub picture: Option<u64>,
     /// Grows with every change.
     pub version: u64,
 }
@@ -102,6 +105,7 @@ impl Machine {
             requests: BTreeMap::new(),
             community: false,
             parent: None,
+            picture: None,
             version: 1,
         }
     }

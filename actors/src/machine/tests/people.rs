@@ -155,4 +155,10 @@ fn pictures_and_about_texts_of_others_are_told() {
     world.stanza(notification("n2", "status", Builder::new("set").bytes("busy".as_bytes()).build()));
     assert_eq!(tagged(&world.commit_everything(), "ack").len(), 2);
     assert_eq!(kinds(world.events(), "contact/"), 2);
+    let group: Jid = "120363000000000001@g.us".parse().expect("a JID");
+    let set = Builder::new("set").attr("id", "78").attr("author", adas()).build();
+    let told = Builder::new("notification").attr("type", "picture").attr("id", "n3").attr("from", group);
+    world.stanza(told.children([set]).build());
+    world.commit_everything();
+    assert_eq!(kinds(world.events(), "contact/120363000000000001@g.us"), 1, "a group has one too");
 }

@@ -6,7 +6,7 @@
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Builder, Read as _, Stanza};
+use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 use serde_json::Value;
 
 use super::super::account::{Account, DeviceRef, Form, Pn, seconds};
@@ -101,31 +101,27 @@ impl Machine {
 
     pub(super) fn get_picture(&self, device: DeviceRef, stanza: &Stanza) -> Answer {
         let of = stanza.jid("target").ok_or_else(|| Refused::new(400))?;
+        if let Some(group) = self.groups.get(&*of.user).filter(|_| of.server == Server::Group) {
+            let known = group.members.contains_key(&device.pn);
+            let id = group.picture.filter(|_| known).ok_or_else(|| Refused::new(404))?;
+            return Ok(vec![shown(stanza, &group.id, id)]);
+        }
         let account = self.account_of(&of).ok_or_else(|| Refused::new(404))?;
         let (id, _) = account.profile.picture.as_ref().ok_or_else(|| Refused::new(404))?;
         if account.pn != device.pn && !account.shows("profile") {
             return Err(Refused::new(401));
         }
-        let query = stanza.child("picture");
-        let known = query.and_then(|query| query.number("id"));
-        if known == Some(*id) {
-            return Ok(vec![Builder::new("picture").attr("status", 304u16).build()]);
-        }
-        let kind = query.and_then(|query| query.text("type")).unwrap_or_default().into_owned();
-        let path = format!("/v/profile/{}/{id}?kind={kind}", account.lid);
-        let url = format!("https://pps.whatsapp.net{path}");
-        let picture = Builder::new("picture").attr("id", *id).attr("type", kind);
-        Ok(vec![picture.attr("url", url).attr("direct_path", path).build()])
+        Ok(vec![shown(stanza, &account.lid, *id)])
     }
 
     pub(super) fn set_picture(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+        if let Some(of) = stanza.jid("target").filter(|of| of.server == Server::Group) {
+            return self.set_group_picture(now, device, &of, stanza);
+        }
         if stanza.jid("target").is_some_and(|of| self.account_of(&of).is_none_or(|a| a.pn != device.pn)) {
             return Err(Refused::new(403));
         }
-        let bytes = stanza.child("picture").and_then(|picture| picture.leaf()).map(<[u8]>::to_vec);
-        if bytes.as_ref().is_some_and(|bytes| bytes.is_empty() || bytes.len() > MAX_PICTURE) {
-            return Err(Refused::new(406));
-        }
+        let bytes = picture_in(stanza)?;
         let account = self.account_mut(device.pn);
         // Grows even within one millisecond.
         let id = account.profile.picture.as_ref().map_or(0, |(id, _)| *id).max(seconds(now)) + 1;
@@ -138,6 +134,40 @@ impl Machine {
         };
         self.tell_profile(now, device, "picture", &change.build());
         Ok(if set { vec![Builder::new("picture").attr("id", id).build()] } else { vec![] })
+    }
+
+    /// Told to every device of every member but the one that did it.
+    fn set_group_picture(&mut self, now: UnixMillis, device: DeviceRef, of: &Jid, stanza: &Stanza) -> Answer {
+        let bytes = picture_in(stanza)?;
+        let group = self.groups.get(&*of.user).ok_or_else(|| Refused::new(404))?;
+        let member = group.members.contains_key(&device.pn);
+        if !member || (group.locked && !group.is_admin(device.pn)) {
+            return Err(Refused::new(403));
+        }
+        let id = bytes.map(|_| group.picture.unwrap_or(0).max(seconds(now)) + 1);
+        let members: Vec<Pn> = group.members.keys().copied().collect();
+        if let Some(group) = self.groups.get_mut(&*of.user) {
+            group.picture = id;
+        }
+        let author = self.account(device.pn).jid(Form::Lid);
+        let change = match id {
+            Some(id) => Builder::new("set").attr("id", id),
+            None => Builder::new("delete"),
+        };
+        let change = change.attr("jid", of.clone()).attr("author", author).build();
+        for pn in members {
+            let devices: Vec<DeviceRef> = self.companions_of(pn).filter(|other| *other != device).collect();
+            for to in devices {
+                let notification = Builder::new("notification")
+                    .attr("type", "picture")
+                    .attr("from", of.clone())
+                    .attr("id", self.server_id())
+                    .attr("t", seconds(now))
+                    .children([change.clone()]);
+                self.deliver(now, to, notification.build());
+            }
+        }
+        Ok(id.map(|id| Builder::new("picture").attr("id", id).build()).into_iter().collect())
     }
 
     pub(super) fn set_timer(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
@@ -176,5 +206,31 @@ impl Machine {
                 self.deliver(now, DeviceRef { pn, device: number }, notification.build());
             }
         }
+    }
+}
+
+/// Where a picture is, unless the one who asks knows it.
+fn shown(stanza: &Stanza, owner: &str, id: u64) -> Stanza {
+    let query = stanza.child("picture");
+    if query.and_then(|query| query.number("id")) == Some(id) {
+        return Builder::new("picture").attr("status", 304u16).build();
+    }
+    let kind = query.and_then(|query| query.text("type")).unwrap_or_default().into_owned();
+    let path = format!("/v/profile/{owner}/{id}?kind={kind}");
+    let url = format!("https://pps.whatsapp.net{path}");
+    Builder::new("picture")
+        .attr("id", id)
+        .attr("type", kind)
+        .attr("url", url)
+        .attr("direct_path", path)
+        .build()
+}
+
+/// The picture that is to be shown; none removes the present one.
+fn picture_in(stanza: &Stanza) -> Result<Option<Vec<u8>>, Refused> {
+    let bytes = stanza.child("picture").and_then(|picture| picture.leaf()).map(<[u8]>::to_vec);
+    match bytes.as_ref().is_some_and(|bytes| bytes.is_empty() || bytes.len() > MAX_PICTURE) {
+        true => Err(Refused::new(406)),
+        false => Ok(bytes),
     }
 }
