@@ -148,6 +148,7 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::StatusReceived(_) => "status_received",
         Payload::StatusRevoked(_) => "status_revoked",
         Payload::StatusViewed(_) => "status_viewed",
+        Payload::CommentReceived(_) => "comment_received",
         Payload::StatusMuted(_) => "status_muted",
     }
 }

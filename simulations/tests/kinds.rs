@@ -151,7 +151,8 @@ impl Pair<'_> {
         self.matrix.row("quote").seen(self.from).seen(self.to);
 
         let reaction = |emoji: &str| {
-            Content::Reaction(api::Reaction { message: about(&theirs, false), emoji: emoji.into() })
+            let (message, concealed) = (about(&theirs, false), false);
+            Content::Reaction(api::Reaction { message, emoji: emoji.into(), concealed })
         };
         self.say(reaction("👍")).await?;
         assert_eq!(self.client.said("reaction", "👍").await?.about, theirs);
@@ -215,6 +216,42 @@ impl Pair<'_> {
             .await?;
         assert!(!revoked.from_me);
         self.matrix.row("revoke").seen(self.from).seen(self.to);
+        Ok(())
+    }
+
+    /// What is encrypted under the secret of the message that it is about. Only whatsmeow does so.
+    async fn concealed(&mut self) -> Result<(), Failure> {
+        if self.from != Way::FromWhatsmeow {
+            for row in ["concealed reaction", "concealed comment"] {
+                let reason = "Baileys has none";
+                self.matrix.row(row).no(self.from, reason).no(self.to, reason);
+            }
+            return Ok(());
+        }
+        let theirs = self.hear("secret", "with a secret", "").await?;
+        self.received(&theirs).await?;
+        let message = about(&theirs, false);
+        let reaction = api::Reaction { message: message.clone(), emoji: "🐓".into(), concealed: true };
+        self.say(Content::Reaction(reaction)).await?;
+        assert_eq!(self.client.said("concealed_reaction", "🐓").await?.about, theirs);
+        self.say(Content::Comment(api::Comment { message, text: "well said".into() })).await?;
+        assert_eq!(self.client.said("concealed_comment", "well said").await?.about, theirs);
+        self.hear("concealed_reaction", "🥚", &theirs).await?;
+        self.hear("concealed_comment", "by myself", &theirs).await?;
+        let reacted = |payload: &Payload| match payload {
+            Payload::ReactionReceived(reaction) if reaction.emoji == "🥚" => reaction.message.clone(),
+            _ => None,
+        };
+        assert_eq!(self.reader.wait("a concealed reaction", reacted).await?.whatsapp_id, theirs);
+        let commented = |payload: &Payload| match payload {
+            Payload::CommentReceived(comment) if !comment.unreadable => comment.comment.clone(),
+            _ => None,
+        };
+        let comment = self.reader.wait("a concealed comment", commented).await?;
+        assert_eq!(comment.content, Some(Received::Text("by myself".into())));
+        for row in ["concealed reaction", "concealed comment"] {
+            self.matrix.row(row).seen(self.from).seen(self.to);
+        }
         Ok(())
     }
 
@@ -291,6 +328,7 @@ async fn messages_of_every_kind_go_both_ways() -> Result<(), Failure> {
         pair.remarks().await?;
         pair.statements().await?;
         pair.polls().await?;
+        pair.concealed().await?;
     }
     assert_eq!(reader.faults(), Vec::<String>::new());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());

@@ -1,12 +1,13 @@
 //! From a decrypted message to its event.
 //!
-//! What must hold: references to earlier messages are turned from the sender's view into ours; a vote or
-//! an answer whose poll or event is not known here is an event all the same, and says so.
+//! What must hold: references to earlier messages are turned from the sender's view into ours; a vote or an
+//! answer, or whatever else needs the secret of a message that is not known here, is an event all the same, and
+//! says so.
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::event_response::Answer;
-use roost_proto::content::{self, Meaning, Parties, Ref, Sealed, Secret, Statement};
+use roost_proto::content::{self, Concealed, Meaning, Parties, Ref, Sealed, Secret, Statement, Usage};
 use roost_proto::e2e;
 use roost_proto::stanza::{Jid, Server};
 
@@ -25,14 +26,21 @@ pub(super) struct Scene {
     pub(super) sender: api::Person,
 }
 
-/// A vote or an answer that waits for the secret of what it answers.
+/// Something that can be read only with the secret of what it is about.
+#[derive(Debug)]
+enum Riddle {
+    Vote(Sealed),
+    Answer(Sealed),
+    Concealed(Box<Concealed>),
+}
+
+/// A riddle that waits for its secret.
 #[derive(Debug)]
 pub(super) struct Question {
     message: Inbound,
     scene: Scene,
     about: Ref,
-    sealed: Sealed,
-    vote: bool,
+    riddle: Riddle,
     author: Vec<String>,
     outcome: Pending,
 }
@@ -52,9 +60,14 @@ impl Machine {
             Ok(read) => read,
             Err(error) => return Err((Box::new((message, outcome)), error)),
         };
-        let (about, sealed, vote) = match meaning {
-            Meaning::Voted(about, sealed) => (about, sealed, true),
-            Meaning::Answered(about, sealed) => (about, sealed, false),
+        let mut beside = None;
+        let (about, riddle) = match meaning {
+            Meaning::Voted(about, sealed) => (about, Riddle::Vote(sealed)),
+            Meaning::Answered(about, sealed) => (about, Riddle::Answer(sealed)),
+            Meaning::Concealed(concealed) => {
+                beside = concealed.secret.clone();
+                (concealed.about.clone(), Riddle::Concealed(concealed))
+            }
             meaning => {
                 self.remember_secret(&mut outcome, &scene.sender, &message.id, message.own, &bytes);
                 let payload = self.payload(&message, &scene, meaning);
@@ -66,8 +79,8 @@ impl Machine {
         };
         let author = self.author_of(&message, &scene, &about);
         let names: Vec<String> = author.iter().map(|author| secret_name(author, &about.id)).collect();
-        let question = Question { message, scene, about, sealed, vote, author, outcome };
-        match self.secrets.find(&names) {
+        let question = Question { message, scene, about, riddle, author, outcome };
+        match beside.or_else(|| self.secrets.find(&names)) {
             Some(secret) => self.on_secret(slot, question, Some(secret)),
             None => self.ask_crypto(
                 CryptoRequest::Recall { names },
@@ -79,31 +92,36 @@ impl Machine {
 
     /// The secret is there, or nobody here has it.
     pub(super) fn on_secret(&mut self, slot: u64, question: Question, secret: Option<Secret>) {
-        let Question { message, scene, about, sealed, vote, author, mut outcome } = question;
+        let Question { message, scene, about, riddle, author, mut outcome } = question;
         let answerer: Vec<String> = forms(&scene.sender);
         let parties = Parties { id: &about.id, author: &author, answerer: &answerer };
         let said = Some(said(&message, &scene));
         let target = Some(self.reference(&message, &scene, &about));
-        let payload = if vote {
-            let opened = secret.and_then(|secret| content::open_vote(&sealed, &secret, parties));
-            let unreadable = opened.is_none();
-            let (options, unknown_options) = opened.unwrap_or_default();
-            let vote = api::PollVoteReceived { said, poll: target, options, unknown_options, unreadable };
-            Payload::PollVoteReceived(vote)
-        } else {
-            let opened = secret.and_then(|secret| content::open_answer(&sealed, &secret, parties));
-            let unreadable = opened.is_none();
-            let (answer, extra_guests) = opened.unwrap_or((Answer::Unspecified, 0));
-            let answer = answer.into();
-            Payload::EventResponseReceived(api::EventResponseReceived {
-                said,
-                event: target,
-                answer,
-                extra_guests,
-                unreadable,
-            })
+        let payload = match riddle {
+            Riddle::Vote(sealed) => {
+                let opened = secret.and_then(|secret| content::open_vote(&sealed, &secret, parties));
+                let unreadable = opened.is_none();
+                let (options, unknown_options) = opened.unwrap_or_default();
+                let vote = api::PollVoteReceived { said, poll: target, options, unknown_options, unreadable };
+                Some(Payload::PollVoteReceived(vote))
+            }
+            Riddle::Answer(sealed) => {
+                let opened = secret.and_then(|secret| content::open_answer(&sealed, &secret, parties));
+                let unreadable = opened.is_none();
+                let (answer, extra_guests) = opened.unwrap_or((Answer::Unspecified, 0));
+                let (answer, event) = (answer.into(), target);
+                let response = api::EventResponseReceived { said, event, answer, extra_guests, unreadable };
+                Some(Payload::EventResponseReceived(response))
+            }
+            Riddle::Concealed(concealed) => {
+                let revealed = secret.and_then(|secret| concealed.reveal(&secret, parties));
+                match revealed {
+                    Some(meaning) => self.payload(&message, &scene, meaning),
+                    None => Some(unreadable(concealed.usage, said, target)),
+                }
+            }
         };
-        outcome.batch.events.push(event(&message, &scene, payload));
+        outcome.batch.events.extend(payload.map(|payload| event(&message, &scene, payload)));
         let receipt = self.receipt(&message);
         self.settle_slot(slot, message.link, outcome, receipt);
     }
@@ -164,6 +182,7 @@ impl Machine {
                 said: about,
                 message: reference(&target),
                 content: Some(content),
+                unreadable: false,
             }),
             Meaning::Revoked(target) => {
                 Payload::MessageRevoked(api::MessageRevoked { said: about, message: reference(&target) })
@@ -172,7 +191,18 @@ impl Machine {
                 said: about,
                 message: reference(&target),
                 emoji,
+                unreadable: false,
             }),
+            Meaning::Commented(target, statement) => {
+                let Statement { content, context, .. } = *statement;
+                let comment = api::MessageReceived { content: Some(content), context, ..Default::default() };
+                Payload::CommentReceived(api::CommentReceived {
+                    said: about,
+                    message: reference(&target),
+                    comment: Some(comment),
+                    unreadable: false,
+                })
+            }
             Meaning::Pinned(target, lasting) => Payload::MessagePinned(api::MessagePinned {
                 said: about,
                 message: reference(&target),
@@ -187,7 +217,9 @@ impl Machine {
                 said: about,
                 duration: (seconds > 0).then(|| span(seconds)),
             }),
-            Meaning::Voted(..) | Meaning::Answered(..) | Meaning::Protocol => return None,
+            Meaning::Voted(..) | Meaning::Answered(..) | Meaning::Concealed(_) | Meaning::Protocol => {
+                return None;
+            }
         })
     }
 
@@ -223,6 +255,25 @@ impl Machine {
             (false, true, true) => forms(&scene.chat),
             (false, false, _) if self.is_us(&target.participant) => ours(),
             (false, false, _) => vec![target.participant.clone()],
+        }
+    }
+}
+
+/// Something that nobody here can read, told all the same.
+fn unreadable(usage: Usage, said: Option<api::Said>, message: Option<api::MessageRef>) -> Payload {
+    let unreadable = true;
+    match usage {
+        Usage::Reaction => Payload::ReactionReceived(api::ReactionReceived {
+            said,
+            message,
+            unreadable,
+            ..Default::default()
+        }),
+        Usage::Comment => {
+            Payload::CommentReceived(api::CommentReceived { said, message, comment: None, unreadable })
+        }
+        Usage::Edit | Usage::EventEdit | Usage::PollEdit => {
+            Payload::MessageEdited(api::MessageEdited { said, message, content: None, unreadable })
         }
     }
 }

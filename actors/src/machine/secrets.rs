@@ -1,7 +1,9 @@
-//! Secrets of polls and events: what the answers to them are encrypted under.
+//! Secrets of messages: what answers to them are encrypted under.
 //!
-//! What must hold: a secret is written in the transaction of the message that brought it; one that is not
-//! durable yet is found all the same, because the latest are remembered.
+//! What must hold: the secret of a poll or an event is written in the transaction of the message that brought it;
+//! one that is not durable yet is found all the same, because the latest are remembered. Those of other messages
+//! are remembered and not written: nearly every message has one, and few are ever needed. What needs one that is
+//! not known any more is told as unreadable.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,7 +21,7 @@ use crate::device::{SendError, SendRequest};
 use crate::port::{StateKey, StateKind};
 
 /// Secrets that are remembered; older ones are rows.
-const REMEMBERED: usize = 64;
+const REMEMBERED: usize = 256;
 /// First byte of a row.
 const FORMAT: u8 = 1;
 
@@ -57,7 +59,7 @@ pub(super) struct Waiting {
 }
 
 impl Machine {
-    /// Keeps the secret of a poll or an event, under every name of its author.
+    /// Keeps the secret of a message, under every name of its author.
     pub(super) fn remember_secret(
         &mut self,
         outcome: &mut Pending,
@@ -77,8 +79,10 @@ impl Machine {
         let row = row.finish();
         for author in authors.into_iter().filter(|author| !author.is_empty()) {
             let name = secret_name(&author, id);
-            let key = StateKey { kind: StateKind::MessageSecret, name: name.clone() };
-            outcome.batch.state.push((key, Some(row.clone())));
+            if secret.lasting {
+                let key = StateKey { kind: StateKind::MessageSecret, name: name.clone() };
+                outcome.batch.state.push((key, Some(row.clone())));
+            }
             self.secrets.remember(name, secret.clone());
         }
     }
@@ -135,7 +139,7 @@ pub(super) fn secret_from(row: &Bytes) -> Option<Secret> {
     while let Some(option) = rest.text() {
         options.push(option.to_owned());
     }
-    Some(Secret { key, options })
+    Some(Secret { key, options, lasting: true })
 }
 
 /// Name of the row of a secret.

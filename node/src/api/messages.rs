@@ -296,6 +296,7 @@ fn kind_name(kind: &api::send_message_request::Content) -> &'static str {
         Content::Product(_) => "product",
         Content::GroupInvite(_) => "group_invite",
         Content::Reaction(_) => "reaction",
+        Content::Comment(_) => "comment",
         Content::Edit(_) => "edit",
         Content::Revoke(_) => "revoke",
         Content::Pin(_) => "pin",

@@ -230,7 +230,7 @@ fn content(kind: Kind) -> Result<(Whereto, Content), Problem> {
         }
         Kind::Reaction { whereto, message, emoji, sender, own } => {
             let message = Some(api::MessageRef { whatsapp_id: message, from_me: own, sender });
-            (whereto, Content::Reaction(api::Reaction { message, emoji }))
+            (whereto, Content::Reaction(api::Reaction { message, emoji, concealed: false }))
         }
         Kind::Image(FileArgs { whereto, file, caption }) => {
             let media = named(file, api::media::Kind::Image);

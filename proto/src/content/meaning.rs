@@ -5,6 +5,7 @@ use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{self, FutureProofMessage, pin_in_chat_message};
 use waproto::whatsapp::{ContextInfo, KeepType, Message, MessageKey};
 
+use super::concealed::{Concealed, concealed};
 use crate::api;
 use crate::api::message_received::Content;
 use crate::e2e::PlaintextError;
@@ -60,6 +61,10 @@ pub enum Meaning {
     Voted(Ref, Sealed),
     /// An answer to an event, still encrypted.
     Answered(Ref, Sealed),
+    /// An edit, a reaction or a comment, still encrypted.
+    Concealed(Box<Concealed>),
+    /// A comment.
+    Commented(Ref, Box<Statement>),
     /// Nothing for the user: keys, synchronisation.
     Protocol,
 }
@@ -168,6 +173,9 @@ fn about(message: &Message, outer: &Message) -> Option<Meaning> {
     if let Some(update) = message.poll_update_message.as_option().filter(|update| update.vote.is_set()) {
         let sealed = Sealed { payload: bytes(&update.vote.enc_payload), iv: bytes(&update.vote.enc_iv) };
         return Some(Meaning::Voted(reference(&update.poll_creation_message_key), sealed));
+    }
+    if let Some(concealed) = concealed(message, outer) {
+        return Some(Meaning::Concealed(Box::new(concealed)));
     }
     let answer = message.enc_event_response_message.as_option()?;
     let sealed = Sealed { payload: bytes(&answer.enc_payload), iv: bytes(&answer.enc_iv) };
@@ -310,7 +318,7 @@ fn context(
     ((context != api::Context::default()).then_some(context), quoted)
 }
 
-fn reference(key: &MessageKey) -> Ref {
+pub(super) fn reference(key: &MessageKey) -> Ref {
     Ref {
         id: owned(&key.id),
         of_the_sender: key.from_me.unwrap_or(false),
@@ -322,7 +330,7 @@ pub(super) fn owned(text: &Option<String>) -> String {
     text.clone().unwrap_or_default()
 }
 
-fn bytes(bytes: &Option<Vec<u8>>) -> Vec<u8> {
+pub(super) fn bytes(bytes: &Option<Vec<u8>>) -> Vec<u8> {
     bytes.clone().unwrap_or_default()
 }
 

@@ -91,6 +91,10 @@ fn kind(kind: &Content) -> Checked {
             message("poll_vote.poll", vote.poll.as_ref())?;
             count("poll_vote.options", vote.options.len(), 0, 12)
         }
+        Content::Comment(comment) => {
+            message("comment.message", comment.message.as_ref())?;
+            length("comment.text", &comment.text, 1, MAX_TEXT)
+        }
         Content::CalendarEvent(event) => {
             length("calendar_event.name", &event.name, 1, MAX_NAME)?;
             length("calendar_event.description", &event.description, 0, MAX_TEXT)?;

@@ -1,4 +1,5 @@
-//! Votes and answers to events: encrypted once more, under the secret of the poll or event.
+//! Votes, answers to events, concealed reactions and comments: encrypted once more, under the secret of what they
+//! are about.
 //!
 //! What must hold: each is sealed to who answers and to what is answered, so that one cannot be shown as
 //! another. Rules: what whatsmeow and Baileys agree on: HKDF-SHA-256 over id, author, answerer and use;
@@ -13,6 +14,7 @@ use waproto::whatsapp::Message;
 use waproto::whatsapp::message::event_response_message::EventResponseType;
 use waproto::whatsapp::message::{self, EventResponseMessage, PollVoteMessage};
 
+use super::concealed::{COMMENT, REACTION};
 use super::encode::message_key;
 use super::meaning::{Sealed, peel, poll};
 use super::{MessageContent, Surroundings};
@@ -23,30 +25,32 @@ use crate::api::send_message_request::Content;
 const VOTE: &str = "Poll Vote";
 const ANSWER: &str = "Event Response";
 
-/// What answers to a poll or an event are encrypted under.
+/// What answers to a message are encrypted under.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
     /// 32 bytes.
     pub key: Vec<u8>,
-    /// Options of the poll; none for an event.
+    /// Options of the poll; none for any other message.
     pub options: Vec<String>,
+    /// Of a poll or an event: answers may come at any time.
+    pub lasting: bool,
 }
 
 impl Secret {
-    /// Of a message, when it is a poll or an event that can be answered.
+    /// Of a message that carries one.
     pub fn of(bytes: &[u8]) -> Option<Secret> {
         let outer = Message::decode_from_slice(bytes).ok()?;
         let inner = peel(&outer);
         let poll = poll(inner);
-        if poll.is_none() && inner.event_message.is_unset() {
-            return None;
-        }
         let contexts = [&inner.message_context_info, &outer.message_context_info];
         let key = contexts.into_iter().find_map(|context| context.message_secret.clone())?;
         let options = poll.map(|poll| {
             poll.options.iter().map(|option| option.option_name.clone().unwrap_or_default()).collect()
         });
-        (key.len() == 32).then(|| Secret { key, options: options.unwrap_or_default() })
+        // The secret beside an edit is that of another message.
+        let own = inner.secret_encrypted_message.is_unset();
+        let lasting = poll.is_some() || inner.event_message.is_set();
+        (own && key.len() == 32).then(|| Secret { key, options: options.unwrap_or_default(), lasting })
     }
 }
 
@@ -93,16 +97,18 @@ pub fn open_answer(sealed: &Sealed, secret: &Secret, parties: Parties<'_>) -> Op
     Some((said, answer.extra_guest_count.unwrap_or(0)))
 }
 
-/// Which message a vote or an answer needs the secret of; `None` for every other kind.
+/// Which message a content needs the secret of; `None` for kinds that need none.
 pub fn answered(content: &MessageContent) -> Option<&api::MessageRef> {
     match &content.kind {
         Content::PollVote(vote) => vote.poll.as_ref(),
         Content::EventResponse(response) => response.event.as_ref(),
+        Content::Reaction(reaction) if reaction.concealed => reaction.message.as_ref(),
+        Content::Comment(comment) => comment.message.as_ref(),
         _ => None,
     }
 }
 
-/// The encoded `Message` of a vote or an answer. `iv` must be random. `None` for every other kind.
+/// The encoded `Message` of such a content. `iv` must be random. `None` for every other kind.
 pub fn seal(
     content: &MessageContent,
     around: &Surroundings,
@@ -155,13 +161,35 @@ pub fn seal(
             }
             .into();
         }
+        Content::Reaction(reaction) => {
+            let plain = message::ReactionMessage {
+                text: Some(reaction.emoji.clone()),
+                sender_timestamp_ms: Some(around.now.0),
+                ..Default::default()
+            };
+            out.enc_reaction_message = message::EncReactionMessage {
+                target_message_key: message_key(Some(about), around),
+                enc_payload: Some(sealed(&plain.encode_to_vec(), REACTION)?),
+                enc_iv: Some(iv.to_vec()),
+            }
+            .into();
+        }
+        Content::Comment(comment) => {
+            let plain = Message { conversation: Some(comment.text.clone()), ..Default::default() };
+            out.enc_comment_message = message::EncCommentMessage {
+                target_message_key: message_key(Some(about), around),
+                enc_payload: Some(sealed(&plain.encode_to_vec(), COMMENT)?),
+                enc_iv: Some(iv.to_vec()),
+            }
+            .into();
+        }
         _ => return None,
     }
     Some(out.encode_to_vec())
 }
 
 /// Clients name the two sides by number or by hidden identity, and do not say which: all are tried.
-fn open(sealed: &Sealed, secret: &Secret, parties: Parties<'_>, usage: &str) -> Option<Vec<u8>> {
+pub(super) fn open(sealed: &Sealed, secret: &Secret, parties: Parties<'_>, usage: &str) -> Option<Vec<u8>> {
     let iv: [u8; 12] = sealed.iv.as_slice().try_into().ok()?;
     parties.author.iter().find_map(|author| {
         parties.answerer.iter().find_map(|answerer| {
@@ -182,5 +210,7 @@ fn derive(
     let info = [id, author, answerer, usage].concat();
     Hkdf::<Sha256>::new(None, &secret.key).expand(info.as_bytes(), &mut key).ok()?;
     let cipher = Aes256Gcm::new_from_slice(&key).ok()?;
-    Some((cipher, format!("{id}\0{answerer}").into_bytes()))
+    let bound = matches!(usage, VOTE | ANSWER);
+    let aad = bound.then(|| format!("{id}\0{answerer}").into_bytes());
+    Some((cipher, aad.unwrap_or_default()))
 }

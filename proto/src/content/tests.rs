@@ -1,5 +1,7 @@
 //! Messages through WhatsApp's schema and back.
 
+mod concealed;
+
 use proptest::prelude::*;
 use waproto::buffa::Message as _;
 use waproto::whatsapp::Message;
@@ -144,8 +146,9 @@ fn what_goes_with_a_message_arrives_with_it() {
 fn what_is_about_an_earlier_message_names_it() {
     let own = Ref { id: "3EB0TARGET".into(), of_the_sender: true, participant: String::new() };
     let other = Ref { of_the_sender: false, ..own.clone() };
-    let reaction =
-        |emoji: &str| Content::Reaction(api::Reaction { message: target(false), emoji: emoji.into() });
+    let reaction = |emoji: &str| {
+        Content::Reaction(api::Reaction { message: target(false), emoji: emoji.into(), concealed: false })
+    };
     assert_eq!(heard(&plain(reaction("👍"))), Meaning::Reacted(other.clone(), "👍".into()));
     assert_eq!(heard(&plain(reaction(""))), Meaning::Reacted(other.clone(), String::new()));
     let edit = Content::Edit(api::EditMessage { whatsapp_id: "3EB0TARGET".into(), text: "better".into() });
@@ -215,7 +218,7 @@ fn an_answer_to_an_event_opens_with_the_secret_of_the_event() {
     let parties = Parties { id: &about.id, author: &author, answerer: &answerer };
     let opened = open_answer(&sealed, &secret, parties);
     assert_eq!(opened, Some((api::event_response::Answer::Maybe, 2)));
-    assert_eq!(Secret::of(&encode(&MessageContent::text("x"), &around())), None);
+    assert_eq!(Secret::of(&encode(&MessageContent::text("x"), &around())), None, "our texts carry none");
 }
 
 #[test]
@@ -228,8 +231,9 @@ fn the_server_is_told_what_the_clients_tell_it() {
     assert_eq!(told(Content::Poll(a_poll())), ("poll", None, None, false));
     assert_eq!(told(Content::CalendarEvent(an_event())), ("event", None, None, false));
     assert_eq!(told(Content::Location(place())), ("text", None, None, false));
-    let reaction =
-        |emoji: &str| Content::Reaction(api::Reaction { message: target(true), emoji: emoji.into() });
+    let reaction = |emoji: &str| {
+        Content::Reaction(api::Reaction { message: target(true), emoji: emoji.into(), concealed: false })
+    };
     assert_eq!(told(reaction("x")), ("reaction", None, None, true));
     assert_eq!(told(reaction("")), ("reaction", Some("7"), None, true));
     let edit = Content::Edit(api::EditMessage { whatsapp_id: "A".into(), text: "b".into() });

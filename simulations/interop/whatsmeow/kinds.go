@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -94,6 +95,24 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		message = cli.BuildReaction(to, author, c.About, c.Text)
 	case "edit":
 		message = cli.BuildEdit(to, c.About, &waE2E.Message{Conversation: proto.String(c.Text)})
+	case "secret":
+		secret := make([]byte, 32)
+		_, _ = rand.Read(secret)
+		message = &waE2E.Message{
+			Conversation:       proto.String(c.Text),
+			MessageContextInfo: &waE2E.MessageContextInfo{MessageSecret: secret},
+		}
+	case "concealed_reaction":
+		reaction := cli.BuildReaction(to, author, c.About, c.Text).GetReactionMessage()
+		sealed, err := cli.EncryptReaction(ctx, own(cli, to, c.About), reaction)
+		if err != nil {
+			return err
+		}
+		message = &waE2E.Message{EncReactionMessage: sealed}
+	case "concealed_comment":
+		if message, err = cli.EncryptComment(ctx, own(cli, to, c.About), &waE2E.Message{Conversation: proto.String(c.Text)}); err != nil {
+			return err
+		}
 	case "revoke":
 		message = cli.BuildRevoke(to, author, c.About)
 	case "pin":
@@ -107,6 +126,12 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		return fmt.Errorf("unknown kind %q", c.Kind)
 	}
 	return d.send(ctx, cli, c, to, message)
+}
+
+// own is what is known of a message that this client has sent.
+func own(cli *whatsmeow.Client, chat types.JID, id types.MessageID) *types.MessageInfo {
+	source := types.MessageSource{Chat: chat, Sender: cli.Store.GetLID(), IsFromMe: true}
+	return &types.MessageInfo{MessageSource: source, ID: id}
 }
 
 // describe says what a message is in one word, its text, and which message it is about. Plain texts have no
@@ -143,6 +168,20 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 			hashes = append(hashes, hex.EncodeToString(hash))
 		}
 		return "vote", strings.Join(hashes, " "), about
+	case m.GetEncReactionMessage() != nil:
+		about = m.GetEncReactionMessage().GetTargetMessageKey().GetID()
+		reaction, err := cli.DecryptReaction(context.Background(), v)
+		if err != nil {
+			return "concealed_reaction", "unreadable: " + err.Error(), about
+		}
+		return "concealed_reaction", reaction.GetText(), about
+	case m.GetEncCommentMessage() != nil:
+		about = m.GetEncCommentMessage().GetTargetMessageKey().GetID()
+		comment, err := cli.DecryptComment(context.Background(), v)
+		if err != nil {
+			return "concealed_comment", "unreadable: " + err.Error(), about
+		}
+		return "concealed_comment", comment.GetConversation(), about
 	case m.GetEncEventResponseMessage() != nil:
 		return "event_response", "", m.GetEncEventResponseMessage().GetEventCreationMessageKey().GetID()
 	case m.GetLocationMessage() != nil:
