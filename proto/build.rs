@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "roost/v1/groups.proto",
         "roost/v1/accounts.proto",
         "roost/v1/presence.proto",
+        "roost/v1/newsletters.proto",
         "roost/v1/status.proto",
         "roost/v1/calls.proto",
         "roost/internal/v1/peer.proto",

@@ -30,6 +30,7 @@ mod interface;
 mod lane;
 mod login;
 mod media;
+mod newsletters;
 mod notify;
 mod outbound;
 mod pair_code;

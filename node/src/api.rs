@@ -40,6 +40,7 @@ mod incoming;
 mod media;
 mod members;
 mod messages;
+mod newsletters;
 mod outage;
 mod pairing;
 pub mod parse;

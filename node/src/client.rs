@@ -140,6 +140,11 @@ impl Client {
         api::status_service_client::StatusServiceClient::new(self.channel.clone())
     }
 
+    /// Newsletters.
+    pub fn newsletters(&self) -> api::newsletter_service_client::NewsletterServiceClient<Channel> {
+        api::newsletter_service_client::NewsletterServiceClient::new(self.channel.clone())
+    }
+
     /// Calls.
     pub fn calls(&self) -> api::call_service_client::CallServiceClient<Channel> {
         api::call_service_client::CallServiceClient::new(self.channel.clone())

@@ -148,6 +148,9 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::StatusReceived(_) => "status_received",
         Payload::StatusRevoked(_) => "status_revoked",
         Payload::StatusViewed(_) => "status_viewed",
+        Payload::NewsletterPosted(_) => "newsletter_posted",
+        Payload::NewsletterUpdated(_) => "newsletter_updated",
+        Payload::NewsletterChanged(_) => "newsletter_changed",
         Payload::CommentReceived(_) => "comment_received",
         Payload::StatusMuted(_) => "status_muted",
     }

@@ -7,6 +7,7 @@
 pub mod business;
 pub mod groups;
 pub mod media;
+pub mod newsletters;
 pub mod numbers;
 pub mod pictures;
 pub mod settings;

@@ -27,6 +27,8 @@ pub enum Recipient {
     Group(String),
     /// A status post for these people, by bare JIDs.
     Status(Vec<Jid>),
+    /// A newsletter: digits.
+    Newsletter(String),
 }
 
 /// Why a text names nobody.
@@ -74,6 +76,7 @@ impl Recipient {
             Recipient::Phone(digits) => format!("{digits}@s.whatsapp.net"),
             Recipient::Lid(digits) => format!("{digits}@lid"),
             Recipient::Group(id) => format!("{id}@g.us"),
+            Recipient::Newsletter(id) => format!("{id}@newsletter"),
             Recipient::Status(_) => "status@broadcast".to_owned(),
         }
     }

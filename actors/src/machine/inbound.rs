@@ -122,6 +122,9 @@ impl Machine {
     }
 
     fn on_message(&mut self, link: u64, raw: Bytes, stanza: Stanza) {
+        if let Some(from) = stanza.jid("from").filter(|from| from.server == Server::Newsletter) {
+            return self.on_newsletter_message(link, raw, &from, &stanza);
+        }
         let slot = self.lane.open();
         match self.read_message(link, &raw, &stanza) {
             Ok((inbound, single, group)) => {
@@ -297,7 +300,7 @@ impl Machine {
         self.lane.fill(slot, outcome);
     }
 
-    fn put_aside(
+    pub(super) fn put_aside(
         &mut self,
         slot: u64,
         link: u64,

@@ -39,6 +39,8 @@ impl Machine {
                 }
             }
             Some("privacy_token") => self.on_tokens(&stanza),
+            Some("newsletter") => self.on_newsletter_update(&stanza, &mut outcome),
+            Some("mex") => self.on_newsletter_change(&stanza, &mut outcome),
             Some("w:gp2") => self.on_group_notification(&stanza, &mut outcome),
             _ => {}
         }

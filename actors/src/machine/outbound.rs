@@ -10,6 +10,7 @@ mod audience;
 mod crowd;
 mod ended;
 mod group;
+mod newsletter;
 mod post;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -196,6 +197,9 @@ impl Machine {
         }
         if posts::is_place(&chat) {
             return self.start_post(ordinal, &account, &chat);
+        }
+        if chat.server == Server::Newsletter {
+            return self.start_in_newsletter(ordinal, &chat);
         }
         let own = account.is_own(&chat);
         if chat.is_pn() && !own && self.directory.lid(&chat.user).is_none() {

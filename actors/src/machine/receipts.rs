@@ -218,21 +218,27 @@ impl Machine {
             None
         };
         if let (None, Some((first, rest))) = (&refusal, request.whatsapp_ids.split_first()) {
+            // In a newsletter messages are counted by the server's numbers, and the receipt has an id of its own.
+            let of_news = request.chat.server == Server::Newsletter;
+            let id = if of_news { self.next_request_id() } else { first.clone() };
             let kind = match request.how {
+                _ if of_news => "view",
                 Seen::Read => "read",
                 Seen::Privately => "read-self",
                 Seen::Played => "played",
             };
             let mut receipt = Builder::new("receipt")
-                .attr("id", first.clone())
+                .attr("id", id)
                 .attr("to", request.chat.clone())
                 .attr("type", kind)
                 .attr("t", self.now.wall.0.max(0).cast_unsigned() / 1000);
             if let Some(sender) = &request.sender {
                 receipt = receipt.attr("participant", sender.clone());
             }
-            if !rest.is_empty() {
-                let items = rest.iter().map(|id| Builder::new("item").attr("id", id.clone()).build());
+            let ids = if of_news { &request.whatsapp_ids } else { rest };
+            if !ids.is_empty() {
+                let key = if of_news { "server_id" } else { "id" };
+                let items = ids.iter().map(|id| Builder::new("item").attr(key, id.clone()).build());
                 receipt = receipt.children([Builder::new("list").children(items).build()]);
             }
             self.send(&receipt.build());

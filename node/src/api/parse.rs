@@ -281,6 +281,16 @@ pub fn user_or_group(field: &str, text: &str) -> Result<Jid, ApiError> {
     }
 }
 
+/// `{digits}@newsletter`.
+pub fn newsletter(field: &str, text: &str) -> Result<Jid, ApiError> {
+    match text.strip_suffix("@newsletter") {
+        Some(id) if (5..=40).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_digit()) => {
+            Ok(Jid::new(id, Server::Newsletter))
+        }
+        _ => Err(ApiError::field(field, "must be {digits}@newsletter")),
+    }
+}
+
 fn recipient(to: Option<&api::Recipient>) -> Result<Recipient, ApiError> {
     match to.and_then(|to| to.to.as_ref()) {
         Some(api::recipient::To::PhoneNumber(number)) => {
@@ -297,8 +307,12 @@ fn recipient(to: Option<&api::Recipient>) -> Result<Recipient, ApiError> {
             Ok(group) => Ok(group),
             Err(error) => Err(ApiError::field("to.group", error.to_string())),
         },
+        Some(api::recipient::To::Newsletter(id)) => {
+            let id = if id.contains('@') { id.clone() } else { format!("{id}@newsletter") };
+            newsletter("to.newsletter", &id).map(|jid| Recipient::Newsletter(jid.user.to_string()))
+        }
         Some(api::recipient::To::Status(audience)) => statuses::audience(audience).map(Recipient::Status),
-        None => Err(ApiError::field("to", "is required: phone_number, lid, group or status")),
+        None => Err(ApiError::field("to", "is required: phone_number, lid, group, status or newsletter")),
     }
 }
 

@@ -22,6 +22,7 @@ use roost_proto::api::history_service_server::HistoryServiceServer;
 use roost_proto::api::label_service_server::LabelServiceServer;
 use roost_proto::api::media_service_server::MediaServiceServer;
 use roost_proto::api::message_service_server::MessageServiceServer;
+use roost_proto::api::newsletter_service_server::NewsletterServiceServer;
 use roost_proto::api::pairing_service_server::PairingServiceServer;
 use roost_proto::api::presence_service_server::PresenceServiceServer;
 use roost_proto::api::setting_service_server::SettingServiceServer;
@@ -48,7 +49,7 @@ const GIVEN_UP: usize = 10_000;
 const LARGEST_REQUEST: usize = 2 << 20;
 
 /// Names under which health is asked, beside the empty one for the whole.
-const SERVICES: [&str; 18] = [
+const SERVICES: [&str; 19] = [
     TenantServiceServer::<Api>::NAME,
     DeviceServiceServer::<Api>::NAME,
     PairingServiceServer::<Api>::NAME,
@@ -67,6 +68,7 @@ const SERVICES: [&str; 18] = [
     SettingServiceServer::<Api>::NAME,
     HistoryServiceServer::<Api>::NAME,
     StatusServiceServer::<Api>::NAME,
+    NewsletterServiceServer::<Api>::NAME,
 ];
 
 /// Why the API does not listen, or stopped to.
@@ -152,6 +154,7 @@ impl Listener {
             .add_service(service!(SettingServiceServer))
             .add_service(service!(HistoryServiceServer))
             .add_service(service!(StatusServiceServer))
+            .add_service(service!(NewsletterServiceServer))
             .add_service(service!(PeerServiceServer))
             .serve_with_incoming_shutdown(self.incoming, shutdown);
         let drain = async {

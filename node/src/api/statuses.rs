@@ -13,7 +13,7 @@ use roost_proto::ask::Question as _;
 use roost_proto::ask::settings::GetPrivacy;
 use roost_proto::ask::statuses::{Audience, GetAudience};
 use roost_proto::id::DeviceKey;
-use roost_proto::stanza::Jid;
+use roost_proto::stanza::{Jid, Server};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::asks::{ask_error, on_its_way};
@@ -75,7 +75,8 @@ impl Api {
     ) -> Result<(), ApiError> {
         let (key, mut wanted) = parse::statuses::mark_read(request)?;
         call.may_name_device(&key)?;
-        if wanted.how == Seen::Read && !call.forwarded {
+        let counted = wanted.chat.server == Server::Newsletter;
+        if wanted.how == Seen::Read && !counted && !call.forwarded {
             let privacy = self.ask(call, &key, &GetPrivacy).await?;
             if privacy.get("readreceipts").is_some_and(|shown| shown == "none") {
                 wanted.how = Seen::Privately;

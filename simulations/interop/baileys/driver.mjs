@@ -19,6 +19,7 @@ import makeWASocket, {
 } from 'baileys'
 import pino from 'pino'
 import * as chats from './chats.mjs'
+import { newsletters } from './newsletters.mjs'
 import { onPeople, people } from './people.mjs'
 
 import { contentOf, describe, messageAbout, openVote } from './kinds.mjs'
@@ -224,6 +225,7 @@ const commands = {
     await sock.logout()
   },
   ...people(() => sock, emit),
+  ...newsletters(() => sock, emit),
   async quit() {
     wanted = false
     sock?.end(undefined)

@@ -23,6 +23,7 @@ use super::groups::Group;
 use super::journal::Seen;
 use super::ledger::Ledger;
 use super::media;
+use super::newsletters::Newsletter;
 use super::pair_code::Hello;
 use super::trust::Trust;
 
@@ -94,6 +95,7 @@ pub struct Machine {
     /// Files with the changes of large patches.
     pub(super) patch_files: BTreeMap<(Pn, Collection, u64), Blob>,
     pub(super) trust: Trust,
+    pub(super) newsletters: BTreeMap<String, Newsletter>,
     pub(super) next_pn: Pn,
     next_id: u64,
     effects: Vec<Effect>,
@@ -161,6 +163,7 @@ impl Machine {
             media: media::Store::default(),
             patch_files: BTreeMap::new(),
             trust: Trust::default(),
+            newsletters: BTreeMap::new(),
             next_pn: 15_550_001_000,
             next_id: 0,
             effects: Vec::new(),

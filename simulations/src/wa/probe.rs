@@ -101,13 +101,14 @@ impl Probe {
         match &*stanza.tag {
             "iq" if stanza.child("pair-device").is_some() => self.show_code(stanza),
             "iq" if stanza.child("pair-success").is_some() => self.sign(stanza),
-            "message" => {
+            "message" if stanza.child("plaintext").is_none() => {
                 if stanza.text("category").as_deref() == Some("peer") {
                     self.seen.push(stanza.clone());
                 }
                 self.read(stanza)
             }
-            "receipt" | "notification" => {
+            // What is said in a newsletter is plain.
+            "message" | "receipt" | "notification" => {
                 self.seen.push(stanza.clone());
                 let ack = Builder::new("ack").attr("class", &*stanza.tag);
                 let id = stanza.text("id").unwrap_or_default().into_owned();

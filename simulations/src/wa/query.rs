@@ -55,6 +55,7 @@ impl Machine {
             ("usync", "usync", _) => self.usync(device, stanza),
             ("w:sync:app:state", "sync", true) => self.app_state(now, device, stanza),
             ("w:g2", _, set) => self.group_query(now, device, set, stanza),
+            ("newsletter", _, _) => self.newsletter_iq(now, device, stanza),
             ("md", "remove-companion-device", true) => {
                 self.send(now, connection, with_time(now, iq::result(stanza)).build());
                 let named = child.and_then(|child| child.jid("jid")).and_then(|jid| self.device_at(&jid));

@@ -58,7 +58,11 @@ impl Machine {
         let target = stanza.jid("participant").unwrap_or_else(|| to.clone());
         let own = |machine: &Self| machine.companions_of(from.pn).filter(|d| *d != from).collect::<Vec<_>>();
         match kind {
-            Some("peer_msg" | "hist_sync" | "view") => Ok(()),
+            Some("view") => {
+                self.newsletter_viewed(now, from, to, stanza);
+                Ok(())
+            }
+            Some("peer_msg" | "hist_sync") => Ok(()),
             Some("server-error") => self.media_asked(now, from, stanza),
             Some("retry") => {
                 self.ledger.device(from).retries += 1;

@@ -39,6 +39,9 @@ impl Machine {
         if to.server == Server::Broadcast {
             return self.post(now, from, &id, &to, stanza);
         }
+        if to.server == Server::Newsletter {
+            return self.newsletter_message(now, from, &id, &to, stanza);
+        }
         if to.server == Server::Group {
             return self.group_message(now, from, &id, &to, stanza);
         }

@@ -13,6 +13,7 @@ use super::*;
 mod faults;
 mod groups;
 mod messages;
+mod newsletters;
 mod posts;
 mod sharing;
 mod trust;

@@ -6,7 +6,7 @@ use roost_proto::api::send_message_request::Content;
 use roost_proto::id::DeviceKey;
 use roost_proto::stanza::{Jid, Server};
 
-use super::{MAX_AUDIENCE, device, user, user_or_group};
+use super::{MAX_AUDIENCE, device, newsletter, user, user_or_group};
 use crate::errors::ApiError;
 
 /// Most ids in one receipt.
@@ -37,6 +37,10 @@ pub(super) fn fits(to: &Recipient, kind: &Content) -> Result<(), ApiError> {
             "content",
             "must be text, image, video, audio, raw or revoke in a status post",
         )),
+        (Recipient::Newsletter(_), Content::Text(_) | Content::Reaction(_) | Content::Raw(_)) => Ok(()),
+        (Recipient::Newsletter(_), _) => {
+            Err(ApiError::field("content", "must be text, reaction or raw in a newsletter"))
+        }
         _ => Ok(()),
     }
 }
@@ -46,6 +50,7 @@ pub fn mark_read(request: &api::MarkReadRequest) -> Result<(DeviceKey, MarkRead)
     let key = device("device", &request.device)?;
     let chat = match &*request.chat {
         "status@broadcast" => Jid::new("status", Server::Broadcast),
+        text if text.ends_with("@newsletter") => newsletter("chat", text)?,
         text => user_or_group("chat", text)?,
     };
     let among_many = matches!(chat.server, Server::Group | Server::Broadcast);
@@ -61,7 +66,8 @@ pub fn mark_read(request: &api::MarkReadRequest) -> Result<(DeviceKey, MarkRead)
         return Err(ApiError::field("whatsapp_ids", format!("must be 1 to {MAX_IDS}, not {count}")));
     }
     for (place, id) in request.whatsapp_ids.iter().enumerate() {
-        if id.is_empty() || id.len() > 128 || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let number = chat.server != Server::Newsletter || id.bytes().all(|byte| byte.is_ascii_digit());
+        if id.is_empty() || id.len() > 128 || !number || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
             let field = format!("whatsapp_ids[{place}]");
             return Err(ApiError::field(field, "must be the whatsapp_id of an event"));
         }

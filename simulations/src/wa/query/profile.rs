@@ -79,14 +79,15 @@ impl Machine {
         Ok(vec![])
     }
 
-    /// `<query query_id>{"variables":…}</query>`: of all mutations only the about text is known.
+    /// `<query query_id>{"variables":…}</query>`: the about text, and newsletters.
     pub(super) fn mex(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let query = stanza.child("query").ok_or_else(|| Refused::new(400))?;
-        if query.text("query_id").as_deref() != Some(SET_ABOUT) {
-            return Err(Refused::new(501));
-        }
         let body: Value =
             serde_json::from_slice(query.leaf().unwrap_or_default()).map_err(|_| Refused::new(400))?;
+        let number = query.text("query_id").unwrap_or_default();
+        if number != SET_ABOUT {
+            return self.newsletter_query(now, device, &number, &body["variables"]);
+        }
         let text = body["variables"]["input"]["text"].as_str().unwrap_or_default().to_owned();
         self.keep_about(now, device, &text);
         Ok(vec![Builder::new("result").bytes(r#"{"data":{}}"#).build()])

@@ -1,0 +1,169 @@
+//! `NewsletterService`.
+
+use roost_proto::api;
+use roost_proto::api::follow_newsletter_request::How;
+use roost_proto::api::get_newsletter_request::By;
+use roost_proto::api::newsletter_service_server::NewsletterService;
+use roost_proto::ask::newsletters::{
+    CreateNewsletter, FollowNewsletter, Following, GetNewsletter, ListNewsletterMessages, ListNewsletters,
+    WatchNewsletter,
+};
+use roost_proto::id::DeviceKey;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::call::Call;
+use super::{Api, method, parse};
+use crate::errors::ApiError;
+
+const SERVICE: &str = "NewsletterService";
+/// Longest title, in characters.
+const MAX_TITLE: usize = 100;
+/// Longest description, in characters.
+const MAX_DESCRIPTION: usize = 2048;
+/// Messages in one answer: the most, and when nothing is said.
+const MESSAGES: (u32, u32) = (100, 50);
+/// What stands before the code in a link.
+const LINK: &str = "https://whatsapp.com/channel/";
+
+#[async_trait]
+impl NewsletterService for Api {
+    async fn create_newsletter(
+        &self,
+        request: Request<api::CreateNewsletterRequest>,
+    ) -> Result<Response<api::Newsletter>, Status> {
+        self.unary(method(SERVICE, "CreateNewsletter"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let title = length("title", request.title, 1, MAX_TITLE)?;
+            let description = length("description", request.description, 0, MAX_DESCRIPTION)?;
+            self.ask(&call, &key, &CreateNewsletter { title, description }).await
+        })
+        .await
+    }
+
+    async fn get_newsletter(
+        &self,
+        request: Request<api::GetNewsletterRequest>,
+    ) -> Result<Response<api::Newsletter>, Status> {
+        self.unary(method(SERVICE, "GetNewsletter"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let get = match request.by {
+                Some(By::Newsletter(id)) => GetNewsletter::ById(parse::newsletter("newsletter", &id)?),
+                Some(By::Invite(invite)) => GetNewsletter::ByInvite(code(&invite)?),
+                None => return Err(ApiError::field("by", "is required: newsletter or invite")),
+            };
+            self.ask(&call, &key, &get).await
+        })
+        .await
+    }
+
+    async fn list_newsletters(
+        &self,
+        request: Request<api::ListNewslettersRequest>,
+    ) -> Result<Response<api::ListNewslettersResponse>, Status> {
+        self.unary(method(SERVICE, "ListNewsletters"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let newsletters = self.ask(&call, &key, &ListNewsletters).await?;
+            Ok(api::ListNewslettersResponse { newsletters })
+        })
+        .await
+    }
+
+    async fn follow_newsletter(
+        &self,
+        request: Request<api::FollowNewsletterRequest>,
+    ) -> Result<Response<api::FollowNewsletterResponse>, Status> {
+        self.unary(method(SERVICE, "FollowNewsletter"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+            let how = match request.how() {
+                How::Follow => Following::Begin,
+                How::Unfollow => Following::End,
+                How::Mute => Following::Mute,
+                How::Unmute => Following::Unmute,
+                How::Unspecified => {
+                    return Err(ApiError::field("how", "must be FOLLOW, UNFOLLOW, MUTE or UNMUTE"));
+                }
+            };
+            self.ask(&call, &key, &FollowNewsletter { newsletter, how }).await?;
+            Ok(api::FollowNewsletterResponse {})
+        })
+        .await
+    }
+
+    async fn list_newsletter_messages(
+        &self,
+        request: Request<api::ListNewsletterMessagesRequest>,
+    ) -> Result<Response<api::ListNewsletterMessagesResponse>, Status> {
+        self.unary(method(SERVICE, "ListNewsletterMessages"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+            let (before, count) = (request.before, count(request.count)?);
+            let list = ListNewsletterMessages { newsletter, count, before };
+            Ok(api::ListNewsletterMessagesResponse { posts: self.ask(&call, &key, &list).await? })
+        })
+        .await
+    }
+
+    async fn watch_newsletter(
+        &self,
+        request: Request<api::WatchNewsletterRequest>,
+    ) -> Result<Response<api::WatchNewsletterResponse>, Status> {
+        self.unary(method(SERVICE, "WatchNewsletter"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+            let seconds = self.ask(&call, &key, &WatchNewsletter { newsletter }).await?;
+            let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+            Ok(api::WatchNewsletterResponse { duration: Some(api::Duration { seconds, nanos: 0 }) })
+        })
+        .await
+    }
+}
+
+fn device(call: &Call, name: &str) -> Result<DeviceKey, ApiError> {
+    let key = parse::device("device", name)?;
+    call.may_name_device(&key)?;
+    Ok(key)
+}
+
+fn length(field: &str, text: String, least: usize, most: usize) -> Result<String, ApiError> {
+    match text.chars().count() {
+        count if (least..=most).contains(&count) => Ok(text),
+        _ => Err(ApiError::field(field, format!("must have {least} to {most} characters"))),
+    }
+}
+
+fn count(count: i32) -> Result<u32, ApiError> {
+    let (most, usual) = MESSAGES;
+    match u32::try_from(count) {
+        Ok(0) => Ok(usual),
+        Ok(count) if count <= most => Ok(count),
+        _ => Err(ApiError::field("count", format!("must be 1 to {most}, or 0 for {usual}"))),
+    }
+}
+
+fn code(invite: &str) -> Result<String, ApiError> {
+    let code = invite.strip_prefix(LINK).unwrap_or(invite);
+    let good = (1..=64).contains(&code.len())
+        && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if good { Ok(code.to_owned()) } else { Err(ApiError::field("invite", "must be a code or a link")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_input_names_its_field() {
+        let refused = |result: Result<(), ApiError>| match result {
+            Err(ApiError::InvalidField { field, .. }) => field,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(length("title", String::new(), 1, MAX_TITLE).map(drop)), "title");
+        assert_eq!(refused(count(101).map(drop)), "count");
+        assert_eq!(refused(count(-1).map(drop)), "count");
+        assert_eq!(refused(code("no code!").map(drop)), "invite");
+        assert_eq!(refused(parse::newsletter("newsletter", "1@g.us").map(drop)), "newsletter");
+        assert_eq!(code("https://whatsapp.com/channel/0029VaX").expect("a link"), "0029VaX");
+        assert_eq!(count(0).expect("the usual"), 50);
+    }
+}

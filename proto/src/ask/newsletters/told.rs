@@ -1,0 +1,95 @@
+//! What WhatsApp tells of newsletters: their JSON, their messages with counts, and changes made elsewhere.
+
+use serde_json::Value;
+
+use super::MOST;
+use crate::api;
+use crate::content::{Meaning, read};
+use crate::stanza::{Jid, Read, Stanza};
+
+/// What a newsletter is, as WhatsApp's JSON says it; `None` when it does not say which.
+pub fn newsletter(value: &Value) -> Option<api::Newsletter> {
+    use api::newsletter::Role;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let number = |value: &Value| match value {
+        Value::String(text) => text.parse().unwrap_or(0),
+        value => value.as_i64().unwrap_or(0),
+    };
+    let (thread, viewer) = (&value["thread_metadata"], &value["viewer_metadata"]);
+    let id: Jid = value["id"].as_str()?.parse().ok()?;
+    let role = match &*text(&viewer["role"]).to_ascii_lowercase() {
+        "owner" => Role::Owner,
+        "admin" => Role::Admin,
+        "subscriber" => Role::Subscriber,
+        "guest" => Role::Guest,
+        _ => Role::Unspecified,
+    };
+    let created = number(&thread["creation_time"]);
+    Some(api::Newsletter {
+        newsletter: id.to_string(),
+        title: text(&thread["name"]["text"]),
+        description: text(&thread["description"]["text"]),
+        invite: text(&thread["invite"]),
+        subscribers: number(&thread["subscribers_count"]),
+        verified: text(&thread["verification"]).eq_ignore_ascii_case("verified"),
+        create_time: (created > 0).then_some(api::Timestamp { seconds: created, nanos: 0 }),
+        role: role.into(),
+        muted: text(&viewer["mute"]).eq_ignore_ascii_case("on"),
+        suspended: !text(&value["state"]["type"]).eq_ignore_ascii_case("active"),
+    })
+}
+
+/// The `<message>`s in an element: a content when they are fetched, counts also when they are told of.
+pub fn posts(messages: &Stanza) -> Vec<api::NewsletterPost> {
+    messages.all_named("message").take(MOST).filter_map(post).collect()
+}
+
+/// One `<message>` of a newsletter; `None` when it has no number.
+pub fn post(message: &Stanza) -> Option<api::NewsletterPost> {
+    let said = message.child("plaintext").and_then(Read::leaf).and_then(|bytes| match read(bytes).ok()? {
+        Meaning::Said(statement) => Some(*statement),
+        _ => None,
+    });
+    let text = |key: &str| message.text(key).unwrap_or_default().into_owned();
+    let seconds = message.number("t").and_then(|t| i64::try_from(t).ok());
+    let reactions = message.child("reactions").map(Read::all).unwrap_or_default().iter();
+    let reactions = reactions.take(MOST).filter_map(|reaction| {
+        let count = i64::try_from(reaction.number("count")?).ok()?;
+        Some((reaction.text("code")?.chars().take(32).collect(), count))
+    });
+    let views = message.child("views_count").and_then(|views| views.number("count"));
+    Some(api::NewsletterPost {
+        server_id: message.number("server_id")?,
+        time: seconds.map(|seconds| api::Timestamp { seconds, nanos: 0 }),
+        views: views.and_then(|views| i64::try_from(views).ok()).unwrap_or(0),
+        reactions: reactions.collect(),
+        message: said.map(|said| api::MessageReceived {
+            whatsapp_id: text("id"),
+            context: said.context,
+            content: Some(said.content),
+            ..Default::default()
+        }),
+    })
+}
+
+/// What a `<notification type=mex>` says of newsletters that the account follows.
+pub fn changes(notification: &Stanza) -> Vec<api::NewsletterChanged> {
+    use api::newsletter_changed::Change;
+    let updates = notification.all_named("update").take(MOST).filter_map(Read::leaf);
+    let bodies = updates.filter_map(|update| serde_json::from_slice::<Value>(update).ok());
+    let read = |body: Value| {
+        let data = &body["data"];
+        let told = |name: &str| data.get(name).filter(|told| !told.is_null());
+        let (told, change) = if let Some(joined) = told("xwa2_notify_newsletter_on_join") {
+            (joined, Change::Followed(newsletter(joined)?))
+        } else if let Some(left) = told("xwa2_notify_newsletter_on_leave") {
+            (left, Change::Unfollowed(true))
+        } else {
+            let muted = told("xwa2_notify_newsletter_on_mute_change")?;
+            (muted, Change::Muted(muted["mute"].as_str()?.eq_ignore_ascii_case("on")))
+        };
+        let id: Jid = told["id"].as_str()?.parse().ok()?;
+        Some(api::NewsletterChanged { newsletter: id.to_string(), change: Some(change) })
+    };
+    bodies.filter_map(read).collect()
+}

@@ -1,0 +1,351 @@
+//! Newsletters: one speaks, others follow, the server counts who has looked and what they think of it.
+//!
+//! What must hold: only the owner speaks; followers' devices get what is said, once each; whoever asked is told of
+//! views and reactions for a while. That the numbers of messages begin at 100, and that an owner has no helpers,
+//! are simplifications; how long the real server tells of counts is what clients have been seen to be told (300 s).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::Rng as _;
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::iq::Refused;
+use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza, server_jid};
+use serde_json::{Value, json};
+
+use super::account::{DeviceRef, Pn, seconds};
+use super::machine::{Machine, Refusal};
+use super::query::Answer;
+
+/// The most newsletters, and the most messages that one keeps.
+const MOST: usize = 1000;
+/// For how long who asked is told of counts, in seconds.
+const WATCHED_S: u64 = 300;
+
+/// One newsletter.
+#[derive(Debug, Clone)]
+pub struct Newsletter {
+    /// Its name.
+    pub title: String,
+    description: String,
+    invite: String,
+    owner: Pn,
+    created_s: u64,
+    /// Who follows it, and whether without a sound.
+    pub followers: BTreeMap<Pn, bool>,
+    /// What was said, by the server's numbers.
+    pub posts: BTreeMap<u64, Post>,
+    /// Devices that are told of counts, until when, in seconds.
+    watchers: BTreeMap<DeviceRef, u64>,
+}
+
+/// Something that was said in a newsletter.
+#[derive(Debug, Clone)]
+pub struct Post {
+    id: String,
+    kind: String,
+    at_s: u64,
+    bytes: Vec<u8>,
+    /// Who has looked at it.
+    pub views: BTreeSet<Pn>,
+    /// What they think of it.
+    pub reactions: BTreeMap<Pn, String>,
+}
+
+impl Post {
+    /// `<message>`: whole, or only its counts.
+    fn element(&self, number: u64, whole: bool) -> Stanza {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for code in self.reactions.values() {
+            *counts.entry(code).or_default() += 1;
+        }
+        let reactions = counts
+            .iter()
+            .map(|(code, n)| Builder::new("reaction").attr("code", *code).attr("count", *n).build());
+        let mut children = vec![
+            Builder::new("views_count").attr("count", self.views.len()).build(),
+            Builder::new("reactions").children(reactions).build(),
+        ];
+        if whole {
+            children.insert(0, Builder::new("plaintext").bytes(self.bytes.clone()).build());
+        }
+        Builder::new("message")
+            .attr("id", self.id.as_str())
+            .attr("server_id", number)
+            .attr("type", self.kind.as_str())
+            .attr("t", self.at_s)
+            .children(children)
+            .build()
+    }
+}
+
+impl Newsletter {
+    fn json(&self, id: &str, viewer: Pn) -> Value {
+        let role = if viewer == self.owner {
+            "OWNER"
+        } else if self.followers.contains_key(&viewer) {
+            "SUBSCRIBER"
+        } else {
+            "GUEST"
+        };
+        let muted = self.followers.get(&viewer).copied().unwrap_or(false);
+        let text = |text: &str| json!({ "id": "1", "text": text, "update_time": format!("{}000000", self.created_s) });
+        let picture = json!({ "id": "", "type": "IMAGE", "direct_path": "" });
+        json!({
+            "id": format!("{id}@newsletter"),
+            "state": { "type": "ACTIVE" },
+            "thread_metadata": {
+                "creation_time": self.created_s.to_string(),
+                "invite": self.invite,
+                "handle": null,
+                "name": text(&self.title),
+                "description": text(&self.description),
+                "subscribers_count": self.followers.len().to_string(),
+                "verification": "UNVERIFIED",
+                "picture": picture,
+                "preview": picture,
+                "settings": { "reaction_codes": { "value": "ALL" } },
+            },
+            "viewer_metadata": { "mute": if muted { "ON" } else { "OFF" }, "role": role },
+        })
+    }
+}
+
+/// `{"data": {name: what}}`
+fn told(name: &str, what: &Value) -> Answer {
+    let body = json!({ "data": { name: what } }).to_string();
+    Ok(vec![Builder::new("result").bytes(body.into_bytes()).build()])
+}
+
+impl Machine {
+    /// All newsletters by the user part of their JIDs.
+    pub fn newsletters(&self) -> &BTreeMap<String, Newsletter> {
+        &self.newsletters
+    }
+
+    /// A `w:mex` query about newsletters, under the numbers of whatsmeow and of Baileys.
+    pub(super) fn newsletter_query(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        number: &str,
+        variables: &Value,
+    ) -> Answer {
+        let named = variables["newsletter_id"].as_str().and_then(|jid| jid.strip_suffix("@newsletter"));
+        match number {
+            "6234210096708695" => self.create_newsletter(now, device, &variables["newsletter_input"]),
+            "8823471724422422" => self.create_newsletter(now, device, &variables["input"]),
+            "6563316087068696" => {
+                let key = variables["input"]["key"].as_str().unwrap_or_default();
+                let by_invite = variables["input"]["type"] == "INVITE";
+                let found = self.newsletters.iter().find(|(id, newsletter)| match by_invite {
+                    true => newsletter.invite == key,
+                    false => key.strip_suffix("@newsletter") == Some(id),
+                });
+                let (id, newsletter) = found.ok_or_else(|| Refused::new(404))?;
+                told("xwa2_newsletter", &newsletter.json(id, device.pn))
+            }
+            "6388546374527196" => {
+                let mine = self.newsletters.iter().filter(|(_, newsletter)| {
+                    newsletter.owner == device.pn || newsletter.followers.contains_key(&device.pn)
+                });
+                let list: Vec<Value> = mine.map(|(id, newsletter)| newsletter.json(id, device.pn)).collect();
+                told("xwa2_newsletter_subscribed", &list.into())
+            }
+            "9926858900719341" | "24404358912487870" => self.follow(now, device, named, Some(false), "join"),
+            "6392786840836363" | "9767147403369991" => self.follow(now, device, named, None, "leave"),
+            "6274038279359549" | "29766401636284406" => self.follow(now, device, named, Some(true), "mute"),
+            "6068417879924485" | "9864994326891137" => self.follow(now, device, named, Some(false), "unmute"),
+            _ => Err(Refused::new(501)),
+        }
+    }
+
+    fn create_newsletter(&mut self, now: UnixMillis, device: DeviceRef, input: &Value) -> Answer {
+        let title = input["name"].as_str().unwrap_or_default().to_owned();
+        if title.is_empty() || self.newsletters.len() >= MOST {
+            return Err(Refused::new(406));
+        }
+        let id = format!("1203639{:011}", self.newsletters.len() as u64 + 1);
+        let mut random = [0; 11];
+        self.rng.fill_bytes(&mut random);
+        let newsletter = Newsletter {
+            title,
+            description: input["description"].as_str().unwrap_or_default().to_owned(),
+            invite: format!("0029Va{}", hex::encode(random)),
+            owner: device.pn,
+            created_s: seconds(now),
+            followers: BTreeMap::new(),
+            posts: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+        };
+        let shown = newsletter.json(&id, device.pn);
+        self.newsletters.insert(id, newsletter);
+        told("xwa2_newsletter_create", &shown)
+    }
+
+    /// Somebody follows (`Some`: and hears of it or not) or does not any more; told to the account's other
+    /// devices.
+    fn follow(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        id: Option<&str>,
+        follows: Option<bool>,
+        what: &str,
+    ) -> Answer {
+        let id = id.ok_or_else(|| Refused::new(400))?;
+        let newsletter = self.newsletters.get_mut(id).ok_or_else(|| Refused::new(404))?;
+        match follows {
+            Some(muted) => _ = newsletter.followers.insert(device.pn, muted),
+            None => _ = newsletter.followers.remove(&device.pn),
+        }
+        let shown = newsletter.json(id, device.pn);
+        let (operation, name, body) = match what {
+            "join" => ("NotificationNewsletterJoin", "xwa2_notify_newsletter_on_join", shown.clone()),
+            "leave" => {
+                let left = json!({ "id": shown["id"], "role": "GUEST" });
+                ("NotificationNewsletterLeave", "xwa2_notify_newsletter_on_leave", left)
+            }
+            _ => {
+                let muted = json!({ "id": shown["id"], "mute": shown["viewer_metadata"]["mute"] });
+                ("NotificationNewsletterMuteChange", "xwa2_notify_newsletter_on_mute_change", muted)
+            }
+        };
+        let body = json!({ "data": { name: body } }).to_string().into_bytes();
+        let update = Builder::new("update").attr("op_name", operation).bytes(body).build();
+        let others: Vec<DeviceRef> = self.companions_of(device.pn).filter(|other| *other != device).collect();
+        for other in others {
+            let notification = Builder::new("notification")
+                .attr("type", "mex")
+                .attr("from", server_jid())
+                .attr("id", self.server_id())
+                .attr("t", seconds(now))
+                .children([update.clone()]);
+            self.deliver(now, other, notification.build());
+        }
+        told(&format!("xwa2_newsletter_{what}_v2"), &shown)
+    }
+
+    /// Namespace `newsletter`: messages, and counts as they change.
+    pub(super) fn newsletter_iq(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let child = stanza.all().first().ok_or_else(|| Refused::new(400))?;
+        let to = stanza.jid("to").filter(|to| to.server == Server::Newsletter);
+        let of = to.or_else(|| child.jid("jid")).ok_or_else(|| Refused::new(400))?;
+        let newsletter = self.newsletters.get_mut(&*of.user).ok_or_else(|| Refused::new(404))?;
+        let count =
+            child.number("count").and_then(|count| usize::try_from(count).ok()).unwrap_or(50).min(100);
+        match &*child.tag {
+            "messages" => {
+                let before = child.number("before").unwrap_or(u64::MAX);
+                let posts = newsletter.posts.range(..before).rev().take(count);
+                let posts: Vec<Stanza> = posts.map(|(number, post)| post.element(*number, true)).collect();
+                Ok(vec![Builder::new("messages").attr("jid", of.clone()).children(posts).build()])
+            }
+            "message_updates" => {
+                let after = child.number("after").unwrap_or(0);
+                let posts = newsletter.posts.range(after + 1..).take(count);
+                let posts: Vec<Stanza> = posts.map(|(number, post)| post.element(*number, false)).collect();
+                let messages = Builder::new("messages").children(posts).build();
+                Ok(vec![Builder::new("message_updates").children([messages]).build()])
+            }
+            "live_updates" => {
+                newsletter.watchers.insert(device, seconds(now) + WATCHED_S);
+                Ok(vec![Builder::new("live_updates").attr("duration", WATCHED_S).build()])
+            }
+            _ => Err(Refused::new(501)),
+        }
+    }
+
+    /// The owner speaks, or somebody reacts.
+    pub(super) fn newsletter_message(
+        &mut self,
+        now: UnixMillis,
+        from: DeviceRef,
+        id: &str,
+        to: &Jid,
+        stanza: &Stanza,
+    ) -> Result<(), Refusal> {
+        let refuse = |machine: &mut Self, code: &str, why: &'static str| {
+            machine.ack_message(now, from, stanza, to, &[("error", code.to_owned())]);
+            Err(Refusal::from(why))
+        };
+        let Some(newsletter) = self.newsletters.get_mut(&*to.user) else {
+            return refuse(self, "404", "there is no such newsletter");
+        };
+        let kind = stanza.text("type").unwrap_or("text".into()).into_owned();
+        if let Some(reaction) = stanza.child("reaction") {
+            let post = stanza.number("server_id").and_then(|number| newsletter.posts.get_mut(&number));
+            let Some(post) = post else { return refuse(self, "404", "a reaction to nothing") };
+            match reaction.text("code") {
+                Some(code) => _ = post.reactions.insert(from.pn, code.chars().take(8).collect()),
+                None => _ = post.reactions.remove(&from.pn),
+            }
+            self.ack_message(now, from, stanza, to, &[]);
+            let number = stanza.number("server_id").unwrap_or(0);
+            self.tell_counts(now, to, number);
+            return Ok(());
+        }
+        if newsletter.owner != from.pn {
+            return refuse(self, "403", "only the owner of a newsletter speaks in it");
+        }
+        let Some(bytes) = stanza.child("plaintext").and_then(|plain| plain.leaf()).map(<[u8]>::to_vec) else {
+            return refuse(self, "400", "a message to a newsletter without a plaintext");
+        };
+        let number = newsletter.posts.keys().next_back().map_or(100, |last| last + 1);
+        let repeated = newsletter.posts.values().any(|post| post.id == id);
+        if !repeated {
+            if newsletter.posts.len() >= MOST {
+                newsletter.posts.pop_first();
+            }
+            let (views, reactions) = (BTreeSet::new(), BTreeMap::new());
+            let post =
+                Post { id: id.to_owned(), kind: kind.clone(), at_s: seconds(now), bytes, views, reactions };
+            newsletter.posts.insert(number, post);
+            let plain = stanza.child("plaintext").cloned();
+            let audience: Vec<Pn> = newsletter.followers.keys().copied().chain([from.pn]).collect();
+            for pn in audience {
+                let devices: Vec<DeviceRef> =
+                    self.companions_of(pn).filter(|device| *device != from).collect();
+                for device in devices {
+                    let delivery = Builder::new("message")
+                        .attr("from", to.clone())
+                        .attr("id", id.to_owned())
+                        .attr("server_id", number)
+                        .attr("type", kind.as_str())
+                        .attr("t", seconds(now))
+                        .children(plain.clone());
+                    self.deliver(now, device, delivery.build());
+                }
+            }
+        }
+        self.ack_message(now, from, stanza, to, &[("server_id", number.to_string())]);
+        Ok(())
+    }
+
+    /// Somebody has looked at messages.
+    pub(super) fn newsletter_viewed(&mut self, now: UnixMillis, from: DeviceRef, to: &Jid, stanza: &Stanza) {
+        let items = stanza.child("list").map_or(&[][..], |list| list.all());
+        for number in items.iter().filter_map(|item| item.number("server_id")).collect::<Vec<_>>() {
+            let newsletter = self.newsletters.get_mut(&*to.user);
+            if let Some(post) = newsletter.and_then(|newsletter| newsletter.posts.get_mut(&number)) {
+                post.views.insert(from.pn);
+                self.tell_counts(now, to, number);
+            }
+        }
+    }
+
+    fn tell_counts(&mut self, now: UnixMillis, newsletter: &Jid, number: u64) {
+        let Some(known) = self.newsletters.get(&*newsletter.user) else { return };
+        let Some(post) = known.posts.get(&number).map(|post| post.element(number, false)) else { return };
+        let watchers = known.watchers.iter().filter(|(_, until)| **until > seconds(now));
+        for device in watchers.map(|(device, _)| *device).collect::<Vec<_>>() {
+            let updates = Builder::new("live_updates").children([post.clone()]).build();
+            let notification = Builder::new("notification")
+                .attr("type", "newsletter")
+                .attr("from", newsletter.clone())
+                .attr("id", self.server_id())
+                .attr("t", seconds(now))
+                .children([updates]);
+            self.deliver(now, device, notification.build());
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Newsletters: who speaks, who hears, and what is counted.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn query(world: &mut World, probe: usize, number: &str, variables: &Value) -> Stanza {
+    let body = json!({ "variables": variables }).to_string().into_bytes();
+    let query = Builder::new("query").attr("query_id", number.to_owned()).bytes(body).build();
+    world.ask(probe, iq::request("q", "get", "w:mex", server_jid()).children([query]).build())
+}
+
+fn body(answer: &Stanza) -> Value {
+    let result = answer.child("result").and_then(|result| result.leaf()).expect("a result");
+    serde_json::from_slice(result).expect("JSON")
+}
+
+/// A newsletter of the first that the second follows.
+fn followed(world: &mut World, owner: usize, follower: usize) -> Jid {
+    let made = query(world, owner, "8823471724422422", &json!({ "input": { "name": "Hens" } }));
+    let id = body(&made)["data"]["xwa2_newsletter_create"]["id"].as_str().expect("an id").to_owned();
+    let joined = query(world, follower, "24404358912487870", &json!({ "newsletter_id": id }));
+    assert_eq!(body(&joined)["data"]["xwa2_newsletter_join_v2"]["viewer_metadata"]["role"], "SUBSCRIBER");
+    id.parse().expect("a JID")
+}
+
+fn says(world: &mut World, probe: usize, newsletter: &Jid, id: &str) {
+    let plain = Builder::new("plaintext").bytes(*b"eggs").build();
+    let message = Builder::new("message").attr("id", id.to_owned()).attr("to", newsletter.clone());
+    world.say(probe, message.attr("type", "text").children([plain]).build());
+}
+
+fn seen(world: &World, probe: usize, tag: &str) -> Vec<Stanza> {
+    world.probes[probe].seen.iter().filter(|stanza| stanza.tag == tag).cloned().collect()
+}
+
+#[test]
+fn only_the_owner_speaks_and_every_follower_hears_it_once() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let newsletter = followed(&mut world, ada, bob);
+    says(&mut world, ada, &newsletter, "N1");
+    says(&mut world, ada, &newsletter, "N1");
+    says(&mut world, bob, &newsletter, "N2");
+    let of_news = |stanza: &Stanza| stanza.jid("from").as_ref() == Some(&newsletter);
+    let heard: Vec<_> = seen(&world, bob, "message").into_iter().filter(of_news).collect();
+    assert_eq!(heard.len(), 1, "a repetition is not told again");
+    assert_eq!(heard[0].child("plaintext").and_then(|plain| plain.leaf()), Some(&b"eggs"[..]));
+    assert!(!seen(&world, eve, "message").iter().any(of_news));
+    let refused = seen(&world, bob, "ack").into_iter().find(|ack| ack.text("id").as_deref() == Some("N2"));
+    assert_eq!(refused.and_then(|ack| ack.text("error").map(|e| e.into_owned())).as_deref(), Some("403"));
+}
+
+#[test]
+fn views_and_reactions_are_counted_by_account_and_told_to_who_watches() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let newsletter = followed(&mut world, ada, bob);
+    says(&mut world, ada, &newsletter, "N1");
+    let watch = Builder::new("live_updates").build();
+    let watch = iq::request("w", "set", "newsletter", newsletter.clone()).children([watch]).build();
+    assert!(world.ask(ada, watch).child("live_updates").is_some());
+    for code in ["🐓", "🥚"] {
+        let reaction = Builder::new("reaction").attr("code", code).build();
+        let message = Builder::new("message").attr("id", format!("R{code}")).attr("to", newsletter.clone());
+        let message = message.attr("type", "reaction").attr("server_id", 100u64).children([reaction]);
+        world.say(bob, message.build());
+    }
+    let item = Builder::new("item").attr("server_id", 100u64).build();
+    let list = Builder::new("list").children([item]).build();
+    let view = Builder::new("receipt").attr("id", "v").attr("to", newsletter.clone()).attr("type", "view");
+    let view = view.children([list]).build();
+    for _ in 0..2 {
+        world.say(bob, view.clone());
+    }
+    let told = seen(&world, ada, "notification").pop().expect("told");
+    let post =
+        told.child("live_updates").and_then(|updates| updates.child("message")).expect("counts").clone();
+    assert_eq!(post.child("views_count").and_then(|views| views.number("count")), Some(1));
+    let reactions = post.child("reactions").map(|all| all.all().to_vec()).unwrap_or_default();
+    assert_eq!(reactions.len(), 1, "the second took the place of the first");
+    assert_eq!(reactions[0].text("code").as_deref(), Some("🥚"));
+    let unknown = query(&mut world, bob, "1", &json!({}));
+    assert_eq!(unknown.text("type").as_deref(), Some("error"));
+}

@@ -1,0 +1,146 @@
+//! Unmodified whatsmeow and Baileys and a Roost device follow each other's newsletters.
+//!
+//! Real processes as in `interop.rs`: one `roost serve`, a whatsmeow driver, a Baileys driver.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::api::message_received::Content as Received;
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::{Content, WaitFor};
+use roost_simulations::callers::within;
+use roost_simulations::interop::{Cluster, Failure, Library, Matrix, Reader, RealClient, Stage, Way};
+use serde_json::{Value, json};
+
+/// Bound of one call.
+const CALL: Duration = Duration::from_secs(30);
+
+async fn ask(client: &mut RealClient, command: Value) -> Result<Value, Failure> {
+    Ok(client.people(command).await?)
+}
+
+#[tokio::test]
+async fn newsletters_are_followed_both_ways() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
+    let cluster = Cluster::start(&stage, program, &store, 1).await?;
+    let roost = stage.person("roost");
+    cluster.create_tenant("acme").await?;
+    let device = cluster.create_device("acme", "shop").await?;
+    cluster.pair(&stage, &device, &roost).await?;
+    let reader = Reader::start(&cluster, &device);
+    let api = cluster.callers.any();
+    let mut matrix = Matrix::new("7-newsletters");
+    let create = api::CreateNewsletterRequest {
+        device: device.clone(),
+        title: "Hens".to_owned(),
+        description: "and eggs".to_owned(),
+    };
+    let ours = api.newsletters().create_newsletter(within(create, CALL)).await?.into_inner();
+    assert_eq!((ours.title.as_str(), ours.role()), ("Hens", api::newsletter::Role::Owner));
+    let say = async |to: &str, content| -> Result<String, Failure> {
+        let to = To::Newsletter(to.to_owned());
+        cluster.say(&device, to, content, api::Context::default(), WaitFor::ServerAck).await
+    };
+    let posts_of = async |newsletter: &str| -> Result<Vec<api::NewsletterPost>, Failure> {
+        let (device, newsletter) = (device.clone(), newsletter.to_owned());
+        let list = api::ListNewsletterMessagesRequest { device, newsletter, count: 10, before: 0 };
+        let list = api.newsletters().list_newsletter_messages(within(list, CALL)).await?;
+        Ok(list.into_inner().posts)
+    };
+    let clients = [
+        (Library::Whatsmeow, "w", Way::FromWhatsmeow, Way::ToWhatsmeow),
+        (Library::Baileys, "b", Way::FromBaileys, Way::ToBaileys),
+    ];
+    for (library, name, from, to) in clients {
+        let person = stage.person(name);
+        let mut client = stage.paired(library, name, &person).await?;
+        // The client follows Roost's.
+        ask(&mut client, json!({"cmd": "newsletter_follow", "to": ours.newsletter})).await?;
+        let title = ask(&mut client, json!({"cmd": "newsletter_title", "to": ours.newsletter})).await?;
+        assert_eq!(title, json!("Hens"));
+        let text = format!("said to {name}");
+        let id = say(&ours.newsletter, Content::Text(text.clone())).await?;
+        let heard = client.message(&text).await?;
+        assert_eq!((heard.id, &heard.chat), (id.clone(), &ours.newsletter));
+        matrix.row("newsletter").seen(to);
+        let mine = posts_of(&ours.newsletter).await?;
+        let ours_said = mine.iter().find(|post| post.message.as_ref().is_some_and(|m| m.whatsapp_id == id));
+        let number = ours_said.map(|post| post.server_id).expect("it is kept");
+        let watch =
+            api::WatchNewsletterRequest { device: device.clone(), newsletter: ours.newsletter.clone() };
+        let watched = api.newsletters().watch_newsletter(within(watch, CALL)).await?.into_inner();
+        assert!(watched.duration.is_some_and(|duration| duration.seconds > 0));
+        let about = number.to_string();
+        let newsletter = &ours.newsletter;
+        ask(&mut client, json!({"cmd": "newsletter_react", "to": newsletter, "about": about, "text": "🐓"}))
+            .await?;
+        let counted = |payload: &Payload| {
+            matches!(payload, Payload::NewsletterUpdated(updated) if updated.posts.iter().any(
+                |post| post.server_id == number && post.reactions.get("🐓") == Some(&1)))
+        };
+        reader.sees("a reaction", counted).await?;
+        matrix.row("reaction in a newsletter").seen(from);
+        if library == Library::Whatsmeow {
+            ask(&mut client, json!({"cmd": "newsletter_view", "to": newsletter, "about": about})).await?;
+            let viewed = |payload: &Payload| {
+                matches!(payload, Payload::NewsletterUpdated(updated) if updated.posts.iter().any(
+                    |post| post.server_id == number && post.views == 1))
+            };
+            reader.sees("a view", viewed).await?;
+            matrix.row("view of a newsletter").seen(from);
+        } else {
+            matrix.row("view of a newsletter").no(from, "Baileys counts none");
+        }
+
+        // Roost follows the client's.
+        let theirs =
+            ask(&mut client, json!({"cmd": "newsletter_create", "text": format!("by {name}")})).await?;
+        let theirs = theirs.as_str().unwrap_or_default().to_owned();
+        let how = api::follow_newsletter_request::How::Follow.into();
+        let follow = api::FollowNewsletterRequest { device: device.clone(), newsletter: theirs.clone(), how };
+        api.newsletters().follow_newsletter(within(follow, CALL)).await?;
+        let list = api::ListNewslettersRequest { device: device.clone() };
+        let list = api.newsletters().list_newsletters(within(list, CALL)).await?.into_inner().newsletters;
+        assert!(list.iter().any(|one| one.newsletter == theirs && one.title == format!("by {name}")));
+        let id = client.send(&theirs, &format!("said by {name}")).await?;
+        let post = reader
+            .wait("what was said in a newsletter", |payload| match payload {
+                Payload::NewsletterPosted(posted) if posted.newsletter == theirs => posted.post.clone(),
+                _ => None,
+            })
+            .await?;
+        let said = post.message.unwrap_or_default();
+        assert_eq!((said.whatsapp_id, said.content), (id, Some(Received::Text(format!("said by {name}")))));
+        matrix.row("newsletter").seen(from);
+        let number = post.server_id;
+        let message = Some(api::MessageRef { whatsapp_id: number.to_string(), ..Default::default() });
+        let reaction = api::Reaction { message, emoji: "🥚".to_owned(), ..Default::default() };
+        say(&theirs, Content::Reaction(reaction)).await?;
+        let seen = api::MarkReadRequest {
+            device: device.clone(),
+            chat: theirs.clone(),
+            whatsapp_ids: vec![number.to_string()],
+            ..Default::default()
+        };
+        api.messages().mark_read(within(seen, CALL)).await?;
+        let viewed = || {
+            stage.sim.look(|machine| {
+                let newsletter =
+                    theirs.strip_suffix("@newsletter").and_then(|id| machine.newsletters().get(id));
+                let post = newsletter.and_then(|newsletter| newsletter.posts.get(&number));
+                post.is_some_and(|post| post.views.len() == 1)
+            })
+        };
+        cluster.until("a view of Roost", viewed).await?;
+        let counts = ask(&mut client, json!({"cmd": "newsletter_posts", "to": theirs})).await?;
+        assert_eq!(counts, json!([format!("{number} 1 🥚1")]), "{name}");
+        matrix.row("reaction in a newsletter").seen(to);
+        matrix.row("view of a newsletter").seen(to);
+    }
+    assert_eq!(reader.faults(), Vec::<String>::new());
+    matrix.check()
+}
