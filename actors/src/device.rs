@@ -130,6 +130,9 @@ pub struct Limits {
     pub awaited: usize,
     /// How long one that was asked for again is waited for.
     pub awaiting: Duration,
+    /// The phone is asked for one that its sender has not sent again after the first time, and again after the
+    /// second, which is also how long its last answer may take.
+    pub phone: (Duration, Duration),
     /// How often the children of a device may fail within a minute before it gives up.
     pub restarts: usize,
 }
@@ -156,6 +159,7 @@ impl Default for Limits {
             retries: 5,
             awaited: 128,
             awaiting: seconds(600),
+            phone: (seconds(5), seconds(10)),
             restarts: 3,
         }
     }

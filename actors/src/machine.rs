@@ -36,6 +36,7 @@ mod outbound;
 mod pair_code;
 mod pairing;
 mod peer;
+mod placeholders;
 mod posts;
 mod prekeys;
 mod presence;

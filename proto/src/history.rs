@@ -311,7 +311,8 @@ impl Past {
         })
     }
 
-    fn to_bytes(&self, chat: &Jid) -> Bytes {
+    /// The encoded `WebMessageInfo` of a message in a chat.
+    pub fn to_bytes(&self, chat: &Jid) -> Bytes {
         let key = KeySlice {
             chat: Some(chat.to_string()),
             from_me: Some(self.from_me),

@@ -1,21 +1,29 @@
 //! What a phone and its companions say to each other and to nobody else: keys of app state, history, and
 //! requests for both. They are ordinary messages with `category=peer`, of the protocol's own kind.
 
+use bytes::Bytes;
 use waproto::buffa::{Enumeration as _, Message as _, MessageField};
-use waproto::whatsapp::Message;
-use waproto::whatsapp::message::peer_data_operation_request_message::HistorySyncOnDemandRequest;
+use waproto::whatsapp::message::peer_data_operation_request_message::{
+    HistorySyncOnDemandRequest, PlaceholderMessageResendRequest,
+};
+use waproto::whatsapp::message::peer_data_operation_request_response_message::PeerDataOperationResult;
+use waproto::whatsapp::message::peer_data_operation_request_response_message::peer_data_operation_result::PlaceholderMessageResendResponse;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{
     AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId,
     AppStateSyncKeyRequest, AppStateSyncKeyShare, HistorySyncNotification, HistorySyncType,
-    PeerDataOperationRequestMessage, PeerDataOperationRequestType, ProtocolMessage,
+    PeerDataOperationRequestMessage, PeerDataOperationRequestResponseMessage, PeerDataOperationRequestType,
+    ProtocolMessage,
 };
+use waproto::whatsapp::{Message, MessageKey};
 
 use crate::appstate::Key;
 use crate::history::{Blob, Kind};
 use crate::id::UnixMillis;
 use crate::stanza::Jid;
 
+/// The most messages that one message may ask for or give.
+const MAX_MESSAGES: usize = 64;
 /// The most keys that one message may share or ask for.
 const MAX_KEYS: usize = 256;
 
@@ -30,6 +38,28 @@ pub enum PeerMessage {
     History(Notice),
     /// A companion asks for older messages.
     WantHistory(WantHistory),
+    /// A companion asks for messages that it could not read.
+    WantMessages(Vec<WantMessage>),
+    /// The phone gives such messages: encoded `WebMessageInfo`s, for [`Past::read`](crate::history::Past::read).
+    Messages {
+        /// Id of the message that asked for them.
+        request: String,
+        /// Those that it has.
+        messages: Vec<Bytes>,
+    },
+}
+
+/// A message that a companion could not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantMessage {
+    /// In which chat it was said.
+    pub chat: Jid,
+    /// Sent by this account.
+    pub from_me: bool,
+    /// WhatsApp's id.
+    pub id: String,
+    /// Who sent it, in a group.
+    pub participant: Option<Jid>,
 }
 
 /// That there is a piece of history, and where.
@@ -91,6 +121,11 @@ impl PeerMessage {
             }
             Type::PEER_DATA_OPERATION_REQUEST_MESSAGE => {
                 let asked = inner.peer_data_operation_request_message.as_option()?;
+                let wanted = asked.placeholder_message_resend_request.iter().take(MAX_MESSAGES);
+                let wanted: Vec<WantMessage> = wanted.filter_map(want_message).collect();
+                if !wanted.is_empty() {
+                    return Some(PeerMessage::WantMessages(wanted));
+                }
                 let wanted = asked.history_sync_on_demand_request.as_option()?;
                 Some(PeerMessage::WantHistory(WantHistory {
                     chat: wanted.chat_jid.as_deref()?.parse().ok()?,
@@ -99,6 +134,18 @@ impl PeerMessage {
                     before: UnixMillis(wanted.oldest_msg_timestamp_ms.unwrap_or(0).saturating_mul(1000)),
                     count: u32::try_from(wanted.on_demand_msg_count.unwrap_or(0)).ok()?,
                 }))
+            }
+            Type::PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE => {
+                let answer = inner.peer_data_operation_request_response_message.as_option()?;
+                let given = answer.peer_data_operation_result.iter().take(MAX_MESSAGES);
+                let messages = given.filter_map(|one| {
+                    let given = one.placeholder_message_resend_response.as_option()?;
+                    given.web_message_info_bytes.clone().map(Bytes::from)
+                });
+                let kind = answer.peer_data_operation_request_type?;
+                let request = answer.stanza_id.clone().unwrap_or_default();
+                (kind == PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND)
+                    .then(|| PeerMessage::Messages { request, messages: messages.collect() })
             }
             _ => None,
         }
@@ -122,6 +169,42 @@ impl PeerMessage {
             PeerMessage::History(notice) => {
                 inner.r#type = Some(Type::HISTORY_SYNC_NOTIFICATION);
                 inner.history_sync_notification = MessageField::some(wire_notice(notice));
+            }
+            PeerMessage::WantMessages(wanted) => {
+                inner.r#type = Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE);
+                let wanted = wanted.iter().map(|one| PlaceholderMessageResendRequest {
+                    message_key: MessageField::some(MessageKey {
+                        remote_jid: Some(one.chat.to_string()),
+                        from_me: Some(one.from_me),
+                        id: Some(one.id.clone()),
+                        participant: one.participant.as_ref().map(ToString::to_string),
+                    }),
+                });
+                inner.peer_data_operation_request_message =
+                    MessageField::some(PeerDataOperationRequestMessage {
+                        peer_data_operation_request_type: Some(
+                            PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND,
+                        ),
+                        placeholder_message_resend_request: wanted.collect(),
+                        ..Default::default()
+                    });
+            }
+            PeerMessage::Messages { request, messages } => {
+                inner.r#type = Some(Type::PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE);
+                let given = messages.iter().map(|message| PeerDataOperationResult {
+                    placeholder_message_resend_response: MessageField::some(
+                        PlaceholderMessageResendResponse { web_message_info_bytes: Some(message.to_vec()) },
+                    ),
+                    ..Default::default()
+                });
+                inner.peer_data_operation_request_response_message =
+                    MessageField::some(PeerDataOperationRequestResponseMessage {
+                        peer_data_operation_request_type: Some(
+                            PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND,
+                        ),
+                        stanza_id: Some(request.clone()),
+                        peer_data_operation_result: given.collect(),
+                    });
             }
             PeerMessage::WantHistory(wanted) => {
                 inner.r#type = Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE);
@@ -147,6 +230,16 @@ impl PeerMessage {
         }
         Message { protocol_message: MessageField::some(inner), ..Default::default() }.encode_to_vec()
     }
+}
+
+fn want_message(wanted: &PlaceholderMessageResendRequest) -> Option<WantMessage> {
+    let key = wanted.message_key.as_option()?;
+    Some(WantMessage {
+        chat: key.remote_jid.as_deref()?.parse().ok()?,
+        from_me: key.from_me.unwrap_or(false),
+        id: key.id.clone().filter(|id| !id.is_empty())?,
+        participant: key.participant.as_deref().and_then(|jid| jid.parse().ok()),
+    })
 }
 
 fn key(shared: &AppStateSyncKey) -> Option<Key> {
@@ -231,7 +324,18 @@ mod tests {
                 count: 50,
             }),
         ];
-        for message in messages {
+        let group = |number: &str| WantMessage {
+            chat: "120363-1@g.us".parse().expect("a JID"),
+            from_me: false,
+            id: number.to_owned(),
+            participant: Some(Jid::lid("1")),
+        };
+        let resent = [
+            PeerMessage::WantMessages(vec![group("3EB0"), group("3EB1")]),
+            PeerMessage::Messages { request: "3EB2".to_owned(), messages: vec![Bytes::from_static(b"x")] },
+            PeerMessage::Messages { request: "3EB2".to_owned(), messages: Vec::new() },
+        ];
+        for message in messages.into_iter().chain(resent) {
             let bytes = message.to_bytes();
             assert_eq!(PeerMessage::read(&bytes), Some(message));
             assert!(matches!(e2e::content(&bytes), Ok(e2e::Content::Protocol(_))));

@@ -4,6 +4,8 @@
 mod collections;
 #[path = "device/history.rs"]
 mod history;
+#[path = "device/placeholders.rs"]
+mod placeholders;
 #[path = "device/scene.rs"]
 mod scene;
 

@@ -265,6 +265,21 @@ async fn unmodified_clients_and_a_device_read_whole_collections_and_large_patche
 }
 
 #[tokio::test]
+async fn an_unmodified_client_gets_from_its_phone_what_was_withheld() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let (person, friend) = (stage.person("w"), stage.person("friend"));
+    // whatsmeow can ask the phone once the phone has said something to it.
+    stage.sim.phone_remembers(person.pn, past(1, 1))?;
+    let mut client = stage.paired(Library::Whatsmeow, "w", &person).await?;
+    client.wait("history", |event| matches!(event, ClientEvent::History { .. })).await?;
+    let device = person.first_device();
+    stage.sim.commit(&Fault::WithholdDeliveries { device, count: 1 })?;
+    stage.sim.phone_sends(friend.pn, &person.number_jid(), "only for the phone")?;
+    client.message("only for the phone").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn unmodified_clients_fetch_the_past_that_the_phone_gives_as_files() -> Result<(), Failure> {
     const CHATS: usize = 50;
     const MESSAGES: usize = 12;

@@ -1,14 +1,15 @@
-//! Messages that could not be decrypted, while their senders are asked for them again.
+//! Messages that could not be read, while their senders are asked for them again, or the phone is.
 //!
-//! What must hold: how often a message was asked for, and the stanza as it came, are durable before it is
-//! asked for. A message that has not come after the limit of tries, or of time, is put aside whole with an
-//! event, by whoever owns the device then. Nothing is given up for its time while there is no connection, nor
-//! shortly after a login: the answer may lie in the backlog.
+//! What must hold: how often somebody was asked, and the stanza as it came, are durable before anybody is
+//! asked. Who is asked next, and when, follows from the row alone, so the next owner goes on. A message that
+//! has not come after the limit of tries, or of time, is put aside whole with an event. Nothing is
+//! given up for its time while there is no connection, nor shortly after a login: the answer may lie in the backlog.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use roost_placement::lease::BootTime;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::id::UnixMillis;
@@ -25,20 +26,33 @@ use crate::port::{StateKey, StateKind};
 const KEPT: usize = 1 << 20;
 /// After a login the backlog may bring the answer.
 const BACKLOG: Duration = Duration::from_secs(30);
+/// How often the phone is asked for one message.
+const PHONE: u32 = 2;
+/// Why a message without a ciphertext is awaited.
+const WITHHELD: &str = "WhatsApp withheld the content";
 /// First byte of a row.
 const FORMAT: u8 = 1;
 
 /// A message that was asked for again.
 #[derive(Debug)]
 struct Awaited {
-    /// How often.
+    /// How often its sender was asked.
     asked: u32,
-    /// When for the last time.
+    /// When for the last time; when it came, if it never was.
     since: UnixMillis,
-    /// Why it could not be decrypted, for a person.
+    /// Why it could not be read, for a person.
     why: String,
     /// The stanza as it came.
     raw: Bytes,
+    /// How often the phone was asked, and when for the last time.
+    phone: (u32, UnixMillis),
+}
+
+/// What happens to an awaited message next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    AskPhone,
+    GiveUp,
 }
 
 impl Awaited {
@@ -48,6 +62,8 @@ impl Awaited {
         out.bytes(&self.since.0.to_be_bytes());
         out.text(&self.why);
         out.bytes(&self.raw);
+        out.bytes(&self.phone.0.to_be_bytes());
+        out.bytes(&self.phone.1.0.to_be_bytes());
         out.finish()
     }
 
@@ -56,22 +72,47 @@ impl Awaited {
         let asked = u32::from_be_bytes(rest.bytes()?.try_into().ok()?);
         let since = UnixMillis(i64::from_be_bytes(rest.bytes()?.try_into().ok()?));
         let why = rest.text()?.to_owned();
-        Some(Awaited { asked, since, why, raw: Bytes::copy_from_slice(rest.bytes()?) })
+        let raw = Bytes::copy_from_slice(rest.bytes()?);
+        // Earlier rows end here.
+        let mut phone = (0, UnixMillis(0));
+        if let (Some(times), Some(at)) = (rest.bytes(), rest.bytes()) {
+            phone.0 = u32::from_be_bytes(times.try_into().ok()?);
+            phone.1 = UnixMillis(i64::from_be_bytes(at.try_into().ok()?));
+        }
+        Some(Awaited { asked, since, why, raw, phone })
+    }
+
+    /// It is of our own phone and to this device alone, so that the phone has it for nobody.
+    fn is_of_phone(&self) -> bool {
+        stanza::decode(&self.raw).is_ok_and(|stanza| stanza.text("category").as_deref() == Some("peer"))
     }
 }
 
-/// All of a device, by the names of their rows.
+/// All of a device.
 #[derive(Debug, Default)]
-pub(super) struct Messages(BTreeMap<String, Awaited>);
+pub(super) struct Messages {
+    /// By the names of their rows.
+    rows: BTreeMap<String, Awaited>,
+    /// Nothing is given up before.
+    quiet: Option<BootTime>,
+}
 
 impl Messages {
-    /// How often a message was asked for.
+    /// How often the sender of a message was asked for it.
     pub(super) fn asked(&self, name: &str) -> u32 {
-        self.0.get(name).map_or(0, |message| message.asked)
+        self.rows.get(name).map_or(0, |message| message.asked)
     }
 
-    fn oldest(&self) -> Option<(&String, &Awaited)> {
-        self.0.iter().min_by_key(|(_, message)| message.since)
+    /// The message with this id of WhatsApp: the name of its row, and its stanza.
+    pub(super) fn find(&self, id: &str) -> Option<(String, Bytes)> {
+        let is_it =
+            |raw: &Bytes| stanza::decode(raw).is_ok_and(|stanza| stanza.text("id").as_deref() == Some(id));
+        let (name, message) = self.rows.iter().find(|(_, message)| is_it(&message.raw))?;
+        Some((name.clone(), message.raw.clone()))
+    }
+
+    fn oldest(&self) -> Option<&String> {
+        self.rows.iter().min_by_key(|(_, message)| message.since).map(|(name, _)| name)
     }
 }
 
@@ -82,40 +123,65 @@ impl Machine {
         for (name, bytes) in rows {
             if let Some(mut message) = Awaited::from_bytes(&bytes) {
                 message.since = message.since.min(self.now.wall);
-                self.awaited.0.insert(name, message);
+                message.phone.1 = message.phone.1.min(self.now.wall);
+                self.awaited.rows.insert(name, message);
             }
         }
     }
 
-    /// It is asked for once more.
+    /// Its sender is asked for it once more.
     pub(super) fn await_again(&mut self, outcome: &mut Pending, name: String, why: String, raw: Bytes) {
         let asked = self.awaited.asked(&name) + 1;
-        let message = Awaited { asked, since: self.now.wall, why, raw };
-        outcome.batch.state.push((row(name.clone()), Some(message.to_bytes())));
-        self.awaited.0.insert(name, message);
-        let bytes = |awaited: &Messages| awaited.0.values().map(|message| message.raw.len()).sum::<usize>();
-        while self.awaited.0.len() > self.limits.awaited || bytes(&self.awaited) > KEPT {
-            let Some((oldest, _)) = self.awaited.oldest() else { break };
-            self.give_up_awaited(outcome, &oldest.clone());
+        let phone = self.awaited.rows.get(&name).map_or((0, UnixMillis(0)), |message| message.phone);
+        self.await_message(outcome, name, Awaited { asked, since: self.now.wall, why, raw, phone });
+    }
+
+    /// Only the phone can give it.
+    pub(super) fn await_withheld(&mut self, outcome: &mut Pending, name: String, raw: Bytes) {
+        // It may come again while the phone is being asked.
+        if !self.awaited.rows.contains_key(&name) {
+            let (why, since) = (WITHHELD.to_owned(), self.now.wall);
+            let message = Awaited { asked: 0, since, why, raw, phone: (0, UnixMillis(0)) };
+            self.await_message(outcome, name, message);
         }
-        self.plan_giving_up(Duration::ZERO);
+    }
+
+    /// Its sender was asked as often as that makes sense: now only the phone is left.
+    pub(super) fn sender_spent(&mut self, outcome: &mut Pending, name: &str) {
+        match self.awaited.rows.get(name).is_none_or(Awaited::is_of_phone) {
+            true => self.give_up_awaited(outcome, name),
+            false => self.plan_next(),
+        }
+    }
+
+    fn await_message(&mut self, outcome: &mut Pending, name: String, message: Awaited) {
+        outcome.batch.state.push((row(name.clone()), Some(message.to_bytes())));
+        self.awaited.rows.insert(name, message);
+        let bytes =
+            |awaited: &Messages| awaited.rows.values().map(|message| message.raw.len()).sum::<usize>();
+        while self.awaited.rows.len() > self.limits.awaited || bytes(&self.awaited) > KEPT {
+            let Some(oldest) = self.awaited.oldest().cloned() else { break };
+            self.give_up_awaited(outcome, &oldest);
+        }
+        self.plan_next();
     }
 
     /// It has come.
     pub(super) fn awaited_came(&mut self, outcome: &mut Pending, name: String) {
-        if self.awaited.0.remove(&name).is_some() {
+        if self.awaited.rows.remove(&name).is_some() {
             outcome.batch.state.push((row(name), None));
         }
     }
 
     /// Puts it aside, with the events that say so.
     pub(super) fn give_up_awaited(&mut self, outcome: &mut Pending, name: &str) {
-        let Some(Awaited { asked, why, raw, .. }) = self.awaited.0.remove(name) else { return };
+        let Some(Awaited { asked, why, raw, phone, .. }) = self.awaited.rows.remove(name) else { return };
         let stanza = stanza::decode(&raw).unwrap_or_else(|_| Builder::new("unreadable").build());
+        let attempts = if asked > 0 { asked } else { phone.0 };
         let undecryptable = api::Undecryptable {
             whatsapp_id: stanza.text("id").unwrap_or_default().into_owned(),
             sender: Some(person(&[stanza.jid("from"), stanza.jid("participant")])),
-            attempts: i32::try_from(asked).unwrap_or(i32::MAX),
+            attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
             reason: why.clone(),
         };
         let dedupe = bounded(format!("undecryptable/{name}"));
@@ -126,36 +192,75 @@ impl Machine {
 
     /// Messages flow again: what is overdue may be in the backlog.
     pub(super) fn awaited_online(&mut self) {
-        self.plan_giving_up(BACKLOG);
+        self.awaited.quiet = Some(self.now.boot.plus(BACKLOG.min(self.limits.awaiting)));
+        self.plan_next();
     }
 
-    /// Gives up what has waited for too long.
+    /// Does what is due: asks the phone, or gives up.
     pub(super) fn awaited_overdue(&mut self) {
         if self.connection.online().is_none() {
             return;
         }
         let mut outcome = Pending::default();
-        while let Some((name, message)) = self.awaited.oldest()
-            && self.patience(message).is_zero()
-        {
-            self.give_up_awaited(&mut outcome, &name.clone());
+        let (mut first, mut again) = (Vec::new(), Vec::new());
+        let due = self.awaited.rows.iter().map(|(name, message)| (name.clone(), self.next(message)));
+        let due: Vec<(String, (Next, Duration))> = due.filter(|(_, (_, left))| left.is_zero()).collect();
+        for (name, (next, _)) in due {
+            let now = self.now.wall;
+            match self.awaited.rows.get_mut(&name).filter(|_| next == Next::AskPhone) {
+                None => self.give_up_awaited(&mut outcome, &name),
+                Some(message) => {
+                    let list = if message.phone.0 == 0 { &mut first } else { &mut again };
+                    list.push(message.raw.clone());
+                    message.phone = (message.phone.0 + 1, now);
+                    outcome.batch.state.push((row(name), Some(message.to_bytes())));
+                }
+            }
         }
         let slot = self.lane.open();
         self.lane.fill(slot, outcome);
-        self.plan_giving_up(Duration::ZERO);
+        self.ask_phone_for(&first, false);
+        self.ask_phone_for(&again, true);
+        self.plan_next();
     }
 
-    /// For how long the sender may still answer.
-    fn patience(&self, message: &Awaited) -> Duration {
-        let waited = u64::try_from(self.now.wall.0 - message.since.0).unwrap_or(0);
-        self.limits.awaiting.saturating_sub(Duration::from_millis(waited))
+    /// What happens to it next, and after how long.
+    fn next(&self, message: &Awaited) -> (Next, Duration) {
+        let quiet = self.awaited.quiet.map_or(Duration::ZERO, |until| until.since(self.now.boot));
+        match self.next_by_row(message) {
+            (Next::GiveUp, left) => (Next::GiveUp, left.max(quiet)),
+            ask => ask,
+        }
     }
 
-    fn plan_giving_up(&mut self, at_least: Duration) {
-        match self.awaited.oldest().map(|(_, message)| self.patience(message)) {
-            Some(patience) => {
-                self.set_timer(Timer::Awaited, patience.max(at_least.min(self.limits.awaiting)))
-            }
+    fn next_by_row(&self, message: &Awaited) -> (Next, Duration) {
+        let left = |since: UnixMillis, patience: Duration| {
+            let waited = u64::try_from(self.now.wall.0 - since.0).unwrap_or(0);
+            patience.saturating_sub(Duration::from_millis(waited))
+        };
+        let (after, pause) = self.limits.phone;
+        let end = left(message.since, self.limits.awaiting);
+        if message.is_of_phone() {
+            return (Next::GiveUp, end);
+        }
+        // Nobody but the phone will give it.
+        let spent = message.asked == 0 || message.asked >= self.limits.retries;
+        let (times, last) = message.phone;
+        let ask = match times {
+            0 if spent => Duration::ZERO,
+            0 => left(message.since, after),
+            _ => left(last, pause),
+        };
+        match times < PHONE {
+            true if ask < end => (Next::AskPhone, ask),
+            false if spent => (Next::GiveUp, ask.min(end)),
+            _ => (Next::GiveUp, end),
+        }
+    }
+
+    fn plan_next(&mut self) {
+        match self.awaited.rows.values().map(|message| self.next(message).1).min() {
+            Some(next) => self.set_timer(Timer::Awaited, next),
             None => self.clear_timer(Timer::Awaited),
         }
     }
@@ -163,4 +268,23 @@ impl Machine {
 
 fn row(name: String) -> StateKey {
     StateKey { kind: StateKind::Retry, name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_reads_back_as_it_was_written_and_as_it_was_before() {
+        let raw = Bytes::from_static(b"raw");
+        let message =
+            Awaited { asked: 2, since: UnixMillis(5), why: "why".to_owned(), raw, phone: (1, UnixMillis(7)) };
+        let bytes = message.to_bytes();
+        let read = Awaited::from_bytes(&bytes).expect("ours");
+        assert_eq!((read.asked, read.since, read.phone), (2, UnixMillis(5), (1, UnixMillis(7))));
+        assert_eq!((&*read.why, &*read.raw), ("why", &b"raw"[..]));
+        let before = Awaited::from_bytes(&bytes[..bytes.len() - 20]).expect("as it was before");
+        assert_eq!((before.asked, before.phone), (2, (0, UnixMillis(0))));
+        assert!(Awaited::from_bytes(b"\x01torn").is_none());
+    }
 }

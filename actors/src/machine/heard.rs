@@ -72,8 +72,7 @@ impl Machine {
                 self.remember_secret(&mut outcome, &scene.sender, &message.id, message.own, &bytes);
                 let payload = self.payload(&message, &scene, meaning);
                 outcome.batch.events.extend(payload.map(|payload| event(&message, &scene, payload)));
-                let receipt = self.receipt(&message);
-                self.settle_slot(slot, message.link, outcome, receipt);
+                self.settle_told(slot, &message, outcome);
                 return Ok(());
             }
         };
@@ -122,8 +121,7 @@ impl Machine {
             }
         };
         outcome.batch.events.extend(payload.map(|payload| event(&message, &scene, payload)));
-        let receipt = self.receipt(&message);
-        self.settle_slot(slot, message.link, outcome, receipt);
+        self.settle_told(slot, &message, outcome);
     }
 
     fn read_plaintext(

@@ -36,6 +36,8 @@ pub(super) struct Inbound {
     pub(super) own: bool,
     pub(super) occurred: UnixMillis,
     pub(super) origin: Origin,
+    /// Its content is from our phone; the stanza was settled before.
+    pub(super) from_phone: bool,
 }
 
 impl Inbound {
@@ -53,7 +55,7 @@ impl Inbound {
 type Single = (CiphertextKind, Bytes);
 
 /// Why a message cannot be handled, and how WhatsApp is told.
-struct Refused {
+pub(super) struct Refused {
     reason: &'static str,
     nack: Option<u16>,
 }
@@ -126,7 +128,14 @@ impl Machine {
             return self.on_newsletter_message(link, raw, &from, &stanza);
         }
         let slot = self.lane.open();
-        match self.read_message(link, &raw, &stanza) {
+        let envelope = self.envelope(link, &raw, &stanza);
+        if stanza.child("enc").is_none()
+            && stanza.child("unavailable").is_some()
+            && let Ok(message) = &envelope
+        {
+            return self.on_unavailable(slot, message);
+        }
+        match envelope.and_then(|inbound| ciphertexts(inbound, &stanza)) {
             Ok((inbound, single, group)) => {
                 let asked = self.awaited.asked(&retry_name(&inbound.from, &inbound.id));
                 let from = inbound.peer.clone();
@@ -140,12 +149,8 @@ impl Machine {
         }
     }
 
-    fn read_message(
-        &self,
-        link: u64,
-        raw: &Bytes,
-        stanza: &Stanza,
-    ) -> Result<(Inbound, Option<Single>, Option<GroupCiphertext>), Refused> {
+    /// Who says it, where and when.
+    pub(super) fn envelope(&self, link: u64, raw: &Bytes, stanza: &Stanza) -> Result<Inbound, Refused> {
         let refused = |reason, nack| Refused { reason, nack };
         let account = self.account.as_ref().ok_or(refused("a message came before pairing", None))?;
         let id = stanza.text("id").ok_or(refused("a message without an id", None))?.into_owned();
@@ -171,23 +176,7 @@ impl Machine {
         };
         let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok());
         let occurred = seconds.and_then(|t| t.checked_mul(1000)).map_or(self.now.wall, UnixMillis);
-        let bytes = |enc: &Stanza| enc.leaf().map(Bytes::copy_from_slice);
-        let kind = |enc: &Stanza| enc.text("type").as_deref().and_then(CiphertextKind::parse);
-        let single = stanza.all_named("enc").find_map(|enc| Some((kind(enc)?, bytes(enc)?)));
-        let shared = stanza.all_named("enc").find(|enc| enc.text("type").as_deref() == Some("skmsg"));
-        let shared = shared.filter(|_| group.is_some()).and_then(bytes);
-        if single.is_none() && shared.is_none() {
-            let unavailable = stanza.child("unavailable").is_some();
-            let reason = match (unavailable, stanza.child("enc").is_some()) {
-                (true, _) => "WhatsApp withheld the content",
-                (false, true) => "a ciphertext of an unknown kind, or without bytes",
-                (false, false) => "a message without content",
-            };
-            return Err(refused(reason, (!unavailable).then_some(488)));
-        }
-        let ciphertext =
-            group.as_ref().map(|group| GroupCiphertext { group: group.to_string(), bytes: shared });
-        let inbound = Inbound {
+        Ok(Inbound {
             link,
             raw: raw.clone(),
             stanza: stanza.clone(),
@@ -199,8 +188,8 @@ impl Machine {
             own,
             occurred,
             origin: if stanza.text("offline").is_some() { Origin::OfflineQueue } else { Origin::Live },
-        };
-        Ok((inbound, single, ciphertext))
+            from_phone: false,
+        })
     }
 
     pub(super) fn on_decrypted(&mut self, slot: u64, message: Inbound, decrypted: Decrypted) {
@@ -244,6 +233,15 @@ impl Machine {
             self.quarantine(&mut outcome, message.raw, &message.stanza, &error.to_string());
             self.settle_slot(slot, message.link, outcome, ack);
         }
+    }
+
+    /// A message was told, or is nothing for the user: it is settled, unless it was before.
+    pub(super) fn settle_told(&mut self, slot: u64, message: &Inbound, outcome: Pending) {
+        if message.from_phone {
+            return self.lane.fill(slot, outcome);
+        }
+        let receipt = self.receipt(message);
+        self.settle_slot(slot, message.link, outcome, receipt);
     }
 
     /// What settles a message that was taken. The plain form means delivered; of a device
@@ -326,6 +324,28 @@ impl Machine {
         outcome.batch.events.push(self.synthetic(dedupe.clone(), payload));
         outcome.batch.quarantine.push(QuarantinedStanza { dedupe, raw, reason, at: self.now.wall });
     }
+}
+
+/// What is encrypted in a message, for this device alone and for its group.
+fn ciphertexts(
+    inbound: Inbound,
+    stanza: &Stanza,
+) -> Result<(Inbound, Option<Single>, Option<GroupCiphertext>), Refused> {
+    let bytes = |enc: &Stanza| enc.leaf().map(Bytes::copy_from_slice);
+    let kind = |enc: &Stanza| enc.text("type").as_deref().and_then(CiphertextKind::parse);
+    let single = stanza.all_named("enc").find_map(|enc| Some((kind(enc)?, bytes(enc)?)));
+    let shared = stanza.all_named("enc").find(|enc| enc.text("type").as_deref() == Some("skmsg"));
+    let shared = shared.filter(|_| inbound.group.is_some()).and_then(bytes);
+    if single.is_none() && shared.is_none() {
+        let reason = match stanza.child("enc").is_some() {
+            true => "a ciphertext of an unknown kind, or without bytes",
+            false => "a message without content",
+        };
+        return Err(Refused { reason, nack: Some(488) });
+    }
+    let group = inbound.group.as_ref();
+    let ciphertext = group.map(|group| GroupCiphertext { group: group.to_string(), bytes: shared });
+    Ok((inbound, single, ciphertext))
 }
 
 /// What names a message in the log, however it came.

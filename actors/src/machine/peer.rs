@@ -33,8 +33,9 @@ impl Machine {
         match read {
             Some(PeerMessage::Keys(keys)) => self.learn_keys(keys, outcome),
             Some(PeerMessage::History(notice)) => self.take_history(message, notice, outcome),
+            Some(PeerMessage::Messages { messages, .. }) => self.take_from_phone(message.link, messages),
             // What only a companion says; our phone asks nothing of us.
-            Some(PeerMessage::WantKeys(_) | PeerMessage::WantHistory(_)) => {}
+            Some(PeerMessage::WantKeys(_) | PeerMessage::WantHistory(_) | PeerMessage::WantMessages(_)) => {}
             None => return false,
         }
         true

@@ -70,7 +70,7 @@ impl Machine {
         let name = retry_name(&message.from, &message.id);
         let asked = self.awaited.asked(&name);
         if asked >= self.limits.retries {
-            self.give_up_awaited(&mut outcome, &name);
+            self.sender_spent(&mut outcome, &name);
         } else {
             self.await_again(&mut outcome, name, why, message.raw.clone());
             let receipt = self.retry_receipt(&message, asked + 1, registration_id, keys.as_deref());

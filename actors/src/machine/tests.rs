@@ -206,7 +206,7 @@ fn pauses_grow_with_each_failure_and_begin_anew_after_a_stable_time() {
 }
 
 #[test]
-fn an_undecryptable_message_is_asked_for_five_times_and_then_put_aside() {
+fn an_undecryptable_message_is_asked_for_five_times_and_from_the_phone_and_then_put_aside() {
     let mut world = World::online(6);
     for attempt in 1..=5u64 {
         let sent = world.undecryptable("3EBAD");
@@ -218,6 +218,20 @@ fn an_undecryptable_message_is_asked_for_five_times_and_then_put_aside() {
     }
     let sent = world.undecryptable("3EBAD");
     assert!(sent.iter().all(|stanza| stanza.tag == "ack"), "{sent:?}");
+    for _ in 0..2 {
+        assert!(world.events().iter().all(|dedupe| !dedupe.starts_with("undecryptable/")));
+        world.take(Step::Time(10_001));
+        let mut asked = world.commit_everything();
+        // The keys of the phone.
+        while !world.requests.is_empty() {
+            world.take(Step::AnswerRequest);
+        }
+        asked.extend(world.commit_everything());
+        let peer = |stanza: &Stanza| stanza.text("category").as_deref() == Some("peer");
+        assert_eq!(asked.iter().filter(|stanza| peer(stanza)).count(), 1, "{asked:?}");
+    }
+    world.take(Step::Time(10_001));
+    world.commit_everything();
     let events = world.events();
     assert!(events.iter().any(|dedupe| dedupe.starts_with("undecryptable/")));
     assert!(events.iter().any(|dedupe| dedupe.starts_with("quarantine/")));
@@ -246,6 +260,23 @@ fn a_message_whose_sender_stays_silent_is_put_aside_by_whoever_owns_the_device_t
     assert_eq!(world.awaited(), [""; 0]);
     let again = world.undecryptable("3EBAD");
     assert!(again.iter().any(|stanza| stanza.tag == "receipt"), "a later copy is a new chance: {again:?}");
+}
+
+#[test]
+fn another_unreadable_message_does_not_cut_short_what_the_backlog_may_bring() {
+    let mut world = World::online(6);
+    world.undecryptable("3EBAD");
+    world.take(Step::Time(400_000));
+    let mut world = world.taken_over();
+    world.take(Step::Time(300_000));
+    world.go_online();
+    world.undecryptable("3EBAE");
+    world.take(Step::Time(1));
+    world.commit_everything();
+    assert_eq!(world.awaited().len(), 2);
+    world.take(Step::Time(30_000));
+    world.commit_everything();
+    assert_eq!(world.awaited(), ["800000:2@lid/3EBAE"]);
 }
 
 #[test]

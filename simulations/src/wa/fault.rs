@@ -51,6 +51,13 @@ pub enum Fault {
         /// How many.
         count: u32,
     },
+    /// The next messages to a device come without their content: only the phone has it.
+    WithholdDeliveries {
+        /// To whom.
+        device: String,
+        /// How many.
+        count: u32,
+    },
     /// Everything to a device comes later, in order. 0 ends it.
     Delay {
         /// To whom; to all when absent.
@@ -186,6 +193,7 @@ pub(super) struct DeviceFaults {
     pub(super) lose_device_acks: u32,
     pub(super) duplicate: u32,
     pub(super) corrupt: u32,
+    pub(super) withhold: u32,
     pub(super) overtake: u32,
     pub(super) tamper: u32,
     pub(super) delay_ms: u32,

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use rand::{CryptoRng, Rng};
 use roost_proto::e2e::{self, DeviceSent};
+use roost_proto::history::Past;
+use roost_proto::id::UnixMillis;
 use roost_proto::media::{self, File};
 use roost_proto::phone::PeerMessage;
 use roost_proto::signal::{
@@ -39,6 +41,8 @@ pub struct Phone {
     /// What it shares with its companions; a phone without it shares nothing.
     pub(super) memory: Option<Memory>,
     files: VecDeque<(String, File)>,
+    /// What it has read, for companions that could not.
+    read: VecDeque<Past>,
 }
 
 /// A message that the phone decrypted.
@@ -87,6 +91,7 @@ impl Phone {
             retries: BTreeMap::new(),
             memory: None,
             files: VecDeque::new(),
+            read: VecDeque::new(),
         }
     }
 
@@ -206,6 +211,17 @@ impl Phone {
                 self.files.pop_front();
             }
         }
+        self.read.push_back(Past {
+            id: id.to_owned(),
+            from_me: copy.is_some(),
+            participant: None,
+            at: UnixMillis(at),
+            push_name: String::new(),
+            content: Bytes::copy_from_slice(inner),
+        });
+        if self.read.len() > INBOX {
+            self.read.pop_front();
+        }
         let text = match e2e::content(inner) {
             Ok(e2e::Content::Text(text)) => Some(text),
             _ => None,
@@ -215,6 +231,23 @@ impl Phone {
             self.inbox.pop_front();
         }
         Ok(None)
+    }
+
+    /// A message that it has read, or has sent itself.
+    pub(super) fn has(&self, id: &str) -> Option<Past> {
+        let read = self.read.iter().rev().find(|past| past.id == id).cloned();
+        let sent = || {
+            let sent = self.sent(id).filter(|sent| !sent.peer)?;
+            Some(Past {
+                id: sent.id.clone(),
+                from_me: true,
+                participant: None,
+                at: UnixMillis(0),
+                push_name: String::new(),
+                content: sent.message.clone().into(),
+            })
+        };
+        read.or_else(sent)
     }
 
     /// The file of a message that it has.

@@ -26,6 +26,8 @@ pub enum Poison {
     Garbage,
     /// Its ciphertext is empty.
     Empty,
+    /// Its content is withheld, and no phone has it.
+    Withheld,
     /// It has neither type nor time, and its ciphertext is garbage.
     Bare,
 }
@@ -43,6 +45,7 @@ impl Machine {
         let described = |message: Builder| message.attr("type", "text").attr("t", seconds(now));
         let message = match what {
             Poison::NoCiphertext => described(message),
+            Poison::Withheld => described(message).children([Builder::new("unavailable").build()]),
             Poison::UnknownKind => described(message).children([enc("future", garbage)]),
             Poison::Garbage => described(message).children([enc("msg", garbage)]),
             Poison::Empty => described(message).children([enc("pkmsg", Vec::new())]),

@@ -188,6 +188,10 @@ impl Machine {
         if stanza.tag == "message" && self.faults.take(to, |f| &mut f.corrupt) {
             corrupt(&mut stanza);
         }
+        let peer = stanza.text("category").as_deref() == Some("peer");
+        if stanza.tag == "message" && !peer && self.faults.take(to, |f| &mut f.withhold) {
+            withhold(&mut stanza);
+        }
         let account = self.accounts.get_mut(&to.pn);
         let Some(companion) = account.and_then(|account| account.companions.get_mut(&to.device)) else {
             return;
@@ -219,6 +223,12 @@ impl Machine {
             self.send(now, connection, stanza.clone());
         }
     }
+}
+
+/// Leaves of a message only that there is one.
+fn withhold(stanza: &mut Stanza) {
+    let nothing = Builder::new("unavailable").attr("type", "fanout").build();
+    stanza.content = Some(Content::Nodes(vec![nothing]));
 }
 
 /// Changes one byte of every ciphertext where only the authentication can notice it: 16 bytes before the end

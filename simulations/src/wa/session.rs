@@ -149,6 +149,10 @@ impl Machine {
                 let device = self.known(device)?;
                 self.faults.of(device).corrupt = *count;
             }
+            Fault::WithholdDeliveries { device, count } => {
+                let device = self.known(device)?;
+                self.faults.of(device).withhold = *count;
+            }
             Fault::Delay { device: None, ms } => self.faults.delay_all(*ms),
             Fault::Delay { device: Some(device), ms } => {
                 let device = self.known(device)?;

@@ -6,6 +6,7 @@
 //! exactly; three kinds in this order are what clients were seen to get. A small first piece stands in its
 //! message and all others are files, as clients are prepared for; at which size is a guess.
 
+use bytes::Bytes;
 use roost_proto::appstate::{Action, Collection, Patch};
 use roost_proto::history::{self, Blob, Conversation, Kind, People};
 use roost_proto::id::UnixMillis;
@@ -148,6 +149,16 @@ impl Machine {
         id: &str,
         asked: PeerMessage,
     ) {
+        if let PeerMessage::WantMessages(wanted) = asked {
+            // What a phone says when it has none of them is not known; this one says nothing.
+            let phone = &self.account(device.pn).phone;
+            let messages = wanted.iter().filter_map(|one| Some(phone.has(&one.id)?.to_bytes(&one.chat)));
+            let messages: Vec<Bytes> = messages.collect();
+            if !messages.is_empty() {
+                self.phone_tells(now, device, &PeerMessage::Messages { request: id.to_owned(), messages });
+            }
+            return;
+        }
         let Some(memory) = self.account(device.pn).phone.memory.as_ref() else { return };
         match asked {
             PeerMessage::WantKeys(ids) => {
@@ -159,7 +170,8 @@ impl Machine {
                 let what = (Kind::OnDemand, 1, 100);
                 self.tell_history(now, device, what, &found, &People::default(), Some(id.to_owned()));
             }
-            PeerMessage::Keys(_) | PeerMessage::History(_) => {
+            PeerMessage::WantMessages(_) => unreachable!("answered above"),
+            PeerMessage::Keys(_) | PeerMessage::History(_) | PeerMessage::Messages { .. } => {
                 tracing::warn!(%device, "a companion speaks as if it were a phone");
             }
         }

@@ -232,7 +232,10 @@ impl World {
             "receipt" | "ack" => {
                 self.settled.insert((link, id));
             }
-            "message" if stanza.text("device_fanout").is_none() && stanza.jid("participant").is_none() => {
+            "message"
+                if stanza.text("device_fanout").or(stanza.text("category")).is_none()
+                    && stanza.jid("participant").is_none() =>
+            {
                 assert!(self.wires.contains(bytes), "{id} was on the wire before its bytes were durable");
                 self.on_wire.push(id);
             }
