@@ -1,7 +1,8 @@
 //! ack-after-commit (I10): what WhatsApp saw settled is in the event log, once.
 //!
 //! Needs Committed with what it holds, and Reached for devices of ours, recorded with the commit of the event;
-//! accuses by Settled and by Reached. That an unsettled message comes again is WhatsApp's part; that it is in
+//! accuses by Settled and by Reached. A message that could not be read may be settled when it is kept until it
+//! has come again, and is owed all the same. That an unsettled message comes again is WhatsApp's part; that it is in
 //! the log in the end is judged from what was Delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,8 @@ const TAKEN: u64 = 40_000_000;
 #[derive(Debug, Default)]
 pub(super) struct AckAfterCommit {
     held: BTreeSet<(DeviceKey, String)>,
+    /// Messages that are to come again.
+    awaited: BTreeSet<(DeviceKey, String)>,
     /// When each message was first delivered.
     delivered: BTreeMap<(DeviceKey, String), u64>,
     /// Messages whose content is in the log of a device of ours: receiver, message.
@@ -39,12 +42,14 @@ impl Check for AckAfterCommit {
             What::Committed(commit) => {
                 let key = &commit.grant.key;
                 self.held.extend(commit.holds.iter().map(|message| (key.clone(), message.clone())));
+                self.awaited.extend(commit.awaits.iter().map(|message| (key.clone(), message.clone())));
             }
             What::Delivered { key, message } => {
                 self.delivered.entry((key.clone(), message.clone())).or_insert(fact.at);
             }
             What::Settled { key, message } => {
-                let held = self.held.contains(&(key.clone(), message.clone()));
+                let place = (key.clone(), message.clone());
+                let held = self.held.contains(&place) || self.awaited.contains(&place);
                 return hold(held, || format!("{message} is settled and not in the log of {key}"));
             }
             What::Reached { receiver, message, .. } if is_ours(receiver) => {
@@ -92,6 +97,18 @@ mod tests {
     #[test]
     fn a_message_that_is_settled_before_its_commit_is_seen() {
         assert!(judge(AckAfterCommit::default(), [delivered(), settled(), holds()]).is_some());
+    }
+
+    #[test]
+    fn a_message_that_is_to_come_again_may_be_settled_and_is_owed() {
+        let awaits = || {
+            let mut commit = commit(&grant(1, 1));
+            commit.awaits.push("3EB0".to_owned());
+            What::Committed(Box::new(commit))
+        };
+        assert_eq!(judge(AckAfterCommit::default(), [delivered(), awaits(), settled(), holds()]), None);
+        let seen = judge(AckAfterCommit::default(), [delivered(), awaits(), settled()]);
+        assert!(seen.is_some_and(|seen| seen.contains("never took it")));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! gapless (I11): per device, the sequence grows by one and the epoch never falls.
+//! gapless (I11): per device, the sequence grows by one, the epoch never falls, and messages are logged in the order
+//! in which WhatsApp first delivered them.
 //!
-//! Accuses by Committed. The order of the server shows at the consumers' side of a stream, not here: a message
-//! that had to be asked for again comes after those that followed it.
+//! Accuses by Committed. Where Delivered and Settled are recorded the order is judged too: a message that could not
+//! be read is settled and asked for again, and has the place of its delivery after that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roost_proto::id::{DeviceKey, Epoch};
 
@@ -15,6 +16,34 @@ use crate::history::{Fact, What};
 pub(super) struct Gapless {
     /// Last sequence and epoch of each log.
     logs: BTreeMap<DeviceKey, (i64, Epoch)>,
+    /// What WhatsApp has delivered to each device.
+    deliveries: BTreeMap<DeviceKey, Deliveries>,
+}
+
+/// Messages to one device.
+#[derive(Debug, Default)]
+struct Deliveries {
+    count: u64,
+    /// The place of each in the order of the server.
+    places: BTreeMap<String, u64>,
+    settled: BTreeSet<String>,
+    /// The place of the last one in the log, and its name.
+    last: (u64, String),
+}
+
+impl Deliveries {
+    fn delivered(&mut self, message: &str) {
+        if self.settled.remove(message) || !self.places.contains_key(message) {
+            self.count += 1;
+            self.places.insert(message.to_owned(), self.count);
+        }
+    }
+
+    fn logged(&mut self, message: &str) -> Result<(), String> {
+        let Some(place) = self.places.get(message).copied() else { return Ok(()) };
+        let (before, other) = std::mem::replace(&mut self.last, (place, message.to_owned()));
+        hold(before <= place, || format!("{message} is logged after {other}, which was delivered after it"))
+    }
 }
 
 impl Check for Gapless {
@@ -23,7 +52,18 @@ impl Check for Gapless {
     }
 
     fn see(&mut self, fact: &Fact) -> Result<(), String> {
-        let What::Committed(commit) = &fact.what else { return Ok(()) };
+        let commit = match &fact.what {
+            What::Committed(commit) => commit,
+            What::Delivered { key, message } => {
+                self.deliveries.entry(key.clone()).or_default().delivered(message);
+                return Ok(());
+            }
+            What::Settled { key, message } => {
+                self.deliveries.entry(key.clone()).or_default().settled.insert(message.clone());
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let (key, epoch) = (&commit.grant.key, commit.grant.epoch);
         let (last, before) = self.logs.entry(key.clone()).or_insert((0, Epoch(0)));
         for event in &commit.events {
@@ -35,6 +75,9 @@ impl Check for Gapless {
             hold(epoch >= fell, || {
                 format!("event {} of {key} is of epoch {epoch} after {fell}", event.sequence)
             })?;
+            if let (Some(message), Some(deliveries)) = (&event.message, self.deliveries.get_mut(key)) {
+                deliveries.logged(message).map_err(|seen| format!("{seen}, at {key}"))?;
+            }
         }
         Ok(())
     }
@@ -42,8 +85,11 @@ impl Check for Gapless {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::{committed, grant, judge};
+    use roost_proto::id::Sequence;
+
+    use super::super::scene::{commit, committed, grant, judge, key};
     use super::*;
+    use crate::history::Logged;
 
     #[test]
     fn a_gap_a_repetition_and_an_older_epoch_are_seen() {
@@ -54,6 +100,34 @@ mod tests {
         ] {
             assert!(judge(Gapless::default(), facts).is_some());
         }
+    }
+
+    fn delivered(message: &str) -> What {
+        What::Delivered { key: key(), message: message.to_owned() }
+    }
+
+    fn logged(sequence: i64, message: &str) -> What {
+        let mut commit = commit(&grant(1, 1));
+        commit.events.push(Logged { sequence: Sequence(sequence), message: Some(message.to_owned()) });
+        What::Committed(Box::new(commit))
+    }
+
+    #[test]
+    fn messages_out_of_order_are_seen() {
+        let order = |first, then| {
+            judge(Gapless::default(), [delivered("a"), delivered("b"), logged(1, first), logged(2, then)])
+        };
+        assert_eq!(order("a", "b"), None);
+        assert!(order("b", "a").is_some());
+    }
+
+    #[test]
+    fn a_message_that_was_asked_for_again_comes_later() {
+        let settled = What::Settled { key: key(), message: "a".to_owned() };
+        let facts = [delivered("a"), settled, delivered("b"), logged(1, "b"), delivered("a"), logged(2, "a")];
+        assert_eq!(judge(Gapless::default(), facts), None);
+        let twice = [delivered("a"), delivered("b"), delivered("a"), logged(1, "a"), logged(2, "b")];
+        assert_eq!(judge(Gapless::default(), twice), None, "it came twice and keeps its place");
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub(super) fn freed(epoch: i64, by: &Life) -> What {
 /// An empty commit, to be filled.
 pub(super) fn commit(grant: &Grant) -> Commit {
     let (events, holds, ratchets) = (Vec::new(), Vec::new(), Vec::new());
-    let (wires, accepts) = (Vec::new(), Vec::new());
-    Commit { grant: grant.clone(), events, holds, ratchets, wires, accepts }
+    let (awaits, wires, accepts) = (Vec::new(), Vec::new(), Vec::new());
+    Commit { grant: grant.clone(), events, holds, awaits, ratchets, wires, accepts }
 }
 
 pub(super) fn committed(grant: &Grant, sequence: i64) -> What {

@@ -62,6 +62,8 @@ pub struct Commit {
     /// WhatsApp's ids of received messages that the log holds now because of it, or held before:
     /// events, repetitions and stanzas put aside.
     pub holds: Vec<String>,
+    /// WhatsApp's ids of messages that could not be read: they are kept until they have come again.
+    pub awaits: Vec<String>,
     /// Ratchets that it wrote, with the version that each has now.
     pub ratchets: Vec<(String, u64)>,
     /// Digests of stanzas that it made durable for the wire, with WhatsApp's id of the message.
@@ -89,6 +91,8 @@ pub enum What {
     Granted { key: DeviceKey, epoch: Epoch, owner: Option<Life>, how: How },
     /// What the tenant wants of a device changed.
     Desired { key: DeviceKey, desired: Desired },
+    /// A device must be on this node and on no other, or may be anywhere again.
+    Required { key: DeviceKey, node: Option<NodeId> },
     /// A write on device state became visible.
     Committed(Box<Commit>),
     /// A write on device state was refused, because its grant does not stand.
@@ -217,6 +221,7 @@ impl What {
             | What::Wired { grant, .. }
             | What::Online { grant, .. } => (Some(&grant.key), vec![&grant.life]),
             What::Desired { key, .. }
+            | What::Required { key, .. }
             | What::Offline { key, .. }
             | What::Delivered { key, .. }
             | What::Settled { key, .. }

@@ -38,11 +38,16 @@ impl fmt::Display for What {
                     How::Attach => write!(f, "kept after a lost tail"),
                 }
             }
+            What::Required { key, node: Some(node) } => write!(f, "{} requires {node}", key.device_id),
+            What::Required { key, node: None } => write!(f, "{} may be anywhere", key.device_id),
             What::Desired { key, desired } => write!(f, "{} is wanted {desired:?}", key.device_id),
             What::Committed(commit) => {
                 write!(f, "{} commits", of(&commit.grant))?;
                 for event in &commit.events {
                     write!(f, " event {}", event.sequence)?;
+                }
+                for id in &commit.awaits {
+                    write!(f, " awaits {id} again")?;
                 }
                 for (name, version) in &commit.ratchets {
                     write!(f, " ratchet {name}@{version}")?;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::port::{
-    Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, StateKey, StoredMessage,
+    Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, StateKey, StateKind, StoredMessage,
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api::event::Payload;
@@ -37,10 +37,13 @@ fn fact(grant: &Grant, batch: &Batch, done: &Committed) -> Commit {
         let id = stanza::decode(wire).ok()?.text("id")?.into_owned();
         Some((id, short_digest(wire)))
     });
+    let awaited = batch.state.iter().filter(|(key, value)| key.kind == StateKind::Retry && value.is_some());
     Commit {
         grant: grant.clone(),
         events: logged.collect(),
         holds: batch.events.iter().filter_map(|event| received(&event.payload)).collect(),
+        // Such a row has the names of the sender and of the message.
+        awaits: awaited.filter_map(|(key, _)| Some(key.name.rsplit_once('/')?.1.to_owned())).collect(),
         ratchets: Vec::new(),
         wires: wires.collect(),
         accepts: accepted.map(|(new, _)| (new.request_id.clone(), new.whatsapp_id.clone())).collect(),

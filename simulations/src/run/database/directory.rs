@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use roost_actors::port::StoredMessage;
 use roost_node::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
-use roost_placement::wish::{Pin, Spreading};
+use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
 
 use super::Database;
@@ -58,7 +58,13 @@ impl Directory for Database {
     }
 
     async fn pin(&self, key: &DeviceKey, pin: Option<&Pin>) -> Result<Option<Device>, Unavailable> {
-        self.model.pin(key, pin).await
+        let device = self.model.pin(key, pin).await?;
+        if device.is_some() {
+            let required = pin.filter(|pin| pin.mode == PinMode::Require);
+            let (key, node) = (key.clone(), required.map(|pin| pin.node.clone()));
+            self.record.fact(What::Required { key, node });
+        }
+        Ok(device)
     }
 
     async fn spread(&self, tenant: &BusinessId, spread: Spreading) -> Result<Option<Tenant>, Unavailable> {
