@@ -73,6 +73,7 @@ pub fn run(plan: &Plan, history: History) -> Result<Outcome, RunError> {
                 number,
                 timing: plan.timing,
                 logins_per_second: plan.logins_per_second,
+                pace: plan.pace,
                 link: Link::new(database.clone(), plan.database, rng.next_u64()),
                 boot: Boot::new(time.clone(), 1000 * (1 + number as u64), drift),
                 skew,

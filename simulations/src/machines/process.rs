@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use roost_placement::heart::{Heart, Pulse};
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Beaten, Candidate, Grant, Ledger as _};
-use roost_placement::machine::{Config, Effect, Event, Machine, Origin, Pace};
+use roost_placement::machine::{Config, Effect, Event, Machine, Origin};
 use roost_placement::plan::Policy;
 use roost_proto::id::{DeviceKey, Life};
 
@@ -204,7 +204,7 @@ impl Process {
         let Some(life) = life else { return self.core.wake(ctx, AGAIN, Input::Join) };
         ctx.record.fact(What::Started(life.clone()));
         let (boot, timing) = (self.core.boot(), ctx.plan.timing);
-        let (policy, pace) = (Policy::default(), Pace::default());
+        let (policy, pace) = (Policy::default(), ctx.plan.pace);
         self.machine = Some(Machine::new(Config { me: life.clone(), timing, policy, pace }, boot));
         self.heart = Some(Heart::new(timing, boot, self.progress));
         self.core.life = Some(life);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
+use roost_placement::machine::Pace;
 
 use super::plan::{Plan, Trouble, name};
 
@@ -36,6 +37,8 @@ pub enum Aim {
     Restarts,
     /// Consumers lose their nodes, and nodes their consumers.
     LostConsumers,
+    /// Nodes are away in turn, and what piles up at the others has to be shared again, quickly.
+    Uneven,
 }
 
 /// So many seeds have one aimed plan among them: the last.
@@ -53,6 +56,7 @@ impl Aim {
         Aim::Drains,
         Aim::Restarts,
         Aim::LostConsumers,
+        Aim::Uneven,
     ];
 
     /// What the plan of this seed aims at, when it does at all.
@@ -67,13 +71,25 @@ impl Aim {
         let mut rng = StdRng::seed_from_u64(plan.seed ^ 0x0a13);
         let (least, most) = match self {
             Aim::Gaps => (2, 2),
-            Aim::Restarts => (3, 4),
+            Aim::Restarts | Aim::Uneven => (3, 4),
             _ => (2, 4),
         };
         plan.resize(plan.nodes.clamp(least, most), &mut rng);
         plan.devices = plan.devices.max(2);
         if self == Aim::Moves {
             (plan.senders, plan.pause) = (4, Duration::from_millis(400));
+        }
+        if self == Aim::Uneven {
+            plan.devices = 3;
+            let seconds = Duration::from_secs;
+            plan.pace = Pace {
+                calm: seconds(2),
+                cooldown: seconds(4),
+                uneven: seconds(6),
+                rebalance: Duration::from_millis(500),
+                rebalance_moves: 60,
+                ..plan.pace
+            };
         }
         if self == Aim::LateAnswers {
             plan.database.1 = plan.database.1.min(Duration::from_millis(10));
@@ -87,6 +103,7 @@ impl Aim {
             Aim::Drains => Duration::from_secs(6),
             Aim::Restarts => 2 * beat + Duration::from_secs(3),
             Aim::LostConsumers => Duration::from_secs(5),
+            Aim::Uneven => 2 * lease + Duration::from_secs(8),
         };
         plan.under_faults = plan.under_faults.max(3 * round);
         plan.troubles.clear();
@@ -113,7 +130,7 @@ impl Aim {
             Aim::StoppedClocks => vec![
                 (
                     Duration::ZERO,
-                    Trouble::Freeze { node, clock_stops: true, lasting: between(lease, 1.3, 2.5) },
+                    Trouble::Freeze { node, clock_stops: true, lasting: between(lease, 1.05, 2.0) },
                 ),
                 (between(lease, 0.2, 0.9), Trouble::Drop),
             ],
@@ -165,6 +182,10 @@ impl Aim {
                     moved.map(|moved| (between(timing.beat, 0.0, 1.0), moved)).collect();
                 strikes.push((between(timing.beat, 0.2, 0.6), Trouble::Drain { node }));
                 strikes
+            }
+            Aim::Uneven => {
+                let away = between(lease, 1.5, 3.0);
+                vec![(Duration::ZERO, Trouble::Crash { node, certified: silent, lasting: away })]
             }
             Aim::Restarts => {
                 let lasting = between(timing.beat, 1.0, 4.0);

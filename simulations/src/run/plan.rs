@@ -10,6 +10,7 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
 use roost_actors::device::Limits;
 use roost_placement::ledger::Timing;
+use roost_placement::machine::Pace;
 
 use super::aim::Aim;
 use crate::check::{self, Rules};
@@ -61,6 +62,8 @@ pub struct Plan {
     pub pause: Duration,
     /// How long consumers take over a batch.
     pub slowness: Duration,
+    /// How fast devices are moved.
+    pub pace: Pace,
     /// Time under faults.
     pub under_faults: Duration,
     /// The faults, by when they begin.
@@ -222,6 +225,7 @@ impl Plan {
             senders: rng.random_range(1..=4),
             pause: millis(rng.random_range(200..2000)),
             slowness: millis(if rng.random_bool(0.3) { rng.random_range(500..4000) } else { 0 }),
+            pace: Pace::default(),
             under_faults,
             troubles: Vec::new(),
         };
@@ -231,7 +235,20 @@ impl Plan {
 
     /// An empty history of this run, with all checkers. `keep` as [`History::new`] has it.
     pub fn history(&self, keep: bool) -> History {
-        History::new(check::all(Rules::new(self.timing, self.logins_per_second)), keep)
+        let mut rules = Rules::new(self.timing, self.logins_per_second);
+        rules.cooldown = self.pace.cooldown;
+        rules.relief = Some(self.relief()).filter(|relief| *relief < self.owed());
+        History::new(check::all(rules), keep)
+    }
+
+    /// How long it may take until no member has more than its bound, once all faults are over: members settle, what
+    /// was given during the faults has to stay for a while, and then devices go at the pace of the plan.
+    fn relief(&self) -> Duration {
+        let settled = Rules::new(self.timing, self.logins_per_second).settled();
+        let moves = u32::try_from(self.all_devices()).unwrap_or(u32::MAX);
+        let a_minute = u32::try_from(self.pace.rebalance_moves.max(1)).unwrap_or(u32::MAX);
+        let moving = moves * (Duration::from_secs(60) / a_minute + self.pace.rebalance);
+        settled + self.pace.cooldown + self.pace.calm + moving
     }
 
     /// All devices.

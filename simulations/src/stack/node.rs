@@ -17,6 +17,7 @@ use roost_node::media::Folder;
 use roost_node::metrics::Metrics;
 use roost_node::outside::{Dice, Outside};
 use roost_placement::ledger::{Candidate, Ledger as _, Timing};
+use roost_placement::machine::Pace;
 use roost_proto::id::Life;
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
@@ -37,6 +38,8 @@ pub(super) struct Place {
     pub(super) timing: Timing,
     /// Logins per second.
     pub(super) logins_per_second: f64,
+    /// How fast devices are moved.
+    pub(super) pace: Pace,
     /// Its link to the database.
     pub(super) link: Link,
     /// Its boot clock.
@@ -97,6 +100,7 @@ impl Place {
         let (logins_per_second, limits) = (self.logins_per_second, limits());
         let mut settings = Settings { logins_per_second, limits, ..Settings::new(life, self.timing) };
         settings.cluster.own_thread = false;
+        settings.cluster.pace = self.pace;
         let url = format!("ws://whatsapp:{WHATSAPP}/ws/chat");
         let dialer = WhatsAppDialer::new(&url, None, Some(self.root))?.over(network());
         let stores = Stores {
