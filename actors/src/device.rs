@@ -6,6 +6,7 @@
 //! [`DeviceHandle::finished`]. A handle proves nothing about ownership: every write is fenced below.
 
 mod chats;
+mod health;
 mod import;
 mod media;
 mod people;
@@ -20,14 +21,16 @@ use roost_placement::ledger::Grant;
 use roost_proto::api;
 use roost_proto::ask::Question;
 use roost_proto::id::{NodeId, Sequence};
-use roost_proto::login::{ClientInfo, Platform};
+use roost_proto::login::Platform;
 use roost_proto::stanza::Stanza;
+use roost_proto::version::Rollout;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::port::{Clocks, DeviceStatus, DeviceStore, Dialer, Files, Gate};
 use crate::shell::supervisor::{self, Input};
 use crate::warm::WarmLink;
 
+pub use health::{Bar, Pace, PacingPolicy};
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
 pub use media::LostMedia;
 pub use reading::{MarkRead, Seen};
@@ -53,6 +56,8 @@ pub struct Ports {
     pub limits: Limits,
     /// How it presents itself to WhatsApp.
     pub profile: Profile,
+    /// Which version of WhatsApp Web it says it is; may change at any time.
+    pub versions: watch::Receiver<Rollout>,
     /// Seeds of its random numbers, keys included; asked once for each opening. Outside of simulations
     /// this must be [`system_seeds`]: the same seed twice means the same keys twice.
     pub seeds: Seeds,
@@ -69,8 +74,10 @@ pub fn system_seeds() -> Seeds {
 /// How all devices of an installation present themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    /// Version of WhatsApp Web, language and country.
-    pub client: ClientInfo,
+    /// Language, ISO 639-1.
+    pub language: String,
+    /// Country, ISO 3166-1 alpha-2.
+    pub country: String,
     /// Name on the phone's list of linked devices.
     pub name: String,
     /// Icon on that list.
@@ -80,11 +87,8 @@ pub struct Profile {
 impl Default for Profile {
     fn default() -> Profile {
         Profile {
-            client: ClientInfo {
-                version: [2, 3000, 1_045_649_367],
-                language: "en".to_owned(),
-                country: "US".to_owned(),
-            },
+            language: "en".to_owned(),
+            country: "US".to_owned(),
             name: "Roost".to_owned(),
             platform: Platform::Chrome,
         }
@@ -124,6 +128,8 @@ pub struct Limits {
     pub resend: Duration,
     /// Below so many one-time prekeys at WhatsApp, more are uploaded.
     pub prekeys: u32,
+    /// How long a signed prekey is in use before the next one is offered to WhatsApp; WhatsApp Web has 27 days.
+    pub signed_prekey: Duration,
     /// How often one message is asked for again, or sent again to one device.
     pub retries: u32,
     /// Messages that are asked for again at a time; for more, the oldest is given up.
@@ -156,6 +162,7 @@ impl Default for Limits {
             conflict: seconds(15),
             resend: seconds(30),
             prekeys: 20,
+            signed_prekey: seconds(27 * 24 * 3600),
             retries: 5,
             awaited: 128,
             awaiting: seconds(600),
@@ -210,6 +217,7 @@ pub fn open_with(opening: Opening, warm: Option<WarmLink>, ports: Ports) -> Devi
         pn: None,
         lid: None,
         at: ports.clocks.wall(),
+        health: api::AccountHealth::default(),
     };
     let (status_sender, status) = watch::channel(status);
     let (tail_sender, tail) = watch::channel(Sequence(0));

@@ -39,6 +39,7 @@ impl Loading {
                 StateKind::Retry => loaded.awaited.push((key.name, row)),
                 StateKind::Presence => loaded.presence = Some(row),
                 StateKind::StatusPost => loaded.posts.push((key.name, row)),
+                StateKind::Pacing => loaded.pacing = Some(row),
                 StateKind::AppStateHead => loaded.app_state.push((key.name, row)),
                 _ => loaded.history.push((key, row)),
             }
@@ -48,6 +49,9 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, History, HistoryFile, HistoryPiece, Presence, Retry, StatusPost};
-    matches!(kind, Retry | Presence | AppStateHead | History | HistoryPiece | HistoryFile | StatusPost)
+    use StateKind::{AppStateHead, History, HistoryFile, HistoryPiece, Pacing, Presence, Retry, StatusPost};
+    matches!(
+        kind,
+        Retry | Presence | Pacing | AppStateHead | History | HistoryPiece | HistoryFile | StatusPost
+    )
 }

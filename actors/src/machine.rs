@@ -21,18 +21,21 @@ mod connect;
 mod crypto;
 mod files;
 mod groups;
+mod health;
 mod heard;
 mod history;
 mod identities;
 mod import;
 mod inbound;
 mod interface;
+mod known;
 mod lane;
 mod login;
 mod media;
 mod newsletters;
 mod notify;
 mod outbound;
+mod pacing;
 mod pair_code;
 mod pairing;
 mod peer;
@@ -44,6 +47,7 @@ mod receipts;
 mod requests;
 mod resolve;
 mod retry;
+mod rotation;
 mod secrets;
 mod status;
 mod timer;
@@ -68,6 +72,7 @@ pub use crypto::{
 pub use files::{Fetched, Fetching};
 pub use interface::{DialLogin, Effect, Event, Loaded, Now, Reply};
 pub use pair_code::{PairFinish, PairHello};
+pub use rotation::Rotation;
 pub use timer::Timer;
 pub use tokens::Token;
 
@@ -96,6 +101,10 @@ pub struct Machine {
     awaited: awaited::Messages,
     secrets: secrets::Secrets,
     prekeys: prekeys::Prekeys,
+    rotation: rotation::State,
+    health: health::Health,
+    known_chats: known::KnownChats,
+    pacing: pacing::Pacing,
     app_state: appstate::AppState,
     history: history::Pieces,
     files: files::Files,
@@ -143,6 +152,10 @@ impl Machine {
             awaited: awaited::Messages::default(),
             secrets: secrets::Secrets::default(),
             prekeys: prekeys::Prekeys::default(),
+            rotation: rotation::State::default(),
+            health: health::Health::default(),
+            known_chats: known::KnownChats::default(),
+            pacing: pacing::Pacing::default(),
             app_state: appstate::AppState::default(),
             history: history::Pieces::default(),
             files: files::Files::default(),
@@ -180,6 +193,7 @@ impl Machine {
             Event::Found { token, message } => self.on_found(token, message.map(|message| *message)),
             Event::Fetched { token, outcome } => self.on_fetched(token, outcome),
             Event::Tick => self.on_tick(),
+            Event::Version(version) => self.on_version(version),
             Event::Command { token, command } => self.on_command(token, command),
         }
         self.settle();
@@ -237,6 +251,9 @@ impl Machine {
         self.account = loaded.account;
         self.keys = loaded.keys;
         self.status.adopt(loaded.status);
+        self.connection.choose(loaded.version);
+        self.health_load();
+        self.pacing = loaded.pacing.as_deref().and_then(pacing::Pacing::from_bytes).unwrap_or_default();
         self.active = loaded.active;
         self.note_new_owner();
         self.outbox_load(loaded.outbox);
@@ -265,6 +282,8 @@ impl Machine {
             Command::SetPresence { available } => self.set_presence(token, available),
             Command::WatchPresence { user, watch } => self.watch_presence(token, &user, watch),
             Command::Typing { to, typing } => self.send_typing(token, to, typing),
+            Command::SetPacing(policy) => self.set_pacing(token, policy),
+            Command::Pace => self.tell_pace(token),
             Command::RejectCall { caller, call_id } => self.reject_call(token, &caller, call_id),
             Command::Quiesce => {
                 self.quiesced = true;

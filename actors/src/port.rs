@@ -152,6 +152,8 @@ pub struct DeviceStatus {
     pub lid: Option<String>,
     /// When.
     pub at: UnixMillis,
+    /// How WhatsApp judges the account; without a field where nothing is known.
+    pub health: api::AccountHealth,
 }
 
 /// Everything that one transaction writes for one device.
@@ -331,10 +333,12 @@ pub enum Urgency {
 /// What became of an attempt to connect, or of the connection that came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
-    /// The handshake came as far as the last message within this time, or failed after it.
+    /// The handshake came as far as the last message within this time.
     Answered(Duration),
     /// WhatsApp accepted the login.
     Accepted,
+    /// WhatsApp refused the login because the client is too old: 405.
+    Outdated,
     /// WhatsApp asked for less: 429, 500, 503, or an end of the stream that says so.
     PushedBack,
     /// WhatsApp ended it for another connection of the device: one of the device's next owner, by the permit
@@ -348,6 +352,8 @@ pub enum Attempt {
 /// Where permits come from.
 #[async_trait]
 pub trait Gate: Send + Sync + 'static {
+    /// A message was held back for so long by the pace of its device.
+    fn paced(&self, _waited: Duration) {}
     /// Waits for this device's turn under the node's login rate.
     async fn turn(&self, key: &DeviceKey, urgency: Urgency);
     /// What WhatsApp made of an attempt to connect; the pace of the others may depend on it.

@@ -11,6 +11,7 @@ mod import;
 mod pairing;
 mod peers;
 mod prekeys;
+mod rotation;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -18,9 +19,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use roost_proto::appstate::Key;
-use roost_proto::login::{self, ClientPayload, Login, Registration};
+use roost_proto::id::UnixMillis;
+use roost_proto::login::{self, ClientInfo, ClientPayload, Login, Registration};
 use roost_proto::pair_code::PairCode;
 use roost_proto::signal::{self, Address, Bundle, CiphertextKind, GroupError, KeyPair, Keys, PrekeyPage};
+use roost_proto::version::ProtocolVersion;
 
 use crate::device::Profile;
 use crate::machine::{
@@ -130,7 +133,12 @@ impl Vault {
     }
 
     /// What a handshake needs: the Noise key pair and the payload of the last message.
-    pub fn handshake(&self, login: Option<DialLogin>, profile: &Profile) -> Option<(KeyPair, Vec<u8>)> {
+    pub fn handshake(
+        &self,
+        login: Option<DialLogin>,
+        version: ProtocolVersion,
+        profile: &Profile,
+    ) -> Option<(KeyPair, Vec<u8>)> {
         let keys = self.keys.as_ref()?;
         let payload = match login {
             Some(DialLogin { username, device }) => ClientPayload::Login(Login {
@@ -148,7 +156,9 @@ impl Vault {
                 platform: profile.platform,
             }),
         };
-        Some((keys.noise().clone(), login::build(&payload, &profile.client)))
+        let Profile { language, country, .. } = profile.clone();
+        let client = ClientInfo { version, language, country };
+        Some((keys.noise().clone(), login::build(&payload, &client)))
     }
 
     /// A row that was asked for.
@@ -196,7 +206,7 @@ impl Vault {
             return Wants::Rows(wanted);
         }
         Wants::Nothing(match request {
-            CryptoRequest::MakeKeys => Changed::Keys(self.make_keys()),
+            CryptoRequest::MakeKeys { now } => Changed::Keys(self.make_keys(*now)),
             CryptoRequest::Import(import) => Changed::State(self.import(import)),
             CryptoRequest::Qr { reference } => Changed::Qr(self.qr(reference)),
             CryptoRequest::PairHello => Changed::PairHello(self.pair_hello()),
@@ -221,11 +231,16 @@ impl Vault {
                 let (changes, upload) = self.prekeys();
                 Changed::Prekeys(changes, Box::new(upload))
             }
+            CryptoRequest::Rotate { now, period } => {
+                let (changes, rotation) = self.rotate(*now, *period);
+                Changed::Rotation(changes, rotation)
+            }
+            CryptoRequest::Rotated { id, taken, now } => Changed::State(self.rotated(*id, *taken, *now)),
             CryptoRequest::Uploaded { pages } => Changed::State(self.uploaded(pages)),
             CryptoRequest::Forget { peer } => Changed::State(self.peers.forget(peer, self.generation)),
             CryptoRequest::Lid { pn } => Changed::Lid(self.peers.lid(pn)),
             CryptoRequest::AppState(work) => Changed::AppState(self.collections.work(work, &mut self.rng)),
-            CryptoRequest::Recall { names } => Changed::Recalled(self.peers.recall(names)),
+            CryptoRequest::Recall { kind, names } => Changed::Recalled(self.peers.recall(*kind, names)),
             CryptoRequest::Identities { user } => Changed::Identities(self.peers.complete(user)),
             CryptoRequest::Learn { pairs } => Changed::State(self.peers.learn_pairs(pairs)),
             CryptoRequest::Token { of } => Changed::Token(self.token(of)),
@@ -242,13 +257,14 @@ impl Vault {
         *keys = Some(Box::new(RetryKeys { identity, signed_prekey, one_time }));
     }
 
-    fn make_keys(&mut self) -> Vec<StateChange> {
+    fn make_keys(&mut self, now: UnixMillis) -> Vec<StateChange> {
         if self.keys.is_some() {
             self.generation += 1;
             self.peers.forget_all();
             self.tokens.forget_all();
         }
-        let keys = Keys::generate(&mut self.rng);
+        let mut keys = Keys::generate(&mut self.rng);
+        keys.signed_prekeys().0.set_since(now);
         let mut changes = self.drop_pages();
         changes.extend(self.collections.forget_keys());
         changes.push(credentials(self.generation, &keys));

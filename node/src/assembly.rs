@@ -11,7 +11,8 @@ use roost_actors::device::{Limits, Ports, Profile, Seeds};
 use roost_actors::port::{DeviceStore, Dialer};
 use roost_placement::ledger::{Ledger, Timing};
 use roost_proto::id::{DeviceKey, Life};
-use tokio::sync::broadcast;
+use roost_proto::version::Rollout;
+use tokio::sync::{broadcast, watch};
 
 use crate::api::port::Cluster as _;
 use crate::api::{Api, Parts, retention, unplaceable};
@@ -26,6 +27,7 @@ use crate::hosting::{GrpcHints, Hosted, LocalHosts};
 use crate::media::{self, BlobStore, DeviceFiles, HttpClient, Media, MediaOptions};
 use crate::metrics::Metrics;
 use crate::outside::Outside;
+use crate::protocol;
 
 /// What a node is told.
 #[derive(Debug, Clone)]
@@ -114,6 +116,7 @@ pub fn assemble(
     let gate =
         NodeGate::start(gate, ledger.clone(), outside.boot.clone(), outside.dice.clone(), metrics.clone());
     let media = Media::new(media, blobs, media_http, outside.dice.clone());
+    let (chosen, versions) = watch::channel(Rollout::default());
     let ports = Ports {
         store: Arc::new(Counted::new(devices, metrics.clone())),
         dialer,
@@ -122,6 +125,7 @@ pub fn assemble(
         clocks: clocks.clone(),
         limits,
         profile: Profile::default(),
+        versions,
         seeds,
     };
     let hosted = Hosted::new(ports, metrics.clone());
@@ -136,6 +140,8 @@ pub fn assemble(
     };
     let cluster = cluster::start(options, ports)?;
     tokio::spawn(gate.clone().follow(cluster.views()));
+    let views = cluster.views();
+    tokio::spawn(protocol::follow(directory.clone(), views, chosen, outside.dice.clone()));
     let hosts = Arc::new(LocalHosts { hosted, cluster: cluster.clone(), gate: gate.clone() });
     let commits = Commits::new();
     tokio::spawn(commits.clone().relay(told));

@@ -22,10 +22,12 @@ mod contact;
 mod device;
 mod events;
 mod group;
+mod health;
 mod import;
 mod media;
 mod pair;
 mod placement;
+mod protocol;
 mod render;
 mod send;
 mod tenant;
@@ -92,6 +94,9 @@ pub enum Command {
     /// History: asks the phone for older messages.
     #[command(subcommand)]
     History(chat::HistoryCommand),
+    /// How WhatsApp judges an account, and the pace of its device.
+    #[command(subcommand)]
+    Health(health::HealthCommand),
     /// Groups: list, show, create, rename, add, remove, promote, demote, invite, join, leave.
     #[command(subcommand)]
     Group(group::GroupCommand),
@@ -107,6 +112,9 @@ pub enum Command {
     /// The cluster: status, ring, locate, move, drain, cordon, freeze, rebalance, audit, watch.
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// The version of WhatsApp Web that devices log in with: get, set, canary.
+    #[command(subcommand)]
+    Protocol(protocol::ProtocolCommand),
     /// The configuration of a node, without starting it.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -134,11 +142,13 @@ pub async fn run(command: Command, globals: &Globals) -> ExitCode {
         Command::Send(args) => send::run(args, globals).await,
         Command::Chat(command) => chat::run(command, globals).await,
         Command::History(command) => chat::history(command, globals).await,
+        Command::Health(command) => health::run(command, globals).await,
         Command::Group(command) => group::run(command, globals).await,
         Command::Media(command) => media::run(command, globals).await,
         Command::Events(command) => events::run(command, globals).await,
         Command::Tenant(command) => tenant::run(command, globals).await,
         Command::Cluster(command) => cluster::run(command, globals).await,
+        Command::Protocol(command) => protocol::run(command, globals).await,
         Command::Config(command) => return configuration(command),
         Command::Version => {
             println!("roost {}", env!("CARGO_PKG_VERSION"));

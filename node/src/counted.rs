@@ -153,5 +153,6 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::NewsletterChanged(_) => "newsletter_changed",
         Payload::CommentReceived(_) => "comment_received",
         Payload::StatusMuted(_) => "status_muted",
+        Payload::AccountHealthChanged(_) => "account_health_changed",
     }
 }

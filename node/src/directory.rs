@@ -13,6 +13,7 @@ use roost_proto::api;
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis};
 
 use crate::media::MediaRows;
+use crate::protocol::ProtocolRow;
 
 /// A tenant row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,9 +85,9 @@ pub enum CreateError {
     Unavailable(#[from] Unavailable),
 }
 
-/// Tenants, devices, messages, events, consumers, files.
+/// Tenants, devices, messages, events, consumers, files, the protocol version.
 #[async_trait]
-pub trait Directory: MediaRows {
+pub trait Directory: MediaRows + ProtocolRow {
     /// Makes a tenant.
     async fn create_tenant(&self, id: &BusinessId, display_name: &str) -> Result<Tenant, CreateError>;
     /// One tenant.

@@ -14,9 +14,11 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::media::MediaProblem;
 
+mod barred;
 mod subjects;
 mod upstream;
 
+pub use self::barred::Barred;
 pub use self::subjects::{HeldBack, Resource, Unfit};
 pub use self::upstream::Upstream;
 
@@ -34,6 +36,9 @@ pub enum ApiError {
         /// The rule that it breaks.
         why: String,
     },
+    /// It would begin a chat, which WhatsApp does not allow now.
+    #[error("{0}")]
+    Barred(Barred),
     /// The request id belongs to other content: make a new one.
     #[error("request_id {request_id} was used on this device for other content")]
     KeyReused {
@@ -222,6 +227,7 @@ impl ApiError {
         match self {
             ApiError::InvalidField { .. } => "INVALID_FIELD",
             ApiError::KeyReused { .. } => "IDEMPOTENCY_KEY_REUSED",
+            ApiError::Barred(barred) => barred.reason(),
             ApiError::NotFound { what, .. } => return format!("{}_NOT_FOUND", what.parts().1),
             ApiError::Exists { what, .. } => return format!("{}_EXISTS", what.parts().1),
             ApiError::TenantForbidden { .. } => "TENANT_FORBIDDEN",
@@ -282,7 +288,7 @@ impl ApiError {
             | ApiError::HeldBack(HeldBack::Unsettled(_))
             | ApiError::StoreUnavailable(_) => Code::Unavailable,
             ApiError::OwnershipLost { .. } => Code::Aborted,
-            ApiError::DeviceBusy { .. } => Code::ResourceExhausted,
+            ApiError::DeviceBusy { .. } | ApiError::Barred(_) => Code::ResourceExhausted,
             ApiError::UpstreamNack { .. } => Code::Internal,
             ApiError::Upstream { what, .. } => what.code(),
             ApiError::CursorExpired { .. } => Code::OutOfRange,
@@ -300,6 +306,7 @@ impl ApiError {
             ApiError::NotOwner { .. } | ApiError::OwnershipLost { .. } => Some(Duration::from_millis(50)),
             ApiError::DeviceBusy { .. } => Some(Duration::from_millis(250)),
             ApiError::Media(problem) => problem.retry(),
+            ApiError::Barred(barred) => Some(barred.left()),
             ApiError::OwnerUnreachable { .. } => Some(Duration::from_millis(500)),
             ApiError::NodeDraining { .. }
             | ApiError::DeviceConnecting { .. }
@@ -322,7 +329,8 @@ impl ApiError {
             | ApiError::DeviceConnecting { key }
             | ApiError::UpstreamNack { key, .. }
             | ApiError::Upstream { key, .. }
-            | ApiError::CursorExpired { key, .. } => Some(key),
+            | ApiError::CursorExpired { key, .. }
+            | ApiError::Barred(Barred { key, .. }) => Some(key),
             _ => None,
         }
     }
@@ -341,6 +349,7 @@ impl ApiError {
             ApiError::CursorExpired { earliest, .. } => {
                 metadata.insert("earliest_sequence".into(), earliest.to_string());
             }
+            ApiError::Barred(barred) => barred.note(&mut metadata),
             ApiError::OwnershipLost { epoch: Some(epoch), .. } => {
                 metadata.insert("epoch".into(), epoch.to_string());
             }
@@ -363,6 +372,7 @@ impl ApiError {
             ApiError::InvalidField { field, why } => {
                 details.add_bad_request_violation(field.clone(), why.clone());
             }
+            ApiError::Barred(barred) => barred.detail(&mut details),
             ApiError::KeyReused { .. } => {
                 details.add_bad_request_violation("request_id", self.to_string());
             }

@@ -13,8 +13,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use roost_actors::port::Clocks;
+use roost_actors::port::{Clocks, DeviceStatus};
 use roost_placement::ledger::MemberState;
+use roost_proto::api::account_health::capping;
 use tokio::net::TcpListener;
 
 use crate::api::port::{Cluster, Hosts};
@@ -97,7 +98,16 @@ impl Probes {
         let lease = members.iter().find(|member| member.life == me).map(|member| member.remaining);
         let lease = lease.unwrap_or_default().saturating_sub(seen.at.elapsed());
         self.metrics.set("roost_node_lease_remaining_seconds", &[], lease.as_secs_f64());
-        let states: Vec<_> = joined.hosts.all().iter().map(|device| device.status().borrow().state).collect();
+        let statuses: Vec<_> =
+            joined.hosts.all().iter().map(|device| device.status().borrow().clone()).collect();
+        let locked = statuses.iter().filter(|status| status.health.time_lock.is_some()).count();
+        self.metrics.set("roost_reachout_locked_devices", &[], locked as f64);
+        let capped = |status: &&DeviceStatus| {
+            status.health.capping.as_ref().is_some_and(|quota| quota.status() == capping::Status::Capped)
+        };
+        let capped = statuses.iter().filter(capped).count();
+        self.metrics.set("roost_capped_devices", &[], capped as f64);
+        let states: Vec<_> = statuses.iter().map(|status| status.state).collect();
         for number in 1.. {
             let Ok(state) = roost_proto::api::device::State::try_from(number) else { break };
             let count = states.iter().filter(|found| **found == state).count();

@@ -19,6 +19,7 @@ pub mod media;
 pub mod metrics;
 pub mod outside;
 pub mod parent;
+pub mod protocol;
 pub mod serve;
 pub mod store;
 pub mod telemetry;

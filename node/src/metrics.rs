@@ -17,7 +17,7 @@ const SECONDS: [f64; 14] =
 static METADATA: Metadata<'static> = Metadata::new("roost", Level::INFO, None);
 
 /// Names, units and meanings, for the `# HELP` lines.
-const COUNTERS: [(&str, &str); 15] = [
+const COUNTERS: [(&str, &str); 16] = [
     ("roost_grpc_requests_total", "Calls that have ended, by service, method, code and reason."),
     ("roost_forwarded_requests_total", "Calls forwarded to the owner of a device, by result."),
     ("roost_sends_total", "Messages by type and result: accepted, sent, failed, or the reason of a refusal."),
@@ -28,6 +28,7 @@ const COUNTERS: [(&str, &str); 15] = [
     ("roost_ownership_transitions_total", "Devices that this node gained, by reason."),
     ("roost_devices_moved_total", "Devices that this node handed off, by reason."),
     ("roost_device_connect_total", "Logins to WhatsApp, by result."),
+    ("roost_client_outdated_total", "Logins that WhatsApp refused because the client is too old (405)."),
     ("roost_stream_replaced_total", "Connections that WhatsApp ended for another one, by origin."),
     ("roost_event_deliveries_total", "Events handed to consumers, by result."),
     ("roost_media_uploaded_bytes_total", "Bytes of files that callers uploaded."),
@@ -35,11 +36,13 @@ const COUNTERS: [(&str, &str); 15] = [
     ("roost_media_expired_total", "Uploaded files that were removed when their time was over."),
 ];
 
-const GAUGES: [(&str, &str); 11] = [
+const GAUGES: [(&str, &str); 13] = [
     ("roost_nodes", "Members of the cluster as this node sees them, by state."),
     ("roost_ring_version", "View epoch of the ring that this node uses."),
     ("roost_node_lease_remaining_seconds", "How long this node may act without another heartbeat."),
     ("roost_devices", "Devices on this node, by state."),
+    ("roost_reachout_locked_devices", "Devices on this node that WhatsApp has locked for new chats."),
+    ("roost_capped_devices", "Devices on this node that have used up WhatsApp's quota of new chats."),
     ("roost_connect_queue_length", "Devices on this node that wait for their turn to log in, by urgency."),
     ("roost_connect_rate", "Logins per second that this node allows itself at present."),
     ("roost_devices_pinned_unplaceable", "Devices that wait for the node that they require."),
@@ -49,7 +52,7 @@ const GAUGES: [(&str, &str); 11] = [
     ("roost_open_streams", "Streams of callers that are open on this node."),
 ];
 
-const HISTOGRAMS: [(&str, &str); 7] = [
+const HISTOGRAMS: [(&str, &str); 8] = [
     ("roost_grpc_duration_seconds", "How long calls took, by service and method."),
     (
         "roost_takeover_duration_seconds",
@@ -60,6 +63,10 @@ const HISTOGRAMS: [(&str, &str); 7] = [
     (
         "roost_handoff_pause_seconds",
         "From that order until the device is online here, by target: warm, cold.",
+    ),
+    (
+        "roost_pacing_delay_seconds",
+        "How long messages were held back by the pace of their device, or by WhatsApp's lock.",
     ),
     ("roost_lease_renew_duration_seconds", "Heartbeats to the store."),
     ("roost_commit_duration_seconds", "Transactions of devices, waiting for the group included."),

@@ -18,6 +18,7 @@ mod options;
 mod plain;
 mod postgres;
 mod prepared;
+mod protocol;
 mod rows;
 mod schema;
 mod seal;
@@ -53,7 +54,6 @@ const LOADED_KINDS: [StateKind; 12] = [
     StateKind::Credentials,
     StateKind::Account,
     StateKind::Prekeys,
-    StateKind::SignedPrekey,
     StateKind::Retry,
     StateKind::AppStateKey,
     StateKind::AppStateHead,
@@ -62,6 +62,7 @@ const LOADED_KINDS: [StateKind; 12] = [
     StateKind::HistoryFile,
     StateKind::Presence,
     StateKind::StatusPost,
+    StateKind::Pacing,
 ];
 
 /// An open database. Implements `Ledger`, `DeviceStore` and `Directory`. Its tasks and connections

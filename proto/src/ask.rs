@@ -6,6 +6,7 @@
 
 pub mod business;
 pub mod groups;
+pub mod health;
 pub mod media;
 pub mod newsletters;
 pub mod numbers;

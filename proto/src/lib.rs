@@ -23,6 +23,7 @@ pub mod phone;
 pub mod retry;
 pub mod signal;
 pub mod stanza;
+pub mod version;
 
 /// What encodes and decodes the messages of `api` and `peer`; others use it from here.
 pub use prost;

@@ -17,6 +17,7 @@ use waproto::whatsapp::client_payload::{
 };
 
 use crate::signal::{PublicSignedPrekey, verify};
+use crate::version::ProtocolVersion;
 
 /// The longest payload that is parsed; real ones have about 500 bytes.
 const MAX_PAYLOAD: usize = 16 * 1024;
@@ -79,9 +80,8 @@ pub struct Login {
 /// What is the same for all devices of one program: its version and how it presents itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// The WhatsApp Web version that we speak, for example `[2, 3000, 1035194821]`. The server refuses
-    /// versions that are too old (failure 405).
-    pub version: [u32; 3],
+    /// The WhatsApp Web version that we speak. The server refuses those that are too old (failure 405).
+    pub version: ProtocolVersion,
     /// Language, ISO 639-1.
     pub language: String,
     /// Country, ISO 3166-1 alpha-2.
@@ -131,6 +131,13 @@ pub fn build(payload: &ClientPayload, info: &ClientInfo) -> Vec<u8> {
         }
     }
     out.encode_to_vec()
+}
+
+/// The version that a payload says its client has, if it says one.
+pub fn version(bytes: &[u8]) -> Option<ProtocolVersion> {
+    let payload = wa::ClientPayload::decode_from_slice(bytes).ok()?;
+    let version = payload.user_agent.as_option()?.app_version.as_option()?;
+    Some(ProtocolVersion([version.primary?, version.secondary?, version.tertiary?]))
 }
 
 /// Reads and checks a payload, as the server does.
@@ -217,7 +224,7 @@ fn pairing_data(registration: &Registration, info: &ClientInfo) -> DevicePairing
 }
 
 fn user_agent(info: &ClientInfo) -> UserAgent {
-    let [primary, secondary, tertiary] = info.version;
+    let ProtocolVersion([primary, secondary, tertiary]) = info.version;
     let version = user_agent::AppVersion {
         primary: Some(primary),
         secondary: Some(secondary),
@@ -241,7 +248,7 @@ fn user_agent(info: &ClientInfo) -> UserAgent {
 }
 
 /// MD5 of the dotted version, 16 bytes: a fingerprint of the build, not a protection of anything.
-fn build_hash([primary, secondary, tertiary]: [u32; 3]) -> Vec<u8> {
+fn build_hash(ProtocolVersion([primary, secondary, tertiary]): ProtocolVersion) -> Vec<u8> {
     Md5::digest(format!("{primary}.{secondary}.{tertiary}")).to_vec()
 }
 
@@ -257,7 +264,7 @@ mod tests {
     use crate::signal::Keys;
 
     fn info() -> ClientInfo {
-        ClientInfo { version: [2, 3000, 1], language: "en".into(), country: "US".into() }
+        ClientInfo { version: ProtocolVersion([2, 3000, 1]), language: "en".into(), country: "US".into() }
     }
 
     fn registered() -> Registration {
@@ -274,6 +281,15 @@ mod tests {
     }
 
     #[test]
+    fn a_payload_says_its_version_and_other_bytes_say_none() {
+        let login = Login { username: 15_550_001_000, device: Some(3), passive: true, login_counter: 4 };
+        let payload = build(&ClientPayload::Login(login), &info());
+        assert_eq!(version(&payload), Some(info().version));
+        assert_eq!(version(&payload[..payload.len() - 1]), None);
+        assert_eq!(version(&[]), None);
+    }
+
+    #[test]
     fn payloads_read_back_as_they_were_built() {
         let login = Login { username: 15_550_001_000, device: Some(3), passive: true, login_counter: 4 };
         for payload in [ClientPayload::Registration(registered()), ClientPayload::Login(login)] {
@@ -284,7 +300,10 @@ mod tests {
     #[test]
     fn the_build_hash_is_the_one_that_the_trace_shows() {
         // A fact of the protocol: MD5 of "2.3000.1035194821" as a real client sends it.
-        assert_eq!(hex::encode(build_hash([2, 3000, 1_035_194_821])), "a2c9471eff910a9e1ae659890a28872d");
+        assert_eq!(
+            hex::encode(build_hash(ProtocolVersion([2, 3000, 1_035_194_821]))),
+            "a2c9471eff910a9e1ae659890a28872d"
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod group;
 mod keys;
 mod prekeys;
 mod ratchet;
+mod signed_prekeys;
 mod stores;
 
 use std::fmt;
@@ -22,12 +23,13 @@ use std::fmt;
 pub use group::{
     Chain, GroupError, GroupKey, decrypt_from_group, distribution, encrypt_for_group, group_key, learn,
 };
-pub use keys::{Born, KeyPair, Keys, KeysError, PublicSignedPrekey, agree, verify};
+pub use keys::{Born, KeyPair, Keys, KeysError, agree, verify};
 pub use prekeys::{PREKEY_ID_MAX, PrekeyPage, PrekeyPageError};
 pub use ratchet::{
     Bundle, BundleError, Ciphertext, DecryptError, Decrypted, EncryptError, MessageKey, Peer, SKIPPED,
     decrypt, encrypt, establish, message_key, skip_ahead,
 };
+pub use signed_prekeys::{PublicSignedPrekey, SignedPrekeys};
 
 /// One device of one user, as ratchets name it. The text is `name.device`, for example `1234@lid.7`.
 ///

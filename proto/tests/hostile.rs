@@ -20,6 +20,7 @@ use roost_proto::signal::{
     message_key,
 };
 use roost_proto::stanza::{self, Builder, Jid};
+use roost_proto::version::ProtocolVersion;
 use roost_proto::{adv, cert, e2e, login};
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -168,7 +169,11 @@ fn pairing_payloads_are_believed_only_with_their_signatures() {
     hostile("QR codes", &[code.to_string().into_bytes()], |bytes, _| {
         let _ = String::from_utf8_lossy(bytes).parse::<QrCode>();
     });
-    let info = ClientInfo { version: [2, 3000, 1], language: "en".to_owned(), country: "US".to_owned() };
+    let info = ClientInfo {
+        version: ProtocolVersion([2, 3000, 1]),
+        language: "en".to_owned(),
+        country: "US".to_owned(),
+    };
     let payload = Login { username: 49, device: Some(1), passive: true, login_counter: 1 };
     hostile("login payloads", &[login::build(&ClientPayload::Login(payload), &info)], |bytes, _| {
         let _ = login::parse(bytes);

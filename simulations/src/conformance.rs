@@ -9,6 +9,7 @@ mod devices;
 mod directory;
 mod ledger;
 mod media;
+mod protocol;
 mod races;
 mod timeline;
 mod wishes;
@@ -108,6 +109,7 @@ checks! {
     directory::positions_never_go_back_nor_beyond_the_log,
     media::a_file_is_its_tenants_alone,
     media::a_file_keeps_the_time_of_its_first_writing,
+    protocol::a_chosen_version_is_kept_and_every_node_hears_of_it,
     wishes::a_required_pin_holds_in_claim_take_over_and_give,
     wishes::a_preferred_pin_binds_nobody,
     wishes::a_pin_outlives_its_node_and_waits,

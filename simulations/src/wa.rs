@@ -40,6 +40,7 @@ mod route;
 mod server;
 mod session;
 mod sharing;
+mod standing;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -2,12 +2,18 @@
 
 #[path = "device/collections.rs"]
 mod collections;
+#[path = "device/health.rs"]
+mod health;
 #[path = "device/history.rs"]
 mod history;
 #[path = "device/placeholders.rs"]
 mod placeholders;
+#[path = "device/rotation.rs"]
+mod rotation;
 #[path = "device/scene.rs"]
 mod scene;
+#[path = "device/versions.rs"]
+mod versions;
 
 use std::time::Duration;
 

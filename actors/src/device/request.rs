@@ -11,6 +11,7 @@ use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Jid, Missing, Stanza};
 use tokio::sync::watch;
 
+use super::health::{Bar, Pace, PacingPolicy};
 use super::import::Import;
 use super::media::LostMedia;
 use super::reading::MarkRead;
@@ -122,6 +123,9 @@ pub enum SendError {
     /// WhatsApp refuses this version of the client.
     #[error("WhatsApp refuses this version of the client")]
     Outdated,
+    /// It would begin a chat, which WhatsApp does not allow the account now.
+    #[error("WhatsApp allows this account no new chats now")]
+    Barred(Bar),
     /// Too many commands or messages wait already.
     #[error("too much waits for this device already")]
     Busy,
@@ -344,6 +348,10 @@ pub enum Command {
         /// Which call.
         call_id: String,
     },
+    /// See [`super::DeviceHandle::set_pacing`].
+    SetPacing(PacingPolicy),
+    /// See [`super::DeviceHandle::pace`].
+    Pace,
     /// See [`super::DeviceHandle::quiesce`].
     Quiesce,
     /// See [`super::DeviceHandle::resume`].
@@ -369,27 +377,11 @@ pub enum Answer {
     Media(Result<RetryAnswer, CommandError>),
     /// What is known of a user.
     Identities(Result<Identities, AskError>),
+    /// The pace.
+    Pace(Result<Pace, CommandError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recipients_are_read_in_their_usual_forms() {
-        assert_eq!(Recipient::phone("+4915112345678"), Ok(Recipient::Phone("4915112345678".to_owned())));
-        assert_eq!(Recipient::lid("123456@lid").map(|lid| lid.jid()), Ok("123456@lid".to_owned()));
-        for bad in ["", "+", "12", "49 151 123", "abc", "1234567890123456"] {
-            assert_eq!(Recipient::phone(bad), Err(RecipientError::Phone), "{bad:?}");
-        }
-        assert_eq!(Recipient::lid("12@s.whatsapp.net"), Err(RecipientError::Lid));
-        let group = Recipient::group("120363000000000001@g.us").map(|group| group.jid());
-        assert_eq!(group, Ok("120363000000000001@g.us".to_owned()));
-        assert!(Recipient::group("4915112345678-1400000000").is_ok());
-        for bad in ["", "123", "-1234567890", "1234567890-", "1234567890@lid", "12345678901x"] {
-            assert_eq!(Recipient::group(bad), Err(RecipientError::Group), "{bad:?}");
-        }
-    }
-}
+mod tests;

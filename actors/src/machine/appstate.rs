@@ -28,7 +28,7 @@ use crate::device::CommandError;
 use crate::port::{StateKey, StateKind};
 use stored::Copy;
 
-pub(super) use events::timestamp;
+pub(super) use events::{millis, timestamp};
 pub(super) use steps::AppliedThen;
 pub use work::{AppliedPatches, Work, Worked};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_placement::seeded::{self, Bug};
+use roost_proto::signal::PublicSignedPrekey;
 
 use super::timer::Timer;
 use super::{Account, Effect, Machine, Reply};
@@ -37,6 +38,8 @@ pub(super) enum After {
     Gone(i64),
     /// Prekeys may be uploaded.
     Upload(Box<super::PrekeyUpload>),
+    /// A signed prekey may be offered.
+    Offer(PublicSignedPrekey),
     /// Our copy of a collection of app state has moved.
     AppState(super::appstate::AppliedThen),
     /// A slice of history is in the log.
@@ -178,6 +181,7 @@ impl Machine {
                 After::Outgoing(ordinal, bytes) => self.outgoing(ordinal, bytes),
                 After::Gone(ordinal) => self.outbox.forget(ordinal),
                 After::Upload(upload) => self.upload_prekeys(&upload),
+                After::Offer(key) => self.offer_signed_prekey(&key),
                 After::AppState(then) => self.app_state_durable(then),
                 After::HistoryTold => self.history_told(),
             }

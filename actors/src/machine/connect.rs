@@ -12,10 +12,11 @@ use roost_placement::seeded::{self, Bug};
 use roost_proto::api::device::State;
 use roost_proto::login::{Failure, FailureReason, StreamError};
 use roost_proto::stanza::{self, Stanza};
+use roost_proto::version::ProtocolVersion;
 
 use super::timer::Timer;
 use super::{Effect, Machine};
-use crate::port::Urgency;
+use crate::port::{Attempt, Urgency};
 
 /// Where the connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +42,9 @@ pub(super) struct Connection {
     failures: u32,
     conflicts: u32,
     restarts: u32,
+    /// The version of WhatsApp Web that is chosen, and the one that was last dialled with.
+    version: ProtocolVersion,
+    dialled: ProtocolVersion,
     /// What the ending of the present link asks for, said before the link went down.
     verdict: Option<Verdict>,
 }
@@ -94,6 +98,11 @@ impl Connection {
         matches!(self.phase, Phase::Entering(_) | Phase::Online(_))
     }
 
+    /// Dials with this version from now on.
+    pub(super) fn choose(&mut self, version: ProtocolVersion) {
+        self.version = version;
+    }
+
     /// Stable for long enough: pauses begin anew.
     pub(super) fn calm(&mut self) {
         self.failures = 0;
@@ -132,12 +141,23 @@ impl Machine {
         let link = self.connection.last_link;
         self.connection.phase = Phase::Dialing(link);
         self.connection.verdict = None;
+        let version = self.connection.version;
+        self.connection.dialled = version;
         self.clear_timer(Timer::Reconnect);
         if login.is_some() {
             self.set_status(State::Connecting, "it is connecting", 0);
         }
         let urgency = self.urgency(login.is_none());
-        self.effects.push(Effect::Dial { link, login, urgency });
+        self.effects.push(Effect::Dial { link, login, version, urgency });
+    }
+
+    /// Another version was chosen. One that WhatsApp has refused is not waited with any longer; one that it
+    /// takes stays until the next login.
+    pub(super) fn on_version(&mut self, version: ProtocolVersion) {
+        self.connection.choose(version);
+        if self.status.now.state == State::Outdated && version != self.connection.dialled {
+            self.dial();
+        }
     }
 
     fn urgency(&self, pairing: bool) -> Urgency {
@@ -161,6 +181,7 @@ impl Machine {
         if let Phase::Greeting(link) = self.connection.phase {
             self.connection.phase = Phase::Entering(link);
             self.clear_timer(Timer::Greeting);
+            self.effects.push(Effect::Report(Attempt::Accepted));
             self.enter();
         }
     }
@@ -222,6 +243,9 @@ impl Machine {
                     self.dial();
                 }
             }
+            Some(Verdict::Wait { state: State::Outdated, reason, .. }) if self.account.is_none() => {
+                self.end_attempt("CLIENT_OUTDATED", &reason);
+            }
             Some(Verdict::Wait { state, reason, code, pause }) => {
                 self.set_status(state, &reason, code);
                 self.set_timer(Timer::Reconnect, pause);
@@ -235,6 +259,9 @@ impl Machine {
 
     /// The server's last word on a connection.
     pub(super) fn on_stream_error(&mut self, error: StreamError) {
+        if error == StreamError::ServiceUnavailable {
+            self.effects.push(Effect::Report(Attempt::PushedBack));
+        }
         let backoff = |reason: &str, code| Verdict::Backoff { reason: reason.to_owned(), code };
         self.connection.verdict = Some(match error {
             StreamError::RestartRequired => Verdict::Restart,
@@ -268,9 +295,18 @@ impl Machine {
                 wait(State::Restricted, &reason, Duration::from_secs(seconds))
             }
             FailureReason::ClientOutdated => {
-                wait(State::Outdated, "WhatsApp refuses this version of the client", longest * 12)
+                self.effects.push(Effect::Report(Attempt::Outdated));
+                let refused = self.connection.dialled;
+                if self.connection.version == refused {
+                    let reason = format!("WhatsApp refuses version {refused} of the client");
+                    wait(State::Outdated, &reason, longest * 12)
+                } else {
+                    // Another one was chosen since the login began.
+                    Verdict::Restart
+                }
             }
             reason if reason.is_temporary() => {
+                self.effects.push(Effect::Report(Attempt::PushedBack));
                 Verdict::Backoff { reason: "WhatsApp is unavailable".to_owned(), code }
             }
             _ => wait(State::Failed, "WhatsApp refuses the login", longest),

@@ -5,15 +5,18 @@
 
 mod purpose;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use roost_proto::adv::{AdvError, DeviceIdentity};
+use roost_proto::id::UnixMillis;
 use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey};
 
 use super::commit::{After, Pending};
 use super::secrets::secret_from;
 use super::{Machine, Token, Work, Worked};
 use crate::device::Import;
-use crate::port::StateChange;
+use crate::port::{StateChange, StateKind};
 
 pub(super) use purpose::Purpose;
 
@@ -41,7 +44,10 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// New keys for an unpaired device; old ones and their prekeys are replaced.
-    MakeKeys,
+    MakeKeys {
+        /// When.
+        now: UnixMillis,
+    },
     /// The text of a QR code for this reference of the server.
     Qr {
         /// What the server calls the attempt.
@@ -104,6 +110,22 @@ pub enum Request {
         /// Their numbers.
         pages: Vec<u32>,
     },
+    /// The signed prekey to offer to WhatsApp, when the present one has been in use for long enough.
+    Rotate {
+        /// When.
+        now: UnixMillis,
+        /// How long one is in use.
+        period: Duration,
+    },
+    /// WhatsApp has taken the signed prekey that was offered, or will never take it.
+    Rotated {
+        /// Its id.
+        id: u32,
+        /// Which of the two.
+        taken: bool,
+        /// When.
+        now: UnixMillis,
+    },
     /// A user has a new identity: forget the ratchet with this device.
     Forget {
         /// Which.
@@ -116,8 +138,10 @@ pub enum Request {
     },
     /// Something about app state.
     AppState(Box<Work>),
-    /// The secret of a poll or an event: the first row that there is.
+    /// The secret of a poll or an event, or whether there is a chat: the first row that there is.
     Recall {
+        /// Of which kind: secrets or chats.
+        kind: StateKind,
         /// Names of the rows.
         names: Vec<String>,
     },
@@ -163,6 +187,9 @@ pub enum Changed {
     Prekeys(Vec<StateChange>, Box<PrekeyUpload>),
     /// [`Request::Uploaded`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`],
     /// [`Request::KeepTokens`].
+    /// [`Request::Rotate`].
+    Rotation(Vec<StateChange>, super::Rotation),
+    /// [`Request::Uploaded`], [`Request::Rotated`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`].
     State(Vec<StateChange>),
     /// [`Request::Lid`].
     Lid(Option<String>),
@@ -329,6 +356,9 @@ impl Machine {
                 outcome.after.push(After::Upload(upload));
                 self.lane.fill(slot, outcome);
             }
+            (Purpose::Rotation { slot }, Changed::Rotation(changes, rotation)) => {
+                self.on_rotation(slot, changes, rotation);
+            }
             (Purpose::State { slot }, Changed::State(changes)) => {
                 let mut outcome = with_state(changes);
                 self.note_mapped(&mut outcome);
@@ -346,6 +376,10 @@ impl Machine {
             }
             (Purpose::Question { slot, question }, Changed::Recalled(row)) => {
                 self.on_secret(slot, *question, row.as_ref().and_then(secret_from));
+            }
+            (Purpose::KnownChat { ordinal }, Changed::Recalled(row)) => self.on_chat(ordinal, row.is_some()),
+            (Purpose::Admission(waiting), Changed::Recalled(row)) => {
+                self.on_admission(*waiting, row.is_some())
             }
             (Purpose::Answering(waiting), Changed::Recalled(row)) => {
                 self.on_secret_for_send(*waiting, row.as_ref().and_then(secret_from));

@@ -16,7 +16,7 @@ use super::crypto::Purpose;
 use super::inbound::{Inbound, message_key, person};
 use super::secrets::secret_name;
 use super::{CryptoRequest, Machine, posts};
-use crate::port::NewEvent;
+use crate::port::{NewEvent, StateKind};
 
 /// Where a message was said, by whom.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl Machine {
         match beside.or_else(|| self.secrets.find(&names)) {
             Some(secret) => self.on_secret(slot, question, Some(secret)),
             None => self.ask_crypto(
-                CryptoRequest::Recall { names },
+                CryptoRequest::Recall { kind: StateKind::MessageSecret, names },
                 Purpose::Question { slot, question: Box::new(question) },
             ),
         }

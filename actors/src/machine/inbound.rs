@@ -223,6 +223,13 @@ impl Machine {
             self.directory.set_lid(pn.clone(), Some(lid.clone()));
         }
         self.awaited_came(&mut outcome, retry_name(&message.from, &message.id));
+        match (&message.group, message.own, &message.recipient) {
+            (None, false, _) => {
+                self.note_chat(&mut outcome, [sender.lid.clone(), sender.phone_number.clone()])
+            }
+            (None, true, Some(chat)) => self.note_reached(&mut outcome, &chat.to_non_ad().to_string()),
+            _ => {}
+        }
         if self.hear_phone(&message, &padded, &mut outcome) {
             let receipt = self.receipt(&message);
             return self.settle_slot(slot, message.link, outcome, receipt);

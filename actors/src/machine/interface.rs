@@ -1,6 +1,7 @@
 //! What goes into the machine and what comes out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
@@ -8,14 +9,16 @@ use roost_proto::appstate::Action;
 use roost_proto::id::{Sequence, UnixMillis};
 use roost_proto::media::RetryAnswer;
 use roost_proto::stanza::Stanza;
+use roost_proto::version::ProtocolVersion;
 
 use super::Account;
 use super::crypto::{Changed, Request as CryptoRequest};
 use super::files::{Fetched, Fetching};
 use crate::device::{
-    AcceptedSend, AskError, Command, CommandError, Finished, Identities, PairError, PairingUpdate, SendError,
+    AcceptedSend, AskError, Command, CommandError, Finished, Identities, Pace, PairError, PairingUpdate,
+    SendError,
 };
-use crate::port::{Batch, Committed, DeviceStatus, FileError, StateKey, StoredMessage, Urgency};
+use crate::port::{Attempt, Batch, Committed, DeviceStatus, FileError, StateKey, StoredMessage, Urgency};
 
 /// The moment at which an event is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,10 @@ pub struct Loaded {
     pub posts: Vec<(String, Bytes)>,
     /// The row of [`StateKind::Presence`](crate::port::StateKind::Presence).
     pub presence: Option<Bytes>,
+    /// The row of [`StateKind::Pacing`](crate::port::StateKind::Pacing).
+    pub pacing: Option<Bytes>,
+    /// The version of WhatsApp Web that was chosen for the device.
+    pub version: ProtocolVersion,
     /// The status that the last owner left.
     pub status: Option<DeviceStatus>,
     /// When it last took part in a conversation, as far as that is known.
@@ -116,6 +123,8 @@ pub enum Event {
     },
     /// A deadline has come.
     Tick,
+    /// The version of WhatsApp Web that is chosen for the device now.
+    Version(ProtocolVersion),
     /// From a handle.
     Command {
         /// For the reply.
@@ -134,6 +143,8 @@ pub enum Effect {
         link: u64,
         /// Log in as a paired device, or register to be paired.
         login: Option<DialLogin>,
+        /// As this version of WhatsApp Web.
+        version: ProtocolVersion,
         /// Its place among the devices of this node that wait to log in.
         urgency: Urgency,
     },
@@ -178,6 +189,8 @@ pub enum Effect {
     },
     /// Ask the database whether the grant stands.
     AskPermit,
+    /// What WhatsApp made of a login; the pace of others may depend on it.
+    Report(Attempt),
     /// So many stanzas are settled: as many more may be read.
     Credit(usize),
     /// Show the status.
@@ -191,6 +204,8 @@ pub enum Effect {
         /// The answer.
         reply: Reply,
     },
+    /// A message was held back for so long by the pace.
+    Paced(Duration),
     /// Tell the followers of the pairing attempt.
     Pairing(PairingUpdate),
     /// End.
@@ -225,6 +240,8 @@ pub enum Reply {
     Media(Result<RetryAnswer, CommandError>),
     /// What is known of a user.
     Identities(Result<Identities, AskError>),
+    /// The pace.
+    Pace(Result<Pace, CommandError>),
     /// To the others.
     Done(Result<(), CommandError>),
 }

@@ -14,6 +14,8 @@ impl Machine {
     pub(super) fn enter(&mut self) {
         self.request(Asked::Active, |id| iq::set(id, "passive").children([Builder::new("active").build()]));
         self.count_prekeys();
+        self.rotate_signed_prekey();
+        self.check_health();
         self.announce_presence();
         self.subscribe_all();
         self.keepalive_begin();

@@ -40,7 +40,10 @@ impl Machine {
             }
             Some("privacy_token") => self.on_tokens(&stanza),
             Some("newsletter") => self.on_newsletter_update(&stanza, &mut outcome),
-            Some("mex") => self.on_newsletter_change(&stanza, &mut outcome),
+            Some("mex") => {
+                self.on_newsletter_change(&stanza, &mut outcome);
+                self.on_mex(&stanza);
+            }
             Some("w:gp2") => self.on_group_notification(&stanza, &mut outcome),
             _ => {}
         }

@@ -12,6 +12,7 @@ mod ended;
 mod group;
 mod newsletter;
 mod post;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -28,12 +29,13 @@ use roost_proto::stanza::{Jid, Server, Stanza};
 use super::commit::{After, Pending};
 use super::crypto::{Encryption, PeerName, Purpose};
 use super::requests::Asked;
-use super::timer::Timer;
 use super::tokens::{For, takes_part};
 use super::{CryptoRequest, Machine, posts};
 use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
+pub(super) use accept::Admission;
 use audience::Audience;
 use crowd::Crowd;
+use turn::Turn;
 
 /// Where a message is on its way.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,6 +63,7 @@ enum Stage {
 struct Item {
     message: NewMessage,
     stage: Stage,
+    turn: Turn,
     bundles: Vec<(PeerName, Bundle)>,
     /// Devices that have no usable bundle.
     skip: Vec<Jid>,
@@ -118,9 +121,11 @@ impl Machine {
             None => Stage::Accepted(self.now.boot),
         };
         let (bundles, skip, fetching) = (Vec::new(), Vec::new(), Vec::new());
+        let turn = Turn::new(self.may_begin(&stored.message.chat));
         let item = Item {
             message: stored.message,
             stage,
+            turn,
             bundles,
             skip,
             fetching,
@@ -140,15 +145,17 @@ impl Machine {
         else {
             return;
         };
-        let now = self.now.boot;
+        let (now, barred) = (self.now.boot, self.bar().is_some());
         let mut behind: BTreeSet<String> = BTreeSet::new();
-        let mut ready = Vec::new();
+        let (mut ready, mut unsure) = (Vec::new(), Vec::new());
         let mut busy = 0;
         for (ordinal, item) in &mut self.outbox.items {
             match &mut item.stage {
                 Stage::Sending { wire, since } => {
                     let again = since.is_none_or(|at| now.since(at) >= self.limits.resend);
-                    if again {
+                    if again && barred && !item.turn.is_reply() {
+                        unsure.push(*ordinal);
+                    } else if again {
                         *since = Some(now);
                         self.wire.push_back((link, wire.clone()));
                     }
@@ -167,22 +174,15 @@ impl Machine {
                 }
             }
         }
+        for ordinal in unsure {
+            self.look_whether_it_begins(ordinal);
+        }
         for ordinal in ready {
-            self.start(ordinal);
+            if self.has_its_turn(ordinal, barred) {
+                self.start(ordinal);
+            }
         }
         self.plan_next_look();
-    }
-
-    fn plan_next_look(&mut self) {
-        let resend = self.limits.resend;
-        let next = self.outbox.items.values().filter_map(|item| match &item.stage {
-            Stage::Accepted(from) if *from > self.now.boot => Some(*from),
-            Stage::Sending { since: Some(since), .. } => Some(since.plus(resend)),
-            _ => None,
-        });
-        if let Some(at) = next.min() {
-            self.timers.insert(Timer::Outbox, at);
-        }
     }
 
     /// Begins with a message, as far as what is known of its audience allows.
@@ -256,13 +256,6 @@ impl Machine {
         // A lost link is nobody's fault; anything else gets time to pass.
         let pause = if code == 0 { Duration::ZERO } else { Duration::from_secs(5) };
         self.restart_stage(&Stage::Resolving, pause);
-    }
-
-    fn restart_stage(&mut self, stage: &Stage, pause: Duration) {
-        let from = self.now.boot.plus(pause);
-        for item in self.outbox.items.values_mut().filter(|item| item.stage == *stage) {
-            item.stage = Stage::Accepted(from);
-        }
     }
 
     pub(super) fn on_encrypted(&mut self, slot: u64, ordinal: i64, encryption: Encryption) {
@@ -355,8 +348,12 @@ impl Machine {
     /// The bytes of a message exist: durable with the state that they took, then on the wire.
     fn commit_message(&mut self, slot: u64, ordinal: i64, mut outcome: Pending, wire: Bytes) {
         let Some(item) = self.outbox.items.get(&ordinal) else { return self.lane.fill(slot, outcome) };
+        let item_begins = item.turn.begins();
         let NewMessage { message_id, whatsapp_id, content, .. } = item.message.clone();
         self.remember_secret(&mut outcome, &api::Person::default(), &whatsapp_id, true, &content);
+        if item_begins {
+            self.note_pace(&mut outcome);
+        }
         outcome.batch.messages.push(MessageUpdate {
             message_id,
             state: MessageState::Sending,

@@ -84,7 +84,7 @@ impl Machine {
         } else {
             self.account = None;
             let slot = self.lane.open();
-            self.ask_crypto(CryptoRequest::MakeKeys, Purpose::Keys { slot });
+            self.ask_crypto(CryptoRequest::MakeKeys { now: self.now.wall }, Purpose::Keys { slot });
             self.commits.pending().batch.state.push((account_key(), None));
         }
     }

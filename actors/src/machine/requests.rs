@@ -22,6 +22,11 @@ pub(super) enum Asked {
     PrekeyUpload {
         pages: Vec<u32>,
     },
+    TimeLock,
+    Capping,
+    SignedPrekey {
+        id: u32,
+    },
     Ping,
     Devices {
         users: Vec<String>,
@@ -110,6 +115,13 @@ impl Machine {
         self.open_request(id, asked, self.limits.request, &stanza);
     }
 
+    /// A question that is whole but for its id.
+    pub(super) fn request_of_ours(&mut self, asked: Asked, question: Stanza) {
+        let id = self.requests.ids.next_id();
+        let stanza = ask::with_id(question, &id);
+        self.open_request(id, asked, self.limits.request, &stanza);
+    }
+
     pub(super) fn next_request_id(&mut self) -> String {
         self.requests.ids.next_id()
     }
@@ -178,6 +190,9 @@ impl Machine {
             Asked::Active => self.on_active(outcome.err()),
             Asked::PrekeyCount => self.on_prekey_count(outcome.ok()),
             Asked::PrekeyUpload { pages } => self.on_prekeys_uploaded(pages, outcome.err()),
+            Asked::TimeLock => self.on_time_lock(outcome),
+            Asked::Capping => self.on_capping(outcome),
+            Asked::SignedPrekey { id } => self.on_signed_prekey_answer(id, outcome.err()),
             Asked::Ping => self.on_pong(outcome.err()),
             Asked::Devices { users } => self.on_devices(&users, outcome),
             Asked::Bundles { ordinal } => self.on_bundles(ordinal, outcome),

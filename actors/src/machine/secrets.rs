@@ -101,7 +101,10 @@ impl Machine {
         let waiting = Waiting { token, request, author };
         match self.secrets.find(&names) {
             Some(secret) => self.on_secret_for_send(waiting, Some(secret)),
-            None => self.ask_crypto(CryptoRequest::Recall { names }, Purpose::Answering(Box::new(waiting))),
+            None => self.ask_crypto(
+                CryptoRequest::Recall { kind: StateKind::MessageSecret, names },
+                Purpose::Answering(Box::new(waiting)),
+            ),
         }
     }
 

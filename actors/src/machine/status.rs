@@ -24,12 +24,20 @@ impl Status {
             pn: None,
             lid: None,
             at,
+            health: api::AccountHealth::default(),
         };
         Status { now, stored: None, logged: 0 }
     }
 
     pub(super) fn adopt(&mut self, stored: Option<DeviceStatus>) {
         self.stored = stored;
+    }
+
+    /// The row with what is known of the account now; the state in it stays as it was stored.
+    pub(super) fn note_health(&mut self, health: &api::AccountHealth) -> DeviceStatus {
+        self.now.health = health.clone();
+        let row = DeviceStatus { health: health.clone(), ..self.stored.clone().unwrap_or(self.now.clone()) };
+        self.stored.insert(row).clone()
     }
 
     /// What the last owner left.
@@ -50,6 +58,7 @@ impl Machine {
             pn: account.map(|account| account.pn.to_string()),
             lid: account.and_then(|account| account.lid.as_ref()).map(ToString::to_string),
             at: self.now.wall,
+            health: self.health.now.clone(),
         };
         self.status.now = status.clone();
         self.effects.push(Effect::Publish(status.clone()));

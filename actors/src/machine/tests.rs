@@ -2,12 +2,15 @@
 
 mod asks;
 mod groups;
+mod health;
 mod imports;
 mod people;
 mod posts;
 mod resends;
+mod rotation;
 mod tokens;
 mod unread;
+mod versions;
 mod world;
 
 use proptest::prelude::*;

@@ -23,6 +23,10 @@ pub enum Timer {
     Greeting,
     /// The present QR code is over.
     Qr,
+    /// Look whether another signed prekey is due.
+    SignedPrekey,
+    /// A bar against new chats may be over.
+    Health,
     /// Some request is late.
     Requests,
     /// Try the commit again.
@@ -92,6 +96,8 @@ impl Machine {
                 Timer::Pong => self.drop_link("WhatsApp does not answer"),
                 Timer::Greeting => self.drop_link("WhatsApp did not greet"),
                 Timer::Qr => self.next_code(),
+                Timer::Health => self.health_due(),
+                Timer::SignedPrekey => self.rotate_signed_prekey(),
                 Timer::Requests => self.expire_requests(),
                 Timer::Commit => self.commit_again(),
                 Timer::Awaited => self.awaited_overdue(),

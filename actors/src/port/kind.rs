@@ -3,14 +3,13 @@
 /// What a piece of device state is. The text of each is stored, so it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StateKind {
-    /// Noise key, identity key, registration id, ADV secret: made once, before pairing. One row, name "".
+    /// Noise key, identity key, registration id, ADV secret: made once, before pairing; and the signed
+    /// prekeys. One row, name "".
     Credentials,
     /// What pairing gave: JIDs, signed device identity, push name. One row, name "".
     Account,
     /// A page of one-time prekeys; name = page number.
     Prekeys,
-    /// A signed prekey; name = id.
-    SignedPrekey,
     /// A ratchet with one peer device; name = its address. Read on demand.
     Session,
     /// A sender-key chain; name = group and sender. Read on demand.
@@ -43,11 +42,15 @@ pub enum StateKind {
     StatusPost,
     /// The trusted-contact tokens between us and somebody; name = its bare address. Read on demand.
     ContactToken,
+    /// Somebody with whom there is a chat; name = JID. Read on demand.
+    KnownChat,
+    /// The pace of sending, and how far it is used up. One row, name "".
+    Pacing,
 }
 
 impl StateKind {
     /// Kinds that can be many; `load` leaves them out and `read` fetches them.
-    pub const ON_DEMAND: [StateKind; 8] = [
+    pub const ON_DEMAND: [StateKind; 9] = [
         StateKind::Session,
         StateKind::SenderKey,
         StateKind::Identity,
@@ -56,6 +59,7 @@ impl StateKind {
         StateKind::AppStatePage,
         StateKind::MessageSecret,
         StateKind::ContactToken,
+        StateKind::KnownChat,
     ];
 
     /// The text that is stored.
@@ -64,7 +68,6 @@ impl StateKind {
             StateKind::Credentials => "credentials",
             StateKind::Account => "account",
             StateKind::Prekeys => "prekeys",
-            StateKind::SignedPrekey => "signed-prekey",
             StateKind::Session => "session",
             StateKind::SenderKey => "sender-key",
             StateKind::Identity => "identity",
@@ -81,6 +84,8 @@ impl StateKind {
             StateKind::MessageSecret => "message-secret",
             StateKind::StatusPost => "status-post",
             StateKind::ContactToken => "contact-token",
+            StateKind::KnownChat => "known-chat",
+            StateKind::Pacing => "pacing",
         }
     }
 }

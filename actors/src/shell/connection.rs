@@ -14,6 +14,7 @@ use roost_placement::seeded::{self, Bug};
 use roost_proto::frame;
 use roost_proto::noise::{Opener, Sealer};
 use roost_proto::stanza;
+use roost_proto::version::ProtocolVersion;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -22,7 +23,7 @@ use super::crypto;
 use super::supervisor::{Child, Input};
 use crate::device::Ports;
 use crate::machine::DialLogin;
-use crate::port::{DialPermit, LinkError, LinkSink, PermitRefused, Urgency};
+use crate::port::{Attempt, DialPermit, LinkError, LinkSink, PermitRefused, Urgency};
 use crate::warm::{SourceFrames, WarmLink};
 
 /// What the actor is asked.
@@ -40,6 +41,7 @@ pub(super) struct Arguments {
     pub(super) grant: Grant,
     pub(super) link: u64,
     pub(super) login: Option<DialLogin>,
+    pub(super) version: ProtocolVersion,
     pub(super) urgency: Urgency,
     pub(super) seed: [u8; 32],
     /// Room for stanzas; taken by the reader, given back by the machine.
@@ -189,7 +191,7 @@ impl Arguments {
     ) -> Result<(Box<dyn LinkSink>, Sealer, SourceFrames, Opener), Failure> {
         let other = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
         let (reply, answer) = oneshot::channel();
-        let _ = self.crypto.send_message(crypto::Message::Handshake(self.login.clone(), reply));
+        let _ = self.crypto.send_message(crypto::Message::Handshake(self.login.clone(), self.version, reply));
         let (noise, payload) = answer
             .await
             .ok()
@@ -198,7 +200,12 @@ impl Arguments {
         let clocks = &self.ports.clocks;
         let half_open = match warm {
             Some(warm) => warm,
-            None => WarmLink::shake_hands(&*self.ports.dialer, &**clocks, self.seed).await?,
+            None => {
+                let begin = clocks.boot();
+                let link = WarmLink::shake_hands(&*self.ports.dialer, &**clocks, self.seed).await?;
+                self.ports.gate.report(Attempt::Answered(clocks.boot().since(begin)));
+                link
+            }
         };
         let WarmLink { mut sink, source, server, .. } = half_open;
         let (last, transport) = server.finish(&noise, &payload).map_err(|error| other(&error))?;

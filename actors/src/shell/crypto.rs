@@ -12,6 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use roost_placement::ledger::Grant;
 use roost_proto::signal::KeyPair;
+use roost_proto::version::ProtocolVersion;
 use tokio::sync::oneshot;
 
 use super::supervisor::{Child, Input};
@@ -30,7 +31,7 @@ pub(super) enum Message {
     /// Changes up to this request are durable.
     Durable(u64),
     /// What a handshake needs; `None` when there are no keys.
-    Handshake(Option<DialLogin>, oneshot::Sender<Option<(KeyPair, Vec<u8>)>>),
+    Handshake(Option<DialLogin>, ProtocolVersion, oneshot::Sender<Option<(KeyPair, Vec<u8>)>>),
 }
 
 /// What it starts with.
@@ -81,9 +82,10 @@ impl Actor for CryptoActor {
                     vault.durable(token);
                 }
             }
-            Message::Handshake(login, reply) => {
+            Message::Handshake(login, version, reply) => {
                 let profile = &state.arguments.profile;
-                let _ = reply.send(state.vault.as_ref().and_then(|vault| vault.handshake(login, profile)));
+                let vault = state.vault.as_ref();
+                let _ = reply.send(vault.and_then(|vault| vault.handshake(login, version, profile)));
             }
             Message::Work(token, request) => state.work(token, &request).await,
         }

@@ -7,6 +7,7 @@
 
 mod answers;
 mod children;
+mod versions;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef, ActorRuntime, SupervisionEvent};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 use roost_placement::lease::BootTime;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
@@ -28,10 +29,10 @@ use tokio::task::JoinHandle;
 use super::crypto;
 use crate::device::{Answer, Command, Finished, Opening, PairingUpdate, Ports};
 use crate::loading::Loading;
-use crate::machine::{Changed, Effect, Event, Fetched, Machine, Now};
+use crate::machine::{Changed, Effect, Event, Fetched, Loaded, Machine, Now};
 use crate::port::{self, Committed, DeviceStatus, FileError, StoredMessage};
 use crate::warm::WarmLink;
-use children::Children;
+use children::{Children, draw};
 
 /// What reaches the supervisor.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) enum Input {
         /// Where the answer goes.
         reply: oneshot::Sender<Answer>,
     },
+    /// Another version of WhatsApp Web may have been chosen.
+    Versions,
     /// End.
     Stop,
     /// From a child, with the number of the set of children that it belongs to.
@@ -118,6 +121,8 @@ struct State {
     failures: VecDeque<BootTime>,
     armed: Option<(BootTime, Task)>,
     asking: Option<Task>,
+    /// Says when another version may have been chosen.
+    _versions: Task,
 }
 
 /// A task that ends with its owner.
@@ -142,9 +147,10 @@ impl Actor for Supervisor {
         let Arguments { opening, warm, ports, outputs } = arguments;
         let mut rng = StdRng::from_seed((ports.seeds)());
         let children = Children::spawn(1, &me, &opening.grant, &ports, &mut rng).await?;
-        let now = now(&ports);
+        let (now, chosen) = (now(&ports), ports.versions.clone());
         let machine = Machine::new(opening.clone(), ports.limits.clone(), draw(&mut rng), now);
         Ok(State {
+            _versions: versions::watch(me.clone(), chosen),
             me,
             opening,
             ports,
@@ -175,6 +181,7 @@ impl Actor for Supervisor {
                 state.outputs.finished.send_replace(Some(Finished::Stopped));
             }
             Input::Stop => state.end(Finished::Stopped).await,
+            Input::Versions => state.feed(Event::Version(state.version())).await,
             Input::Command { command, reply } => {
                 state.last_token += 1;
                 let token = state.last_token;
@@ -225,7 +232,7 @@ impl State {
             }
             Child::Opened(Ok((account, keys))) => {
                 let Some(loading) = self.loading.take() else { return };
-                Event::Loaded(Box::new(loading.finish(account, keys)))
+                Event::Loaded(Box::new(Loaded { version: self.version(), ..loading.finish(account, keys) }))
             }
             Child::Crypto(token, changed) => Event::Crypto { token, changed },
             Child::Committed(committed) => Event::Committed(committed),
@@ -281,11 +288,12 @@ impl State {
 
     async fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Dial { link, login, urgency } => {
+            Effect::Dial { link, login, version, urgency } => {
                 let seed = draw(&mut self.rng);
                 let (grant, ports) = (&self.opening.grant, &self.ports);
                 let warm = self.warm.take();
-                let dialled = self.children.dial(&self.me, grant, ports, seed, link, login, urgency, warm);
+                let me = &self.me;
+                let dialled = self.children.dial(me, grant, ports, seed, link, login, version, urgency, warm);
                 if let Err(error) = dialled.await {
                     let down = Child::LinkDown(link, error.to_string());
                     let _ = self.me.send_message(Input::Child(self.children.life(), down));
@@ -299,6 +307,8 @@ impl State {
             Effect::Lookup { token, whatsapp_id } => self.children.look_up(token, whatsapp_id),
             Effect::Fetch { token, hosts, what } => self.children.fetch(token, hosts, what),
             Effect::AskPermit => self.ask_permit(),
+            Effect::Report(attempt) => self.ports.gate.report(attempt),
+            Effect::Paced(waited) => self.ports.gate.paced(waited),
             Effect::Credit(places) => self.children.room(places),
             Effect::Publish(status) => {
                 self.outputs.status.send_replace(status);
@@ -382,11 +392,4 @@ impl State {
 fn now(ports: &Ports) -> Now {
     let clocks = &ports.clocks;
     Now { boot: clocks.boot(), wall: clocks.wall(), may_act: clocks.may_act() }
-}
-
-/// A seed of its own for a part of the device.
-fn draw(rng: &mut StdRng) -> [u8; 32] {
-    let mut seed = [0; 32];
-    rng.fill_bytes(&mut seed);
-    seed
 }

@@ -32,7 +32,8 @@ pub(super) struct Peers {
     /// LIDs of phone numbers, and the reverse; `None` when it is not known.
     lids: BTreeMap<String, Option<String>>,
     /// Secrets of messages, for one request.
-    secrets: BTreeMap<String, Option<Bytes>>,
+    /// Rows that were read to be looked at once.
+    recalled: BTreeMap<StateKey, Option<Bytes>>,
     numbers: BTreeMap<String, Option<String>>,
     limit: usize,
     /// How old the database is, see `aged`.
@@ -46,7 +47,7 @@ impl Peers {
         Peers {
             cached: BTreeMap::new(),
             lids: BTreeMap::new(),
-            secrets: BTreeMap::new(),
+            recalled: BTreeMap::new(),
             numbers: BTreeMap::new(),
             limit,
             age,
@@ -74,11 +75,9 @@ impl Peers {
                 }
             }
             CryptoRequest::Lid { pn } => self.want_lid(pn, &mut wanted),
-            CryptoRequest::Recall { names } => {
-                let missing = names.iter().filter(|name| !self.secrets.contains_key(*name));
-                wanted.extend(
-                    missing.map(|name| StateKey { kind: StateKind::MessageSecret, name: name.clone() }),
-                );
+            CryptoRequest::Recall { kind, names } => {
+                let keys = names.iter().map(|name| StateKey { kind: *kind, name: name.clone() });
+                wanted.extend(keys.filter(|key| !self.recalled.contains_key(key)));
             }
             CryptoRequest::Identities { user } | CryptoRequest::Token { of: user } => {
                 self.want_names(user, &mut wanted);
@@ -162,8 +161,8 @@ impl Peers {
             names.insert(key.name.clone(), other);
             return;
         }
-        if key.kind == StateKind::MessageSecret {
-            self.secrets.insert(key.name.clone(), bytes);
+        if let StateKind::MessageSecret | StateKind::KnownChat = key.kind {
+            self.recalled.insert(key.clone(), bytes);
             return;
         }
         let Some(address) = address_of(&key.name, generation) else { return };
@@ -324,10 +323,10 @@ impl Peers {
         if before.session.is_none() { Vec::new() } else { self.put(&address, &before, after, generation) }
     }
 
-    /// The first secret that there is under these names. None is kept: others may be written meanwhile.
-    pub(super) fn recall(&mut self, names: &[String]) -> Option<Bytes> {
-        let mut secrets = std::mem::take(&mut self.secrets);
-        names.iter().find_map(|name| secrets.remove(name).flatten())
+    /// The first row that there is under these names. None is kept: others may be written meanwhile.
+    pub(super) fn recall(&mut self, kind: StateKind, names: &[String]) -> Option<Bytes> {
+        let mut rows = std::mem::take(&mut self.recalled);
+        names.iter().find_map(|name| rows.remove(&StateKey { kind, name: name.clone() }).flatten())
     }
 
     /// The LID of a phone number.

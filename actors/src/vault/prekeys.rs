@@ -34,7 +34,7 @@ impl Vault {
             pages: fresh.iter().map(|page| page.number()).collect(),
             registration_id: keys.registration_id(),
             identity: *keys.identity().public(),
-            signed_prekey: keys.signed_prekey(),
+            signed_prekey: keys.newest_signed_prekey(),
             keys: fresh.iter().flat_map(|page| page.publics()).collect(),
         };
         (changes, upload)

@@ -1,12 +1,15 @@
-//! Sender keys between vaults: who can read, who cannot any more, and what a new owner goes on with.
+//! Sender keys between vaults: who can read, who cannot any more, and what a new owner goes on with; and
+//! signed prekeys, old and new.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use rand::SeedableRng;
 
 use super::*;
-use crate::machine::GroupEncryption;
+use crate::machine::{GroupEncryption, Rotation};
 
+const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
 const GROUP: &str = "120363000000000001@g.us";
 
 /// A vault and its rows in a store.
@@ -22,7 +25,7 @@ impl Device {
         let (vault, _) =
             Vault::open(Vec::new(), 100, 0, StdRng::seed_from_u64(seed)).expect("nothing to read");
         let mut device = Device { vault, rows: BTreeMap::new(), seed, token: 0 };
-        device.work(CryptoRequest::MakeKeys);
+        device.work(CryptoRequest::MakeKeys { now: NOW });
         device
     }
 
@@ -52,7 +55,9 @@ impl Device {
             }
         };
         let changes = match &changed {
-            Changed::Keys(changes) | Changed::State(changes) => changes.clone(),
+            Changed::Keys(changes) | Changed::State(changes) | Changed::Rotation(changes, _) => {
+                changes.clone()
+            }
             Changed::Decrypted(decrypted) => decrypted.changes.clone(),
             Changed::Encrypted(Encryption::Done { changes, .. })
             | Changed::GroupEncrypted(GroupEncryption::Done { changes, .. }) => changes.clone(),
@@ -210,4 +215,104 @@ fn after_the_database_has_lost_its_tail_no_key_is_used_again() {
     let counter =
         |made: &signal::Ciphertext| signal::message_key(made.kind, &made.bytes).expect("ours").counter;
     assert_eq!(counter(&after), counter(&before) + 1, "nothing is passed over twice");
+}
+
+/// As long as the clients have it.
+const PERIOD: Duration = Duration::from_secs(27 * 24 * 3600);
+
+/// A moment so many rotations after the device was made.
+fn after(periods: i64) -> UnixMillis {
+    UnixMillis(NOW.0 + periods * i64::try_from(PERIOD.as_millis()).expect("not long"))
+}
+
+impl Device {
+    fn rotate(&mut self, now: UnixMillis) -> Rotation {
+        match self.work(CryptoRequest::Rotate { now, period: PERIOD }) {
+            Changed::Rotation(_, rotation) => rotation,
+            other => panic!("not rotated: {other:?}"),
+        }
+    }
+
+    /// What somebody else writes to this device with that bundle.
+    fn written(&self, bundle: &(PeerName, Bundle)) -> (PeerName, CiphertextKind, Bytes) {
+        let mut writer = Device::new(self.token + 500);
+        let made = writer.work(CryptoRequest::Encrypt {
+            bundles: vec![bundle.clone()],
+            plaintexts: vec![Bytes::from_static(&[b'x', 1])],
+            targets: vec![Target { peer: self.name(), plaintext: 0 }],
+            lost: None,
+        });
+        match made {
+            Changed::Encrypted(Encryption::Done { ciphertexts, .. }) => {
+                let made = ciphertexts[0].clone().expect("a good bundle");
+                (writer.name(), made.kind, made.bytes)
+            }
+            other => panic!("not encrypted: {other:?}"),
+        }
+    }
+
+    fn reads(&mut self, (from, kind, bytes): (PeerName, CiphertextKind, Bytes)) -> bool {
+        let single = Some((kind, bytes));
+        let request = CryptoRequest::Decrypt { from, single, group: None, asked_before: false };
+        matches!(self.work(request), Changed::Decrypted(decrypted) if decrypted.result.is_ok())
+    }
+}
+
+#[test]
+fn a_signed_prekey_is_replaced_when_its_time_is_over_and_not_before() {
+    let mut ada = Device::new(44_444);
+    assert_eq!(ada.rotate(NOW), Rotation::Due(PERIOD));
+    let early = UnixMillis(after(1).0 - 1);
+    assert_eq!(ada.rotate(early), Rotation::Due(Duration::from_millis(1)));
+    assert!(matches!(ada.rotate(after(1)), Rotation::Offer(key) if key.id == 2));
+    ada.work(CryptoRequest::Rotated { id: 2, taken: true, now: after(1) });
+    assert_eq!(ada.bundle().1.signed_prekey.id, 2);
+    assert_eq!(ada.rotate(after(1)), Rotation::Due(PERIOD));
+}
+
+#[test]
+fn a_moment_that_lies_ahead_begins_a_new_term() {
+    let mut ada = Device::new(44_445);
+    let past = UnixMillis(NOW.0 - 1);
+    assert_eq!(ada.rotate(past), Rotation::Due(PERIOD));
+    assert_eq!(ada.rotate(UnixMillis(past.0 + 1)), Rotation::Due(PERIOD - Duration::from_millis(1)));
+}
+
+#[test]
+fn an_offered_key_is_the_next_owners_too_and_reads_what_came_under_it() {
+    let mut ada = Device::new(44_446);
+    let Rotation::Offer(offered) = ada.rotate(after(1)) else { panic!("due") };
+    let mut ada = ada.taken_over();
+    assert_eq!(ada.rotate(after(1)), Rotation::Offer(offered.clone()));
+    let (name, bundle) = ada.bundle();
+    let written = ada.written(&(name, Bundle { signed_prekey: offered, ..bundle }));
+    assert!(ada.reads(written), "WhatsApp may have taken it without our hearing of it");
+}
+
+#[test]
+fn prekeys_that_are_uploaded_during_a_rotation_do_not_take_it_back() {
+    let mut ada = Device::new(44_448);
+    let uploaded = |ada: &mut Device| match ada.work(CryptoRequest::Prekeys) {
+        Changed::Prekeys(_, upload) => upload.signed_prekey.id,
+        other => panic!("no prekeys: {other:?}"),
+    };
+    assert_eq!(uploaded(&mut ada), 1);
+    assert!(matches!(ada.rotate(after(1)), Rotation::Offer(_)));
+    assert_eq!(uploaded(&mut ada), 2, "WhatsApp may have it already");
+    ada.work(CryptoRequest::Rotated { id: 2, taken: false, now: after(1) });
+    assert_eq!(uploaded(&mut ada), 1);
+}
+
+#[test]
+fn a_message_under_a_replaced_key_is_read_until_two_more_have_come() {
+    let mut ada = Device::new(44_447);
+    let first = ada.bundle();
+    for rotation in 1..=3 {
+        assert!(matches!(ada.rotate(after(rotation)), Rotation::Offer(_)));
+        let id = u32::try_from(rotation).expect("few") + 1;
+        ada.work(CryptoRequest::Rotated { id, taken: true, now: after(rotation) });
+        ada = ada.taken_over();
+        let written = ada.written(&first);
+        assert_eq!(ada.reads(written), rotation <= 2, "after {rotation} rotations");
+    }
 }

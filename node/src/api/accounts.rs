@@ -62,6 +62,36 @@ impl AccountService for Api {
         .await
     }
 
+    async fn get_account_health(
+        &self,
+        request: Request<api::GetAccountHealthRequest>,
+    ) -> Result<Response<api::AccountHealth>, Status> {
+        self.unary(method(SERVICE, "GetAccountHealth"), request, |call, request| async move {
+            self.account_health(&call, &request.device).await
+        })
+        .await
+    }
+
+    async fn get_quota(
+        &self,
+        request: Request<api::GetQuotaRequest>,
+    ) -> Result<Response<api::Quota>, Status> {
+        self.unary(method(SERVICE, "GetQuota"), request, |call, request| async move {
+            self.quota(&call, &request).await
+        })
+        .await
+    }
+
+    async fn update_pacing_policy(
+        &self,
+        request: Request<api::UpdatePacingPolicyRequest>,
+    ) -> Result<Response<api::PacingPolicy>, Status> {
+        self.unary(method(SERVICE, "UpdatePacingPolicy"), request, |call, request| async move {
+            self.set_pacing(&call, &request).await
+        })
+        .await
+    }
+
     async fn get_privacy(
         &self,
         request: Request<api::GetPrivacyRequest>,

@@ -254,6 +254,26 @@ impl ClusterService for Api {
         .await
     }
 
+    async fn get_protocol_version(
+        &self,
+        request: Request<api::GetProtocolVersionRequest>,
+    ) -> Result<Response<api::ProtocolVersion>, Status> {
+        self.unary(method(SERVICE, "GetProtocolVersion"), request, |call, _| async move {
+            self.protocol_version(&call).await
+        })
+        .await
+    }
+
+    async fn set_protocol_version(
+        &self,
+        request: Request<api::SetProtocolVersionRequest>,
+    ) -> Result<Response<api::ProtocolVersion>, Status> {
+        self.unary(method(SERVICE, "SetProtocolVersion"), request, |call, request| async move {
+            self.choose_protocol_version(&call, &request).await
+        })
+        .await
+    }
+
     type WatchClusterStream = Answers<api::WatchClusterResponse>;
 
     async fn watch_cluster(

@@ -79,6 +79,7 @@ pub(super) fn device(device: &Device, seen: &Seen) -> api::Device {
             phone_number: status.pn.clone().unwrap_or_default(),
             push_name: String::new(),
         }),
+        health: status.map(|status| status.health.clone()).filter(|health| *health != Default::default()),
         ownership: Some(ownership(&device.ownership)),
         create_time: Some(timestamp(device.created)),
         update_time: Some(timestamp(status.map_or(device.created, |status| status.at))),
@@ -200,7 +201,15 @@ mod tests {
 
     fn status(state: State) -> DeviceStatus {
         let reason = "as WhatsApp said".to_owned();
-        DeviceStatus { state, reason, code: 7, pn: None, lid: None, at: UnixMillis(0) }
+        DeviceStatus {
+            state,
+            reason,
+            code: 7,
+            pn: None,
+            lid: None,
+            at: UnixMillis(0),
+            health: Default::default(),
+        }
     }
 
     #[test]

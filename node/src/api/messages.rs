@@ -15,7 +15,7 @@ use roost_proto::api::message::State;
 use roost_proto::api::message_service_client::MessageServiceClient;
 use roost_proto::api::message_service_server::MessageService;
 use roost_proto::api::send_message_request::WaitFor;
-use roost_proto::id::DeviceKey;
+use roost_proto::id::{DeviceKey, UnixMillis};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
@@ -23,7 +23,7 @@ use super::call::Call;
 use super::streams::{Answers, Until};
 use super::{Api, convert, method, parse};
 use crate::commits::Subscription;
-use crate::errors::{ApiError, Resource, Unfit};
+use crate::errors::{ApiError, Barred, Resource, Unfit};
 
 const SERVICE: &str = "MessageService";
 /// Between looks at a message whose owner tells us of changes.
@@ -137,7 +137,8 @@ impl Api {
                     let revokes = matches!(wanted.content.kind, api::send_message_request::Content::Revoke(_));
                     self.ready_audience(call, &send.key, &device, &mut wanted.to, revokes).await?;
                     let done = device.send(wanted).await;
-                    let accepted = done.map_err(|error| send_error(send, &device, error))?;
+                    let now = (self.parts().outside.wall)();
+                    let accepted = done.map_err(|error| send_error(send, &device, error, now))?;
                     if accepted.repeated {
                         self.parts().metrics.count("roost_idempotent_replays_total", &[]);
                     }
@@ -257,7 +258,7 @@ fn is_last(state: State) -> bool {
     matches!(state, State::Read | State::Played | State::Failed | State::Expired | State::Cancelled)
 }
 
-fn send_error(send: &parse::Send, device: &DeviceHandle, error: SendError) -> ApiError {
+fn send_error(send: &parse::Send, device: &DeviceHandle, error: SendError, now: UnixMillis) -> ApiError {
     let key = send.key.clone();
     let unfit = |unfit| ApiError::Unfit { key: key.clone(), unfit };
     match error {
@@ -266,6 +267,7 @@ fn send_error(send: &parse::Send, device: &DeviceHandle, error: SendError) -> Ap
         SendError::Conflict => unfit(Unfit::Conflict),
         SendError::Restricted(_) => unfit(Unfit::Banned),
         SendError::Outdated => unfit(Unfit::Outdated),
+        SendError::Barred(bar) => ApiError::Barred(Barred { key, bar, now }),
         SendError::Busy => ApiError::DeviceBusy { key },
         SendError::Unavailable => unavailable(&key, device),
         SendError::OwnershipLost => ApiError::OwnershipLost { epoch: Some(device.grant().epoch), key },

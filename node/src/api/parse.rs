@@ -5,6 +5,7 @@
 
 pub mod chats;
 pub mod imports;
+pub mod protocol;
 pub mod statuses;
 
 use roost_actors::device::Recipient;

@@ -171,15 +171,23 @@ impl Gate for NodeGate {
             Attempt::Answered(_) => "slow",
             Attempt::Accepted => "ok",
             Attempt::PushedBack => "pushed_back",
+            Attempt::Outdated => {
+                self.inner.metrics.count("roost_client_outdated_total", &[]);
+                "outdated"
+            }
             Attempt::Replaced { ours } => {
                 let origin = if ours { "internal" } else { "external" };
                 return self.inner.metrics.count("roost_stream_replaced_total", &[("origin", origin)]);
             }
         };
-        if attempt != Attempt::Accepted {
+        if !matches!(attempt, Attempt::Accepted | Attempt::Outdated) {
             self.inner.lock().throttle.pushed_back(now);
         }
         self.inner.metrics.count("roost_device_connect_total", &[("result", result)]);
+    }
+
+    fn paced(&self, waited: Duration) {
+        self.inner.metrics.time("roost_pacing_delay_seconds", &[], waited);
     }
 
     async fn permit(&self, grant: &Grant) -> Result<DialPermit, PermitRefused> {

@@ -1,5 +1,7 @@
 //! What a caller can read from a refusal.
 
+use roost_proto::id::UnixMillis;
+
 use super::*;
 
 fn key() -> DeviceKey {
@@ -115,4 +117,21 @@ fn a_status_of_another_node_goes_through_untouched() {
     let second = ApiError::Forwarded(Box::new(first.clone())).status(&other);
     assert_eq!(second.details(), first.details());
     assert_eq!(reason_of(&second).as_deref(), Some("DEVICE_NOT_FOUND"));
+}
+
+#[test]
+fn a_barred_chat_says_until_when_and_how_much_was_used() {
+    use roost_actors::device::Bar;
+    let barred = |bar| ApiError::Barred(Barred { key: key(), bar, now: UnixMillis(1_000) }).status(&node());
+    let status = barred(Bar::TimeLock { until: UnixMillis(61_000) });
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(reason_of(&status).as_deref(), Some("REACHOUT_TIMELOCKED"));
+    let wait = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    assert_eq!(wait, Some(Duration::from_secs(60)));
+    assert_eq!(status.get_details_quota_failure().expect("a quota").violations[0].subject, key().to_string());
+    let status = barred(Bar::Capped { until: UnixMillis(0), used: 50, total: 50 });
+    assert_eq!(reason_of(&status).as_deref(), Some("NEW_CHAT_CAPPED"));
+    let info = status.get_details_error_info().expect("always");
+    assert_eq!((info.metadata["used"].as_str(), info.metadata["total"].as_str()), ("50", "50"));
+    assert_eq!(info.metadata["until_unix_millis"], "0");
 }

@@ -28,7 +28,8 @@ macro_rules! plain_backend {
             async fn load(&self, grant: &Grant) -> SqlResult<Option<LoadedRows>> {
                 let mut tx = self.begin_snapshot().await?;
                 let (b, d) = (grant.key.business_id.as_str(), grant.key.device_id.as_str());
-                let sql = "SELECT v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at
+                let sql = "SELECT v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at,
+                       v.status_health
                            FROM ownership o JOIN device v ON v.business_id = o.business_id AND v.device_id = o.device_id
                            WHERE o.business_id = $1 AND o.device_id = $2
                              AND o.epoch = $3 AND o.owner_node = $4 AND o.owner_inc = $5";
@@ -39,9 +40,9 @@ macro_rules! plain_backend {
                     sqlx::Error::Protocol("the cluster has not seen this time-line of the database yet".into())
                 })?;
                 let sql = "SELECT kind, name, value FROM device_state WHERE business_id = $1 AND device_id = $2
-                             AND kind IN ('credentials', 'account', 'prekeys', 'signed-prekey', 'retry',
+                             AND kind IN ('credentials', 'account', 'prekeys', 'retry',
                                'app-state-key', 'app-state-head', 'history', 'history-piece', 'history-file', 'presence',
-                               'status-post')
+                               'status-post', 'pacing')
                            ORDER BY kind, name";
                 let state = sqlx::query_as(sql).bind(b).bind(d).fetch_all(&mut *tx).await?;
                 let sql = "SELECT * FROM message WHERE business_id = $1 AND device_id = $2 AND state IN (1, 2, 3)
@@ -160,7 +161,8 @@ macro_rules! plain_backend {
             async fn device_row(&self, b: &str, d: &str) -> SqlResult<Option<DeviceRow>> {
                 let sql = concat!(
                     "SELECT ", $crate::store::wishes::wished!(), ", v.display_name, v.created,
-                       v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at
+                       v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at,
+                       v.status_health
                      FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
                      JOIN tenant t ON t.business_id = v.business_id
                      WHERE v.business_id = $1 AND v.device_id = $2"
@@ -176,7 +178,8 @@ macro_rules! plain_backend {
             ) -> SqlResult<Vec<DeviceRow>> {
                 let sql = concat!(
                     "SELECT ", $crate::store::wishes::wished!(), ", v.display_name, v.created,
-                       v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at
+                       v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at,
+                       v.status_health
                      FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
                      JOIN tenant t ON t.business_id = v.business_id
                      WHERE (v.business_id, v.device_id) > ($1, $2) AND ($3 = '' OR v.business_id = $3)

@@ -46,6 +46,7 @@ use super::media::files;
 use super::near::near;
 use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
+use super::protocol::{VersionRow, versions};
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
 use super::schema::Migrations;
 use super::wishes::{SurveyRow, wishes};
@@ -55,6 +56,8 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (2, "placement", include_str!("../../../migrations/postgres/0002_placement.sql")),
     (3, "time line", include_str!("../../../migrations/postgres/0003_time_line.sql")),
     (4, "media", include_str!("../../../migrations/postgres/0004_media.sql")),
+    (5, "protocol", include_str!("../../../migrations/postgres/0005_protocol.sql")),
+    (6, "account health", include_str!("../../../migrations/postgres/0006_account_health.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection
@@ -149,6 +152,7 @@ near!(Postgres, now: "now()");
 
 wishes!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
 files!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
+versions!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
 
 plain_backend! {
     Postgres,

@@ -194,6 +194,7 @@ fn status_row(status: DeviceStatus) -> StatusRow {
         status_pn: status.pn.map(text),
         status_lid: status.lid.map(text),
         status_at: Some(status.at.0),
+        status_health: Some(status.health.encode_to_vec()).filter(|health| !health.is_empty()),
     }
 }
 

@@ -13,6 +13,7 @@ use roost_placement::ledger::{
 use roost_placement::wish::Wish;
 use roost_proto::api;
 use roost_proto::id::{BusinessId, DeviceId, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
+use roost_proto::prost::Message as _;
 
 use super::wishes::{pin, spreading};
 use crate::directory::{Device, Tenant};
@@ -260,6 +261,7 @@ pub(super) struct StatusRow {
     pub(super) status_pn: Option<String>,
     pub(super) status_lid: Option<String>,
     pub(super) status_at: Option<i64>,
+    pub(super) status_health: Option<Vec<u8>>,
 }
 
 impl StatusRow {
@@ -274,6 +276,8 @@ impl StatusRow {
             pn: self.status_pn,
             lid: self.status_lid,
             at: UnixMillis(self.status_at.unwrap_or(0)),
+            health: api::AccountHealth::decode(self.status_health.unwrap_or_default().as_slice())
+                .map_err(|error| BadRow { column: "device.status_health", value: error.to_string() })?,
         }))
     }
 }

@@ -27,6 +27,7 @@ use super::media::files;
 use super::near::near;
 use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
+use super::protocol::{VersionRow, versions};
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
 use super::schema::Migrations;
 use super::wishes::{SurveyRow, wishes};
@@ -36,6 +37,8 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (2, "placement", include_str!("../../../migrations/sqlite/0002_placement.sql")),
     (3, "time line", include_str!("../../../migrations/sqlite/0003_time_line.sql")),
     (4, "media", include_str!("../../../migrations/sqlite/0004_media.sql")),
+    (5, "protocol", include_str!("../../../migrations/sqlite/0005_protocol.sql")),
+    (6, "account health", include_str!("../../../migrations/sqlite/0006_account_health.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.
@@ -120,6 +123,7 @@ near!(Lite, now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 
 wishes!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 files!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
+versions!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 
 plain_backend! {
     Lite,

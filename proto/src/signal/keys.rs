@@ -1,6 +1,6 @@
-//! The long-lived keys of one device: identity, signed prekey, Noise key, ADV secret.
+//! The long-lived keys of one device: identity, signed prekeys, Noise key, ADV secret.
 //!
-//! What must hold: they are made once, from randomness that is passed in, and read back exactly. Key
+//! What must hold: they are made from randomness that is passed in, and read back exactly. Key
 //! material is wiped when a value is dropped and never appears in debug output.
 
 use std::fmt;
@@ -11,6 +11,8 @@ use libsignal_protocol::protocol::{
 use prost::Message as _;
 use rand::{CryptoRng, Rng};
 use zeroize::Zeroize;
+
+use super::signed_prekeys::{PublicSignedPrekey, SignedPrekey, SignedPrekeys, StoredRotation};
 
 /// Why stored keys cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -102,17 +104,6 @@ pub fn agree(private: &[u8; 32], public: &[u8; 32]) -> Option<[u8; 32]> {
     private.calculate_agreement(&public).ok()
 }
 
-/// The public half of a signed prekey, as it is uploaded and put into bundles.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublicSignedPrekey {
-    /// 24 bits.
-    pub id: u32,
-    /// 32 bytes, without the type byte.
-    pub public: [u8; 32],
-    /// XEdDSA by the identity key over `05 ‖ public`.
-    pub signature: [u8; 64],
-}
-
 /// The parts of [`Keys`] that were made elsewhere.
 #[derive(Debug, Clone)]
 pub struct Born {
@@ -133,9 +124,7 @@ pub struct Born {
 pub struct Keys {
     identity: KeyPair,
     registration_id: u32,
-    signed_prekey_id: u32,
-    signed_prekey: KeyPair,
-    signature: [u8; 64],
+    signed_prekeys: SignedPrekeys,
     noise: KeyPair,
     adv_secret: [u8; 32],
 }
@@ -144,34 +133,23 @@ impl Keys {
     /// New keys; the signed prekey has id 1.
     pub fn generate<R: Rng + CryptoRng>(rng: &mut R) -> Keys {
         let identity = KeyPair::generate(rng);
-        let signed_prekey = KeyPair::generate(rng);
-        let signature = identity.sign(&typed(signed_prekey.public()), rng);
+        let signed_prekeys = SignedPrekeys::new(SignedPrekey::generate(1, &identity, rng));
         let mut adv_secret = [0; 32];
         rng.fill_bytes(&mut adv_secret);
         // 1 to 16380, as Signal's clients choose it.
         let registration_id = rng.next_u32() % 16380 + 1;
-        Keys {
-            identity,
-            registration_id,
-            signed_prekey_id: 1,
-            signed_prekey,
-            signature,
-            noise: KeyPair::generate(rng),
-            adv_secret,
-        }
+        Keys { identity, registration_id, signed_prekeys, noise: KeyPair::generate(rng), adv_secret }
     }
 
     /// The keys of a device that was born elsewhere. `None` when the signed prekey is not signed by the
     /// identity key.
     pub fn restore(born: Born) -> Option<Keys> {
-        let Born { identity, noise, signed_prekey: (id, signed_prekey, signature), .. } = born;
-        let good = verify(identity.public(), &typed(signed_prekey.public()), &signature);
+        let Born { identity, noise, signed_prekey: (id, pair, signature), .. } = born;
+        let good = verify(identity.public(), &typed(pair.public()), &signature);
         good.then_some(Keys {
             identity,
             registration_id: born.registration_id,
-            signed_prekey_id: id,
-            signed_prekey,
-            signature,
+            signed_prekeys: SignedPrekeys::new(SignedPrekey { id, pair, signature }),
             noise,
             adv_secret: born.adv_secret,
         })
@@ -202,18 +180,25 @@ impl Keys {
         self.registration_id
     }
 
-    /// The public half of the signed prekey.
+    /// The public half of the signed prekey that WhatsApp hands out, as far as we know.
     pub fn signed_prekey(&self) -> PublicSignedPrekey {
-        PublicSignedPrekey {
-            id: self.signed_prekey_id,
-            public: *self.signed_prekey.public(),
-            signature: self.signature,
-        }
+        self.signed_prekeys.current().public()
     }
 
-    /// The signed prekey with this id, if it is ours.
-    pub(super) fn signed_prekey_pair(&self, id: u32) -> Option<&KeyPair> {
-        (id == self.signed_prekey_id).then_some(&self.signed_prekey)
+    /// The public half of the newest signed prekey: the offered one while there is one. Whatever gives WhatsApp a
+    /// signed prekey beside its rotation gives this, so that it never takes back what was offered.
+    pub fn newest_signed_prekey(&self) -> PublicSignedPrekey {
+        self.signed_prekeys.offered().unwrap_or_else(|| self.signed_prekey())
+    }
+
+    /// The signed prekeys, to rotate them; and the identity key, which signs them.
+    pub fn signed_prekeys(&mut self) -> (&mut SignedPrekeys, &KeyPair) {
+        (&mut self.signed_prekeys, &self.identity)
+    }
+
+    /// The signed prekey with this id, if we have it (still).
+    pub(super) fn find_signed_prekey(&self, id: u32) -> Option<&SignedPrekey> {
+        self.signed_prekeys.find(id)
     }
 
     pub(super) fn identity_pair(&self) -> IdentityKeyPair {
@@ -223,15 +208,17 @@ impl Keys {
 
     /// For the store. Secret: seal it.
     pub fn to_bytes(&self) -> Vec<u8> {
+        let current = self.signed_prekeys.current();
         StoredKeys {
             format: FORMAT,
             identity: self.identity.private.to_vec(),
             registration_id: self.registration_id,
-            signed_prekey_id: self.signed_prekey_id,
-            signed_prekey: self.signed_prekey.private.to_vec(),
-            signature: self.signature.to_vec(),
+            signed_prekey_id: current.id,
+            signed_prekey: current.pair.private.to_vec(),
+            signature: current.signature.to_vec(),
             noise: self.noise.private.to_vec(),
             adv_secret: self.adv_secret.to_vec(),
+            rotation: Some(self.signed_prekeys.to_stored()),
         }
         .encode_to_vec()
     }
@@ -243,12 +230,15 @@ impl Keys {
             return Err(KeysError::Format(stored.format));
         }
         let pair = |field, bytes: &[u8]| sized(field, bytes).map(KeyPair::from_private);
+        let current = SignedPrekey {
+            id: stored.signed_prekey_id,
+            pair: pair("signed prekey", &stored.signed_prekey)?,
+            signature: sized("signature", &stored.signature)?,
+        };
         Ok(Keys {
             identity: pair("identity", &stored.identity)?,
             registration_id: stored.registration_id,
-            signed_prekey_id: stored.signed_prekey_id,
-            signed_prekey: pair("signed prekey", &stored.signed_prekey)?,
-            signature: sized("signature", &stored.signature)?,
+            signed_prekeys: SignedPrekeys::from_stored(current, stored.rotation.unwrap_or_default())?,
             noise: pair("noise", &stored.noise)?,
             adv_secret: sized("adv secret", &stored.adv_secret)?,
         })
@@ -287,9 +277,12 @@ struct StoredKeys {
     noise: Vec<u8>,
     #[prost(bytes = "vec", tag = "8")]
     adv_secret: Vec<u8>,
+    /// Absent in rows from before signed prekeys were rotated.
+    #[prost(message, optional, tag = "9")]
+    rotation: Option<StoredRotation>,
 }
 
-fn sized<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], KeysError> {
+pub(super) fn sized<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], KeysError> {
     bytes.try_into().map_err(|_| KeysError::Length(field))
 }
 

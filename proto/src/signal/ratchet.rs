@@ -12,7 +12,8 @@ use libsignal_protocol::protocol::{
 };
 use rand::{CryptoRng, Rng};
 
-use super::keys::{KeyPair, Keys, PublicSignedPrekey, raw};
+use super::keys::{KeyPair, Keys, raw};
+use super::signed_prekeys::PublicSignedPrekey;
 use super::stores::{Identity, OneTime, Session, Signed, at_once};
 use super::{Address, CiphertextKind};
 

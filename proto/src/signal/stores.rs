@@ -121,16 +121,16 @@ impl PreKeyStore for OneTime {
     }
 }
 
-/// Our signed prekey.
+/// Our signed prekeys.
 pub(super) struct Signed<'a>(pub(super) &'a Keys);
 
 #[async_trait]
 impl SignedPreKeyStore for Signed<'_> {
     async fn get_signed_pre_key(&self, id: SignedPreKeyId) -> Result<SignedPreKeyRecord> {
-        let pair =
-            self.0.signed_prekey_pair(u32::from(id)).ok_or(SignalProtocolError::InvalidSignedPreKeyId)?;
-        let signature = self.0.signed_prekey().signature;
-        Ok(SignedPreKeyRecord::new(id, Timestamp::from_epoch_millis(0), &pair.curve(), &signature))
+        let ours =
+            self.0.find_signed_prekey(u32::from(id)).ok_or(SignalProtocolError::InvalidSignedPreKeyId)?;
+        let made = Timestamp::from_epoch_millis(0);
+        Ok(SignedPreKeyRecord::new(id, made, &ours.pair.curve(), &ours.signature))
     }
 
     async fn save_signed_pre_key(&mut self, _: SignedPreKeyId, _: &SignedPreKeyRecord) -> Result<()> {

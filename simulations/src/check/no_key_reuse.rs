@@ -1,6 +1,6 @@
 //! no-key-reuse: WhatsApp never sees one message key with two ciphertexts, nor one prekey id with two keys.
 //!
-//! Accuses by Ciphertext and Prekey, as WhatsApp sees them.
+//! Accuses by Ciphertext, Prekey and SignedPrekey, as WhatsApp sees them.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ pub(super) struct NoKeyReuse {
     /// Which ciphertext a key was seen with: sender, receiver, key.
     ciphertexts: BTreeMap<(String, String, u64), u64>,
     prekeys: BTreeMap<(DeviceKey, u32), u64>,
+    signed: BTreeMap<(DeviceKey, u32), u64>,
 }
 
 impl Check for NoKeyReuse {
@@ -32,6 +33,10 @@ impl Check for NoKeyReuse {
             What::Prekey { key, id, public } => {
                 let before = *self.prekeys.entry((key.clone(), *id)).or_insert(*public);
                 hold(before == *public, || format!("{key} gives the id {id} to another prekey"))
+            }
+            What::SignedPrekey { key, id, public } => {
+                let before = *self.signed.entry((key.clone(), *id)).or_insert(*public);
+                hold(before == *public, || format!("{key} gives the id {id} to another signed prekey"))
             }
             _ => Ok(()),
         }
@@ -59,5 +64,8 @@ mod tests {
         let prekey = |public| What::Prekey { key: key(), id: 7, public };
         assert!(judge(NoKeyReuse::default(), [prekey(1), prekey(2)]).is_some());
         assert_eq!(judge(NoKeyReuse::default(), [prekey(1), prekey(1)]), None);
+        let signed = |public| What::SignedPrekey { key: key(), id: 7, public };
+        assert!(judge(NoKeyReuse::default(), [signed(1), signed(2)]).is_some());
+        assert_eq!(judge(NoKeyReuse::default(), [prekey(1), signed(2), signed(2)]), None);
     }
 }

@@ -23,6 +23,10 @@ fn status(reason: &str) -> DeviceStatus {
         pn: Some("491701234567:3@s.whatsapp.net".to_owned()),
         lid: None,
         at: UnixMillis(5),
+        health: api::AccountHealth {
+            nacks: vec![api::account_health::Nack { code: 463, count: 2, last_time: None }],
+            ..Default::default()
+        },
     }
 }
 
@@ -48,10 +52,12 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
             put(StateKind::HistoryPiece, "3EB0", "piece"),
             put(StateKind::HistoryFile, "3EB1", "file"),
             put(StateKind::Presence, "", "hidden"),
+            put(StateKind::Pacing, "", "slowly"),
+            put(StateKind::KnownChat, "4915@s.whatsapp.net", "known"),
             put(StateKind::Number, "77", "4915"),
             put(StateKind::Account, "", "later wins"),
-            put(StateKind::SignedPrekey, "9", "gone"),
-            (state(StateKind::SignedPrekey, "9"), None),
+            put(StateKind::Retry, "sender/gone", "gone"),
+            (state(StateKind::Retry, "sender/gone"), None),
         ],
         status: Some(status("fine")),
         ..Batch::default()
@@ -68,6 +74,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         put(StateKind::Prekeys, "2", "two"),
         put(StateKind::Retry, "sender/3EB0", "awaited"),
         put(StateKind::Presence, "", "hidden"),
+        put(StateKind::Pacing, "", "slowly"),
         put(StateKind::AppStateKey, "0001", "key"),
         put(StateKind::AppStateHead, "regular", "head"),
         put(StateKind::History, "3EB0", "cursor"),
@@ -85,11 +92,14 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         state(StateKind::AppStatePage, "regular/7"),
         state(StateKind::MessageSecret, "author/3EB0"),
         state(StateKind::ContactToken, "77@lid"),
+        state(StateKind::KnownChat, "4915@s.whatsapp.net"),
         state(StateKind::Account, ""),
     ];
     let read = world.ports.devices.read(&given, &keys).await.expect("read");
-    let expected = [None, Some("ratchet"), Some("page"), Some("secret"), Some("token"), Some("later wins")];
-    assert_eq!(read, expected.map(|value| value.map(Bytes::from)));
+    let expected = ["ratchet", "page", "secret", "token", "known", "later wins"].map(Some);
+    let expected: Vec<_> = std::iter::once(None).chain(expected).collect();
+    let expected: Vec<_> = expected.into_iter().map(|value| value.map(Bytes::from)).collect();
+    assert_eq!(read, expected);
     assert!(world.ports.devices.read(&given, &[]).await.expect("read").is_empty());
     let device = world.ports.directory.device(&grant.key).await.expect("an answer").expect("a device");
     assert_eq!(device.status, Some(status("fine")));

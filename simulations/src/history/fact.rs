@@ -145,6 +145,8 @@ pub enum What {
     Ciphertext { from: String, to: String, key: u64, digest: u64 },
     /// A device uploaded a one-time prekey: its id, and a digest of the public key.
     Prekey { key: DeviceKey, id: u32, public: u64 },
+    /// A device gave a signed prekey to be handed out: its id, and a digest of the public key.
+    SignedPrekey { key: DeviceKey, id: u32, public: u64 },
     /// A message reached somebody who could read it: receiver, sender, id, digest of the content.
     Reached { receiver: String, sender: String, message: String, content: u64 },
 
@@ -226,6 +228,7 @@ impl What {
             | What::Delivered { key, .. }
             | What::Settled { key, .. }
             | What::Prekey { key, .. }
+            | What::SignedPrekey { key, .. }
             | What::Asked { key, .. }
             | What::Accepted { key, .. }
             | What::Offered { key, .. }

@@ -99,6 +99,9 @@ impl fmt::Display for What {
                 write!(f, "a ciphertext from {from} to {to} under key {key:x}: #{digest:x}")
             }
             What::Prekey { key, id, .. } => write!(f, "{} uploads the prekey {id}", key.device_id),
+            What::SignedPrekey { key, id, .. } => {
+                write!(f, "{} gives the signed prekey {id}", key.device_id)
+            }
             What::Preferred { by, tenant, order } => {
                 let order: Vec<String> = order.iter().map(ToString::to_string).collect();
                 write!(f, "{by} prefers {} for {tenant}", order.join(", "))

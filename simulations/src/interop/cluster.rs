@@ -140,14 +140,19 @@ impl Cluster {
 
     /// Waits until the device is online.
     pub async fn online(&self, device: &str) -> Result<(), Failure> {
-        let is_online = async || {
+        self.in_state(device, device::State::Online).await
+    }
+
+    /// Waits until the device shows this state.
+    pub async fn in_state(&self, device: &str, state: device::State) -> Result<(), Failure> {
+        let is_there = async || {
             let ask = |client: Client| {
                 let request = within(GetDeviceRequest { name: device.to_owned() }, CALL);
                 async move { client.devices().get_device(request).await }
             };
-            Ok(self.callers.call(CALL, ask).await?.into_inner().state() == device::State::Online)
+            Ok(self.callers.call(CALL, ask).await?.into_inner().state() == state)
         };
-        self.wait("the device online", is_online).await
+        self.wait(&format!("the device {}", state.as_str_name()), is_there).await
     }
 
     /// The node that owns the device, and its epoch.

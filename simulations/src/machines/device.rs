@@ -29,7 +29,7 @@ use crate::run::limits;
 /// Something that is to be done.
 pub(super) enum Todo {
     /// What the machine asks for.
-    Effect(Effect),
+    Effect(Box<Effect>),
     /// The last handshake message leaves: the permit was looked at just before.
     Login,
 }
@@ -173,7 +173,7 @@ impl Device {
                 self.carry_out(core, ctx, todo);
             } else if let Some(event) = self.mail.pop_front() {
                 let effects = self.machine.handle(core.now(), event);
-                self.todo.extend(effects.into_iter().map(Todo::Effect));
+                self.todo.extend(effects.into_iter().map(|effect| Todo::Effect(Box::new(effect))));
                 if self.todo.is_empty() {
                     continue;
                 }
@@ -190,10 +190,10 @@ impl Device {
     fn carry_out(&mut self, core: &mut Core, ctx: &mut Context, todo: Todo) {
         let effect = match todo {
             Todo::Login => return self.log_in(core, ctx),
-            Todo::Effect(effect) => effect,
+            Todo::Effect(effect) => *effect,
         };
         match effect {
-            Effect::Dial { link, login, urgency } => self.dial(core, ctx, link, login, urgency),
+            Effect::Dial { link, login, urgency, .. } => self.dial(core, ctx, link, login, urgency),
             Effect::Close { link } => self.close(core, ctx, link),
             Effect::Send { link, bytes } => self.write(core, ctx, link, bytes),
             Effect::Crypto { token, request } => self.crypto.push_back((token, request)),
@@ -218,7 +218,7 @@ impl Device {
             Effect::AskPermit => core.ask_permit(ctx, self.number, None, &self.grant),
             Effect::Credit(places) => self.room += places,
             Effect::Publish(status) => self.state = status.state,
-            Effect::Tail(_) => {}
+            Effect::Tail(_) | Effect::Report(_) | Effect::Paced(_) => {}
             Effect::Reply { token, reply } => self.reply(core, ctx, token, reply),
             Effect::Pairing(update) => self.show_pairing(core, ctx, update),
             Effect::Finish(why) => {
@@ -241,6 +241,7 @@ impl Device {
             | Reply::AskedPhone(_)
             | Reply::Media(_)
             | Reply::Identities(_)
+            | Reply::Pace(_)
             | Reply::Done(_) => Told::Unavailable,
         };
         core.tell(ctx, call, told);

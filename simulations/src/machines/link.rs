@@ -12,6 +12,7 @@ use roost_actors::port::{DialPermit, Urgency};
 use roost_placement::lease::permit_deadline;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::stanza::{self, Read as _, Stanza};
+use roost_proto::version::ProtocolVersion;
 
 use super::context::{Context, LinkId};
 use super::core::Core;
@@ -100,7 +101,7 @@ impl Device {
         let Some(link) = &mut self.link else { return };
         let vault = self.vault.as_ref().expect("who dials has been loaded");
         let number = link.number;
-        match vault.handshake(link.login.clone(), &Profile::default()) {
+        match vault.handshake(link.login.clone(), ProtocolVersion::BUILT_IN, &Profile::default()) {
             Some((noise, payload)) => {
                 link.last = Some((*noise.public(), payload));
                 core.ask_permit(ctx, self.number, Some(number), &self.grant);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use roost_actors::port::{DeviceStatus, QuarantinedStanza, StateKey, StoredMessage};
 use roost_node::directory::{Device, LoggedEvent, Tenant};
+use roost_node::protocol::Chosen;
 use roost_placement::ledger::{Grant, MemberState, Ownership, Transition, epoch_floor};
 use roost_placement::seeded::{self, Bug};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
@@ -31,6 +32,8 @@ pub(super) struct Tables {
     pub(super) positions: BTreeMap<(BusinessId, ConsumerId, DeviceKey), i64>,
     /// What the next statement's time is drawn from, where a planted defect makes it matter.
     pub(super) draws: u64,
+    /// The version of WhatsApp Web that is chosen.
+    pub(super) protocol: Chosen,
     /// When each was first written, and what is in it.
     pub(super) media: BTreeMap<(BusinessId, String), (i64, Vec<u8>)>,
 }

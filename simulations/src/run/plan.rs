@@ -338,6 +338,8 @@ pub(crate) fn limits() -> Limits {
         stable: seconds(15),
         conflict: seconds(4),
         resend: seconds(8),
+        // Some rotations in each run, and yet a message that was held up comes before its key is forgotten.
+        signed_prekey: seconds(60),
         ..Limits::default()
     }
 }

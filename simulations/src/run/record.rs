@@ -162,6 +162,10 @@ impl Record {
                 let Some(key) = ours(device) else { return };
                 self.fact(What::Prekey { key, id, public: short_digest(&public) });
             }
+            Seen::SignedPrekey { device, id, public } => {
+                let Some(key) = ours(device) else { return };
+                self.fact(What::SignedPrekey { key, id, public: short_digest(&public) });
+            }
             Seen::Read { by, from, id } => {
                 // The phone of the sending account has a copy, which counts for nobody.
                 if ours(from).is_some() && by.pn != from.pn {

@@ -7,6 +7,7 @@ mod devices;
 mod directory;
 mod ledger;
 mod media;
+mod protocol;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -21,6 +21,7 @@ use super::backlog::Backlog;
 use super::calls::Calls;
 use super::phone::Phone;
 use super::query::Profile;
+use super::standing::Standing;
 
 /// The most companions of one account: their numbers fit one byte of an AD-JID with room to spare. (The
 /// real limit is lower and differs; a guess that no client can notice.)
@@ -108,6 +109,7 @@ pub struct Account {
     pub profile: Profile,
     /// Calls that its phone made.
     pub calls: Calls,
+    pub(super) standing: Standing,
     pub(super) raw_id: u32,
     pub(super) next_key_index: u32,
     pub(super) list_time_s: u64,
@@ -150,6 +152,7 @@ impl Account {
             collections: BTreeMap::new(),
             profile: Profile::default(),
             calls: Calls::default(),
+            standing: Standing::default(),
             raw_id: rng.next_u32() >> 1,
             next_key_index: 1,
             list_time_s: 0,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{FailureReason, StreamError};
+use roost_proto::version::ProtocolVersion;
 use serde::{Deserialize, Serialize};
 
 use super::account::DeviceRef;
@@ -88,6 +89,32 @@ pub enum Fault {
         reason: u16,
         /// How many.
         count: u32,
+    },
+    /// The account of a device may begin no chats for so long: such messages are refused with 463. 0 ends it.
+    LockNewChats {
+        /// One of its devices.
+        device: String,
+        /// Milliseconds.
+        ms: u32,
+        /// Whether its devices are told.
+        tell: bool,
+    },
+    /// The account of a device may begin so many chats until a cycle ends; further ones are refused with 475.
+    CapNewChats {
+        /// One of its devices.
+        device: String,
+        /// How many.
+        total: u32,
+        /// Milliseconds until the end of the cycle; 0 lifts the quota.
+        ms: u32,
+        /// Whether its devices are told now.
+        tell: bool,
+    },
+    /// Clients that say a lower version than this, or none, are refused with 405: at their next login, as the
+    /// real server does it. None ends it.
+    DemandVersion {
+        /// For example `[2, 3000, 1045649368]`.
+        least: Option<[u32; 3]>,
     },
     /// The next clients that try to resume (IK) are answered with the whole handshake, as by a server
     /// whose key they do not know.
@@ -184,6 +211,7 @@ pub(super) struct Faults {
     delay_all_ms: u32,
     unavailable_until: Option<UnixMillis>,
     refuse_resumptions: u32,
+    least_version: Option<ProtocolVersion>,
 }
 
 /// What is in force for one device.
@@ -245,6 +273,15 @@ impl Faults {
         self.refuse_resumptions = self.refuse_resumptions.saturating_sub(1);
     }
 
+    pub(super) fn demand_version(&mut self, least: Option<ProtocolVersion>) {
+        self.least_version = least;
+    }
+
+    /// Whether a client of this version may log in.
+    pub(super) fn takes(&self, version: Option<ProtocolVersion>) -> bool {
+        self.least_version.is_none_or(|least| version.is_some_and(|version| version >= least))
+    }
+
     pub(super) fn delay_all(&mut self, ms: u32) {
         self.delay_all_ms = ms;
     }
@@ -288,6 +325,17 @@ mod tests {
         (device.login_failures, device.login_reason) = (1, 405);
         assert_eq!(faults.login(DEVICE, UnixMillis(11)), Some(FailureReason::ClientOutdated));
         assert_eq!(faults.login(DEVICE, UnixMillis(11)), None);
+    }
+
+    #[test]
+    fn a_demanded_version_keeps_older_clients_out_until_it_ends() {
+        let mut faults = Faults::default();
+        let [older, least] = [[2, 3000, 4], [2, 3000, 5]].map(ProtocolVersion);
+        assert!(faults.takes(None) && faults.takes(Some(older)));
+        faults.demand_version(Some(least));
+        assert!(!faults.takes(None) && !faults.takes(Some(older)) && faults.takes(Some(least)));
+        faults.demand_version(None);
+        assert!(faults.takes(Some(older)));
     }
 
     #[test]

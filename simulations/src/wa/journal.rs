@@ -2,6 +2,8 @@
 //!
 //! The ledger counts and judges; the journal only tells. It is kept when somebody has asked for it.
 
+use roost_proto::signal::PublicSignedPrekey;
+
 use super::account::DeviceRef;
 use super::ledger::Ledger;
 use super::machine::ConnectionId;
@@ -59,6 +61,15 @@ pub enum Seen {
         /// Its public key.
         public: [u8; 32],
     },
+    /// A device gave a signed prekey to be handed out.
+    SignedPrekey {
+        /// Whose.
+        device: DeviceRef,
+        /// Its id.
+        id: u32,
+        /// Its public key.
+        public: [u8; 32],
+    },
     /// A phone has read a message.
     Read {
         /// Whose phone.
@@ -90,6 +101,11 @@ impl Ledger {
     /// A device uploaded a one-time prekey.
     pub(super) fn note_prekey(&mut self, device: DeviceRef, id: u32, public: &[u8; 32]) {
         self.tell(|| Seen::Prekey { device, id, public: *public });
+    }
+
+    /// A device gave a signed prekey to be handed out.
+    pub(super) fn note_signed_prekey(&mut self, device: DeviceRef, key: &PublicSignedPrekey) {
+        self.tell(|| Seen::SignedPrekey { device, id: key.id, public: key.public });
     }
 
     /// A phone has read a message.

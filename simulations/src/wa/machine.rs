@@ -235,11 +235,19 @@ impl Machine {
         payload: &[u8],
         pattern: Pattern,
     ) {
+        let version = roost_proto::login::version(payload);
         match roost_proto::login::parse(payload) {
+            Ok(ClientPayload::Registration(_)) if !self.faults.takes(version) => {
+                tracing::info!(connection, "refused an outdated client");
+                self.connections.insert(connection, Connection::Ending);
+                self.fail(now, connection, Failure::new(FailureReason::ClientOutdated));
+            }
             Ok(ClientPayload::Registration(registration)) => {
                 self.begin_pairing(now, connection, registration, noise);
             }
-            Ok(ClientPayload::Login(login)) => self.login(now, connection, &login, (&noise, pattern)),
+            Ok(ClientPayload::Login(login)) => {
+                self.login(now, connection, (&login, version), (&noise, pattern))
+            }
             Err(error) => {
                 tracing::info!(connection, %error, "refused a payload");
                 self.connections.insert(connection, Connection::Ending);

@@ -22,6 +22,7 @@ use roost_proto::signal::{
     encrypt, establish,
 };
 use roost_proto::stanza::{Builder, ClientIds, Jid, Read as _, Stanza, iq, message_id};
+use roost_proto::version::ProtocolVersion;
 
 use super::query::prekey_element;
 
@@ -75,8 +76,8 @@ impl Probe {
 
     /// The payload of its next handshake: registration before pairing, login after.
     pub fn payload(&self) -> Vec<u8> {
-        let info =
-            ClientInfo { version: [2, 3000, 1_035_194_821], language: "en".into(), country: "US".into() };
+        let version = ProtocolVersion::BUILT_IN;
+        let info = ClientInfo { version, language: "en".into(), country: "US".into() };
         let payload = match &self.jid {
             None => ClientPayload::Registration(Registration {
                 registration_id: self.keys.registration_id(),

@@ -53,6 +53,10 @@ impl Machine {
             self.ack_message(now, from, stanza, &to, &[("error", code.to_owned())]);
             return Err("a stranger without a token".into());
         }
+        if let Some(code) = self.judge(now, from, recipient) {
+            self.ack_message(now, from, stanza, &to, &[("error", code.to_string())]);
+            return Err(format!("{code}: it may not begin a chat with {to}").into());
+        }
         let entries = self.entries(from, recipient, stanza, &to);
         if entries.is_empty() && stanza.child("participants").is_none() {
             self.ack_message(now, from, stanza, &to, &[("error", "400".to_owned())]);

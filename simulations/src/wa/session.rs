@@ -8,6 +8,7 @@ use roost_proto::id::UnixMillis;
 use roost_proto::login::{Failure, FailureReason, Login, StreamError, Success};
 use roost_proto::noise::Pattern;
 use roost_proto::stanza::{Builder, Read as _, Stanza, server_jid};
+use roost_proto::version::ProtocolVersion;
 
 use super::account::{DeviceRef, Form, seconds};
 use super::fault::{Fault, stream_error};
@@ -26,7 +27,7 @@ impl Machine {
         &mut self,
         now: UnixMillis,
         connection: ConnectionId,
-        login: &Login,
+        (login, version): (&Login, Option<ProtocolVersion>),
         (noise, pattern): (&[u8; 32], Pattern),
     ) {
         self.connections.insert(connection, Connection::Ending);
@@ -34,6 +35,10 @@ impl Machine {
         if let Some(reason) = self.faults.login(device, now) {
             self.refuse_login(now, connection, device, reason, "a fault");
             return;
+        }
+        if !self.faults.takes(version) {
+            let reason = FailureReason::ClientOutdated;
+            return self.refuse_login(now, connection, device, reason, "an outdated client");
         }
         let account = self.accounts.get(&device.pn);
         let companion = account.and_then(|account| account.companions.get(&device.device));
@@ -176,6 +181,15 @@ impl Machine {
                 let faults = self.faults.of(device);
                 (faults.login_failures, faults.login_reason) = (*count, *reason);
             }
+            Fault::LockNewChats { device, ms, tell } => {
+                let device = self.known(device)?;
+                self.lock_account(now, device.pn, *ms, *tell);
+            }
+            Fault::CapNewChats { device, total, ms, tell } => {
+                let device = self.known(device)?;
+                self.cap_account(now, device.pn, *total, *ms, *tell);
+            }
+            Fault::DemandVersion { least } => self.faults.demand_version(least.map(ProtocolVersion)),
             Fault::RefuseResumptions { count } => self.faults.refuse_resumptions(*count),
             Fault::PrekeyCount { device, value } => {
                 let device = self.known(device)?;

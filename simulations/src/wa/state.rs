@@ -192,6 +192,7 @@ fn restore(kept: KeptAccount) -> Result<Account, StateError> {
         collections,
         profile: Default::default(),
         calls: Default::default(),
+        standing: Default::default(),
         raw_id: kept.raw_id,
         next_key_index: kept.next_key_index,
         list_time_s: kept.list_time_s,

@@ -25,8 +25,10 @@ use roost_proto::api::event::Payload;
 use roost_proto::api::{self, message_received};
 use roost_proto::content::MessageContent;
 use roost_proto::id::{DeviceKey, Life, Sequence, UnixMillis};
+use roost_proto::version::Rollout;
 use roost_simulations::model::{Model, system_clock};
 use roost_simulations::wa::{Scanner, SimOptions, SimServer};
+use tokio::sync::watch;
 
 const LONG: Timing = Timing {
     beat: Duration::from_secs(60),
@@ -35,15 +37,21 @@ const LONG: Timing = Timing {
     grace: Duration::from_secs(60),
 };
 
-/// Clocks of a node whose lease can be taken away.
+/// Clocks of a node whose lease can be taken away, and whose calendar can be turned.
 pub(crate) struct NodeClocks {
     begin: Instant,
     act: AtomicBool,
+    ahead: AtomicI64,
 }
 
 impl NodeClocks {
     pub(crate) fn may_act(&self, act: bool) {
         self.act.store(act, Ordering::SeqCst);
+    }
+
+    /// So many days pass on the calendar.
+    pub(crate) fn days_pass(&self, days: i64) {
+        self.ahead.fetch_add(days * 24 * 3600 * 1000, Ordering::SeqCst);
     }
 }
 
@@ -54,7 +62,7 @@ impl Clocks for NodeClocks {
 
     fn wall(&self) -> UnixMillis {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        UnixMillis(i64::try_from(since.as_millis()).expect("this age") + self.ahead.load(Ordering::SeqCst))
     }
 
     fn may_act(&self) -> bool {
@@ -119,6 +127,7 @@ pub(crate) struct Scene {
     pub(crate) clocks: Arc<NodeClocks>,
     pub(crate) fragile: Arc<Fragile>,
     pub(crate) ports: Ports,
+    pub(crate) versions: watch::Sender<Rollout>,
     lives: Arc<AtomicI64>,
 }
 
@@ -129,13 +138,18 @@ impl Scene {
             SimOptions { seed: Some(1), directory: Some(folder.path().to_owned()), ..SimOptions::default() };
         let server = SimServer::start(options).await.expect("starts");
         let model = Model::new(system_clock());
-        let clocks = Arc::new(NodeClocks { begin: Instant::now(), act: AtomicBool::new(true) });
+        let clocks = Arc::new(NodeClocks {
+            begin: Instant::now(),
+            act: AtomicBool::new(true),
+            ahead: AtomicI64::new(0),
+        });
         let authorities = Some(folder.path().join("ca.pem"));
         let dialer = WhatsAppDialer::new(&server.url(), authorities, Some(server.root()));
         let dialer = dialer.expect("good options");
         let blobs = Arc::new(Folder::new(folder.path()));
         let http = Arc::new(dialer.media_client());
         let media = Media::new(MediaOptions::default(), blobs, http, Dice::default());
+        let (versions, chosen) = watch::channel(Rollout::default());
         let fragile = Arc::new(Fragile { model: model.clone(), panics: AtomicU64::new(0) });
         let ports = Ports {
             store: fragile.clone(),
@@ -148,9 +162,10 @@ impl Scene {
                 ..Limits::default()
             },
             profile: Profile::default(),
+            versions: chosen,
             seeds: system_seeds(),
         };
-        Scene { server, model, clocks, fragile, ports, lives: Arc::new(AtomicI64::new(0)) }
+        Scene { server, model, clocks, fragile, ports, versions, lives: Arc::new(AtomicI64::new(0)) }
     }
 
     /// A device that was made and opened, and is not paired.

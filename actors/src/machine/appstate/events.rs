@@ -142,6 +142,12 @@ pub(in crate::machine) fn timestamp(at: UnixMillis) -> api::Timestamp {
     api::Timestamp { seconds: at.0.div_euclid(1000), nanos }
 }
 
+/// The other way round. `None` when there is none, or it is beyond our reach.
+pub(in crate::machine) fn millis(at: Option<&api::Timestamp>) -> Option<UnixMillis> {
+    let at = at?;
+    at.seconds.checked_mul(1000)?.checked_add(i64::from(at.nanos) / 1_000_000).map(UnixMillis)
+}
+
 fn key_of(message: MessageRef) -> api::MessageKey {
     api::MessageKey {
         chat: message.chat.to_string(),

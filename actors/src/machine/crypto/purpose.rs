@@ -1,7 +1,7 @@
 //! What the machine asks crypto for, so that it knows what to make of each answer.
 
 use crate::device::ImportedDevice;
-use crate::machine::{heard, inbound, pairing, peer, retry, secrets, tokens};
+use crate::machine::{heard, inbound, outbound, pairing, peer, retry, secrets, tokens};
 
 /// What an answer is for.
 #[derive(Debug)]
@@ -33,6 +33,9 @@ pub(in crate::machine) enum Purpose {
     Prekeys {
         slot: u64,
     },
+    Rotation {
+        slot: u64,
+    },
     State {
         slot: u64,
     },
@@ -51,6 +54,12 @@ pub(in crate::machine) enum Purpose {
     },
     /// A vote or an answer is to be sent.
     Answering(Box<secrets::Waiting>),
+    /// A message waits to be sent, and may begin a chat.
+    KnownChat {
+        ordinal: i64,
+    },
+    /// A message is to be accepted, and new chats are barred.
+    Admission(Box<outbound::Admission>),
     AppState {
         slot: u64,
     },
@@ -85,6 +94,8 @@ impl Purpose {
             | Purpose::ReadAppState { .. }
             | Purpose::Identities { .. }
             | Purpose::Token(_)
+            | Purpose::KnownChat { .. }
+            | Purpose::Admission(_)
             | Purpose::Answering(_) => None,
             Purpose::Keys { slot }
             | Purpose::AcceptDevice { slot, .. }
@@ -93,6 +104,7 @@ impl Purpose {
             | Purpose::Outgoing { slot, .. }
             | Purpose::Resend { slot, .. }
             | Purpose::Prekeys { slot }
+            | Purpose::Rotation { slot }
             | Purpose::AppState { slot }
             | Purpose::Peer { slot, .. }
             | Purpose::Import { slot, .. }

@@ -13,16 +13,46 @@ use ulid::Ulid;
 
 use crate::device::{Recipient, SendError, SendRequest};
 use crate::machine::commit::After;
+use crate::machine::crypto::Purpose;
 use crate::machine::secrets::answers;
 use crate::machine::timer::Timer;
 use crate::machine::{Effect, Machine, Reply};
 use crate::port::{MessageState, NewMessage, StoredMessage};
+
+/// A message that may begin a chat, while new chats are barred: it waits to be told whether it does.
+#[derive(Debug)]
+pub(in crate::machine) struct Admission {
+    token: u64,
+    request: SendRequest,
+}
 
 impl Machine {
     pub(in crate::machine) fn accept(&mut self, token: u64, request: SendRequest) {
         if let Some(error) = self.refusal() {
             return self.effects.push(Effect::Reply { token, reply: Reply::Sent(Err(error)) });
         }
+        if self.bar().is_some() && self.may_begin(&request.to.jid()) && !self.is_remembered(&request.to.jid())
+        {
+            let chat = request.to.jid();
+            let waiting = Purpose::Admission(Box::new(Admission { token, request }));
+            return self.look_for_chat(&chat, waiting);
+        }
+        self.admit(token, request);
+    }
+
+    /// Whether there is a chat is known now.
+    pub(in crate::machine) fn on_admission(&mut self, waiting: Admission, known: bool) {
+        let Admission { token, request } = waiting;
+        match self.bar().filter(|_| !known) {
+            Some(bar) => {
+                let reply = Reply::Sent(Err(SendError::Barred(bar)));
+                self.effects.push(Effect::Reply { token, reply });
+            }
+            None => self.admit(token, request),
+        }
+    }
+
+    fn admit(&mut self, token: u64, request: SendRequest) {
         if let Some(about) = answers(&request.content) {
             return self.accept_answer(token, request, &about);
         }

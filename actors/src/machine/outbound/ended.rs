@@ -10,6 +10,9 @@ use crate::machine::commit::{After, Pending};
 use crate::machine::{Effect, Machine};
 use crate::port::MessageState;
 
+/// What a failure is called that is a code of WhatsApp.
+const NACK: &str = "UPSTREAM_NACK_";
+
 impl Machine {
     /// `<ack class=message id t error? phash?/>`
     pub(in crate::machine) fn on_message_ack(&mut self, ack: &Stanza) {
@@ -33,7 +36,7 @@ impl Machine {
         let at = seconds.map_or(self.now.wall, UnixMillis);
         let error = ack.text("error").filter(|error| error != "0").map(|code| {
             let digits: String = code.chars().filter(char::is_ascii_digit).take(5).collect();
-            format!("UPSTREAM_NACK_{digits}")
+            format!("{NACK}{digits}")
         });
         if let (Some(contact), None) = (trusts, &error) {
             self.issue_token(contact);
@@ -42,6 +45,10 @@ impl Machine {
         let mut outcome = Pending::default();
         let (ours, theirs) = (&message.message_id, &message.whatsapp_id);
         self.move_message(&mut outcome, ours, theirs, state, at, error.as_deref());
+        match &error {
+            None => self.note_reached(&mut outcome, &message.chat),
+            Some(refused) => self.note_nack(refused.trim_start_matches(NACK).parse().unwrap_or_default()),
+        }
         outcome.after.push(After::Settled);
         let slot = self.lane.open();
         self.lane.fill(slot, outcome);

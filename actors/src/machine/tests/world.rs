@@ -223,6 +223,9 @@ impl World {
         let id = stanza.text("id").unwrap_or_default().into_owned();
         match &*stanza.tag {
             "iq" if stanza.text("type").is_some_and(|kind| kind == "get" || kind == "set") => {
+                if stanza.child("rotate").is_some() {
+                    assert_eq!(self.credentials(), Some("offered"), "offered before it was durable");
+                }
                 self.requests.push_back(stanza.clone());
             }
             "receipt" if stanza.text("type").is_none() => {
@@ -368,11 +371,6 @@ impl World {
 
     pub(super) fn events(&self) -> &BTreeSet<String> {
         &self.events
-    }
-
-    pub(super) fn account(&self) -> Option<Account> {
-        let key = StateKey { kind: StateKind::Account, name: String::new() };
-        self.rows.get(&key).and_then(|bytes| Account::from_bytes(bytes))
     }
 
     /// How long until the machine dials again.

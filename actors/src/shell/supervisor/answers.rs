@@ -35,6 +35,7 @@ impl State {
             Reply::Imported(result) => Answer::Imported(result),
             Reply::Media(result) => Answer::Media(result),
             Reply::Identities(result) => Answer::Identities(result),
+            Reply::Pace(result) => Answer::Pace(result),
             Reply::Done(result) => Answer::Done(result),
             Reply::Contents(actions) => Answer::Contents(actions),
             Reply::AskedPhone(result) => Answer::AskedPhone(result),

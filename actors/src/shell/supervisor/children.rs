@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ractor::{Actor, ActorId, ActorRef, SpawnErr};
+use rand::Rng;
 use rand::rngs::StdRng;
 use roost_placement::ledger::Grant;
+use roost_proto::version::ProtocolVersion;
 use tokio::sync::Semaphore;
 
-use super::{Input, draw};
+use super::Input;
 use crate::device::Ports;
 use crate::machine::{CryptoRequest, DialLogin, Fetching};
 use crate::port::{Batch, StateKey, Urgency};
@@ -121,6 +123,7 @@ impl Children {
         seed: [u8; 32],
         link: u64,
         login: Option<DialLogin>,
+        version: ProtocolVersion,
         urgency: Urgency,
         warm: Option<WarmLink>,
     ) -> Result<(), SpawnErr> {
@@ -130,6 +133,7 @@ impl Children {
             grant: grant.clone(),
             link,
             login,
+            version,
             urgency,
             seed,
             room: self.room.clone(),
@@ -191,4 +195,11 @@ impl Children {
             let _ = actor.wait(Some(LAST_WRITE)).await;
         }
     }
+}
+
+/// A seed of its own for a part of the device.
+pub(super) fn draw(rng: &mut StdRng) -> [u8; 32] {
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    seed
 }

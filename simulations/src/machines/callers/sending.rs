@@ -95,6 +95,7 @@ impl Callers {
             SendError::LoggedOut => self.refused(ctx, call, "logged out"),
             SendError::Conflict => self.refused(ctx, call, "conflict"),
             SendError::Restricted(_) => self.refused(ctx, call, "restricted"),
+            SendError::Barred(_) => self.refused(ctx, call, "no new chats"),
             SendError::Outdated => self.refused(ctx, call, "outdated"),
             SendError::KeyReused => self.refused(ctx, call, "request id reused"),
             SendError::UnknownMessage => self.refused(ctx, call, "unknown message"),

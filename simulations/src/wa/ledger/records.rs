@@ -50,6 +50,8 @@ pub struct DeviceRecord {
     pub refused_logins: u64,
     /// Connections that were ended because a newer one logged in.
     pub replaced: u64,
+    /// Messages of it that would have begun a chat and were refused, because its account may not.
+    pub refused_reach_outs: u64,
     /// Messages that it sent, resends included.
     pub messages_sent: u64,
     /// Messages that it sent again under an id that it had used.

@@ -37,11 +37,16 @@ impl Machine {
             _ if stanza.child("digest").is_some() => vec![digest(companion)],
             _ if stanza.child("rotate").is_some() => {
                 let signed = stanza.need_child("rotate").and_then(|r| r.need_child("skey")).map_err(bad)?;
-                companion.signed_prekey = signed_prekey(signed, &companion.identity)?;
+                let signed = signed_prekey(signed, &companion.identity)?;
+                companion.signed_prekey = signed.clone();
+                self.ledger.note_signed_prekey(device, &signed);
                 vec![]
             }
             _ if stanza.child("list").is_some() => {
-                for (id, public) in upload(companion, stanza)? {
+                let keys = upload(companion, stanza)?;
+                let signed = companion.signed_prekey.clone();
+                self.ledger.note_signed_prekey(device, &signed);
+                for (id, public) in keys {
                     self.ledger.note_prekey(device, id, &public);
                 }
                 vec![]

@@ -1,10 +1,12 @@
 //! The store and crypto of the world, and WhatsApp's answers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::e2e;
-use roost_proto::id::Sequence;
+use roost_proto::id::{Sequence, UnixMillis};
 use roost_proto::signal::{Ciphertext, CiphertextKind, PublicSignedPrekey};
 use roost_proto::stanza::{self, Builder, Jid, Read, Stanza};
 
@@ -115,7 +117,10 @@ impl World {
                     }
                 })
             }
-            CryptoRequest::Recall { .. } => Changed::Recalled(None),
+            CryptoRequest::Recall { kind, names } => {
+                let row = |name: &String| self.rows.get(&StateKey { kind, name: name.clone() }).cloned();
+                Changed::Recalled(names.iter().find_map(row))
+            }
             CryptoRequest::Prekeys => {
                 let upload = PrekeyUpload {
                     pages: vec![0],
@@ -135,6 +140,11 @@ impl World {
                 };
                 Changed::State(pairs.into_iter().map(row).collect())
             }
+            CryptoRequest::Rotate { now, period } => self.rotation(now, period),
+            CryptoRequest::Rotated { taken, now, .. } => {
+                let word = if taken { "taken" } else { "withdrawn" };
+                Changed::State(vec![credentials(&format!("{word} {}", now.0))])
+            }
             CryptoRequest::Uploaded { .. } | CryptoRequest::Forget { .. } | CryptoRequest::Import(_) => {
                 Changed::State(Vec::new())
             }
@@ -144,7 +154,7 @@ impl World {
             }
             CryptoRequest::KeepTokens(tokens) => Changed::State(self.keep_tokens(tokens)),
             CryptoRequest::AppState(_) => Changed::AppState(Worked::NoKey),
-            CryptoRequest::MakeKeys => Changed::Keys(Vec::new()),
+            CryptoRequest::MakeKeys { .. } => Changed::Keys(Vec::new()),
             CryptoRequest::Qr { reference } => Changed::Qr(reference),
             CryptoRequest::PairHello => Changed::PairHello(Some(PairHello {
                 code: "ABCD-1234".to_owned(),
@@ -173,6 +183,27 @@ impl World {
         changes
     }
 
+    /// The row of the device's own keys.
+    pub(in crate::machine::tests) fn credentials(&self) -> Option<&str> {
+        let key = StateKey { kind: StateKind::Credentials, name: String::new() };
+        self.rows.get(&key).map(|row| std::str::from_utf8(row).expect("ours"))
+    }
+
+    pub(in crate::machine::tests) fn account(&self) -> Option<Account> {
+        let key = StateKey { kind: StateKind::Account, name: String::new() };
+        self.rows.get(&key).and_then(|bytes| Account::from_bytes(bytes))
+    }
+
+    /// The row of the keys says what was done last, and when.
+    fn rotation(&self, now: UnixMillis, period: Duration) -> Changed {
+        let done = self.credentials().and_then(|row| row.split_once(' ')?.1.parse::<i64>().ok());
+        let age = done.map(|at| Duration::from_millis((now.0 - at).unsigned_abs()));
+        match age.filter(|age| *age < period) {
+            Some(age) => Changed::Rotation(Vec::new(), Rotation::Due(period - age)),
+            None => Changed::Rotation(vec![credentials("offered")], Rotation::Offer(prekey())),
+        }
+    }
+
     pub(super) fn change(&mut self) -> crate::port::StateChange {
         self.made += 1;
         let key = StateKey { kind: StateKind::Session, name: "ratchet".to_owned() };
@@ -183,6 +214,11 @@ impl World {
 /// A contact by the hidden identity, if that is known.
 fn user_of(peer: &PeerName) -> String {
     peer.lid.clone().or(peer.pn.clone()).unwrap_or_default()
+}
+
+fn credentials(text: &str) -> crate::port::StateChange {
+    let key = StateKey { kind: StateKind::Credentials, name: String::new() };
+    (key, Some(Bytes::copy_from_slice(text.as_bytes())))
 }
 
 fn prekey() -> PublicSignedPrekey {

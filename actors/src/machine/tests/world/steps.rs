@@ -200,6 +200,18 @@ impl World {
         self.stanza(receipt.build())
     }
 
+    /// WhatsApp refuses the message that went out last.
+    pub(in crate::machine::tests) fn refuse_ours(&mut self, code: u16) {
+        let id = self.on_wire.pop().expect("something is on the wire");
+        let ack = Builder::new("ack").attr("class", "message").attr("id", id).attr("error", code);
+        self.stanza(ack.build());
+    }
+
+    /// How many of our messages were put on the wire and not refused.
+    pub(in crate::machine::tests) fn wired(&self) -> usize {
+        self.on_wire.len()
+    }
+
     /// A command: its token, and what was sent at once.
     pub(in crate::machine::tests) fn command(&mut self, command: Command) -> (u64, Vec<Stanza>) {
         self.tokens += 1;

@@ -1,0 +1,134 @@
+//! The turn of a message: whether it begins a chat, and whether it may do so now.
+//!
+//! What must hold: a message takes one turn of the pace, however often its way begins anew; while new chats are
+//! barred none of its bytes reach the wire, also when they were made before.
+
+use std::time::Duration;
+
+use roost_placement::lease::BootTime;
+
+use super::Stage;
+use crate::machine::crypto::Purpose;
+use crate::machine::timer::Timer;
+use crate::machine::{Effect, Machine};
+
+/// What is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It may begin a chat, or not.
+    Unknown,
+    /// The store is asked.
+    Asking,
+    /// It begins one.
+    ReachOut,
+    /// There is a chat, or it is no chat with one person.
+    Reply,
+}
+
+/// The turn of one message.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    kind: Kind,
+    /// The pace has counted it.
+    taken: bool,
+    /// Since when it is held back.
+    held: Option<BootTime>,
+}
+
+impl Turn {
+    pub(super) fn new(may_begin: bool) -> Turn {
+        let kind = if may_begin { Kind::Unknown } else { Kind::Reply };
+        Turn { kind, taken: false, held: None }
+    }
+
+    pub(super) fn is_reply(&self) -> bool {
+        self.kind == Kind::Reply
+    }
+
+    pub(super) fn begins(&self) -> bool {
+        self.kind == Kind::ReachOut
+    }
+}
+
+impl Machine {
+    /// Whether a message may set out now. Held back, it is looked at again when it may.
+    pub(super) fn has_its_turn(&mut self, ordinal: i64, barred: bool) -> bool {
+        self.look_whether_it_begins(ordinal);
+        let (now, wall) = (self.now.boot, self.now.wall);
+        let Some(item) = self.outbox.items.get_mut(&ordinal) else { return false };
+        let begins = match item.turn.kind {
+            Kind::Unknown | Kind::Asking => return false,
+            Kind::ReachOut => true,
+            Kind::Reply => false,
+        };
+        if begins && barred {
+            item.turn.held.get_or_insert(now);
+            return false;
+        }
+        if !item.turn.taken {
+            if let Err(wait) = self.pacing.turn(begins, wall) {
+                item.turn.held.get_or_insert(now);
+                item.stage = Stage::Accepted(now.plus(wait));
+                return false;
+            }
+            item.turn.taken = true;
+            if let Some(since) = item.turn.held.take() {
+                self.effects.push(Effect::Paced(now.since(since)));
+            }
+        }
+        true
+    }
+
+    /// Finds out whether a message begins a chat, if that is not known.
+    pub(super) fn look_whether_it_begins(&mut self, ordinal: i64) {
+        let Some(item) = self.outbox.items.get(&ordinal).filter(|item| item.turn.kind == Kind::Unknown)
+        else {
+            return;
+        };
+        let chat = item.message.chat.clone();
+        let kind = if self.is_remembered(&chat) { Kind::Reply } else { Kind::Asking };
+        if let Some(item) = self.outbox.items.get_mut(&ordinal) {
+            item.turn.kind = kind;
+        }
+        if kind == Kind::Asking {
+            self.look_for_chat(&chat, Purpose::KnownChat { ordinal });
+        }
+    }
+
+    /// The store has answered.
+    pub(in crate::machine) fn on_chat(&mut self, ordinal: i64, known: bool) {
+        if let Some(item) = self.outbox.items.get_mut(&ordinal) {
+            item.turn.kind = if known { Kind::Reply } else { Kind::ReachOut };
+        }
+    }
+
+    /// The pace is another one: who waits for the old one looks again.
+    pub(in crate::machine) fn outbox_paced_anew(&mut self) {
+        for item in self.outbox.items.values_mut().filter(|item| item.turn.held.is_some()) {
+            if let Stage::Accepted(from) = &mut item.stage {
+                *from = self.now.boot.plus(Duration::ZERO);
+            }
+        }
+    }
+
+    /// Wakes the machine when something in the outbox is to be looked at.
+    pub(super) fn plan_next_look(&mut self) {
+        let resend = self.limits.resend;
+        let next = self.outbox.items.values().filter_map(|item| match &item.stage {
+            Stage::Accepted(from) if *from > self.now.boot => Some(*from),
+            Stage::Sending { since: Some(since), .. } => Some(since.plus(resend)),
+            _ => None,
+        });
+        if let Some(at) = next.min() {
+            self.timers.insert(Timer::Outbox, at);
+        }
+    }
+
+    /// What waits at a stage begins anew after a pause.
+    pub(super) fn restart_stage(&mut self, stage: &Stage, pause: Duration) {
+        let from = self.now.boot.plus(pause);
+        for item in self.outbox.items.values_mut().filter(|item| item.stage == *stage) {
+            item.stage = Stage::Accepted(from);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! New chats that WhatsApp does not allow, and the pace of those that it does.
+
+use roost_proto::stanza::{Builder, Stanza, server_jid};
+
+use super::world::{Step, World};
+use crate::device::{Bar, Command, PacingPolicy, SendError};
+use crate::machine::{Effect, Event};
+
+/// Everything is answered that can be; what is asked of the device itself in between.
+fn settle(world: &mut World) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for _ in 0..12 {
+        for step in [Step::CommitDone, Step::AnswerRequest, Step::Crypto] {
+            effects.extend(world.take(step));
+        }
+    }
+    effects
+}
+
+/// Sends to one of ten people; what the sender is told.
+fn send(world: &mut World, to: u8) -> Result<(), SendError> {
+    world.take(Step::Send(to));
+    settle(world);
+    world.told(world.tokens).expect("it is answered")
+}
+
+fn pass(world: &mut World, seconds: u64) {
+    for _ in 0..seconds.div_ceil(10) {
+        world.take(Step::Time(10_000));
+        settle(world);
+    }
+}
+
+/// The notification of a lock that ends at this moment; 0 is none.
+fn lock(until: u64) -> Stanza {
+    let said = format!(r#"{{"is_active":{},"time_enforcement_ends":"{until}"}}"#, until > 0);
+    let said = format!(r#"{{"data":{{"xwa2_notify_account_reachout_timelock":{said}}}}}"#);
+    let update = Builder::new("update").attr("op_name", "any").bytes(said.into_bytes()).build();
+    let notification = Builder::new("notification").attr("type", "mex").attr("id", "n1");
+    notification.attr("from", server_jid()).children([update]).build()
+}
+
+fn is_barred(told: Result<(), SendError>) -> bool {
+    matches!(told, Err(SendError::Barred(_)))
+}
+
+#[test]
+fn after_a_refusal_no_chat_is_begun_and_those_that_exist_go_on() {
+    let mut world = World::online(1);
+    assert_eq!(send(&mut world, 1), Ok(()));
+    assert_eq!(world.wired(), 1);
+    world.refuse_ours(463);
+    settle(&mut world);
+    let told = send(&mut world, 2);
+    assert!(matches!(told, Err(SendError::Barred(Bar::TimeLock { .. }))), "{told:?}");
+    assert!(is_barred(send(&mut world, 1)), "a refused message makes no chat");
+    world.repeated_by_its_sender("3EB0");
+    assert_eq!(send(&mut world, 8), Ok(()), "who has written may be written to");
+    assert_eq!(world.wired(), 1);
+    pass(&mut world, 70);
+    assert_eq!(send(&mut world, 2), Ok(()), "the lock is over");
+}
+
+#[test]
+fn a_used_up_quota_bars_new_chats_and_other_refusals_bar_none() {
+    let mut world = World::online(2);
+    assert_eq!(send(&mut world, 1), Ok(()));
+    world.refuse_ours(479);
+    settle(&mut world);
+    assert_eq!(send(&mut world, 2), Ok(()));
+    assert_eq!(world.wired(), 1);
+    world.refuse_ours(475);
+    settle(&mut world);
+    let told = send(&mut world, 4);
+    assert!(matches!(told, Err(SendError::Barred(Bar::Capped { used: 0, total: 0, .. }))), "{told:?}");
+}
+
+#[test]
+fn a_message_that_waits_is_held_back_by_a_lock_and_goes_when_it_ends() {
+    let mut world = World::online(3);
+    world.take(Step::Send(1));
+    world.take(Step::CommitDone);
+    world.stanza(lock(1_700_000_100));
+    settle(&mut world);
+    assert_eq!(world.told(world.tokens), Some(Ok(())), "it was accepted before");
+    pass(&mut world, 60);
+    assert_eq!(world.wired(), 0);
+    pass(&mut world, 60);
+    assert_eq!(world.wired(), 1);
+    let told = world.events().iter().filter(|dedupe| dedupe.starts_with("health/")).count();
+    assert_eq!(told, 2, "the lock, and its end");
+}
+
+#[test]
+fn bytes_that_begin_a_chat_do_not_go_out_again_during_a_lock() {
+    let mut world = World::online(4);
+    assert_eq!(send(&mut world, 1), Ok(()));
+    world.stanza(lock(1_700_001_000));
+    settle(&mut world);
+    let before = world.wired();
+    world.take(Step::LinkDown);
+    world.take(Step::Time(400_000));
+    world.go_online();
+    settle(&mut world);
+    assert_eq!(world.wired(), before);
+    world.stanza(lock(0));
+    settle(&mut world);
+    assert_eq!(world.wired(), before + 1);
+}
+
+#[test]
+fn new_chats_above_the_pace_wait_and_replies_do_not() {
+    let mut world = World::online(5);
+    world.repeated_by_its_sender("3EB0");
+    let policy = PacingPolicy { reply_per_minute: 0, reach_out_per_day: 1 };
+    let (token, _) = world.command(Command::SetPacing(policy));
+    settle(&mut world);
+    assert_eq!(world.done(token), Some(Ok(())));
+    for (to, wired) in [(1, 1), (2, 1), (8, 2)] {
+        assert_eq!(send(&mut world, to), Ok(()), "{to}");
+        assert_eq!(world.wired(), wired, "after {to}");
+    }
+    world.take(Step::Time(1_000));
+    let command = Command::SetPacing(PacingPolicy { reach_out_per_day: 0, ..policy });
+    world.tokens += 1;
+    let effects = world.feed(Event::Command { token: world.tokens, command });
+    settle(&mut world);
+    assert_eq!(world.wired(), 3);
+    let waited =
+        effects.iter().any(|effect| matches!(effect, Effect::Paced(waited) if waited.as_secs() >= 1));
+    assert!(waited, "how long it was held back is told");
+}

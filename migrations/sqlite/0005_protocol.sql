@@ -1,0 +1,13 @@
+-- The version of WhatsApp Web that devices log in with. It stands beside the view epoch, because a change of
+-- it moves that.
+
+-- Null: the one that is built into the program.
+ALTER TABLE cluster_control ADD COLUMN protocol_stable text;
+-- A version that is tried on some devices.
+ALTER TABLE cluster_control ADD COLUMN protocol_canary text;
+-- So many of a hundred devices.
+ALTER TABLE cluster_control ADD COLUMN protocol_percent integer NOT NULL DEFAULT 0 CHECK (protocol_percent BETWEEN 0 AND 100);
+-- And these: their names, one a line.
+ALTER TABLE cluster_control ADD COLUMN protocol_devices text NOT NULL DEFAULT '';
+-- Unix milliseconds; 0 when it was never changed.
+ALTER TABLE cluster_control ADD COLUMN protocol_changed integer NOT NULL DEFAULT 0;

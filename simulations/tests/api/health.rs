@@ -1,0 +1,39 @@
+//! The health of accounts and the pace of devices through the API.
+
+use roost_proto::api::*;
+use tonic::Code;
+
+use crate::world::{World, bad_field, by, refusal};
+
+const SHOP: &str = "tenants/acme/devices/shop";
+
+#[tokio::test]
+async fn health_is_read_on_any_node_and_by_its_tenant_only() {
+    let world = World::new(2).await;
+    world.tenant("acme").await;
+    let wanted = || GetAccountHealthRequest { device: SHOP.into() };
+    let nobody = world.at(0).accounts().get_account_health(wanted()).await;
+    assert_eq!(refusal(nobody), (Code::NotFound, "DEVICE_NOT_FOUND".into()));
+    world.device(SHOP).await;
+    for node in 0..2 {
+        let health = world.at(node).accounts().get_account_health(wanted()).await.expect("an answer");
+        assert_eq!(health.into_inner(), AccountHealth::default(), "nothing is known yet");
+    }
+    let stranger = world.at(0).accounts().get_account_health(by("globex", wanted())).await;
+    assert_eq!(refusal(stranger), (Code::PermissionDenied, "TENANT_FORBIDDEN".into()));
+}
+
+#[tokio::test]
+async fn a_pace_without_bounds_is_refused_with_its_field() {
+    let world = World::new(1).await;
+    world.tenant("acme").await;
+    world.device(SHOP).await;
+    let mut accounts = world.at(0).accounts();
+    let set = |policy| UpdatePacingPolicyRequest { device: SHOP.into(), policy };
+    assert_eq!(bad_field(accounts.update_pacing_policy(set(None)).await), "policy");
+    let much = PacingPolicy { reply_per_minute: 10_001, reach_out_per_day: 0 };
+    let refused = accounts.update_pacing_policy(set(Some(much))).await;
+    assert_eq!(bad_field(refused), "policy.reply_per_minute");
+    let nameless = GetQuotaRequest { device: "shop".into() };
+    assert_eq!(bad_field(accounts.get_quota(nameless).await), "device");
+}
