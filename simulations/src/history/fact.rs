@@ -39,7 +39,7 @@ pub enum WireKind {
     Message,
     /// A receipt or an acknowledgement that settles something.
     Settle,
-    /// Everything else: questions, pings, presence.
+    /// Everything else: questions, also those that the own phone is to answer, pings, presence.
     Other,
 }
 
