@@ -121,7 +121,8 @@ impl Machine {
         self.clear_timer(Timer::Media);
     }
 
-    fn cannot_ask(&self) -> Option<CommandError> {
+    /// Why nothing can be said on the link just now, if so.
+    pub(super) fn cannot_ask(&self) -> Option<CommandError> {
         if let Some(error) = self.unpaired() {
             Some(error)
         } else if self.connection.online().is_none() {

@@ -13,7 +13,7 @@ use roost_proto::stanza::{Builder, Read, Server, Stanza};
 use super::commit::Pending;
 use super::inbound::{bounded, person};
 use super::{Effect, Machine, posts, retry};
-use crate::device::{CommandError, MarkRead, Seen};
+use crate::device::{MarkRead, Seen};
 use crate::port::{MessageState, MessageUpdate, NewEvent, StoredMessage};
 
 /// Messages that were sent lately are remembered, so that their receipts need no look into the store.
@@ -208,15 +208,7 @@ impl Machine {
 
     /// Tells who sent messages that they were read.
     pub(super) fn mark_read(&mut self, token: u64, request: &MarkRead) {
-        let refusal = if let Some(error) = self.unpaired() {
-            Some(error)
-        } else if self.connection.online().is_none() {
-            Some(CommandError::NotConnected)
-        } else if !self.may_act() {
-            Some(CommandError::Unavailable)
-        } else {
-            None
-        };
+        let refusal = self.cannot_ask();
         if let (None, Some((first, rest))) = (&refusal, request.whatsapp_ids.split_first()) {
             // In a newsletter messages are counted by the server's numbers, and the receipt has an id of its own.
             let of_news = request.chat.server == Server::Newsletter;
