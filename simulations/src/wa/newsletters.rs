@@ -265,8 +265,7 @@ impl Machine {
         stanza: &Stanza,
     ) -> Result<(), Refusal> {
         let refuse = |machine: &mut Self, code: &str, why: &'static str| {
-            machine.ack_message(now, from, stanza, to, &[("error", code.to_owned())]);
-            Err(Refusal::from(why))
+            machine.refuse_message(now, from, stanza, to, code, why)
         };
         let Some(newsletter) = self.newsletters.get_mut(&*to.user) else {
             return refuse(self, "404", "there is no such newsletter");

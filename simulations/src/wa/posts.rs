@@ -66,8 +66,8 @@ impl Machine {
             .filter_map(|entry| Some((entry, self.device_at(&entry.jid("jid")?)?)))
             .collect();
         let (Some(shared), false) = (shared, entries.is_empty()) else {
-            self.ack_message(now, from, stanza, to, &[("error", "400".to_owned())]);
-            return Err("a post without a ciphertext, or for nobody".into());
+            let why = "a post without a ciphertext, or for nobody";
+            return self.refuse_message(now, from, stanza, to, "400", why);
         };
         if let Some(bytes) = shared.leaf() {
             self.ledger.group_ciphertext(from, "status", id, bytes, now);

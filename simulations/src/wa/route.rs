@@ -46,21 +46,19 @@ impl Machine {
             return self.group_message(now, from, &id, &to, stanza);
         }
         let Some(recipient) = self.account_of(&to).map(|account| account.pn) else {
-            self.ack_message(now, from, stanza, &to, &[("error", "404".to_owned())]);
-            return Err(format!("{to} is not an account").into());
+            let why = format!("{to} is not an account");
+            return self.refuse_message(now, from, stanza, &to, "404", why);
         };
         if let Some(code) = self.refuse_stranger(now, from, recipient, stanza) {
-            self.ack_message(now, from, stanza, &to, &[("error", code.to_owned())]);
-            return Err("a stranger without a token".into());
+            return self.refuse_message(now, from, stanza, &to, code, "a stranger without a token");
         }
         if let Some(code) = self.judge(now, from, recipient) {
-            self.ack_message(now, from, stanza, &to, &[("error", code.to_string())]);
-            return Err(format!("{code}: it may not begin a chat with {to}").into());
+            let why = format!("{code}: it may not begin a chat with {to}");
+            return self.refuse_message(now, from, stanza, &to, &code.to_string(), why);
         }
         let entries = self.entries(from, recipient, stanza, &to);
         if entries.is_empty() && stanza.child("participants").is_none() {
-            self.ack_message(now, from, stanza, &to, &[("error", "400".to_owned())]);
-            return Err("it carries no ciphertext".into());
+            return self.refuse_message(now, from, stanza, &to, "400", "it carries no ciphertext");
         }
         self.account_mut(recipient).watch(from.pn);
         let incomplete =
@@ -157,6 +155,20 @@ impl Machine {
         children.extend(stanza.child("device-identity").filter(|_| opens).cloned());
         children.extend(stanza.all().iter().filter(|child| !NOT_COPIED.contains(&&*child.tag)).cloned());
         builder.children(children).build()
+    }
+
+    /// Acknowledges a message with an error code; the log is told why.
+    pub(super) fn refuse_message(
+        &mut self,
+        now: UnixMillis,
+        from: DeviceRef,
+        stanza: &Stanza,
+        to: &Jid,
+        code: &str,
+        why: impl Into<Refusal>,
+    ) -> Result<(), Refusal> {
+        self.ack_message(now, from, stanza, to, &[("error", code.to_owned())]);
+        Err(why.into())
     }
 
     pub(super) fn ack_message(
