@@ -5,6 +5,7 @@
 //! it, never a skipped test; every wait has a bound and says what was seen; no process outlives its handle.
 //! What the lines between us and a driver mean stands in `simulations/interop/README.md`.
 
+mod cast;
 mod client;
 mod cluster;
 mod event;
@@ -18,11 +19,12 @@ mod tools;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use cast::Cast;
 pub use client::RealClient;
 pub use cluster::{Cluster, Victim};
 pub use event::{ClientEvent, ReceivedFile, ReceivedMessage, Said};
 pub use files::{fetch, upload};
-pub use matrix::{Matrix, Row, Way};
+pub use matrix::{CLIENTS, Matrix, Row, Way};
 pub use reader::Reader;
 pub use stage::{Failure, Person, Stage};
 pub use tools::{baileys_driver, python, whatsapp_rust_driver, whatsmeow_driver};

@@ -3,15 +3,13 @@
 //!
 //! Needs Go and Node.js, and fails without them: `.ci/test` installs both.
 
-use std::path::PathBuf;
-
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::group_changed::{Action, Change};
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_simulations::interop::{
-    Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
+    Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
 };
 
 /// A device of ours and two clients, all strangers.
@@ -27,15 +25,8 @@ struct World {
 
 impl World {
     async fn new() -> Result<World, Failure> {
-        let stage = Stage::set().await?;
-        let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
-        let cluster = Cluster::start(&stage, program, &store, 3).await?;
-        let roost = stage.person("roost");
-        cluster.create_tenant("acme").await?;
-        let device = cluster.create_device("acme", "shop").await?;
-        cluster.pair(&stage, &device, &roost).await?;
-        let reader = Reader::start(&cluster, &device);
+        let Cast { stage, cluster, device, roost, reader } =
+            Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
         let w = stage.paired(Library::Whatsmeow, "w", &stage.person("w")).await?;
         let b = stage.paired(Library::Baileys, "b", &stage.person("b")).await?;
         Ok(World { stage, cluster, device, roost, w, b, reader })

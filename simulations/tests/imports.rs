@@ -36,7 +36,7 @@ impl Scene {
         if let Some(url) = database {
             stage.keep_device_in(url);
         }
-        let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
+        let store = stage.sqlite();
         let cluster = Cluster::start(&stage, program(), &store, 2).await?;
         cluster.create_tenant("acme").await?;
         cluster.create_device("acme", "shop").await?;

@@ -11,7 +11,7 @@ use std::process::Stdio;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_simulations::interop::{
-    Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim, python,
+    Cast, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim, python,
 };
 use roost_simulations::postgres::TempPostgres;
 use roost_simulations::wa::Fault;
@@ -20,10 +20,6 @@ use tokio::process::Command;
 
 /// Texts in each direction between Roost and each real client.
 const ROUNDS: usize = 12;
-
-fn program() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_roost"))
-}
 
 /// A Roost device and one client of each library, each with an account of its own, who know each other.
 struct World {
@@ -38,17 +34,10 @@ struct World {
 impl World {
     async fn new(store_url: impl FnOnce(&Stage) -> String) -> Result<Self, Failure> {
         let stage = Stage::set().await?;
-        let cluster = Cluster::start(&stage, program(), &store_url(&stage), 3).await?;
-        let roost = stage.person("roost");
-        cluster.create_tenant("acme").await?;
-        let device = cluster.create_device("acme", "shop").await?;
-        cluster.pair(&stage, &device, &roost).await?;
-        let reader = Reader::start(&cluster, &device);
-        let mut clients = Vec::new();
-        for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
-            let account = stage.person(name);
-            clients.push((stage.paired(library, name, &account).await?, account));
-        }
+        let store = store_url(&stage);
+        let cast = Cast::on(stage, env!("CARGO_BIN_EXE_roost"), &store, 3).await?;
+        let clients = cast.clients().await?;
+        let Cast { stage, cluster, device, roost, reader } = cast;
         Ok(Self { stage, cluster, device, roost, clients, reader })
     }
 
@@ -114,13 +103,9 @@ impl World {
     }
 }
 
-fn sqlite(stage: &Stage) -> String {
-    format!("sqlite://{}", stage.folder().join("roost.db").display())
-}
-
 #[tokio::test]
 async fn real_clients_talk_with_a_device_whose_worker_is_killed() -> Result<(), Failure> {
-    World::new(sqlite).await?.talk_over_deaths(Victim::Worker, 3).await
+    World::new(Stage::sqlite).await?.talk_over_deaths(Victim::Worker, 3).await
 }
 
 #[tokio::test]
@@ -132,7 +117,7 @@ async fn real_clients_talk_with_a_device_whose_whole_node_is_killed() -> Result<
 
 #[tokio::test]
 async fn a_real_client_and_a_device_share_an_account() -> Result<(), Failure> {
-    let World { stage, cluster, device, roost, mut clients, reader } = World::new(sqlite).await?;
+    let World { stage, cluster, device, roost, mut clients, reader } = World::new(Stage::sqlite).await?;
     // Everybody knows everybody's device lists before the account gets its second device.
     clients[0].0.send(&roost.number_jid(), "before").await?;
     reader.received(&["before".to_owned()]).await?;
@@ -155,7 +140,7 @@ async fn a_real_client_and_a_device_share_an_account() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn a_message_that_a_real_client_cannot_read_is_sent_again() -> Result<(), Failure> {
-    let World { stage, cluster, device, roost, mut clients, reader } = World::new(sqlite).await?;
+    let World { stage, cluster, device, roost, mut clients, reader } = World::new(Stage::sqlite).await?;
     for (client, person) in &mut clients {
         let (name, to) = (client.name().to_owned(), || To::PhoneNumber(person.pn.to_string()));
         cluster.send(&device, to(), &format!("whole, to {name}"), WaitFor::Accepted).await?;
@@ -180,7 +165,7 @@ async fn a_message_that_a_real_client_cannot_read_is_sent_again() -> Result<(), 
 
 #[tokio::test]
 async fn any_node_serves_a_client_that_only_knows_reflection() -> Result<(), Failure> {
-    let mut world = World::new(sqlite).await?;
+    let mut world = World::new(Stage::sqlite).await?;
     let (to_roost, _) = world.round(0).await?;
     world.reader.received(&to_roost).await?;
     let node = world.cluster.bystander(&world.device).await?;

@@ -68,7 +68,7 @@ fn past(chats: usize, messages: usize) -> Vec<PastChat> {
 impl World {
     async fn new(chats: Vec<PastChat>) -> Result<Self, Failure> {
         let stage = Stage::set().await?;
-        let url = format!("sqlite://{}", stage.folder().join("roost.db").display());
+        let url = stage.sqlite();
         let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
         let cluster = Cluster::start(&stage, program, &url, 2).await?;
         let person = stage.person("shop");

@@ -16,7 +16,7 @@ use roost_proto::api::{self, GetMediaRequest, Recipient, SendMessageRequest, rec
 use roost_proto::media::media_of;
 use roost_simulations::callers::within;
 use roost_simulations::interop::{
-    Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way, fetch, upload,
+    Cast, Cluster, Failure, Matrix, Person, Reader, RealClient, Stage, Victim, Way, fetch, upload,
 };
 use roost_simulations::wa::Fault;
 use sha2::{Digest as _, Sha256};
@@ -40,20 +40,9 @@ struct World {
 
 impl World {
     async fn new(nodes: usize) -> Result<Self, Failure> {
-        let stage = Stage::set().await?;
-        let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
-        let cluster = Cluster::start(&stage, program, &store, nodes).await?;
-        let roost = stage.person("roost");
-        cluster.create_tenant("acme").await?;
-        let device = cluster.create_device("acme", "shop").await?;
-        cluster.pair(&stage, &device, &roost).await?;
-        let reader = Reader::start(&cluster, &device);
-        let mut clients = Vec::new();
-        for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
-            let account = stage.person(name);
-            clients.push((stage.paired(library, name, &account).await?, account));
-        }
+        let cast = Cast::new(env!("CARGO_BIN_EXE_roost"), nodes).await?;
+        let clients = cast.clients().await?;
+        let Cast { stage, cluster, device, roost, reader } = cast;
         Ok(Self { stage, cluster, device, roost, clients, reader })
     }
 

@@ -2,7 +2,6 @@
 //!
 //! Real processes as in `interop.rs`: one `roost serve`, a whatsmeow driver, a Baileys driver.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use roost_proto::api;
@@ -11,7 +10,7 @@ use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_simulations::callers::within;
-use roost_simulations::interop::{Cluster, Failure, Library, Matrix, Reader, RealClient, Stage, Way};
+use roost_simulations::interop::{CLIENTS, Cast, Failure, Library, Matrix, RealClient};
 use serde_json::{Value, json};
 
 /// Bound of one call.
@@ -23,15 +22,7 @@ async fn ask(client: &mut RealClient, command: Value) -> Result<Value, Failure> 
 
 #[tokio::test]
 async fn newsletters_are_followed_both_ways() -> Result<(), Failure> {
-    let stage = Stage::set().await?;
-    let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
-    let cluster = Cluster::start(&stage, program, &store, 1).await?;
-    let roost = stage.person("roost");
-    cluster.create_tenant("acme").await?;
-    let device = cluster.create_device("acme", "shop").await?;
-    cluster.pair(&stage, &device, &roost).await?;
-    let reader = Reader::start(&cluster, &device);
+    let Cast { stage, cluster, device, reader, .. } = Cast::new(env!("CARGO_BIN_EXE_roost"), 1).await?;
     let api = cluster.callers.any();
     let mut matrix = Matrix::new("7-newsletters");
     let create = api::CreateNewsletterRequest {
@@ -51,11 +42,7 @@ async fn newsletters_are_followed_both_ways() -> Result<(), Failure> {
         let list = api.newsletters().list_newsletter_messages(within(list, CALL)).await?;
         Ok(list.into_inner().posts)
     };
-    let clients = [
-        (Library::Whatsmeow, "w", Way::FromWhatsmeow, Way::ToWhatsmeow),
-        (Library::Baileys, "b", Way::FromBaileys, Way::ToBaileys),
-    ];
-    for (library, name, from, to) in clients {
+    for (library, name, from, to) in CLIENTS {
         let person = stage.person(name);
         let mut client = stage.paired(library, name, &person).await?;
         // The client follows Roost's.

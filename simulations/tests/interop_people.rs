@@ -13,7 +13,7 @@ use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
 use roost_simulations::callers::within;
 use roost_simulations::interop::{
-    ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
+    Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
 };
 use serde_json::{Value, json};
 
@@ -54,15 +54,8 @@ impl World {
     }
 
     async fn empty() -> Result<World, Failure> {
-        let stage = Stage::set().await?;
-        let url = format!("sqlite://{}", stage.folder().join("roost.db").display());
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
-        let cluster = Cluster::start(&stage, program, &url, 1).await?;
-        let roost = stage.person("roost");
-        cluster.create_tenant("acme").await?;
-        let device = cluster.create_device("acme", "shop").await?;
-        cluster.pair(&stage, &device, &roost).await?;
-        let reader = Reader::start(&cluster, &device);
+        let Cast { stage, cluster, device, roost, reader } =
+            Cast::new(env!("CARGO_BIN_EXE_roost"), 1).await?;
         Ok(World { stage, cluster, device, roost, clients: Vec::new(), reader })
     }
 
@@ -338,7 +331,7 @@ async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<()
 #[tokio::test]
 async fn a_pairing_goes_on_with_another_code_when_its_node_is_killed() -> Result<(), Failure> {
     let stage = Stage::set().await?;
-    let url = format!("sqlite://{}", stage.folder().join("roost.db").display());
+    let url = stage.sqlite();
     let mut cluster = Cluster::start(&stage, PathBuf::from(env!("CARGO_BIN_EXE_roost")), &url, 3).await?;
     let person = stage.person("roost");
     cluster.create_tenant("acme").await?;

@@ -130,7 +130,7 @@ async fn a_message_that_it_cannot_read_is_sent_again() -> Result<(), Failure> {
 #[tokio::test]
 async fn it_talks_with_a_device_whose_worker_is_killed() -> Result<(), Failure> {
     let stage = Stage::set().await?;
-    let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
+    let store = stage.sqlite();
     let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
     let mut cluster = Cluster::start(&stage, program, &store, 3).await?;
     let roost = stage.person("roost");

@@ -3,7 +3,6 @@
 //!
 //! Real processes as in `interop.rs`: one `roost serve`, a whatsmeow driver, a Baileys driver.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use roost_proto::api;
@@ -14,7 +13,7 @@ use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_simulations::callers::within;
 use roost_simulations::interop::{
-    ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Matrix, Person, Reader, RealClient, Stage, Way,
 };
 use roost_simulations::wa::{Audience, Fault};
 use serde_json::json;
@@ -203,21 +202,9 @@ impl Pair<'_> {
 
 #[tokio::test]
 async fn posts_receipts_and_tokens_go_both_ways() -> Result<(), Failure> {
-    let stage = Stage::set().await?;
-    let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
-    let cluster = Cluster::start(&stage, program, &store, 1).await?;
-    let roost = stage.person("roost");
-    cluster.create_tenant("acme").await?;
-    let device = cluster.create_device("acme", "shop").await?;
-    cluster.pair(&stage, &device, &roost).await?;
-    let reader = Reader::start(&cluster, &device);
+    let Cast { stage, cluster, device, roost, reader } = Cast::new(env!("CARGO_BIN_EXE_roost"), 1).await?;
     let mut matrix = Matrix::new("6-status");
-    let clients = [
-        (Library::Whatsmeow, "w", Way::FromWhatsmeow, Way::ToWhatsmeow),
-        (Library::Baileys, "b", Way::FromBaileys, Way::ToBaileys),
-    ];
-    for (library, name, from, to) in clients {
+    for (library, name, from, to) in CLIENTS {
         let person = stage.person(name);
         let mut client = stage.paired(library, name, &person).await?;
         client.send(&roost.number_jid(), &format!("hello from {name}")).await?;

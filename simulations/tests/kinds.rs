@@ -2,14 +2,12 @@
 //!
 //! Needs Go and Node.js, and fails without them: `.ci/test` installs both.
 
-use std::path::PathBuf;
-
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
-use roost_simulations::interop::{Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way};
+use roost_simulations::interop::{CLIENTS, Cast, Cluster, Failure, Matrix, Person, Reader, RealClient, Way};
 use sha2::{Digest as _, Sha256};
 
 /// A Roost device, and one client that it talks with.
@@ -297,21 +295,9 @@ impl Pair<'_> {
 
 #[tokio::test]
 async fn messages_of_every_kind_go_both_ways() -> Result<(), Failure> {
-    let stage = Stage::set().await?;
-    let store = format!("sqlite://{}", stage.folder().join("roost.db").display());
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
-    let cluster = Cluster::start(&stage, program, &store, 3).await?;
-    let roost = stage.person("roost");
-    cluster.create_tenant("acme").await?;
-    let device = cluster.create_device("acme", "shop").await?;
-    cluster.pair(&stage, &device, &roost).await?;
-    let reader = Reader::start(&cluster, &device);
+    let Cast { stage, cluster, device, roost, reader } = Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
     let mut matrix = Matrix::new("1-messages");
-    let clients = [
-        (Library::Whatsmeow, "w", Way::FromWhatsmeow, Way::ToWhatsmeow),
-        (Library::Baileys, "b", Way::FromBaileys, Way::ToBaileys),
-    ];
-    for (library, name, from, to) in clients {
+    for (library, name, from, to) in CLIENTS {
         let person = stage.person(name);
         let mut client = stage.paired(library, name, &person).await?;
         let mut pair = Pair {

@@ -15,7 +15,7 @@ fn program() -> PathBuf {
 #[tokio::test]
 async fn a_fleet_that_is_refused_for_its_version_heals_by_one_command() -> Result<(), Failure> {
     let stage = Stage::set().await?;
-    let url = format!("sqlite://{}", stage.folder().join("roost.db").display());
+    let url = stage.sqlite();
     let mut cluster = Cluster::start(&stage, program(), &url, 2).await?;
     cluster.create_tenant("acme").await?;
     let mut devices = Vec::new();

@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::{Failure, Library};
 
 const BEGIN: &str = "<!-- capabilities: begin -->\n";
 const END: &str = "<!-- capabilities: end -->";
@@ -28,6 +28,12 @@ pub enum Way {
     /// Roost to Baileys.
     ToBaileys,
 }
+
+/// The clients of the table: each with its name in a test, and its columns to Roost and from it.
+pub const CLIENTS: [(Library, &str, Way, Way); 2] = [
+    (Library::Whatsmeow, "w", Way::FromWhatsmeow, Way::ToWhatsmeow),
+    (Library::Baileys, "b", Way::FromBaileys, Way::ToBaileys),
+];
 
 /// The rows of one test.
 #[derive(Debug)]

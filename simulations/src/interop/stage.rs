@@ -112,6 +112,11 @@ impl Stage {
         self.folder.path()
     }
 
+    /// A store in a file of this stage, as a URL.
+    pub fn sqlite(&self) -> String {
+        format!("sqlite://{}", self.folder().join("roost.db").display())
+    }
+
     /// Where the simulated WhatsApp's certificate authority is written.
     pub fn ca(&self) -> &PathBuf {
         &self.endpoint.ca
