@@ -84,9 +84,9 @@ impl Store {
     /// say so), and checks the key-encryption key against the one that the database was made with.
     pub async fn open(options: &StoreOptions) -> Result<Arc<Store>, OpenError> {
         let kek = SealKey::new(&*options.kek.key()?);
-        schema::check(options).await?;
+        schema::patiently(|| schema::check(options)).await?;
         let backend: Arc<dyn Backend> = lazy_backend(options, options.max_connections.max(2))?.into();
-        check_key(&*backend, &kek, &options.url).await?;
+        schema::patiently(|| check_key(&*backend, &kek, &options.url)).await?;
         let (commits, _) = broadcast::channel(WATCH);
         let committer = Committer::start(backend.clone(), options, commits.clone());
         let vault = Vault::new(kek);
@@ -96,7 +96,8 @@ impl Store {
 
     /// Brings the schema up to date; does nothing when it is. Several processes may do it at once.
     pub async fn migrate(options: &StoreOptions) -> Result<(), OpenError> {
-        schema::check(&StoreOptions { migrate: true, ..options.clone() }).await
+        let options = StoreOptions { migrate: true, ..options.clone() };
+        schema::patiently(|| schema::check(&options)).await
     }
 
     /// A ledger on a single connection of its own, for the heartbeat. It connects when it is first

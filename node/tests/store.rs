@@ -75,6 +75,21 @@ async fn many_processes_may_open_a_new_database_at_once() {
 }
 
 #[tokio::test]
+async fn a_process_that_opens_the_database_waits_for_others_that_hold_it_longer_than_a_statement_may_take() {
+    let bench = Bench::new();
+    Store::migrate(&bench.options).await.expect("migrated");
+    let mut other = bench.beside().await;
+    let held = other.begin_with("BEGIN EXCLUSIVE").await.expect("the file");
+
+    let hasty = StoreOptions { statement_timeout: Duration::from_millis(1), ..bench.options.clone() };
+    let mut opening = std::pin::pin!(Store::open(&hasty));
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut opening).await;
+    assert!(early.is_err(), "it did not wait: {:?}", early.map(|opened| opened.err()));
+    held.rollback().await.expect("given back");
+    opening.await.expect("opens");
+}
+
+#[tokio::test]
 async fn a_bad_url_is_refused() {
     let bench = Bench::new();
     for url in ["", "mysql://x/y", "sqlite::memory:", "sqlite://", "postgres://h:notaport/x", "/tmp/x.db"] {

@@ -2,14 +2,14 @@
 //!
 //! What must hold: a schema newer than the program is refused before anything is read or written;
 //! migrations only go forward, each in a transaction, and several processes may race to apply them
-//! (the losers look again). No advisory lock is taken, so this works behind a transaction pooler.
+//! (the losers look again, for a time). No advisory lock is taken, so this works behind a transaction pooler.
 
 use std::time::Duration;
 
 use rand::RngExt;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::options::{OpenError, StoreOptions, without_password};
 use super::{postgres, sqlite};
@@ -37,8 +37,33 @@ pub(super) fn dialect(url: &str) -> Result<Dialect, OpenError> {
 
 /// How long connecting for the check may take; a fresh server may still be starting.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How often a process that lost a race for a migration looks again.
-const TRIES: u32 = 8;
+/// How long a process that opens the database waits for others that do: they migrate, one after the other.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs `attempt` again while all that it meets is another process that opens the same database.
+pub(super) async fn patiently<T, F>(mut attempt: impl FnMut() -> F) -> Result<T, OpenError>
+where
+    F: Future<Output = Result<T, OpenError>>,
+{
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let outcome = attempt().await;
+        if Instant::now() > deadline || !outcome.as_ref().is_err_and(others_were_first) {
+            return outcome;
+        }
+        let pause = rand::rng().random_range(20..200);
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+}
+
+/// Whether a process that opens the database has lost a race: for a migration, or for the lock of a SQLite file.
+fn others_were_first(error: &OpenError) -> bool {
+    match error {
+        OpenError::Refused { source, .. } => sqlite::is_busy(source),
+        OpenError::Migration(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)) => true,
+        _ => false,
+    }
+}
 
 /// Compares the schema with the program's, and applies what is missing if the options say so.
 pub(super) async fn check(options: &StoreOptions) -> Result<(), OpenError> {
@@ -59,25 +84,13 @@ where
     O: ConnectOptions,
     O::Connection: Migrate + Sized,
 {
-    let mut tries = 0;
-    loop {
-        let connected = timeout(CONNECT, connect.connect()).await;
-        let connected = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut));
-        let mut connection = connected.map_err(|error| unreachable(&options.url, error))?;
-        let outcome = settle(migrations, &mut connection, options.migrate).await;
-        // Closing is a courtesy; the connection has done its work.
-        let _ = timeout(CONNECT, connection.close()).await;
-        match outcome {
-            Err(OpenError::Migration(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)))
-                if tries < TRIES =>
-            {
-                tries += 1;
-                let pause = rand::rng().random_range(20..100) * u64::from(tries);
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-            }
-            outcome => return outcome,
-        }
-    }
+    let connected = timeout(CONNECT, connect.connect()).await;
+    let connected = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    let mut connection = connected.map_err(|error| unreachable(&options.url, error))?;
+    let outcome = settle(migrations, &mut connection, options.migrate).await;
+    // Closing is a courtesy; the connection has done its work.
+    let _ = timeout(CONNECT, connection.close()).await;
+    outcome
 }
 
 const TABLE: &str = "_sqlx_migrations";
