@@ -153,8 +153,17 @@ pub trait Directory: MediaRows + ProtocolRow {
     async fn expire_events(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable>;
 
     /// Takes a consumer for one stream; a stream that is known to have ended, or whose `until` is over,
-    /// loses it. `false` when another stream holds it.
+    /// loses it, and every stream does when the database may have lost a tail: what it has sent may not be in
+    /// the log any more. `false` when another stream holds it.
     async fn hold_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        lasting: std::time::Duration,
+    ) -> Result<bool, Unavailable>;
+    /// Prolongs the hold. `false` when `holder` has lost it.
+    async fn keep_consumer(
         &self,
         tenant: &BusinessId,
         consumer: &ConsumerId,

@@ -36,6 +36,17 @@ struct Lane {
     latest: i64,
 }
 
+impl Lane {
+    fn is_beyond(&self, latest: i64) -> bool {
+        self.acked.max(self.sent) > latest
+    }
+}
+
+/// The last event of a log, or the one before its beginning when it has none.
+fn latest(head: &LogHead) -> i64 {
+    head.latest.0.max(head.earliest.0 - 1)
+}
+
 /// The window of one stream.
 #[derive(Debug)]
 pub(super) struct Window {
@@ -52,17 +63,24 @@ impl Window {
         Window { lanes, limit, turn: None }
     }
 
+    /// Whether more was sent of a device than its log has.
+    pub(super) fn is_beyond(&self, heads: &[LogHead]) -> bool {
+        heads.iter().any(|head| {
+            let lane = self.lanes.get(&head.key.device_id);
+            lane.is_some_and(|lane| lane.is_beyond(latest(head)))
+        })
+    }
+
     /// Takes in where the logs stand. Returns the devices that are new to the consumer with the position
     /// at which it begins: they must be made durable, or a restart would begin elsewhere.
     pub(super) fn heads(&mut self, heads: &[LogHead], start: Start) -> Vec<(DeviceKey, Sequence)> {
         let mut new = Vec::new();
         let mut lanes = BTreeMap::new();
         for head in heads {
-            let before = head.earliest.0 - 1;
-            let latest = head.latest.0.max(before);
+            let (before, latest) = (head.earliest.0 - 1, latest(head));
             let lane = match self.lanes.get(&head.key.device_id) {
-                // The log is shorter than what was acknowledged: another device of the same name.
-                Some(lane) if lane.acked > latest => Lane { acked: before, sent: before, latest },
+                // The log is shorter than what was sent: another device of the same name.
+                Some(lane) if lane.is_beyond(latest) => Lane { acked: before, sent: before, latest },
                 // What retention has removed cannot be sent any more; the gap shows in the sequence.
                 Some(lane) => Lane { acked: lane.acked.max(before), sent: lane.sent.max(before), latest },
                 None => {
@@ -195,13 +213,20 @@ mod tests {
     #[test]
     fn retention_and_deletion_never_leave_a_window_stuck() {
         let mut window = Window::new(2, vec![(key("a"), Sequence(1)), (key("b"), Sequence(9))]);
-        window.heads(&[head("a", 5, 6), head("b", 1, 2)], Start::Earliest);
+        let heads = [head("a", 5, 6), head("b", 1, 2)];
+        assert!(!window.is_beyond(&heads[..1]) && window.is_beyond(&heads));
+        window.heads(&heads, Start::Earliest);
+        assert!(!window.is_beyond(&heads));
         assert_eq!(window.next(10), Some((id("a"), Sequence(4), 2)), "from what is kept");
         window.sent(&id("a"), Some(Sequence(6)));
         window.acked(&id("a"), Sequence(6));
         assert_eq!(window.next(10), Some((id("b"), Sequence(0), 2)), "another device of that name");
         window.sent(&id("b"), None);
         assert_eq!(window.next(10), None, "nothing was there after all");
+        let short = [head("a", 5, 5), head("b", 1, 2)];
+        assert!(window.is_beyond(&short));
+        window.heads(&short, Start::Earliest);
+        assert_eq!(window.next(10), Some((id("a"), Sequence(4), 2)), "more was sent than there is");
         window.heads(&[], Start::Earliest);
         assert_eq!(window.lag(), 0);
     }

@@ -1,6 +1,7 @@
 //! `EventService`, and of it `StreamEvents`: delivery to a named consumer from its acknowledged positions.
 //!
-//! What must hold: one stream at a time holds a consumer, and loses it when its hold is not renewed; an
+//! What must hold: one stream at a time holds a consumer, and loses it when its hold is not renewed, or when the
+//! database may have lost a tail: positions are what remains then, and the next stream begins there; an
 //! acknowledgement is answered only when it is durable; what was not acknowledged is sent again by the
 //! next stream; a heartbeat comes at least every 15 s; a node that drains says GoingAway and leaves time
 //! for the last acknowledgements.
@@ -116,7 +117,7 @@ impl Hold {
                 loop {
                     tokio::time::sleep(HOLD / 3).await;
                     // A store that does not answer may still have the hold: only a no ends the stream.
-                    let held = api.directory().hold_consumer(&tenant, &consumer, &holder, HOLD).await;
+                    let held = api.directory().keep_consumer(&tenant, &consumer, &holder, HOLD).await;
                     if matches!(held, Ok(false)) {
                         say.send_replace(true);
                         return;
@@ -125,6 +126,16 @@ impl Hold {
             }
         });
         Ok(Hold { api: api.clone(), tenant, consumer, holder, lost, renewing })
+    }
+
+    /// Asks whether this stream still holds the consumer.
+    async fn renew(&self) -> Result<(), ApiError> {
+        let directory = self.api.directory();
+        if directory.keep_consumer(&self.tenant, &self.consumer, &self.holder, HOLD).await? {
+            Ok(())
+        } else {
+            Err(self.busy())
+        }
     }
 
     fn busy(&self) -> ApiError {
@@ -220,6 +231,10 @@ impl Delivery {
     /// Where the logs stand now.
     async fn look(&mut self) -> Result<(), ApiError> {
         let heads = self.api.directory().heads(self.scope.tenant(), None).await?;
+        if self.window.is_beyond(&heads) {
+            // Another device of the same name, if the log has not lost its end, which ends the hold.
+            self.hold.renew().await?;
+        }
         let new = self.window.heads(&heads, self.start);
         if !new.is_empty() {
             self.keep(&new).await?;

@@ -80,6 +80,7 @@ pub(super) trait Backend: Ledger + Wishes + Files + Versions {
     async fn expire(&self, before: i64, limit: i64) -> SqlResult<u64>;
 
     async fn hold(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool>;
+    async fn keep(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool>;
     async fn let_go(&self, tenant: &str, consumer: &str, holder: &str) -> SqlResult<()>;
     async fn position_rows(&self, tenant: &str, consumer: &str) -> SqlResult<Vec<(String, i64)>>;
     /// Positions as a JSON array of pairs, one per device.

@@ -192,6 +192,17 @@ impl Directory for Store {
         self.sql(hold).await
     }
 
+    async fn keep_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        lasting: Duration,
+    ) -> Result<bool, Unavailable> {
+        let keep = self.backend.keep(tenant.as_str(), consumer.as_str(), holder, millis(lasting));
+        self.sql(keep).await
+    }
+
     async fn drop_consumer(
         &self,
         tenant: &BusinessId,

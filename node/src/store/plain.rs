@@ -281,15 +281,29 @@ macro_rules! plain_backend {
             async fn hold(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool> {
                 let mut tx = self.begin_write().await?;
                 let sql = concat!(
-                    "INSERT INTO consumer (business_id, consumer_id, holder, until)
-                     SELECT $1, $2, $3, ", $later, " FROM tenant WHERE business_id = $1
-                     ON CONFLICT (business_id, consumer_id) DO UPDATE SET holder = excluded.holder, until = excluded.until
-                     WHERE consumer.holder IS NULL OR consumer.holder = excluded.holder OR consumer.until < ", $now
+                    "INSERT INTO consumer (business_id, consumer_id, holder, until, cluster_epoch)
+                     SELECT $1, $2, $3, ", $later, ", (", $age, ") FROM tenant WHERE business_id = $1
+                     ON CONFLICT (business_id, consumer_id) DO UPDATE SET
+                       holder = excluded.holder, until = excluded.until, cluster_epoch = excluded.cluster_epoch
+                     WHERE consumer.holder IS NULL OR consumer.holder = excluded.holder
+                       OR consumer.cluster_epoch < excluded.cluster_epoch OR consumer.until < ", $now
                 );
                 let query = sqlx::query(sql).bind(tenant).bind(consumer).bind(holder).bind(lasting);
                 let held = query.execute(&mut *tx).await?.rows_affected() == 1;
                 tx.commit().await?;
                 Ok(held)
+            }
+
+            async fn keep(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool> {
+                let mut tx = self.begin_write().await?;
+                let sql = concat!(
+                    "UPDATE consumer SET until = ", $later, "
+                     WHERE business_id = $1 AND consumer_id = $2 AND holder = $3 AND cluster_epoch = (", $age, ")"
+                );
+                let query = sqlx::query(sql).bind(tenant).bind(consumer).bind(holder).bind(lasting);
+                let kept = query.execute(&mut *tx).await?.rows_affected() == 1;
+                tx.commit().await?;
+                Ok(kept)
             }
 
             async fn let_go(&self, tenant: &str, consumer: &str, holder: &str) -> SqlResult<()> {
@@ -316,7 +330,7 @@ macro_rules! plain_backend {
                 let mut tx = self.begin_write().await?;
                 let sql = concat!(
                     "SELECT holder FROM consumer WHERE business_id = $1 AND consumer_id = $2 AND holder = $3
-                       AND until > ", $now, $share
+                       AND cluster_epoch = (", $age, ") AND until > ", $now, $share
                 );
                 let query = sqlx::query(sql).bind(tenant).bind(consumer).bind(holder);
                 if query.fetch_optional(&mut *tx).await?.is_none() {

@@ -58,6 +58,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (4, "media", include_str!("../../../migrations/postgres/0004_media.sql")),
     (5, "protocol", include_str!("../../../migrations/postgres/0005_protocol.sql")),
     (6, "account health", include_str!("../../../migrations/postgres/0006_account_health.sql")),
+    (7, "holds", include_str!("../../../migrations/postgres/0007_holds.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection

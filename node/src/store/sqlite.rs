@@ -39,6 +39,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (4, "media", include_str!("../../../migrations/sqlite/0004_media.sql")),
     (5, "protocol", include_str!("../../../migrations/sqlite/0005_protocol.sql")),
     (6, "account health", include_str!("../../../migrations/sqlite/0006_account_health.sql")),
+    (7, "holds", include_str!("../../../migrations/sqlite/0007_holds.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.

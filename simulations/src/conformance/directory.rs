@@ -195,11 +195,18 @@ pub(super) async fn a_consumer_has_one_holder(world: World) {
     };
     assert!(hold("first", MINUTE).await);
     assert!(!hold("second", MINUTE).await, "another stream has it");
-    assert!(hold("first", MINUTE).await, "its holder prolongs it");
+    assert!(hold("first", MINUTE).await, "its holder asks once more");
+    let keep = async |holder: &str, lasting| {
+        directory.keep_consumer(&acme, &name, holder, lasting).await.expect("an answer")
+    };
+    assert!(keep("first", MINUTE).await, "its holder prolongs it");
+    assert!(!keep("second", MINUTE).await, "another cannot");
     directory.drop_consumer(&acme, &name, "second").await.expect("an answer");
     assert!(!hold("second", MINUTE).await, "only the holder gives it back");
     directory.drop_consumer(&acme, &name, "first").await.expect("an answer");
-    assert!(hold("second", Duration::from_millis(5)).await);
+    assert!(!keep("first", MINUTE).await, "it has given it back");
+    assert!(hold("second", MINUTE).await);
+    assert!(keep("second", Duration::from_millis(5)).await);
     until("the hold is over", || async { hold("third", MINUTE).await.then_some(()) }).await;
     assert!(!hold("second", MINUTE).await);
     let other = consumer("other");

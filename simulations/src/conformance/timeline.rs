@@ -149,3 +149,29 @@ pub(super) async fn a_database_that_may_have_lost_its_tail_grants_above_all_that
     let next = ledger.join(&candidate("n1"), &LONG).await.expect("the slot is free");
     assert!(next.incarnation.0 > epoch_floor(1).0, "lives too: {next}");
 }
+
+pub(super) async fn a_database_that_may_have_lost_its_tail_ends_every_hold_of_a_consumer(world: World) {
+    let me = world.active("n1").await;
+    let grant = world.owned(&me, "d1").await;
+    world.commit(&grant, events(&["a", "b"])).await;
+    let (acme, name) = (grant.key.business_id.clone(), "c".parse().expect("an id"));
+    let (directory, minute) = (&world.ports.directory, Duration::from_secs(60));
+    let hold = async |holder| directory.hold_consumer(&acme, &name, holder, minute).await;
+    let keep = async |holder| directory.keep_consumer(&acme, &name, holder, minute).await;
+    let ack = async |holder, seq| {
+        let at = [(grant.key.clone(), Sequence(seq))];
+        directory.acknowledge(&acme, &name, holder, &at).await
+    };
+    assert!(hold("before").await.expect("an answer") && ack("before", 1).await.expect("an answer"));
+    if !world.fail_over().await {
+        return;
+    }
+    assert!(ack("before", 2).await.is_err() && keep("before").await.is_err(), "nothing is judged unseen");
+    beat(&world, &me, &LONG).await;
+    assert!(!ack("before", 2).await.expect("an answer"), "what it was sent may not be in the log");
+    assert!(!keep("before").await.expect("an answer"));
+    assert!(hold("after").await.expect("an answer"), "the next stream need not wait");
+    let kept = directory.positions(&acme, &name).await.expect("an answer");
+    assert_eq!(kept, [(grant.key.clone(), Sequence(1))], "and begins where that was acknowledged durably");
+    assert!(ack("after", 2).await.expect("an answer"));
+}

@@ -65,10 +65,20 @@ fn expire(tables: &mut Tables, before: i64, limit: usize) -> usize {
     count
 }
 
+fn until(now: i64, lasting: Duration) -> i64 {
+    now + i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+impl Hold {
+    fn is_of(&self, holder: &str, cluster_epoch: i64) -> bool {
+        self.holder.as_deref() == Some(holder) && self.cluster_epoch == cluster_epoch
+    }
+}
+
 impl Tables {
     fn holds(&self, tenant: &BusinessId, consumer: &ConsumerId, holder: &str, now: i64) -> bool {
         let hold = self.consumers.get(&(tenant.clone(), consumer.clone()));
-        hold.is_some_and(|hold| hold.holder.as_deref() == Some(holder) && hold.until > now)
+        hold.is_some_and(|hold| hold.is_of(holder, self.cluster_epoch) && hold.until > now)
     }
 }
 
@@ -259,13 +269,32 @@ impl Directory for Model {
             }
             let key = (tenant.clone(), consumer.clone());
             let taken = tables.consumers.get(&key).is_some_and(|hold| {
-                hold.until >= now && hold.holder.as_deref().is_some_and(|other| other != holder)
+                hold.until >= now
+                    && hold.cluster_epoch == tables.cluster_epoch
+                    && hold.holder.as_deref().is_some_and(|other| other != holder)
             });
             if !taken {
-                let until = now + i64::try_from(lasting.as_millis()).unwrap_or(i64::MAX / 4);
-                tables.consumers.insert(key, Hold { holder: Some(holder.to_owned()), until });
+                let (holder, until) = (Some(holder.to_owned()), until(now, lasting));
+                let hold = Hold { holder, until, cluster_epoch: tables.cluster_epoch };
+                tables.consumers.insert(key, hold);
             }
             !taken
+        })
+    }
+
+    async fn keep_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        lasting: Duration,
+    ) -> Result<bool, Unavailable> {
+        self.step(|tables, now| {
+            let age = tables.cluster_epoch;
+            let hold = tables.consumers.get_mut(&(tenant.clone(), consumer.clone()));
+            let Some(hold) = hold.filter(|hold| hold.is_of(holder, age)) else { return false };
+            hold.until = until(now, lasting);
+            true
         })
     }
 

@@ -80,6 +80,7 @@ pub(super) struct DeviceRow {
 pub(super) struct Hold {
     pub(super) holder: Option<String>,
     pub(super) until: i64,
+    pub(super) cluster_epoch: i64,
 }
 
 impl DeviceRow {

@@ -130,6 +130,16 @@ impl Directory for Database {
         self.model.hold_consumer(tenant, consumer, holder, lasting).await
     }
 
+    async fn keep_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        lasting: Duration,
+    ) -> Result<bool, Unavailable> {
+        self.model.keep_consumer(tenant, consumer, holder, lasting).await
+    }
+
     async fn drop_consumer(
         &self,
         tenant: &BusinessId,

@@ -117,6 +117,16 @@ impl Directory for Link {
         self.read(self.database.hold_consumer(tenant, consumer, holder, lasting)).await
     }
 
+    async fn keep_consumer(
+        &self,
+        tenant: &BusinessId,
+        consumer: &ConsumerId,
+        holder: &str,
+        lasting: Duration,
+    ) -> Result<bool, Unavailable> {
+        self.read(self.database.keep_consumer(tenant, consumer, holder, lasting)).await
+    }
+
     async fn drop_consumer(
         &self,
         tenant: &BusinessId,
