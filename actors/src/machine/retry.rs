@@ -148,21 +148,40 @@ impl Machine {
         self.look_up(id, super::receipts::Lookup::Resend(Box::new(job)));
     }
 
-    /// The message that is asked for was found, or not.
+    /// The message that is asked for was found, or not. Only those to whom it was sent may have it again.
     pub(super) fn on_resend_found(&mut self, mut job: Job, message: Option<StoredMessage>) {
-        let same_chat = |stored: &StoredMessage| {
-            job.group.as_ref().is_none_or(|group| stored.message.chat == group.to_string())
+        let chat = message.as_ref().and_then(|stored| stored.message.chat.parse::<Jid>().ok());
+        let Some(chat) = chat else { return self.give_up_resend(&job) };
+        job.message = message;
+        let ours = self.account.as_ref().is_some_and(|account| account.is_own(&job.to));
+        let may_have = match &job.group {
+            Some(place) if posts::is_place(place) => *place == chat && self.may_see_post(&job.id, &job.to),
+            Some(group) => *group == chat,
+            None => ours || (chat.user == job.to.user && chat.server == job.to.server),
         };
-        let is_post = job.group.as_ref().is_some_and(posts::is_place);
-        let may_have = !is_post || self.may_see_post(&job.id, &job.to);
-        let Some(message) = message.filter(|stored| same_chat(stored) && may_have) else {
-            return self.give_up_resend(&job);
-        };
-        job.message = Some(message);
-        if job.bundle.is_some() {
-            return self.encrypt_resend(job);
+        match two_forms(&chat, &job.to).filter(|_| job.group.is_none()) {
+            _ if may_have => self.resend(job),
+            Some((pn, lid)) => match self.directory.lid(&pn) {
+                Some(known) => {
+                    let same = known == Some(&lid);
+                    self.on_right(job, same);
+                }
+                None => {
+                    let purpose = Purpose::ResendRight { lid, job: Box::new(job) };
+                    self.ask_crypto(CryptoRequest::Lid { pn }, purpose);
+                }
+            },
+            None => self.give_up_resend(&job),
         }
-        self.ask_resend_bundle(job);
+    }
+
+    /// The chat has one form of a name and the asking device the other: they are of the same person, or not.
+    pub(super) fn on_right(&mut self, job: Job, same: bool) {
+        if same { self.resend(job) } else { self.give_up_resend(&job) }
+    }
+
+    fn resend(&mut self, job: Job) {
+        if job.bundle.is_some() { self.encrypt_resend(job) } else { self.ask_resend_bundle(job) }
     }
 
     /// The asking device has lost the ratchet, or never had it: a new one opens with any bundle.
@@ -299,6 +318,12 @@ impl Machine {
             (false, None) => PeerName { pn: user, lid: None, device: jid.device },
         }
     }
+}
+
+/// The phone number and the LID, if these two are one of each.
+fn two_forms(one: &Jid, other: &Jid) -> Option<(String, String)> {
+    let (pn, lid) = if one.is_pn() { (one, other) } else { (other, one) };
+    (pn.is_pn() && lid.is_lid()).then(|| (pn.user.to_string(), lid.user.to_string()))
 }
 
 /// Whether asking WhatsApp again could not help: it understood the question and refused.

@@ -30,6 +30,11 @@ pub(in crate::machine) enum Purpose {
         slot: u64,
         job: Box<retry::Job>,
     },
+    /// Whether a phone number has this LID, so that its device may have a message again.
+    ResendRight {
+        lid: String,
+        job: Box<retry::Job>,
+    },
     Prekeys {
         slot: u64,
     },
@@ -91,6 +96,7 @@ impl Purpose {
             Purpose::Qr { .. }
             | Purpose::PairHello { .. }
             | Purpose::Lid { .. }
+            | Purpose::ResendRight { .. }
             | Purpose::ReadAppState { .. }
             | Purpose::Identities { .. }
             | Purpose::Token(_)

@@ -1,11 +1,21 @@
 //! Messages of ours that another device asks for again.
 
-use roost_proto::stanza::{Read, Stanza};
+use roost_proto::stanza::{Builder, Jid, Read, Stanza};
 
 use super::world::{Step, World};
 
 /// A device that has sent a message and was asked for it again, as far as the question for the keys of who asks.
 fn asked(seed: u64) -> World {
+    let mut world = sent(seed);
+    world.take(Step::RetryForOurs);
+    world.take(Step::CommitDone);
+    world.take(Step::Lookup);
+    assert_eq!(questions(&world), 1, "the keys of who asks are needed");
+    world
+}
+
+/// A device that has sent a message to 4915188888881, who is 800000 too, and has the answer of WhatsApp.
+fn sent(seed: u64) -> World {
     let mut world = World::online(seed);
     world.take(Step::Send(1));
     for _ in 0..8 {
@@ -16,10 +26,6 @@ fn asked(seed: u64) -> World {
     world.take(Step::AckOurs);
     world.take(Step::AnswerRequest);
     world.commit_everything();
-    world.take(Step::RetryForOurs);
-    world.take(Step::CommitDone);
-    world.take(Step::Lookup);
-    assert_eq!(questions(&world), 1, "the keys of who asks are needed");
     world
 }
 
@@ -27,6 +33,31 @@ fn asked(seed: u64) -> World {
 fn questions(world: &World) -> usize {
     let for_keys = |iq: &&Stanza| iq.text("xmlns").as_deref() == Some("encrypt") && iq.child("key").is_some();
     world.requests.iter().filter(for_keys).count()
+}
+
+#[test]
+fn a_message_is_given_again_to_those_of_its_chat_under_either_name_and_to_nobody_else() {
+    let asking = [
+        (Jid::lid_device("800000", 2), true),
+        (Jid::pn_device("4915188888881", 2), true),
+        (Jid::pn_device("4915100000000", 3), true),
+        (Jid::lid_device("666666", 1), false),
+        (Jid::pn_device("666666", 1), false),
+    ];
+    for (device, again) in asking {
+        let mut world = sent(4);
+        let id = world.last_wired();
+        let retry = Builder::new("retry").attr("count", 1u64).build();
+        let receipt =
+            Builder::new("receipt").attr("from", device.clone()).attr("id", id).attr("type", "retry");
+        let mut stanzas = super::world::stanzas(world.stanza(receipt.children([retry]).build()));
+        for _ in 0..5 {
+            stanzas.extend(world.commit_everything());
+            stanzas.extend(super::world::stanzas(world.take(Step::AnswerRequest)));
+        }
+        assert_eq!(stanzas.iter().any(|stanza| stanza.tag == "message"), again, "{device}");
+        assert!(stanzas.iter().any(|stanza| stanza.tag == "ack"), "the receipt of {device} is settled");
+    }
 }
 
 #[test]

@@ -148,7 +148,10 @@ impl World {
             CryptoRequest::Uploaded { .. } | CryptoRequest::Forget { .. } | CryptoRequest::Import(_) => {
                 Changed::State(Vec::new())
             }
-            CryptoRequest::Lid { .. } => Changed::Lid(None),
+            CryptoRequest::Lid { pn } => {
+                let known = self.rows.get(&StateKey { kind: StateKind::Lid, name: pn });
+                Changed::Lid(known.map(|lid| String::from_utf8(lid.to_vec()).expect("a LID")))
+            }
             CryptoRequest::Token { of } => {
                 Changed::Token(self.tokens_kept.get(&user_of(&of)).cloned().unwrap_or_default())
             }

@@ -207,6 +207,11 @@ impl World {
         self.stanza(ack.build());
     }
 
+    /// The id of our message that was put on the wire last.
+    pub(in crate::machine::tests) fn last_wired(&self) -> String {
+        self.on_wire.last().expect("something is on the wire").clone()
+    }
+
     /// How many of our messages were put on the wire and not refused.
     pub(in crate::machine::tests) fn wired(&self) -> usize {
         self.on_wire.len()
