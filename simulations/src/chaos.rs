@@ -63,6 +63,9 @@ pub struct RunArgs {
     /// An empty PostgreSQL database to use instead of a temporary server.
     #[arg(long, value_name = "URL")]
     pub database_url: Option<String>,
+    /// The program of the release before, for `rolling-upgrade`.
+    #[arg(long, value_name = "FILE")]
+    pub release_before: Option<PathBuf>,
     /// Writes an HTML page here, and the same as text beside it.
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
@@ -112,9 +115,10 @@ async fn run_all(args: RunArgs) -> ExitCode {
         }
     };
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let RunArgs { nodes, devices, duration, rounds, database_url, .. } = args;
+    let RunArgs { nodes, devices, duration, rounds, database_url, release_before, report: path, .. } = args;
     let pace = Pace {
         program,
+        release_before,
         seed,
         nodes: nodes.into(),
         devices: devices.into(),
@@ -124,10 +128,12 @@ async fn run_all(args: RunArgs) -> ExitCode {
         quiet: false,
     };
     let rounds = pace.rounds.map_or(String::new(), |rounds| format!(" --rounds {rounds}"));
+    let before = pace.release_before.as_ref();
+    let before = before.map_or(String::new(), |file| format!(" --release-before {}", file.display()));
     let names = args.scenarios.join(" ");
     let seconds = duration.as_secs();
     let again = format!(
-        "roost chaos run {names} --seed {seed} --nodes {nodes} --devices {devices} --duration {seconds}s{rounds}"
+        "roost chaos run {names} --seed {seed} --nodes {nodes} --devices {devices} --duration {seconds}s{rounds}{before}"
     );
     let mut report = Report::default();
     report.again = again;
@@ -141,7 +147,7 @@ async fn run_all(args: RunArgs) -> ExitCode {
         report.push(scenario, outcome);
     }
     println!("\n{}\nagain: {}", report.table(), report.again);
-    if let Some(path) = &args.report {
+    if let Some(path) = &path {
         match report.write(path) {
             Ok(()) => println!("report: {}", path.display()),
             Err(error) => {

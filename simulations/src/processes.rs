@@ -154,6 +154,11 @@ pub struct NodeProcess {
 }
 
 impl NodeProcess {
+    /// Replaces the program that it runs, from its next start on.
+    pub fn install(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+    }
+
     /// Starts it, if it does not run.
     pub fn spawn(&mut self) -> io::Result<()> {
         if self.is_running()? {

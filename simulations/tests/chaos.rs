@@ -17,15 +17,14 @@ async fn ran(name: &str, rounds: usize) -> Option<Box<Ran>> {
         devices: 6,
         duration: Duration::from_secs(4),
         rounds: Some(rounds),
-        database_url: None,
-        quiet: false,
+        ..Pace::default()
     };
     let scenario = named(name).expect("it is in the list");
     match run(scenario, &pace).await {
         Outcome::Ran(ran) => Some(ran),
         Outcome::Skipped(missing) => {
             println!("{name} needs {missing}");
-            assert!(scenario.missing(false).is_some());
+            assert!(scenario.missing(&pace).is_some());
             None
         }
     }

@@ -6,7 +6,7 @@
 //! Everything ends with the value, in order: nodes, proxies, network, database.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +23,12 @@ use crate::wa::{SimOptions, SimServer};
 use crate::world::{Failed, Plan, World, until};
 
 /// How large, how long, how random.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Pace {
     /// The `roost` program.
     pub program: PathBuf,
+    /// The program of the release before, for scenarios that upgrade it.
+    pub release_before: Option<PathBuf>,
     /// Decides who is struck when, as far as a run of real processes can be decided.
     pub seed: u64,
     /// Nodes.
@@ -94,8 +96,9 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Builds it on this database, paired and connected. Blocks for the database's programs.
-    pub async fn build(pace: &Pace, database: Database) -> Result<Arena, Failed> {
+    /// Builds it on this database, paired and connected, with nodes that run this program at first. Blocks for the
+    /// database's programs.
+    pub async fn build(pace: &Pace, program: &Path, database: Database) -> Result<Arena, Failed> {
         let mut diary = Diary::begin(pace.quiet);
         let network = match super::network::missing() {
             None => Some(Network::build(pace.nodes)?),
@@ -120,7 +123,7 @@ impl Arena {
         }
         let tenants = pace.devices.div_ceil(EACH).clamp(1, TENANTS);
         let plan = Plan {
-            program: pace.program.clone(),
+            program: program.to_owned(),
             store_url: None,
             nodes: pace.nodes,
             tenants,

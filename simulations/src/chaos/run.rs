@@ -54,7 +54,7 @@ const CALM: Duration = Duration::from_secs(2);
 
 /// Runs it.
 pub async fn run(scenario: &Scenario, pace: &Pace) -> Outcome {
-    if let Some(missing) = scenario.missing(pace.database_url.is_some()) {
+    if let Some(missing) = scenario.missing(pace) {
         return Outcome::Skipped(missing);
     }
     match play(scenario, pace).await {
@@ -75,7 +75,11 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
         (_, Some(url)) => Database::given(&url),
         (_, None) => Database::temporary(),
     });
-    let mut arena = Arena::build(pace, database.await??).await?;
+    let program = match (needs, &pace.release_before) {
+        (Needs::ReleaseBefore, Some(before)) => before,
+        _ => &pace.program,
+    };
+    let mut arena = Arena::build(pace, program, database.await??).await?;
     let senders = arena.world.speakers.len().div_ceil(SPEAKERS).min(SENDERS);
     let mut talk = arena.world.talk(senders, PAUSE);
     let consumers = Consumers::start(&arena.world.callers, &arena.world.tenants);

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use super::arena::Arena;
+use super::arena::{Arena, Pace};
 use super::database::pooler_missing;
 use super::network;
 use super::scenarios::{
@@ -32,6 +32,8 @@ pub enum Needs {
     SmallDisk,
     /// The same behind PgBouncer.
     Pooler,
+    /// The program of the release before.
+    ReleaseBefore,
 }
 
 /// One scenario.
@@ -58,15 +60,16 @@ impl Needs {
             Needs::OwnServer => "a PostgreSQL of its own",
             Needs::SmallDisk => "a PostgreSQL of its own; root, mount",
             Needs::Pooler => "a PostgreSQL of its own; pgbouncer",
+            Needs::ReleaseBefore => "--release-before",
         }
     }
 }
 
 impl Scenario {
     /// What is missing here, in words.
-    pub fn missing(&self, database_given: bool) -> Option<String> {
-        let own =
-            || database_given.then(|| "a database server of its own: leave out --database-url".to_owned());
+    pub fn missing(&self, pace: &Pace) -> Option<String> {
+        let given = pace.database_url.is_some();
+        let own = || given.then(|| "a database server of its own: leave out --database-url".to_owned());
         match self.needs {
             Needs::Nothing => None,
             Needs::Network => network::missing(),
@@ -75,12 +78,15 @@ impl Scenario {
                 (!rustix::process::geteuid().is_root()).then(|| "root, for a small file system".to_owned())
             }),
             Needs::Pooler => own().or_else(pooler_missing),
+            Needs::ReleaseBefore => {
+                pace.release_before.is_none().then(|| "the program of --release-before".to_owned())
+            }
         }
     }
 }
 
 /// All scenarios, in the order in which `all` runs them.
-pub const ALL: [&Scenario; 21] = [
+pub const ALL: [&Scenario; 22] = [
     &kills::WORKERS,
     &kills::NODES,
     &kills::ALL_AT_ONCE,
@@ -100,6 +106,7 @@ pub const ALL: [&Scenario; 21] = [
     &limits::DISK_FULL,
     &limits::CONNECTIONS,
     &restarts::ROLLING,
+    &restarts::UPGRADE,
     &storms::STORM,
     &twins::TWINS,
 ];
@@ -125,8 +132,17 @@ mod tests {
 
     #[test]
     fn a_database_that_was_given_is_never_broken() {
+        let pace = Pace { database_url: Some("postgres://db/roost".to_owned()), ..Pace::default() };
         for scenario in ALL.iter().filter(|s| !matches!(s.needs, Needs::Nothing | Needs::Network)) {
-            assert!(scenario.missing(true).is_some(), "{}", scenario.name);
+            assert!(scenario.missing(&pace).is_some(), "{}", scenario.name);
         }
+    }
+
+    #[test]
+    fn an_upgrade_needs_the_release_before() {
+        let upgrade = named("rolling-upgrade").expect("it is one of them");
+        assert!(upgrade.missing(&Pace::default()).is_some_and(|text| text.contains("--release-before")));
+        let pace = Pace { release_before: Some("roost-before".into()), ..Pace::default() };
+        assert_eq!(upgrade.missing(&pace), None);
     }
 }

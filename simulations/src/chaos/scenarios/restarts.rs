@@ -1,4 +1,5 @@
-//! A rolling restart: each node is told to stop, gives everything away, and comes back.
+//! A rolling restart: each node is told to stop, gives everything away, and comes back; as an upgrade it comes back
+//! with another program.
 //!
 //! What must hold: with one node that is empty at first, as an upgrade has that starts one more, each device
 //! moves once: to the node that has just come back. Where a lease was lost meanwhile, as on a machine that is too
@@ -29,6 +30,15 @@ pub const ROLLING: Scenario = Scenario {
     name: "rolling-restart",
     about: "Restarts one node, which is empty then, and all others after it, as an upgrade does: each device moves once.",
     needs: Needs::Nothing,
+    price: Price::Nothing,
+    play: |arena| Box::pin(rolling(arena)),
+};
+
+/// All nodes in turn, from the release before to this one.
+pub const UPGRADE: Scenario = Scenario {
+    name: "rolling-upgrade",
+    about: "The same from the release before to this one: both share the cluster and its database meanwhile.",
+    needs: Needs::ReleaseBefore,
     price: Price::Nothing,
     play: |arena| Box::pin(rolling(arena)),
 };
@@ -67,6 +77,7 @@ async fn restart(arena: &mut Arena, place: usize) -> Result<(), Failed> {
         Some(status) => return Err(format!("{id} ended its drain with {status}").into()),
         None => return Err(format!("{id} did not end its drain").into()),
     }
+    arena.world.nodes[place].install(&arena.pace.program);
     arena.world.nodes[place].spawn()?;
     arena.diary.mended(fault);
     arena.settled("the restart of a node").await?;
