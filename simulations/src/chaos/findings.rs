@@ -12,7 +12,7 @@ use super::watch::Death;
 use crate::percentiles::Spans;
 use crate::sightings::{self, Connection};
 use crate::timeline::{Bar, Kind};
-use crate::world::{Failed, World};
+use crate::world::{Failed, Owner, World};
 
 /// One line of the ownership log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,6 +179,21 @@ fn gap(connections: &[Connection], diary: &Diary, granted: Duration) -> Option<D
     Some(login.saturating_sub(ended))
 }
 
+/// How often each device was given since then; `None` when any changed its owner in another way.
+pub fn gifts<'a>(before: &'a BTreeMap<String, Owner>, log: &[Tenure]) -> Option<BTreeMap<&'a str, usize>> {
+    let mut gifts: BTreeMap<&str, usize> = before.keys().map(|device| (device.as_str(), 0)).collect();
+    for tenure in log {
+        let Some((device, owner)) = before.get_key_value(&tenure.device) else { continue };
+        if tenure.epoch > owner.epoch {
+            if tenure.reason != "give" {
+                return None;
+            }
+            *gifts.get_mut(device.as_str()).expect("it was there before") += 1;
+        }
+    }
+    Some(gifts)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,5 +236,19 @@ mod tests {
         let read = read.expect("it is well formed");
         assert_eq!((read[0].epoch, read[0].node.as_str(), read[1].node.as_str()), (3, "node-1", ""));
         assert!(tenures("nonsense", &diary).is_err());
+    }
+
+    #[test]
+    fn only_gifts_since_the_beginning_count_and_anything_else_forbids_to_judge() {
+        let owner = |epoch| Owner { node: "node-1".to_owned(), incarnation: 1, epoch };
+        let tenure = |device: &str, epoch, reason: &str| {
+            let (node, from) = ("node-1".to_owned(), Duration::ZERO);
+            Tenure { device: device.to_owned(), epoch, node, reason: reason.to_owned(), from }
+        };
+        let before = BTreeMap::from([("a".to_owned(), owner(3)), ("b".to_owned(), owner(1))]);
+        let mut log = vec![tenure("a", 3, "give"), tenure("a", 4, "give"), tenure("b", 1, "claim")];
+        assert_eq!(gifts(&before, &log), Some(BTreeMap::from([("a", 1), ("b", 0)])));
+        log.push(tenure("b", 2, "take-over"));
+        assert_eq!(gifts(&before, &log), None);
     }
 }

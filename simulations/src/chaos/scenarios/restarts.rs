@@ -5,7 +5,7 @@
 //! moves once: to the node that has just come back. Where a lease was lost meanwhile, as on a machine that is too
 //! busy, that is not judged, and said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use roost_proto::api::ListNodesRequest;
@@ -14,10 +14,10 @@ use rustix::process::Signal;
 
 use crate::callers::within;
 use crate::chaos::arena::{Arena, PATIENCE};
-use crate::chaos::findings::{OWNERSHIP, Tenure, tenures};
+use crate::chaos::findings::{OWNERSHIP, gifts, tenures};
 use crate::chaos::scenario::{Needs, Scenario};
 use crate::chaos::verdict::Price;
-use crate::world::{Failed, Owner, until};
+use crate::world::{Failed, until};
 
 /// Between two nodes.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ async fn rolling(arena: &mut Arena) -> Result<(), Failed> {
             restart(arena, place).await?;
         }
         let log = tenures(&arena.database.sql(OWNERSHIP)?, &arena.diary)?;
-        match moves(&before, &log) {
+        match gifts(&before, &log) {
             Some(moves) => {
                 // Where the loads cannot be equal, some go to a node that still has to restart.
                 let allowed = if before.len() % last == 0 { 0 } else { last };
@@ -104,39 +104,4 @@ async fn agree(arena: &Arena) -> Result<bool, Failed> {
         seen.insert(lives);
     }
     Ok(seen.len() == 1)
-}
-
-/// How often each device was given since then; `None` when any changed its owner in another way.
-fn moves<'a>(before: &'a BTreeMap<String, Owner>, log: &[Tenure]) -> Option<BTreeMap<&'a str, usize>> {
-    let mut moves: BTreeMap<&str, usize> = before.keys().map(|device| (device.as_str(), 0)).collect();
-    for tenure in log {
-        let Some((device, owner)) = before.get_key_value(&tenure.device) else { continue };
-        if tenure.epoch > owner.epoch {
-            if tenure.reason != "give" {
-                return None;
-            }
-            *moves.get_mut(device.as_str()).expect("it was there before") += 1;
-        }
-    }
-    Some(moves)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tenure(device: &str, epoch: i64, reason: &str) -> Tenure {
-        let (node, from) = ("node-1".to_owned(), Duration::ZERO);
-        Tenure { device: device.to_owned(), epoch, node, reason: reason.to_owned(), from }
-    }
-
-    #[test]
-    fn only_gifts_since_the_beginning_count_and_anything_else_forbids_to_judge() {
-        let owner = |epoch| Owner { node: "node-1".to_owned(), incarnation: 1, epoch };
-        let before = BTreeMap::from([("a".to_owned(), owner(3)), ("b".to_owned(), owner(1))]);
-        let mut log = vec![tenure("a", 3, "give"), tenure("a", 4, "give"), tenure("b", 1, "claim")];
-        assert_eq!(moves(&before, &log), Some(BTreeMap::from([("a", 1), ("b", 0)])));
-        log.push(tenure("b", 2, "take-over"));
-        assert_eq!(moves(&before, &log), None);
-    }
 }
