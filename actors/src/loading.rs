@@ -49,9 +49,8 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, History, HistoryFile, HistoryPiece, Pacing, Presence, Retry, StatusPost};
-    matches!(
-        kind,
-        Retry | Presence | Pacing | AppStateHead | History | HistoryPiece | HistoryFile | StatusPost
-    )
+    use StateKind::{AppStateHead, Pacing, Presence, Retry, StatusPost};
+    use StateKind::{History, HistoryFile, HistoryPiece, HistoryRange};
+    let history = matches!(kind, History | HistoryPiece | HistoryFile | HistoryRange);
+    history || matches!(kind, Retry | Presence | Pacing | AppStateHead | StatusPost)
 }

@@ -277,7 +277,7 @@ impl Machine {
             Command::Ask { request, patience } => self.ask(token, *request, patience),
             Command::Change(actions) => self.change(token, actions),
             Command::Contents(collections) => self.read_app_state(token, collections),
-            Command::WantHistory(wanted) => self.want_history(token, wanted),
+            Command::WantHistory { wanted, since } => self.want_history(token, wanted, since),
             Command::Identities { user } => self.identities(token, &user),
             Command::SetPresence { available } => self.set_presence(token, available),
             Command::WatchPresence { user, watch } => self.watch_presence(token, &user, watch),

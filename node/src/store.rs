@@ -50,7 +50,7 @@ pub use self::seal::{KeyError, KeyFile, KeySource};
 const WATCH: usize = 4096;
 
 /// The kinds that `load` returns: all but those on demand.
-const LOADED_KINDS: [StateKind; 12] = [
+const LOADED_KINDS: [StateKind; 13] = [
     StateKind::Credentials,
     StateKind::Account,
     StateKind::Prekeys,
@@ -60,6 +60,7 @@ const LOADED_KINDS: [StateKind; 12] = [
     StateKind::History,
     StateKind::HistoryPiece,
     StateKind::HistoryFile,
+    StateKind::HistoryRange,
     StateKind::Presence,
     StateKind::StatusPost,
     StateKind::Pacing,
@@ -161,6 +162,6 @@ mod tests {
             assert!(!StateKind::ON_DEMAND.contains(&kind));
             assert!(statement.contains(&format!("'{}'", kind.as_str())), "{kind:?} is not loaded");
         }
-        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 21, "as many as there are");
+        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 22, "as many as there are");
     }
 }

@@ -337,6 +337,7 @@ async fn the_past_of_a_hundred_chats_is_told_once_though_its_owner_is_killed() -
         before_from_me: true,
         before_time: Some(api::Timestamp { seconds: 1_700_000_000 - 180, nanos: 0 }),
         count: 5,
+        since: None,
     };
     let asked = world.call(|client| mutate!(client.history(), sync_history, wanted)).await?;
     let answered =

@@ -1,6 +1,7 @@
 //! What a handle can ask of app state and history.
 
 use roost_proto::appstate::{Action, Collection};
+use roost_proto::id::UnixMillis;
 use roost_proto::phone::WantHistory;
 
 use super::{Answer, Command, CommandError, DeviceHandle, Finished};
@@ -21,10 +22,15 @@ impl DeviceHandle {
         }
     }
 
-    /// Asks the phone for older messages. `Ok` means that it is about to be asked; the id is that of the
-    /// message that asks.
-    pub async fn want_history(&self, wanted: WantHistory) -> Result<String, CommandError> {
-        match self.ask_for(Command::WantHistory(wanted)).await? {
+    /// Asks the phone for older messages. `Ok` means that it is about to be asked; pieces of history name the
+    /// id. With `since` it is asked again and again, `count` at a time, until that moment is reached or the
+    /// phone has nothing older; at most 16 such wishes are kept, beyond that it is [`CommandError::Busy`].
+    pub async fn want_history(
+        &self,
+        wanted: WantHistory,
+        since: Option<UnixMillis>,
+    ) -> Result<String, CommandError> {
+        match self.ask_for(Command::WantHistory { wanted, since }).await? {
             Answer::AskedPhone(result) => result,
             _ => unreachable!("a question to the phone is answered as one"),
         }

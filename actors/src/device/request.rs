@@ -316,7 +316,12 @@ pub enum Command {
     /// See [`super::DeviceHandle::contents`].
     Contents(Vec<Collection>),
     /// See [`super::DeviceHandle::want_history`].
-    WantHistory(WantHistory),
+    WantHistory {
+        /// The messages before one.
+        wanted: WantHistory,
+        /// And on to this moment.
+        since: Option<UnixMillis>,
+    },
     /// See [`super::DeviceHandle::identities`].
     Identities {
         /// By phone number or LID.

@@ -44,6 +44,8 @@ pub(super) enum After {
     AppState(super::appstate::AppliedThen),
     /// A slice of history is in the log.
     HistoryTold,
+    /// How far a range of history has come is durable; a caller may wait for that.
+    HistoryRange { name: String, token: Option<u64> },
 }
 
 /// A batch that gathers, and what waits for it.
@@ -184,6 +186,7 @@ impl Machine {
                 After::Offer(key) => self.offer_signed_prekey(&key),
                 After::AppState(then) => self.app_state_durable(then),
                 After::HistoryTold => self.history_told(),
+                After::HistoryRange { name, token } => self.range_kept(name, token),
             }
         }
         if settled > 0 {

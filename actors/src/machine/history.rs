@@ -7,6 +7,7 @@
 //! Behind the last message stands one event about the piece, and behind its commit the phone hears that we have it.
 
 mod piece;
+mod range;
 mod told;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roost_proto::api::history_chunk::Problem;
 use roost_proto::history::{Chat, HistoryError, Outline, Position, Slice, Slices, Survey};
+use roost_proto::id::UnixMillis;
 use roost_proto::media::MediaKind;
 use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
 use roost_proto::stanza::{Builder, Jid};
@@ -30,6 +32,7 @@ use super::{CryptoRequest, Effect, Fetched, Fetching, Machine, Reply, Token};
 use crate::device::CommandError;
 use crate::port::{FileError, StateKey, StateKind};
 use piece::{Cursor, Piece, Source};
+use range::{Range, Ranges};
 
 /// Pieces that wait; the phone is not believed to have more.
 const PIECES: usize = 64;
@@ -46,6 +49,7 @@ pub(super) struct Pieces {
     open: Option<Open>,
     /// A slice is on its way into the log, or a file is on its way here.
     busy: bool,
+    ranges: Ranges,
 }
 
 /// A piece that is being told.
@@ -73,6 +77,9 @@ impl Machine {
         for (key, bytes) in rows {
             match key.kind {
                 StateKind::History => cursors.extend(Some(key.name).zip(Cursor::from_bytes(&bytes))),
+                StateKind::HistoryRange => {
+                    self.history.ranges.open.extend(Some(key.name).zip(Range::from_bytes(&bytes)));
+                }
                 kind => sources.extend(Some(key.name).zip(Source::from_row(kind, bytes))),
             }
         }
@@ -89,13 +96,19 @@ impl Machine {
             let kinds = [StateKind::History, piece.source.kind()];
             outcome.batch.state.extend(kinds.map(|kind| (row(kind, &name), None)));
         }
+        for name in std::mem::take(&mut self.history.ranges).open.into_keys() {
+            outcome.batch.state.push((row(StateKind::HistoryRange, &name), None));
+        }
         self.history.open = None;
     }
 
     /// The phone has a piece of history for us: durable with the message that says so.
     pub(super) fn take_history(&mut self, message: &Inbound, notice: Notice, outcome: &mut Pending) {
         let name = bounded(message.id.clone());
-        let cursor = Cursor::new(&notice);
+        let mut cursor = Cursor::new(&notice);
+        if let Some(range) = self.range_of(&cursor.request) {
+            cursor.request = range;
+        }
         if self.history.waiting.len() >= PIECES {
             let why = "the phone tells too much history at once";
             return self.end_piece(outcome, &name, &cursor, None, Some((Problem::TooMany, why)));
@@ -274,7 +287,8 @@ impl Machine {
         outline: Option<&Outline>,
         problem: Option<(Problem, &str)>,
     ) {
-        self.note_piece(outcome, name, cursor, outline, problem);
+        let goes_on = self.range_goes_on(outcome, cursor, outline);
+        self.note_piece(outcome, name, cursor, outline, problem, goes_on);
         for kind in [StateKind::History, StateKind::HistoryPiece, StateKind::HistoryFile] {
             outcome.batch.state.push((row(kind, name), None));
         }
@@ -290,17 +304,18 @@ impl Machine {
         }
     }
 
-    /// A caller wants older messages of a chat.
-    pub(super) fn want_history(&mut self, token: u64, wanted: WantHistory) {
+    /// A caller wants older messages of a chat: so many, or all since then.
+    pub(super) fn want_history(&mut self, token: u64, wanted: WantHistory, since: Option<UnixMillis>) {
         let refusal = match self.unpaired() {
             Some(error) => Some(error),
             None if self.connection.online().is_none() => Some(CommandError::NotConnected),
             None if !self.may_act() || self.commits.failing() => Some(CommandError::Unavailable),
             None => None,
         };
-        let result = match refusal {
-            Some(error) => Err(error),
-            None => Ok(self.tell_phone(&PeerMessage::WantHistory(wanted), false)),
+        let result = match (refusal, since) {
+            (Some(error), _) => Err(error),
+            (None, Some(since)) => return self.want_range(token, wanted, since),
+            (None, None) => Ok(self.tell_phone(&PeerMessage::WantHistory(wanted), false)),
         };
         self.effects.push(Effect::Reply { token, reply: Reply::AskedPhone(result) });
     }

@@ -25,6 +25,7 @@ impl Machine {
         match refused {
             None => {
                 self.set_online();
+                self.ask_ranges();
                 self.attempt_succeeded();
             }
             Some(0) => {}

@@ -36,6 +36,8 @@ pub enum StateKind {
     HistoryPiece,
     /// Where the piece is, when it came as a file; name = the same. Gone when it is told.
     HistoryFile,
+    /// Older messages that are asked for until a moment is reached; name = what pieces of it name. Few.
+    HistoryRange,
     /// What the answers to a poll or an event are encrypted under; name = author and id. Read on demand.
     MessageSecret,
     /// For whom a status post of the last day is; name = its id.
@@ -81,6 +83,7 @@ impl StateKind {
             StateKind::History => "history",
             StateKind::HistoryPiece => "history-piece",
             StateKind::HistoryFile => "history-file",
+            StateKind::HistoryRange => "history-range",
             StateKind::MessageSecret => "message-secret",
             StateKind::StatusPost => "status-post",
             StateKind::ContactToken => "contact-token",

@@ -72,6 +72,9 @@ pub enum HistoryCommand {
         /// How many messages.
         #[arg(long, default_value_t = 50)]
         count: i32,
+        /// Goes on, so many messages at a time, until this moment: seconds since 1970.
+        #[arg(long)]
+        since: Option<i64>,
     },
 }
 
@@ -178,15 +181,17 @@ fn row(chat: &api::Chat) -> Vec<String> {
 }
 
 pub(super) async fn history(command: HistoryCommand, globals: &Globals) -> Result<(), Problem> {
-    let HistoryCommand::Sync { device, chat, before, before_time, from_me, count } = command;
+    let HistoryCommand::Sync { device, chat, before, before_time, from_me, count, since } = command;
+    let at = |seconds| api::Timestamp { seconds, nanos: 0 };
     let (client, deadline) = (globals.connect().await?, globals.deadline());
     let wanted = api::SyncHistoryRequest {
         parent: device_name(&device),
         chat: jid(&chat),
         before_whatsapp_id: before,
         before_from_me: from_me,
-        before_time: Some(api::Timestamp { seconds: before_time, nanos: 0 }),
+        before_time: Some(at(before_time)),
         count,
+        since: since.map(at),
     };
     let asked = retrying(deadline, || {
         let (mut history, wanted) = (client.history(), wanted.clone());

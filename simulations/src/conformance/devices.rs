@@ -51,6 +51,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
             put(StateKind::History, "3EB0", "cursor"),
             put(StateKind::HistoryPiece, "3EB0", "piece"),
             put(StateKind::HistoryFile, "3EB1", "file"),
+            put(StateKind::HistoryRange, "3EB2", "range"),
             put(StateKind::Presence, "", "hidden"),
             put(StateKind::Pacing, "", "slowly"),
             put(StateKind::KnownChat, "4915@s.whatsapp.net", "known"),
@@ -80,6 +81,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         put(StateKind::History, "3EB0", "cursor"),
         put(StateKind::HistoryPiece, "3EB0", "piece"),
         put(StateKind::HistoryFile, "3EB1", "file"),
+        put(StateKind::HistoryRange, "3EB2", "range"),
         put(StateKind::StatusPost, "3EB0", "people"),
     ];
     let expected = expected.into_iter().map(|(key, value)| (key, value.expect("a value")));

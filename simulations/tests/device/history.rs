@@ -156,7 +156,7 @@ async fn asked(device: &Device<'_>, handle: &DeviceHandle, chat: Jid, before: us
         before: past(0, before, None).at,
         count: 5,
     };
-    let request = handle.want_history(wanted).await.expect("asked");
+    let request = handle.want_history(wanted, None).await.expect("asked");
     let found = || async {
         let pieces = pieces(device).await;
         pieces.into_iter().find(|chunk| chunk.request == request)
@@ -179,4 +179,40 @@ async fn older_messages_of_a_chat_come_on_request_in_a_file() {
     assert_eq!(device.received().await.len(), 60, "none of them was new");
     let nobody = asked(&device, &handle, Jid::pn("15550000000"), 20).await;
     assert_eq!((nobody.messages, nobody.chats.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_range_is_asked_for_piece_by_piece_whoever_owns_the_device_meanwhile() {
+    let scene = Scene::new().await;
+    let mut device = with_past(&scene, "ada", chats(1, 120)).await;
+    device.pair().await;
+    until("the past is told", || is_told(&device)).await;
+    let wanted = WantHistory {
+        chat: Jid::pn("15559990000"),
+        before_id: "OLD0X10".to_owned(),
+        before_from_me: false,
+        before: past(0, 10, None).at,
+        count: 7,
+    };
+    let since = past(0, 60, None).at;
+    let request = device.handle().want_history(wanted, Some(since)).await.expect("asked");
+    let told = || async {
+        let pieces = pieces(&device).await;
+        pieces.into_iter().filter(|chunk| chunk.request == request).collect::<Vec<_>>()
+    };
+    until("a part of it is told", || async { told().await.len() >= 2 }).await;
+    device.taken_over().await;
+    let told = || async {
+        let pieces = pieces(&device).await;
+        pieces.into_iter().filter(|chunk| chunk.request == request).collect::<Vec<_>>()
+    };
+    until("its end is told", || async { told().await.last().is_some_and(|chunk| !chunk.goes_on) }).await;
+    let told = told().await;
+    // Messages 11 to 60, seven at a time; one piece may be asked for twice across the take-over.
+    assert!(told.len() >= 8, "{}", told.len());
+    let messages: u32 = told.iter().flat_map(|chunk| &chunk.chats).map(|chat| chat.messages).sum();
+    assert!(messages >= 50, "{messages}");
+    assert!(told.iter().rev().skip(1).all(|chunk| chunk.goes_on), "{told:?}");
+    assert!(told.iter().all(|chunk| chunk.kind() == Kind::OnDemand && chunk.failure.is_empty()));
+    device.check_log().await;
 }

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_proto::api::history_chunk::Kind as Shown;
-use roost_proto::history::{Blob, Kind, Position};
+use roost_proto::history::{Blob, Kind, Past, Position};
+use roost_proto::id::UnixMillis;
 use roost_proto::phone::Notice;
 
+use super::range::Reached;
 use crate::machine::codec::{Reader, Writer};
 use crate::port::StateKind;
 
@@ -78,13 +80,31 @@ pub(super) struct Cursor {
     /// Messages that were told, and those that could not be.
     pub(super) messages: u64,
     pub(super) left_out: u64,
+    /// The oldest message that was told.
+    pub(super) reached: Option<Reached>,
 }
 
 impl Cursor {
     pub(super) fn new(notice: &Notice) -> Cursor {
         let request = notice.request.clone().unwrap_or_default();
         let (kind, order, progress) = (notice.kind, notice.order, notice.progress);
-        Cursor { kind, order, progress, request, next: Position::default(), messages: 0, left_out: 0 }
+        Cursor {
+            kind,
+            order,
+            progress,
+            request,
+            next: Position::default(),
+            messages: 0,
+            left_out: 0,
+            reached: None,
+        }
+    }
+
+    /// A message was read.
+    pub(super) fn reach(&mut self, past: &Past) {
+        if self.reached.as_ref().is_none_or(|reached| past.at < reached.at) {
+            self.reached = Some(Reached::of(past));
+        }
     }
 
     /// Pieces are told in this order: what somebody waits for first, then what is newest.
@@ -122,6 +142,11 @@ impl Cursor {
         for number in [self.next.chat, self.next.message, self.messages, self.left_out] {
             out.bytes(&number.to_be_bytes());
         }
+        if let Some(Reached { id, from_me, at }) = &self.reached {
+            out.text(id);
+            out.bytes(&[u8::from(*from_me)]);
+            out.bytes(&at.0.to_be_bytes());
+        }
         out.finish()
     }
 
@@ -134,9 +159,14 @@ impl Cursor {
         let request = rest.text()?.to_owned();
         let mut number = || Some(u64::from_be_bytes(rest.bytes()?.try_into().ok()?));
         let (chat, message, messages) = (number()?, number()?, number()?);
-        // Earlier rows end here.
+        // Earlier rows end here, and those before the first message behind it.
         let left_out = number().unwrap_or(0);
-        Some(Cursor { kind, order, progress, request, next: Position { chat, message }, messages, left_out })
+        let mut reached = || {
+            let (id, from_me) = (rest.text()?.to_owned(), rest.bytes()? == [1]);
+            Some(Reached { id, from_me, at: UnixMillis(i64::from_be_bytes(rest.bytes()?.try_into().ok()?)) })
+        };
+        let (next, reached) = (Position { chat, message }, reached());
+        Some(Cursor { kind, order, progress, request, next, messages, left_out, reached })
     }
 }
 
@@ -155,6 +185,20 @@ mod tests {
         (cursor.messages, cursor.left_out) = (107, 2);
         let bytes = cursor.to_bytes();
         assert_eq!(Cursor::from_bytes(&bytes), Some(cursor.clone()));
+        let at = |seconds: i64| Past {
+            id: format!("M{seconds}"),
+            from_me: false,
+            participant: None,
+            at: UnixMillis(seconds * 1000),
+            push_name: String::new(),
+            content: Bytes::new(),
+        };
+        let mut further = cursor.clone();
+        for past in [at(9), at(7), at(8)] {
+            further.reach(&past);
+        }
+        assert_eq!(further.reached.as_ref().map(|reached| reached.at), Some(UnixMillis(7_000)));
+        assert_eq!(Cursor::from_bytes(&further.to_bytes()), Some(further));
         cursor.left_out = 0;
         assert_eq!(Cursor::from_bytes(&bytes[..bytes.len() - 12]), Some(cursor), "as it was written before");
         assert_eq!(Cursor::from_bytes(&bytes[..bytes.len() - 13]), None);

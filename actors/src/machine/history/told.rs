@@ -42,6 +42,9 @@ impl Machine {
     ) {
         let chat = usize::try_from(chat).ok().and_then(|chat| open.outline.chats.get(chat)?.about.as_ref());
         let past = Past::read(bytes);
+        if let Some(past) = &past {
+            cursor.reach(past);
+        }
         let found = chat.zip(past).and_then(|(chat, past)| {
             let scene = self.scene(chat, &past, &open.lids)?;
             Some((scene, content::read(&past.content).ok()?, past))
@@ -111,6 +114,7 @@ impl Machine {
         cursor: &Cursor,
         outline: Option<&Outline>,
         problem: Option<(Problem, &str)>,
+        goes_on: bool,
     ) {
         let (problem, failure) = problem.unwrap_or((Problem::Unspecified, ""));
         let none = Vec::new();
@@ -133,6 +137,7 @@ impl Machine {
                 problem: problem.into(),
                 left_out: i64::try_from(cursor.left_out).unwrap_or(i64::MAX),
                 more: chats.len() + names.len() + lids.len() > 0,
+                goes_on,
             };
             let (more, pairing) = (chunk.more, self.pairing().unwrap_or_default());
             let part = if more { format!("/{part}") } else { String::new() };

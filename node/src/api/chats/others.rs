@@ -147,7 +147,7 @@ impl HistoryService for Api {
         request: Request<api::SyncHistoryRequest>,
     ) -> Result<Response<api::SyncHistoryResponse>, Status> {
         self.unary(method("HistoryService", "SyncHistory"), request, |call, request| async move {
-            let (key, wanted) = parsed::history(&request)?;
+            let (key, wanted, since) = parsed::history(&request)?;
             call.may_name_device(&key)?;
             let done = self.router().at_owner(
                 &call,
@@ -155,7 +155,7 @@ impl HistoryService for Api {
                 |device| {
                     let (key, wanted) = (&key, wanted.clone());
                     async move {
-                        let asked = device.want_history(wanted).await;
+                        let asked = device.want_history(wanted, since).await;
                         asked
                             .map(|request| api::SyncHistoryResponse { request })
                             .map_err(|error| command_error(key, &device, error))

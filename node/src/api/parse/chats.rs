@@ -239,7 +239,9 @@ pub fn quick_reply(request: &api::EditQuickReplyRequest) -> Result<Change, ApiEr
 }
 
 /// `SyncHistory`.
-pub fn history(request: &api::SyncHistoryRequest) -> Result<(DeviceKey, WantHistory), ApiError> {
+pub fn history(
+    request: &api::SyncHistoryRequest,
+) -> Result<(DeviceKey, WantHistory, Option<UnixMillis>), ApiError> {
     let count = match u32::try_from(request.count) {
         Ok(0) => HISTORY.1,
         Ok(count) if count <= HISTORY.0 => count,
@@ -252,7 +254,11 @@ pub fn history(request: &api::SyncHistoryRequest) -> Result<(DeviceKey, WantHist
         before: moment("before_time", request.before_time.as_ref())?,
         count,
     };
-    Ok((device("parent", &request.parent)?, wanted))
+    let since = request.since.as_ref().map(|since| moment("since", Some(since))).transpose()?;
+    if since.is_some_and(|since| since >= wanted.before) {
+        return Err(ApiError::field("since", "must be before before_time"));
+    }
+    Ok((device("parent", &request.parent)?, wanted, since))
 }
 
 #[cfg(test)]
@@ -321,5 +327,10 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(field(history(&wish)), "before_time");
+        let at = |seconds| Some(api::Timestamp { seconds, nanos: 0 });
+        for since in [at(0), at(9), at(10)] {
+            let wish = api::SyncHistoryRequest { before_time: at(9), since, ..wish.clone() };
+            assert_eq!(field(history(&wish)), "since");
+        }
     }
 }
