@@ -369,9 +369,7 @@ impl Machine {
                 self.on_import_sealed(slot, token, device.map(|device| *device), changes);
             }
             (Purpose::Lid { pn }, Changed::Lid(lid)) => self.on_lid(pn, lid),
-            (Purpose::ResendRight { lid, job }, Changed::Lid(known)) => {
-                self.on_right(*job, known == Some(lid))
-            }
+            (Purpose::ResendRight(lid, job), Changed::Lid(known)) => self.on_right(*job, known == Some(lid)),
             (Purpose::AppState { slot }, Changed::AppState(worked)) => self.on_worked(slot, worked),
             (Purpose::ReadAppState { token }, Changed::AppState(worked)) => self.on_contents(token, worked),
             (Purpose::Peer { slot, job }, Changed::Encrypted(encryption)) => {

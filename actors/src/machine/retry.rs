@@ -167,7 +167,7 @@ impl Machine {
                     self.on_right(job, same);
                 }
                 None => {
-                    let purpose = Purpose::ResendRight { lid, job: Box::new(job) };
+                    let purpose = Purpose::ResendRight(lid, Box::new(job));
                     self.ask_crypto(CryptoRequest::Lid { pn }, purpose);
                 }
             },

@@ -31,10 +31,7 @@ pub(in crate::machine) enum Purpose {
         job: Box<retry::Job>,
     },
     /// Whether a phone number has this LID, so that its device may have a message again.
-    ResendRight {
-        lid: String,
-        job: Box<retry::Job>,
-    },
+    ResendRight(String, Box<retry::Job>),
     Prekeys {
         slot: u64,
     },
@@ -96,7 +93,7 @@ impl Purpose {
             Purpose::Qr { .. }
             | Purpose::PairHello { .. }
             | Purpose::Lid { .. }
-            | Purpose::ResendRight { .. }
+            | Purpose::ResendRight(..)
             | Purpose::ReadAppState { .. }
             | Purpose::Identities { .. }
             | Purpose::Token(_)
