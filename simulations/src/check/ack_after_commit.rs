@@ -2,7 +2,8 @@
 //!
 //! Needs Committed with what it holds, and Reached for devices of ours, recorded with the commit of the event;
 //! accuses by Settled and by Reached. A message that could not be read may be settled when it is kept until it
-//! has come again, and is owed all the same. That an unsettled message comes again is WhatsApp's part; that it is in
+//! has come again, and is owed all the same. What the own phone tells is for no log itself; an answer that carries
+//! messages may be settled when all of them are in the log. That an unsettled message comes again is WhatsApp's part; that it is in
 //! the log in the end is judged from what was Delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,8 @@ pub(super) struct AckAfterCommit {
     awaited: BTreeSet<(DeviceKey, String)>,
     /// When each message was first delivered.
     delivered: BTreeMap<(DeviceKey, String), u64>,
+    /// What phones told, and the messages in it.
+    told: BTreeMap<(DeviceKey, String), Vec<String>>,
     /// Messages whose content is in the log of a device of ours: receiver, message.
     logged: BTreeSet<(String, String)>,
 }
@@ -47,8 +50,17 @@ impl Check for AckAfterCommit {
             What::Delivered { key, message } => {
                 self.delivered.entry((key.clone(), message.clone())).or_insert(fact.at);
             }
+            What::Told { key, message, carries } => {
+                self.told.insert((key.clone(), message.clone()), carries.clone());
+            }
             What::Settled { key, message } => {
                 let place = (key.clone(), message.clone());
+                if let Some(carries) = self.told.get(&place) {
+                    let lost = carries.iter().find(|one| !self.held.contains(&(key.clone(), (*one).clone())));
+                    return lost.map_or(Ok(()), |lost| {
+                        Err(format!("{message} with {lost} is settled and {lost} not in the log of {key}"))
+                    });
+                }
                 let held = self.held.contains(&place) || self.awaited.contains(&place);
                 return hold(held, || format!("{message} is settled and not in the log of {key}"));
             }
@@ -63,6 +75,7 @@ impl Check for AckAfterCommit {
 
     fn end(&mut self, at: u64) -> Result<(), String> {
         let owed = self.delivered.iter().filter(|(_, first)| **first + TAKEN < at);
+        let owed = owed.filter(|(place, _)| !self.told.contains_key(place));
         for (place @ (key, message), _) in owed {
             hold(self.held.contains(place), || format!("{message} was delivered and {key} never took it"))?;
         }
@@ -109,6 +122,25 @@ mod tests {
         assert_eq!(judge(AckAfterCommit::default(), [delivered(), awaits(), settled(), holds()]), None);
         let seen = judge(AckAfterCommit::default(), [delivered(), awaits(), settled()]);
         assert!(seen.is_some_and(|seen| seen.contains("never took it")));
+    }
+
+    #[test]
+    fn what_the_phone_tells_is_for_no_log_and_what_it_carries_is() {
+        let told = |carries: &[&str]| What::Told {
+            key: key(),
+            message: "3EB0".to_owned(),
+            carries: carries.iter().map(|id| (*id).to_owned()).collect(),
+        };
+        let holds = || {
+            let mut commit = commit(&grant(1, 1));
+            commit.holds.push("ABCD".to_owned());
+            What::Committed(Box::new(commit))
+        };
+        assert_eq!(judge(AckAfterCommit::default(), [told(&[]), delivered(), settled()]), None);
+        let answer = [told(&["ABCD"]), delivered(), holds(), settled()];
+        assert_eq!(judge(AckAfterCommit::default(), answer), None);
+        let seen = judge(AckAfterCommit::default(), [told(&["ABCD"]), delivered(), settled(), holds()]);
+        assert!(seen.is_some_and(|seen| seen.contains("ABCD not in the log")));
     }
 
     #[test]

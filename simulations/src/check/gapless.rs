@@ -2,7 +2,8 @@
 //! in which WhatsApp first delivered them.
 //!
 //! Accuses by Committed. Where Delivered and Settled are recorded the order is judged too: a message that could not
-//! be read is settled and asked for again, and has the place of its delivery after that.
+//! be read is settled and asked for again, and has the place of its delivery after that. One that the own phone has
+//! told has two places, and is not judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,8 @@ struct Deliveries {
     /// The place of each in the order of the server.
     places: BTreeMap<String, u64>,
     settled: BTreeSet<String>,
+    /// Messages that were in answers of the phone.
+    told: BTreeSet<String>,
     /// The place of the last one in the log, and its name.
     last: (u64, String),
 }
@@ -40,7 +43,8 @@ impl Deliveries {
     }
 
     fn logged(&mut self, message: &str) -> Result<(), String> {
-        let Some(place) = self.places.get(message).copied() else { return Ok(()) };
+        let place = self.places.get(message).filter(|_| !self.told.contains(message));
+        let Some(place) = place.copied() else { return Ok(()) };
         let (before, other) = std::mem::replace(&mut self.last, (place, message.to_owned()));
         hold(before <= place, || format!("{message} is logged after {other}, which was delivered after it"))
     }
@@ -60,6 +64,10 @@ impl Check for Gapless {
             }
             What::Settled { key, message } => {
                 self.deliveries.entry(key.clone()).or_default().settled.insert(message.clone());
+                return Ok(());
+            }
+            What::Told { key, carries, .. } => {
+                self.deliveries.entry(key.clone()).or_default().told.extend(carries.iter().cloned());
                 return Ok(());
             }
             _ => return Ok(()),
@@ -128,6 +136,14 @@ mod tests {
         assert_eq!(judge(Gapless::default(), facts), None);
         let twice = [delivered("a"), delivered("b"), delivered("a"), logged(1, "a"), logged(2, "b")];
         assert_eq!(judge(Gapless::default(), twice), None, "it came twice and keeps its place");
+    }
+
+    #[test]
+    fn a_message_that_the_phone_has_told_may_come_later() {
+        let settled = What::Settled { key: key(), message: "a".to_owned() };
+        let told = What::Told { key: key(), message: "c".to_owned(), carries: vec!["a".to_owned()] };
+        let facts = [delivered("a"), settled, delivered("b"), logged(1, "b"), told, logged(2, "a")];
+        assert_eq!(judge(Gapless::default(), facts), None);
     }
 
     #[test]

@@ -141,6 +141,9 @@ pub enum What {
     Delivered { key: DeviceKey, message: String },
     /// A device settled a message: it will not be delivered again.
     Settled { key: DeviceKey, message: String },
+    /// A phone tells one of its own devices something in a message that is for no log, and there these messages,
+    /// which the device has asked for.
+    Told { key: DeviceKey, message: String, carries: Vec<String> },
     /// A ciphertext passed: between whom, under which message key, what.
     Ciphertext { from: String, to: String, key: u64, digest: u64 },
     /// A device uploaded a one-time prekey: its id, and a digest of the public key.
@@ -227,6 +230,7 @@ impl What {
             | What::Offline { key, .. }
             | What::Delivered { key, .. }
             | What::Settled { key, .. }
+            | What::Told { key, .. }
             | What::Prekey { key, .. }
             | What::SignedPrekey { key, .. }
             | What::Asked { key, .. }

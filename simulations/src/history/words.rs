@@ -95,6 +95,9 @@ impl fmt::Display for What {
             What::Settled { key, message } => {
                 write!(f, "WhatsApp sees {message} settled by {}", key.device_id)
             }
+            What::Told { key, message, carries } => {
+                write!(f, "the phone tells {} in {message}: {}", key.device_id, carries.join(" "))
+            }
             What::Ciphertext { from, to, key, digest } => {
                 write!(f, "a ciphertext from {from} to {to} under key {key:x}: #{digest:x}")
             }

@@ -151,6 +151,10 @@ impl Record {
                 let Some(key) = ours(by) else { return };
                 self.fact(What::Settled { key, message: id });
             }
+            Seen::Told { to, id, carries } => {
+                let Some(key) = ours(to) else { return };
+                self.fact(What::Told { key, message: id, carries });
+            }
             Seen::Ciphertext { from, to, key, digest } => {
                 // Phones are part of the world; only what our devices encrypt is on trial.
                 if ours(from).is_some() {

@@ -41,6 +41,15 @@ pub enum Seen {
         /// The message.
         id: String,
     },
+    /// A phone tells one of its devices something: a message that is for no log.
+    Told {
+        /// To whom.
+        to: DeviceRef,
+        /// The message.
+        id: String,
+        /// The messages in it, which the device has asked for.
+        carries: Vec<String>,
+    },
     /// A ciphertext passed.
     Ciphertext {
         /// Who encrypted.

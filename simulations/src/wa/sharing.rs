@@ -15,6 +15,7 @@ use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
 use roost_proto::stanza::{Builder, Jid, message_id, server_jid};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
+use super::journal::Seen;
 use super::machine::{Effect, Machine};
 use super::memory::{Memory, PastChat};
 use super::phone::Sent;
@@ -152,10 +153,14 @@ impl Machine {
         if let PeerMessage::WantMessages(wanted) = asked {
             // What a phone says when it has none of them is not known; this one says nothing.
             let phone = &self.account(device.pn).phone;
-            let messages = wanted.iter().filter_map(|one| Some(phone.has(&one.id)?.to_bytes(&one.chat)));
-            let messages: Vec<Bytes> = messages.collect();
+            let found = wanted.iter().filter_map(|one| {
+                let past = phone.has(&one.id)?;
+                Some((one.id.clone(), past.to_bytes(&one.chat)))
+            });
+            let (carries, messages): (Vec<String>, Vec<Bytes>) = found.unzip();
             if !messages.is_empty() {
-                self.phone_tells(now, device, &PeerMessage::Messages { request: id.to_owned(), messages });
+                let message = PeerMessage::Messages { request: id.to_owned(), messages };
+                self.phone_carries(now, device, &message, carries);
             }
             return;
         }
@@ -217,10 +222,22 @@ impl Machine {
 
     /// One message of a phone to one of its companions.
     pub(super) fn phone_tells(&mut self, now: UnixMillis, device: DeviceRef, message: &PeerMessage) {
+        self.phone_carries(now, device, message, Vec::new());
+    }
+
+    /// The same, with the messages of these ids in it.
+    fn phone_carries(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        message: &PeerMessage,
+        carries: Vec<String>,
+    ) {
         let phone = DeviceRef { pn: device.pn, device: 0 };
         let message = message.to_bytes();
         let Some(enc) = self.phone_encrypts(now, phone, device, &message, None) else { return };
         let id = message_id(&mut self.rng);
+        self.ledger.tell(|| Seen::Told { to: device, id: id.clone(), carries });
         let to = self.account(device.pn).device_jid(device.device, Form::Pn);
         let sent = Sent { id: id.clone(), to: to.to_string(), message, peer: true };
         self.account_mut(device.pn).phone.remember(sent);
