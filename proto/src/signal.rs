@@ -26,8 +26,8 @@ pub use group::{
 pub use keys::{Born, KeyPair, Keys, KeysError, agree, verify};
 pub use prekeys::{PREKEY_ID_MAX, PrekeyPage, PrekeyPageError};
 pub use ratchet::{
-    Bundle, BundleError, Ciphertext, DecryptError, Decrypted, EncryptError, MessageKey, Peer, SKIPPED,
-    decrypt, encrypt, establish, message_key, skip_ahead,
+    Bundle, BundleError, Ciphertext, DecryptError, Decrypted, EncryptError, LivePeer, MessageKey, Peer,
+    SKIPPED, decrypt, encrypt, establish, message_key, skip_ahead,
 };
 pub use signed_prekeys::{PublicSignedPrekey, SignedPrekeys};
 

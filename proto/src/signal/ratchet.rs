@@ -116,6 +116,153 @@ pub struct MessageKey {
     pub counter: u32,
 }
 
+/// What a [`Peer`] is, with its ratchet read: for an endpoint that keeps it in memory and has no store.
+#[derive(Default)]
+pub struct LivePeer {
+    session: Session,
+    identity: Option<[u8; 32]>,
+}
+
+impl LivePeer {
+    /// Whether there is a ratchet.
+    pub fn is_open(&self) -> bool {
+        self.session.is_open()
+    }
+
+    fn read(peer: &Peer) -> Result<LivePeer, SignalProtocolError> {
+        let session = peer.session.as_ref().map(|bytes| Session::read(bytes)).transpose()?;
+        Ok(LivePeer { session: session.unwrap_or_default(), identity: peer.identity })
+    }
+
+    fn write(mut self, peer: &mut Peer) -> Result<(), SignalProtocolError> {
+        peer.session = self.session.bytes()?.map(Bytes::from);
+        peer.identity = self.identity;
+        Ok(())
+    }
+
+    /// Encrypts a padded plaintext to one device under the next message key.
+    ///
+    /// # Errors
+    /// [`EncryptError`]; nothing has changed then.
+    pub fn encrypt(
+        &mut self,
+        keys: &Keys,
+        to: &Address,
+        plaintext: &[u8],
+    ) -> Result<Ciphertext, EncryptError> {
+        let mut identity = Identity { keys, peer: self.identity };
+        let message = at_once(message_encrypt(plaintext, &address(to), &mut self.session, &mut identity));
+        let message = message.map_err(|error| match error {
+            SignalProtocolError::SessionNotFound(_) => EncryptError::NoSession(to.clone()),
+            source => EncryptError::Damaged { to: to.clone(), source },
+        })?;
+        let kind = match message.message_type() {
+            CiphertextMessageType::PreKey => CiphertextKind::Pkmsg,
+            _ => CiphertextKind::Msg,
+        };
+        self.identity = identity.peer;
+        Ok(Ciphertext { kind, bytes: Bytes::copy_from_slice(message.serialize()) })
+    }
+
+    /// Decrypts a ciphertext from one device. `one_time` finds our one-time prekey by its id.
+    ///
+    /// # Errors
+    /// [`DecryptError`]; nothing has changed then.
+    pub fn decrypt<R: Rng + CryptoRng>(
+        &mut self,
+        keys: &Keys,
+        from: &Address,
+        one_time: impl FnOnce(u32) -> Option<KeyPair>,
+        kind: CiphertextKind,
+        bytes: &[u8],
+        rng: &mut R,
+    ) -> Result<Decrypted, DecryptError> {
+        let (message, prekey) = match kind {
+            CiphertextKind::Msg => {
+                let message = SignalMessage::try_from(bytes).map_err(DecryptError::Malformed)?;
+                (CiphertextMessage::SignalMessage(message), None)
+            }
+            CiphertextKind::Pkmsg => {
+                let message = PreKeySignalMessage::try_from(bytes).map_err(DecryptError::Malformed)?;
+                let prekey = message.pre_key_id().map(u32::from);
+                (CiphertextMessage::PreKeySignalMessage(message), prekey)
+            }
+        };
+        let mut identity = Identity { keys, peer: self.identity };
+        let mut one_time = OneTime(prekey.and_then(|id| Some((id, one_time(id)?))));
+        let decrypted = at_once(message_decrypt(
+            &message,
+            &address(from),
+            &mut self.session,
+            &mut identity,
+            &mut one_time,
+            &Signed(keys),
+            rng,
+            UsePQRatchet::No,
+        ));
+        let decrypted = decrypted.map_err(|error| match error {
+            SignalProtocolError::DuplicatedMessage(..) => DecryptError::Duplicate,
+            SignalProtocolError::SessionNotFound(_) => DecryptError::NoSession(from.clone()),
+            SignalProtocolError::InvalidPreKeyId => DecryptError::UnknownPrekey(prekey),
+            SignalProtocolError::InvalidSignedPreKeyId => DecryptError::UnknownPrekey(None),
+            source => DecryptError::Mismatch(source),
+        })?;
+        let known = std::mem::replace(&mut self.identity, identity.peer);
+        Ok(Decrypted {
+            plaintext: decrypted.plaintext,
+            consumed_prekey: decrypted.consumed_prekey_id.map(u32::from),
+            identity_changed: known.is_some() && known != self.identity,
+        })
+    }
+
+    /// Opens a new ratchet from a bundle; an old one is kept for messages still under way. Returns whether
+    /// the device has another identity key than before.
+    ///
+    /// # Errors
+    /// [`BundleError`]; nothing has changed then.
+    pub fn establish<R: Rng + CryptoRng>(
+        &mut self,
+        keys: &Keys,
+        to: &Address,
+        bundle: &Bundle,
+        rng: &mut R,
+    ) -> Result<bool, BundleError> {
+        let key = |bytes: &[u8; 32]| {
+            PublicKey::from_djb_public_key_bytes(bytes).map_err(|error| BundleError::Unusable(error.into()))
+        };
+        let one_time = match &bundle.one_time {
+            Some((id, public)) => Some(((*id).into(), key(public)?)),
+            None => None,
+        };
+        let signed = &bundle.signed_prekey;
+        let bundle = PreKeyBundle::new(
+            bundle.registration_id,
+            u32::from(to.device()).into(),
+            one_time,
+            signed.id.into(),
+            key(&signed.public)?,
+            signed.signature.to_vec(),
+            IdentityKey::new(key(&bundle.identity)?),
+        )
+        .map_err(BundleError::Unusable)?;
+        let mut identity = Identity { keys, peer: self.identity };
+        let done = at_once(process_prekey_bundle(
+            &address(to),
+            &mut self.session,
+            &mut identity,
+            &bundle,
+            rng,
+            UsePQRatchet::No,
+        ));
+        done.map_err(|error| match error {
+            SignalProtocolError::SignatureValidationFailed => BundleError::Signature,
+            source => BundleError::Unusable(source),
+        })?;
+        let known = std::mem::replace(&mut self.identity, identity.peer);
+        Ok(known.is_some() && known != self.identity)
+    }
+}
+
 /// Encrypts a padded plaintext to one device under the next message key.
 pub fn encrypt(
     keys: &Keys,
@@ -124,21 +271,10 @@ pub fn encrypt(
     plaintext: &[u8],
 ) -> Result<Ciphertext, EncryptError> {
     let damaged = |source| EncryptError::Damaged { to: to.clone(), source };
-    let mut session = Session::load(peer).map_err(damaged)?;
-    let mut identity = Identity { keys, peer: peer.identity };
-    let message = at_once(message_encrypt(plaintext, &address(to), &mut session, &mut identity));
-    let message = message.map_err(|error| match error {
-        SignalProtocolError::SessionNotFound(_) => EncryptError::NoSession(to.clone()),
-        source => damaged(source),
-    })?;
-    let kind = match message.message_type() {
-        CiphertextMessageType::PreKey => CiphertextKind::Pkmsg,
-        _ => CiphertextKind::Msg,
-    };
-    let bytes = Bytes::copy_from_slice(message.serialize());
-    peer.session = Some(session.bytes().map_err(damaged)?.into());
-    peer.identity = identity.peer;
-    Ok(Ciphertext { kind, bytes })
+    let mut live = LivePeer::read(peer).map_err(damaged)?;
+    let ciphertext = live.encrypt(keys, to, plaintext)?;
+    live.write(peer).map_err(damaged)?;
+    Ok(ciphertext)
 }
 
 /// Decrypts a ciphertext from one device. `one_time` finds our one-time prekey by its id.
@@ -151,45 +287,10 @@ pub fn decrypt<R: Rng + CryptoRng>(
     bytes: &[u8],
     rng: &mut R,
 ) -> Result<Decrypted, DecryptError> {
-    let (message, prekey) = match kind {
-        CiphertextKind::Msg => {
-            let message = SignalMessage::try_from(bytes).map_err(DecryptError::Malformed)?;
-            (CiphertextMessage::SignalMessage(message), None)
-        }
-        CiphertextKind::Pkmsg => {
-            let message = PreKeySignalMessage::try_from(bytes).map_err(DecryptError::Malformed)?;
-            let prekey = message.pre_key_id().map(u32::from);
-            (CiphertextMessage::PreKeySignalMessage(message), prekey)
-        }
-    };
-    let mut session = Session::load(peer).map_err(DecryptError::Mismatch)?;
-    let mut identity = Identity { keys, peer: peer.identity };
-    let mut one_time = OneTime(prekey.and_then(|id| Some((id, one_time(id)?))));
-    let decrypted = at_once(message_decrypt(
-        &message,
-        &address(from),
-        &mut session,
-        &mut identity,
-        &mut one_time,
-        &Signed(keys),
-        rng,
-        UsePQRatchet::No,
-    ));
-    let decrypted = decrypted.map_err(|error| match error {
-        SignalProtocolError::DuplicatedMessage(..) => DecryptError::Duplicate,
-        SignalProtocolError::SessionNotFound(_) => DecryptError::NoSession(from.clone()),
-        SignalProtocolError::InvalidPreKeyId => DecryptError::UnknownPrekey(prekey),
-        SignalProtocolError::InvalidSignedPreKeyId => DecryptError::UnknownPrekey(None),
-        source => DecryptError::Mismatch(source),
-    })?;
-    let known = peer.identity;
-    peer.session = Some(session.bytes().map_err(DecryptError::Mismatch)?.into());
-    peer.identity = identity.peer;
-    Ok(Decrypted {
-        plaintext: decrypted.plaintext.to_vec(),
-        consumed_prekey: decrypted.consumed_prekey_id.map(u32::from),
-        identity_changed: known.is_some() && known != peer.identity,
-    })
+    let mut live = LivePeer::read(peer).map_err(DecryptError::Mismatch)?;
+    let decrypted = live.decrypt(keys, from, one_time, kind, bytes, rng)?;
+    live.write(peer).map_err(DecryptError::Mismatch)?;
+    Ok(decrypted)
 }
 
 /// Opens a new ratchet from a bundle; an old one is kept for messages still under way. Returns whether
@@ -201,43 +302,12 @@ pub fn establish<R: Rng + CryptoRng>(
     bundle: &Bundle,
     rng: &mut R,
 ) -> Result<bool, BundleError> {
-    let key = |bytes: &[u8; 32]| {
-        PublicKey::from_djb_public_key_bytes(bytes).map_err(|error| BundleError::Unusable(error.into()))
-    };
-    let one_time = match &bundle.one_time {
-        Some((id, public)) => Some(((*id).into(), key(public)?)),
-        None => None,
-    };
-    let signed = &bundle.signed_prekey;
-    let bundle = PreKeyBundle::new(
-        bundle.registration_id,
-        u32::from(to.device()).into(),
-        one_time,
-        signed.id.into(),
-        key(&signed.public)?,
-        signed.signature.to_vec(),
-        IdentityKey::new(key(&bundle.identity)?),
-    )
-    .map_err(BundleError::Unusable)?;
     // A stored ratchet that cannot be read is no reason to stay without one.
-    let mut session = Session::load(peer).unwrap_or(Session(None));
-    let mut identity = Identity { keys, peer: peer.identity };
-    let done = at_once(process_prekey_bundle(
-        &address(to),
-        &mut session,
-        &mut identity,
-        &bundle,
-        rng,
-        UsePQRatchet::No,
-    ));
-    done.map_err(|error| match error {
-        SignalProtocolError::SignatureValidationFailed => BundleError::Signature,
-        source => BundleError::Unusable(source),
-    })?;
-    let known = peer.identity;
-    peer.session = Some(session.bytes().map_err(BundleError::Unusable)?.into());
-    peer.identity = identity.peer;
-    Ok(known.is_some() && known != peer.identity)
+    let unread = |_| LivePeer { session: Session::default(), identity: peer.identity };
+    let mut live = LivePeer::read(peer).unwrap_or_else(unread);
+    let changed = live.establish(keys, to, bundle, rng)?;
+    live.write(peer).map_err(BundleError::Unusable)?;
+    Ok(changed)
 }
 
 /// The most message keys that [`skip_ahead`] can pass over. A peer keeps the keys of the messages that it has not

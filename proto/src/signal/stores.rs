@@ -5,17 +5,18 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use libsignal_protocol::protocol::error::Result;
 use libsignal_protocol::protocol::{
     Direction, GenericSignedPreKey, IdentityChange, IdentityKey, IdentityKeyPair, IdentityKeyStore, PreKeyId,
-    PreKeyRecord, PreKeyStore, ProtocolAddress, SessionRecord, SessionStore, SignalProtocolError,
-    SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore, Timestamp,
+    PreKeyRecord, PreKeyStore, ProtocolAddress, SessionCheckoutKey, SessionCheckoutStoreResult,
+    SessionRecord, SessionStore, SignalProtocolError, SignedPreKeyId, SignedPreKeyRecord, SignedPreKeyStore,
+    Timestamp,
 };
 
-use super::Peer;
 use super::keys::{KeyPair, Keys, raw};
 
 /// Runs a future that never waits.
@@ -26,42 +27,74 @@ pub(super) fn at_once<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// The ratchet with the peer.
-pub(super) struct Session(pub(super) Option<SessionRecord>);
+/// The ratchet with the peer. An operation takes the record out, because records may hold thousands of message
+/// keys and are dear to copy, and puts it back in every case: as it was when it fails.
+#[derive(Default)]
+pub(super) struct Session(Mutex<Option<SessionRecord>>);
 
 impl Session {
-    pub(super) fn load(peer: &Peer) -> Result<Session> {
-        let record = peer.session.as_ref().map(|bytes| {
-            let mut record = SessionRecord::deserialize(bytes)?;
-            record.waive_counter_lease();
-            Ok::<_, SignalProtocolError>(record)
-        });
-        Ok(Session(record.transpose()?))
+    /// Reads a stored record.
+    pub(super) fn read(bytes: &[u8]) -> Result<Session> {
+        let mut record = SessionRecord::deserialize(bytes)?;
+        record.waive_counter_lease();
+        Ok(Session(Mutex::new(Some(record))))
     }
 
-    pub(super) fn bytes(self) -> Result<Vec<u8>> {
-        let mut record =
-            self.0.ok_or(SignalProtocolError::InvalidSessionStructure("an operation left no session"))?;
+    /// The record for the store; `None` when there is none.
+    pub(super) fn bytes(&mut self) -> Result<Option<Vec<u8>>> {
+        self.get().as_ref().map(SessionRecord::serialize).transpose()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<SessionRecord>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&mut self) -> &mut Option<SessionRecord> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&mut self, mut record: SessionRecord) {
         // A record that the library made itself still carries a reservation.
         record.waive_counter_lease();
-        record.serialize()
+        *self.get() = Some(record);
     }
 }
 
 #[async_trait]
 impl SessionStore for Session {
     async fn load_session(&self, _: &ProtocolAddress) -> Result<Option<SessionRecord>> {
-        Ok(self.0.clone())
+        Ok(self.lock().clone())
+    }
+
+    fn try_load_session_for_update(
+        &self,
+        _: &ProtocolAddress,
+    ) -> Option<Result<(Option<SessionRecord>, Option<SessionCheckoutKey>)>> {
+        Some(Ok((self.lock().take(), None)))
     }
 
     async fn has_session(&self, _: &ProtocolAddress) -> Result<bool> {
-        Ok(self.0.is_some())
+        Ok(self.is_open())
     }
 
-    async fn store_session(&mut self, _: &ProtocolAddress, mut record: SessionRecord) -> Result<()> {
-        record.waive_counter_lease();
-        self.0 = Some(record);
+    async fn store_session(&mut self, _: &ProtocolAddress, record: SessionRecord) -> Result<()> {
+        self.put(record);
         Ok(())
+    }
+
+    fn try_store_session_from_checkout(
+        &mut self,
+        _: &ProtocolAddress,
+        record: SessionRecord,
+        _: Option<SessionCheckoutKey>,
+        _: bool,
+    ) -> SessionCheckoutStoreResult {
+        self.put(record);
+        SessionCheckoutStoreResult::Stored
     }
 }
 

@@ -15,7 +15,7 @@ use roost_proto::media::{self, File};
 use roost_proto::phone::PeerMessage;
 use roost_proto::signal::{
     Address, Bundle, BundleError, Ciphertext, CiphertextKind, DecryptError, EncryptError, KeyPair, Keys,
-    Peer, PublicSignedPrekey, decrypt, encrypt, establish,
+    LivePeer, PublicSignedPrekey,
 };
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ pub struct Phone {
     keys: Keys,
     one_time: BTreeMap<u32, KeyPair>,
     next_one_time: u32,
-    peers: BTreeMap<DeviceRef, Peer>,
+    peers: BTreeMap<DeviceRef, LivePeer>,
     inbox: VecDeque<PhoneMessage>,
     sent: VecDeque<Sent>,
     retries: BTreeMap<(DeviceRef, String), u32>,
@@ -145,7 +145,7 @@ impl Phone {
 
     /// Whether it has a ratchet with that device.
     pub fn knows(&self, device: DeviceRef) -> bool {
-        self.peers.get(&device).is_some_and(|peer| peer.session.is_some())
+        self.peers.get(&device).is_some_and(LivePeer::is_open)
     }
 
     /// Opens a ratchet, replacing an old one.
@@ -159,7 +159,7 @@ impl Phone {
         rng: &mut R,
     ) -> Result<(), BundleError> {
         let peer = self.peers.entry(device).or_default();
-        establish(&self.keys, &address(device), peer, bundle, rng).map(|_| ())
+        peer.establish(&self.keys, &address(device), bundle, rng).map(|_| ())
     }
 
     /// Encrypts an encoded message, padding it.
@@ -173,7 +173,7 @@ impl Phone {
         rng: &mut R,
     ) -> Result<Ciphertext, EncryptError> {
         let padded = e2e::pad(message, rng);
-        encrypt(&self.keys, &address(to), self.peers.entry(to).or_default(), &padded)
+        self.peers.entry(to).or_default().encrypt(&self.keys, &address(to), &padded)
     }
 
     /// Decrypts what a device sent and puts a text into the inbox. Returns what is for the phone itself.
@@ -192,7 +192,7 @@ impl Phone {
         let peer = self.peers.entry(from).or_default();
         let one_time = &self.one_time;
         let find = |id: u32| one_time.get(&id).cloned();
-        let decrypted = decrypt(&self.keys, &address(from), peer, find, kind, ciphertext, rng)?;
+        let decrypted = peer.decrypt(&self.keys, &address(from), find, kind, ciphertext, rng)?;
         if let Some(id) = decrypted.consumed_prekey {
             self.one_time.remove(&id);
         }

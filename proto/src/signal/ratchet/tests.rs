@@ -132,6 +132,40 @@ fn a_bent_ciphertext_and_a_bent_bundle_are_refused_without_a_trace() {
 }
 
 #[test]
+fn a_live_peer_reads_and_writes_as_a_stored_one_and_is_as_it_was_after_every_refusal() {
+    let (mut alice, bob) = pair();
+    let (mut live, prekey) = (LivePeer::default(), bob.page.get(1).cloned());
+    let (to_alice, to_bob) = (alice.address.clone(), bob.address.clone());
+    let mut rng = StdRng::seed_from_u64(3);
+    let record = |live: &mut LivePeer| live.session.bytes().expect("a record");
+    for round in 0..6u8 {
+        let sent = alice.send(&to_bob, &[round]);
+        let mut bent = sent.bytes.to_vec();
+        let middle = bent.len() / 2;
+        bent[middle] ^= 1;
+        let before = record(&mut live);
+        let mut receive =
+            |bytes: &[u8]| live.decrypt(&bob.keys, &to_alice, |_| prekey.clone(), sent.kind, bytes, &mut rng);
+        assert!(receive(&bent).is_err());
+        assert!(record(&mut live) == before, "round {round}: bent");
+        let mut receive =
+            |bytes: &[u8]| live.decrypt(&bob.keys, &to_alice, |_| prekey.clone(), sent.kind, bytes, &mut rng);
+        assert_eq!(receive(&sent.bytes).expect("readable").plaintext, [round]);
+        let again = receive(&sent.bytes);
+        assert!(matches!(again, Err(DecryptError::Duplicate)), "{again:?}");
+        if round % 2 == 0 {
+            let answer = live.encrypt(&bob.keys, &to_alice, b"heard").expect("there is a ratchet");
+            assert_eq!(alice.receive(&to_bob, &answer).expect("readable").plaintext, b"heard");
+        }
+    }
+    let mut bad = alice.bundle();
+    bad.signed_prekey.signature[0] ^= 1;
+    let before = record(&mut live);
+    assert!(before.is_some() && live.establish(&bob.keys, &to_alice, &bad, &mut rng).is_err());
+    assert!(record(&mut live) == before, "a bad bundle changes nothing");
+}
+
+#[test]
 fn a_new_identity_is_reported_and_a_message_on_the_old_ratchet_still_reads() {
     let (mut alice, mut bob) = pair();
     let first = alice.send(&bob.address.clone(), b"1");
