@@ -126,8 +126,8 @@ pub struct Limits {
     pub conflict: Duration,
     /// A message that WhatsApp has not acknowledged after this long is put on the wire again.
     pub resend: Duration,
-    /// Below so many one-time prekeys at WhatsApp, more are uploaded.
-    pub prekeys: u32,
+    /// Below so many one-time prekeys at WhatsApp more are uploaded; pages of them at first, and then each time.
+    pub prekeys: (u32, u32, u32),
     /// How long a signed prekey is in use before the next one is offered to WhatsApp; WhatsApp Web has 27 days.
     pub signed_prekey: Duration,
     /// How often one message is asked for again, or sent again to one device.
@@ -161,7 +161,7 @@ impl Default for Limits {
             stable: seconds(60),
             conflict: seconds(15),
             resend: seconds(30),
-            prekeys: 20,
+            prekeys: (20, 4, 2),
             signed_prekey: seconds(27 * 24 * 3600),
             retries: 5,
             awaited: 128,

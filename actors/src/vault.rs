@@ -227,8 +227,8 @@ impl Vault {
             CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets } => {
                 Changed::GroupEncrypted(self.encrypt_for_group(group, bundles, plaintext, targets))
             }
-            CryptoRequest::Prekeys => {
-                let (changes, upload) = self.prekeys();
+            CryptoRequest::Prekeys(first, more) => {
+                let (changes, upload) = self.prekeys(*first, *more);
                 Changed::Prekeys(changes, Box::new(upload))
             }
             CryptoRequest::Rotate { now, period } => {

@@ -103,8 +103,9 @@ pub enum Request {
         /// Every device that shall read it.
         targets: Vec<PeerName>,
     },
-    /// One-time prekeys to upload: those that were not uploaded, or new ones.
-    Prekeys,
+    /// One-time prekeys to upload: those that were not uploaded, or else new ones, so many pages of them: when
+    /// there was none before, and later.
+    Prekeys(u32, u32),
     /// These pages of prekeys have been uploaded.
     Uploaded {
         /// Their numbers.

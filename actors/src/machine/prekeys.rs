@@ -31,10 +31,11 @@ impl Machine {
 
     /// WhatsApp has this many left.
     pub(super) fn refill_prekeys(&mut self, left: u64) {
-        if left < u64::from(self.limits.prekeys) && !self.prekeys.busy {
+        let (low, first, more) = self.limits.prekeys;
+        if left < u64::from(low) && !self.prekeys.busy {
             self.prekeys.busy = true;
             let slot = self.lane.open();
-            self.ask_crypto(CryptoRequest::Prekeys, Purpose::Prekeys { slot });
+            self.ask_crypto(CryptoRequest::Prekeys(first, more), Purpose::Prekeys { slot });
         }
     }
 

@@ -10,19 +10,16 @@ use super::Vault;
 use crate::machine::PrekeyUpload;
 use crate::port::{StateChange, StateKey, StateKind};
 
-/// Pages that a device begins with, and that are added each time.
-const FIRST_PAGES: u32 = 4;
-const MORE_PAGES: u32 = 2;
 /// Keys that were handed out with requests to send a message again, and not used yet. Above this, none
 /// are added: the signed prekey alone will do.
 const SINGLES: usize = 64;
 
 impl Vault {
-    /// Everything that was not uploaded; new keys when that is nothing.
-    pub(super) fn prekeys(&mut self) -> (Vec<StateChange>, PrekeyUpload) {
+    /// Everything that was not uploaded; new keys when that is nothing: so many pages first, and so many later.
+    pub(super) fn prekeys(&mut self, first: u32, more: u32) -> (Vec<StateChange>, PrekeyUpload) {
         let mut changes = Vec::new();
         if self.pages.values().all(PrekeyPage::uploaded) {
-            let count = if self.pages.is_empty() { FIRST_PAGES } else { MORE_PAGES };
+            let count = if self.pages.is_empty() { first } else { more };
             for _ in 0..count {
                 let page = PrekeyPage::generate(self.next_page(), &mut self.rng);
                 changes.push(self.keep(page));

@@ -292,7 +292,7 @@ fn an_offered_key_is_the_next_owners_too_and_reads_what_came_under_it() {
 #[test]
 fn prekeys_that_are_uploaded_during_a_rotation_do_not_take_it_back() {
     let mut ada = Device::new(44_448);
-    let uploaded = |ada: &mut Device| match ada.work(CryptoRequest::Prekeys) {
+    let uploaded = |ada: &mut Device| match ada.work(CryptoRequest::Prekeys(4, 2)) {
         Changed::Prekeys(_, upload) => upload.signed_prekey.id,
         other => panic!("no prekeys: {other:?}"),
     };

@@ -340,6 +340,8 @@ pub(crate) fn limits() -> Limits {
         resend: seconds(8),
         // Some rotations in each run, and yet a message that was held up comes before its key is forgotten.
         signed_prekey: seconds(60),
+        // Few of them are ever taken in a run, and making four pages was a tenth of its work.
+        prekeys: (20, 1, 1),
         ..Limits::default()
     }
 }

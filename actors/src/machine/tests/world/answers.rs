@@ -121,7 +121,7 @@ impl World {
                 let row = |name: &String| self.rows.get(&StateKey { kind, name: name.clone() }).cloned();
                 Changed::Recalled(names.iter().find_map(row))
             }
-            CryptoRequest::Prekeys => {
+            CryptoRequest::Prekeys(..) => {
                 let upload = PrekeyUpload {
                     pages: vec![0],
                     registration_id: 7,
