@@ -57,7 +57,7 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]; a broken invariant is none.
 pub fn run(plan: &Plan, history: History) -> Result<Outcome, RunError> {
-    let (time, plan) = (Time::default(), Arc::new(plan.clone()));
+    let (time, plan) = (Time::of_hosts(), Arc::new(plan.clone()));
     let mut rng = StdRng::seed_from_u64(plan.seed ^ 0x57ac);
     let steps = Arc::new(AtomicI64::new(0));
     let record = Record::new(time.clone(), history);

@@ -19,18 +19,30 @@ pub(crate) const EPOCH: i64 = 1_750_000_000_000;
 
 /// True time, in microseconds since the run began.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Time(Arc<AtomicU64>);
+pub(crate) struct Time {
+    reached: Arc<AtomicU64>,
+    /// There are hosts, and each of them may be further than the loop that steps them.
+    hosts: bool,
+}
 
 impl Time {
-    /// Now, on the host that asks; hosts run one after the other within a tick, so it is kept from falling.
-    pub(crate) fn now(&self) -> u64 {
-        let host = turmoil::sim_elapsed().map_or(0, micros);
-        self.0.fetch_max(host, Ordering::Relaxed).max(host)
+    /// Time of a run with hosts of their own.
+    pub(crate) fn of_hosts() -> Time {
+        Time { hosts: true, ..Time::default() }
     }
 
-    /// What the loop that steps the hosts knows.
+    /// Now, on the host that asks; hosts run one after the other within a tick, so it is kept from falling.
+    pub(crate) fn now(&self) -> u64 {
+        if !self.hosts {
+            return self.reached.load(Ordering::Relaxed);
+        }
+        let host = turmoil::sim_elapsed().map_or(0, micros);
+        self.reached.fetch_max(host, Ordering::Relaxed).max(host)
+    }
+
+    /// What the loop that steps everything knows.
     pub(crate) fn reached(&self, elapsed: Duration) {
-        self.0.fetch_max(micros(elapsed), Ordering::Relaxed);
+        self.reached.fetch_max(micros(elapsed), Ordering::Relaxed);
     }
 
     /// A wall clock that is ahead by so much, or behind.
