@@ -46,50 +46,33 @@ pub(super) struct Asked {
     pub(super) until: u64,
 }
 
-struct Entry {
-    at: u64,
-    number: u64,
-    what: Happening,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
 /// The queue. Times are microseconds of the run.
 #[derive(Default)]
 pub(super) struct Queue {
-    entries: BinaryHeap<Reverse<Entry>>,
+    /// When, in which order at that moment, and at which place in `things`.
+    order: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    /// What happens is large, and stays where it is while the order is kept.
+    things: Vec<Option<Happening>>,
+    free: Vec<usize>,
     last: u64,
 }
 
 impl Queue {
     pub(super) fn put(&mut self, at: u64, what: Happening) {
         self.last += 1;
-        self.entries.push(Reverse(Entry { at, number: self.last, what }));
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.things.push(None);
+            self.things.len() - 1
+        });
+        self.things[place] = Some(what);
+        self.order.push(Reverse((at, self.last, place)));
     }
 
     /// The next thing, if it happens by then.
     pub(super) fn take(&mut self, by: u64) -> Option<(u64, Happening)> {
-        if self.entries.peek().is_none_or(|Reverse(entry)| entry.at > by) {
-            return None;
-        }
-        self.entries.pop().map(|Reverse(entry)| (entry.at, entry.what))
+        let Reverse((at, _, place)) = *self.order.peek().filter(|Reverse((at, ..))| *at <= by)?;
+        self.order.pop();
+        self.free.push(place);
+        Some((at, self.things[place].take().expect("each place in the order has its thing")))
     }
 }
