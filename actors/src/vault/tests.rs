@@ -217,6 +217,20 @@ fn after_the_database_has_lost_its_tail_no_key_is_used_again() {
     assert_eq!(counter(&after), counter(&before) + 1, "nothing is passed over twice");
 }
 
+#[test]
+fn a_ratchet_goes_on_after_the_end_of_an_age_also_when_the_one_before_it_had_sent_far_more() {
+    let (mut ada, bob, _) = three();
+    ada.whisper(&bob, vec![bob.bundle()]);
+    (0..2000).for_each(|_| drop(ada.whisper(&bob, Vec::new())));
+    let last = ada.whisper(&bob, vec![bob.bundle()]);
+    let mut ada = ada.taken_over_at(1);
+    let next = ada.whisper(&bob, Vec::new());
+    let key = |made: &signal::Ciphertext| signal::message_key(made.kind, &made.bytes).expect("ours");
+    assert_eq!(key(&next).ratchet, key(&last).ratchet, "it is the same ratchet");
+    let passed = key(&next).counter - key(&last).counter;
+    assert!((512..1000).contains(&passed), "{passed} keys were passed over");
+}
+
 /// As long as the clients have it.
 const PERIOD: Duration = Duration::from_secs(27 * 24 * 3600);
 

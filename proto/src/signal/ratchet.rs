@@ -314,26 +314,35 @@ pub fn establish<R: Rng + CryptoRng>(
 /// seen; clients in the field keep up to 2000.
 pub const SKIPPED: u32 = 1800;
 
-/// Passes over the next message keys of a stored ratchet, at least so many: it may be older than what was sent with
-/// it, because the store has lost its last moments, and no message key may be used twice. What comes in is read as
-/// before.
+/// Passes over the next message keys of a stored ratchet, at least so many, and at most [`SKIPPED`]: it may be older
+/// than what was sent with it, because the store has lost its last moments, and no message key may be used twice.
+/// What comes in is read as before.
 pub fn skip_ahead(session: &[u8], keys: u32) -> Result<Bytes, SignalProtocolError> {
-    let mut record = SessionRecord::deserialize(session)?;
-    let mut counters: Vec<u32> = Vec::new();
-    let mut note = |state: &SessionState| {
-        // One that cannot send has no counter.
-        counters.extend(state.get_sender_chain_key().ok().map(|key| key.index()));
-    };
-    record.session_state().into_iter().for_each(&mut note);
-    for state in record.previous_session_states() {
-        note(&state?);
+    let record = SessionRecord::deserialize(session)?;
+    let mut skipped = SessionRecord::new_fresh();
+    // The newest of those that were replaced comes first.
+    let replaced: Vec<SessionState> = record.previous_session_states().collect::<Result<_, _>>()?;
+    for state in replaced.into_iter().rev() {
+        skipped.promote_state(passed_over(state, keys));
     }
-    if let Some(newest) = counters.into_iter().max() {
-        // A reservation that is given up has been used up, in the words of the library.
-        record.reserve_sender_chain_counters(newest.saturating_add(keys));
+    skipped.archive_current_state()?;
+    if let Some(state) = record.session_state() {
+        skipped.promote_state(passed_over(state.clone(), keys));
     }
+    skipped.waive_counter_lease();
+    Ok(skipped.serialize()?.into())
+}
+
+/// One of a record's states by itself: together they would all pass over what the farthest of them has sent, and one that
+/// lags too far behind would be left without keys.
+fn passed_over(state: SessionState, keys: u32) -> SessionState {
+    // One that cannot send has no counter.
+    let Ok(next) = state.get_sender_chain_key() else { return state };
+    let mut record = SessionRecord::new(state.clone());
+    // A reservation that is given up has been used up, in the words of the library.
+    record.reserve_sender_chain_counters(next.index().saturating_add(keys));
     record.waive_counter_lease();
-    Ok(record.serialize()?.into())
+    record.session_state().cloned().unwrap_or(state)
 }
 
 /// Reads which message key a ciphertext was made with.
