@@ -28,6 +28,12 @@ impl BootTime {
     }
 }
 
+/// From which moment a lease counts that was asked for at `sent` and confirmed at `answered`: the earlier one, because
+/// the database may have renewed it at once and said so late.
+pub fn counts_from(sent: BootTime, answered: BootTime) -> BootTime {
+    if seeded::on(Bug::DeadlineFromAnswer) { answered } else { sent }
+}
+
 /// The node's permission to act, shared by all its actors.
 #[derive(Debug, Default)]
 pub struct Lease {

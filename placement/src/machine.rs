@@ -31,7 +31,7 @@ use self::reattach::Round;
 use self::rebalance::Rebalance;
 use self::suspicion::Suspicion;
 use crate::choice::Choice;
-use crate::lease::BootTime;
+use crate::lease::{BootTime, counts_from};
 use crate::ledger::{Beaten, Grant, MemberState, Timing, View};
 use crate::plan::Policy;
 use crate::ring::{self, Ring, Spread};
@@ -283,7 +283,7 @@ impl Machine {
 
     fn beaten(&mut self, sent: BootTime, view: View, now: BootTime, out: &mut Vec<Effect>) {
         self.see_time_line(&view, now, out);
-        let sent = if seeded::on(Bug::DeadlineFromAnswer) { now } else { sent };
+        let sent = counts_from(sent, now);
         let timing = &self.config.timing;
         if self.renewed.is_none_or(|renewed| sent.since(renewed) >= timing.ttl) {
             self.run_since = sent;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use roost_placement::lease::{BootTime, Lease};
+use roost_placement::lease::{BootTime, Lease, counts_from};
 use roost_placement::ledger::Timing;
 
 use super::clock::BootClock;
@@ -52,10 +52,11 @@ impl Permission {
 
     /// A heartbeat that was sent at `sent` has succeeded. After a lapse the devices stay suspended.
     pub fn renewed(&self, sent: BootTime, timing: &Timing) {
-        if !self.lease.may_act((self.clock)()) {
+        let now = (self.clock)();
+        if !self.lease.may_act(now) {
             self.suspended.store(true, Ordering::Release);
         }
-        self.lease.renewed(sent, timing);
+        self.lease.renewed(counts_from(sent, now), timing);
     }
 
     /// Devices must not act, whatever the lease says, until [`Permission::resume`].
