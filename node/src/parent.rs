@@ -13,7 +13,9 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Candidate, JoinError, Ledger, Timing};
+use roost_placement::slot::Standstill;
 use roost_proto::id::{Incarnation, Life};
 use rustix::process::{Pid, Signal};
 use tokio::process::{Child, Command};
@@ -138,13 +140,17 @@ pub async fn raise(family: Family, mut stop: mpsc::Receiver<()>) -> Result<u8, F
 }
 
 /// Takes the slot for a new life. A slot in use is waited for as long as a dead holder would need to be
-/// forgotten; a silent store is waited for briefly at first, and without end later.
+/// forgotten, and taken only after its holder has stood still before our eyes; a silent store is waited for briefly at first, and without end later.
 async fn join(family: &Family, first: bool) -> Result<Life, JoinError> {
     let timing = &family.timing;
     let began = Instant::now();
     let patience = 2 * (timing.ttl + timing.grace + timing.quarantine());
+    let mut standstill = Standstill::default();
+    // Compared only with itself; a suspended machine makes us wait longer.
+    let now = || BootTime(0).plus(began.elapsed());
     loop {
-        let error = match timeout(FIRST_JOIN, family.ledger.join(&family.candidate, timing)).await {
+        let silent = standstill.silent(now(), timing);
+        let error = match timeout(FIRST_JOIN, family.ledger.join(&family.candidate, silent, timing)).await {
             Ok(Ok(life)) => return Ok(life),
             Ok(Err(error)) => error,
             Err(_) => JoinError::Unavailable(roost_placement::ledger::Unavailable(
@@ -160,8 +166,11 @@ async fn join(family: &Family, first: bool) -> Result<Life, JoinError> {
             return Err(error);
         }
         tracing::warn!(node = %family.candidate.node, %error, "cannot join yet");
-        let pause = match &error {
-            JoinError::InUse { wait, .. } => (*wait).clamp(AGAIN, 4 * AGAIN),
+        let pause = match error {
+            JoinError::InUse { holder, wait } => {
+                standstill.refused(holder, now());
+                wait.max(standstill.left(now(), timing)).clamp(AGAIN, 4 * AGAIN)
+            }
             JoinError::Apart { .. } | JoinError::Unavailable(_) => AGAIN,
         };
         tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;

@@ -46,7 +46,7 @@ async fn owned(store: &Store) -> Grant {
         weight: 100,
         version: 1,
     };
-    let me = store.join(&candidate, &Timing::PATIENT).await.expect("joined");
+    let me = store.join(&candidate, None, &Timing::PATIENT).await.expect("joined");
     assert!(store.set_state(&me, MemberState::Active).await.expect("an answer"));
     store.create_tenant(&"acme".parse().expect("id"), "Acme").await.expect("made");
     let key = "tenants/acme/devices/d1".parse().expect("a key");

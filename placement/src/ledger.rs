@@ -100,6 +100,15 @@ pub struct Candidate {
     pub version: u32,
 }
 
+/// Who holds a slot, as one look at its row shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The life in the row.
+    pub life: Life,
+    /// Its heartbeats so far.
+    pub beats: i64,
+}
+
 /// Versions of the protocol between nodes that share a cluster are at most this far apart, so that one release
 /// and the next can.
 pub const NEIGHBOURS: u32 = 1;
@@ -121,12 +130,13 @@ pub enum JoinError {
         /// The candidate's.
         ours: u32,
     },
-    /// A living process holds this node id, or its lease has not been over for long enough.
-    #[error("node id {holder} is in use; its lease can be taken over in {wait:?} at the earliest")]
+    /// A living process holds this node id, or it has not been silent for long enough.
+    #[error("node id {} is in use; its lease can be taken over in {wait:?} at the earliest", holder.life)]
     InUse {
-        /// The life that holds the slot.
-        holder: Life,
-        /// How long until the row could be taken if the holder does not renew.
+        /// Who holds the slot.
+        holder: Holder,
+        /// How long the holder's lease and what must be waited for after it still take by the database's clock,
+        /// if it does not renew.
         wait: Duration,
     },
     /// No answer.
@@ -261,9 +271,16 @@ impl Timing {
 /// The ownership rows. Cloneable by `Arc`; every method may be called from several tasks.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Takes the slot for a new life, in state joining with a full lease. Succeeds over a row that is
-    /// dead or whose lease has been over for `grace + quarantine`; the old life is dead from then on.
-    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError>;
+    /// Takes the slot for a new life, in state joining with a full lease. Succeeds over a row that is dead, and over
+    /// the row of `silent` if it has not beaten since and its lease has been over for `grace + quarantine`; the old
+    /// life is dead from then on. `silent` is whom the candidate has seen stand still on its own clock
+    /// ([`Standstill`](crate::slot::Standstill)): the database's alone may have jumped over a lease that runs.
+    async fn join(
+        &self,
+        candidate: &Candidate,
+        silent: Option<&Holder>,
+        timing: &Timing,
+    ) -> Result<Life, JoinError>;
 
     /// Renews the lease, reports `owned`, returns the view; an unbroken run of renewals starts anew when
     /// the lease had lapsed. Three rarities are dealt with here, by whoever meets them first. The lease had

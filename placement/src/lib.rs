@@ -11,4 +11,5 @@ pub mod machine;
 pub mod plan;
 pub mod ring;
 pub mod seeded;
+pub mod slot;
 pub mod wish;

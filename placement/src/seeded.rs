@@ -58,6 +58,8 @@ bugs! {
     RatchetApart => "ack-after-commit",
     /// A heartbeat renews a row that says dead.
     DeadRenewed => "no-early-death",
+    /// A slot is taken when its lease is over by the database's clock, whether or not its holder was seen to stand still.
+    JoinByDatabaseClock => "no-early-death",
     /// A process that comes back takes the incarnation that its node had before.
     IncarnationReused => "no-early-death",
     /// A member buries others right after a gap in its own renewals.

@@ -11,6 +11,7 @@ mod ledger;
 mod media;
 mod protocol;
 mod races;
+mod slots;
 mod timeline;
 mod wishes;
 mod world;
@@ -67,11 +68,8 @@ macro_rules! checks {
 
 checks! {
     ledger::a_first_life_joins_and_sees_itself,
-    ledger::a_node_id_in_use_is_refused,
-    ledger::a_lapsed_slot_is_taken_with_a_new_life,
     ledger::one_version_and_the_next_share_a_cluster_and_no_others,
     ledger::a_version_that_nobody_living_speaks_keeps_nobody_out,
-    ledger::a_certified_death_frees_the_slot_at_once,
     ledger::dead_stays_dead,
     ledger::nobody_is_buried_before_its_time,
     ledger::a_member_buries_only_after_its_quarantine,
@@ -84,6 +82,10 @@ checks! {
     ledger::a_permit_stands_for_the_present_epoch_and_a_running_lease,
     ledger::a_hand_off_moves_the_device_and_its_epoch,
     ledger::epochs_only_grow_and_belong_to_one_life,
+    slots::a_node_id_in_use_is_refused,
+    slots::a_lapsed_slot_is_taken_with_a_new_life,
+    slots::a_lease_that_is_over_by_the_databases_clock_alone_gives_no_slot_away,
+    slots::a_certified_death_frees_the_slot_at_once,
     devices::a_new_owner_finds_what_the_last_one_committed,
     devices::a_fenced_owner_neither_reads_nor_writes,
     devices::a_grant_of_another_life_does_not_stand,

@@ -46,7 +46,7 @@ impl Scene {
             weight: 100,
             version: 1,
         };
-        let life = self.store.join(&candidate, &LONG).await.expect("joined");
+        let life = self.store.join(&candidate, None, &LONG).await.expect("joined");
         assert!(self.store.set_state(&life, MemberState::Active).await.expect("an answer"));
         life
     }

@@ -40,6 +40,7 @@ const TABLE: &[Row] = &[
     Row(Bug::WireBeforeCommit, Machines, None, 1..=5),
     Row(Bug::RatchetApart, Machines, Some(Aim::Moves), 1..=30),
     Row(Bug::DeadRenewed, Machines, Some(Aim::StoppedClocks), 1..=30),
+    Row(Bug::JoinByDatabaseClock, Machines, Some(Aim::NoPermits), 1..=30),
     Row(Bug::IncarnationReused, Machines, Some(Aim::Restarts), 1..=30),
     Row(Bug::NoQuarantine, Machines, Some(Aim::Gaps), 1..=30),
     Row(Bug::EarlyBurial, Machines, Some(Aim::Gaps), 1..=30),

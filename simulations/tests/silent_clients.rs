@@ -94,7 +94,7 @@ async fn active(store: &Store, node: &str) -> Life {
         weight: 100,
         version: 1,
     };
-    let life = store.join(&candidate, &LONG).await.expect("joined");
+    let life = store.join(&candidate, None, &LONG).await.expect("joined");
     assert!(store.set_state(&life, MemberState::Active).await.expect("an answer"));
     life
 }

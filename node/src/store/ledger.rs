@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Attached, Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Posted, Timing,
-    Transition, Unavailable,
+    Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
+    Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Life};
@@ -82,8 +82,13 @@ macro_rules! bounded_ledger {
     ($type:ty, $self:ident, $ledger:expr, $bound:expr) => {
         #[async_trait]
         impl Ledger for $type {
-            async fn join(&$self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
-                within($bound, $ledger.join(candidate, timing)).await
+            async fn join(
+                &$self,
+                candidate: &Candidate,
+                silent: Option<&Holder>,
+                timing: &Timing,
+            ) -> Result<Life, JoinError> {
+                within($bound, $ledger.join(candidate, silent, timing)).await
             }
 
             async fn beat(&$self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use roost_actors::port::{DeviceStatus, MessageState};
 use roost_placement::ledger::{
-    Attached, Desired, Grant, Member, MemberState, Ownership, Permit, Timing, Transition, Unavailable, View,
+    Attached, Desired, Grant, Holder, JoinError, Member, MemberState, Ownership, Permit, Timing, Transition,
+    Unavailable, View,
 };
 use roost_placement::wish::Wish;
 use roost_proto::api;
@@ -180,6 +181,21 @@ impl GrantRow {
     pub(super) fn read(self, life: &Life) -> Result<Grant, BadRow> {
         let key = key(&self.business_id, &self.device_id)?;
         Ok(Grant { key, life: life.clone(), epoch: Epoch(self.epoch) })
+    }
+}
+
+/// Why a slot was not taken: who holds it, and the milliseconds until its lease has been over for long enough.
+#[derive(sqlx::FromRow)]
+pub(super) struct InUseRow {
+    incarnation: i64,
+    beats: i64,
+    wait: i64,
+}
+
+impl InUseRow {
+    pub(super) fn read(self, node: &NodeId) -> JoinError {
+        let life = Life { node: node.clone(), incarnation: Incarnation(self.incarnation) };
+        JoinError::InUse { holder: Holder { life, beats: self.beats }, wait: span(self.wait) }
     }
 }
 

@@ -6,6 +6,7 @@
 //! starve behind busy writers; we ask again every few milliseconds instead, up to a bound.
 
 mod ledger;
+mod slot;
 mod timeline;
 mod writes;
 

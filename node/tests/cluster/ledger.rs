@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Attached, Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, Ownership, Permit,
-    Posted, Timing, Transition, Unavailable, View,
+    Attached, Beaten, Candidate, Desired, Grant, Holder, JoinError, Ledger, Member, MemberState, Ownership,
+    Permit, Posted, Timing, Transition, Unavailable, View,
 };
 use roost_placement::wish::{Surveyed, Wish};
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId};
@@ -132,16 +132,20 @@ impl State {
 
 #[async_trait]
 impl Ledger for TestLedger {
-    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+    async fn join(
+        &self,
+        candidate: &Candidate,
+        silent: Option<&Holder>,
+        timing: &Timing,
+    ) -> Result<Life, JoinError> {
         let mut state = self.up()?;
         let before = state.members.get(&candidate.node);
         if let Some(row) = before.filter(|row| row.member.state != MemberState::Dead) {
             let free = row.until + timing.grace + timing.quarantine();
-            if free > Instant::now() {
-                return Err(JoinError::InUse {
-                    holder: row.member.life.clone(),
-                    wait: free - Instant::now(),
-                });
+            let holder = Holder { life: row.member.life.clone(), beats: row.member.beats };
+            if free > Instant::now() || silent != Some(&holder) {
+                let wait = free.saturating_duration_since(Instant::now());
+                return Err(JoinError::InUse { holder, wait });
             }
         }
         let incarnation = Incarnation(before.map_or(1, |row| row.member.life.incarnation.0 + 1));

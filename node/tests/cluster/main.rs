@@ -105,7 +105,7 @@ fn test_clock() -> BootClock {
 }
 
 async fn node(name: &str, ledger: &TestLedger, hints: &Hints) -> Node {
-    let life = ledger.join(&candidate(name), &Timing::FAST).await.expect("a free slot");
+    let life = ledger.join(&candidate(name), None, &Timing::FAST).await.expect("a free slot");
     let devices = Arc::new(Devices::default());
     let permission = Permission::new(test_clock());
     let ports = ClusterPorts {

@@ -9,7 +9,7 @@ use roost_node::parent::{Family, FamilyError, RestartOptions, raise};
 use roost_placement::ledger::{JoinError, Ledger, MemberState, Timing};
 use roost_proto::id::{Incarnation, Life};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::ledger::{TestLedger, candidate};
 use crate::pass;
@@ -115,7 +115,7 @@ async fn a_worker_that_does_not_leave_in_time_is_killed() {
 async fn a_node_id_that_somebody_else_holds_is_refused_after_a_while() {
     let (_folder, path) = file();
     let ledger = TestLedger::default();
-    let holder = ledger.join(&candidate("n1"), &Timing::FAST).await.expect("free");
+    let holder = ledger.join(&candidate("n1"), None, &Timing::FAST).await.expect("free");
     let beating = ledger.clone();
     let beats = holder.clone();
     tokio::spawn(async move {
@@ -127,7 +127,24 @@ async fn a_node_id_that_somebody_else_holds_is_refused_after_a_while() {
     let (_stop, signals) = mpsc::channel(1);
     let refused = raise(family(&ledger, "exit 0", &path), signals).await.expect_err("in use");
     let FamilyError::Join(JoinError::InUse { holder: named, .. }) = refused else { panic!("{refused}") };
-    assert_eq!(named, holder);
+    assert_eq!(named.life, holder);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lapsed_slot_is_taken_after_its_holder_has_stood_still_before_our_eyes() {
+    let (_folder, path) = file();
+    let ledger = TestLedger::default();
+    ledger.join(&candidate("n1"), None, &Timing::FAST).await.expect("free");
+    pass(Duration::from_secs(60)).await;
+    let began = Instant::now();
+    let family = Family { program: path.join("nothing"), ..family(&ledger, "", &path) };
+    let (_stop, signals) = mpsc::channel(1);
+    let refused = raise(family, signals).await.expect_err("no such program");
+    assert!(matches!(refused, FamilyError::Spawn { .. }), "{refused}");
+    let waited = began.elapsed();
+    assert!(waited >= Timing::FAST.quarantine() && waited < 2 * Timing::FAST.quarantine(), "{waited:?}");
+    let next = Life { node: "n1".parse().expect("a label"), incarnation: Incarnation(2) };
+    assert_eq!(ledger.state_of(&next), Some(MemberState::Dead), "it had joined");
 }
 
 #[tokio::test(start_paused = true)]

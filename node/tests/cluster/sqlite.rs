@@ -18,7 +18,7 @@ use crate::{Devices, Hints, Node, pass};
 const TIMING: Timing = Timing::NORMAL;
 
 async fn node(name: &str, store: &Arc<Store>, hints: &Hints) -> Node {
-    let life = store.join(&candidate(name), &TIMING).await.expect("a free slot");
+    let life = store.join(&candidate(name), None, &TIMING).await.expect("a free slot");
     let devices = Arc::new(Devices::default());
     let permission = Permission::new(boot_clock());
     let ports = ClusterPorts {

@@ -18,6 +18,8 @@ pub(super) struct Standing {
     pub(super) lease_until: i64,
     /// Since when it was renewed without a gap.
     pub(super) since: i64,
+    /// When it was last renewed, by the clock of the run.
+    pub(super) renewed: u64,
     /// Whether its row says dead, or belongs to a later life.
     pub(super) dead: bool,
 }
@@ -64,7 +66,8 @@ impl Members {
                 for (other, standing) in &mut self.lives {
                     standing.dead |= other.node == life.node;
                 }
-                let fresh = Standing { lease_until: *lease_until, since: *clock, dead: false };
+                let fresh =
+                    Standing { lease_until: *lease_until, since: *clock, renewed: fact.at, dead: false };
                 self.lives.insert(life.clone(), fresh);
             }
             What::Beaten { life, clock, lease_until, .. } => {
@@ -73,7 +76,7 @@ impl Members {
                     if standing.lease_until < *clock || standing.since > *clock {
                         standing.since = *clock;
                     }
-                    standing.lease_until = *lease_until;
+                    (standing.lease_until, standing.renewed) = (*lease_until, fact.at);
                 }
                 // Leases from before the clock went back are cut by whoever beats.
                 let granted = millis(self.timing.ttl);

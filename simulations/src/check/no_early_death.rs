@@ -8,7 +8,7 @@ use roost_placement::ledger::{MemberState, Timing};
 use roost_proto::id::{DeviceKey, Life};
 
 use super::members::Members;
-use super::{Check, hold, millis};
+use super::{Check, hold, micros, millis};
 use crate::history::{Fact, How, What};
 
 /// The checker.
@@ -37,12 +37,18 @@ impl NoEarlyDeath {
         })
     }
 
-    fn joined(&self, life: &Life, clock: i64) -> Result<(), String> {
+    fn joined(&self, life: &Life, clock: i64, at: u64) -> Result<(), String> {
         for (other, standing) in self.members.of_node(life) {
             hold(other.incarnation < life.incarnation, || format!("{life} begins after {other} had begun"))?;
             if !standing.dead {
                 let wait = millis(self.timing.grace + self.timing.quarantine());
                 self.lapsed(other, wait, clock, "a new life replaces")?;
+                // Whatever the database's clock did: whoever joins has seen it stand still, by a clock that may run
+                // one per cent fast.
+                let silent = at - standing.renewed;
+                hold(100 * silent >= 99 * micros(self.timing.quarantine()), || {
+                    format!("a new life replaces {other}, which has beaten {} ms ago", silent / 1000)
+                })?;
             }
         }
         Ok(())
@@ -81,7 +87,7 @@ impl Check for NoEarlyDeath {
 
     fn see(&mut self, fact: &Fact) -> Result<(), String> {
         match &fact.what {
-            What::Joined { life, clock, .. } => self.joined(life, *clock)?,
+            What::Joined { life, clock, .. } => self.joined(life, *clock, fact.at)?,
             What::Beaten { life, .. } => self.alive(life, "renews its lease")?,
             What::Stood { life, state } if *state != MemberState::Dead => self.alive(life, "stands again")?,
             What::Buried { victim, by, clock } => {
@@ -147,8 +153,17 @@ mod tests {
     #[test]
     fn an_incarnation_is_taken_once_and_after_its_time() {
         assert!(after_joining([joined(&life(1, 1), 90_000)]).is_some());
-        assert!(after_joining([joined(&life(1, 2), 5400)]).is_some());
-        assert_eq!(after_joining([joined(&life(1, 2), 5401)]), None);
+        assert!(after_joining([What::Healed, joined(&life(1, 2), 5400)]).is_some());
+        assert_eq!(after_joining([What::Healed, joined(&life(1, 2), 5401)]), None);
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_frees_no_slot_whose_holder_has_just_beaten() {
+        let jumped = || vec![beaten(&life(1, 1), 3000), What::ClockStepped { millis: 90_000 }];
+        let joined = [joined(&life(1, 2), 95_000)];
+        assert!(after_joining(jumped().into_iter().chain(joined.clone())).is_some());
+        let later = jumped().into_iter().chain([What::Healed]).chain(joined);
+        assert_eq!(after_joining(later), None);
     }
 
     #[test]

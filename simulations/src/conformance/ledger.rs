@@ -12,7 +12,7 @@ use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
 use super::World;
 use super::world::{LONG, SHORT, candidate, pass, until};
 
-async fn beat(world: &World, life: &Life, timing: &Timing) -> View {
+pub(super) async fn beat(world: &World, life: &Life, timing: &Timing) -> View {
     match world.ledger().beat(life, 3, timing).await.expect("an answer") {
         Beaten::Renewed(view) => view,
         Beaten::Dead => panic!("{life} is dead"),
@@ -20,7 +20,7 @@ async fn beat(world: &World, life: &Life, timing: &Timing) -> View {
 }
 
 /// A life whose lease has run out, and who was not buried.
-async fn lapsed(world: &World, node: &str) -> Life {
+pub(super) async fn lapsed(world: &World, node: &str) -> Life {
     let life = world.joining(node, &SHORT).await;
     pass(SHORT.ttl * 5).await;
     life
@@ -43,42 +43,12 @@ pub(super) async fn a_first_life_joins_and_sees_itself(world: World) {
     assert_eq!(seen, [(&other, MemberState::Joining, 0), (&me, MemberState::Active, 2)]);
 }
 
-pub(super) async fn a_node_id_in_use_is_refused(world: World) {
-    let me = world.active("n1").await;
-    match world.ledger().join(&candidate("n1"), &LONG).await {
-        Err(JoinError::InUse { holder, wait }) => {
-            assert_eq!(holder, me);
-            let most = LONG.ttl + LONG.grace + LONG.quarantine();
-            assert!(wait > LONG.ttl && wait <= most, "{wait:?}");
-        }
-        other => panic!("not refused: {other:?}"),
-    }
-    let view = beat(&world, &me, &LONG).await;
-    assert_eq!(view.members[0].state, MemberState::Active, "the holder notices nothing");
-}
-
-pub(super) async fn a_lapsed_slot_is_taken_with_a_new_life(world: World) {
-    let old = lapsed(&world, "n1").await;
-    // Not before the grace and the quarantine are over.
-    let refused = world.ledger().join(&candidate("n1"), &LONG).await;
-    assert!(matches!(refused, Err(JoinError::InUse { .. })), "{refused:?}");
-    let new = until("the slot is free", || async {
-        let ttl = Duration::from_millis(2);
-        world.ledger().join(&candidate("n1"), &Timing { ttl, ..SHORT }).await.ok()
-    });
-    let new = new.await;
-    assert_eq!(new.incarnation, Incarnation(2));
-    assert_eq!(world.ledger().beat(&old, 0, &LONG).await.expect("an answer"), Beaten::Dead);
-    assert!(!world.ledger().set_state(&old, MemberState::Active).await.expect("an answer"));
-    beat(&world, &new, &LONG).await;
-}
-
 pub(super) async fn one_version_and_the_next_share_a_cluster_and_no_others(world: World) {
     let at = |node, version| Candidate { version, ..candidate(node) };
-    let me = world.ledger().join(&at("n1", 3), &LONG).await.expect("the first may speak anything");
-    world.ledger().join(&at("n2", 4), &LONG).await.expect("the next release");
+    let me = world.ledger().join(&at("n1", 3), None, &LONG).await.expect("the first may speak anything");
+    world.ledger().join(&at("n2", 4), None, &LONG).await.expect("the next release");
     for (version, apart) in [(2, ("n2", 4)), (5, ("n1", 3)), (u32::MAX, ("n1", 3))] {
-        match world.ledger().join(&at("n3", version), &LONG).await {
+        match world.ledger().join(&at("n3", version), None, &LONG).await {
             Err(JoinError::Apart { member, theirs, ours }) => {
                 assert_eq!((member.as_str(), theirs, ours), (apart.0, apart.1, version));
             }
@@ -87,25 +57,13 @@ pub(super) async fn one_version_and_the_next_share_a_cluster_and_no_others(world
     }
     assert_eq!(beat(&world, &me, &LONG).await.members.len(), 2);
     assert!(world.ledger().certify_death(&me).await.expect("an answer"));
-    world.ledger().join(&at("n3", 5), &LONG).await.expect("nobody speaks the old version any more");
+    world.ledger().join(&at("n3", 5), None, &LONG).await.expect("nobody speaks the old version any more");
 }
 
 pub(super) async fn a_version_that_nobody_living_speaks_keeps_nobody_out(world: World) {
     lapsed(&world, "n1").await;
     let later = Candidate { version: 9, ..candidate("n2") };
-    world.ledger().join(&later, &LONG).await.expect("the other's lease is over");
-}
-
-pub(super) async fn a_certified_death_frees_the_slot_at_once(world: World) {
-    let old = world.active("n1").await;
-    let (a, b) = (world.ledger(), world.another().await);
-    let (first, second) = tokio::join!(a.certify_death(&old), b.ledger.certify_death(&old));
-    let (first, second) = (first.expect("an answer"), second.expect("an answer"));
-    assert!(first != second, "exactly one caller certifies");
-    let new = world.joining("n1", &LONG).await;
-    assert_eq!(new.incarnation, Incarnation(2));
-    assert!(!world.ledger().certify_death(&old).await.expect("an answer"), "that life is over");
-    beat(&world, &new, &LONG).await;
+    world.ledger().join(&later, None, &LONG).await.expect("the other's lease is over");
 }
 
 pub(super) async fn dead_stays_dead(world: World) {

@@ -146,7 +146,7 @@ pub(super) async fn a_database_that_may_have_lost_its_tail_grants_above_all_that
     let late = Grant { epoch: Epoch(epoch.0 + 5), ..lost };
     assert_eq!(kept(&world, &other, &[posted(&late, 0)]).await, [], "too late to win");
     assert!(ledger.certify_death(&me).await.expect("an answer"));
-    let next = ledger.join(&candidate("n1"), &LONG).await.expect("the slot is free");
+    let next = ledger.join(&candidate("n1"), None, &LONG).await.expect("the slot is free");
     assert!(next.incarnation.0 > epoch_floor(1).0, "lives too: {next}");
 }
 

@@ -62,7 +62,7 @@ impl World {
 
     /// A new life with this timing, still joining.
     pub(super) async fn joining(&self, node: &str, timing: &Timing) -> Life {
-        self.ledger().join(&candidate(node), timing).await.expect("the slot is free")
+        self.ledger().join(&candidate(node), None, timing).await.expect("the slot is free")
     }
 
     /// A new life with a long lease, active.

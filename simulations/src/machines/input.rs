@@ -4,7 +4,7 @@ use bytes::Bytes;
 use roost_actors::device::{AcceptedSend, PairError, PairingUpdate, SendError, SendRequest};
 use roost_actors::port::{self, Committed, DeviceStoreError, StateKey, StoredMessage};
 use roost_placement::lease::BootTime;
-use roost_placement::ledger::{Beaten, Grant, Permit};
+use roost_placement::ledger::{Beaten, Grant, JoinError, Permit};
 use roost_placement::machine;
 use roost_proto::id::{BusinessId, DeviceKey, Life, Sequence};
 
@@ -13,7 +13,7 @@ use super::context::{LinkId, ProcessId};
 /// Something that reaches a process.
 pub(super) enum Input {
     /// Its attempt to join was answered.
-    Joined(Option<Life>),
+    Joined(Option<Result<Life, JoinError>>),
     /// It tries to join again.
     Join,
     /// The machine hears that time has passed.

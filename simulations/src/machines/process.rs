@@ -12,9 +12,10 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use roost_placement::heart::{Heart, Pulse};
 use roost_placement::lease::BootTime;
-use roost_placement::ledger::{Beaten, Candidate, Grant, Ledger as _};
+use roost_placement::ledger::{Beaten, Candidate, Grant, JoinError, Ledger as _};
 use roost_placement::machine::{Config, Effect, Event, Machine, Origin};
 use roost_placement::plan::Policy;
+use roost_placement::slot::Standstill;
 use roost_proto::id::{DeviceKey, Life};
 
 use super::context::{Context, ProcessId};
@@ -38,6 +39,8 @@ pub(super) struct Process {
     pub(super) expected: Expected,
     pub(super) machine: Option<Machine>,
     heart: Option<Heart>,
+    /// What it has seen of who holds its slot, before it has joined.
+    standstill: Standstill,
     /// A heartbeat is under way.
     beating: bool,
     progress: u64,
@@ -62,6 +65,7 @@ impl Process {
             expected: Expected::default(),
             machine: None,
             heart: None,
+            standstill: Standstill::default(),
             beating: false,
             progress: 0,
             todo: VecDeque::new(),
@@ -116,7 +120,7 @@ impl Process {
     fn handle(&mut self, ctx: &mut Context, input: Input) {
         match input {
             Input::Join => self.join(ctx),
-            Input::Joined(life) => self.joined(ctx, life),
+            Input::Joined(answer) => self.joined(ctx, answer),
             Input::Tick => {
                 self.core.mail.push_back(Event::Tick);
                 self.core.wake(ctx, TICK, Input::Tick);
@@ -195,13 +199,18 @@ impl Process {
             version: 1,
         };
         let timing = ctx.plan.timing;
-        let statement =
-            move |db: &crate::run::Database| Input::Joined(now(db.join(&candidate, &timing)).ok());
+        let silent = self.standstill.silent(self.core.boot(), &timing).cloned();
+        let statement = move |db: &crate::run::Database| {
+            Input::Joined(Some(now(db.join(&candidate, silent.as_ref(), &timing))))
+        };
         self.core.ask(ctx, statement, || Input::Joined(None));
     }
 
-    fn joined(&mut self, ctx: &mut Context, life: Option<Life>) {
-        let Some(life) = life else { return self.core.wake(ctx, AGAIN, Input::Join) };
+    fn joined(&mut self, ctx: &mut Context, answer: Option<Result<Life, JoinError>>) {
+        if let Some(Err(JoinError::InUse { holder, .. })) = &answer {
+            self.standstill.refused(holder.clone(), self.core.boot());
+        }
+        let Some(Ok(life)) = answer else { return self.core.wake(ctx, AGAIN, Input::Join) };
         ctx.record.fact(What::Started(life.clone()));
         let (boot, timing) = (self.core.boot(), ctx.plan.timing);
         let (policy, pace) = (Policy::default(), ctx.plan.pace);

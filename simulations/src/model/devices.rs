@@ -220,7 +220,7 @@ mod tests {
             weight: 100,
             version: 1,
         };
-        let me = model.join(&candidate, &Timing::PATIENT).await.expect("joined");
+        let me = model.join(&candidate, None, &Timing::PATIENT).await.expect("joined");
         assert!(model.set_state(&me, MemberState::Active).await.expect("an answer"));
         model.create_tenant(&"acme".parse().expect("id"), "").await.expect("made");
         let key = "tenants/acme/devices/d1".parse().expect("a key");

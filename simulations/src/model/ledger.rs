@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Attached, Beaten, Candidate, Desired, Grant, JoinError, Ledger, Member, MemberState, NEIGHBOURS,
+    Attached, Beaten, Candidate, Desired, Grant, Holder, JoinError, Ledger, Member, MemberState, NEIGHBOURS,
     Ownership, Permit, Posted, Timing, Transition, Unavailable, View, epoch_floor,
 };
 use roost_placement::seeded::{self, Bug};
@@ -46,7 +46,13 @@ fn view(tables: &Tables, now: i64) -> View {
     }
 }
 
-fn join(tables: &mut Tables, now: i64, c: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+fn join(
+    tables: &mut Tables,
+    now: i64,
+    c: &Candidate,
+    silent: Option<&Holder>,
+    timing: &Timing,
+) -> Result<Life, JoinError> {
     let living = tables.members.iter().filter(|(node, _)| **node != c.node);
     let mut living = living.filter(|(_, row)| row.state != MemberState::Dead && row.lease_until > now);
     if let Some((member, row)) = living.find(|(_, row)| row.version.abs_diff(c.version) > NEIGHBOURS) {
@@ -57,9 +63,10 @@ fn join(tables: &mut Tables, now: i64, c: &Candidate, timing: &Timing) -> Result
     let floor = epoch_floor(tables.cluster_epoch).0;
     let (mut incarnation, mut cordoned) = (Incarnation(floor + 1), false);
     if let Some(row) = tables.members.get(&c.node) {
-        if row.state != MemberState::Dead && row.lease_until + wait >= now {
-            let wait = left(row.lease_until + wait, now);
-            return Err(JoinError::InUse { holder: life(row.incarnation), wait });
+        let holder = Holder { life: life(row.incarnation), beats: row.beats };
+        let witnessed = silent == Some(&holder) || seeded::on(Bug::JoinByDatabaseClock);
+        if row.state != MemberState::Dead && !(witnessed && row.lease_until + wait < now) {
+            return Err(JoinError::InUse { holder, wait: left(row.lease_until + wait, now) });
         }
         let next = i64::from(!seeded::on(Bug::IncarnationReused));
         incarnation = Incarnation(row.incarnation.0.max(floor) + next);
@@ -137,9 +144,14 @@ fn claim(tables: &mut Tables, now: i64, me: &Life, from: Option<&Life>, keys: &[
 
 #[async_trait]
 impl Ledger for Model {
-    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+    async fn join(
+        &self,
+        candidate: &Candidate,
+        silent: Option<&Holder>,
+        timing: &Timing,
+    ) -> Result<Life, JoinError> {
         self.follow(timing);
-        self.step(|tables, now| join(tables, now, candidate, timing))?
+        self.step(|tables, now| join(tables, now, candidate, silent, timing))?
     }
 
     async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {

@@ -136,10 +136,7 @@ impl Aim {
             ],
             Aim::NoPermits if silent => vec![
                 (Duration::ZERO, Trouble::Drop),
-                (
-                    between(timing.beat, 0.1, 1.0),
-                    Trouble::Step { millis: millis(between(timing.ttl, 1.0, 1.5)) },
-                ),
+                (between(timing.beat, 0.1, 1.0), Trouble::Step { millis: millis(between(lease, 1.0, 3.0)) }),
             ],
             Aim::NoPermits => vec![
                 (Duration::ZERO, Trouble::Outage { silent, lasting: between(timing.ttl, 0.3, 0.8) }),

@@ -302,7 +302,7 @@ impl Plan {
             4 => Trouble::Unreached { node, silent: rng.random(), lasting },
             5 => Trouble::Outage { silent: rng.random(), lasting },
             6 => Trouble::LostAnswers { node, per_mille: rng.random_range(10..400), lasting },
-            7 => Trouble::Step { millis: rng.random_range(-5_000..5_000) },
+            7 => Trouble::Step { millis: rng.random_range(-12_000..12_000) },
             8 => Trouble::Drain { node },
             9 => Trouble::Move { device, to: node },
             10 => Trouble::Drop,

@@ -16,8 +16,9 @@ use roost_node::link::WhatsAppDialer;
 use roost_node::media::Folder;
 use roost_node::metrics::Metrics;
 use roost_node::outside::{Dice, Outside};
-use roost_placement::ledger::{Candidate, Ledger as _, Timing};
+use roost_placement::ledger::{Candidate, JoinError, Ledger as _, Timing};
 use roost_placement::machine::Pace;
+use roost_placement::slot::Standstill;
 use roost_proto::id::Life;
 use tokio::sync::watch;
 use tokio::time::{Duration, sleep};
@@ -144,11 +145,15 @@ impl Place {
             weight: 100,
             version: 1,
         };
+        let (clock, mut standstill) = (self.boot.clock(), Standstill::default());
         loop {
-            match self.link.join(&candidate, &self.timing).await {
+            let silent = standstill.silent(clock(), &self.timing);
+            match self.link.join(&candidate, silent, &self.timing).await {
                 Ok(life) => return life,
-                Err(_) => sleep(JOINING).await,
+                Err(JoinError::InUse { holder, .. }) => standstill.refused(holder, clock()),
+                Err(JoinError::Apart { .. } | JoinError::Unavailable(_)) => {}
             }
+            sleep(JOINING).await;
         }
     }
 }

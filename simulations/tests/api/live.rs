@@ -155,7 +155,7 @@ impl LiveNode {
             version: 1,
         };
         let timing = Timing::NORMAL;
-        let life = model.join(&candidate, &timing).await.expect("a free slot");
+        let life = model.join(&candidate, None, &timing).await.expect("a free slot");
         let metrics = Metrics::new();
         let mut settings =
             Settings { logins_per_second: 1000.0, login_burst: 1000, ..Settings::new(life, timing) };

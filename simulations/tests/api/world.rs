@@ -178,7 +178,7 @@ impl World {
             weight: 1,
             version: 1,
         };
-        let life = self.store.join(&candidate, &LONG).await.expect("a free slot");
+        let life = self.store.join(&candidate, None, &LONG).await.expect("a free slot");
         assert!(self.store.set_state(&life, MemberState::Active).await.expect("an answer"));
         Writer { store: self.store.clone(), life }
     }
@@ -196,7 +196,7 @@ impl Node {
             weight: 100,
             version: 1,
         };
-        let life = store.join(&candidate, &LONG).await.expect("a free slot");
+        let life = store.join(&candidate, None, &LONG).await.expect("a free slot");
         let metrics = Metrics::new();
         let permission = Permission::new(cluster::boot_clock());
         let ports = ClusterPorts {

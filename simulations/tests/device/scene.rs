@@ -205,7 +205,7 @@ impl Scene {
             weight: 100,
             version: 1,
         };
-        let life = self.model.join(&candidate, &LONG).await.expect("joins");
+        let life = self.model.join(&candidate, None, &LONG).await.expect("joins");
         assert!(self.model.set_state(&life, MemberState::Active).await.expect("answers"));
         life
     }

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Attached, Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Posted, Timing,
-    Transition, Unavailable,
+    Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
+    Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
 
 use super::{Postgres, session_name, session_names};
 use crate::store::rows::{
-    GrantRow, OwnershipRow, PermitRow, SqlResult, TransitionRow, millis, state_text, unavailable,
+    GrantRow, InUseRow, OwnershipRow, PermitRow, SqlResult, TransitionRow, millis, state_text, unavailable,
 };
 use crate::store::wishes::{pin_allows, placeable, survey, wished};
 
@@ -28,7 +28,12 @@ fn columns(keys: &[DeviceKey]) -> (Vec<&str>, Vec<&str>) {
 }
 
 impl Postgres {
-    async fn try_join(&self, c: &Candidate, timing: &Timing) -> SqlResult<Result<i64, (i64, i64)>> {
+    async fn try_join(
+        &self,
+        c: &Candidate,
+        silent: Option<&Holder>,
+        timing: &Timing,
+    ) -> SqlResult<Result<i64, InUseRow>> {
         self.follow(timing).await?;
         let sql = concat!(
             "WITH j AS (
@@ -41,7 +46,8 @@ impl Postgres {
                  zone = excluded.zone, weight = excluded.weight, version = excluded.version, state = 'joining',
                  lease_until = excluded.lease_until, lease_since = excluded.lease_since,
                  granted = excluded.granted, beats = 0, owned = 0
-               WHERE member.state = 'dead' OR member.lease_until + ", span!(7), " < now()
+               WHERE member.state = 'dead' OR (member.lease_until + ", span!(7), " < now()
+                 AND member.incarnation = $8 AND member.beats = $9)
                RETURNING incarnation),
              v AS (UPDATE cluster_control SET view_epoch = view_epoch + 1 WHERE EXISTS (SELECT 1 FROM j))
              SELECT incarnation FROM j"
@@ -55,16 +61,18 @@ impl Postgres {
             .bind(i32::try_from(c.version).unwrap_or(i32::MAX))
             .bind(millis(timing.ttl))
             .bind(wait)
+            .bind(silent.map(|holder| holder.life.incarnation.0))
+            .bind(silent.map(|holder| holder.beats))
             .fetch_optional(&self.read)
             .await?;
         if let Some(incarnation) = joined {
             return Ok(Ok(incarnation));
         }
         let sql = concat!(
-            "SELECT incarnation,
+            "SELECT incarnation, beats,
                greatest(0, (extract(epoch FROM lease_until + ",
             span!(2),
-            " - now()) * 1000)::bigint)
+            " - now()) * 1000)::bigint) AS wait
              FROM member WHERE node_id = $1"
         );
         Ok(Err(sqlx::query_as(sql).bind(c.node.as_str()).bind(wait).fetch_one(&self.read).await?))
@@ -132,19 +140,20 @@ impl Postgres {
 
 #[async_trait]
 impl Ledger for Postgres {
-    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+    async fn join(
+        &self,
+        candidate: &Candidate,
+        silent: Option<&Holder>,
+        timing: &Timing,
+    ) -> Result<Life, JoinError> {
         self.keep_near(candidate).await?;
-        let life = |incarnation| Life { node: candidate.node.clone(), incarnation: Incarnation(incarnation) };
-        match self.try_join(candidate, timing).await.map_err(unavailable)? {
+        match self.try_join(candidate, silent, timing).await.map_err(unavailable)? {
             Ok(incarnation) => {
-                let life = life(incarnation);
+                let life = Life { node: candidate.node.clone(), incarnation: Incarnation(incarnation) };
                 self.end_sessions_before(&life).await;
                 Ok(life)
             }
-            Err((incarnation, wait)) => Err(JoinError::InUse {
-                holder: life(incarnation),
-                wait: Duration::from_millis(u64::try_from(wait).unwrap_or(0)),
-            }),
+            Err(row) => Err(row.read(&candidate.node)),
         }
     }
 

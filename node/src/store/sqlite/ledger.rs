@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Attached, Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Posted, Timing,
-    Transition, Unavailable,
+    Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
+    Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
@@ -36,43 +36,6 @@ pub(super) use now;
 pub(super) type Tx = Transaction<'static, Sqlite>;
 
 impl Lite {
-    async fn try_join(&self, c: &Candidate, timing: &Timing) -> SqlResult<Result<i64, (i64, i64)>> {
-        let mut tx = self.begin_write().await?;
-        let sql = concat!(
-            "INSERT INTO member (node_id, incarnation, address, zone, weight, version, state, lease_until, lease_since,
-               granted)
-             VALUES ($1, 1, $2, $3, $4, $5, 'joining', ", now!(), " + $6, ", now!(), ", $6)
-             ON CONFLICT (node_id) DO UPDATE SET incarnation = member.incarnation + 1, address = excluded.address,
-               zone = excluded.zone, weight = excluded.weight, version = excluded.version, state = 'joining',
-               lease_until = excluded.lease_until, lease_since = excluded.lease_since,
-               granted = excluded.granted, beats = 0, owned = 0
-             WHERE member.state = 'dead' OR member.lease_until + $7 < ", now!(), "
-             RETURNING incarnation"
-        );
-        let wait = millis(timing.grace + timing.quarantine());
-        let row: Option<i64> = sqlx::query_scalar(sql)
-            .bind(c.node.as_str())
-            .bind(&c.address)
-            .bind(&c.zone)
-            .bind(c.weight.max(1))
-            .bind(c.version)
-            .bind(millis(timing.ttl))
-            .bind(wait)
-            .fetch_optional(&mut *tx)
-            .await?;
-        if let Some(incarnation) = row {
-            next_view(&mut tx).await?;
-            tx.commit().await?;
-            return Ok(Ok(incarnation));
-        }
-        let sql = concat!(
-            "SELECT incarnation, max(0, lease_until + $2 - ",
-            now!(),
-            ") FROM member WHERE node_id = $1"
-        );
-        Ok(Err(sqlx::query_as(sql).bind(c.node.as_str()).bind(wait).fetch_one(&mut *tx).await?))
-    }
-
     async fn try_beat(&self, life: &Life, owned: u32, timing: &Timing) -> SqlResult<Option<Vec<MemberRow>>> {
         let mut tx = self.begin_write().await?;
         let sql = concat!(
@@ -200,7 +163,7 @@ impl Lite {
     }
 }
 
-async fn next_view(tx: &mut Tx) -> SqlResult<()> {
+pub(super) async fn next_view(tx: &mut Tx) -> SqlResult<()> {
     sqlx::query("UPDATE cluster_control SET view_epoch = view_epoch + 1").execute(&mut **tx).await?;
     Ok(())
 }
@@ -225,15 +188,18 @@ async fn log(tx: &mut Tx, rows: &[GrantRow], owner: Option<&Life>, reason: &str)
 
 #[async_trait]
 impl Ledger for Lite {
-    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
+    async fn join(
+        &self,
+        candidate: &Candidate,
+        silent: Option<&Holder>,
+        timing: &Timing,
+    ) -> Result<Life, JoinError> {
         self.keep_near(candidate).await?;
-        let life = |incarnation| Life { node: candidate.node.clone(), incarnation: Incarnation(incarnation) };
-        match self.try_join(candidate, timing).await.map_err(unavailable)? {
-            Ok(incarnation) => Ok(life(incarnation)),
-            Err((incarnation, wait)) => Err(JoinError::InUse {
-                holder: life(incarnation),
-                wait: Duration::from_millis(u64::try_from(wait).unwrap_or(0)),
-            }),
+        match self.try_join(candidate, silent, timing).await.map_err(unavailable)? {
+            Ok(incarnation) => {
+                Ok(Life { node: candidate.node.clone(), incarnation: Incarnation(incarnation) })
+            }
+            Err(row) => Err(row.read(&candidate.node)),
         }
     }
 

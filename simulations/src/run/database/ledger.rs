@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Attached, Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Posted, Timing,
-    Transition, Unavailable,
+    Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
+    Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Life};
@@ -15,8 +15,13 @@ use crate::history::{How, What};
 
 #[async_trait]
 impl Ledger for Database {
-    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
-        let life = self.model.join(candidate, timing).await?;
+    async fn join(
+        &self,
+        candidate: &Candidate,
+        silent: Option<&Holder>,
+        timing: &Timing,
+    ) -> Result<Life, JoinError> {
+        let life = self.model.join(candidate, silent, timing).await?;
         if let Some((clock, row)) = self.model.lease(&life) {
             self.record.fact(What::Joined { life: life.clone(), clock, lease_until: row.until });
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::ledger::{
-    Attached, Beaten, Candidate, Grant, JoinError, Ledger, MemberState, Ownership, Permit, Posted, Timing,
-    Transition, Unavailable,
+    Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
+    Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
 use roost_proto::id::{DeviceKey, Life};
@@ -14,9 +14,14 @@ use super::Link;
 
 #[async_trait]
 impl Ledger for Link {
-    async fn join(&self, candidate: &Candidate, timing: &Timing) -> Result<Life, JoinError> {
-        let (candidate, timing) = (candidate.clone(), *timing);
-        self.write(async move |link| link.database.join(&candidate, &timing).await).await
+    async fn join(
+        &self,
+        candidate: &Candidate,
+        silent: Option<&Holder>,
+        timing: &Timing,
+    ) -> Result<Life, JoinError> {
+        let (candidate, silent, timing) = (candidate.clone(), silent.cloned(), *timing);
+        self.write(async move |link| link.database.join(&candidate, silent.as_ref(), &timing).await).await
     }
 
     async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
