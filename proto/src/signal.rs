@@ -10,6 +10,7 @@
 //! It knows nothing of stanzas, JIDs or padding, and it trusts an identity key on first sight; a later
 //! change is reported, not refused, as WhatsApp's own clients do.
 
+mod agreements;
 pub mod foreign;
 mod group;
 mod keys;
@@ -20,6 +21,7 @@ mod stores;
 
 use std::fmt;
 
+pub use agreements::remember_agreements;
 pub use group::{
     Chain, GroupError, GroupKey, decrypt_from_group, distribution, encrypt_for_group, group_key, learn,
 };

@@ -17,8 +17,9 @@ use crate::seeds::Written;
 /// As the command line has it.
 const DEPTH: &str = "machines";
 
-/// Runs one seed in this thread. `keep` keeps what a story is told from.
+/// Runs one seed in this thread. Its process is both ends of every conversation. `keep` keeps what a story is told from.
 pub fn one(seed: u64, size: Size, keep: bool) -> Answer {
+    roost_proto::signal::remember_agreements();
     attempt(&Plan::draw(seed, size), keep).map_or_else(|failed| failed, |outcome| Answer::of(seed, outcome))
 }
 
