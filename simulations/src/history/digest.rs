@@ -9,25 +9,31 @@ use sha2::{Digest as _, Sha256};
 
 /// SHA-256 over the facts so far.
 #[derive(Default)]
-pub(super) struct Running(Sha256);
+pub(super) struct Running {
+    digest: Sha256,
+    /// One fact: a digest takes many small pieces slowly.
+    fact: Vec<u8>,
+}
 
 impl Running {
     pub(super) fn add(&mut self, fact: &impl Hash) {
-        fact.hash(&mut Feed(&mut self.0));
+        self.fact.clear();
+        fact.hash(&mut Feed(&mut self.fact));
+        self.digest.update(&self.fact);
     }
 
     pub(super) fn hex(&self) -> String {
-        hex::encode(self.0.clone().finalize())
+        hex::encode(self.digest.clone().finalize())
     }
 }
 
-/// Lets derived `Hash` write into a digest.
-struct Feed<'a>(&'a mut Sha256);
+/// Lets derived `Hash` write bytes.
+struct Feed<'a>(&'a mut Vec<u8>);
 
 macro_rules! little_endian {
     ($($name:ident: $kind:ty),* $(,)?) => {
         $(fn $name(&mut self, value: $kind) {
-            self.0.update(value.to_le_bytes());
+            self.0.extend_from_slice(&value.to_le_bytes());
         })*
     };
 }
@@ -38,7 +44,7 @@ impl Hasher for Feed<'_> {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.0.extend_from_slice(bytes);
     }
 
     little_endian!(write_u16: u16, write_u32: u32, write_u64: u64, write_i16: i16, write_i32: i32, write_i64: i64);
