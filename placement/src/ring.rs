@@ -222,7 +222,9 @@ struct Point {
 
 impl Hash for Point {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&[b"m\0", self.name.as_bytes(), b"\0", &self.k.to_be_bytes()].concat());
+        for bytes in [&b"m\0"[..], self.name.as_bytes(), b"\0", &self.k.to_be_bytes()] {
+            state.write(bytes);
+        }
     }
 }
 
