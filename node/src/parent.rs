@@ -140,7 +140,8 @@ pub async fn raise(family: Family, mut stop: mpsc::Receiver<()>) -> Result<u8, F
 }
 
 /// Takes the slot for a new life. A slot in use is waited for as long as a dead holder would need to be
-/// forgotten, and taken only after its holder has stood still before our eyes; a silent store is waited for briefly at first, and without end later.
+/// forgotten, and taken only after its holder has stood still before our eyes; a silent store is waited for
+/// briefly at first, and without end later.
 async fn join(family: &Family, first: bool) -> Result<Life, JoinError> {
     let timing = &family.timing;
     let began = Instant::now();
