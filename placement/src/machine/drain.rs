@@ -1,8 +1,8 @@
 //! Giving everything away, when the node drains.
 //!
 //! What must hold: at most `Pace::hand_offs` devices are on their way at once; targets come from the
-//! plan, on the last view plus what was given since; a device that two targets refused, or that has no
-//! target, is freed, so a drain ends even alone.
+//! plan, on the last view plus what was given since; nothing is sent to a member whose lease is over; a
+//! device that two targets refused, or that has no target, is freed, so a drain ends even alone.
 
 use std::time::Duration;
 
@@ -47,8 +47,14 @@ impl Machine {
         let moves = self.plan(&policy, &keys);
         let target = |key: &DeviceKey| moves.iter().find(|line| line.key == *key).map(|line| line.to.clone());
         let tries = |key: &DeviceKey| idle.iter().find(|(idle, _)| idle == key).map(|(_, tries)| *tries);
+        let early = now.since(self.drain_since) < self.config.timing.ttl;
         for key in &keys {
             let to = target(key).filter(|_| tries(key).is_none_or(|tries| tries < REFUSALS));
+            // One whose lease is over beats again soon, or is buried, and the next plan knows.
+            if early && to.as_ref().is_some_and(|to| !self.takes(to)) {
+                continue;
+            }
+            let to = to.filter(|to| self.takes(to));
             if let Some(to) = &to {
                 *self.given.entry(to.node.clone()).or_default() += 1;
             }
@@ -73,9 +79,14 @@ impl Machine {
 
     /// The target of a hand-off has prepared as far as it could.
     pub(super) fn warmed(&mut self, grant: &Grant, to: &Life, now: BootTime, out: &mut Vec<Effect>) {
+        let go_on = self.takes(to) && !self.quiesced;
+        self.holdings.warmed(grant, go_on, now, out);
+    }
+
+    /// Whether a life takes devices, as far as the last view shows.
+    fn takes(&self, life: &Life) -> bool {
         let takes = |member: &Member| member.state == MemberState::Active && !member.remaining.is_zero();
-        let there = self.view.members.iter().any(|member| member.life == *to && takes(member));
-        self.holdings.warmed(grant, there && !self.quiesced, now, out);
+        self.view.members.iter().any(|member| member.life == *life && takes(member))
     }
 
     /// Plans for some of the own devices.

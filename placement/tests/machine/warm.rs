@@ -4,7 +4,7 @@ use roost_placement::ledger::Desired;
 use roost_placement::machine::HandOffError;
 use roost_proto::id::NodeId;
 
-use super::world::{World, key, node};
+use super::world::{TIMING, World, key, node};
 use super::{secs, three};
 
 /// A hand-off of device 0 that has begun, its owner, and the number of its target.
@@ -66,4 +66,23 @@ fn a_drain_lets_the_targets_prepare_and_moves_each_device_once() {
     assert!(world.nodes[&node(3)].drained);
     assert_eq!((world.warmed, world.starts), (load, 30 + load));
     world.assert_settled();
+}
+
+#[test]
+fn a_drain_asks_nobody_to_prepare_whose_lease_is_over_and_ends_all_the_same() {
+    let mut world = World::new(5, 10);
+    world.join(1);
+    world.join(2);
+    world.run(secs(5));
+    world.kill(1);
+    // Nobody buries it while placement is blocked, so that its lease is over and it still counts as active.
+    world.blocked_until = world.now.plus(secs(60));
+    world.run(TIMING.ttl + TIMING.beat * 2);
+    let living = world.node(2).expect("alive");
+    assert!(living.machine.view().members.iter().any(|member| member.remaining.is_zero()));
+    living.machine.drain().expect("the first drain");
+    world.run(secs(4));
+    assert!(world.nodes[&node(2)].drained);
+    assert_eq!(world.warmed, 0);
+    assert!(world.rows.values().all(|row| row.owner.as_ref().is_none_or(|owner| owner.node == node(1))));
 }
