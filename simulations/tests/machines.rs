@@ -18,7 +18,7 @@ fn a_seed_has_one_history_whatever_ran_before_it() {
 }
 
 /// Seeds that once failed, and why.
-const PINNED: [(u64, &str); 4] = [
+const PINNED: [(u64, &str); 6] = [
     (
         2168,
         "a node's twin stood still and ran again, and so ended what excused the node, whose clock had stood still",
@@ -26,6 +26,11 @@ const PINNED: [(u64, &str); 4] = [
     (86, "a process stood still twice, and the second time its clock ran on"),
     (3308, "a device was replaced by somebody outside three times, and rightly stayed away for minutes"),
     (4400, "a phone told a message that could not be read, and what tells it is for no log itself"),
+    (10114, "after several failovers the ratchet with a phone could not go on, and messages to it failed"),
+    (
+        10135,
+        "a draining node asked one whose lease was over to prepare, again and again, and never came to an end",
+    ),
 ];
 
 #[test]
