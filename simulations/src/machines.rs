@@ -57,6 +57,9 @@ const SETTING: Duration = Duration::from_secs(120);
 /// Tenants for which nodes are asked whom they prefer: more than any plan has.
 const ASKED: usize = 40;
 
+/// More than this does not happen within one microsecond: somebody goes round in circles.
+const AT_ONCE: u32 = 100_000;
+
 /// Everything that there is.
 struct World {
     ctx: Context,
@@ -146,8 +149,12 @@ impl World {
 
     /// Steps until then, or until an invariant is broken.
     fn until(&mut self, then: u64) {
+        let (mut last, mut at_once) = (0, 0);
         while self.ctx.record.with(|history| history.violation().is_none()) {
             let Some((at, what)) = self.ctx.next(then) else { break };
+            at_once = if at == last { at_once + 1 } else { 0 };
+            last = at;
+            assert!(at_once < AT_ONCE, "time stands still at {:.3} s", at as f64 / 1e6);
             self.ctx.time.reached(Duration::from_micros(at));
             self.happen(what);
         }
