@@ -49,6 +49,8 @@ pub struct Vault {
     keys: Option<Keys>,
     /// Counts how often the device was given new keys; ratchets of older keys are of no use.
     generation: u32,
+    /// How old the database is, see `aged`.
+    age: u32,
     pages: BTreeMap<u32, PrekeyPage>,
     peers: Peers,
     collections: Collections,
@@ -87,6 +89,7 @@ impl Vault {
         let mut vault = Vault {
             keys: None,
             generation: 0,
+            age,
             pages: BTreeMap::new(),
             peers: Peers::new(ratchets, age),
             collections: Collections::default(),

@@ -1,9 +1,9 @@
-//! Rows of ratchets, and how old the database was when they were written.
+//! Rows of ratchets and ids of prekeys, and how old the database was when they were written.
 //!
 //! What must hold: a ratchet that was stored before the database went over to another time line sends nothing
 //! under the keys that come next in it: its last moments may be lost, and with them what was sent then. Each age has
 //! keys of its own, because what was written in the one before may be lost as well. Who passes over some keys
-//! once too often has lost nothing.
+//! once too often has lost nothing. Prekeys that were given away in the lost moments keep their ids for themselves too.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use roost_proto::signal;
@@ -13,6 +13,19 @@ const MARK: u8 = 0;
 
 /// So many messages to one peer were lost with the end of one age at most.
 const LOST: u32 = 512;
+
+/// So many rotations of the signed prekey, and pages of prekeys, are far more than one age sees.
+const PREKEYS: u32 = 4096;
+
+/// Signed prekeys that are made in this age have ids above this one, which has 24 bits.
+pub(super) fn signed_prekeys_above(age: u32) -> u32 {
+    age % PREKEYS * PREKEYS
+}
+
+/// Pages of prekeys that are made in this age have at least this number.
+pub(super) fn first_page(age: u32) -> u32 {
+    age.saturating_mul(PREKEYS).min(u32::MAX / 2)
+}
 
 /// The row of a record, written in this age.
 pub(super) fn written(record: &Bytes, age: u32) -> Bytes {

@@ -1,12 +1,12 @@
 //! The one-time prekeys of a device: making, uploading, using them.
 //!
 //! What must hold: the row of the highest page stays, also when it is empty, because the next page is
-//! counted from it.
+//! counted from it; each age of the database has pages of its own (`aged`).
 
 use roost_placement::seeded::{self, Bug};
 use roost_proto::signal::PrekeyPage;
 
-use super::Vault;
+use super::{Vault, aged};
 use crate::machine::PrekeyUpload;
 use crate::port::{StateChange, StateKey, StateKind};
 
@@ -85,7 +85,7 @@ impl Vault {
     fn next_page(&self) -> u32 {
         let counts = |page: &PrekeyPage| !(seeded::on(Bug::PrekeyNumberedAgain) && page.uploaded());
         let highest = self.pages.iter().rev().find(|(_, page)| counts(page));
-        highest.map_or(0, |(number, _)| number + 1)
+        highest.map_or(0, |(number, _)| number + 1).max(aged::first_page(self.age))
     }
 
     pub(super) fn keep(&mut self, page: PrekeyPage) -> StateChange {

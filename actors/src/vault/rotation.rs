@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roost_proto::id::UnixMillis;
 
-use super::{Vault, credentials};
+use super::{Vault, aged, credentials};
 use crate::machine::Rotation;
 use crate::port::StateChange;
 
@@ -24,7 +24,9 @@ impl Vault {
                 Rotation::Due(period)
             }
             Some(age) if age < period => return (Vec::new(), Rotation::Due(period - age)),
-            Some(_) => Rotation::Offer(signed.offer(identity, &mut self.rng)),
+            Some(_) => {
+                Rotation::Offer(signed.offer(identity, aged::signed_prekeys_above(self.age), &mut self.rng))
+            }
         };
         (vec![credentials(self.generation, keys)], rotation)
     }

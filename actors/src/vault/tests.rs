@@ -231,6 +231,24 @@ fn a_ratchet_goes_on_after_the_end_of_an_age_also_when_the_one_before_it_had_sen
     assert!((512..1000).contains(&passed), "{passed} keys were passed over");
 }
 
+#[test]
+fn after_the_database_has_lost_its_tail_no_prekey_id_is_given_to_another_key() {
+    let mut ada = Device::new(44_449);
+    let uploaded = |ada: &mut Device| match ada.work(CryptoRequest::Prekeys(4, 2)) {
+        Changed::Prekeys(_, upload) => upload.keys.into_iter().map(|(id, _)| id).collect::<Vec<_>>(),
+        other => panic!("no prekeys: {other:?}"),
+    };
+    ada.rotate(NOW);
+    let (standby, mut one_time, mut signed) = (ada.rows.clone(), BTreeSet::new(), BTreeSet::new());
+    for age in 0..4 {
+        ada.rows = standby.clone();
+        ada = ada.taken_over_at(age);
+        assert!(uploaded(&mut ada).into_iter().all(|id| one_time.insert(id)), "a prekey in age {age}");
+        let Rotation::Offer(offered) = ada.rotate(after(1)) else { panic!("due") };
+        assert!(signed.insert(offered.id), "{} in age {age}", offered.id);
+    }
+}
+
 /// As long as the clients have it.
 const PERIOD: Duration = Duration::from_secs(27 * 24 * 3600);
 

@@ -101,10 +101,15 @@ impl SignedPrekeys {
         self.next.as_ref().map(SignedPrekey::public)
     }
 
-    /// The one to offer to WhatsApp: the same until it is confirmed or withdrawn. It must be durable before it is
-    /// offered.
-    pub fn offer<R: Rng + CryptoRng>(&mut self, identity: &KeyPair, rng: &mut R) -> PublicSignedPrekey {
-        let id = self.current.id % PREKEY_ID_MAX + 1;
+    /// The one to offer to WhatsApp, with an id above `above`: the same until it is confirmed or withdrawn. It must be
+    /// durable before it is offered.
+    pub fn offer<R: Rng + CryptoRng>(
+        &mut self,
+        identity: &KeyPair,
+        above: u32,
+        rng: &mut R,
+    ) -> PublicSignedPrekey {
+        let id = self.current.id.max(above) % PREKEY_ID_MAX + 1;
         self.next.get_or_insert_with(|| SignedPrekey::generate(id, identity, rng)).public()
     }
 
@@ -179,7 +184,7 @@ mod tests {
 
     fn rotate(keys: &mut Keys, rng: &mut StdRng) -> PublicSignedPrekey {
         let (signed, identity) = keys.signed_prekeys();
-        let offered = signed.offer(identity, rng);
+        let offered = signed.offer(identity, 0, rng);
         signed.confirm(offered.id, NOW);
         offered
     }
@@ -190,13 +195,13 @@ mod tests {
         let mut keys = Keys::generate(&mut rng);
         let before = keys.signed_prekey();
         let (signed, identity) = keys.signed_prekeys();
-        let offered = signed.offer(identity, &mut rng);
+        let offered = signed.offer(identity, 0, &mut rng);
         assert!(verify(identity.public(), &typed(&offered.public), &offered.signature));
         assert_eq!((before.id, offered.id), (1, 2));
         let mut again = Keys::from_bytes(&keys.to_bytes()).expect("own encoding");
         assert_eq!(again.signed_prekey(), before);
         let (signed, identity) = again.signed_prekeys();
-        assert_eq!(signed.offer(identity, &mut rng), offered);
+        assert_eq!(signed.offer(identity, 0, &mut rng), offered);
         signed.confirm(offered.id, NOW);
         let mut confirmed = Keys::from_bytes(&again.to_bytes()).expect("own encoding");
         assert_eq!(confirmed.signed_prekey(), offered);
@@ -223,11 +228,11 @@ mod tests {
         let mut keys = Keys::generate(&mut rng);
         let before = keys.signed_prekey();
         let (signed, identity) = keys.signed_prekeys();
-        let offered = signed.offer(identity, &mut rng);
+        let offered = signed.offer(identity, 0, &mut rng);
         signed.withdraw(offered.id, NOW);
         signed.confirm(offered.id, NOW);
         assert!(signed.find(offered.id).is_none());
-        assert_ne!(signed.offer(identity, &mut rng).public, offered.public);
+        assert_ne!(signed.offer(identity, 0, &mut rng).public, offered.public);
         assert_eq!(keys.signed_prekey(), before);
     }
 
@@ -236,6 +241,6 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(4);
         let identity = KeyPair::generate(&mut rng);
         let mut signed = SignedPrekeys::new(SignedPrekey::generate(PREKEY_ID_MAX, &identity, &mut rng));
-        assert_eq!(signed.offer(&identity, &mut rng).id, 1);
+        assert_eq!(signed.offer(&identity, 0, &mut rng).id, 1);
     }
 }
