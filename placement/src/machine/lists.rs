@@ -99,7 +99,8 @@ impl Machine {
         }
         let (renewed, claims) = (now < self.deadline, self.claims());
         let lists = &mut self.lists;
-        if self.quiesced && renewed && lists.resuming.is_none() && now >= lists.resume_next {
+        let told = renewed && self.round.tells(now);
+        if self.quiesced && told && lists.resuming.is_none() && now >= lists.resume_next {
             let number = lists.number();
             lists.resuming = Some(number);
             out.push(Effect::ListMine(number));

@@ -1,8 +1,9 @@
 //! After the database has lost a tail: this node says what it runs, and learns what it keeps.
 //!
 //! What must hold: when the cluster epoch has grown, nothing acts and no list is believed before
-//! everything that is held has been posted and answered; what a node does not keep it stops; until the
-//! quarantine ends, nothing is started but what a re-attachment or a running owner gave, because what the
+//! everything that is held has been posted and answered; what a node does not keep it stops; who had been silent for so
+//! long that the tail may have buried it acts again only after the quarantine, because a row that stands may be one that
+//! another node has taken in the tail and is about to post; until the quarantine ends, nothing is started but what a re-attachment or a running owner gave, because what the
 //! rows say may be older than what other nodes run. What is lost of a device's state stays lost: the
 //! device begins again from what is there, and its log says so.
 
@@ -30,16 +31,30 @@ pub(super) struct Round {
     next: BootTime,
     /// Until then nothing is claimed.
     blocked: BootTime,
+    /// Others may have taken what is held here.
+    doubtful: bool,
 }
 
 impl Round {
     pub(super) fn new(now: BootTime) -> Round {
-        Round { cluster_epoch: None, open: Vec::new(), asked: false, next: now, blocked: now }
+        Round {
+            cluster_epoch: None,
+            open: Vec::new(),
+            asked: false,
+            next: now,
+            blocked: now,
+            doubtful: false,
+        }
     }
 
     /// Whether take-overs are blocked.
     pub(super) fn is_blocked(&self, now: BootTime) -> bool {
         now < self.blocked
+    }
+
+    /// Whether a list that is asked for at `now` may say what this node acts for.
+    pub(super) fn tells(&self, now: BootTime) -> bool {
+        !(self.doubtful && self.is_blocked(now))
     }
 
     /// Rows at or below this are not started.
@@ -69,6 +84,10 @@ impl Machine {
         if before.is_none() || before == known {
             return;
         }
+        let timing = &self.config.timing;
+        // Before that its lease was not over for anybody.
+        let silent = self.renewed.is_none_or(|renewed| now.since(renewed) >= timing.ttl + timing.grace);
+        self.round.doubtful = silent || (self.round.doubtful && self.quiesced);
         self.round.open = self.holdings.kept().cloned().collect();
         (self.round.asked, self.round.next) = (false, now);
         self.holdings.outdate(self.lists.newest());
@@ -115,5 +134,56 @@ impl Machine {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roost_proto::id::{Incarnation, Life};
+
+    use super::super::{Config, Event};
+    use super::*;
+    use crate::ledger::{Beaten, Timing};
+    use crate::machine::Pace;
+    use crate::plan::Policy;
+
+    fn machine() -> Machine {
+        let me = Life { node: "n1".parse().expect("a label"), incarnation: Incarnation(1) };
+        let (timing, policy, pace) = (Timing::FAST, Policy::default(), Pace::default());
+        Machine::new(Config { me, timing, policy, pace }, BootTime(0))
+    }
+
+    /// Whether the node acts again with this heartbeat.
+    fn resumes(machine: &mut Machine, millis: u64, cluster_epoch: i64, blocked: u64) -> bool {
+        let now = BootTime(millis * 1_000_000);
+        let view = View { cluster_epoch, blocked: Duration::from_millis(blocked), ..View::default() };
+        let mut todo = machine.handle(now, Event::Beaten { sent: now, answer: Beaten::Renewed(view) });
+        let mut resumed = false;
+        while let Some(effect) = todo.pop() {
+            match effect {
+                Effect::Resume => resumed = true,
+                Effect::ListMine(number) => {
+                    todo.extend(machine.handle(now, Event::Mine(number, Ok(Vec::new()))))
+                }
+                _ => {}
+            }
+        }
+        resumed
+    }
+
+    #[test]
+    fn who_cannot_have_been_buried_in_the_tail_goes_on_at_once() {
+        let mut machine = machine();
+        assert!(resumes(&mut machine, 0, 0, 0));
+        assert!(resumes(&mut machine, 2199, 1, 2200));
+    }
+
+    #[test]
+    fn who_may_have_been_buried_in_the_tail_waits_for_the_end_of_the_quarantine() {
+        let mut machine = machine();
+        assert!(resumes(&mut machine, 0, 0, 0));
+        assert!(!resumes(&mut machine, 2200, 1, 2200));
+        assert!(!resumes(&mut machine, 3000, 1, 1400));
+        assert!(resumes(&mut machine, 4400, 1, 0));
     }
 }
