@@ -73,11 +73,19 @@ pub struct Store {
     vault: Vault,
     committer: Committer,
     commits: broadcast::Sender<DeviceKey>,
-    /// The last event that was committed for each device, and under which epoch: one entry for each device
-    /// that this process has ever written for.
-    heads: Mutex<BTreeMap<DeviceKey, (Epoch, Sequence)>>,
+    /// What was committed last for each device, and under which epoch: one entry for each device that this process
+    /// has ever written for.
+    heads: Mutex<BTreeMap<DeviceKey, (Epoch, Head)>>,
     options: StoreOptions,
     bound: Duration,
+}
+
+/// How far a device's log and its messages are known to have come.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    event: Sequence,
+    /// Its place in the order of acceptance.
+    message: i64,
 }
 
 impl Store {

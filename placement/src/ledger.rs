@@ -163,6 +163,8 @@ pub struct Posted {
     pub grant: Grant,
     /// Its last event that is known to have been committed under this grant; 0 when none is.
     pub head: Sequence,
+    /// The place in the order of acceptance of its last message that is known the same way; 0 when none is.
+    pub accepted: i64,
 }
 
 /// A posted device that its poster keeps.
@@ -170,7 +172,7 @@ pub struct Posted {
 pub struct Attached {
     /// The posted grant, or a newer one where the row knew nothing of it.
     pub grant: Grant,
-    /// The event log ends before the posted head: what was written since is lost.
+    /// The event log or the messages end before what was posted: what was written since is lost.
     pub behind: bool,
 }
 

@@ -104,7 +104,8 @@ impl Effects {
             Effect::Reattach(epoch, grants) => {
                 tracing::warn!(life = %me, devices = grants.len(), "the database may have lost its tail: posting what runs here");
                 self.ask(move |ledger| async move {
-                    let post = |grant: &Grant| Posted { grant: grant.clone(), head: Sequence(0) };
+                    let post =
+                        |grant: &Grant| Posted { grant: grant.clone(), head: Sequence(0), accepted: 0 };
                     let posts: Vec<Posted> = grants.iter().map(post).collect();
                     let kept = answer(ledger.reattach(&me, &posts)).await;
                     Event::Reattached(epoch, grants, kept)

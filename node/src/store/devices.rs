@@ -14,18 +14,40 @@ use roost_placement::ledger::Grant;
 use roost_proto::id::{Sequence, UnixMillis};
 use serde_json::{Value, json};
 
-use super::Store;
-use super::fenced::AcceptedRow;
+use super::fenced::{AcceptedRow, Written};
 use super::names::escape;
 use super::prepared::{Prepared, open_message, open_state, open_state_row};
 use super::rows::unavailable;
 use super::seal::SealKey;
+use super::{Head, Store};
 
 impl Store {
     /// The data key for a grant; a device of an unknown tenant cannot have been granted.
     async fn seal_of(&self, grant: &Grant) -> Result<SealKey, DeviceStoreError> {
         let look_up = self.vault.key(&*self.backend, &grant.key.business_id);
         self.in_time(look_up).await?.ok_or(DeviceStoreError::Fenced)
+    }
+}
+
+impl Store {
+    /// Remembers how far a commit has come.
+    fn note_head(&self, grant: &Grant, written: &Written) {
+        let event = written.events.iter().flatten().max();
+        let ordinals = written.accepts.iter().map(|accepted| match accepted {
+            AcceptedRow::New(ordinal) => *ordinal,
+            AcceptedRow::Repeated(_) | AcceptedRow::KeyReused => 0,
+        });
+        let message = ordinals.max().unwrap_or_default();
+        if event.is_some() || message > 0 {
+            let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+            let none = Head { event: Sequence(0), message: 0 };
+            let (epoch, head) = heads.entry(grant.key.clone()).or_insert((grant.epoch, none));
+            if *epoch != grant.epoch {
+                (*epoch, *head) = (grant.epoch, none);
+            }
+            head.event = head.event.max(Sequence(event.copied().unwrap_or_default()));
+            head.message = head.message.max(message);
+        }
     }
 }
 
@@ -78,10 +100,7 @@ impl DeviceStore for Store {
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
         let seal = self.seal_of(grant).await?;
         let written = self.committer.commit(Prepared::new(grant, seal.clone(), batch)).await?;
-        if let Some(last) = written.events.iter().flatten().max() {
-            let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-            heads.insert(grant.key.clone(), (grant.epoch, Sequence(*last)));
-        }
+        self.note_head(grant, &written);
         let accepted = |row| match row {
             AcceptedRow::New(ordinal) => Ok(Accepted::New { ordinal }),
             AcceptedRow::Repeated(row) => {

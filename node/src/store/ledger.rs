@@ -71,8 +71,12 @@ impl Store {
         let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |grant: &Grant| heads.get(&grant.key).filter(|(epoch, _)| *epoch == grant.epoch);
         let posted = |post: &Posted| {
-            let head = known(&post.grant).map_or(post.head, |(_, head)| post.head.max(*head));
-            Posted { grant: post.grant.clone(), head }
+            let mut post = post.clone();
+            if let Some((_, written)) = known(&post.grant) {
+                post.head = post.head.max(written.event);
+                post.accepted = post.accepted.max(written.message);
+            }
+            post
         };
         posts.iter().map(posted).collect()
     }

@@ -8,7 +8,7 @@ use roost_placement::ledger::{Attached, Beaten, Grant, Posted, Timing, View, epo
 use roost_proto::id::{Epoch, Life, Sequence};
 
 use super::World;
-use super::world::{LONG, SHORT, candidate, events, pass, put, refused, until};
+use super::world::{LONG, SHORT, accepts, candidate, events, message, pass, put, refused, until};
 
 /// A quarantine that a check can wait for.
 const BRIEF: Timing = Timing { ttl: Duration::from_secs(2), ..SHORT };
@@ -24,7 +24,7 @@ async fn beat(world: &World, life: &Life, timing: &Timing) -> View {
 }
 
 fn posted(grant: &Grant, head: i64) -> Posted {
-    Posted { grant: grant.clone(), head: Sequence(head) }
+    Posted { grant: grant.clone(), head: Sequence(head), accepted: 0 }
 }
 
 async fn kept(world: &World, me: &Life, posts: &[Posted]) -> Vec<Attached> {
@@ -80,7 +80,12 @@ pub(super) async fn a_posted_grant_is_kept_while_it_stands(world: World) {
     let untouched = Attached { grant: grant.clone(), behind: false };
     assert_eq!(kept(&world, &me, &[posted(&grant, 2)]).await, [untouched]);
     let behind = Attached { grant: grant.clone(), behind: true };
-    assert_eq!(kept(&world, &me, &[posted(&grant, 3)]).await, [behind]);
+    let behind = [behind];
+    assert_eq!(kept(&world, &me, &[posted(&grant, 3)]).await, behind);
+    world.commit(&grant, accepts(&[message("a", "one")])).await;
+    let accepted = |accepted| Posted { accepted, ..posted(&grant, 2) };
+    assert!(!kept(&world, &me, &[accepted(1)]).await[0].behind);
+    assert_eq!(kept(&world, &me, &[accepted(2)]).await, behind);
     let old = Grant { epoch: Epoch(0), ..grant.clone() };
     let newer = Grant { epoch: Epoch(7), ..grant.clone() };
     let foreign = Grant { life: other.clone(), ..grant.clone() };

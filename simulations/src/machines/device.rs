@@ -17,7 +17,7 @@ use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Grant, Posted};
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api::device::State;
-use roost_proto::id::Sequence;
+use roost_proto::id::{DeviceKey, Sequence};
 
 use super::context::{Context, LinkId};
 use super::core::Core;
@@ -49,6 +49,8 @@ pub(super) struct Device {
     pub(super) work: VecDeque<Work>,
     /// The store has been asked and has not answered.
     pub(super) storing: bool,
+    /// The last event and the last accepted message that were committed.
+    pub(super) written: (i64, i64),
     /// Before the store, and before the rows, are asked again.
     pub(super) pauses: (Duration, Duration),
     pub(super) link: Option<Link>,
@@ -84,6 +86,7 @@ impl Device {
             reading: false,
             work: VecDeque::from([Work::Load]),
             storing: false,
+            written: (0, 0),
             pauses: (Duration::ZERO, Duration::ZERO),
             link: None,
             warm,
@@ -286,7 +289,12 @@ impl Device {
     }
 }
 
-/// What a process says of devices that it runs.
-pub(super) fn posts(grants: &[Grant]) -> Vec<Posted> {
-    grants.iter().map(|grant| Posted { grant: grant.clone(), head: Sequence(0) }).collect()
+/// What a process says of devices that it runs, as far as it has heard what was committed.
+pub(super) fn posts(grants: &[Grant], devices: &BTreeMap<DeviceKey, Device>) -> Vec<Posted> {
+    let post = |grant: &Grant| {
+        let device = devices.get(&grant.key).filter(|device| device.grant == *grant);
+        let (head, accepted) = device.map_or((0, 0), |device| device.written);
+        Posted { grant: grant.clone(), head: Sequence(head), accepted }
+    };
+    grants.iter().map(post).collect()
 }

@@ -63,7 +63,7 @@ impl Process {
             }
             Effect::Reattach(epoch, grants) => {
                 ctx.record.rarely("grants posted");
-                let posts = device::posts(&grants);
+                let posts = device::posts(&grants, &self.devices);
                 core.ask_ledger(
                     ctx,
                     move |db| now(db.reattach(&me, &posts)),

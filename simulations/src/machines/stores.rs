@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roost_actors::loading::Loading;
 use roost_actors::machine::Event;
-use roost_actors::port::{self, Batch, DeviceStore as _, DeviceStoreError, StateKey};
+use roost_actors::port::{self, Accepted, Batch, Committed, DeviceStore as _, DeviceStoreError, StateKey};
 use roost_actors::vault::{Vault, Wants};
 use roost_placement::ledger::Unavailable;
 
@@ -116,6 +116,9 @@ impl Device {
         let failed = match answer {
             ForDevice::Committed(done) => {
                 self.work.pop_front();
+                if let Ok(committed) = &done {
+                    self.note_written(committed);
+                }
                 self.mail.push_back(match done {
                     Ok(committed) => Event::Committed(committed),
                     Err(DeviceStoreError::Fenced) => {
@@ -148,6 +151,17 @@ impl Device {
                 self.later(core, ctx, ForDevice::StoreAgain);
             }
         }
+    }
+
+    /// Remembers the last event and the last accepted message, as the store does in production.
+    fn note_written(&mut self, committed: &Committed) {
+        let event = committed.events.iter().flatten().map(|sequence| sequence.0).max();
+        let message = committed.accepts.iter().filter_map(|accepted| match accepted {
+            Accepted::New { ordinal } => Some(*ordinal),
+            Accepted::Repeated(_) | Accepted::KeyReused => None,
+        });
+        self.written.0 = self.written.0.max(event.unwrap_or_default());
+        self.written.1 = self.written.1.max(message.max().unwrap_or_default());
     }
 
     fn later(&self, core: &Core, ctx: &mut Context, what: ForDevice) {

@@ -85,8 +85,10 @@ impl Tables {
             }
             let older = row.epoch < grant.epoch;
             if self.stands(grant) {
-                let last = self.devices.get(&grant.key).map_or(0, |device| device.last_seq);
-                kept.push(Attached { grant: grant.clone(), behind: last < post.head.0 });
+                let device = self.devices.get(&grant.key);
+                let (last, accepted) = device.map_or((0, 0), |device| (device.last_seq, device.last_ordinal));
+                let behind = last < post.head.0 || accepted < post.accepted;
+                kept.push(Attached { grant: grant.clone(), behind });
             } else if older && may_win {
                 let epoch = self.hand(&grant.key, Some(me), "re-attach", now);
                 let mut newer = grant.clone();

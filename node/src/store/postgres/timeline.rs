@@ -102,9 +102,10 @@ impl Postgres {
             "WITH pick AS (SELECT o.business_id, o.device_id, q.e,
                  o.owner_node IS NOT DISTINCT FROM $5 AND o.owner_inc IS NOT DISTINCT FROM $6 AND o.epoch = q.e
                    AS stands,
-                 coalesce((SELECT h.last_seq FROM event_head h
-                           WHERE h.business_id = o.business_id AND h.device_id = o.device_id), 0) < q.h AS behind
-               FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS q(b, d, e, h)
+                 coalesce((SELECT h.last_seq < q.h OR h.last_ordinal < q.a FROM event_head h
+                           WHERE h.business_id = o.business_id AND h.device_id = o.device_id),
+                          greatest(q.h, q.a) > 0) AS behind
+               FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $7::bigint[]) AS q(b, d, e, h, a)
                JOIN ownership o ON o.business_id = q.b AND o.device_id = q.d
                WHERE o.epoch <= q.e AND o.desired = 'online' AND (SELECT roost_settled())
                ORDER BY o.business_id, o.device_id FOR UPDATE OF o),
@@ -131,6 +132,7 @@ impl Postgres {
             .bind(posts.iter().map(|post| post.head.0).collect::<Vec<_>>())
             .bind(me.node.as_str())
             .bind(me.incarnation.0)
+            .bind(posts.iter().map(|post| post.accepted).collect::<Vec<_>>())
             .fetch_all(&self.read)
             .await
     }

@@ -48,8 +48,8 @@ pub(super) async fn look_around(tx: &mut Tx, life: &Life, timing: &Timing) -> Sq
 
 impl Lite {
     pub(super) async fn attach(&self, me: &Life, posts: &[Posted]) -> SqlResult<Vec<AttachedRow>> {
-        let sql =
-            "SELECT o.business_id, o.device_id, o.epoch, coalesce(h.last_seq, 0) < q.value ->> 3 AS behind
+        let sql = "SELECT o.business_id, o.device_id, o.epoch, coalesce(h.last_seq, 0) < q.value ->> 3
+                     OR coalesce(h.last_ordinal, 0) < q.value ->> 4 AS behind
                    FROM json_each($1) q
                    JOIN ownership o ON o.business_id = q.value ->> 0 AND o.device_id = q.value ->> 1
                      AND o.epoch = q.value ->> 2
@@ -57,7 +57,13 @@ impl Lite {
                    WHERE o.owner_node = $2 AND o.owner_inc = $3 AND o.desired = 'online'";
         let rows = posts.iter().map(|post| {
             let (grant, key) = (&post.grant, &post.grant.key);
-            json!([key.business_id.as_str(), key.device_id.as_str(), grant.epoch.0, post.head.0])
+            json!([
+                key.business_id.as_str(),
+                key.device_id.as_str(),
+                grant.epoch.0,
+                post.head.0,
+                post.accepted
+            ])
         });
         let query = sqlx::query_as(sql).bind(Value::Array(rows.collect()).to_string());
         query.bind(me.node.as_str()).bind(me.incarnation.0).fetch_all(&self.read).await
