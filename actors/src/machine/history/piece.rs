@@ -4,7 +4,6 @@ use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_proto::api::history_chunk::Kind as Shown;
 use roost_proto::history::{Blob, Kind, Past, Position};
-use roost_proto::id::UnixMillis;
 use roost_proto::phone::Notice;
 
 use super::range::Reached;
@@ -142,10 +141,8 @@ impl Cursor {
         for number in [self.next.chat, self.next.message, self.messages, self.left_out] {
             out.bytes(&number.to_be_bytes());
         }
-        if let Some(Reached { id, from_me, at }) = &self.reached {
-            out.text(id);
-            out.bytes(&[u8::from(*from_me)]);
-            out.bytes(&at.0.to_be_bytes());
+        if let Some(reached) = &self.reached {
+            reached.write(&mut out);
         }
         out.finish()
     }
@@ -161,17 +158,14 @@ impl Cursor {
         let (chat, message, messages) = (number()?, number()?, number()?);
         // Earlier rows end here, and those before the first message behind it.
         let left_out = number().unwrap_or(0);
-        let mut reached = || {
-            let (id, from_me) = (rest.text()?.to_owned(), rest.bytes()? == [1]);
-            Some(Reached { id, from_me, at: UnixMillis(i64::from_be_bytes(rest.bytes()?.try_into().ok()?)) })
-        };
-        let (next, reached) = (Position { chat, message }, reached());
+        let (next, reached) = (Position { chat, message }, Reached::read(&mut rest));
         Some(Cursor { kind, order, progress, request, next, messages, left_out, reached })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use roost_proto::id::UnixMillis;
     use roost_proto::phone::Place;
 
     use super::*;

@@ -46,9 +46,8 @@ impl Range {
     fn to_bytes(&self) -> Bytes {
         let mut out = Writer::new(FORMAT);
         out.text(&self.wanted.chat.to_string());
-        out.text(&self.wanted.before_id);
-        out.bytes(&[u8::from(self.wanted.before_from_me)]);
-        out.bytes(&self.wanted.before.0.to_be_bytes());
+        let WantHistory { before_id, before_from_me, before, .. } = &self.wanted;
+        Reached { id: before_id.clone(), from_me: *before_from_me, at: *before }.write(&mut out);
         out.bytes(&self.wanted.count.to_be_bytes());
         out.bytes(&self.since.0.to_be_bytes());
         out.finish()
@@ -58,9 +57,7 @@ impl Range {
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Range> {
         let mut rest = Reader::new(FORMAT, bytes)?;
         let chat = rest.text()?.parse().ok()?;
-        let before_id = rest.text()?.to_owned();
-        let before_from_me = rest.bytes()? == [1];
-        let before = UnixMillis(i64::from_be_bytes(rest.bytes()?.try_into().ok()?));
+        let Reached { id: before_id, from_me: before_from_me, at: before } = Reached::read(&mut rest)?;
         let count = u32::from_be_bytes(rest.bytes()?.try_into().ok()?);
         let since = UnixMillis(i64::from_be_bytes(rest.bytes()?.try_into().ok()?));
         Some(Range { wanted: WantHistory { chat, before_id, before_from_me, before, count }, since })
@@ -76,7 +73,7 @@ impl Range {
     }
 }
 
-/// The oldest message of a piece.
+/// A message up to which a chat has been told, backwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reached {
     pub(super) id: String,
@@ -87,6 +84,19 @@ pub(super) struct Reached {
 impl Reached {
     pub(super) fn of(past: &Past) -> Reached {
         Reached { id: past.id.clone(), from_me: past.from_me, at: past.at }
+    }
+
+    /// Adds it to a row.
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.text(&self.id);
+        out.bytes(&[u8::from(self.from_me)]);
+        out.bytes(&self.at.0.to_be_bytes());
+    }
+
+    /// Reads what [`Reached::write`] wrote; `None` when it is something else.
+    pub(super) fn read(rest: &mut Reader<'_>) -> Option<Reached> {
+        let (id, from_me) = (rest.text()?.to_owned(), rest.bytes()? == [1]);
+        Some(Reached { id, from_me, at: UnixMillis(i64::from_be_bytes(rest.bytes()?.try_into().ok()?)) })
     }
 }
 
