@@ -71,6 +71,18 @@ pub struct LogHead {
     pub latest: Sequence,
 }
 
+impl LogHead {
+    /// Where a reader stands that has read nothing of what is kept.
+    pub fn before(&self) -> Sequence {
+        Sequence(self.earliest.0 - 1)
+    }
+
+    /// Where a reader stands that has read everything.
+    pub fn end(&self) -> Sequence {
+        self.latest.max(self.before())
+    }
+}
+
 /// Why a row could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {

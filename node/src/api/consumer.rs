@@ -36,17 +36,6 @@ struct Lane {
     latest: i64,
 }
 
-impl Lane {
-    fn is_beyond(&self, latest: i64) -> bool {
-        self.acked.max(self.sent) > latest
-    }
-}
-
-/// The last event of a log, or the one before its beginning when it has none.
-fn latest(head: &LogHead) -> i64 {
-    head.latest.0.max(head.earliest.0 - 1)
-}
-
 /// The window of one stream.
 #[derive(Debug)]
 pub(super) struct Window {
@@ -67,7 +56,7 @@ impl Window {
     pub(super) fn is_beyond(&self, heads: &[LogHead]) -> bool {
         heads.iter().any(|head| {
             let lane = self.lanes.get(&head.key.device_id);
-            lane.is_some_and(|lane| lane.is_beyond(latest(head)))
+            lane.is_some_and(|lane| lane.sent > head.end().0)
         })
     }
 
@@ -77,10 +66,10 @@ impl Window {
         let mut new = Vec::new();
         let mut lanes = BTreeMap::new();
         for head in heads {
-            let (before, latest) = (head.earliest.0 - 1, latest(head));
+            let (before, latest) = (head.before().0, head.end().0);
             let lane = match self.lanes.get(&head.key.device_id) {
                 // The log is shorter than what was sent: another device of the same name.
-                Some(lane) if lane.is_beyond(latest) => Lane { acked: before, sent: before, latest },
+                Some(lane) if lane.sent > latest => Lane { acked: before, sent: before, latest },
                 // What retention has removed cannot be sent any more; the gap shows in the sequence.
                 Some(lane) => Lane { acked: lane.acked.max(before), sent: lane.sent.max(before), latest },
                 None => {

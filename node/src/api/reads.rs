@@ -146,7 +146,7 @@ fn begin(cursor: Option<Positions>, heads: &[LogHead]) -> Result<Positions, ApiE
     for head in heads {
         let at = match &cursor {
             Some(cursor) => cursor.get(&head.key.device_id).copied().unwrap_or(Sequence(0)),
-            None => before(head),
+            None => head.before(),
         };
         check(&head.key, at, head)?;
         positions.insert(head.key.device_id.clone(), at);
@@ -158,7 +158,7 @@ fn begin(cursor: Option<Positions>, heads: &[LogHead]) -> Result<Positions, ApiE
 fn continue_at(positions: &mut Positions, heads: &[LogHead]) -> Result<(), ApiError> {
     let mut now = Positions::new();
     for head in heads {
-        let at = positions.get(&head.key.device_id).copied().unwrap_or_else(|| before(head));
+        let at = positions.get(&head.key.device_id).copied().unwrap_or_else(|| head.before());
         check(&head.key, at, head)?;
         now.insert(head.key.device_id.clone(), at);
     }
@@ -166,13 +166,9 @@ fn continue_at(positions: &mut Positions, heads: &[LogHead]) -> Result<(), ApiEr
     Ok(())
 }
 
-fn before(head: &LogHead) -> Sequence {
-    Sequence(head.earliest.0 - 1)
-}
-
 /// A position must touch what is kept. One beyond the end belongs to an earlier device of this name.
 fn check(key: &DeviceKey, at: Sequence, head: &LogHead) -> Result<(), ApiError> {
-    if at < before(head) || at > head.latest.max(before(head)) {
+    if at < head.before() || at > head.end() {
         return Err(ApiError::CursorExpired { key: key.clone(), earliest: head.earliest });
     }
     Ok(())
