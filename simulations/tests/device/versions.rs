@@ -6,7 +6,7 @@ use roost_proto::id::DeviceKey;
 use roost_proto::version::{Canary, ProtocolVersion, Rollout};
 use roost_simulations::wa::Fault;
 
-use crate::scene::{Scene, request};
+use crate::scene::{Device, Scene, request};
 
 /// The next version after the one that is built in.
 fn newer() -> ProtocolVersion {
@@ -20,14 +20,20 @@ fn outdate(scene: &Scene) {
     scene.server.commit(&Fault::DropConnection { device: None }).expect("no device is named");
 }
 
+/// Two devices that were online, and whose version is refused now.
+async fn outdated(scene: &Scene) -> [Device<'_>; 2] {
+    let devices = [scene.paired("ada").await, scene.paired("bob").await];
+    outdate(scene);
+    for device in &devices {
+        device.state(State::Outdated).await;
+    }
+    devices
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_is_refused_is_waited_out_until_another_one_is_chosen() {
     let scene = Scene::new().await;
-    let ada = scene.paired("ada").await;
-    let bob = scene.paired("bob").await;
-    outdate(&scene);
-    ada.state(State::Outdated).await;
-    bob.state(State::Outdated).await;
+    let [ada, bob] = outdated(&scene).await;
     let status = ada.handle().status().borrow().clone();
     let refused = format!("WhatsApp refuses version {} of the client", ProtocolVersion::BUILT_IN);
     assert_eq!((status.code, status.reason), (405, refused));
@@ -48,11 +54,7 @@ async fn a_version_that_is_refused_is_waited_out_until_another_one_is_chosen() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_version_is_tried_by_canaries_first() {
     let scene = Scene::new().await;
-    let ada = scene.paired("ada").await;
-    let bob = scene.paired("bob").await;
-    outdate(&scene);
-    ada.state(State::Outdated).await;
-    bob.state(State::Outdated).await;
+    let [ada, bob] = outdated(&scene).await;
     let key: DeviceKey = "tenants/acme/devices/ada".parse().expect("an id");
     let canary = Canary { version: newer(), percent: 0, devices: [key].into() };
     scene.versions.send_replace(Rollout { stable: None, canary: Some(canary) });
