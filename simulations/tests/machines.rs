@@ -18,7 +18,7 @@ fn a_seed_has_one_history_whatever_ran_before_it() {
 }
 
 /// Seeds that once failed, and why.
-const PINNED: [(u64, &str); 6] = [
+const PINNED: [(u64, &str); 7] = [
     (
         2168,
         "a node's twin stood still and ran again, and so ended what excused the node, whose clock had stood still",
@@ -30,6 +30,10 @@ const PINNED: [(u64, &str); 6] = [
     (
         10135,
         "a draining node asked one whose lease was over to prepare, again and again, and never came to an end",
+    ),
+    (
+        39176,
+        "what the phone told was settled before the message in it was in the log, for a slot opened in between was empty",
     ),
 ];
 

@@ -230,7 +230,7 @@ impl Machine {
             (None, true, Some(chat)) => self.note_reached(&mut outcome, &chat.to_non_ad().to_string()),
             _ => {}
         }
-        if self.hear_phone(&message, &padded, &mut outcome) {
+        if self.hear_phone(slot, &message, &padded, &mut outcome) {
             let receipt = self.receipt(&message);
             return self.settle_slot(slot, message.link, outcome, receipt);
         }

@@ -27,13 +27,21 @@ pub(super) struct Job {
 
 impl Machine {
     /// A message of our own phone that is not for the user. True when it was one.
-    pub(super) fn hear_phone(&mut self, message: &Inbound, padded: &[u8], outcome: &mut Pending) -> bool {
+    pub(super) fn hear_phone(
+        &mut self,
+        slot: u64,
+        message: &Inbound,
+        padded: &[u8],
+        outcome: &mut Pending,
+    ) -> bool {
         let peer = message.own && message.from.device == 0;
         let read = e2e::unpad(padded).ok().filter(|_| peer).and_then(PeerMessage::read);
         match read {
             Some(PeerMessage::Keys(keys)) => self.learn_keys(keys, outcome),
             Some(PeerMessage::History(notice)) => self.take_history(message, notice, outcome),
-            Some(PeerMessage::Messages { messages, .. }) => self.take_from_phone(message.link, messages),
+            Some(PeerMessage::Messages { messages, .. }) => {
+                self.take_from_phone(slot, message.link, messages);
+            }
             // What only a companion says; our phone asks nothing of us.
             Some(PeerMessage::WantKeys(_) | PeerMessage::WantHistory(_) | PeerMessage::WantMessages(_)) => {}
             None => return false,

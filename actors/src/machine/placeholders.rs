@@ -44,8 +44,9 @@ impl Machine {
         Some(WantMessage { chat, from_me: own, id, participant })
     }
 
-    /// The phone gives messages: those that are awaited are told, each in a commit that ends the waiting.
-    pub(super) fn take_from_phone(&mut self, link: u64, messages: Vec<Bytes>) {
+    /// The phone gives messages, in the stanza of `answer`: those that are awaited are told, and no longer
+    /// awaited, in the commit behind which that stanza is settled.
+    pub(super) fn take_from_phone(&mut self, answer: u64, link: u64, messages: Vec<Bytes>) {
         for past in messages.iter().filter_map(Past::read).filter(|past| !past.content.is_empty()) {
             let Some((name, raw)) = self.awaited.find(&past.id) else { continue };
             let envelope =
@@ -60,7 +61,7 @@ impl Machine {
                 lid: user(&message.peer.lid, "lid"),
                 phone_number: user(&message.peer.pn, "s.whatsapp.net"),
             };
-            let slot = self.lane.open();
+            let slot = self.lane.open_with(answer);
             // As a sender pads it.
             let padded = [&past.content[..], &[1]].concat();
             let message = Inbound { from_phone: true, ..message };
