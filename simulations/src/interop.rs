@@ -40,6 +40,17 @@ pub enum Library {
     WhatsappRust,
 }
 
+impl Library {
+    /// As its authors write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Library::Whatsmeow => "whatsmeow",
+            Library::Baileys => "Baileys",
+            Library::WhatsappRust => "whatsapp-rust",
+        }
+    }
+}
+
 /// Where a real client finds the simulated WhatsApp, and what it must trust.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {

@@ -1,4 +1,4 @@
-//! Groups of a Roost device and unmodified whatsmeow and Baileys clients, with somebody who comes later and
+//! Groups of a Roost device and unmodified whatsmeow, Baileys and whatsapp-rust clients, with somebody who comes later and
 //! somebody who goes, while the node that owns the device is killed.
 //!
 //! Needs Go and Node.js, and fails without them: `.ci/test` installs both.
@@ -9,7 +9,7 @@ use roost_proto::api::group_changed::{Action, Change};
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_simulations::interop::{
-    Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
+    CLIENTS, Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
 };
 
 /// A device of ours and two clients, all strangers.
@@ -20,6 +20,7 @@ struct World {
     roost: Person,
     w: RealClient,
     b: RealClient,
+    r: RealClient,
     reader: Reader,
 }
 
@@ -29,7 +30,8 @@ impl World {
             Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
         let w = stage.paired(Library::Whatsmeow, "w", &stage.person("w")).await?;
         let b = stage.paired(Library::Baileys, "b", &stage.person("b")).await?;
-        Ok(World { stage, cluster, device, roost, w, b, reader })
+        let r = stage.paired(Library::WhatsappRust, "r", &stage.person("r")).await?;
+        Ok(World { stage, cluster, device, roost, w, b, r, reader })
     }
 
     async fn say(&self, group: &str, text: &str) -> Result<String, Failure> {
@@ -37,17 +39,57 @@ impl World {
         self.cluster.say(&self.device, to, content, api::Context::default(), WaitFor::Accepted).await
     }
 
-    /// Each of the three says something that the two others hear.
+    /// Each says something that all others hear.
     async fn round(&mut self, group: &str, number: u32) -> Result<(), Failure> {
         let text = |who: &str| format!("{who} says {number}");
         self.say(group, &text("roost")).await?;
-        self.w.message(&text("roost")).await?;
-        self.b.message(&text("roost")).await?;
-        self.w.send(group, &text("w")).await?;
-        self.b.message(&text("w")).await?;
-        self.b.send(group, &text("b")).await?;
-        self.w.message(&text("b")).await?;
-        self.reader.received(&[text("w"), text("b")]).await
+        let mut clients = [&mut self.w, &mut self.b, &mut self.r];
+        for client in &mut clients {
+            client.message(&text("roost")).await?;
+        }
+        for speaker in 0..clients.len() {
+            let said = text(clients[speaker].name());
+            clients[speaker].send(group, &said).await?;
+            for (at, listener) in clients.iter_mut().enumerate() {
+                if at != speaker {
+                    listener.message(&said).await?;
+                }
+            }
+        }
+        self.reader.received(&["w", "b", "r"].map(text)).await
+    }
+
+    /// One of the four adds somebody to the group, or removes him.
+    async fn moves(&mut self, by: &str, group: &str, action: &str, who: &Person) -> Result<(), Failure> {
+        use api::update_participants_request::Action::{Add, Remove};
+        let client = match by {
+            "w" => &mut self.w,
+            "b" => &mut self.b,
+            "r" => &mut self.r,
+            _ => {
+                let change = api::UpdateParticipantsRequest {
+                    device: self.device.clone(),
+                    group: group.to_owned(),
+                    action: i32::from(if action == "add" { Add } else { Remove }),
+                    participants: vec![who.number_jid()],
+                };
+                self.cluster.callers.any().groups().update_participants(change).await?;
+                return Ok(());
+            }
+        };
+        Ok(client.members(group, action, &[who.number_jid()]).await?)
+    }
+
+    /// Waits until Roost has told of so many additions or removals.
+    async fn moved(&self, action: Action, times: usize) -> Result<(), Failure> {
+        let is = |event: &api::Event| match &event.payload {
+            Some(Payload::GroupChanged(changed)) => {
+                matches!(&changed.change, Some(Change::Participants(who)) if who.action() == action)
+            }
+            _ => false,
+        };
+        let told = || self.reader.events().iter().filter(|event| is(event)).count() >= times;
+        self.cluster.until(&format!("{action:?} {times} times"), told).await
     }
 
     async fn changed(&self, what: &str, fits: impl Fn(&Change) -> bool) -> Result<(), Failure> {
@@ -64,8 +106,8 @@ impl World {
 async fn a_group_talks_on_while_members_come_and_go_and_the_owner_is_killed() -> Result<(), Failure> {
     let mut world = World::new().await?;
     let late = world.stage.person("late");
-    let members = [world.roost.number_jid(), world.stage.person("b").number_jid()];
-    let group = world.w.group("Hens", &members).await?;
+    let [b, r] = ["b", "r"].map(|name| world.stage.person(name).number_jid());
+    let group = world.w.group("Hens", &[world.roost.number_jid(), b, r]).await?;
     world.changed("joining", |change| *change == Change::Joined("Hens".to_owned())).await?;
     world.round(&group, 1).await?;
 
@@ -83,46 +125,60 @@ async fn a_group_talks_on_while_members_come_and_go_and_the_owner_is_killed() ->
     world.cluster.taken_over(&world.device, epoch).await?;
 
     let mut newcomer = world.stage.paired(Library::Baileys, "late", &late).await?;
-    world.w.members(&group, "add", &[late.number_jid()]).await?;
-    let moved = |action: Action| move |change: &Change| matches!(change, Change::Participants(who) if who.action() == action);
-    world.changed("an addition", moved(Action::Added)).await?;
-    world.round(&group, 3).await?;
-    newcomer.message("roost says 3").await?;
-    newcomer.message("w says 3").await?;
-    newcomer.send(&group, "late says 3").await?;
-    world.reader.received(&["late says 3".to_owned()]).await?;
+    let jids = ["roost", "b", "r"].map(|name| world.stage.person(name).number_jid());
+    world.w.members(&group, "promote", &jids).await?;
+    let mut matrix = Matrix::new("2-groups");
+    for (turn, by) in (0..).zip(["w", "b", "r", "roost"]) {
+        let (within, without) = (3 + 2 * turn, 4 + 2 * turn);
+        world.moves(by, &group, "add", &late).await?;
+        world.moved(Action::Added, turn as usize + 1).await?;
+        world.round(&group, within).await?;
+        newcomer.message(&format!("roost says {within}")).await?;
+        if by == "roost" {
+            for name in ["w", "b", "r"] {
+                newcomer.message(&format!("{name} says {within}")).await?;
+            }
+        }
+        let text = format!("late says {within}");
+        newcomer.send(&group, &text).await?;
+        world.reader.received(&[text]).await?;
 
-    world.w.members(&group, "remove", &[late.number_jid()]).await?;
-    world.changed("a removal", moved(Action::Removed)).await?;
-    world.round(&group, 4).await?;
-    let heard: Vec<String> = newcomer.messages().into_iter().map(|message| message.text).collect();
-    assert!(!heard.iter().any(|text| text.ends_with("says 4")), "{heard:?}");
+        world.moves(by, &group, "remove", &late).await?;
+        world.moved(Action::Removed, turn as usize + 1).await?;
+        world.round(&group, without).await?;
+        let heard: Vec<String> = newcomer.messages().into_iter().map(|message| message.text).collect();
+        assert!(!heard.iter().any(|text| text.ends_with(&format!("says {without}"))), "{heard:?}");
+        for (library, name) in CLIENTS {
+            matrix.row("text in a group").seen(Way::From(library)).seen(Way::To(library));
+            let row = matrix.row("member added, member removed");
+            if by == name {
+                row.seen(Way::From(library));
+            } else if by == "roost" {
+                row.seen(Way::To(library));
+            }
+        }
+    }
 
     for (text, count) in world.reader.texts() {
         assert_eq!(count, 1, "{text:?} is in the event log {count} times");
     }
     assert_eq!(world.reader.faults(), Vec::<String>::new());
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
-    let mut matrix = Matrix::new("2-groups");
-    for capability in ["text in a group", "member added, member removed"] {
-        let row = matrix.row(capability);
-        row.seen(Way::FromWhatsmeow).seen(Way::ToWhatsmeow).seen(Way::FromBaileys).seen(Way::ToBaileys);
-    }
     matrix.check()
 }
 
 #[tokio::test]
 async fn every_member_says_how_far_a_message_came_with_him() -> Result<(), Failure> {
     let mut world = World::new().await?;
-    let members = [world.roost.number_jid(), world.stage.person("b").number_jid()];
+    let members = ["roost", "b", "r"].map(|name| world.stage.person(name).number_jid());
     let group = world.w.group("Hens", &members).await?;
     world.changed("joining", |change| matches!(change, Change::Joined(_))).await?;
     let id = world.say(&group, "read this").await?;
-    for client in [&mut world.w, &mut world.b] {
+    for client in [&mut world.w, &mut world.b, &mut world.r] {
         let message = client.message("read this").await?;
         client.read(&message).await?;
     }
-    for name in ["w", "b"] {
+    for name in ["w", "b", "r"] {
         let lid = world.stage.person(name).lid_jid();
         let read = api::message::State::Read as i32;
         world

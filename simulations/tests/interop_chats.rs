@@ -181,16 +181,16 @@ async fn what_one_device_changes_the_others_see() -> Result<(), Failure> {
         for client in &mut clients {
             client.sees(what, chat, true, &text("r")).await?;
         }
-        matrix.row(row).seen(Way::ToWhatsmeow).seen(Way::ToBaileys);
+        matrix.row(row).seen(Way::To(Library::Whatsmeow)).seen(Way::To(Library::Baileys));
         let [whatsmeow, baileys] = &mut clients[..] else { unreachable!("there are two") };
         whatsmeow.change(what, chat, undone, &text("w")).await?;
         world.sees(what, chat, undone, &text("w")).await?;
-        matrix.row(row).seen(Way::FromWhatsmeow);
+        matrix.row(row).seen(Way::From(Library::Whatsmeow));
         baileys.sees(what, chat, undone, &text("w")).await?;
         baileys.change(what, chat, true, &text("b")).await?;
         whatsmeow.sees(what, chat, true, &text("b")).await?;
         world.sees(what, chat, true, &text("b")).await?;
-        matrix.row(row).seen(Way::FromBaileys);
+        matrix.row(row).seen(Way::From(Library::Baileys));
     }
     let wanted = api::GetChatRequest { parent: world.device.clone(), chat: CHAT.to_owned() };
     let chat = world.call(|client| mutate!(client.chats(), get_chat, wanted)).await?;

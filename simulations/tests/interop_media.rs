@@ -16,7 +16,7 @@ use roost_proto::api::{self, GetMediaRequest, Recipient, SendMessageRequest, rec
 use roost_proto::media::media_of;
 use roost_simulations::callers::within;
 use roost_simulations::interop::{
-    Cast, Cluster, Failure, Matrix, Person, Reader, RealClient, Stage, Victim, Way, fetch, upload,
+    Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way, fetch, upload,
 };
 use roost_simulations::wa::Fault;
 use sha2::{Digest as _, Sha256};
@@ -81,7 +81,10 @@ impl World {
 }
 
 /// From the clients, in their order, and to them.
-const WAYS: [(Way, Way); 2] = [(Way::FromWhatsmeow, Way::ToWhatsmeow), (Way::FromBaileys, Way::ToBaileys)];
+const WAYS: [(Way, Way); 2] = [
+    (Way::From(Library::Whatsmeow), Way::To(Library::Whatsmeow)),
+    (Way::From(Library::Baileys), Way::To(Library::Baileys)),
+];
 
 #[tokio::test]
 async fn files_go_both_ways_whole() -> Result<(), Failure> {

@@ -22,8 +22,8 @@ const CALL: Duration = Duration::from_secs(30);
 /// From the client of this name, and to it.
 fn ways(name: &str) -> (Way, Way) {
     match name {
-        "w" => (Way::FromWhatsmeow, Way::ToWhatsmeow),
-        _ => (Way::FromBaileys, Way::ToBaileys),
+        "w" => (Way::From(Library::Whatsmeow), Way::To(Library::Whatsmeow)),
+        _ => (Way::From(Library::Baileys), Way::To(Library::Baileys)),
     }
 }
 

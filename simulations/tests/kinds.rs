@@ -1,13 +1,19 @@
-//! Messages of every kind between a Roost device and unmodified whatsmeow and Baileys clients.
+//! Messages of every kind between a Roost device and unmodified whatsmeow, Baileys and whatsapp-rust clients,
+//! and among these.
 //!
 //! Needs Go and Node.js, and fails without them: `.ci/test` installs both.
+
+#[path = "kinds/among_clients.rs"]
+mod among_clients;
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
-use roost_simulations::interop::{CLIENTS, Cast, Cluster, Failure, Matrix, Person, Reader, RealClient, Way};
+use roost_simulations::interop::{
+    CLIENTS, Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Way,
+};
 use sha2::{Digest as _, Sha256};
 
 /// A Roost device, and one client that it talks with.
@@ -16,11 +22,40 @@ struct Pair<'a> {
     device: &'a str,
     reader: &'a Reader,
     roost: &'a Person,
-    client: &'a mut RealClient,
-    person: &'a Person,
+    speaker: &'a mut Speaker,
     matrix: &'a mut Matrix,
     from: Way,
     to: Way,
+}
+
+/// One client of the table.
+struct Speaker {
+    library: Library,
+    client: RealClient,
+    person: Person,
+}
+
+/// Why clients of a library cannot say this.
+fn cannot_say(library: Library, row: &str) -> Option<&'static str> {
+    match (library, row) {
+        (Library::Baileys, "vote in a poll") => Some("Baileys cannot vote"),
+        (Library::WhatsappRust, "concealed reaction") => {
+            Some("whatsapp-rust conceals reactions in announcement groups only")
+        }
+        _ => cannot_hear(library, row),
+    }
+}
+
+/// Why they cannot hear it either.
+fn cannot_hear(library: Library, row: &str) -> Option<&'static str> {
+    let concealed = matches!(row, "concealed reaction" | "concealed comment");
+    (library == Library::Baileys && concealed)
+        .then_some("Baileys conceals and opens neither reactions nor comments")
+}
+
+/// The kind under which a client tells of a concealed reaction: whatsapp-rust opens it and says no more of it.
+fn opened(library: Library) -> &'static str {
+    if library == Library::WhatsappRust { "reaction" } else { "concealed_reaction" }
 }
 
 fn about(id: &str, from_me: bool) -> Option<api::MessageRef> {
@@ -38,13 +73,13 @@ impl Pair<'_> {
     }
 
     async fn say_with(&self, content: Content, context: api::Context) -> Result<String, Failure> {
-        let to = To::Lid(self.person.lid.clone());
+        let to = To::Lid(self.speaker.person.lid.clone());
         self.cluster.say(self.device, to, content, context, WaitFor::ServerAck).await
     }
 
     /// The client says something; its id.
     async fn hear(&mut self, kind: &str, text: &str, about: &str) -> Result<String, Failure> {
-        Ok(self.client.say(&self.roost.lid_jid(), kind, text, about).await?)
+        Ok(self.speaker.client.say(&self.roost.lid_jid(), kind, text, about).await?)
     }
 
     /// Waits for a message with this id and returns what it says.
@@ -59,7 +94,7 @@ impl Pair<'_> {
 
     /// Kinds that are said: there and back.
     async fn statements(&mut self) -> Result<(), Failure> {
-        let name = self.client.name().to_owned();
+        let name = self.speaker.client.name().to_owned();
         let place = api::Location {
             latitude: 52.5,
             longitude: 13.5,
@@ -101,19 +136,13 @@ impl Pair<'_> {
             ("buttons", Content::Buttons(buttons)),
             ("product", Content::Product(product)),
         ];
-        for (kind, content) in kinds {
+        for (kind, content) in kinds.clone() {
             let id = self.say(content).await?;
-            let said = self.client.said(kind, &format!("to {name}")).await?;
+            let said = self.speaker.client.said(kind, &format!("to {name}")).await?;
             assert_eq!(said.id, id, "{kind}");
             self.matrix.row(kind).seen(self.to);
         }
-        let theirs: &[&'static str] = match self.from {
-            Way::FromWhatsmeow => {
-                &["location", "live_location", "contact", "calendar_event", "list", "buttons"]
-            }
-            _ => &["location", "contact", "calendar_event"],
-        };
-        for kind in theirs {
+        for (kind, _) in kinds {
             let id = self.hear(kind, &format!("from {name}"), "").await?;
             let text = match self.received(&id).await?.content {
                 Some(Received::Location(at)) => at.name,
@@ -122,6 +151,7 @@ impl Pair<'_> {
                 Some(Received::CalendarEvent(event)) => event.name,
                 Some(Received::List(list)) => list.text,
                 Some(Received::Buttons(buttons)) => buttons.text,
+                Some(Received::Product(product)) => product.title,
                 other => return Err(Failure::new(format!("{kind} came as {other:?}"))),
             };
             assert_eq!(text, format!("from {name}"), "{kind}");
@@ -132,16 +162,16 @@ impl Pair<'_> {
 
     /// Kinds that are about an earlier message.
     async fn remarks(&mut self) -> Result<(), Failure> {
-        let name = self.client.name().to_owned();
+        let name = self.speaker.client.name().to_owned();
         let ours = self.say(Content::Text(format!("first, to {name}"))).await?;
-        self.client.message(&format!("first, to {name}")).await?;
-        let theirs = self.client.send(&self.roost.lid_jid(), &format!("first, from {name}")).await?;
+        self.speaker.client.message(&format!("first, to {name}")).await?;
+        let theirs = self.speaker.client.send(&self.roost.lid_jid(), &format!("first, from {name}")).await?;
         self.received(&theirs).await?;
 
         let quote = api::Quote { message: about(&theirs, false), text: format!("first, from {name}") };
         let context = api::Context { quote: Some(quote), ..Default::default() };
         self.say_with(Content::Text(format!("quoting {name}")), context).await?;
-        assert_eq!(self.client.said("quote", &format!("quoting {name}")).await?.about, theirs);
+        assert_eq!(self.speaker.client.said("quote", &format!("quoting {name}")).await?.about, theirs);
         let id = self.hear("quote", &format!("{name} quotes"), &ours).await?;
         let quote = self.received(&id).await?.context.and_then(|context| context.quote).expect("a quote");
         let quoted = quote.message.expect("of a message");
@@ -153,9 +183,9 @@ impl Pair<'_> {
             Content::Reaction(api::Reaction { message, emoji: emoji.into(), concealed })
         };
         self.say(reaction("👍")).await?;
-        assert_eq!(self.client.said("reaction", "👍").await?.about, theirs);
+        assert_eq!(self.speaker.client.said("reaction", "👍").await?.about, theirs);
         self.say(reaction("")).await?;
-        assert_eq!(self.client.said("reaction", "").await?.about, theirs);
+        assert_eq!(self.speaker.client.said("reaction", "").await?.about, theirs);
         self.hear("reaction", "🐓", &ours).await?;
         let reacted = self
             .reader
@@ -169,7 +199,7 @@ impl Pair<'_> {
 
         let better = format!("better, to {name}");
         self.say(Content::Edit(api::EditMessage { whatsapp_id: ours.clone(), text: better.clone() })).await?;
-        self.client.said("edit", &better).await?;
+        self.speaker.client.said("edit", &better).await?;
         let better = format!("better, from {name}");
         self.hear("edit", &better, &theirs).await?;
         let edited = self
@@ -188,7 +218,7 @@ impl Pair<'_> {
 
         let week = Some(api::Duration { seconds: 604_800, nanos: 0 });
         self.say(Content::Pin(api::PinMessage { message: about(&theirs, false), duration: week })).await?;
-        assert_eq!(self.client.said("pin", "").await?.about, theirs);
+        assert_eq!(self.speaker.client.said("pin", "").await?.about, theirs);
         self.hear("pin", "", &theirs).await?;
         let pinned = self
             .reader
@@ -201,7 +231,7 @@ impl Pair<'_> {
         self.matrix.row("pin").seen(self.from).seen(self.to);
 
         self.say(Content::Revoke(api::RevokeMessage { message: about(&ours, true) })).await?;
-        assert_eq!(self.client.said("revoke", "").await?.about, ours);
+        assert_eq!(self.speaker.client.said("revoke", "").await?.about, ours);
         self.hear("revoke", "", &theirs).await?;
         let revoked = self
             .reader
@@ -217,67 +247,77 @@ impl Pair<'_> {
         Ok(())
     }
 
-    /// What is encrypted under the secret of the message that it is about. Only whatsmeow does so.
+    /// What is encrypted under the secret of the message that it is about.
     async fn concealed(&mut self) -> Result<(), Failure> {
-        if self.from != Way::FromWhatsmeow {
-            for row in ["concealed reaction", "concealed comment"] {
-                let reason = "Baileys has none";
-                self.matrix.row(row).no(self.from, reason).no(self.to, reason);
+        let library = self.speaker.library;
+        for row in ["concealed reaction", "concealed comment"] {
+            if let Some(reason) = cannot_hear(library, row) {
+                self.matrix.row(row).not_applicable(self.from, reason).not_applicable(self.to, reason);
             }
+        }
+        if cannot_hear(library, "concealed comment").is_some() {
             return Ok(());
         }
         let theirs = self.hear("secret", "with a secret", "").await?;
         self.received(&theirs).await?;
         let message = about(&theirs, false);
-        let reaction = api::Reaction { message: message.clone(), emoji: "🐓".into(), concealed: true };
+        let reaction = api::Reaction { message: message.clone(), emoji: "🐔".into(), concealed: true };
         self.say(Content::Reaction(reaction)).await?;
-        assert_eq!(self.client.said("concealed_reaction", "🐓").await?.about, theirs);
-        self.say(Content::Comment(api::Comment { message, text: "well said".into() })).await?;
-        assert_eq!(self.client.said("concealed_comment", "well said").await?.about, theirs);
-        self.hear("concealed_reaction", "🥚", &theirs).await?;
-        self.hear("concealed_comment", "by myself", &theirs).await?;
-        let reacted = |payload: &Payload| match payload {
-            Payload::ReactionReceived(reaction) if reaction.emoji == "🥚" => reaction.message.clone(),
-            _ => None,
-        };
-        assert_eq!(self.reader.wait("a concealed reaction", reacted).await?.whatsapp_id, theirs);
-        let commented = |payload: &Payload| match payload {
-            Payload::CommentReceived(comment) if !comment.unreadable => comment.comment.clone(),
-            _ => None,
-        };
-        let comment = self.reader.wait("a concealed comment", commented).await?;
-        assert_eq!(comment.content, Some(Received::Text("by myself".into())));
-        for row in ["concealed reaction", "concealed comment"] {
-            self.matrix.row(row).seen(self.from).seen(self.to);
+        assert_eq!(self.speaker.client.said(opened(library), "🐔").await?.about, theirs);
+        self.matrix.row("concealed reaction").seen(self.to);
+        if let Some(reason) = cannot_say(library, "concealed reaction") {
+            self.matrix.row("concealed reaction").not_applicable(self.from, reason);
+        } else {
+            self.hear("concealed_reaction", "🥚", &theirs).await?;
+            let reacted = |payload: &Payload| match payload {
+                Payload::ReactionReceived(reaction) if reaction.emoji == "🥚" => reaction.message.clone(),
+                _ => None,
+            };
+            assert_eq!(self.reader.wait("a concealed reaction", reacted).await?.whatsapp_id, theirs);
+            self.matrix.row("concealed reaction").seen(self.from);
         }
+        let text = format!("well said, {}", self.speaker.client.name());
+        self.say(Content::Comment(api::Comment { message, text: text.clone() })).await?;
+        assert_eq!(self.speaker.client.said("concealed_comment", &text).await?.about, theirs);
+        let text = format!("said by {}", self.speaker.client.name());
+        self.hear("concealed_comment", &text, &theirs).await?;
+        let commented = |payload: &Payload| match payload {
+            Payload::CommentReceived(received) if !received.unreadable => received
+                .comment
+                .as_ref()
+                .is_some_and(|comment| comment.content == Some(Received::Text(text.clone())))
+                .then_some(()),
+            _ => None,
+        };
+        self.reader.wait("a concealed comment", commented).await?;
+        self.matrix.row("concealed comment").seen(self.from).seen(self.to);
         Ok(())
     }
 
     /// Polls and votes in them.
     async fn polls(&mut self) -> Result<(), Failure> {
-        let name = self.client.name().to_owned();
+        let name = self.speaker.client.name().to_owned();
         let options = vec!["yes".to_owned(), "no".to_owned()];
         let question = format!("to {name}?");
         let ours =
             self.say(Content::Poll(api::Poll { question: question.clone(), options, selectable: 1 })).await?;
-        self.client.said("poll", &format!("{question}: yes, no")).await?;
+        self.speaker.client.said("poll", &format!("{question}: yes, no")).await?;
         self.matrix.row("poll").seen(self.to);
-        if self.from == Way::FromWhatsmeow {
+        if let Some(reason) = cannot_say(self.speaker.library, "vote in a poll") {
+            self.matrix.row("vote in a poll").not_applicable(self.from, reason);
+        } else {
             self.hear("vote", "no", &ours).await?;
             let vote = self
                 .reader
                 .wait("vote", |payload| match payload {
-                    Payload::PollVoteReceived(vote) => Some(vote.clone()),
+                    Payload::PollVoteReceived(vote) => Some(vote.clone())
+                        .filter(|vote| vote.poll.as_ref().is_some_and(|poll| poll.whatsapp_id == ours)),
                     _ => None,
                 })
                 .await?;
             assert_eq!(vote.options, ["no"]);
-            assert!(
-                !vote.unreadable && vote.poll.is_some_and(|poll| poll.whatsapp_id == ours && poll.from_me)
-            );
+            assert!(!vote.unreadable && vote.poll.is_some_and(|poll| poll.from_me));
             self.matrix.row("vote in a poll").seen(self.from);
-        } else {
-            self.matrix.row("vote in a poll").no(self.from, "Baileys cannot vote");
         }
         let theirs = self.hear("poll", &format!("from {name}?"), "").await?;
         match self.received(&theirs).await?.content {
@@ -287,7 +327,7 @@ impl Pair<'_> {
         self.matrix.row("poll").seen(self.from);
         let vote = api::PollVote { poll: about(&theirs, false), options: vec!["yes".into()] };
         self.say(Content::PollVote(vote)).await?;
-        assert_eq!(self.client.said("vote", &hash("yes")).await?.about, theirs);
+        assert_eq!(self.speaker.client.said("vote", &hash("yes")).await?.about, theirs);
         self.matrix.row("vote in a poll").seen(self.to);
         Ok(())
     }
@@ -297,26 +337,30 @@ impl Pair<'_> {
 async fn messages_of_every_kind_go_both_ways() -> Result<(), Failure> {
     let Cast { stage, cluster, device, roost, reader } = Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
     let mut matrix = Matrix::new("1-messages");
-    for (library, name, from, to) in CLIENTS {
+    let mut speakers = Vec::new();
+    for (library, name) in CLIENTS {
         let person = stage.person(name);
-        let mut client = stage.paired(library, name, &person).await?;
+        let client = stage.paired(library, name, &person).await?;
+        let mut speaker = Speaker { library, client, person };
         let mut pair = Pair {
             cluster: &cluster,
             device: &device,
             reader: &reader,
             roost: &roost,
-            client: &mut client,
-            person: &person,
+            speaker: &mut speaker,
             matrix: &mut matrix,
-            from,
-            to,
+            from: Way::From(library),
+            to: Way::To(library),
         };
         pair.remarks().await?;
         pair.statements().await?;
         pair.polls().await?;
         pair.concealed().await?;
+        speakers.push(speaker);
     }
     assert_eq!(reader.faults(), Vec::<String>::new());
+    matrix.check()?;
+    among_clients::talk(&mut speakers).await?.check()?;
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
-    matrix.check()
+    Ok(())
 }

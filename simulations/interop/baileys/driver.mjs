@@ -22,7 +22,7 @@ import * as chats from './chats.mjs'
 import { newsletters } from './newsletters.mjs'
 import { onPeople, people } from './people.mjs'
 
-import { contentOf, describe, messageAbout, openVote } from './kinds.mjs'
+import { contentOf, describe, messageAbout, openVote, rawContent } from './kinds.mjs'
 import * as files from './files.mjs'
 
 const RECONNECT_DELAY_MS = 300
@@ -179,6 +179,12 @@ const commands = {
   },
   async say({ to, kind, text, about, people, ref }) {
     const id = generateMessageIDV2(sock.user.id)
+    const raw = rawContent(kind, text)
+    if (raw) {
+      sent.set(id, raw)
+      await sock.relayMessage(to, raw, { messageId: id })
+      return emit('sent', { ref: ref ?? '', id })
+    }
     const target = messageAbout(heard.get(about), about, to)
     const answer = await sock.sendMessage(to, contentOf(kind, text, target), {
       messageId: id,

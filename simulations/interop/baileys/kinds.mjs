@@ -1,5 +1,5 @@
 // Messages of every kind: what Baileys is given to send, and received ones in words.
-import { decryptPollVote, jidNormalizedUser, normalizeMessageContent } from 'baileys'
+import { decryptPollVote, jidNormalizedUser, normalizeMessageContent, proto } from 'baileys'
 
 // The message that another one is about: as it was received, or one of our own.
 export function messageAbout(heard, id, to) {
@@ -30,6 +30,35 @@ export function contentOf(kind, text, target) {
       return { pin: target.key, type: 1, time: 86400 }
     default:
       throw new Error(`unknown kind ${kind}`)
+  }
+}
+
+// Kinds that Baileys has no words for: their content as it travels.
+export function rawContent(kind, text) {
+  switch (kind) {
+    case 'live_location':
+      return { liveLocationMessage: { degreesLatitude: 52.5, degreesLongitude: 13.5, caption: text } }
+    case 'list':
+      return {
+        listMessage: {
+          description: text,
+          buttonText: 'open',
+          listType: proto.Message.ListMessage.ListType.SINGLE_SELECT,
+          sections: [{ rows: [{ title: 'one', rowId: '1' }] }],
+        },
+      }
+    case 'buttons':
+      return {
+        buttonsMessage: {
+          contentText: text,
+          headerType: proto.Message.ButtonsMessage.HeaderType.EMPTY,
+          buttons: [
+            { buttonId: '1', buttonText: { displayText: 'one' }, type: proto.Message.ButtonsMessage.Button.Type.RESPONSE },
+          ],
+        },
+      }
+    case 'product':
+      return { productMessage: { product: { productId: '1', title: text } } }
   }
 }
 

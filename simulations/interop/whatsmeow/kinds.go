@@ -37,9 +37,9 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 	d.lock.Lock()
 	about, heard := d.heard[c.About]
 	d.lock.Unlock()
-	author := types.EmptyJID
+	author, root := types.EmptyJID, own(cli, to, c.About)
 	if heard {
-		author = about.Sender
+		author, root = about.Sender, &about
 	}
 	var message *waE2E.Message
 	switch c.Kind {
@@ -83,6 +83,11 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 				ButtonText: &waE2E.ButtonsMessage_Button_ButtonText{DisplayText: proto.String("one")},
 			}},
 		}}
+	case "product":
+		message = &waE2E.Message{ProductMessage: &waE2E.ProductMessage{
+			Product:          &waE2E.ProductMessage_ProductSnapshot{ProductID: proto.String("1"), Title: proto.String(c.Text)},
+			BusinessOwnerJID: proto.String(cli.Store.GetJID().ToNonAD().String()),
+		}}
 	case "quote":
 		message = &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{
 			Text: proto.String(c.Text),
@@ -104,13 +109,13 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		}
 	case "concealed_reaction":
 		reaction := cli.BuildReaction(to, author, c.About, c.Text).GetReactionMessage()
-		sealed, err := cli.EncryptReaction(ctx, own(cli, to, c.About), reaction)
+		sealed, err := cli.EncryptReaction(ctx, root, reaction)
 		if err != nil {
 			return err
 		}
 		message = &waE2E.Message{EncReactionMessage: sealed}
 	case "concealed_comment":
-		if message, err = cli.EncryptComment(ctx, own(cli, to, c.About), &waE2E.Message{Conversation: proto.String(c.Text)}); err != nil {
+		if message, err = cli.EncryptComment(ctx, root, &waE2E.Message{Conversation: proto.String(c.Text)}); err != nil {
 			return err
 		}
 	case "revoke":
@@ -152,9 +157,9 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 		return "reaction", m.GetReactionMessage().GetText(), m.GetReactionMessage().GetKey().GetID()
 	case m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_MESSAGE_EDIT && m.GetProtocolMessage().GetEditedMessage() != nil:
 		edited := m.GetProtocolMessage()
-		return "edit", edited.GetEditedMessage().GetConversation(), edited.GetKey().GetID()
+		return "edit", plain(edited.GetEditedMessage()), edited.GetKey().GetID()
 	case v.IsEdit:
-		return "edit", m.GetConversation(), v.Info.ID
+		return "edit", plain(m), v.Info.ID
 	case m.GetProtocolMessage() != nil && m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_REVOKE:
 		return "revoke", "", m.GetProtocolMessage().GetKey().GetID()
 	case m.GetPollUpdateMessage() != nil:
@@ -181,7 +186,7 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 		if err != nil {
 			return "concealed_comment", "unreadable: " + err.Error(), about
 		}
-		return "concealed_comment", comment.GetConversation(), about
+		return "concealed_comment", plain(comment), about
 	case m.GetEncEventResponseMessage() != nil:
 		return "event_response", "", m.GetEncEventResponseMessage().GetEventCreationMessageKey().GetID()
 	case m.GetLocationMessage() != nil:
@@ -206,6 +211,14 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 		return "quote", m.GetExtendedTextMessage().GetText(), m.GetExtendedTextMessage().GetContextInfo().GetStanzaID()
 	}
 	return "", "", ""
+}
+
+// plain is the text of a text message, which has two shapes.
+func plain(m *waE2E.Message) string {
+	if text := m.GetConversation(); text != "" {
+		return text
+	}
+	return m.GetExtendedTextMessage().GetText()
 }
 
 func (d *driver) members(ctx context.Context, cli *whatsmeow.Client, c command) error {

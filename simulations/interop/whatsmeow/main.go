@@ -344,10 +344,7 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 		d.heard[v.Info.ID] = v.Info
 		d.lock.Unlock()
 		d.received(cli, v)
-		text := v.Message.GetConversation()
-		if text == "" {
-			text = v.Message.GetExtendedTextMessage().GetText()
-		}
+		text := plain(v.Message)
 		if kind, what, about := d.describe(cli, v); kind != "" {
 			d.emit("said", fields{
 				"id": v.Info.ID, "kind": kind, "text": what, "about": about, "from_me": v.Info.IsFromMe,

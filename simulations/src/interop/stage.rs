@@ -129,6 +129,10 @@ impl Stage {
 
     /// Starts a client and links it to the person's phone. Returns it logged in.
     pub async fn paired(&self, library: Library, name: &str, person: &Person) -> Result<RealClient, Failure> {
+        // It waits ten seconds for the keys that a real phone shares at once.
+        if library == Library::WhatsappRust && !self.sim.look(|machine| machine.phone_shares(person.pn)) {
+            self.sim.phone_remembers(person.pn, Vec::new())?;
+        }
         let mut client = self.client(library, name).await?;
         client.connect().await?;
         let code = client.qr().await?;

@@ -28,11 +28,7 @@ pub async fn whatsmeow_driver() -> Result<PathBuf, InteropError> {
     let (built, _lock) = workshop("whatsmeow").await?;
     let sources = folder("whatsmeow");
     let program = built.join("whatsmeow-driver");
-    if is_newer(
-        &program,
-        &["main.go", "log.go", "chats.go", "kinds.go", "people.go", "go.mod", "go.sum"]
-            .map(|name| sources.join(name)),
-    ) {
+    if is_newer(&program, &files_of(&sources)?) {
         return Ok(program);
     }
     let mut version = Command::new("go");
@@ -77,10 +73,7 @@ pub async fn whatsapp_rust_driver() -> Result<PathBuf, InteropError> {
         None => folder("../../target"),
     };
     let program = target.join("debug/whatsapp-rust-driver");
-    let files =
-        ["main", "driver", "events", "flags", "log"].map(|name| sources.join(format!("src/{name}.rs")));
-    let locks = ["Cargo.toml", "Cargo.lock"].map(|name| sources.join(name));
-    if is_newer(&program, &[files.as_slice(), locks.as_slice()].concat()) {
+    if is_newer(&program, &[files_of(&sources)?, files_of(&sources.join("src"))?].concat()) {
         return Ok(program);
     }
     let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -148,6 +141,13 @@ async fn workshop(name: &str) -> Result<(PathBuf, File), InteropError> {
 fn os(path: &Path) -> impl FnOnce(io::Error) -> InteropError + use<> {
     let what = path.display().to_string();
     move |source| InteropError::Os { what, source }
+}
+
+/// The files right in a folder.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, InteropError> {
+    let paths = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let paths: Vec<PathBuf> = paths.map_err(os(folder))?;
+    Ok(paths.into_iter().filter(|path| path.is_file()).collect())
 }
 
 fn is_newer(product: &Path, sources: &[PathBuf]) -> bool {

@@ -45,6 +45,11 @@ impl Machine {
         Ok(())
     }
 
+    /// Whether the phone shares keys and history with its companions.
+    pub fn phone_shares(&self, pn: Pn) -> bool {
+        self.accounts.get(&pn).is_some_and(|account| account.phone.memory.is_some())
+    }
+
     /// The phone makes a new key of app state and tells nobody.
     ///
     /// # Errors

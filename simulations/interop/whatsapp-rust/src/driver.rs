@@ -17,9 +17,14 @@ use whatsapp_rust::{Client, Jid, async_trait};
 use crate::Command;
 use crate::events::{Emitter, Said};
 use crate::flags::Flags;
+use crate::kinds::{Memory, Words};
+use crate::people;
 
 /// What the library would otherwise ask web.whatsapp.com for.
 const VERSION: (u32, u32, u32) = (2, 3000, 1_035_194_821);
+
+/// Where status posts are.
+const STATUS: &str = "status@broadcast";
 
 /// The driver of one device.
 pub struct Driver {
@@ -27,6 +32,7 @@ pub struct Driver {
     name: String,
     store: SqliteStore,
     said: Emitter,
+    memory: Memory,
     bot: Mutex<Option<BotHandle>>,
 }
 
@@ -36,7 +42,8 @@ impl Driver {
         let store = SqliteStore::new(&flags.db).await?;
         // The library connects to the address as it stands; the others know WhatsApp's path themselves.
         let host = flags.url.trim_end_matches("/ws/chat").trim_end_matches('/');
-        Ok(Self { url: format!("{host}/ws/chat"), name: flags.name.clone(), store, said, bot: Mutex::new(None) })
+        let (url, name) = (format!("{host}/ws/chat"), flags.name.clone());
+        Ok(Self { url, name, store, said, memory: Memory::default(), bot: Mutex::new(None) })
     }
 
     /// Carries out a command. What answers late does so from its own task, so that commands overlap.
@@ -94,7 +101,7 @@ impl Driver {
             .skip_history_sync()
             .on_event(move |event, client| {
                 let driver = Arc::clone(&driver);
-                async move { driver.on_event(&event, &client) }
+                async move { driver.on_event(&event, &client).await }
             })
             .build()
             .await?;
@@ -106,8 +113,22 @@ impl Driver {
         let r#ref = command.r#ref.as_str();
         match command.cmd.as_str() {
             "send" => {
-                let sent = client.send_message(jid(&command.to)?, wa::Message::text(&command.text)).await?;
+                let (to, text) = (jid(&command.to)?, wa::Message::text(&command.text));
+                let sent = if command.to == STATUS {
+                    client.status().send_raw(text, &jids(&command.people)?, Default::default()).await?
+                } else {
+                    client.send_message(to, text).await?
+                };
                 self.said.emit(Said::Sent { r#ref, id: sent.message_id });
+            }
+            "say" if command.to == STATUS && command.kind == "revoke" => {
+                let people = jids(&command.people)?;
+                let sent = client.status().revoke(&command.about, &people, Default::default()).await?;
+                self.said.emit(Said::Sent { r#ref, id: sent.message_id });
+            }
+            "say" => {
+                let id = self.memory.say(client, jid(&command.to)?, command).await?;
+                self.said.emit(Said::Sent { r#ref, id });
             }
             "read" => {
                 let (chat, sender) = (jid(&command.chat)?, jid(&command.sender)?);
@@ -129,14 +150,48 @@ impl Driver {
                 let group = client.groups().create_group(options).await?.metadata;
                 self.said.emit(Said::Group { r#ref, jid: group.id.to_string(), subject: group.subject });
             }
+            "members" => {
+                people::members(client, command).await?;
+                self.said.emit(Said::Sent { r#ref, id: String::new() });
+            }
+            "change" => {
+                people::change(client, command).await?;
+                self.said.emit(Said::Changed { r#ref });
+            }
             "logout" => client.logout().await,
-            unknown => bail!("unknown command {unknown:?}"),
+            unknown => match people::people(client, command).await? {
+                Some(value) => self.said.emit(Said::Answer { r#ref, value }),
+                None => bail!("unknown command {unknown:?}"),
+            },
         }
         Ok(())
     }
 
-    fn on_event(&self, event: &Event, client: &Client) {
-        let own = |jid: Option<Jid>| jid.map(|jid| jid.to_string()).unwrap_or_default();
+    /// A message is told as what it is; what has a text, as a text too.
+    async fn message(&self, client: &Client, message: &InboundMessage) {
+        let source = &message.info.source;
+        let (id, from_me) = (&message.info.id, source.is_from_me);
+        let (chat, sender) = (source.chat.to_string(), source.sender.to_string());
+        self.memory.hear(message);
+        if let Some(Words { kind, text, about }) = self.memory.describe(client, message).await {
+            let (id, chat, sender) = (id.clone(), chat.clone(), sender.clone());
+            self.said.emit(Said::Said { id, kind, text, about, from_me, chat, sender });
+        }
+        if let Some(text) = message.message.text_content() {
+            let alt = if from_me { &source.recipient_alt } else { &source.sender_alt };
+            self.said.emit(Said::Message {
+                id: id.clone(),
+                text: text.to_owned(),
+                from_me,
+                chat,
+                sender,
+                alt: own(alt.clone()),
+                push_name: message.info.push_name.clone(),
+            });
+        }
+    }
+
+    async fn on_event(&self, event: &Event, client: &Client) {
         match event {
             Event::PairingQrCode(qr) => self.said.emit(Said::Qr { code: qr.code.clone() }),
             Event::PairSuccess(pair) => {
@@ -145,20 +200,11 @@ impl Driver {
             Event::Connected(_) => {
                 self.said.emit(Said::Connected { pn: own(client.pn()), lid: own(client.lid()) });
             }
-            Event::Messages(batch) => batch.iter().for_each(|message| {
-                let Some(text) = message.message.text_content() else { return };
-                let source = &message.info.source;
-                let alt = if source.is_from_me { &source.recipient_alt } else { &source.sender_alt };
-                self.said.emit(Said::Message {
-                    id: message.info.id.clone(),
-                    text: text.to_owned(),
-                    from_me: source.is_from_me,
-                    chat: source.chat.to_string(),
-                    sender: source.sender.to_string(),
-                    alt: own(alt.clone()),
-                    push_name: message.info.push_name.clone(),
-                });
-            }),
+            Event::Messages(batch) => {
+                for message in batch.iter() {
+                    self.message(client, message).await;
+                }
+            }
             Event::UndecryptableMessage(message) => {
                 let source = &message.info.source;
                 let (chat, sender) = (source.chat.to_string(), source.sender.to_string());
@@ -172,7 +218,7 @@ impl Driver {
             Event::ConnectFailure(failure) => self.trouble(format!("connect failure {:?}", failure.reason)),
             Event::ClientOutdated(_) => self.trouble("client outdated".to_owned()),
             Event::PairError(error) => self.trouble(format!("pairing: {}", error.error)),
-            _ => {}
+            event => people::seen(event).into_iter().for_each(|said| self.said.emit(said)),
         }
     }
 
@@ -194,7 +240,19 @@ impl Driver {
     }
 }
 
-fn jid(text: &str) -> anyhow::Result<Jid> {
+fn own(jid: Option<Jid>) -> String {
+    jid.map(|jid| jid.to_string()).unwrap_or_default()
+}
+
+fn jids(texts: &[String]) -> anyhow::Result<Vec<Jid>> {
+    texts.iter().map(|text| jid(text)).collect()
+}
+
+/// A JID of a command.
+///
+/// # Errors
+/// It is not one.
+pub fn jid(text: &str) -> anyhow::Result<Jid> {
     text.parse().map_err(|error| anyhow!("{text:?} is not a JID: {error}"))
 }
 

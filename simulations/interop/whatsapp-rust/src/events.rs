@@ -37,6 +37,15 @@ pub enum Said<'a> {
         alt: String,
         push_name: String,
     },
+    Said {
+        id: String,
+        kind: &'a str,
+        text: String,
+        about: String,
+        from_me: bool,
+        chat: String,
+        sender: String,
+    },
     Undecryptable {
         id: String,
         chat: String,
@@ -56,6 +65,36 @@ pub enum Said<'a> {
         r#ref: &'a str,
         jid: String,
         subject: String,
+    },
+    Answer {
+        r#ref: &'a str,
+        value: serde_json::Value,
+    },
+    Changed {
+        r#ref: &'a str,
+    },
+    Presence {
+        from: String,
+        available: bool,
+    },
+    Typing {
+        from: String,
+        state: &'a str,
+    },
+    Contact {
+        from: String,
+        what: String,
+    },
+    Call {
+        id: String,
+        from: String,
+        what: &'a str,
+    },
+    Chat {
+        what: &'a str,
+        chat: String,
+        on: bool,
+        text: String,
     },
     Disconnected {
         reason: &'a str,

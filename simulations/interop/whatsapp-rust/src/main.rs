@@ -7,7 +7,9 @@
 mod driver;
 mod events;
 mod flags;
+mod kinds;
 mod log;
+mod people;
 
 use std::sync::Arc;
 
@@ -25,13 +27,20 @@ pub struct Command {
     cmd: String,
     r#ref: String,
     to: String,
+    kind: String,
     text: String,
+    about: String,
     phone: String,
     chat: String,
     sender: String,
     ids: Vec<String>,
     subject: String,
     participants: Vec<String>,
+    group: String,
+    action: String,
+    what: String,
+    on: bool,
+    people: Vec<String>,
 }
 
 #[tokio::main]

@@ -1,0 +1,279 @@
+//! Messages of every kind: sending them, and putting received ones into words.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, bail};
+use whatsapp_rust::prelude::*;
+use whatsapp_rust::wacore::proto_helpers::build_quote_context;
+use whatsapp_rust::waproto::whatsapp::message::{
+    ButtonsMessage, ContactMessage, ListMessage, LiveLocationMessage, LocationMessage, ProductMessage,
+    buttons_message, list_message, product_message, protocol_message,
+};
+use whatsapp_rust::{EventCreationParams, PinDuration, PollVoteCiphertext, RevokeType};
+
+use crate::Command;
+
+/// What later messages may be about.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// What was received, by id.
+    heard: Mutex<HashMap<String, InboundMessage>>,
+    /// The secrets of our own polls, by id.
+    polls: Mutex<HashMap<String, Vec<u8>>>,
+}
+
+/// A message in words.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Words {
+    /// One word.
+    pub kind: &'static str,
+    /// Its text, as far as it has one.
+    pub text: String,
+    /// Id of the message that it is about.
+    pub about: String,
+}
+
+impl Memory {
+    /// Keeps a received message.
+    pub fn hear(&self, message: &InboundMessage) {
+        lock(&self.heard).insert(message.info.id.clone(), message.clone());
+    }
+
+    fn about(&self, id: &str) -> Option<InboundMessage> {
+        lock(&self.heard).get(id).cloned()
+    }
+
+    /// Sends a message of the kind that the command names. Returns its id; none where the library tells none.
+    ///
+    /// # Errors
+    /// An unknown kind, a message that was never received, or what the library says.
+    pub async fn say(&self, client: &Arc<Client>, to: Jid, command: &Command) -> anyhow::Result<String> {
+        let (about, text) = (command.about.as_str(), command.text.as_str());
+        let heard = self.about(about);
+        let received = || heard.as_ref().with_context(|| format!("{about:?} was not received"));
+        let key = wa::MessageKey {
+            remote_jid: Some(to.to_string()),
+            from_me: Some(heard.is_none()),
+            id: Some(about.to_owned()),
+            participant: None,
+        };
+        let message = match command.kind.as_str() {
+            "poll" => {
+                let options = ["yes".to_owned(), "no".to_owned()];
+                let (sent, secret) = client.polls().create(to, text, &options, 1).await?;
+                lock(&self.polls).insert(sent.message_id.clone(), secret);
+                return Ok(sent.message_id);
+            }
+            "vote" => {
+                let poll = received()?;
+                let context = poll.message.message_context_info.as_option();
+                let secret = context.and_then(|context| context.message_secret.clone());
+                let secret = secret.with_context(|| format!("{about:?} has no secret"))?;
+                let author = poll.info.source.sender.to_non_ad();
+                let choice = [text.to_owned()];
+                return Ok(client.polls().vote(to, about, &author, &secret, &choice).await?.message_id);
+            }
+            "calendar_event" => {
+                let (name, start_time) = (text.to_owned(), Some(1_900_000_000));
+                let params = EventCreationParams { name, start_time, ..Default::default() };
+                return Ok(client.events().create(to, params).await?.0.message_id);
+            }
+            "reaction" => return Ok(client.send_reaction(to, key, text).await?.message_id),
+            "concealed_comment" => return Ok(client.comments().send_text(to, key, text).await?.message_id),
+            "edit" => return Ok(client.edit_message(to, about, wa::Message::text(text)).await?),
+            "revoke" => {
+                client.revoke_message(to, about, RevokeType::Sender).await?;
+                return Ok(String::new());
+            }
+            "pin" => {
+                client.pin_message(to, key, PinDuration::Hours24).await?;
+                return Ok(String::new());
+            }
+            "quote" => {
+                let quoted = received()?;
+                let author = quoted.info.source.sender.to_non_ad().to_string();
+                wa::Message::text_with_context(text, build_quote_context(about, author, &quoted.message))
+            }
+            // Every text gets a secret.
+            "secret" => wa::Message::text(text),
+            kind => content(kind, text)?,
+        };
+        Ok(client.send_message(to, message).await?.message_id)
+    }
+
+    /// What a received message is in one word, its text, and which message it is about; none for a plain text,
+    /// which has an event of its own.
+    pub async fn describe(&self, client: &Client, inbound: &InboundMessage) -> Option<Words> {
+        if let Some(post) = &inbound.info.comment_target {
+            let text = inbound.message.text_content().unwrap_or_default().to_owned();
+            return Some(Words { kind: "concealed_comment", text, about: id(Some(post)) });
+        }
+        let message = inbound.message.get_base_message();
+        if let Some(vote) = message.poll_update_message.as_option() {
+            let about = id(vote.poll_creation_message_key.as_option());
+            let text = self.open_vote(client, inbound, vote, &about).await;
+            return Some(Words { kind: "vote", text, about });
+        }
+        describe(message)
+    }
+
+    /// The SHA-256 of each option that was voted for.
+    async fn open_vote(
+        &self,
+        client: &Client,
+        inbound: &InboundMessage,
+        vote: &wa::message::PollUpdateMessage,
+        poll: &str,
+    ) -> String {
+        let secret = lock(&self.polls).get(poll).cloned();
+        let (Some(secret), Some(sealed), Some(me)) = (secret, vote.vote.as_option(), client.lid()) else {
+            return "in a poll of somebody else".to_owned();
+        };
+        let ciphertext = PollVoteCiphertext {
+            enc_payload: sealed.enc_payload.as_deref().unwrap_or_default(),
+            enc_iv: sealed.enc_iv.as_deref().unwrap_or_default(),
+        };
+        let voter = &inbound.info.source.sender;
+        match client.polls().decrypt_vote(ciphertext, &secret, poll, &me, voter).await {
+            Ok(options) => options.iter().map(|hash| hex(hash)).collect::<Vec<_>>().join(" "),
+            Err(error) => format!("unreadable: {error:#}"),
+        }
+    }
+}
+
+/// Kinds that the library has no function for: their content as it travels.
+fn content(kind: &str, text: &str) -> anyhow::Result<wa::Message> {
+    let mut message = wa::Message::default();
+    let said = Some(text.to_owned());
+    let (degrees_latitude, degrees_longitude) = (Some(52.5), Some(13.5));
+    match kind {
+        "location" => {
+            let name = said;
+            message.location_message = MessageField::some(LocationMessage {
+                degrees_latitude,
+                degrees_longitude,
+                name,
+                ..Default::default()
+            });
+        }
+        "live_location" => {
+            let caption = said;
+            message.live_location_message = MessageField::some(LiveLocationMessage {
+                degrees_latitude,
+                degrees_longitude,
+                caption,
+                ..Default::default()
+            });
+        }
+        "contact" => {
+            let vcard = Some(format!("BEGIN:VCARD\nVERSION:3.0\nFN:{text}\nEND:VCARD"));
+            let contact = ContactMessage { display_name: said, vcard, ..Default::default() };
+            message.contact_message = MessageField::some(contact);
+        }
+        "list" => {
+            let (title, row_id) = (Some("one".to_owned()), Some("1".to_owned()));
+            let row = list_message::Row { title, row_id, ..Default::default() };
+            message.list_message = MessageField::some(ListMessage {
+                description: said,
+                button_text: Some("open".to_owned()),
+                list_type: Some(list_message::ListType::SingleSelect),
+                sections: vec![list_message::Section { rows: vec![row], ..Default::default() }],
+                ..Default::default()
+            });
+        }
+        "buttons" => {
+            let display_text = Some("one".to_owned());
+            let label = buttons_message::button::ButtonText { display_text };
+            let button = buttons_message::Button {
+                button_id: Some("1".to_owned()),
+                button_text: MessageField::some(label),
+                r#type: Some(buttons_message::button::Type::Response),
+                ..Default::default()
+            };
+            message.buttons_message = MessageField::some(ButtonsMessage {
+                content_text: said,
+                header_type: Some(buttons_message::HeaderType::Empty),
+                buttons: vec![button],
+                ..Default::default()
+            });
+        }
+        "product" => {
+            let product_id = Some("1".to_owned());
+            let product = product_message::ProductSnapshot { product_id, title: said, ..Default::default() };
+            message.product_message = MessageField::some(ProductMessage {
+                product: MessageField::some(product),
+                ..Default::default()
+            });
+        }
+        unknown => bail!("unknown kind {unknown:?}"),
+    }
+    Ok(message)
+}
+
+fn describe(message: &wa::Message) -> Option<Words> {
+    let say = |kind, text: &Option<String>, about: Option<&wa::MessageKey>| {
+        Some(Words { kind, text: text.clone().unwrap_or_default(), about: id(about) })
+    };
+    let polls = [
+        &message.poll_creation_message,
+        &message.poll_creation_message_v2,
+        &message.poll_creation_message_v3,
+    ];
+    if let Some(poll) = polls.into_iter().find_map(|poll| poll.as_option()) {
+        let options = poll.options.iter().filter_map(|option| option.option_name.as_deref());
+        let options: Vec<&str> = options.collect();
+        let question = poll.name.as_deref().unwrap_or_default();
+        return say("poll", &Some(format!("{question}: {}", options.join(", "))), None);
+    }
+    if let Some(reaction) = message.reaction_message.as_option() {
+        return say("reaction", &reaction.text, reaction.key.as_option());
+    }
+    if let Some(protocol) = message.protocol_message.as_option() {
+        let key = protocol.key.as_option();
+        if let Some(edited) = protocol.edited_message.as_option() {
+            return say("edit", &edited.text_content().map(str::to_owned), key);
+        }
+        let revoked = protocol.r#type == Some(protocol_message::Type::Revoke);
+        return if revoked { say("revoke", &None, key) } else { None };
+    }
+    if let Some(location) = message.location_message.as_option() {
+        return say("location", &location.name, None);
+    }
+    if let Some(location) = message.live_location_message.as_option() {
+        return say("live_location", &location.caption, None);
+    }
+    if let Some(contact) = message.contact_message.as_option() {
+        return say("contact", &contact.display_name, None);
+    }
+    if let Some(event) = message.event_message.as_option() {
+        return say("calendar_event", &event.name, None);
+    }
+    if let Some(list) = message.list_message.as_option() {
+        return say("list", &list.description, None);
+    }
+    if let Some(buttons) = message.buttons_message.as_option() {
+        return say("buttons", &buttons.content_text, None);
+    }
+    if let Some(product) = message.product_message.as_option() {
+        return say("product", &product.product.as_option().and_then(|product| product.title.clone()), None);
+    }
+    if let Some(pin) = message.pin_in_chat_message.as_option() {
+        return say("pin", &None, pin.key.as_option());
+    }
+    let text = message.extended_text_message.as_option()?;
+    let about = text.context_info.as_option()?.stanza_id.clone()?;
+    Some(Words { kind: "quote", text: text.text.clone().unwrap_or_default(), about })
+}
+
+fn id(key: Option<&wa::MessageKey>) -> String {
+    key.and_then(|key| key.id.clone()).unwrap_or_default()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
+    map.lock().unwrap_or_else(PoisonError::into_inner)
+}

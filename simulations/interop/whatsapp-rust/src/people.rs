@@ -1,0 +1,172 @@
+//! Commands about people, presence and newsletters, each answered by one `answer`, and what others show and do.
+
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+use whatsapp_rust::prelude::*;
+use whatsapp_rust::types::call::CallAction;
+use whatsapp_rust::types::presence::{ChatPresence, ChatPresenceMedia};
+use whatsapp_rust::wacore::iq::privacy::PrivacyCategory;
+
+use crate::Command;
+use crate::driver::jid;
+use crate::events::Said;
+
+/// Carries out a command of this file. Returns its answer; none for another command.
+///
+/// # Errors
+/// A malformed JID, or what the library says.
+pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<Option<Value>> {
+    let to = || jid(&command.to);
+    let text = command.text.as_str();
+    let answer = match command.cmd.as_str() {
+        "check" => {
+            let user = jid(&format!("{}@s.whatsapp.net", command.phone.trim_start_matches('+')))?;
+            let found = client.contacts().is_on_whatsapp(&[user]).await?;
+            json!(found.iter().any(|one| one.is_registered))
+        }
+        "about" => {
+            let found = client.contacts().get_user_info(&[to()?]).await?;
+            json!(found.into_values().find_map(|info| info.status).unwrap_or_default())
+        }
+        "set_about" => json!(client.profile().set_status_text(text).await?),
+        "picture" => {
+            let picture = client.contacts().get_profile_picture(&to()?, false).await?;
+            json!(picture.map(|picture| picture.id).unwrap_or_default())
+        }
+        "set_picture" => {
+            client.groups().set_profile_picture(to()?, text.as_bytes().to_vec()).await?;
+            Value::Null
+        }
+        "privacy" => {
+            let settings = client.fetch_privacy_settings().await?;
+            json!(settings.get(&PrivacyCategory::Last).map(|setting| setting.value.as_str()))
+        }
+        "block" => json!(client.blocking().block(&to()?).await?),
+        "blocked" => json!(client.blocking().get_blocklist().await?.len()),
+        "presence" if text == "available" => json!(client.presence().set_available().await?),
+        "presence" => json!(client.presence().set_unavailable().await?),
+        "subscribe" => json!(client.presence().subscribe(to()?).await?),
+        "typing" => match (text, command.subject.as_str()) {
+            ("composing", "audio") => json!(client.chatstate().send_recording(&to()?).await?),
+            ("composing", _) => json!(client.chatstate().send_composing(&to()?).await?),
+            _ => json!(client.chatstate().send_paused(&to()?).await?),
+        },
+        _ => return newsletters(client, command).await,
+    };
+    Ok(Some(answer))
+}
+
+async fn newsletters(client: &Arc<Client>, command: &Command) -> anyhow::Result<Option<Value>> {
+    let to = || jid(&command.to);
+    let newsletter = client.newsletter();
+    let answer = match command.cmd.as_str() {
+        "newsletter_create" => json!(newsletter.create(&command.text, None).await?.jid.to_string()),
+        "newsletter_title" => json!(newsletter.get_metadata(&to()?).await?.name),
+        "newsletter_follow" => {
+            newsletter.join(&to()?).await?;
+            Value::Null
+        }
+        "newsletter_react" => {
+            let number = command.about.parse().context("about is not a number")?;
+            json!(newsletter.send_reaction(&to()?, number, &command.text).await?)
+        }
+        // Each in words: its number and its reactions; the library counts no views.
+        "newsletter_posts" => {
+            let posts = newsletter.get_messages(to()?, 10, None).await?;
+            let words = posts.iter().map(|post| {
+                let reactions = post.reactions.iter().map(|one| format!(" {}{}", one.code, one.count));
+                format!("{}{}", post.server_id, reactions.collect::<String>())
+            });
+            json!(words.collect::<Vec<_>>())
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(answer))
+}
+
+/// What others show and do; none for other events.
+pub fn seen(event: &Event) -> Option<Said<'static>> {
+    let said = match event {
+        Event::Presence(shown) => {
+            Said::Presence { from: shown.from.to_string(), available: !shown.unavailable }
+        }
+        Event::ChatPresence(typing) => {
+            let state = match (typing.state, typing.media) {
+                (ChatPresence::Composing, ChatPresenceMedia::Audio) => "recording",
+                (ChatPresence::Composing, ChatPresenceMedia::Text) => "composing",
+                (ChatPresence::Paused, _) => "paused",
+            };
+            Said::Typing { from: typing.source.sender.to_string(), state }
+        }
+        Event::PictureUpdate(changed) => {
+            Said::Contact { from: changed.jid.to_string(), what: "picture".to_owned() }
+        }
+        Event::UserAboutUpdate(changed) => {
+            Said::Contact { from: changed.jid.to_string(), what: format!("about {}", changed.status) }
+        }
+        Event::IncomingCall(call) => match &call.action {
+            CallAction::Offer { call_id, .. } => {
+                Said::Call { id: call_id.clone(), from: call.from.to_string(), what: "offer" }
+            }
+            _ => return None,
+        },
+        Event::MuteUpdate(it) => chat("mute", &it.jid, it.action.muted, ""),
+        Event::PinUpdate(it) => chat("pin", &it.jid, it.action.pinned, ""),
+        Event::ArchiveUpdate(it) => chat("archive", &it.jid, it.action.archived, ""),
+        Event::MarkChatAsReadUpdate(it) => chat("read", &it.jid, it.action.read, ""),
+        Event::StarUpdate(it) => chat("star", &it.chat_jid, it.action.starred, &it.message_id),
+        Event::SelfPushNameUpdated(it) => {
+            let (chat, text) = (String::new(), it.new_name.clone());
+            Said::Chat { what: "push_name", chat, on: true, text }
+        }
+        _ => return None,
+    };
+    Some(said)
+}
+
+fn chat(what: &'static str, chat: &Jid, on: Option<bool>, text: &str) -> Said<'static> {
+    Said::Chat { what, chat: chat.to_string(), on: on.unwrap_or_default(), text: text.to_owned() }
+}
+
+/// Makes one change of a chat or a setting as a person would in the client.
+///
+/// # Errors
+/// An unknown change, a malformed JID, or what the library says.
+pub async fn change(client: &Arc<Client>, command: &Command) -> anyhow::Result<()> {
+    let actions = client.chat_actions();
+    let chat = || jid(&command.chat);
+    match (command.what.as_str(), command.on) {
+        ("mute", true) => actions.mute_chat(&chat()?).await?,
+        ("mute", false) => actions.unmute_chat(&chat()?).await?,
+        ("pin", true) => actions.pin_chat(&chat()?).await?,
+        ("pin", false) => actions.unpin_chat(&chat()?).await?,
+        ("archive", true) => actions.archive_chat(&chat()?, None).await?,
+        ("archive", false) => actions.unarchive_chat(&chat()?, None).await?,
+        ("read", read) => actions.mark_chat_as_read(&chat()?, read, None).await?,
+        ("star", true) => actions.star_message(&chat()?, None, &command.text, true).await?,
+        ("star", false) => actions.unstar_message(&chat()?, None, &command.text, true).await?,
+        ("push_name", _) => client.profile().set_push_name(&command.text).await?,
+        (unknown, _) => bail!("unknown change {unknown:?}"),
+    }
+    Ok(())
+}
+
+/// Adds, removes, promotes or demotes members of a group.
+///
+/// # Errors
+/// An unknown action, a malformed JID, or what the library says.
+pub async fn members(client: &Arc<Client>, command: &Command) -> anyhow::Result<()> {
+    let group = jid(&command.group)?;
+    let who = command.participants.iter().map(|member| jid(member)).collect::<Result<Vec<_>, _>>()?;
+    let groups = client.groups();
+    match command.action.as_str() {
+        "add" => drop(groups.add_participants(group, &who).await?),
+        "remove" => drop(groups.remove_participants(group, &who).await?),
+        "promote" => drop(groups.promote_participants(group, &who).await?),
+        "demote" => drop(groups.demote_participants(group, &who).await?),
+        unknown => bail!("unknown action {unknown:?}"),
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Messages of every kind from each client to each other one, with nothing of Roost in between but the simulated
+//! WhatsApp: what they say to each other there, they could say to a device.
+
+use roost_simulations::interop::{ClientEvent, Failure, Library, Matrix, Row, Way};
+
+use super::{Speaker, cannot_hear, cannot_say, hash, opened};
+
+/// Kinds that are about nothing.
+const STATEMENTS: [&str; 7] =
+    ["location", "live_location", "contact", "calendar_event", "list", "buttons", "product"];
+
+/// Each speaker talks to each other one. Returns what was seen.
+pub(crate) async fn talk(speakers: &mut [Speaker]) -> Result<Matrix, Failure> {
+    let mut matrix = Matrix::among_clients("1-messages");
+    for one in 0..speakers.len() {
+        for other in one + 1..speakers.len() {
+            let (left, right) = speakers.split_at_mut(other);
+            let (one, other) = (&mut left[one], &mut right[0]);
+            speak(one, other, &mut matrix).await?;
+            speak(other, one, &mut matrix).await?;
+        }
+    }
+    Ok(matrix)
+}
+
+/// One says everything that it can to the other.
+async fn speak(from: &mut Speaker, to: &mut Speaker, matrix: &mut Matrix) -> Result<(), Failure> {
+    let way = Way::Between(from.library, to.library);
+    let (here, there) = (from.person.lid_jid(), to.person.lid_jid());
+    let names = format!("{} to {}", from.client.name(), to.client.name());
+    let mine = from.client.send(&there, &format!("first, {names}")).await?;
+    to.client.message(&format!("first, {names}")).await?;
+    let yours = to.client.send(&here, &format!("answer, {names}")).await?;
+    from.client.message(&format!("answer, {names}")).await?;
+
+    let (quote, better) = (format!("quoting, {names}"), format!("better, {names}"));
+    let remarks = [
+        ("quote", quote.as_str(), &yours),
+        ("reaction", "👍", &yours),
+        ("edit", better.as_str(), &mine),
+        ("pin", "", &yours),
+        ("revoke", "", &mine),
+    ];
+    for (kind, text, about) in remarks {
+        from.client.say(&there, kind, text, about).await?;
+        assert_eq!(to.client.said(kind, text).await?.about, *about, "{kind}, {names}");
+        matrix.row(kind).seen(way);
+    }
+    for kind in STATEMENTS {
+        let id = from.client.say(&there, kind, &names, "").await?;
+        assert_eq!(to.client.said(kind, &names).await?.id, id, "{kind}, {names}");
+        matrix.row(kind).seen(way);
+    }
+
+    let poll = from.client.say(&there, "poll", &names, "").await?;
+    assert_eq!(to.client.said("poll", &format!("{names}: yes, no")).await?.id, poll, "{names}");
+    matrix.row("poll").seen(way);
+    let row = "vote in a poll";
+    if let Some(reason) = cannot_say(from.library, row) {
+        matrix.row(row).not_applicable(way, reason);
+    } else {
+        let question = format!("what says {names}");
+        let poll = to.client.say(&here, "poll", &question, "").await?;
+        from.client.said("poll", &format!("{question}: yes, no")).await?;
+        from.client.say(&there, "vote", "yes", &poll).await?;
+        opens(to, from.library, ("vote", &hash("yes"), &poll), matrix.row(row)).await?;
+    }
+
+    let kinds = [
+        ("concealed reaction", "concealed_reaction", opened(to.library), "🥚"),
+        ("concealed comment", "concealed_comment", "concealed_comment", names.as_str()),
+    ];
+    for (row, kind, heard_as, text) in kinds {
+        if let Some(reason) = cannot_say(from.library, row).or(cannot_hear(to.library, row)) {
+            matrix.row(row).not_applicable(way, reason);
+            continue;
+        }
+        // whatsapp-rust takes a message of its sender, in a chat of two, for one of its own.
+        let about = to.client.say(&here, "secret", &format!("{row}, {names}"), "").await?;
+        from.client.message(&format!("{row}, {names}")).await?;
+        from.client.say(&there, kind, text, &about).await?;
+        opens(to, from.library, (heard_as, text, &about), matrix.row(row)).await?;
+    }
+    Ok(())
+}
+
+/// Somebody hears what is encrypted under the secret of a message of his: its kind, text and that message.
+async fn opens(
+    to: &mut Speaker,
+    from: Library,
+    (kind, text, about): (&str, &str, &str),
+    row: &mut Row,
+) -> Result<(), Failure> {
+    let way = Way::Between(from, to.library);
+    if (from, to.library) != (Library::WhatsappRust, Library::Whatsmeow) {
+        assert_eq!(to.client.said(kind, text).await?.about, about, "{kind} of {from:?}");
+        row.seen(way);
+        return Ok(());
+    }
+    let unread = |event: &ClientEvent| {
+        matches!(event, ClientEvent::Said(said) if said.kind == kind && said.about == about
+            && said.text.starts_with("unreadable"))
+    };
+    to.client.wait(&format!("{kind} that it cannot open"), unread).await?;
+    row.no(
+        way,
+        "whatsapp-rust encrypts it under its hidden identity and sends it under its number, and whatsmeow tries \
+         the latter alone",
+    );
+    Ok(())
+}
