@@ -1,7 +1,7 @@
-//! Unmodified whatsmeow and Baileys judge what a Roost device says and hears of people: numbers, profiles,
+//! Unmodified whatsmeow, Baileys and whatsapp-rust judge what a Roost device says and hears of people: numbers, profiles,
 //! privacy, presence, typing, calls, and pairing by a code.
 //!
-//! Real processes as in `interop.rs`: one `roost serve`, a whatsmeow driver, a Baileys driver.
+//! Real processes as in `interop.rs`: one `roost serve`, a driver of each.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,18 +13,19 @@ use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
 use roost_simulations::callers::within;
 use roost_simulations::interop::{
-    Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim,
+    Way,
 };
 use serde_json::{Value, json};
 
 /// Bound of one call.
 const CALL: Duration = Duration::from_secs(30);
+
 /// From the client of this name, and to it.
 fn ways(name: &str) -> (Way, Way) {
-    match name {
-        "w" => (Way::From(Library::Whatsmeow), Way::To(Library::Whatsmeow)),
-        _ => (Way::From(Library::Baileys), Way::To(Library::Baileys)),
-    }
+    let of_name = CLIENTS.into_iter().find(|(_, client)| *client == name);
+    let (library, _) = of_name.expect("a client of the table");
+    (Way::From(library), Way::To(library))
 }
 
 const JPEG: [u8; 6] = [0xff, 0xd8, 0xff, 0xe0, 0, 0];
@@ -42,7 +43,7 @@ impl World {
     /// A Roost device and a client of each library, who have talked with each other.
     async fn new() -> Result<World, Failure> {
         let mut world = World::empty().await?;
-        for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
+        for (library, name) in CLIENTS {
             let account = world.stage.person(name);
             let mut client = world.stage.paired(library, name, &account).await?;
             let text = format!("hello from {name}");
@@ -106,7 +107,7 @@ async fn numbers_profiles_and_settings_are_the_same_for_every_client() -> Result
     // Who has looked at an account hears what it changes.
     let users = clients.iter().map(|(_, account)| account.pn.to_string()).collect();
     let look = GetUserInfoRequest { device: device.clone(), users };
-    assert_eq!(api.contacts().get_user_info(within(look, CALL)).await?.into_inner().users.len(), 2);
+    assert_eq!(api.contacts().get_user_info(within(look, CALL)).await?.into_inner().users.len(), 3);
     for (client, account) in &mut clients {
         let name = client.name().to_owned();
         ask(client, json!({"cmd": "set_about", "text": format!("about {name}")})).await?;
@@ -135,9 +136,14 @@ async fn numbers_profiles_and_settings_are_the_same_for_every_client() -> Result
     let hide = SetPrivacyRequest { device: device.clone(), category: "status".into(), value: "none".into() };
     let settings = api.accounts().set_privacy(within(hide, CALL)).await?.into_inner().settings;
     assert_eq!(settings["status"], "none");
-    for (client, _) in &mut clients {
+    for (client, account) in &mut clients {
+        let (from, to) = ways(client.name());
         assert_eq!(ask(client, json!({"cmd": "about", "to": roost.number_jid()})).await?, json!(""));
-        matrix.row("what privacy hides").seen(ways(client.name()).1);
+        ask(client, json!({"cmd": "hide_about"})).await?;
+        let look = GetUserInfoRequest { device: device.clone(), users: vec![account.pn.to_string()] };
+        let shown = api.contacts().get_user_info(within(look, CALL)).await?.into_inner().users;
+        assert_eq!(shown[0].about, "", "{}", client.name());
+        matrix.row("what privacy hides").seen(from).seen(to);
     }
     drop(stage);
     matrix.check()
@@ -192,7 +198,7 @@ async fn presence_and_typing_go_both_ways() -> Result<(), Failure> {
             let fits =
                 |event: &ClientEvent| matches!(event, ClientEvent::Typing { state, .. } if state == told);
             // Baileys shows a pause as being there.
-            if told != "paused" || name == "w" {
+            if told != "paused" || name != "b" {
                 client.wait(told, fits).await?;
             }
         }
@@ -309,8 +315,9 @@ async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<()
     }
     cluster.online(&second).await?;
     // The real clients, and then they talk.
-    for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
+    for (library, name) in CLIENTS {
         let account = stage.person(name);
+        stage.sim.phone_remembers(account.pn, Vec::new())?;
         let mut client = stage.client(library, name).await?;
         client.connect().await?;
         client.qr().await?;

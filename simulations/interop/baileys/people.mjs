@@ -23,6 +23,7 @@ export function people(socket, emit) {
     async privacy({ ref }) {
       answer(ref, (await sock().fetchPrivacySettings(true)).last)
     },
+    hide_about: withoutValue(() => sock().updateStatusPrivacy('none')),
     block: withoutValue(({ to }) => sock().updateBlockStatus(to, 'block')),
     async blocked({ ref }) {
       answer(ref, (await sock().fetchBlocklist()).length)

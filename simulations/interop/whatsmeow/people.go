@@ -44,6 +44,8 @@ func (d *driver) people(ctx context.Context, cli *whatsmeow.Client, c command) (
 			return true, failed
 		}
 		value = string(settings.LastSeen)
+	case "hide_about":
+		_, err = cli.SetPrivacySetting(ctx, types.PrivacySettingTypeStatus, types.PrivacySettingNone)
 	case "block":
 		_, err = cli.UpdateBlocklist(ctx, to, events.BlocklistChangeActionBlock)
 	case "blocked":

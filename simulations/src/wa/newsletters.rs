@@ -122,7 +122,7 @@ impl Machine {
         &self.newsletters
     }
 
-    /// A `w:mex` query about newsletters, under the numbers of whatsmeow and of Baileys.
+    /// A `w:mex` query about newsletters, under the numbers of whatsmeow, of Baileys and of whatsapp-rust.
     pub(super) fn newsletter_query(
         &mut self,
         now: UnixMillis,
@@ -133,8 +133,10 @@ impl Machine {
         let named = variables["newsletter_id"].as_str().and_then(|jid| jid.strip_suffix("@newsletter"));
         match number {
             "6234210096708695" => self.create_newsletter(now, device, &variables["newsletter_input"]),
-            "8823471724422422" => self.create_newsletter(now, device, &variables["input"]),
-            "6563316087068696" => {
+            "8823471724422422" | "25149874324715067" => {
+                self.create_newsletter(now, device, &variables["input"])
+            }
+            "6563316087068696" | "27456920720571478" => {
                 let key = variables["input"]["key"].as_str().unwrap_or_default();
                 let by_invite = variables["input"]["type"] == "INVITE";
                 let found = self.newsletters.iter().find(|(id, newsletter)| match by_invite {

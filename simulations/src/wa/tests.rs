@@ -276,6 +276,9 @@ fn every_request_is_answered_and_unknown_ones_with_501() {
         let request = if tag.is_empty() { request } else { request.children([Builder::new(tag).build()]) };
         assert!(iq::outcome(world.ask(ada, request.build())).is_ok(), "{xmlns}");
     }
+    let props = world.ask(ada, iq::get("q-3", "abt").children([Builder::new("props").build()]).build());
+    let told = props.child("props").and_then(|props| props.child("prop")).expect("a property");
+    assert_eq!((told.number("config_code"), told.number("config_value")), (Some(10518), Some(1)));
     let unknown = iq::get("q-2", "w:future").children([Builder::new("wish").build()]).build();
     let refused = iq::outcome(world.ask(ada, unknown)).expect_err("unknown");
     assert_eq!((refused.code, refused.text.as_str()), (501, "feature-not-implemented"));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::types::call::CallAction;
 use whatsapp_rust::types::presence::{ChatPresence, ChatPresenceMedia};
-use whatsapp_rust::wacore::iq::privacy::PrivacyCategory;
+use whatsapp_rust::wacore::iq::privacy::{PrivacyCategory, PrivacyValue};
 
 use crate::Command;
 use crate::driver::jid;
@@ -43,6 +43,10 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             let settings = client.fetch_privacy_settings().await?;
             json!(settings.get(&PrivacyCategory::Last).map(|setting| setting.value.as_str()))
         }
+        "hide_about" => {
+            client.set_privacy_setting(PrivacyCategory::Status, PrivacyValue::None).await?;
+            Value::Null
+        }
         "block" => json!(client.blocking().block(&to()?).await?),
         "blocked" => json!(client.blocking().get_blocklist().await?.len()),
         "presence" if text == "available" => json!(client.presence().set_available().await?),
@@ -53,6 +57,7 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             ("composing", _) => json!(client.chatstate().send_composing(&to()?).await?),
             _ => json!(client.chatstate().send_paused(&to()?).await?),
         },
+        "reject_call" => json!(client.voip().reject_call(text, &to()?, &to()?).await?),
         _ => return newsletters(client, command).await,
     };
     Ok(Some(answer))

@@ -13,6 +13,9 @@ use super::Answer;
 const PRIVACY: [&str; 8] =
     ["readreceipts", "profile", "status", "online", "last", "groupadd", "calladd", "messages"];
 
+/// The property that makes clients which ask for it send their trusted-contact tokens with every message.
+const TOKENS_WITH_MESSAGES: u32 = 10518;
+
 /// The most blocked contacts of one account.
 const MAX_BLOCKED: usize = 10_000;
 
@@ -34,6 +37,7 @@ impl Machine {
                     .attr("hash", "1")
                     .attr("refresh", 86_400u32)
                     .attr("refresh_id", 1u8)
+                    .children([prop(TOKENS_WITH_MESSAGES)])
                     .build(),
             ]),
             ("blocklist", _, false) => Ok(vec![self.block_list(device)]),
@@ -102,6 +106,11 @@ impl Machine {
         }
         Ok(vec![self.privacy_of(device)])
     }
+}
+
+/// A property that is on.
+fn prop(code: u32) -> Stanza {
+    Builder::new("prop").attr("config_code", code).attr("config_value", "1").build()
 }
 
 /// Requests to addresses other than the server and groups.
