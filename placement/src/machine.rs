@@ -65,7 +65,7 @@ pub struct Machine {
     goal: MemberState,
     state_asked: bool,
     state_next: BootTime,
-    drain_since: BootTime,
+    standing_since: BootTime,
     over: bool,
 
     /// The local deadline, and since when renewals have been unbroken.
@@ -102,7 +102,7 @@ impl Machine {
             goal: MemberState::Active,
             state_asked: false,
             state_next: now,
-            drain_since: now,
+            standing_since: now,
             over: false,
             deadline: BootTime(0),
             renewed: None,
@@ -193,9 +193,8 @@ impl Machine {
         target: &NodeId,
         now: BootTime,
     ) -> Result<Vec<Effect>, HandOffError> {
-        let mut out = Vec::new();
-        self.lapse(now, &mut out);
-        if self.over || self.quiesced {
+        // A refusal changes nothing: the next event finds that the lease is over, and says so.
+        if self.over || self.quiesced || self.has_lapsed(now) {
             return Err(HandOffError::Suspended);
         }
         if self.holdings.grant(key).is_none() {
@@ -217,6 +216,7 @@ impl Machine {
             return Err(HandOffError::Busy);
         }
         let gift = Gift { to: member.life.clone(), why: Why::Requested };
+        let mut out = Vec::new();
         self.holdings.hand(key, gift, self.warm(now), now, &mut out);
         Ok(out)
     }
@@ -268,9 +268,13 @@ impl Machine {
 
     /// Past the deadline the node quiesces, whatever else happens.
     fn lapse(&mut self, now: BootTime, out: &mut Vec<Effect>) {
-        if now >= self.deadline && !seeded::on(Bug::NoLocalDeadline) {
+        if self.has_lapsed(now) {
             self.quiesce(out);
         }
+    }
+
+    fn has_lapsed(&self, now: BootTime) -> bool {
+        now >= self.deadline && !seeded::on(Bug::NoLocalDeadline)
     }
 
     fn tick(&mut self, now: BootTime) {
@@ -283,6 +287,7 @@ impl Machine {
 
     fn beaten(&mut self, sent: BootTime, view: View, now: BootTime, out: &mut Vec<Effect>) {
         self.see_time_line(&view, now, out);
+        self.see_standing(&view, sent, now);
         let sent = counts_from(sent, now);
         let timing = &self.config.timing;
         if self.renewed.is_none_or(|renewed| sent.since(renewed) >= timing.ttl) {
@@ -300,6 +305,15 @@ impl Machine {
         self.given.clear();
         self.see_self(now);
         self.watch_evenness(now);
+    }
+
+    /// A view that was asked for after the ledger had confirmed a state shows another one: it lost that state with its
+    /// tail, and is told again.
+    fn see_standing(&mut self, view: &View, sent: BootTime, now: BootTime) {
+        let own = view.members.iter().find(|member| member.life == self.config.me);
+        if let Some(own) = own.filter(|own| sent > self.standing_since && own.state != self.standing) {
+            (self.standing, self.standing_since) = (own.state, now);
+        }
     }
 
     /// The view may be older than what this node knows of itself.
@@ -332,7 +346,7 @@ impl Machine {
         match answer {
             Ok(true) => {
                 self.standing = state;
-                self.drain_since = now;
+                self.standing_since = now;
                 self.see_self(now);
                 self.lists.sweep_at(now);
             }

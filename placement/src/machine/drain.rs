@@ -34,7 +34,7 @@ impl Machine {
         // A member that is about to be active is worth a short wait; nobody is worth a long one.
         let nobody = load::active(&self.view).next().is_none();
         let soon = self.view.members.iter().any(|member| member.state == MemberState::Joining);
-        if nobody && soon && now.since(self.drain_since) < self.config.timing.ttl {
+        if nobody && soon && now.since(self.standing_since) < self.config.timing.ttl {
             return;
         }
         let mut idle: Vec<(DeviceKey, u32)> =
@@ -47,7 +47,7 @@ impl Machine {
         let moves = self.plan(&policy, &keys);
         let target = |key: &DeviceKey| moves.iter().find(|line| line.key == *key).map(|line| line.to.clone());
         let tries = |key: &DeviceKey| idle.iter().find(|(idle, _)| idle == key).map(|(_, tries)| *tries);
-        let early = now.since(self.drain_since) < self.config.timing.ttl;
+        let early = now.since(self.standing_since) < self.config.timing.ttl;
         for key in &keys {
             let to = target(key).filter(|_| tries(key).is_none_or(|tries| tries < REFUSALS));
             // One whose lease is over beats again soon, or is buried, and the next plan knows.
@@ -73,7 +73,7 @@ impl Machine {
     /// How long a target may take to prepare; `None` when there is no time for it.
     pub(super) fn warm(&self, now: BootTime) -> Option<Duration> {
         let pace = &self.config.pace;
-        let late = self.goal == MemberState::Draining && now.since(self.drain_since) >= pace.warm_drain;
+        let late = self.goal == MemberState::Draining && now.since(self.standing_since) >= pace.warm_drain;
         (!late && !pace.warm.is_zero()).then_some(pace.warm)
     }
 

@@ -97,3 +97,32 @@ impl Holdings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use roost_proto::id::{Incarnation, Life};
+
+    use super::super::{Config, Event, Machine, Pace};
+    use super::*;
+    use crate::ledger::{Beaten, Timing, View};
+    use crate::plan::Policy;
+
+    #[test]
+    fn a_refusal_because_the_lease_is_over_does_not_keep_that_from_the_devices() {
+        let me = Life { node: "n1".parse().expect("a label"), incarnation: Incarnation(1) };
+        let (timing, policy, pace) = (Timing::FAST, Policy::default(), Pace::default());
+        let mut machine = Machine::new(Config { me, timing, policy, pace }, BootTime(0));
+        let beaten = Event::Beaten { sent: BootTime(0), answer: Beaten::Renewed(View::default()) };
+        for effect in machine.handle(BootTime(0), beaten) {
+            if let Effect::ListMine(number) = effect {
+                machine.handle(BootTime(0), Event::Mine(number, Ok(Vec::new())));
+            }
+        }
+        assert!(!machine.quiesced());
+        let over = BootTime(0).plus(Timing::FAST.ttl);
+        let key = "tenants/t1/devices/d1".parse().expect("a key");
+        let refused = machine.hand_off(&key, &"n2".parse().expect("a label"), over);
+        assert_eq!(refused, Err(HandOffError::Suspended));
+        assert!(machine.handle(over, Event::Tick).contains(&Effect::Quiesce));
+    }
+}

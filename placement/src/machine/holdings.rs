@@ -29,6 +29,8 @@ pub(super) struct Holdings {
     busy: BTreeSet<DeviceKey>,
     /// Newest grant of each device that was let go, and the number of the first list that knows it.
     left: BTreeMap<DeviceKey, (Epoch, u64)>,
+    /// Lists and looks of a lower number may know what the database has lost since.
+    outdated: u64,
     /// Whether devices may be started at present.
     may_start: bool,
 }
@@ -217,6 +219,9 @@ impl Holdings {
         let grant = Grant { key: row.key.clone(), life: seen.me.clone(), epoch: row.epoch };
         let wanted = row.desired == Desired::Online;
         let Some(held) = self.held.get_mut(&row.key) else {
+            if seen.number < self.outdated {
+                return;
+            }
             if wanted && row.epoch > seen.floor && (seen.run || seen.passing_on) {
                 self.take(grant, seen.run.then_some(Origin::Given), seen.now, seen.newest, out);
             } else if !wanted && !self.is_known(&grant) {

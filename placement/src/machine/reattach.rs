@@ -1,11 +1,11 @@
 //! After the database has lost a tail: this node says what it runs, and learns what it keeps.
 //!
-//! What must hold: when the cluster epoch has grown, nothing acts and no list is believed before
-//! everything that is held has been posted and answered; what a node does not keep it stops; who had been silent for so
-//! long that the tail may have buried it acts again only after the quarantine, because a row that stands may be one that
-//! another node has taken in the tail and is about to post; until the quarantine ends, nothing is started but what a re-attachment or a running owner gave, because what the
-//! rows say may be older than what other nodes run. What is lost of a device's state stays lost: the
-//! device begins again from what is there, and its log says so.
+//! What must hold: when the cluster epoch has grown, nothing acts and no list is believed before everything that is
+//! held has been posted and answered; what a node does not keep it stops; who had been silent for so long that the
+//! tail may have buried it acts again only after the quarantine, because a row that stands may be one that another
+//! node has taken in the tail and is about to post; until the quarantine ends, nothing is started but what a
+//! re-attachment or a running owner gave, because what the rows say may be older than what other nodes run. What is
+//! lost of a device's state stays lost: the device begins again from what is there, and its log says so.
 
 use std::time::Duration;
 

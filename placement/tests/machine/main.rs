@@ -3,18 +3,18 @@
 mod checks;
 mod rebalance;
 mod rows;
+mod tails;
 mod warm;
 mod world;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use roost_placement::ledger::{Desired, MemberState, epoch_floor};
+use roost_placement::ledger::{Desired, MemberState};
 use roost_placement::machine::{AlreadyDraining, HandOffError};
 use roost_proto::id::Epoch;
 
-use world::{TIMING, World, key, node};
+use world::{World, key, node};
 
 fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -89,77 +89,6 @@ fn a_node_that_was_frozen_too_long_finds_itself_dead() {
     assert!(world.node(1).is_none(), "it is over");
     world.assert_settled();
     assert_eq!(world.burials, 1);
-}
-
-#[test]
-fn after_a_failover_that_lost_nothing_nothing_moves_or_starts_again() {
-    let mut world = three();
-    let rows = world.rows.clone();
-    world.outage_until = world.now.plus(secs(4));
-    world.run(secs(4));
-    world.lose_tail(rows);
-    world.run(secs(4));
-    world.assert_settled();
-    assert_eq!((world.starts, world.burials), (30, 0));
-}
-
-#[test]
-fn what_a_lost_tail_took_from_the_rows_is_put_back_by_those_who_run_it() {
-    let mut world = three();
-    let standby = world.rows.clone();
-    // In the tail some devices change hands.
-    let given: Vec<_> = world.node(1).expect("alive").running.keys().take(2).cloned().collect();
-    for key in &given {
-        world.hand_off(&node(1), key, &node(2)).expect("it begins");
-    }
-    world.run(secs(2));
-    world.assert_settled();
-    let before: BTreeMap<_, _> =
-        world.rows.values().map(|row| (row.key.clone(), row.owner.clone())).collect();
-    let changed = standby.values().filter(|row| row.owner != before[&row.key]).count();
-    let starts = world.starts;
-    world.lose_tail(standby);
-    world.run(Duration::from_millis(1500));
-    for key in &given {
-        let row = &world.rows[key];
-        assert_eq!(row.owner, before[key], "{key} stays where it runs");
-        assert!(row.epoch > epoch_floor(1), "under an epoch that no lost tail can have minted");
-    }
-    world.run(secs(4));
-    world.assert_settled();
-    let after: BTreeMap<_, _> = world.rows.values().map(|row| (row.key.clone(), row.owner.clone())).collect();
-    assert_eq!(after, before, "nothing has moved");
-    assert_eq!((world.starts, world.burials), (starts + changed, 0), "only what had changed hands");
-}
-
-#[test]
-fn a_device_whose_log_lost_its_end_begins_anew_under_the_same_grant() {
-    let mut world = three();
-    let key = world.node(2).expect("alive").running.keys().next().expect("some").clone();
-    let rows = world.rows.clone();
-    let epoch = rows[&key].epoch;
-    world.behind.insert(key.clone());
-    world.lose_tail(rows);
-    world.run(secs(4));
-    world.assert_settled();
-    assert_eq!((world.starts, world.rows[&key].epoch), (31, epoch));
-}
-
-#[test]
-fn what_nobody_runs_after_a_lost_tail_waits_for_the_end_of_the_quarantine() {
-    let mut world = three();
-    let standby = world.rows.clone();
-    let lost = world.loads()[&node(3)];
-    world.kill(3);
-    world.certify(3);
-    world.run(Duration::from_millis(20));
-    world.lose_tail(standby);
-    let starts = world.starts;
-    world.run(TIMING.quarantine() - Duration::from_millis(100));
-    assert_eq!(world.starts, starts, "nothing is claimed in the quarantine");
-    world.run(secs(2));
-    world.assert_settled();
-    assert_eq!(world.starts, starts + lost);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use roost_placement::ledger::MemberState;
 use roost_placement::machine::{HandOffError, Pace};
 use roost_placement::wish::{Pin, PinMode};
-use roost_proto::id::UnixMillis;
+use roost_proto::id::{Incarnation, Life, UnixMillis};
 
 use crate::world::{World, key, node};
 
@@ -68,7 +68,11 @@ fn nothing_is_rebalanced_while_a_version_or_a_state_differs() {
     world.run(secs(60));
     assert_eq!(world.moves.len(), 0, "an upgrade is under way");
     world.members.get_mut(&node(2)).expect("joined").member.version = 1;
-    world.members.get_mut(&node(2)).expect("joined").member.state = MemberState::Joining;
+    let mut joining = world.members[&node(2)].clone();
+    joining.member.life = Life { node: node(3), incarnation: Incarnation(1) };
+    joining.member.state = MemberState::Joining;
+    joining.lease_until = world.now.plus(secs(120));
+    world.members.insert(node(3), joining);
     world.run(secs(60));
     assert_eq!(world.moves.len(), 0, "somebody is still joining");
 }

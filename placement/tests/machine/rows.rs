@@ -16,6 +16,7 @@ use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
 use crate::world::{TIMING, World, node};
 
 /// A row of members.
+#[derive(Clone)]
 pub(crate) struct Row {
     pub(crate) member: Member,
     pub(crate) lease_until: BootTime,

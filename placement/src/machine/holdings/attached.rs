@@ -14,8 +14,11 @@ impl Holdings {
         self.held.values().filter(kept).map(|held| &held.grant)
     }
 
-    /// Lists and looks of a lower number say nothing about what is held now.
+    /// The database has lost a tail. Lists and looks of a lower number say nothing any more; newer ones say all: what
+    /// this node has let go may be its own again, under the old epoch.
     pub(in crate::machine) fn outdate(&mut self, number: u64) {
+        self.outdated = number;
+        self.left.clear();
         self.held.values_mut().for_each(|held| held.number = held.number.max(number));
     }
 
