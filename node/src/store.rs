@@ -31,8 +31,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use roost_actors::port::StateKind;
+use roost_placement::heads::Heads;
 use roost_placement::ledger::{Ledger, Unavailable};
-use roost_proto::id::{DeviceKey, Epoch, Life, Sequence};
+use roost_proto::id::{DeviceKey, Epoch, Life};
 use tokio::sync::broadcast;
 
 use self::backend::Backend;
@@ -75,17 +76,9 @@ pub struct Store {
     commits: broadcast::Sender<DeviceKey>,
     /// What was committed last for each device, and under which epoch: one entry for each device that this process
     /// has ever written for.
-    heads: Mutex<BTreeMap<DeviceKey, (Epoch, Head)>>,
+    heads: Mutex<BTreeMap<DeviceKey, (Epoch, Heads)>>,
     options: StoreOptions,
     bound: Duration,
-}
-
-/// How far a device's log and its messages are known to have come.
-#[derive(Debug, Clone, Copy)]
-struct Head {
-    event: Sequence,
-    /// Its place in the order of acceptance.
-    message: i64,
 }
 
 impl Store {

@@ -2,6 +2,7 @@
 
 pub mod choice;
 pub mod explain;
+pub mod heads;
 pub mod heart;
 pub mod lease;
 pub mod ledger;

@@ -10,16 +10,17 @@ use bytes::Bytes;
 use roost_actors::port::{
     Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, StateKey, StoredMessage,
 };
+use roost_placement::heads::Heads;
 use roost_placement::ledger::Grant;
 use roost_proto::id::{Sequence, UnixMillis};
 use serde_json::{Value, json};
 
+use super::Store;
 use super::fenced::{AcceptedRow, Written};
 use super::names::escape;
 use super::prepared::{Prepared, open_message, open_state, open_state_row};
 use super::rows::unavailable;
 use super::seal::SealKey;
-use super::{Head, Store};
 
 impl Store {
     /// The data key for a grant; a device of an unknown tenant cannot have been granted.
@@ -31,23 +32,23 @@ impl Store {
 
 impl Store {
     /// Remembers how far a commit has come.
-    fn note_head(&self, grant: &Grant, written: &Written) {
-        let event = written.events.iter().flatten().max();
-        let ordinals = written.accepts.iter().map(|accepted| match accepted {
-            AcceptedRow::New(ordinal) => *ordinal,
-            AcceptedRow::Repeated(_) | AcceptedRow::KeyReused => 0,
+    fn note_heads(&self, grant: &Grant, written: &Written) {
+        let events = written.events.iter().flatten().copied().map(Sequence);
+        let accepted = written.accepts.iter().filter_map(|accepted| match accepted {
+            AcceptedRow::New(place) => Some(*place),
+            AcceptedRow::Repeated(_) | AcceptedRow::KeyReused => None,
         });
-        let message = ordinals.max().unwrap_or_default();
-        if event.is_some() || message > 0 {
-            let mut heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-            let none = Head { event: Sequence(0), message: 0 };
-            let (epoch, head) = heads.entry(grant.key.clone()).or_insert((grant.epoch, none));
-            if *epoch != grant.epoch {
-                (*epoch, *head) = (grant.epoch, none);
-            }
-            head.event = head.event.max(Sequence(event.copied().unwrap_or_default()));
-            head.message = head.message.max(message);
+        let mut all = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let (epoch, heads) = all.entry(grant.key.clone()).or_insert((grant.epoch, Heads::default()));
+        if *epoch != grant.epoch {
+            (*epoch, *heads) = (grant.epoch, Heads::default());
         }
+        heads.wrote(events, accepted);
+    }
+
+    /// A run of the device begins from what is there.
+    fn forget_heads(&self, grant: &Grant) {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant.key);
     }
 }
 
@@ -55,6 +56,7 @@ impl Store {
 impl DeviceStore for Store {
     async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
         let seal = self.seal_of(grant).await?;
+        self.forget_heads(grant);
         let rows = self.sql(self.backend.load(grant)).await?.ok_or(DeviceStoreError::Fenced)?;
         let key = &grant.key;
         let state = rows.state.into_iter().map(|row| open_state_row(key, &seal, row));
@@ -100,7 +102,7 @@ impl DeviceStore for Store {
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
         let seal = self.seal_of(grant).await?;
         let written = self.committer.commit(Prepared::new(grant, seal.clone(), batch)).await?;
-        self.note_head(grant, &written);
+        self.note_heads(grant, &written);
         let accepted = |row| match row {
             AcceptedRow::New(ordinal) => Ok(Accepted::New { ordinal }),
             AcceptedRow::Repeated(row) => {

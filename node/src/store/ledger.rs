@@ -68,15 +68,14 @@ impl HeartbeatLedger {
 impl Store {
     /// What this store has committed under the posted grants, as it remembers.
     fn with_heads(&self, posts: &[Posted]) -> Vec<Posted> {
-        let heads = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = |grant: &Grant| heads.get(&grant.key).filter(|(epoch, _)| *epoch == grant.epoch);
-        let posted = |post: &Posted| {
-            let mut post = post.clone();
-            if let Some((_, written)) = known(&post.grant) {
-                post.head = post.head.max(written.event);
-                post.accepted = post.accepted.max(written.message);
+        let all = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |grant: &Grant| all.get(&grant.key).filter(|(epoch, _)| *epoch == grant.epoch);
+        let posted = |post: &Posted| match known(&post.grant) {
+            None => post.clone(),
+            Some((_, heads)) => {
+                let Posted { grant, head, accepted } = heads.posted(&post.grant);
+                Posted { grant, head: post.head.max(head), accepted: post.accepted.max(accepted) }
             }
-            post
         };
         posts.iter().map(posted).collect()
     }

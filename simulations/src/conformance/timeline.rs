@@ -82,6 +82,7 @@ pub(super) async fn a_posted_grant_is_kept_while_it_stands(world: World) {
     let behind = Attached { grant: grant.clone(), behind: true };
     let behind = [behind];
     assert_eq!(kept(&world, &me, &[posted(&grant, 3)]).await, behind);
+    assert_eq!(kept(&world, &me, &[posted(&grant, i64::MAX)]).await, behind);
     world.commit(&grant, accepts(&[message("a", "one")])).await;
     let accepted = |accepted| Posted { accepted, ..posted(&grant, 2) };
     assert!(!kept(&world, &me, &[accepted(1)]).await[0].behind);

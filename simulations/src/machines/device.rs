@@ -13,11 +13,12 @@ use roost_actors::device::{Command, Finished, Opening, PairMethod, PairingUpdate
 use roost_actors::machine::{CryptoRequest, Effect, Event, Machine, Reply};
 use roost_actors::port::FileError;
 use roost_actors::vault::Vault;
+use roost_placement::heads::Heads;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Grant, Posted};
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api::device::State;
-use roost_proto::id::{DeviceKey, Sequence};
+use roost_proto::id::DeviceKey;
 
 use super::context::{Context, LinkId};
 use super::core::Core;
@@ -50,7 +51,7 @@ pub(super) struct Device {
     /// The store has been asked and has not answered.
     pub(super) storing: bool,
     /// The last event and the last accepted message that were committed.
-    pub(super) written: (i64, i64),
+    pub(super) heads: Heads,
     /// Before the store, and before the rows, are asked again.
     pub(super) pauses: (Duration, Duration),
     pub(super) link: Option<Link>,
@@ -86,7 +87,7 @@ impl Device {
             reading: false,
             work: VecDeque::from([Work::Load]),
             storing: false,
-            written: (0, 0),
+            heads: Heads::default(),
             pauses: (Duration::ZERO, Duration::ZERO),
             link: None,
             warm,
@@ -293,8 +294,7 @@ impl Device {
 pub(super) fn posts(grants: &[Grant], devices: &BTreeMap<DeviceKey, Device>) -> Vec<Posted> {
     let post = |grant: &Grant| {
         let device = devices.get(&grant.key).filter(|device| device.grant == *grant);
-        let (head, accepted) = device.map_or((0, 0), |device| device.written);
-        Posted { grant: grant.clone(), head: Sequence(head), accepted }
+        device.map(|device| device.heads).unwrap_or_default().posted(grant)
     };
     grants.iter().map(post).collect()
 }

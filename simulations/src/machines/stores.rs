@@ -153,15 +153,13 @@ impl Device {
         }
     }
 
-    /// Remembers the last event and the last accepted message, as the store does in production.
+    /// Remembers what was committed, as the store does in production.
     fn note_written(&mut self, committed: &Committed) {
-        let event = committed.events.iter().flatten().map(|sequence| sequence.0).max();
-        let message = committed.accepts.iter().filter_map(|accepted| match accepted {
+        let accepted = committed.accepts.iter().filter_map(|accepted| match accepted {
             Accepted::New { ordinal } => Some(*ordinal),
             Accepted::Repeated(_) | Accepted::KeyReused => None,
         });
-        self.written.0 = self.written.0.max(event.unwrap_or_default());
-        self.written.1 = self.written.1.max(message.max().unwrap_or_default());
+        self.heads.wrote(committed.events.iter().flatten().copied(), accepted);
     }
 
     fn later(&self, core: &Core, ctx: &mut Context, what: ForDevice) {
