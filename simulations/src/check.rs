@@ -24,6 +24,7 @@ mod quarantine;
 mod scene;
 mod send_once;
 mod stopped;
+mod undone;
 
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ use roost_placement::ledger::Timing;
 use roost_placement::machine::Pace;
 
 use crate::history::Fact;
+
+use self::undone::Undone;
 
 /// One invariant.
 pub trait Check: Send {
@@ -42,6 +45,11 @@ pub trait Check: Send {
     /// # Errors
     /// The invariant does not hold: what was seen, in one line.
     fn see(&mut self, fact: &Fact) -> Result<(), String>;
+
+    /// The database has lost this fact, which was seen. Called for those that [`What::is_stored`], oldest first.
+    fn forget(&mut self, fact: &Fact) {
+        let _ = fact;
+    }
 
     /// The run is over at this microsecond.
     ///
@@ -97,21 +105,21 @@ impl Rules {
 pub fn all(rules: Rules) -> Vec<Box<dyn Check>> {
     vec![
         Box::<epochs_grow::EpochsGrow>::default(),
-        Box::new(no_early_death::NoEarlyDeath::new(rules.timing)),
-        Box::new(quarantine::Quarantine::new(rules.timing)),
-        Box::<fenced::Fenced>::default(),
-        Box::new(guarded_login::GuardedLogin::new(rules)),
-        Box::<stopped::Stopped>::default(),
+        Box::new(Undone::new(no_early_death::NoEarlyDeath::new(rules.timing))),
+        Box::new(Undone::new(quarantine::Quarantine::new(rules.timing))),
+        Box::new(Undone::new(fenced::Fenced::default())),
+        Box::new(Undone::new(guarded_login::GuardedLogin::new(rules))),
+        Box::new(Undone::new(stopped::Stopped::default())),
         Box::new(one_owner::OneOwner::new(rules.timing)),
         Box::<fresh_state::FreshState>::default(),
         Box::<persist_first::PersistFirst>::default(),
         Box::<no_key_reuse::NoKeyReuse>::default(),
-        Box::<ack_after_commit::AckAfterCommit>::default(),
-        Box::<gapless::Gapless>::default(),
-        Box::<send_once::SendOnce>::default(),
-        Box::new(deliver::Deliver::new(rules.prompt)),
-        Box::<isolated::Isolated>::default(),
-        Box::new(converge::Converge::new(rules)),
+        Box::new(Undone::new(ack_after_commit::AckAfterCommit::default())),
+        Box::new(Undone::new(gapless::Gapless::default())),
+        Box::new(Undone::new(send_once::SendOnce::default())),
+        Box::new(Undone::new(deliver::Deliver::new(rules.prompt))),
+        Box::new(Undone::new(isolated::Isolated::default())),
+        Box::new(Undone::new(converge::Converge::new(rules))),
     ]
 }
 

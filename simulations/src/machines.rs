@@ -48,7 +48,7 @@ use self::queue::Happening;
 use self::strange::Strange;
 use self::whatsapp::WhatsApp;
 use crate::history::{History, What};
-use crate::model::Model;
+use crate::model::{Checkpoint, Model};
 use crate::run::{Database, Outcome, Plan, Record, Time, tenant_id};
 
 /// How long everything may take to be paired, without any fault.
@@ -66,6 +66,8 @@ struct World {
     processes: BTreeMap<ProcessId, Process>,
     whatsapp: WhatsApp,
     callers: Callers,
+    /// A standby of the database that hears nothing more: since when, and what it has.
+    standby: Option<(u64, Checkpoint)>,
     /// Steps of the database's clock so far, in milliseconds.
     steps: Arc<AtomicI64>,
 }
@@ -82,7 +84,7 @@ pub fn run(plan: &Plan, history: History) -> Outcome {
     let mut whatsapp = WhatsApp::new(rng.random());
     let mut ctx = Context::new(plan.clone(), time.clone(), rng, record.clone(), database, odds);
     let callers = Callers::new(&mut ctx, &mut whatsapp);
-    let mut world = World { ctx, processes: BTreeMap::new(), whatsapp, callers, steps };
+    let mut world = World { ctx, processes: BTreeMap::new(), whatsapp, callers, standby: None, steps };
     world.play(&plan, strange);
     let end = time.now();
     record.with(|history| history.end(end));

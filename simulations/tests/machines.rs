@@ -18,7 +18,7 @@ fn a_seed_has_one_history_whatever_ran_before_it() {
 }
 
 /// Seeds that once failed, and why.
-const PINNED: [(u64, &str); 7] = [
+const PINNED: [(u64, &str); 8] = [
     (
         2168,
         "a node's twin stood still and ran again, and so ended what excused the node, whose clock had stood still",
@@ -35,6 +35,7 @@ const PINNED: [(u64, &str); 7] = [
         39176,
         "what the phone told was settled before the message in it was in the log, for a slot opened in between was empty",
     ),
+    (87992, "a hand-off was refused because the lease was over, and the devices were never told that it was"),
 ];
 
 #[test]
@@ -69,6 +70,7 @@ fn no_seed_of_the_first_few_breaks_anything_and_rare_things_happen() {
         "killed within a step",
         "permit refused",
         "quiesced",
+        "tail lost",
         "taken over",
         "thawed",
         "warm link used",

@@ -17,7 +17,7 @@ use crate::history::{Fact, What};
 const TAKEN: u64 = 40_000_000;
 
 /// The checker.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct AckAfterCommit {
     held: BTreeSet<(DeviceKey, String)>,
     /// Messages that are to come again.
@@ -26,6 +26,9 @@ pub(super) struct AckAfterCommit {
     delivered: BTreeMap<(DeviceKey, String), u64>,
     /// What phones told, and the messages in it.
     told: BTreeMap<(DeviceKey, String), Vec<String>>,
+    /// Messages that a lost tail held. Those of them that are settled do not come again.
+    forgotten: BTreeSet<(DeviceKey, String)>,
+    settled: BTreeSet<(DeviceKey, String)>,
     /// Messages whose content is in the log of a device of ours: receiver, message.
     logged: BTreeSet<(String, String)>,
 }
@@ -56,12 +59,17 @@ impl Check for AckAfterCommit {
             What::Settled { key, message } => {
                 let place = (key.clone(), message.clone());
                 if let Some(carries) = self.told.get(&place) {
-                    let lost = carries.iter().find(|one| !self.held.contains(&(key.clone(), (*one).clone())));
+                    let lost = carries.iter().find(|one| {
+                        let place = (key.clone(), (*one).clone());
+                        !self.held.contains(&place) && !self.forgotten.contains(&place)
+                    });
                     return lost.map_or(Ok(()), |lost| {
                         Err(format!("{message} with {lost} is settled and {lost} not in the log of {key}"))
                     });
                 }
                 let held = self.held.contains(&place) || self.awaited.contains(&place);
+                let held = held || self.forgotten.contains(&place);
+                self.settled.insert(place);
                 return hold(held, || format!("{message} is settled and not in the log of {key}"));
             }
             What::Reached { receiver, message, .. } if is_ours(receiver) => {
@@ -73,9 +81,18 @@ impl Check for AckAfterCommit {
         Ok(())
     }
 
+    fn forget(&mut self, fact: &Fact) {
+        if let What::Committed(commit) = &fact.what {
+            let messages = commit.holds.iter().chain(&commit.awaits);
+            self.forgotten.extend(messages.map(|message| (commit.grant.key.clone(), message.clone())));
+        }
+    }
+
     fn end(&mut self, at: u64) -> Result<(), String> {
         let owed = self.delivered.iter().filter(|(_, first)| **first + TAKEN < at);
         let owed = owed.filter(|(place, _)| !self.told.contains_key(place));
+        let owed =
+            owed.filter(|(place, _)| !(self.forgotten.contains(place) && self.settled.contains(place)));
         for (place @ (key, message), _) in owed {
             hold(self.held.contains(place), || format!("{message} was delivered and {key} never took it"))?;
         }
@@ -86,6 +103,7 @@ impl Check for AckAfterCommit {
 #[cfg(test)]
 mod tests {
     use super::super::scene::{commit, grant, judge, key};
+    use super::super::undone::Undone;
     use super::*;
 
     fn holds() -> What {
@@ -141,6 +159,14 @@ mod tests {
         assert_eq!(judge(AckAfterCommit::default(), answer), None);
         let seen = judge(AckAfterCommit::default(), [told(&["ABCD"]), delivered(), settled(), holds()]);
         assert!(seen.is_some_and(|seen| seen.contains("ABCD not in the log")));
+    }
+
+    #[test]
+    fn what_a_lost_tail_held_may_have_been_settled_and_is_owed_when_it_was_not() {
+        let lost = [delivered(), What::StandbyBehind, holds(), What::TailLost { since: 0 }];
+        let check = || Undone::new(AckAfterCommit::default());
+        assert_eq!(judge(check(), lost.clone().into_iter().chain([settled()])), None);
+        assert!(judge(check(), lost).is_some_and(|seen| seen.contains("never took it")));
     }
 
     #[test]

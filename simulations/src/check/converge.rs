@@ -21,7 +21,7 @@ use crate::history::{Fact, How, What};
 const ANSWERED: u64 = 65_000_000;
 
 /// The checker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Converge {
     rules: Rules,
     healed: Option<u64>,

@@ -11,18 +11,20 @@ use super::{Check, hold, micros};
 use crate::history::{Fact, What};
 
 /// The checker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Deliver {
     prompt: Duration,
     /// When each device's log reached each length.
     logged: BTreeMap<DeviceKey, Vec<(u64, i64)>>,
+    /// How long each log was that a tail was lost of.
+    forgotten: BTreeMap<DeviceKey, i64>,
     /// How far each consumer was offered each log.
     offered: BTreeMap<(BusinessId, ConsumerId), BTreeMap<DeviceKey, i64>>,
 }
 
 impl Deliver {
     pub(super) fn new(prompt: Duration) -> Deliver {
-        Deliver { prompt, logged: BTreeMap::new(), offered: BTreeMap::new() }
+        Deliver { prompt, logged: BTreeMap::new(), forgotten: BTreeMap::new(), offered: BTreeMap::new() }
     }
 
     fn length(&self, key: &DeviceKey) -> i64 {
@@ -45,7 +47,8 @@ impl Check for Deliver {
             }
             What::Offered { tenant, consumer, key, sequence } => {
                 let length = self.length(key);
-                hold(sequence.0 <= length, || {
+                let forgotten = self.forgotten.get(key).copied().unwrap_or_default();
+                hold(sequence.0 <= length.max(forgotten), || {
                     format!("event {sequence} of {key} is offered and not logged")
                 })?;
                 let offered = self.offered.entry((tenant.clone(), consumer.clone())).or_default();
@@ -58,6 +61,15 @@ impl Check for Deliver {
             _ => {}
         }
         Ok(())
+    }
+
+    fn forget(&mut self, fact: &Fact) {
+        if let What::Committed(commit) = &fact.what
+            && let Some(last) = commit.events.last()
+        {
+            let longest = self.forgotten.entry(commit.grant.key.clone()).or_default();
+            *longest = last.sequence.0.max(*longest);
+        }
     }
 
     fn end(&mut self, at: u64) -> Result<(), String> {
@@ -78,6 +90,7 @@ mod tests {
     use roost_proto::id::Sequence;
 
     use super::super::scene::{committed, grant, judge, key};
+    use super::super::undone::Undone;
     use super::*;
 
     fn offered(sequence: i64) -> What {
@@ -95,6 +108,18 @@ mod tests {
         for sequences in [vec![1, 3], vec![1, 2, 3, 4], vec![1, 2]] {
             assert!(says(sequences.into_iter().map(offered)).is_some());
         }
+    }
+
+    #[test]
+    fn an_event_that_a_lost_tail_had_may_have_been_offered() {
+        let tail = [What::StandbyBehind, committed(&grant(1, 1), 4), What::TailLost { since: 0 }];
+        let facts = |last| [offered(1), offered(2), offered(3)].into_iter().chain(tail.clone()).chain([last]);
+        let judged = |last| {
+            let log = (1..=3).map(|sequence| committed(&grant(1, 1), sequence));
+            judge(Undone::new(Deliver::new(Duration::from_secs(5))), log.chain(facts(offered(last))))
+        };
+        assert_eq!(judged(4), None);
+        assert!(judged(5).is_some());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{Check, hold};
 use crate::history::{Fact, What};
 
 /// The checker.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Fenced {
     rows: BTreeMap<DeviceKey, (Epoch, Option<Life>)>,
 }

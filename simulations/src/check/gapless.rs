@@ -13,7 +13,7 @@ use super::{Check, hold};
 use crate::history::{Fact, What};
 
 /// The checker.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Gapless {
     /// Last sequence and epoch of each log.
     logs: BTreeMap<DeviceKey, (i64, Epoch)>,
@@ -22,7 +22,7 @@ pub(super) struct Gapless {
 }
 
 /// Messages to one device.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Deliveries {
     count: u64,
     /// The place of each in the order of the server.

@@ -23,7 +23,7 @@ const FRESH: Duration = Duration::from_millis(1010);
 const UNDER_WAY: Duration = Duration::from_secs(10);
 
 /// The checker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct GuardedLogin {
     rules: Rules,
     members: Members,
@@ -38,7 +38,7 @@ pub(super) struct GuardedLogin {
 }
 
 /// The permits of one grant.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Permits {
     /// How many were given, and how many logins WhatsApp has seen.
     given: u64,
@@ -123,6 +123,10 @@ impl Check for GuardedLogin {
             }
             What::HeardReplaced(grant) => {
                 self.replaced.insert((grant.key.clone(), grant.life.clone()), 0);
+            }
+            // Its next run begins by a row that was read.
+            What::Stopped(grant) => {
+                self.replaced.remove(&(grant.key.clone(), grant.life.clone()));
             }
             What::AskedStanding(grant) => {
                 if let Some(asked) = self.replaced.get_mut(&(grant.key.clone(), grant.life.clone())) {
@@ -224,6 +228,8 @@ mod tests {
         assert_eq!(quick(&mut check, 1, asked.into_iter().chain(login())), Ok(()));
         let blind = quick(&mut check, 2, std::iter::once(replaced()).chain(login()));
         assert!(blind.is_err_and(|seen| seen.contains("blindly")));
+        let anew = [replaced(), What::Stopped(grant(1, 1))];
+        assert_eq!(quick(&mut check, 3, anew.into_iter().chain(login())), Ok(()));
     }
 
     #[test]

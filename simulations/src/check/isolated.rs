@@ -12,7 +12,7 @@ use super::{Check, hold};
 use crate::history::{Fact, How, What};
 
 /// The checker.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Isolated {
     /// Who asked for what.
     requests: BTreeMap<String, BusinessId>,

@@ -25,7 +25,7 @@ pub(super) struct Standing {
 }
 
 /// All lives that ever were.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Members {
     timing: Timing,
     lives: BTreeMap<Life, Standing>,

@@ -12,7 +12,7 @@ use super::{Check, hold, micros, millis};
 use crate::history::{Fact, How, What};
 
 /// The checker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct NoEarlyDeath {
     timing: Timing,
     members: Members,

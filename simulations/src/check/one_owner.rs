@@ -18,13 +18,25 @@ use crate::history::{Fact, How, What};
 pub(super) struct OneOwner {
     timing: Timing,
     /// The newest grant that was not given by the owner before: epoch and life.
-    taken: BTreeMap<DeviceKey, (Epoch, Life)>,
+    taken: BTreeMap<DeviceKey, Taken>,
     /// Processes that stand or stood still.
     stills: BTreeMap<Life, Still>,
     /// When the database last renewed the lease of each life.
     renewed: BTreeMap<Life, u64>,
     /// Lives that act, as far as is recorded.
     running: BTreeSet<Life>,
+}
+
+/// Who took a device.
+#[derive(Debug)]
+struct Taken {
+    epoch: Epoch,
+    life: Life,
+    at: u64,
+    /// The database has lost it, so that the owner before may own the device again ...
+    lost: bool,
+    /// ... once the taker has let it go, and while that stands still.
+    ended: bool,
 }
 
 /// That a process stood still.
@@ -55,16 +67,23 @@ impl OneOwner {
         at <= thawed + after && renewed <= thawed
     }
 
+    /// Whether a life does not act, or stood still: when its clock ran on it says so when it looks.
+    fn is_quiet(&self, life: &Life, at: u64) -> bool {
+        !self.running.contains(life) || self.is_excused(life, at, self.ttl())
+    }
+
     fn ttl(&self) -> u64 {
         micros(self.timing.ttl)
     }
 
     fn acts(&self, grant: &Grant, at: u64) -> Result<(), String> {
-        let Some((epoch, life)) = self.taken.get(&grant.key) else { return Ok(()) };
+        let Some(taken) = self.taken.get(&grant.key) else { return Ok(()) };
+        let Taken { epoch, life, .. } = taken;
         let stopped = self.stills.get(&grant.life).is_some_and(|still| still.clock_stops);
         let excused = self.is_excused(&grant.life, at, if stopped { self.ttl() } else { 0 });
         let alone = grant.epoch >= *epoch || grant.life == *life || excused;
-        hold(alone, || {
+        let undone = taken.lost && (taken.ended || self.is_quiet(life, at));
+        hold(alone || undone, || {
             format!("{} acts for {} that {life} has taken at epoch {epoch}", grant.life, grant.key)
         })
     }
@@ -78,11 +97,13 @@ impl Check for OneOwner {
     fn see(&mut self, fact: &Fact) -> Result<(), String> {
         match &fact.what {
             What::Granted { key, epoch, owner: Some(life), how: how @ (How::Claim | How::TakeOver(_)) } => {
-                self.taken.insert(key.clone(), (*epoch, life.clone()));
+                let by = life.clone();
+                let taken = Taken { epoch: *epoch, life: by, at: fact.at, lost: false, ended: false };
+                self.taken.insert(key.clone(), taken);
                 if let How::TakeOver(from) = how {
-                    // When its clock ran on it acts no more, and says so when it looks.
-                    let quiet = !self.running.contains(from) || self.is_excused(from, fact.at, self.ttl());
-                    return hold(quiet, || format!("{life} takes {key} over from {from}, which still runs"));
+                    return hold(self.is_quiet(from, fact.at), || {
+                        format!("{life} takes {key} over from {from}, which still runs")
+                    });
                 }
             }
             What::Resumed(life) => {
@@ -90,6 +111,19 @@ impl Check for OneOwner {
             }
             What::Quiesced(life) | What::Exited(life) => {
                 self.running.remove(life);
+                let exited = matches!(fact.what, What::Exited(_));
+                let theirs = self.taken.values_mut().filter(|taken| exited && taken.life == *life);
+                theirs.for_each(|taken| taken.ended = true);
+            }
+            What::Stopped(grant) | What::Fenced(grant) => {
+                let taken = self.taken.get_mut(&grant.key);
+                if let Some(taken) = taken.filter(|taken| taken.life == grant.life) {
+                    taken.ended |= grant.epoch >= taken.epoch;
+                }
+            }
+            What::TailLost { since } => {
+                let late = self.taken.values_mut().filter(|taken| taken.at >= *since);
+                late.for_each(|taken| taken.lost = true);
             }
             What::Frozen { life, clock_stops } => {
                 // What an earlier pause excuses, another pause does not end.
@@ -174,6 +208,21 @@ mod tests {
     fn a_process_whose_clock_ran_on_is_excused_for_what_it_had_begun_only() {
         assert_eq!(taken([frozen(1, false)]), None);
         assert!(taken([frozen(1, false), What::Thawed(life(1, 1))]).is_some());
+    }
+
+    #[test]
+    fn a_taker_that_a_lost_tail_undid_must_have_let_go_before_the_owner_of_before_acts_again() {
+        let (late, early) = (What::TailLost { since: 0 }, What::TailLost { since: u64::MAX });
+        let ends = [What::Stopped(grant(2, 2)), What::Fenced(grant(2, 2)), What::Exited(life(2, 1))];
+        for over in ends {
+            let runs = What::Resumed(life(2, 1));
+            assert_eq!(taken([runs.clone(), late.clone(), over.clone()]), None);
+            assert!(taken([runs.clone(), early.clone(), over.clone()]).is_some());
+            assert!(taken([runs, over]).is_some());
+        }
+        let runs = What::Resumed(life(2, 1));
+        assert!(taken([runs.clone(), late.clone()]).is_some());
+        assert_eq!(taken([runs, late, What::Quiesced(life(2, 1))]), None);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{Check, hold, millis};
 use crate::history::{Fact, What};
 
 /// The checker.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Quarantine {
     timing: Timing,
     members: Members,

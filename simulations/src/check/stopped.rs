@@ -14,7 +14,7 @@ use super::{Check, hold};
 use crate::history::{Fact, How, What};
 
 /// The checker.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Stopped {
     stopped: BTreeSet<Grant>,
     /// Below which epoch a life has let a device go.

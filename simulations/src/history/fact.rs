@@ -105,6 +105,10 @@ pub enum What {
     AskedStanding(Grant),
     /// The database's clock was set by so many milliseconds.
     ClockStepped { millis: i64 },
+    /// From here on the standby of the database hears nothing more.
+    StandbyBehind,
+    /// That standby took over: what the database took since that microsecond is undone.
+    TailLost { since: u64 },
 
     // Seen by the loop that runs the nodes.
     /// A process began its cluster part.
@@ -198,6 +202,24 @@ impl Fact {
 }
 
 impl What {
+    /// Whether the database took it, so that it is gone when its tail is lost.
+    pub fn is_stored(&self) -> bool {
+        match self {
+            What::Joined { .. }
+            | What::Beaten { .. }
+            | What::Stood { .. }
+            | What::Buried { .. }
+            | What::Certified { .. }
+            | What::Granted { .. }
+            | What::Desired { .. }
+            | What::Required { .. }
+            | What::Committed(_) => true,
+            // What a device of ours has is its log.
+            What::Reached { receiver, .. } => receiver.contains('/'),
+            _ => false,
+        }
+    }
+
     /// The device and the lives that a fact is about.
     fn about(&self) -> (Option<&DeviceKey>, Vec<&Life>) {
         match self {
@@ -238,6 +260,8 @@ impl What {
             | What::Offered { key, .. }
             | What::Acknowledged { key, .. } => (Some(key), Vec::new()),
             What::ClockStepped { .. }
+            | What::StandbyBehind
+            | What::TailLost { .. }
             | What::Ciphertext { .. }
             | What::Reached { .. }
             | What::Refused { .. }

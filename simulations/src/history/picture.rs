@@ -80,6 +80,10 @@ impl Picture {
                 let text = format!("the database's clock steps by {millis} ms");
                 self.mark(at, None, Kind::Fault, text);
             }
+            What::TailLost { since } => {
+                let words = format!("the database has lost everything since {:.3} s", *since as f64 / 1e6);
+                self.mark(at, None, Kind::Event, words);
+            }
             What::Fault(words) => {
                 let node = self.lanes.iter().find(|lane| words.starts_with(&format!("{lane} "))).cloned();
                 let mark = Mark { at: micros(at), until: None, node, kind: Kind::Fault, text: words.clone() };

@@ -65,6 +65,10 @@ impl fmt::Display for What {
             What::Permitted(grant) => write!(f, "{} may dial", of(grant)),
             What::AskedStanding(grant) => write!(f, "{} asks whether it still owns", of(grant)),
             What::ClockStepped { millis } => write!(f, "the database's clock steps by {millis} ms"),
+            What::StandbyBehind => write!(f, "the standby of the database hears nothing more"),
+            What::TailLost { since } => {
+                write!(f, "the database has lost everything since {:.4}", *since as f64 / 1e6)
+            }
             What::Started(life) => write!(f, "{life} starts"),
             What::Exited(life) => write!(f, "{life} is gone"),
             What::Quiesced(life) => write!(f, "{life} stops acting"),

@@ -45,6 +45,8 @@ pub(super) enum Later {
     Answer(usize),
     /// Answers come as quickly as ever.
     Prompt(usize),
+    /// The primary of the database is gone, for so long.
+    PrimaryGone(Duration),
     /// The standby of the database has taken over.
     Promoted,
     /// WhatsApp is as quick as ever.
@@ -81,9 +83,17 @@ impl World {
             Later::Prompt(place) => ctx.ways[place].late = 0,
             Later::Promoted => {
                 ctx.record.fault("the standby of the database takes over");
-                ctx.database.model.fail_over(None);
+                let standby = self.standby.take();
+                if let Some((since, _)) = &standby {
+                    ctx.record.fact(What::TailLost { since: *since });
+                    ctx.record.rarely("tail lost");
+                }
+                ctx.database.model.fail_over(standby.map(|(_, rows)| rows));
                 (0..ctx.plan.nodes).for_each(|place| ctx.set_way(place, Way::default()));
             }
+            // Once faults are over the primary stays.
+            Later::PrimaryGone(away) if self.standby.is_some() => primary_gone(ctx, away),
+            Later::PrimaryGone(_) => {}
             Later::Quick => self.whatsapp.commit(ctx, &Fault::Delay { device: None, ms: 0 }),
             Later::Uncordon(place) => {
                 let node = name(place).parse().expect("a name of ours is an id");
@@ -184,10 +194,14 @@ impl World {
                 ctx.record.fault(format!("another process begins as {}", name(*node)));
                 self.begin_process(*node);
             }
-            Strange::FailOver { away } => {
-                ctx.record.spell("the primary of the database is gone", None, *away);
-                (0..ctx.plan.nodes).for_each(|node| unreached(ctx, node, true, *away));
-                ctx.after(*away, Happening::Later(Later::Promoted));
+            Strange::FailOver { away, lost: None } => primary_gone(ctx, *away),
+            Strange::FailOver { away, lost: Some(lost) } => {
+                // One after the other.
+                if self.standby.is_none() {
+                    self.standby = Some((ctx.now(), ctx.database.model.checkpoint()));
+                    ctx.record.fact(What::StandbyBehind);
+                    ctx.after(*lost, Happening::Later(Later::PrimaryGone(*away)));
+                }
             }
             Strange::Unavailable { lasting, existing } => {
                 let ms = u32::try_from(lasting.as_millis()).unwrap_or(u32::MAX);
@@ -242,6 +256,7 @@ impl World {
     pub(super) fn heal(&mut self) {
         let ctx = &mut self.ctx;
         ctx.odds.end();
+        self.standby = None;
         for place in 0..ctx.plan.nodes {
             ctx.set_way(place, Way::default());
             ctx.after(RESTART, Happening::Later(Later::Begin(place)));
@@ -333,6 +348,13 @@ impl World {
             self.whatsapp.commit(&mut self.ctx, &fault);
         }
     }
+}
+
+/// The primary of the database is gone, and its standby takes over after that.
+fn primary_gone(ctx: &mut Context, away: Duration) {
+    ctx.record.spell("the primary of the database is gone", None, away);
+    (0..ctx.plan.nodes).for_each(|node| unreached(ctx, node, true, away));
+    ctx.after(away, Happening::Later(Later::Promoted));
 }
 
 /// A node has no database for a while.

@@ -178,12 +178,8 @@ impl Process {
                 // A planted defect has left it running.
                 self.devices.insert(key.clone(), device);
             }
-            if told {
-                ctx.record.fact(What::Stopped(grant.clone()));
-                self.core.mail.push_back(Event::Stopped(grant));
-            } else {
-                self.core.mail.push_back(Event::Ended(grant));
-            }
+            ctx.record.fact(What::Stopped(grant.clone()));
+            self.core.mail.push_back(if told { Event::Stopped(grant) } else { Event::Ended(grant) });
             if let Some((grant, origin)) = self.starts.remove(&key) {
                 self.start(ctx, grant, &origin);
             }
