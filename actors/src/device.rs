@@ -12,6 +12,7 @@ mod media;
 mod people;
 mod reading;
 mod request;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use ractor::ActorRef;
 use roost_placement::ledger::Grant;
 use roost_proto::api;
 use roost_proto::ask::Question;
-use roost_proto::id::{NodeId, Sequence};
+use roost_proto::id::NodeId;
 use roost_proto::login::Platform;
 use roost_proto::stanza::Stanza;
 use roost_proto::version::Rollout;
@@ -29,6 +30,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use crate::port::{Clocks, DeviceStatus, DeviceStore, Dialer, Files, Gate};
 use crate::shell::supervisor::{self, Input};
 use crate::warm::WarmLink;
+use watched::Watched;
+
+pub(crate) use watched::Outputs;
 
 pub use health::{Bar, Pace, PacingPolicy};
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
@@ -219,14 +223,11 @@ pub fn open_with(opening: Opening, warm: Option<WarmLink>, ports: Ports) -> Devi
         at: ports.clocks.wall(),
         health: api::AccountHealth::default(),
     };
-    let (status_sender, status) = watch::channel(status);
-    let (tail_sender, tail) = watch::channel(Sequence(0));
-    let (finished_sender, finished) = watch::channel(None);
+    let (outputs, watched) = watched::channels(status);
     let grant = opening.grant.clone();
     let permits = Arc::new(Semaphore::new(ports.limits.commands));
-    let outputs = supervisor::Outputs { status: status_sender, tail: tail_sender, finished: finished_sender };
     let actor = supervisor::spawn(opening, warm, ports, outputs);
-    DeviceHandle { inner: Arc::new(Inner { grant, actor, permits, status, tail, finished }) }
+    DeviceHandle { inner: Arc::new(Inner { grant, actor, permits, watched }) }
 }
 
 /// A cloneable way to one open device. Dropping all handles does not stop it.
@@ -239,9 +240,7 @@ struct Inner {
     grant: Grant,
     actor: ActorRef<Input>,
     permits: Arc<Semaphore>,
-    status: watch::Receiver<DeviceStatus>,
-    tail: watch::Receiver<Sequence>,
-    finished: watch::Receiver<Option<Finished>>,
+    watched: Watched,
 }
 
 impl std::fmt::Debug for DeviceHandle {
@@ -254,17 +253,6 @@ impl DeviceHandle {
     /// What it was opened with.
     pub fn grant(&self) -> &Grant {
         &self.inner.grant
-    }
-
-    /// Its status, as it is and as it changes. May be ahead of the stored row by one commit.
-    pub fn status(&self) -> watch::Receiver<DeviceStatus> {
-        self.inner.status.clone()
-    }
-
-    /// Sequence of the last event that this owner committed (0 before the first): changes whenever there
-    /// is something new to read in the log.
-    pub fn tail(&self) -> watch::Receiver<Sequence> {
-        self.inner.tail.clone()
     }
 
     /// Accepts a message. `Ok` means that it is durable; sending goes on in the background.
@@ -295,7 +283,7 @@ impl DeviceHandle {
 
     /// [`DeviceHandle::ask`] for who has only the `<iq>` itself, without an id.
     pub async fn ask_stanza(&self, request: Stanza, patience: Duration) -> Result<Stanza, AskError> {
-        if self.inner.finished.borrow().is_some() {
+        if self.inner.watched.finished.borrow().is_some() {
             return Err(AskError::Unavailable);
         }
         let permit = self.permit().ok_or(AskError::Busy)?;
@@ -353,7 +341,7 @@ impl DeviceHandle {
 
     /// Waits until the device has ended, by itself or by [`DeviceHandle::stop`], and says why.
     pub async fn finished(&self) -> Finished {
-        let mut finished = self.inner.finished.clone();
+        let mut finished = self.inner.watched.finished.clone();
         let ended = finished.wait_for(Option::is_some).await;
         match ended.as_deref() {
             Ok(Some(why)) => why.clone(),
@@ -394,7 +382,7 @@ impl DeviceHandle {
             return Ok(answer);
         }
         // The supervisor drops its replies only when it ends or starts anew.
-        let ended = self.inner.finished.borrow().clone();
+        let ended = self.inner.watched.finished.borrow().clone();
         Err(ended.unwrap_or_else(|| Finished::Broken("the device started anew".to_owned())))
     }
 }

@@ -182,7 +182,12 @@ impl Machine {
         match event {
             Event::Loaded(loaded) => self.on_loaded(*loaded),
             Event::LinkUp { link } => self.on_link_up(link),
-            Event::LinkDown { link, why } => self.on_link_down(link, &why),
+            Event::LinkDown { link, why, unreached } => {
+                if unreached {
+                    self.unreached(link);
+                }
+                self.on_link_down(link, &why);
+            }
             Event::Stale => self.finish(Finished::Stale),
             Event::PermitAnswered(stands) => self.on_permit(stands),
             Event::Stanza { link, raw, stanza, poisonous } => self.on_stanza(link, raw, stanza, poisonous),

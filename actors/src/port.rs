@@ -156,6 +156,15 @@ pub struct DeviceStatus {
     pub health: api::AccountHealth,
 }
 
+/// How a device gets through to WhatsApp. Of this owner, and of the moment: nothing of it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reached {
+    /// When WhatsApp last completed a handshake or answered a sign of life.
+    pub heard: Option<BootTime>,
+    /// Since when all attempts have ended on the way to WhatsApp, without a word of it.
+    pub failing: Option<BootTime>,
+}
+
 /// Everything that one transaction writes for one device.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {

@@ -52,6 +52,13 @@ impl WarmLink {
         }
     }
 
+    /// Whether WhatsApp can be reached from here: opens one as [`WarmLink::open`] does, without a turn, because nobody
+    /// logs in with it, and drops it.
+    pub async fn probe(ports: &Ports) -> bool {
+        let opening = WarmLink::shake_hands(&*ports.dialer, &*ports.clocks, (ports.seeds)());
+        matches!(timeout(ports.limits.connect, opening).await, Ok(Ok(_)))
+    }
+
     /// Dials, and goes through the handshake as far as the server's proof of who it is.
     pub(crate) async fn shake_hands(
         dialer: &dyn Dialer,

@@ -11,6 +11,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use roost_actors::device::{self, DeviceHandle, Opening, Ports};
+use roost_actors::port::Reached;
+use roost_actors::warm::WarmLink;
+use roost_placement::egress::{LONG, Reach};
+use roost_placement::lease::BootTime;
 use roost_placement::ledger::Unavailable;
 use roost_proto::api::device::State;
 use roost_proto::id::{DeviceKey, Epoch, Life};
@@ -88,6 +92,23 @@ impl Hosting for Hosted {
             hosted.remove(&handle);
             format!("{why:?}")
         }))
+    }
+
+    fn reach(&self, now: BootTime) -> Reach {
+        let mut reach = Reach::default();
+        for device in self.lock().values() {
+            let Reached { heard, failing } = device.reached();
+            let connected = device.status().borrow().state == State::Online;
+            reach.connected += u32::from(connected);
+            reach.failing += u32::from(failing.is_some_and(|since| now.since(since) >= LONG));
+            let heard = heard.filter(|_| connected).map(|at| now.since(at));
+            reach.heard = reach.heard.into_iter().chain(heard).min();
+        }
+        reach
+    }
+
+    async fn probe(&self) -> bool {
+        WarmLink::probe(&self.ports).await
     }
 
     fn is_connected(&self, key: &DeviceKey) -> bool {

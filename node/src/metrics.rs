@@ -17,7 +17,7 @@ const SECONDS: [f64; 14] =
 static METADATA: Metadata<'static> = Metadata::new("roost", Level::INFO, None);
 
 /// Names, units and meanings, for the `# HELP` lines.
-const COUNTERS: [(&str, &str); 16] = [
+const COUNTERS: [(&str, &str); 17] = [
     ("roost_grpc_requests_total", "Calls that have ended, by service, method, code and reason."),
     ("roost_forwarded_requests_total", "Calls forwarded to the owner of a device, by result."),
     ("roost_sends_total", "Messages by type and result: accepted, sent, failed, or the reason of a refusal."),
@@ -29,6 +29,10 @@ const COUNTERS: [(&str, &str); 16] = [
     ("roost_devices_moved_total", "Devices that this node handed off, by reason."),
     ("roost_device_connect_total", "Logins to WhatsApp, by result."),
     ("roost_client_outdated_total", "Logins that WhatsApp refused because the client is too old (405)."),
+    (
+        "roost_egress_drains_total",
+        "Times that this node gave its devices away because it could not reach WhatsApp and others could.",
+    ),
     ("roost_stream_replaced_total", "Connections that WhatsApp ended for another one, by origin."),
     ("roost_event_deliveries_total", "Events handed to consumers, by result."),
     ("roost_media_uploaded_bytes_total", "Bytes of files that callers uploaded."),
@@ -36,7 +40,7 @@ const COUNTERS: [(&str, &str); 16] = [
     ("roost_media_expired_total", "Uploaded files that were removed when their time was over."),
 ];
 
-const GAUGES: [(&str, &str); 13] = [
+const GAUGES: [(&str, &str); 15] = [
     ("roost_nodes", "Members of the cluster as this node sees them, by state."),
     ("roost_ring_version", "View epoch of the ring that this node uses."),
     ("roost_node_lease_remaining_seconds", "How long this node may act without another heartbeat."),
@@ -46,6 +50,14 @@ const GAUGES: [(&str, &str); 13] = [
     ("roost_connect_queue_length", "Devices on this node that wait for their turn to log in, by urgency."),
     ("roost_connect_rate", "Logins per second that this node allows itself at present."),
     ("roost_devices_pinned_unplaceable", "Devices that wait for the node that they require."),
+    (
+        "roost_devices_unreachable",
+        "Devices on this node that have failed to reach WhatsApp for ten seconds or more.",
+    ),
+    (
+        "roost_egress_drained",
+        "1 while this node has its devices elsewhere because it cannot reach WhatsApp and others can.",
+    ),
     ("roost_nodes_cordoned", "Members that take nothing new."),
     ("roost_placement_frozen", "1 while an operator has stopped all rebalancing."),
     ("roost_max_mean_load", "The fullest member's load over its weighted share."),

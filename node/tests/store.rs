@@ -222,7 +222,7 @@ async fn a_heartbeat_beats_in_a_runtime_of_its_own() {
     let me = grant.life.clone();
     let beaten = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async { heart.beat(&me, 1, &Timing::FAST).await })
+        runtime.block_on(async { heart.beat(&me, &1.into(), &Timing::FAST).await })
     });
     let beaten = beaten.join().expect("no panic").expect("an answer");
     assert!(matches!(beaten, Beaten::Renewed(view) if view.members[0].owned == 1));
@@ -242,8 +242,9 @@ async fn a_blocked_file_is_reported_in_time_and_found_free_again() {
     let mut other = bench.beside().await;
     let hold = other.begin_with("BEGIN IMMEDIATE").await.expect("begun");
     let begun = Instant::now();
+    let said = 1.into();
     let (write, beat) =
-        tokio::join!(store.commit(&grant, put("a", "x")), store.beat(&grant.life, 1, &Timing::FAST));
+        tokio::join!(store.commit(&grant, put("a", "x")), store.beat(&grant.life, &said, &Timing::FAST));
     assert!(matches!(write, Err(DeviceStoreError::Unavailable(_))), "{write:?}");
     assert!(beat.is_err());
     assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());

@@ -9,6 +9,7 @@ use std::time::Duration;
 use roost_proto::id::NodeId;
 
 use crate::choice::Choice;
+use crate::egress;
 use crate::ledger::{Desired, Member, MemberState, Ownership, Transition, View};
 use crate::load;
 use crate::wish::{Pin, PinMode};
@@ -175,6 +176,8 @@ impl Question<'_> {
             (Standing::Silent, format!("The lease of {node} has run out."))
         } else if !self.row.wish.allows(node) {
             (Standing::Excluded, format!("{node} is not the node that it requires."))
+        } else if member.state == MemberState::Draining && member.cut_off {
+            (Standing::Draining, format!("{node} cannot reach WhatsApp and takes nothing (egress drain)."))
         } else if member.state == MemberState::Draining {
             (Standing::Draining, format!("{node} gives everything away."))
         } else if member.cordoned {
@@ -233,6 +236,9 @@ impl Question<'_> {
                  renewals have been unbroken for the quarantine; then the first on the list takes the device over."
             );
         }
+        if let Some(said) = egress::next(self.view, owner, first) {
+            return said;
+        }
         match (owner.state, first, self.row.wish.pin.as_ref().filter(|pin| pin.node != life.node)) {
             (MemberState::Draining, Some(node), _) => {
                 format!("{life} drains: it should hand the device to {node}.")
@@ -285,6 +291,8 @@ mod tests {
             remaining: Duration::from_millis(1800),
             beats: 1,
             cordoned: false,
+            reach: Default::default(),
+            cut_off: false,
         };
         View { view_epoch: 1, members: nodes.iter().map(member).collect(), ..View::default() }
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use roost_proto::id::{DeviceKey, Epoch, Life, NodeId, Sequence};
 
+use crate::egress::{Reach, Report};
 use crate::wish::{Surveyed, Wish};
 
 /// The store did not answer, or said no for reasons of its own. The outcome of a write is unknown.
@@ -54,6 +55,10 @@ pub struct Member {
     pub beats: i64,
     /// An operator's mark on the node, whatever its life: it keeps what it has and takes nothing new.
     pub cordoned: bool,
+    /// How its devices get through to WhatsApp, as it said with its last heartbeat.
+    pub reach: Reach,
+    /// It drains because its way to WhatsApp is broken, and comes back by itself.
+    pub cut_off: bool,
 }
 
 /// What one heartbeat returns: everybody who is not dead, in order of node id.
@@ -284,13 +289,13 @@ pub trait Ledger: Send + Sync + 'static {
         timing: &Timing,
     ) -> Result<Life, JoinError>;
 
-    /// Renews the lease, reports `owned`, returns the view; an unbroken run of renewals starts anew when
+    /// Renews the lease, writes what the node says of itself, returns the view; an unbroken run of renewals starts anew when
     /// the lease had lapsed. Three rarities are dealt with here, by whoever meets them first. The lease had
     /// lapsed and so have all others: nobody is buried for ten seconds, or until all have beaten. Leases
     /// run for more than twice what was granted, because the clock went back: they are cut. The database
     /// answers on another time-line: the cluster epoch grows, and for the quarantine nobody is buried and
     /// nothing is claimed.
-    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable>;
+    async fn beat(&self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable>;
 
     /// Changes the caller's own state. `false` when the row says dead, or that life is over.
     async fn set_state(&self, life: &Life, state: MemberState) -> Result<bool, Unavailable>;

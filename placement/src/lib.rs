@@ -1,6 +1,7 @@
 //! Who owns what: member, lease, epoch, ring, plan, hand-off. Pure: no runtime, no I/O, no clock.
 
 pub mod choice;
+pub mod egress;
 pub mod explain;
 pub mod heads;
 pub mod heart;

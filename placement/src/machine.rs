@@ -7,6 +7,7 @@
 //! here makes exclusivity true; the statements behind the effects do.
 
 mod drain;
+mod egress;
 mod handoff;
 mod holdings;
 mod lists;
@@ -31,6 +32,7 @@ use self::reattach::Round;
 use self::rebalance::Rebalance;
 use self::suspicion::Suspicion;
 use crate::choice::Choice;
+use crate::egress::Egress;
 use crate::lease::{BootTime, counts_from};
 use crate::ledger::{Beaten, Grant, MemberState, Timing, View};
 use crate::plan::Policy;
@@ -66,6 +68,10 @@ pub struct Machine {
     state_asked: bool,
     state_next: BootTime,
     standing_since: BootTime,
+    /// A drain was asked for: the node goes when it is empty.
+    leaving: bool,
+    egress: Egress,
+    egress_next: BootTime,
     over: bool,
 
     /// The local deadline, and since when renewals have been unbroken.
@@ -103,6 +109,9 @@ impl Machine {
             state_asked: false,
             state_next: now,
             standing_since: now,
+            leaving: false,
+            egress: Egress::default(),
+            egress_next: now,
             over: false,
             deadline: BootTime(0),
             renewed: None,
@@ -170,6 +179,7 @@ impl Machine {
             }
             Event::Adopt(key) => self.lists.look(key),
             Event::Sweep => self.lists.sweep_at(now),
+            Event::Probed(got_through) => self.egress.probed(got_through, now),
         }
         self.act(now, &mut out);
         out
@@ -177,10 +187,12 @@ impl Machine {
 
     /// Begins to give everything away. Follow it with [`Event::Tick`]; [`Effect::Drained`] ends it.
     pub fn drain(&mut self) -> Result<(), AlreadyDraining> {
-        if self.over || self.goal != MemberState::Active {
+        if self.over || self.leaving {
             return Err(AlreadyDraining);
         }
-        self.goal = MemberState::Draining;
+        (self.leaving, self.goal) = (true, MemberState::Draining);
+        // It may have drained before, without a will to leave.
+        self.standing_since = self.ticked;
         self.orphans.clear();
         Ok(())
     }
@@ -263,7 +275,7 @@ impl Machine {
 
     /// Whether a drain was asked for.
     pub fn draining(&self) -> bool {
-        self.goal == MemberState::Draining
+        self.leaving
     }
 
     /// Past the deadline the node quiesces, whatever else happens.
@@ -319,9 +331,10 @@ impl Machine {
     /// The view may be older than what this node knows of itself.
     fn see_self(&mut self, now: BootTime) {
         let state = if self.goal == MemberState::Draining { self.goal } else { self.standing };
+        let report = self.report(now);
         if let Some(own) = self.view.members.iter_mut().find(|member| member.life == self.config.me) {
             own.state = state;
-            own.owned = u32::try_from(self.holdings.len()).unwrap_or(u32::MAX);
+            (own.owned, own.reach, own.cut_off) = (report.owned, report.reach, report.cut_off);
         }
         let before: BTreeMap<NodeId, u32> = self.ring_members();
         if before != self.lists.ring_members {
@@ -366,6 +379,9 @@ impl Machine {
             return;
         }
         let may_act = !self.quiesced && now < self.deadline;
+        if may_act {
+            self.mind_egress(now, out);
+        }
         if self.standing != self.goal && !self.state_asked && now >= self.state_next && now < self.deadline {
             self.state_asked = true;
             out.push(Effect::SetState(self.goal));

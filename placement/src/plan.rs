@@ -65,6 +65,8 @@ pub enum Reason {
     TakeOver,
     /// Its owner gives everything away.
     Drain,
+    /// Its owner cannot reach WhatsApp, and others can.
+    Egress,
     /// It is pinned to its target.
     Pin,
     /// Too many devices of its strictly spread tenant are in one failure domain.
@@ -79,6 +81,7 @@ impl Reason {
         match self {
             Reason::TakeOver => "take-over",
             Reason::Drain => "drain",
+            Reason::Egress => "egress",
             Reason::Pin => "pin",
             Reason::Spread => "spread",
             Reason::Rebalance => "rebalance",

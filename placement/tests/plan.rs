@@ -26,6 +26,8 @@ fn member(n: u32, state: MemberState, weight: u32) -> Member {
         remaining: Duration::from_secs(2),
         beats: 1,
         cordoned: false,
+        reach: Default::default(),
+        cut_off: false,
     }
 }
 

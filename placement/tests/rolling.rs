@@ -39,6 +39,8 @@ impl Cluster {
                 remaining: Duration::from_secs(2),
                 beats: 1,
                 cordoned: false,
+                reach: Default::default(),
+                cut_off: false,
             });
             for device in 0..if number < members { each } else { 0 } {
                 let key = format!("tenants/t{}/devices/d{number}-{device}", device % 3).parse();

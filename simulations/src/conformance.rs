@@ -74,6 +74,7 @@ checks! {
     ledger::nobody_is_buried_before_its_time,
     ledger::a_member_buries_only_after_its_quarantine,
     ledger::a_lapse_begins_the_quarantine_anew,
+    ledger::what_a_heartbeat_says_of_the_way_to_whatsapp_is_seen_until_the_next_life,
     ledger::changes_of_membership_move_the_view_epoch,
     ledger::free_devices_are_claimed_once_and_only_by_the_active,
     ledger::a_living_owner_keeps_its_devices,

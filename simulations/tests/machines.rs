@@ -2,9 +2,11 @@
 //! seed of the first few breaks anything.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use roost_simulations::machines::many::one;
-use roost_simulations::run::Size;
+use roost_simulations::machines::run;
+use roost_simulations::run::{Plan, Size, Trouble};
 
 #[test]
 fn a_seed_has_one_history_whatever_ran_before_it() {
@@ -78,4 +80,21 @@ fn no_seed_of_the_first_few_breaks_anything_and_rare_things_happen() {
     ] {
         assert!(seen.contains_key(rare), "{rare} never happened: {seen:?}");
     }
+}
+
+#[test]
+fn a_node_that_is_cut_off_from_whatsapp_for_long_gives_its_devices_to_others_and_comes_back() {
+    roost_proto::signal::remember_agreements();
+    let seconds = Duration::from_secs;
+    let mut drained = 0;
+    for seed in 1..=8 {
+        let size = Size { nodes: Some(3), under_faults: Some(seconds(90)), ..Size::DRAWN };
+        let mut plan = Plan::draw(seed, size);
+        let (from, to) = ("n1".to_owned(), "whatsapp".to_owned());
+        plan.troubles = vec![(seconds(10), Trouble::Cut { from, to, both: true, lasting: seconds(50) })];
+        let outcome = run(&plan, plan.history(false));
+        assert!(outcome.violation.is_none(), "seed {seed}: {:?}", outcome.violation);
+        drained += u32::from(outcome.seen.contains_key("egress drained"));
+    }
+    assert!(drained > 0, "no node ever was");
 }

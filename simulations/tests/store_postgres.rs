@@ -219,12 +219,13 @@ async fn a_server_that_goes_away_is_reported_in_time_and_found_again() {
     let me = bench.active("n1").await;
     let grant = bench.owned(&me, "d1").await;
     let heart = bench.store.heartbeat_ledger(Some(&me));
-    heart.beat(&me, 1, &LONG).await.expect("beats");
+    heart.beat(&me, &1.into(), &LONG).await.expect("beats");
     bench.server.stop();
     let begun = Instant::now();
+    let said = 1.into();
     let (write, beat, read) = tokio::join!(
         bench.store.commit(&grant, put("x")),
-        heart.beat(&me, 1, &LONG),
+        heart.beat(&me, &said, &LONG),
         bench.store.desire(&grant.key, Desired::Online)
     );
     assert!(matches!(write, Err(DeviceStoreError::Unavailable(_))), "{write:?}");
@@ -236,7 +237,8 @@ async fn a_server_that_goes_away_is_reported_in_time_and_found_again() {
     bench.server.resume().expect("the server starts again");
     let mut tick = tokio::time::interval(Duration::from_millis(10));
     let back = async {
-        while heart.beat(&me, 1, &LONG).await.is_err() || bench.store.commit(&grant, put("y")).await.is_err()
+        while heart.beat(&me, &1.into(), &LONG).await.is_err()
+            || bench.store.commit(&grant, put("y")).await.is_err()
         {
             tick.tick().await;
         }

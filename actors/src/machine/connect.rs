@@ -16,7 +16,7 @@ use roost_proto::version::ProtocolVersion;
 
 use super::timer::Timer;
 use super::{Effect, Machine};
-use crate::port::{Attempt, Urgency};
+use crate::port::{Attempt, Reached, Urgency};
 
 /// Where the connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +47,7 @@ pub(super) struct Connection {
     dialled: ProtocolVersion,
     /// What the ending of the present link asks for, said before the link went down.
     verdict: Option<Verdict>,
+    pub(super) reached: Reached,
 }
 
 /// What to do after an ending.
@@ -174,6 +175,7 @@ impl Machine {
             return;
         }
         self.connection.phase = Phase::Greeting(link);
+        self.heard();
         self.set_timer(Timer::Greeting, self.limits.connect);
     }
 

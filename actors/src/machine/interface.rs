@@ -18,7 +18,9 @@ use crate::device::{
     AcceptedSend, AskError, Command, CommandError, Finished, Identities, Pace, PairError, PairingUpdate,
     SendError,
 };
-use crate::port::{Attempt, Batch, Committed, DeviceStatus, FileError, StateKey, StoredMessage, Urgency};
+use crate::port::{
+    Attempt, Batch, Committed, DeviceStatus, FileError, Reached, StateKey, StoredMessage, Urgency,
+};
 
 /// The moment at which an event is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,8 @@ pub enum Event {
         link: u64,
         /// Why, for a person.
         why: String,
+        /// It never came up, and nothing but the way to WhatsApp is to blame.
+        unreached: bool,
     },
     /// The grant does not stand any more.
     Stale,
@@ -195,6 +199,8 @@ pub enum Effect {
     Credit(usize),
     /// Show the status.
     Publish(DeviceStatus),
+    /// How it gets through to WhatsApp has changed, or is known anew.
+    Reached(Reached),
     /// The log of this device ends here now.
     Tail(Sequence),
     /// Answer a command.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use roost_proto::stanza::{Builder, iq};
 
-use super::Machine;
 use super::requests::Asked;
 use super::timer::Timer;
+use super::{Effect, Machine};
+use crate::port::Reached;
 
 impl Machine {
     /// Logged in. WhatsApp holds the backlog back until it has heard `<active/>`, so that goes first;
@@ -30,6 +31,21 @@ impl Machine {
             }
             Some(0) => {}
             Some(code) => self.drop_link(&format!("WhatsApp refused to be active with code {code}")),
+        }
+    }
+
+    /// WhatsApp has shown that it is there.
+    pub(super) fn heard(&mut self) {
+        self.connection.reached = Reached { heard: Some(self.now.boot), failing: None };
+        self.effects.push(Effect::Reached(self.connection.reached));
+    }
+
+    /// An attempt to connect has ended on the way there.
+    pub(super) fn unreached(&mut self, link: u64) {
+        let dialling = self.connection.link() == Some(link) && self.connection.up().is_none();
+        if dialling && self.connection.reached.failing.is_none() {
+            self.connection.reached.failing = Some(self.now.boot);
+            self.effects.push(Effect::Reached(self.connection.reached));
         }
     }
 
@@ -58,6 +74,7 @@ impl Machine {
     /// Any answer will do, also a refusal.
     pub(super) fn on_pong(&mut self, refused: Option<u16>) {
         if !matches!(refused, Some(0 | 408)) {
+            self.heard();
             self.clear_timer(Timer::Pong);
         }
     }

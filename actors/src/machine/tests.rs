@@ -6,6 +6,7 @@ mod health;
 mod imports;
 mod people;
 mod posts;
+mod reached;
 mod resends;
 mod rotation;
 mod tokens;

@@ -79,6 +79,8 @@ impl Drop for Reader {
 /// Why there is no link.
 enum Failure {
     Stale,
+    /// It ended on the way to WhatsApp.
+    Unreached(String),
     Other(String),
 }
 
@@ -119,8 +121,12 @@ impl Actor for ConnectionActor {
                 state.arguments.tell(Child::Stale);
                 me.stop(None);
             }
+            Err(Failure::Unreached(why)) => {
+                state.arguments.tell(Child::LinkDown { link, why, unreached: true });
+                me.stop(None);
+            }
             Err(Failure::Other(why)) => {
-                state.arguments.tell(Child::LinkDown(link, why));
+                state.arguments.tell(Child::LinkDown { link, why, unreached: false });
                 me.stop(None);
             }
         }
@@ -150,9 +156,16 @@ impl State {
             ports.gate.turn(&arguments.grant.key, arguments.urgency).await;
         }
         let patience = ports.limits.connect;
-        let late = |_| Failure::Other(format!("no connection within {patience:?}"));
-        let (sink, sealer, source, opener) =
-            timeout(patience, arguments.log_in(warm)).await.map_err(late)??;
+        let late = format!("no connection within {patience:?}");
+        let half_open = match warm {
+            Some(warm) => warm,
+            None => match timeout(patience, arguments.shake_hands()).await {
+                Ok(opened) => opened.map_err(|error| Failure::Unreached(error.to_string()))?,
+                Err(_) => return Err(Failure::Unreached(late)),
+            },
+        };
+        let logged_in = timeout(patience, arguments.log_in(half_open)).await;
+        let (sink, sealer, source, opener) = logged_in.map_err(|_| Failure::Other(late))??;
         let reader = Reader(tokio::spawn(read(
             source,
             opener,
@@ -185,9 +198,18 @@ impl Arguments {
         let _ = self.supervisor.send_message(Input::Child(self.life, child));
     }
 
+    /// Everything up to the last message of the handshake.
+    async fn shake_hands(&self) -> Result<WarmLink, LinkError> {
+        let clocks = &self.ports.clocks;
+        let begin = clocks.boot();
+        let link = WarmLink::shake_hands(&*self.ports.dialer, &**clocks, self.seed).await?;
+        self.ports.gate.report(Attempt::Answered(clocks.boot().since(begin)));
+        Ok(link)
+    }
+
     async fn log_in(
         &self,
-        warm: Option<WarmLink>,
+        half_open: WarmLink,
     ) -> Result<(Box<dyn LinkSink>, Sealer, SourceFrames, Opener), Failure> {
         let other = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
         let (reply, answer) = oneshot::channel();
@@ -198,15 +220,6 @@ impl Arguments {
             .flatten()
             .ok_or(Failure::Other("there are no keys to connect with".to_owned()))?;
         let clocks = &self.ports.clocks;
-        let half_open = match warm {
-            Some(warm) => warm,
-            None => {
-                let begin = clocks.boot();
-                let link = WarmLink::shake_hands(&*self.ports.dialer, &**clocks, self.seed).await?;
-                self.ports.gate.report(Attempt::Answered(clocks.boot().since(begin)));
-                link
-            }
-        };
         let WarmLink { mut sink, source, server, .. } = half_open;
         let (last, transport) = server.finish(&noise, &payload).map_err(|error| other(&error))?;
         let mut framed = Vec::new();
@@ -254,5 +267,6 @@ async fn read(
         }
         place.forget();
     };
-    let _ = supervisor.send_message(Input::Child(life, Child::LinkDown(link, why)));
+    let down = Child::LinkDown { link, why, unreached: false };
+    let _ = supervisor.send_message(Input::Child(life, down));
 }

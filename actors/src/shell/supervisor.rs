@@ -20,17 +20,16 @@ use rand::rngs::StdRng;
 use roost_placement::lease::BootTime;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
-use roost_proto::id::Sequence;
 use roost_proto::phash::digest;
 use roost_proto::stanza::Stanza;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::crypto;
-use crate::device::{Answer, Command, Finished, Opening, PairingUpdate, Ports};
+use crate::device::{Answer, Command, Finished, Opening, Outputs, PairingUpdate, Ports};
 use crate::loading::Loading;
 use crate::machine::{Changed, Effect, Event, Fetched, Loaded, Machine, Now};
-use crate::port::{self, Committed, DeviceStatus, FileError, StoredMessage};
+use crate::port::{self, Committed, FileError, StoredMessage};
 use crate::warm::WarmLink;
 use children::{Children, draw};
 
@@ -65,18 +64,10 @@ pub(crate) enum Child {
     Fenced,
     Stale,
     LinkUp(u64),
-    LinkDown(u64, String),
+    LinkDown { link: u64, why: String, unreached: bool },
     Stanza { link: u64, raw: Bytes, stanza: Result<Stanza, String> },
     Permit(bool),
     Wake,
-}
-
-/// What others may watch.
-#[derive(Debug)]
-pub(crate) struct Outputs {
-    pub(crate) status: watch::Sender<DeviceStatus>,
-    pub(crate) tail: watch::Sender<Sequence>,
-    pub(crate) finished: watch::Sender<Option<Finished>>,
 }
 
 /// Starts a device.
@@ -208,7 +199,7 @@ impl Actor for Supervisor {
         };
         if let Some(link) = state.children.lost_connection(cell.get_id()) {
             if let Some(why) = failure {
-                state.feed(Event::LinkDown { link, why }).await;
+                state.feed(Event::LinkDown { link, why, unreached: false }).await;
             }
         } else if state.children.is_essential(cell.get_id()) {
             let why = failure.unwrap_or_else(|| "it stopped by itself".to_owned());
@@ -245,9 +236,9 @@ impl State {
                 self.children.link_is_up(link);
                 Event::LinkUp { link }
             }
-            Child::LinkDown(link, why) => {
+            Child::LinkDown { link, why, unreached } => {
                 self.children.close_link(link).await;
-                Event::LinkDown { link, why }
+                Event::LinkDown { link, why, unreached }
             }
             Child::Stanza { link, raw, stanza } => {
                 let poisonous = !self.suspects.is_empty() && self.suspects.contains(&digest(&raw));
@@ -295,7 +286,7 @@ impl State {
                 let me = &self.me;
                 let dialled = self.children.dial(me, grant, ports, seed, link, login, version, urgency, warm);
                 if let Err(error) = dialled.await {
-                    let down = Child::LinkDown(link, error.to_string());
+                    let down = Child::LinkDown { link, why: error.to_string(), unreached: false };
                     let _ = self.me.send_message(Input::Child(self.children.life(), down));
                 }
             }
@@ -312,6 +303,9 @@ impl State {
             Effect::Credit(places) => self.children.room(places),
             Effect::Publish(status) => {
                 self.outputs.status.send_replace(status);
+            }
+            Effect::Reached(reached) => {
+                self.outputs.reached.send_replace(reached);
             }
             Effect::Tail(sequence) => {
                 self.outputs.tail.send_replace(sequence);

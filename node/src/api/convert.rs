@@ -169,6 +169,8 @@ pub(super) fn node(member: &Member, age: Duration) -> api::Node {
         lease_remaining: Some(duration(member.remaining.saturating_sub(age))),
         version: member.version,
         cordoned: member.cordoned,
+        cut_off: member.cut_off,
+        unreachable: member.reach.failing,
         connected: None,
         waiting: None,
     }

@@ -191,7 +191,7 @@ fn shown(plan: &Plan, held_back: Option<&HeldBack>) -> said::Plan {
 fn shown_move(line: &Move) -> said::Move {
     let reason = match line.reason {
         Reason::TakeOver => said::Reason::TakeOver,
-        Reason::Drain => said::Reason::Drain,
+        Reason::Drain | Reason::Egress => said::Reason::Drain,
         Reason::Pin => said::Reason::Pin,
         Reason::Spread => said::Reason::Spread,
         Reason::Rebalance => said::Reason::Rebalance,

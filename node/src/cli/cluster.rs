@@ -162,10 +162,7 @@ fn show_nodes(nodes: &[api::Node], output: Output) {
                 let mut cells = vec![
                     node.name.clone(),
                     node.incarnation.to_string(),
-                    match node.cordoned {
-                        true => format!("{}, cordoned", node.state().as_str_name()),
-                        false => node.state().as_str_name().to_owned(),
-                    },
+                    standing(node),
                     node.owned.to_string(),
                 ];
                 if counted {
@@ -184,6 +181,17 @@ fn show_nodes(nodes: &[api::Node], output: Output) {
             print!("{}", render::columns(&heading, &rows));
         }
     }
+}
+
+/// Its state, and what is to be said of it.
+fn standing(node: &api::Node) -> String {
+    let mut said = node.state().as_str_name().to_owned();
+    let marks = [(node.cordoned, ", cordoned"), (node.cut_off, ", egress")];
+    said.extend(marks.into_iter().filter(|(marked, _)| *marked).map(|(_, mark)| mark));
+    if node.unreachable > 0 {
+        said.push_str(&format!(", {} unreachable", node.unreachable));
+    }
+    said
 }
 
 fn show_ring(ring: &api::GetRingResponse, output: Output) {

@@ -129,6 +129,8 @@ pub(super) fn node(node: &api::Node) -> Value {
         "leaseRemaining": node.lease_remaining.as_ref().map(api::Duration::to_string),
         "version": node.version,
         "cordoned": node.cordoned,
+        "cutOff": node.cut_off,
+        "unreachable": node.unreachable,
         "connected": node.connected,
         "waiting": node.waiting,
     })

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use roost_placement::egress::Report;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Beaten, MemberState, Timing};
 use roost_placement::load;
@@ -25,6 +26,9 @@ use crate::api::port::Seen;
 
 /// How often the machine hears that time has passed.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How often it is counted how the devices get through to WhatsApp.
+const COUNTED: Duration = Duration::from_millis(500);
 
 type HandOffReply = oneshot::Sender<Result<machine::HandedOff, machine::HandOffError>>;
 
@@ -64,6 +68,7 @@ impl Driver {
         tokio::spawn(keep_quiet(self.ports.clone(), self.quiet.subscribe()));
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut counted: Option<BootTime> = None;
         let outcome = loop {
             let event = tokio::select! {
                 biased;
@@ -78,6 +83,10 @@ impl Driver {
             self.vitals.progress.fetch_add(1, Ordering::Relaxed);
             let beaten = matches!(event, Event::Beaten { .. });
             let now = (self.ports.permission.clock())();
+            if counted.is_none_or(|counted| now.since(counted) >= COUNTED) {
+                counted = Some(now);
+                self.machine.see_reach(self.ports.hosting.reach(now), now);
+            }
             let from = match &event {
                 Event::Claimed(from, _, Ok(grants)) if !grants.is_empty() => from.clone(),
                 _ => None,
@@ -191,7 +200,7 @@ impl Driver {
 
     fn publish(&mut self, beaten: bool) {
         let owned = self.machine.owned();
-        self.vitals.owned.store(u32::try_from(owned).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.say(self.machine.report((self.ports.permission.clock())()));
         self.shared.owned.send_if_modified(|before| std::mem::replace(before, owned) != owned);
         let standing = self.machine.standing();
         self.shared.standing.send_if_modified(|before| std::mem::replace(before, standing) != standing);
@@ -208,6 +217,21 @@ impl Driver {
             self.shared.views.send_replace(Arc::new(Seen { view, at: Instant::now() }));
             let (ring, spread) = (self.machine.ring().clone(), self.machine.spread().clone());
             self.shared.placed.send_replace(Arc::new(Placed { ring, spread }));
+        }
+    }
+
+    /// What the next heartbeat says; a change of the way to WhatsApp is news.
+    fn say(&self, report: Report) {
+        let before = std::mem::replace(&mut *self.vitals.lock(), report);
+        let reach = report.reach;
+        let (life, failing, connected) = (&self.shared.life, reach.failing, reach.connected);
+        match (before.cut_off, report.cut_off) {
+            (false, true) => {
+                self.ports.metrics.count("roost_egress_drains_total", &[]);
+                tracing::warn!(%life, failing, connected, "WhatsApp cannot be reached from here, and from others it can: they get the devices");
+            }
+            (true, false) => tracing::info!(%life, "no more an egress drain: devices are taken again"),
+            _ => {}
         }
     }
 
@@ -229,6 +253,9 @@ impl Driver {
             let count = view.members.iter().filter(|member| member.state == state).count();
             metrics.set("roost_nodes", &[("state", name)], count as f64);
         }
+        let report = *self.vitals.lock();
+        metrics.set("roost_devices_unreachable", &[], f64::from(report.reach.failing));
+        metrics.set("roost_egress_drained", &[], f64::from(u8::from(report.cut_off)));
         let cordoned = view.members.iter().filter(|member| member.cordoned).count();
         metrics.set("roost_nodes_cordoned", &[], cordoned as f64);
         metrics.set("roost_placement_frozen", &[], f64::from(u8::from(view.frozen)));

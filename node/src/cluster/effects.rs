@@ -123,6 +123,10 @@ impl Effects {
                 let done = answer(ledger.release(&grant)).await;
                 Event::Released(grant, done)
             }),
+            Effect::Probe => {
+                let (hosting, events) = (self.ports.hosting.clone(), self.events.clone());
+                tokio::spawn(async move { events.send(Event::Probed(hosting.probe().await)).await });
+            }
             Effect::Hint(..)
             | Effect::Warm(..)
             | Effect::HandedOff(..)

@@ -5,9 +5,10 @@
 //! if it succeeds later; no beat goes out when the main runtime stands still (`heart`). A dead row ends
 //! everything.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use roost_placement::egress::Report;
 use roost_placement::heart::{Heart, Pulse};
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Beaten, Ledger, Timing};
@@ -24,10 +25,17 @@ use crate::outside::Dice;
 pub(super) struct Vitals {
     /// Moves while the main runtime does.
     pub(super) progress: Arc<AtomicU64>,
-    /// Devices that this node owns.
-    pub(super) owned: Arc<AtomicU32>,
+    /// What the next heartbeat says of this node.
+    report: Arc<Mutex<Report>>,
     /// Ends the heartbeat.
     pub(super) stop: CancellationToken,
+}
+
+impl Vitals {
+    /// What the next heartbeat says. Held for no longer than to read or replace it.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The heartbeat of one life.
@@ -63,8 +71,8 @@ impl Heartbeat {
                     Pulse::Wait(span) => tokio::time::sleep(span).await,
                     Pulse::Beat => {
                         let sent = clock();
-                        let owned = self.vitals.owned.load(Ordering::Relaxed);
-                        let beat = self.ledger.beat(&self.life, owned, &self.timing);
+                        let report = *self.vitals.lock();
+                        let beat = self.ledger.beat(&self.life, &report, &self.timing);
                         let answer = tokio::time::timeout(heart.patience(), beat).await;
                         let renewed = matches!(answer, Ok(Ok(Beaten::Renewed(_))));
                         heart.answered(sent, clock(), renewed, self.dice.fraction());

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::device::Opening;
+use roost_placement::egress::Reach;
+use roost_placement::lease::BootTime;
 use roost_proto::id::{DeviceKey, Epoch, Life};
 
 /// Ends when the device has ended, for whatever reason. The text says why, for the log.
@@ -24,6 +26,10 @@ pub struct StartError(pub String);
 pub trait Hosting: Send + Sync + 'static {
     /// Opens a device under a grant. Bounded in time by the adapter.
     async fn start(&self, opening: Opening) -> Result<Ending, StartError>;
+    /// How many devices get through to WhatsApp and how many fail to, at `now`.
+    fn reach(&self, now: BootTime) -> Reach;
+    /// Whether WhatsApp can be reached from here: tries it, logs nobody in. Bounded in time by the adapter.
+    async fn probe(&self) -> bool;
     /// Whether the device is connected to WhatsApp: then it is worth preparing its new place before it is
     /// stopped here.
     fn is_connected(&self, key: &DeviceKey) -> bool;

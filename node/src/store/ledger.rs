@@ -8,6 +8,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use roost_placement::egress::Report;
 use roost_placement::ledger::{
     Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
     Timing, Transition, Unavailable,
@@ -94,8 +95,8 @@ macro_rules! bounded_ledger {
                 within($bound, $ledger.join(candidate, silent, timing)).await
             }
 
-            async fn beat(&$self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
-                within($bound, $ledger.beat(life, owned, timing)).await
+            async fn beat(&$self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable> {
+                within($bound, $ledger.beat(life, said, timing)).await
             }
 
             async fn set_state(&$self, life: &Life, state: MemberState) -> Result<bool, Unavailable> {

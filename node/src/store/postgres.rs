@@ -59,6 +59,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (5, "protocol", include_str!("../../../migrations/postgres/0005_protocol.sql")),
     (6, "account health", include_str!("../../../migrations/postgres/0006_account_health.sql")),
     (7, "holds", include_str!("../../../migrations/postgres/0007_holds.sql")),
+    (8, "egress", include_str!("../../../migrations/postgres/0008_egress.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use roost_actors::port::{DeviceStatus, MessageState};
+use roost_placement::egress::Reach;
 use roost_placement::ledger::{
     Attached, Desired, Grant, Holder, JoinError, Member, MemberState, Ownership, Permit, Timing, Transition,
     Unavailable, View,
@@ -112,6 +113,10 @@ pub(super) struct MemberRow {
     remaining: i64,
     beats: i64,
     owned: i64,
+    connected: i64,
+    failing: i64,
+    heard: Option<i64>,
+    cut_off: bool,
 }
 
 pub(super) fn view(rows: Vec<MemberRow>) -> Result<View, BadRow> {
@@ -124,6 +129,8 @@ pub(super) fn view(rows: Vec<MemberRow>) -> Result<View, BadRow> {
 }
 
 fn member(row: MemberRow) -> Result<Member, BadRow> {
+    let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+    let (connected, failing) = (count(row.connected), count(row.failing));
     Ok(Member {
         life: life(&row.node_id, row.incarnation)?,
         address: row.address,
@@ -131,10 +138,12 @@ fn member(row: MemberRow) -> Result<Member, BadRow> {
         weight: u32::try_from(row.weight).unwrap_or(1).max(1),
         state: member_state(&row.state)?,
         version: u32::try_from(row.version).unwrap_or(0),
-        owned: u32::try_from(row.owned).unwrap_or(u32::MAX),
+        owned: count(row.owned),
         remaining: span(row.remaining),
         beats: row.beats,
         cordoned: row.cordoned,
+        reach: Reach { connected, failing, heard: row.heard.map(span) },
+        cut_off: row.cut_off,
     })
 }
 

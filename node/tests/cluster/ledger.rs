@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use roost_placement::egress::Report;
 use roost_placement::ledger::{
     Attached, Beaten, Candidate, Desired, Grant, Holder, JoinError, Ledger, Member, MemberState, Ownership,
     Permit, Posted, Timing, Transition, Unavailable, View,
@@ -161,18 +162,20 @@ impl Ledger for TestLedger {
             remaining: timing.ttl,
             beats: 0,
             cordoned: false,
+            reach: Default::default(),
+            cut_off: false,
         };
         state.epoch += 1;
         state.members.insert(candidate.node.clone(), Row { member, until: Instant::now() + timing.ttl });
         Ok(life)
     }
 
-    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
+    async fn beat(&self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable> {
         let mut state = self.up()?;
         let Some(row) = state.living(life) else { return Ok(Beaten::Dead) };
         row.until = Instant::now() + timing.ttl;
         row.member.beats += 1;
-        row.member.owned = owned;
+        (row.member.owned, row.member.reach, row.member.cut_off) = (said.owned, said.reach, said.cut_off);
         let living = state.members.values().filter(|row| row.member.state != MemberState::Dead);
         let members = living.map(|row| {
             let remaining = row.until.saturating_duration_since(Instant::now());

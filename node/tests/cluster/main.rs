@@ -19,6 +19,7 @@ use roost_node::cluster::{
 };
 use roost_node::metrics::Metrics;
 use roost_node::outside::{Dice, wall_clock};
+use roost_placement::egress::Reach;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Desired, Grant, Ledger, MemberState, Timing};
 use roost_placement::wish::Wish;
@@ -51,6 +52,14 @@ impl Hosting for Devices {
         let before = self.running.lock().expect("not poisoned").insert(key, (opening.grant, end));
         assert!(before.is_none(), "started twice");
         Ok(Box::pin(async move { ended.await.unwrap_or_else(|_| "stopped".to_owned()) }))
+    }
+
+    fn reach(&self, _: BootTime) -> Reach {
+        Reach::default()
+    }
+
+    async fn probe(&self) -> bool {
+        true
     }
 
     fn is_connected(&self, _: &DeviceKey) -> bool {

@@ -120,7 +120,7 @@ async fn a_node_id_that_somebody_else_holds_is_refused_after_a_while() {
     let beats = holder.clone();
     tokio::spawn(async move {
         loop {
-            beating.beat(&beats, 0, &Timing::FAST).await.expect("up");
+            beating.beat(&beats, &0.into(), &Timing::FAST).await.expect("up");
             pass(Duration::from_millis(400)).await;
         }
     });

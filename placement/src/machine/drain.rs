@@ -23,7 +23,7 @@ const REFUSALS: u32 = 2;
 impl Machine {
     /// Sends the next devices of a drain on their way.
     pub(super) fn drain_on(&mut self, now: BootTime, out: &mut Vec<Effect>) {
-        if self.standing != MemberState::Draining {
+        if self.standing != MemberState::Draining || !self.leaving {
             return;
         }
         let slots = self.config.pace.hand_offs.saturating_sub(self.holdings.moving());
@@ -73,7 +73,7 @@ impl Machine {
     /// How long a target may take to prepare; `None` when there is no time for it.
     pub(super) fn warm(&self, now: BootTime) -> Option<Duration> {
         let pace = &self.config.pace;
-        let late = self.goal == MemberState::Draining && now.since(self.standing_since) >= pace.warm_drain;
+        let late = self.leaving && now.since(self.standing_since) >= pace.warm_drain;
         (!late && !pace.warm.is_zero()).then_some(pace.warm)
     }
 
@@ -91,6 +91,11 @@ impl Machine {
 
     /// Plans for some of the own devices.
     fn plan(&self, policy: &Policy, keys: &[DeviceKey]) -> Vec<Move> {
+        plan::plan_on(&self.ring, &self.view_with_gifts(), policy, &self.own_rows(keys)).moves
+    }
+
+    /// The rows of some of the own devices, as far as a plan needs them.
+    pub(super) fn own_rows(&self, keys: &[DeviceKey]) -> Vec<Surveyed> {
         let row = |key: &DeviceKey| {
             let grant = self.holdings.grant(key)?;
             let wish = self.wishes.get(key).cloned().unwrap_or_default();
@@ -98,8 +103,7 @@ impl Machine {
             let (epoch, desired) = (grant.epoch, Desired::Online);
             Some(Ownership { key: key.clone(), owner, epoch, desired, wish }.into())
         };
-        let rows: Vec<Surveyed> = keys.iter().filter_map(row).collect();
-        plan::plan_on(&self.ring, &self.view_with_gifts(), policy, &rows).moves
+        keys.iter().filter_map(row).collect()
     }
 
     /// The last view, with the devices that this node gave away since.

@@ -209,7 +209,7 @@ impl Machine {
         }
         for grant in grants.into_iter().filter(|grant| grant.life == self.config.me) {
             let origin = from.clone().map_or(Origin::Claimed, Origin::TakenOver);
-            let run = (self.goal == MemberState::Active).then_some(origin);
+            let run = (!self.leaving).then_some(origin);
             self.holdings.take(grant, run, BootTime(0), self.lists.newest(), out);
             self.calm_since = now;
         }
@@ -275,7 +275,7 @@ impl Machine {
     }
 
     pub(super) fn seen<'a>(&self, me: &'a Life, number: u64, now: BootTime) -> Seen<'a> {
-        let passing_on = self.goal == MemberState::Draining;
+        let passing_on = self.leaving;
         let run = !self.quiesced && !passing_on;
         let (newest, floor) = (self.lists.newest(), self.round.floor(now));
         Seen { me, now, number, newest, run, passing_on, floor }
@@ -286,6 +286,7 @@ impl Machine {
         let empty = self.holdings.len() == 0 && self.orphans.claiming() == 0;
         let lists = &mut self.lists;
         if self.standing == MemberState::Draining
+            && self.leaving
             && empty
             && lists.leaving.is_none()
             && now >= lists.leave_next

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::egress::Patience;
+
 /// How fast things move. The defaults are those of `ownership.md` where it names one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -28,6 +30,8 @@ pub struct Pace {
     pub rebalance: Duration,
     /// Devices that go in a minute for that: this many, or 1 % of the own devices if that is more.
     pub rebalance_moves: usize,
+    /// How a node whose way to WhatsApp is broken tries it, and comes back.
+    pub egress: Patience,
 }
 
 impl Default for Pace {
@@ -44,6 +48,7 @@ impl Default for Pace {
             uneven: Duration::from_secs(60),
             rebalance: Duration::from_secs(5),
             rebalance_moves: 1,
+            egress: Patience::default(),
         }
     }
 }

@@ -126,7 +126,8 @@ impl Machine {
             && now.since(self.run_since) >= self.config.timing.quarantine()
             && self.orphans.len() == 0
             && self.holdings.moving() == 0
-            && members.iter().all(|m| m.state == MemberState::Active && !m.remaining.is_zero())
+            && members.iter().all(|m| m.state == MemberState::Active || m.cut_off && m.owned == 0)
+            && members.iter().all(|m| !m.remaining.is_zero())
             && members.windows(2).all(|pair| pair[0].version == pair[1].version)
     }
 

@@ -62,6 +62,8 @@ pub enum Event {
     Adopt(DeviceKey),
     /// A hint that there is something to claim.
     Sweep,
+    /// Answers [`Effect::Probe`]: whether WhatsApp was reached.
+    Probed(bool),
 }
 
 /// Something to do.
@@ -99,6 +101,8 @@ pub enum Effect {
     Hint(Life, DeviceKey, Epoch, Duration),
     /// A requested hand-off is over.
     HandedOff(DeviceKey, Result<HandedOff, HandOffError>),
+    /// Try, within a bound of time, whether WhatsApp can be reached from here; nobody logs in.
+    Probe,
     /// A device went to another node, or back to the pool, for this reason. For logs and metrics.
     Left(DeviceKey, Reason),
     /// No device may act any more: no sends, acknowledgements, writes. Sockets stay open and unread.

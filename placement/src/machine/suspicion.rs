@@ -150,6 +150,8 @@ mod tests {
             remaining: Duration::from_millis(remaining),
             beats,
             cordoned: false,
+            reach: Default::default(),
+            cut_off: false,
         };
         View { members: vec![member], ..View::default() }
     }

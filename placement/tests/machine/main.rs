@@ -1,6 +1,7 @@
 //! Histories of machines: take-over, quiet and return, drain, hand-off, and random faults.
 
 mod checks;
+mod egress;
 mod rebalance;
 mod rows;
 mod tails;

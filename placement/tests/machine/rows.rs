@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use roost_placement::egress::Report;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{
     Attached, Beaten, Desired, Grant, Member, MemberState, Ownership, View, epoch_floor,
@@ -30,7 +31,7 @@ impl World {
             .is_some_and(|row| row.member.life == *life && row.member.state != MemberState::Dead)
     }
 
-    pub(crate) fn beat(&mut self, life: &Life, owned: u32) -> Beaten {
+    pub(crate) fn beat(&mut self, life: &Life, said: Report) -> Beaten {
         let now = self.now;
         if !self.alive(life) {
             return Beaten::Dead;
@@ -41,7 +42,7 @@ impl World {
         }
         row.lease_until = now.plus(TIMING.ttl);
         row.member.beats += 1;
-        row.member.owned = owned;
+        (row.member.owned, row.member.reach, row.member.cut_off) = (said.owned, said.reach, said.cut_off);
         let living = self.members.values().filter(|row| row.member.state != MemberState::Dead);
         let members =
             living.map(|row| Member { remaining: row.lease_until.since(now), ..row.member.clone() });

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use roost_placement::egress::{Reach, Report};
 use roost_placement::heart::{Heart, Pulse};
 use roost_placement::lease::{BootTime, Lease};
 use roost_placement::ledger::{Beaten, Desired, Grant, Member, MemberState, Ownership, Timing};
@@ -32,13 +33,17 @@ pub(crate) struct Node {
     pub(crate) gone: bool,
     pub(crate) drained: bool,
     beating: bool,
+    /// How its devices get through to WhatsApp, and whether a probe does.
+    pub(crate) reach: Reach,
+    pub(crate) way: bool,
+    pub(crate) probes: usize,
     /// When the ledger made the last view that this node has seen.
     viewed: BootTime,
     pub(crate) handed: Vec<(DeviceKey, Result<HandedOff, HandOffError>)>,
 }
 
 enum Work {
-    Beat { life: Life, sent: BootTime, owned: u32 },
+    Beat { life: Life, sent: BootTime, said: Report },
     Do { life: Life, effect: Effect },
 }
 
@@ -148,6 +153,8 @@ impl World {
             remaining: Duration::ZERO,
             beats: 0,
             cordoned,
+            reach: Reach::default(),
+            cut_off: false,
         };
         let row = Row { member, lease_until: self.now.plus(TIMING.ttl), lease_since: self.now };
         self.members.insert(id.clone(), row);
@@ -166,6 +173,9 @@ impl World {
             gone: false,
             drained: false,
             beating: false,
+            reach: Reach::default(),
+            way: true,
+            probes: 0,
             viewed: BootTime(0),
             handed: Vec::new(),
         };
@@ -236,8 +246,8 @@ impl World {
             let back = self.now.plus(Duration::from_millis(self.random(30)));
             self.order += 1;
             let (life, event) = match work {
-                Work::Beat { life, sent, owned } => {
-                    let answer = (!down).then(|| self.beat(&life, owned)).filter(|_| !lost);
+                Work::Beat { life, sent, said } => {
+                    let answer = (!down).then(|| self.beat(&life, said)).filter(|_| !lost);
                     if let Some(node) = self.nodes.get_mut(&life.node).filter(|node| node.life == life) {
                         node.beating = false;
                         let jitter = (self.order % 100) as f64 / 100.0;
@@ -267,10 +277,11 @@ impl World {
         let life = node.life.clone();
         if !node.beating && node.heart.poll(now, now.0) == Pulse::Beat {
             node.beating = true;
-            let owned = node.machine.owned() as u32;
+            node.machine.see_reach(node.reach, now);
+            let said = node.machine.report(now);
             let at = now.plus(Duration::from_millis(10));
             self.order += 1;
-            self.work.push((at, self.order, Work::Beat { life: life.clone(), sent: now, owned }));
+            self.work.push((at, self.order, Work::Beat { life: life.clone(), sent: now, said }));
         }
         let mut events = Vec::new();
         let node = self.nodes.get_mut(id).expect("looked up above");
@@ -314,6 +325,10 @@ impl World {
                         "{life} stops what it does not run"
                     );
                     node.inbox.push((there, self.order, self.now, Event::Stopped(grant)));
+                }
+                Effect::Probe => {
+                    node.probes += 1;
+                    node.inbox.push((there, self.order, self.now, Event::Probed(node.way)));
                 }
                 Effect::Quiesce => node.suspended = true,
                 Effect::Resume => {

@@ -5,7 +5,7 @@
 //! can be made slow alone; where namespaces are allowed, each node lives in one, and packet filters cut it off.
 //! Everything ends with the value, in order: nodes, proxies, network, database.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,6 +185,29 @@ impl Arena {
             Some(network) => Ok(network.heal(place)?),
             None => Ok(()),
         }
+    }
+
+    /// Ends all connections of a node to WhatsApp; new ones are closed at once.
+    pub fn refuse_at_whatsapp(&self, place: usize) -> Result<(), Failed> {
+        // Nobody listens any more where a listener has just been.
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        self.lines[place].whatsapp.aim(nobody);
+        Ok(())
+    }
+
+    /// Ends that.
+    pub fn reach_whatsapp(&self, place: usize) {
+        self.lines[place].whatsapp.aim(self.world.sim.addr());
+    }
+
+    /// Waits until a node has given all its devices to others because it alone does not reach WhatsApp.
+    pub async fn given_away(&self, place: usize) -> Result<(), Failed> {
+        let id = self.id(place);
+        let away = || async {
+            let members = self.world.members().await.unwrap_or_default();
+            members.iter().any(|member| member.name == id && member.cut_off && member.owned == 0)
+        };
+        until(&format!("others have the devices of {id}"), 2 * PATIENCE, away).await
     }
 
     /// The same weather on all lines to the database and to WhatsApp.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use roost_placement::egress::{Reach, Report};
 use roost_placement::ledger::{Beaten, Candidate, Desired, Grant, JoinError, MemberState, Timing, View};
 use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
 
@@ -13,7 +14,7 @@ use super::World;
 use super::world::{LONG, SHORT, candidate, pass, until};
 
 pub(super) async fn beat(world: &World, life: &Life, timing: &Timing) -> View {
-    match world.ledger().beat(life, 3, timing).await.expect("an answer") {
+    match world.ledger().beat(life, &3.into(), timing).await.expect("an answer") {
         Beaten::Renewed(view) => view,
         Beaten::Dead => panic!("{life} is dead"),
     }
@@ -72,7 +73,7 @@ pub(super) async fn dead_stays_dead(world: World) {
     let free = world.device("d2").await;
     assert!(world.ledger().certify_death(&me).await.expect("an answer"));
 
-    assert_eq!(world.ledger().beat(&me, 0, &LONG).await.expect("an answer"), Beaten::Dead);
+    assert_eq!(world.ledger().beat(&me, &0.into(), &LONG).await.expect("an answer"), Beaten::Dead);
     for state in [MemberState::Joining, MemberState::Active, MemberState::Draining] {
         assert!(!world.ledger().set_state(&me, state).await.expect("an answer"));
     }
@@ -108,7 +109,7 @@ pub(super) async fn a_member_buries_only_after_its_quarantine(world: World) {
     let bury = || async { world.ledger().bury(&me, &gone, &SHORT).await.expect("an answer").then_some(()) };
     until("the dead are buried", bury).await;
     assert!(!world.ledger().bury(&me, &gone, &SHORT).await.expect("an answer"), "exactly once");
-    assert_eq!(world.ledger().beat(&gone, 0, &LONG).await.expect("an answer"), Beaten::Dead);
+    assert_eq!(world.ledger().beat(&gone, &0.into(), &LONG).await.expect("an answer"), Beaten::Dead);
 }
 
 pub(super) async fn a_lapse_begins_the_quarantine_anew(world: World) {
@@ -122,6 +123,26 @@ pub(super) async fn a_lapse_begins_the_quarantine_anew(world: World) {
     pass(Duration::from_millis(1600)).await;
     beat(&world, &me, &LONG).await;
     assert!(world.ledger().bury(&me, &gone, &quarantine).await.expect("an answer"), "unbroken since");
+}
+
+pub(super) async fn what_a_heartbeat_says_of_the_way_to_whatsapp_is_seen_until_the_next_life(world: World) {
+    let (me, other) = (world.joining("n1", &LONG).await, world.joining("n2", &LONG).await);
+    let reach = Reach { connected: 3, failing: 4, heard: Some(Duration::from_millis(1500)) };
+    let said = Report { owned: 7, reach, cut_off: true };
+    world.ledger().beat(&other, &said, &LONG).await.expect("an answer");
+    let seen = async || {
+        let view = beat(&world, &me, &LONG).await;
+        let member =
+            view.members.into_iter().find(|member| member.life.node == other.node).expect("a member");
+        (member.owned, member.reach, member.cut_off)
+    };
+    assert_eq!(seen().await, (7, reach, true));
+    world.ledger().beat(&other, &7.into(), &LONG).await.expect("an answer");
+    assert_eq!(seen().await, (7, Reach::default(), false));
+    world.ledger().beat(&other, &said, &LONG).await.expect("an answer");
+    assert!(world.ledger().certify_death(&other).await.expect("an answer"));
+    world.joining("n2", &LONG).await;
+    assert_eq!(seen().await, (0, Reach::default(), false));
 }
 
 pub(super) async fn changes_of_membership_move_the_view_epoch(world: World) {

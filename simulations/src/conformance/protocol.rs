@@ -8,7 +8,7 @@ use super::World;
 use super::world::LONG;
 
 async fn view_epoch(world: &World, life: &Life) -> i64 {
-    match world.ledger().beat(life, 0, &LONG).await.expect("an answer") {
+    match world.ledger().beat(life, &0.into(), &LONG).await.expect("an answer") {
         Beaten::Renewed(view) => view.view_epoch,
         Beaten::Dead => panic!("{life} is dead"),
     }

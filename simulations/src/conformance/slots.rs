@@ -40,7 +40,7 @@ pub(super) async fn a_lapsed_slot_is_taken_with_a_new_life(world: World) {
     });
     let new = new.await;
     assert_eq!(new.incarnation, Incarnation(2));
-    assert_eq!(world.ledger().beat(&old, 0, &LONG).await.expect("an answer"), Beaten::Dead);
+    assert_eq!(world.ledger().beat(&old, &0.into(), &LONG).await.expect("an answer"), Beaten::Dead);
     assert!(!world.ledger().set_state(&old, MemberState::Active).await.expect("an answer"));
     beat(&world, &new, &LONG).await;
 }

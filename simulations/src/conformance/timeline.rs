@@ -17,7 +17,7 @@ const BRIEF: Timing = Timing { ttl: Duration::from_secs(2), ..SHORT };
 const ROOMY: Timing = Timing { ttl: Duration::from_secs(4), ..LONG };
 
 async fn beat(world: &World, life: &Life, timing: &Timing) -> View {
-    match world.ledger().beat(life, 0, timing).await.expect("an answer") {
+    match world.ledger().beat(life, &0.into(), timing).await.expect("an answer") {
         Beaten::Renewed(view) => view,
         Beaten::Dead => panic!("{life} is dead"),
     }

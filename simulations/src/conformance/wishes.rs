@@ -8,7 +8,7 @@ use super::World;
 use super::world::{LONG, events};
 
 async fn view(world: &World, life: &Life) -> View {
-    match world.ledger().beat(life, 0, &LONG).await.expect("an answer") {
+    match world.ledger().beat(life, &0.into(), &LONG).await.expect("an answer") {
         Beaten::Renewed(view) => view,
         Beaten::Dead => panic!("{life} is dead"),
     }

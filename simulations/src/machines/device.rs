@@ -11,8 +11,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use roost_actors::device::{Command, Finished, Opening, PairMethod, PairingUpdate};
 use roost_actors::machine::{CryptoRequest, Effect, Event, Machine, Reply};
-use roost_actors::port::FileError;
+use roost_actors::port::{FileError, Reached};
 use roost_actors::vault::Vault;
+use roost_placement::egress::{LONG, Reach};
 use roost_placement::heads::Heads;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Grant, Posted};
@@ -65,6 +66,7 @@ pub(super) struct Device {
     /// Who follows the pairing.
     follower: Option<u64>,
     state: State,
+    reached: Reached,
     /// It ends as soon as nothing of it is under way.
     pub(super) ending: bool,
     /// It was told to.
@@ -97,6 +99,7 @@ impl Device {
             last_token: 0,
             follower: None,
             state: State::Starting,
+            reached: Reached::default(),
             ending: false,
             told: false,
         };
@@ -222,6 +225,7 @@ impl Device {
             Effect::AskPermit => core.ask_permit(ctx, self.number, None, &self.grant),
             Effect::Credit(places) => self.room += places,
             Effect::Publish(status) => self.state = status.state,
+            Effect::Reached(reached) => self.reached = reached,
             Effect::Tail(_) | Effect::Report(_) | Effect::Paced(_) => {}
             Effect::Reply { token, reply } => self.reply(core, ctx, token, reply),
             Effect::Pairing(update) => self.show_pairing(core, ctx, update),
@@ -297,4 +301,17 @@ pub(super) fn posts(grants: &[Grant], devices: &BTreeMap<DeviceKey, Device>) -> 
         device.map(|device| device.heads).unwrap_or_default().posted(grant)
     };
     grants.iter().map(post).collect()
+}
+
+/// How the devices of a process get through to WhatsApp.
+pub(super) fn reach(devices: &BTreeMap<DeviceKey, Device>, now: BootTime) -> Reach {
+    let mut reach = Reach::default();
+    for device in devices.values() {
+        let (connected, Reached { heard, failing }) = (device.is_connected(), device.reached);
+        reach.connected += u32::from(connected);
+        reach.failing += u32::from(failing.is_some_and(|since| now.since(since) >= LONG));
+        let heard = heard.filter(|_| connected).map(|at| now.since(at));
+        reach.heard = reach.heard.into_iter().chain(heard).min();
+    }
+    reach
 }

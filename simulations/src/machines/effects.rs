@@ -10,13 +10,15 @@ use roost_placement::ledger::{Grant, Ledger as _, MemberState};
 use roost_placement::machine::{Effect, Event, Origin};
 use roost_proto::id::Life;
 
-use super::context::{Context, Host};
+use super::context::{Context, Host, LinkId};
 use super::core::now;
 use super::device::{self, Device};
 use super::input::{Input, Warmth};
 use super::process::Process;
 use super::queue::Happening;
+use super::whatsapp::Up;
 use crate::history::What;
+use crate::run::limits;
 
 /// Attempts to close the own row after a drain.
 const CLOSINGS: u32 = 5;
@@ -107,6 +109,12 @@ impl Process {
                 ctx.record.fact(What::Resumed(me));
                 self.devices.values_mut().for_each(|device| device.quiesce(&mut self.core, ctx, false));
             }
+            Effect::Probe => {
+                let link = ctx.id();
+                self.probe = Some(link);
+                core.up(ctx, link, Up::Dial { by: core.id, place: core.place });
+                core.wake(ctx, limits().connect, Input::ProbeLate(link));
+            }
             Effect::Die => self.leave(ctx),
             Effect::Drained => {
                 core.permission.revoke();
@@ -168,6 +176,17 @@ impl Process {
             let from = Host::Node(self.core.place);
             ctx.send(from, Host::Node(place), None, Happening::Process(process, input));
         }
+    }
+
+    /// WhatsApp has answered the probe on this link, or has not in time; whether it was the probe's.
+    pub(super) fn probed(&mut self, ctx: &mut Context, link: LinkId, got_through: bool) -> bool {
+        let ours = self.probe == Some(link);
+        if ours {
+            self.probe = None;
+            self.core.up(ctx, link, Up::Gone);
+            self.core.mail.push_back(Event::Probed(got_through));
+        }
+        ours
     }
 
     fn close_row(&mut self, ctx: &mut Context) {

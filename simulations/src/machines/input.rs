@@ -24,6 +24,8 @@ pub(super) enum Input {
     Beaten(BootTime, Option<Beaten>),
     /// The ledger answered the placement machine.
     Placement(machine::Event),
+    /// The probe of WhatsApp on this link has taken too long.
+    ProbeLate(LinkId),
     /// The own row was ended, or not.
     RowClosed(bool),
     /// The gate looks whose turn it is.

@@ -160,7 +160,8 @@ impl Device {
     /// The link is lost; the machine hears it.
     fn lose(&mut self, core: &mut Core, ctx: &mut Context, why: &str) {
         if let Some(link) = &self.link {
-            self.mail.push_back(Event::LinkDown { link: link.number, why: why.to_owned() });
+            let (number, unreached) = (link.number, link.id.is_some() && link.last.is_none() && !link.up);
+            self.mail.push_back(Event::LinkDown { link: number, why: why.to_owned(), unreached });
             self.hang_up(core, ctx);
         }
     }

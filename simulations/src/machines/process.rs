@@ -18,9 +18,9 @@ use roost_placement::plan::Policy;
 use roost_placement::slot::Standstill;
 use roost_proto::id::{DeviceKey, Life};
 
-use super::context::{Context, ProcessId};
+use super::context::{Context, LinkId, ProcessId};
 use super::core::{Core, Fate, now};
-use super::device::Device;
+use super::device::{Device, reach};
 use super::input::Input;
 use super::warm::Expected;
 use crate::history::What;
@@ -50,6 +50,8 @@ pub(super) struct Process {
     /// Attempts to close the own row.
     pub(super) closings: u32,
     pub(super) drained: bool,
+    /// The link that tries whether WhatsApp is reached.
+    pub(super) probe: Option<LinkId>,
     /// What has come while the machine stood still.
     stalled: VecDeque<Input>,
 }
@@ -72,6 +74,7 @@ impl Process {
             starts: BTreeMap::new(),
             closings: 0,
             drained: false,
+            probe: None,
             stalled: VecDeque::new(),
         };
         process.core.wake(ctx, Duration::ZERO, Input::Join);
@@ -128,6 +131,10 @@ impl Process {
             Input::Pulse => self.pulse(ctx),
             Input::Beaten(sent, answer) => self.beaten(ctx, sent, answer),
             Input::Placement(event) => self.core.mail.push_back(event),
+            Input::Hello(link) if self.probed(ctx, link, true) => {}
+            Input::ProbeLate(link) => {
+                self.probed(ctx, link, false);
+            }
             Input::RowClosed(done) => self.row_closed(ctx, done),
             Input::Adopt(key) => self.core.mail.push_back(Event::Adopt(key)),
             Input::Drain => {
@@ -227,11 +234,18 @@ impl Process {
             Pulse::Wait(span) => self.core.wake(ctx, span.max(Duration::from_micros(100)), Input::Pulse),
             Pulse::Beat => {
                 self.beating = true;
-                let owned = self.machine.as_ref().map_or(0, Machine::owned);
-                let owned = u32::try_from(owned).unwrap_or(u32::MAX);
+                let reach = reach(&self.devices, boot);
+                let said = self.machine.as_mut().map(|machine| {
+                    machine.see_reach(reach, boot);
+                    machine.report(boot)
+                });
+                let said = said.unwrap_or_default();
+                if said.cut_off {
+                    ctx.record.rarely("egress drained");
+                }
                 let (me, timing, patience) = (self.core.life().clone(), ctx.plan.timing, heart.patience());
                 let statement = move |db: &crate::run::Database| {
-                    Input::Beaten(boot, now(db.beat(&me, owned, &timing)).ok())
+                    Input::Beaten(boot, now(db.beat(&me, &said, &timing)).ok())
                 };
                 self.core.ask_within(ctx, patience, statement, move || Input::Beaten(boot, None));
             }

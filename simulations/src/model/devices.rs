@@ -243,8 +243,8 @@ mod tests {
         assert!(matches!(lost, Err(DeviceStoreError::Unavailable(_))), "{lost:?}");
         assert_eq!(model.read(&grant, &keys).await.expect("read"), [Some(Bytes::from("lost"))]);
         model.set_down(true);
-        assert!(model.beat(&me, 0, &Timing::PATIENT).await.is_err());
+        assert!(model.beat(&me, &0.into(), &Timing::PATIENT).await.is_err());
         model.set_down(false);
-        assert!(model.beat(&me, 0, &Timing::PATIENT).await.is_ok());
+        assert!(model.beat(&me, &0.into(), &Timing::PATIENT).await.is_ok());
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use roost_placement::egress::Report;
 use roost_placement::ledger::{
     Attached, Beaten, Candidate, Desired, Grant, Holder, JoinError, Ledger, Member, MemberState, NEIGHBOURS,
     Ownership, Permit, Posted, Timing, Transition, Unavailable, View, epoch_floor,
@@ -32,10 +33,12 @@ fn view(tables: &Tables, now: i64) -> View {
         weight: row.weight,
         state: row.state,
         version: row.version,
-        owned: row.owned,
+        owned: row.said.owned,
         remaining: left(row.lease_until, now),
         beats: row.beats,
         cordoned: row.cordoned,
+        reach: row.said.reach,
+        cut_off: row.said.cut_off,
     });
     View {
         view_epoch: tables.view_epoch,
@@ -83,7 +86,7 @@ fn join(
         lease_since: now,
         granted: millis(timing.ttl),
         beats: 0,
-        owned: 0,
+        said: Report::default(),
         cordoned,
     };
     tables.members.insert(c.node.clone(), row);
@@ -154,7 +157,7 @@ impl Ledger for Model {
         self.step(|tables, now| join(tables, now, candidate, silent, timing))?
     }
 
-    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
+    async fn beat(&self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable> {
         self.follow(timing);
         self.step(|tables, now| {
             let Some(row) = tables.beating(life) else { return Beaten::Dead };
@@ -165,7 +168,7 @@ impl Ledger for Model {
             row.lease_until = now + millis(timing.ttl);
             row.granted = millis(timing.ttl);
             row.beats += 1;
-            row.owned = owned;
+            row.said = *said;
             tables.look_around(now, life, lapsed, timing);
             Beaten::Renewed(view(tables, now))
         })

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use roost_actors::port::{DeviceStatus, QuarantinedStanza, StateKey, StoredMessage};
 use roost_node::directory::{Device, LoggedEvent, Tenant};
 use roost_node::protocol::Chosen;
+use roost_placement::egress::Report;
 use roost_placement::ledger::{Grant, MemberState, Ownership, Transition, epoch_floor};
 use roost_placement::seeded::{self, Bug};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
@@ -50,7 +51,7 @@ pub(super) struct MemberRow {
     pub(super) lease_since: i64,
     pub(super) granted: i64,
     pub(super) beats: i64,
-    pub(super) owned: u32,
+    pub(super) said: Report,
     pub(super) cordoned: bool,
 }
 

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
 use roost_actors::device::Limits;
+use roost_placement::egress::Patience;
 use roost_placement::ledger::Timing;
 use roost_placement::machine::Pace;
 
@@ -225,7 +226,7 @@ impl Plan {
             senders: rng.random_range(1..=4),
             pause: millis(rng.random_range(200..2000)),
             slowness: millis(if rng.random_bool(0.3) { rng.random_range(500..4000) } else { 0 }),
-            pace: Pace::default(),
+            pace: Pace { egress: egress(), ..Pace::default() },
             under_faults,
             troubles: Vec::new(),
         };
@@ -310,6 +311,12 @@ impl Plan {
             _ => Trouble::Twice { device, count: rng.random_range(1..4) },
         }
     }
+}
+
+/// Shorter than in production, so that a node is back when members may come and go no more.
+fn egress() -> Patience {
+    let seconds = Duration::from_secs;
+    Patience { probe: seconds(1), back: seconds(4), rest: seconds(30) }
 }
 
 /// How wrong the clocks of a node are.

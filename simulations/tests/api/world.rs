@@ -22,6 +22,8 @@ use roost_node::metrics::Metrics;
 use roost_node::outside::{Dice, Network, Outside};
 use roost_node::store::{KeyFile, Store, StoreOptions};
 use roost_node::warm::NotWarm;
+use roost_placement::egress::Reach;
+use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Candidate, Grant, Ledger, MemberState, Timing, Unavailable};
 use roost_proto::api;
 use roost_proto::id::{BusinessId, DeviceKey, Epoch, Life, UnixMillis};
@@ -89,6 +91,14 @@ struct Granted;
 impl Hosting for Granted {
     async fn start(&self, _opening: Opening) -> Result<Ending, StartError> {
         Ok(Box::pin(std::future::pending()))
+    }
+
+    fn reach(&self, _: BootTime) -> Reach {
+        Reach::default()
+    }
+
+    async fn probe(&self) -> bool {
+        true
     }
 
     fn is_connected(&self, _key: &DeviceKey) -> bool {

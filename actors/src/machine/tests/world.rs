@@ -26,6 +26,8 @@ use crate::port::{Batch, MessageState, StateKey, StateKind, StoredMessage};
 pub(super) enum Step {
     LinkUp,
     LinkDown,
+    /// An attempt to connect ends on the way to WhatsApp.
+    Unreached,
     Success,
     AnswerRequest,
     RefuseRequest,

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use roost_placement::egress::Report;
 use roost_placement::ledger::{
     Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
     Timing, Transition, Unavailable,
@@ -45,7 +46,8 @@ impl Postgres {
                  incarnation = greatest(member.incarnation + 1, excluded.incarnation), address = excluded.address,
                  zone = excluded.zone, weight = excluded.weight, version = excluded.version, state = 'joining',
                  lease_until = excluded.lease_until, lease_since = excluded.lease_since,
-                 granted = excluded.granted, beats = 0, owned = 0
+                 granted = excluded.granted, beats = 0, owned = 0, connected = 0, failing = 0, heard = NULL,
+                 cut_off = false
                WHERE member.state = 'dead' OR (member.lease_until + ", span!(7), " < now()
                  AND member.incarnation = $8 AND member.beats = $9)
                RETURNING incarnation),
@@ -157,8 +159,8 @@ impl Ledger for Postgres {
         }
     }
 
-    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
-        self.renew(life, owned, timing).await
+    async fn beat(&self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable> {
+        self.renew(life, said, timing).await
     }
 
     async fn set_state(&self, life: &Life, state: MemberState) -> Result<bool, Unavailable> {

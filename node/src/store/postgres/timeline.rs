@@ -6,6 +6,7 @@
 //! (`roost_settled` in the schema); a posted epoch wins against a row only while take-overs are blocked and
 //! only when it is the higher one.
 
+use roost_placement::egress::Report;
 use roost_placement::ledger::{Beaten, Posted, Timing, Unavailable};
 use roost_proto::id::Life;
 
@@ -16,13 +17,13 @@ impl Postgres {
     pub(super) async fn renew(
         &self,
         life: &Life,
-        owned: u32,
+        said: &Report,
         timing: &Timing,
     ) -> Result<Beaten, Unavailable> {
-        let mut rows = self.try_renew(life, owned, timing).await.map_err(unavailable)?;
+        let mut rows = self.try_renew(life, said, timing).await.map_err(unavailable)?;
         if rows.first().is_some_and(|row| !row.settled) {
             self.follow(timing).await.map_err(unavailable)?;
-            rows = self.try_renew(life, owned, timing).await.map_err(unavailable)?;
+            rows = self.try_renew(life, said, timing).await.map_err(unavailable)?;
         }
         if rows.is_empty() {
             return Ok(Beaten::Dead);
@@ -32,7 +33,7 @@ impl Postgres {
     }
 
     /// Everybody who is not dead, if this life is not.
-    async fn try_renew(&self, life: &Life, owned: u32, timing: &Timing) -> SqlResult<Vec<SettledRow>> {
+    async fn try_renew(&self, life: &Life, said: &Report, timing: &Timing) -> SqlResult<Vec<SettledRow>> {
         // A gap of everybody: the own renewals begin anew with this one, and nobody else has beaten yet. Its end is
         // no single beat of each: statements that lay in connections through the gap are carried out all at once
         // after it, whether or not those who sent them are back.
@@ -41,9 +42,10 @@ impl Postgres {
             "WITH up AS (UPDATE member SET
                  lease_since = CASE WHEN lease_until < now() OR lease_since > now() THEN now()
                                ELSE lease_since END,
-                 lease_until = now() + ", span!(3), ", granted = $3, beats = beats + 1, owned = $4
+                 lease_until = now() + ", span!(3), ", granted = $3, beats = beats + 1, owned = $4,
+                 connected = $6, failing = $7, heard = $8, cut_off = $9
                WHERE node_id = $1 AND incarnation = $2 AND state <> 'dead'
-               RETURNING node_id, lease_since, lease_until, beats, owned, state),
+               RETURNING node_id, lease_since, lease_until, beats, owned, state, cut_off),
              others AS (SELECT count(*) AS living, count(*) FILTER (WHERE lease_until < now()) AS lapsed,
                  count(*) FILTER (WHERE lease_until >= now()
                    AND 2 * (lease_until - lease_since) >= 3 * granted * interval '1 millisecond') AS back
@@ -68,12 +70,15 @@ impl Postgres {
                coalesce(up.state, n.state) AS state,
                greatest(0, (extract(epoch FROM coalesce(up.lease_until, n.lease_until) - now()) * 1000)::bigint)
                  AS remaining,
-               coalesce(up.beats, n.beats) AS beats, coalesce(up.owned, n.owned) AS owned
+               coalesce(up.beats, n.beats) AS beats, coalesce(up.owned, n.owned) AS owned,
+               n.connected, n.failing, n.heard, coalesce(up.cut_off, n.cut_off) AS cut_off
              FROM cluster_control c CROSS JOIN member n LEFT JOIN up ON up.node_id = n.node_id
              WHERE n.state <> 'dead' AND EXISTS (SELECT 1 FROM up) ORDER BY n.node_id"
         );
         let query = sqlx::query_as(sql).bind(life.node.as_str()).bind(life.incarnation.0);
-        let query = query.bind(millis(timing.ttl)).bind(i64::from(owned)).bind(millis(hold_off(timing)));
+        let query = query.bind(millis(timing.ttl)).bind(i64::from(said.owned)).bind(millis(hold_off(timing)));
+        let query = query.bind(i64::from(said.reach.connected)).bind(i64::from(said.reach.failing));
+        let query = query.bind(said.reach.heard.map(millis)).bind(said.cut_off);
         query.fetch_all(&self.read).await
     }
 

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use roost_placement::egress::Report;
 use roost_placement::ledger::{
     Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
     Timing, Transition, Unavailable,
@@ -36,7 +37,12 @@ pub(super) use now;
 pub(super) type Tx = Transaction<'static, Sqlite>;
 
 impl Lite {
-    async fn try_beat(&self, life: &Life, owned: u32, timing: &Timing) -> SqlResult<Option<Vec<MemberRow>>> {
+    async fn try_beat(
+        &self,
+        life: &Life,
+        said: &Report,
+        timing: &Timing,
+    ) -> SqlResult<Option<Vec<MemberRow>>> {
         let mut tx = self.begin_write().await?;
         let sql = concat!(
             "UPDATE member SET lease_since = iif(lease_until < ",
@@ -48,11 +54,15 @@ impl Lite {
             ", lease_since),
                lease_until = ",
             now!(),
-            " + $3, granted = $3, beats = beats + 1, owned = $4
+            " + $3, granted = $3, beats = beats + 1, owned = $4,
+               connected = $5, failing = $6, heard = $7, cut_off = $8
              WHERE node_id = $1 AND incarnation = $2 AND state <> 'dead'"
         );
         let query = sqlx::query(sql).bind(life.node.as_str()).bind(life.incarnation.0);
-        let done = query.bind(millis(timing.ttl)).bind(owned).execute(&mut *tx).await?;
+        let query = query.bind(millis(timing.ttl)).bind(said.owned);
+        let query = query.bind(said.reach.connected).bind(said.reach.failing);
+        let query = query.bind(said.reach.heard.map(millis)).bind(said.cut_off);
+        let done = query.execute(&mut *tx).await?;
         if done.rows_affected() == 0 {
             return Ok(None);
         }
@@ -61,7 +71,7 @@ impl Lite {
             concat!(
             "SELECT c.view_epoch, 0 AS cluster_epoch, max(0, c.takeover_blocked_until - ", now!(), ") AS blocked,
                c.placement_frozen AS frozen, n.cordoned, n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version, n.state,
-               max(0, n.lease_until - ", now!(), ") AS remaining, n.beats, n.owned
+               max(0, n.lease_until - ", now!(), ") AS remaining, n.beats, n.owned, n.connected, n.failing, n.heard, n.cut_off
              FROM cluster_control c, member n WHERE n.state <> 'dead' ORDER BY n.node_id"
         );
         let rows = sqlx::query_as(sql).fetch_all(&mut *tx).await?;
@@ -203,8 +213,8 @@ impl Ledger for Lite {
         }
     }
 
-    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
-        match self.try_beat(life, owned, timing).await.map_err(unavailable)? {
+    async fn beat(&self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable> {
+        match self.try_beat(life, said, timing).await.map_err(unavailable)? {
             Some(rows) => Ok(Beaten::Renewed(view(rows).map_err(unavailable)?)),
             None => Ok(Beaten::Dead),
         }

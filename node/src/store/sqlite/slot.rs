@@ -23,7 +23,8 @@ impl Lite {
              ON CONFLICT (node_id) DO UPDATE SET incarnation = member.incarnation + 1, address = excluded.address,
                zone = excluded.zone, weight = excluded.weight, version = excluded.version, state = 'joining',
                lease_until = excluded.lease_until, lease_since = excluded.lease_since,
-               granted = excluded.granted, beats = 0, owned = 0
+               granted = excluded.granted, beats = 0, owned = 0, connected = 0, failing = 0, heard = NULL,
+               cut_off = 0
              WHERE member.state = 'dead' OR (member.lease_until + $7 < ", now!(), "
                AND member.incarnation = $8 AND member.beats = $9)
              RETURNING incarnation"

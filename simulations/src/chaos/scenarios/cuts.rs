@@ -37,10 +37,10 @@ pub const PEERS: Scenario = Scenario {
 /// No way to WhatsApp.
 pub const WHATSAPP: Scenario = Scenario {
     name: "whatsapp-cut",
-    about: "Cuts one node off from WhatsApp only: what was accepted waits and arrives once.",
+    about: "Refuses one node at WhatsApp until others have its devices, then cuts nodes off: all arrives once.",
     needs: Needs::Network,
     price: Price::Nothing,
-    play: |arena| Box::pin(cuts(arena, Side::WhatsApp)),
+    play: |arena| Box::pin(whatsapp(arena)),
 };
 
 /// One direction only.
@@ -58,6 +58,21 @@ async fn cuts(arena: &mut Arena, from: Side) -> Result<(), Failed> {
         cut(arena, place, from, Way::Both).await?;
     }
     Ok(())
+}
+
+async fn whatsapp(arena: &mut Arena) -> Result<(), Failed> {
+    if arena.another_round() {
+        let place = arena.world.busiest(None).await?;
+        let fault = arena.strike(place, "WhatsApp refuses it");
+        arena.refuse_at_whatsapp(place)?;
+        arena.given_away(place).await?;
+        arena.diary.event(&format!("others have the devices of {}", arena.id(place)));
+        arena.reach_whatsapp(place);
+        arena.diary.mended(fault);
+        arena.settled("it was refused").await?;
+        arena.calm(PAUSE).await;
+    }
+    cuts(arena, Side::WhatsApp).await
 }
 
 async fn peers(arena: &mut Arena) -> Result<(), Failed> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use roost_placement::egress::Report;
 use roost_placement::ledger::{
     Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
     Timing, Transition, Unavailable,
@@ -28,8 +29,8 @@ impl Ledger for Database {
         Ok(life)
     }
 
-    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
-        let beaten = self.model.beat(life, owned, timing).await?;
+    async fn beat(&self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable> {
+        let beaten = self.model.beat(life, said, timing).await?;
         if let (Beaten::Renewed(_), Some((clock, row))) = (&beaten, self.model.lease(life)) {
             let (lease_until, lease_since) = (row.until, row.since);
             self.record.fact(What::Beaten { life: life.clone(), clock, lease_until, lease_since });

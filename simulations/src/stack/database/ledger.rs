@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use roost_placement::egress::Report;
 use roost_placement::ledger::{
     Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
     Timing, Transition, Unavailable,
@@ -24,9 +25,9 @@ impl Ledger for Link {
         self.write(async move |link| link.database.join(&candidate, silent.as_ref(), &timing).await).await
     }
 
-    async fn beat(&self, life: &Life, owned: u32, timing: &Timing) -> Result<Beaten, Unavailable> {
-        let (life, timing) = (life.clone(), *timing);
-        self.write(async move |link| link.database.beat(&life, owned, &timing).await).await
+    async fn beat(&self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable> {
+        let (life, said, timing) = (life.clone(), *said, *timing);
+        self.write(async move |link| link.database.beat(&life, &said, &timing).await).await
     }
 
     async fn set_state(&self, life: &Life, state: MemberState) -> Result<bool, Unavailable> {

@@ -27,8 +27,12 @@ impl World {
             Step::LinkDown => match self.dialling.take().or(self.up.take()) {
                 Some(link) => {
                     self.requests.clear();
-                    self.feed(Event::LinkDown { link, why: "test".to_owned() })
+                    self.feed(Event::LinkDown { link, why: "test".to_owned(), unreached: false })
                 }
+                None => Vec::new(),
+            },
+            Step::Unreached => match self.dialling.take() {
+                Some(link) => self.feed(Event::LinkDown { link, why: "test".to_owned(), unreached: true }),
                 None => Vec::new(),
             },
             Step::Success => self.stanza(Builder::new("success").build()),
