@@ -58,7 +58,14 @@ pub struct LoggedEvent {
     pub origin: api::event::Origin,
     /// What happened.
     pub payload: api::event::Payload,
+    /// In which age of the database it was written.
+    pub age: Age,
 }
+
+/// An age of the database: it grows when the database may have lost its tail. What was lost leaves sequences that are
+/// given out again, to other events, in a later age; 0 also for what was written by a version that knew no ages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Age(pub i64);
 
 /// Where the log of one device begins and ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +76,8 @@ pub struct LogHead {
     pub earliest: Sequence,
     /// Last sequence; 0 when nothing was ever written.
     pub latest: Sequence,
+    /// Age of the event there; 0 when it is not kept.
+    pub age: Age,
 }
 
 impl LogHead {

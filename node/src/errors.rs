@@ -167,13 +167,15 @@ pub enum ApiError {
         /// WhatsApp's code.
         code: u16,
     },
-    /// Retention has removed what comes after the cursor.
-    #[error("the event log of {key} begins at {earliest}; the cursor is older")]
+    /// Retention has removed what comes after the cursor, or the event that it stands on was lost.
+    #[error("the event log of {key} begins at {earliest}; {why}")]
     CursorExpired {
         /// Which device.
         key: DeviceKey,
         /// The first sequence that is still there.
         earliest: Sequence,
+        /// Which of both, and what to do.
+        why: &'static str,
     },
     /// Another stream holds this consumer.
     #[error("consumer {consumer} is held by another stream")]

@@ -138,6 +138,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::directory::Age;
 
     fn key(device: &str) -> DeviceKey {
         format!("tenants/acme/devices/{device}").parse().expect("well formed")
@@ -148,7 +149,12 @@ mod tests {
     }
 
     fn head(device: &str, earliest: i64, latest: i64) -> LogHead {
-        LogHead { key: key(device), earliest: Sequence(earliest), latest: Sequence(latest) }
+        LogHead {
+            key: key(device),
+            earliest: Sequence(earliest),
+            latest: Sequence(latest),
+            age: Age::default(),
+        }
     }
 
     #[test]

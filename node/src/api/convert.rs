@@ -13,8 +13,9 @@ use roost_proto::api::device::State;
 use roost_proto::id::{DeviceKey, UnixMillis};
 use sha2::{Digest as _, Sha256};
 
+use super::cursor::{self, Position};
+use super::media;
 use super::port::Seen;
-use super::{cursor, media};
 use crate::directory::{Device, LoggedEvent, Tenant};
 
 /// A point in time.
@@ -142,7 +143,7 @@ pub(super) fn event(mut event: LoggedEvent) -> api::Event {
         device: event.key.to_string(),
         sequence: event.sequence.0,
         owner_epoch: event.epoch.0,
-        cursor: cursor::after(&event.key, event.sequence),
+        cursor: cursor::after(&event.key, Position { sequence: event.sequence, age: event.age }),
         occur_time: Some(timestamp(event.occurred)),
         commit_time: Some(timestamp(event.committed)),
         origin: event.origin as i32,

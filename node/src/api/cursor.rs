@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use roost_proto::id::{BusinessId, DeviceId, DeviceKey, Sequence};
 
+use crate::directory::Age;
+
 use super::token::{self, Kind, TokenError};
 
-/// Devices that fit into one cursor of a tenant. With the longest names it is 370 kB of text.
+/// Devices that fit into one cursor of a tenant. With the longest names it is 430 kB of text.
 pub const MAX_DEVICES: usize = 4096;
 
 /// Longest text that is read.
@@ -57,26 +59,50 @@ impl Scope {
     }
 }
 
-/// Last sequence that was read, per device.
-pub type Positions = BTreeMap<DeviceId, Sequence>;
+/// The last event that was read: its sequence and, because a sequence can be given out again after the database has lost
+/// its tail, its age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Its place in the log; 0 is before everything.
+    pub sequence: Sequence,
+    /// In which age of the database it was written.
+    pub age: Age,
+}
+
+impl Position {
+    /// Before everything.
+    pub const BEGINNING: Position = Position { sequence: Sequence(0), age: Age(0) };
+}
+
+/// The last event that was read, per device.
+pub type Positions = BTreeMap<DeviceId, Position>;
+
+/// Marks a name or a number after which an age follows; without one the age is 0, as in all cursors of versions that
+/// knew none.
+const AGED: u8 = 0x80;
 
 /// The cursor after these positions. Positions of 0 are left out: they are the beginning.
 pub fn write(scope: &Scope, positions: &Positions) -> String {
     let mut body = Vec::with_capacity(positions.len() * 24);
-    for (device, sequence) in positions.iter().filter(|(_, sequence)| sequence.0 > 0) {
+    for (device, position) in positions.iter().filter(|(_, position)| position.sequence.0 > 0) {
+        let aged = position.age.0 > 0;
         if let Scope::Tenant(_) = scope {
             let name = device.as_str().as_bytes();
-            body.push(u8::try_from(name.len()).expect("a device id has at most 63 bytes"));
+            let length = u8::try_from(name.len()).expect("a device id has at most 63 bytes");
+            body.push(length | if aged { AGED } else { 0 });
             body.extend(name);
         }
-        write_number(&mut body, sequence.0.unsigned_abs());
+        write_number(&mut body, position.sequence.0.unsigned_abs());
+        if aged {
+            write_number(&mut body, position.age.0.unsigned_abs());
+        }
     }
     token::seal(scope.kind(), &scope.query(), &body)
 }
 
 /// The cursor after one event of a device, to go on in that device's log.
-pub fn after(key: &DeviceKey, sequence: Sequence) -> String {
-    write(&Scope::Device(key.clone()), &BTreeMap::from([(key.device_id.clone(), sequence)]))
+pub fn after(key: &DeviceKey, position: Position) -> String {
+    write(&Scope::Device(key.clone()), &BTreeMap::from([(key.device_id.clone(), position)]))
 }
 
 /// Reads a cursor that [`write`] made for the same scope.
@@ -85,23 +111,29 @@ pub fn read(scope: &Scope, text: &str) -> Result<Positions, TokenError> {
     let mut rest = body.as_slice();
     let mut positions = Positions::new();
     while !rest.is_empty() {
-        let device = match scope {
+        let (device, aged) = match scope {
             Scope::Tenant(_) => read_name(&mut rest)?,
-            Scope::Device(key) => key.device_id.clone(),
+            Scope::Device(key) => (key.device_id.clone(), None),
         };
-        let sequence = read_number(&mut rest)?;
-        if positions.len() == MAX_DEVICES || positions.insert(device, Sequence(sequence)).is_some() {
+        let sequence = Sequence(read_number(&mut rest)?);
+        // Of a device alone there is one position: whatever follows is its age.
+        let age = if aged.unwrap_or(!rest.is_empty()) { read_number(&mut rest)? } else { 0 };
+        let position = Position { sequence, age: Age(age) };
+        if positions.len() == MAX_DEVICES || positions.insert(device, position).is_some() {
             return Err(TokenError::Garbage);
         }
     }
     Ok(positions)
 }
 
-fn read_name(rest: &mut &[u8]) -> Result<DeviceId, TokenError> {
-    let (&len, after) = rest.split_first().ok_or(TokenError::Garbage)?;
-    let name = after.get(..usize::from(len)).ok_or(TokenError::Garbage)?;
-    *rest = &after[usize::from(len)..];
-    std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()).ok_or(TokenError::Garbage)
+/// A name, and whether an age follows the number after it.
+fn read_name(rest: &mut &[u8]) -> Result<(DeviceId, Option<bool>), TokenError> {
+    let (&first, after) = rest.split_first().ok_or(TokenError::Garbage)?;
+    let (aged, len) = (first & AGED != 0, usize::from(first & !AGED));
+    let name = after.get(..len).ok_or(TokenError::Garbage)?;
+    *rest = &after[len..];
+    let name = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
+    Ok((name.ok_or(TokenError::Garbage)?, Some(aged)))
 }
 
 /// Seven bits a byte, lowest first, the high bit on all but the last.
@@ -139,7 +171,11 @@ mod tests {
     }
 
     fn positions(pairs: &[(&str, i64)]) -> Positions {
-        pairs.iter().map(|(id, at)| (id.parse().expect("well formed"), Sequence(*at))).collect()
+        pairs.iter().map(|(id, at)| (id.parse().expect("well formed"), aged(*at, 0))).collect()
+    }
+
+    fn aged(sequence: i64, age: i64) -> Position {
+        Position { sequence: Sequence(sequence), age: Age(age) }
     }
 
     #[test]
@@ -149,6 +185,22 @@ mod tests {
         let one = positions(&[("shop", 300)]);
         assert_eq!(read(&device(), &write(&device(), &one)), Ok(one));
         assert_eq!(read(&tenant(), &write(&tenant(), &Positions::new())), Ok(Positions::new()));
+    }
+
+    #[test]
+    fn an_age_is_kept_and_a_cursor_without_one_reads_as_it_always_did() {
+        let mut all = positions(&[("a", 1), ("c", 128)]);
+        all.insert("b".parse().expect("well formed"), aged(127, 3));
+        all.insert("x".repeat(63).parse().expect("well formed"), aged(i64::MAX, i64::MAX));
+        assert_eq!(read(&tenant(), &write(&tenant(), &all)), Ok(all));
+        let one = Positions::from([("shop".parse().expect("well formed"), aged(300, 2))]);
+        assert_eq!(read(&device(), &write(&device(), &one)), Ok(one));
+        let before = token::seal(Kind::TenantCursor, &tenant().query(), &[1, b'a', 5]);
+        assert_eq!(read(&tenant(), &before), Ok(positions(&[("a", 5)])));
+        let before = token::seal(Kind::DeviceCursor, &device().query(), &[5]);
+        assert_eq!(read(&device(), &before), Ok(positions(&[("shop", 5)])));
+        let more = token::seal(Kind::DeviceCursor, &device().query(), &[5, 1, 1]);
+        assert_eq!(read(&device(), &more), Err(TokenError::Garbage));
     }
 
     #[test]
@@ -179,7 +231,7 @@ mod tests {
     #[test]
     fn the_largest_cursor_of_a_tenant_still_reads_back() {
         let all: Positions = (0..MAX_DEVICES)
-            .map(|n| (format!("{n:0>63}").parse().expect("well formed"), Sequence(i64::MAX)))
+            .map(|n| (format!("{n:0>63}").parse().expect("well formed"), aged(i64::MAX, i64::from(u32::MAX))))
             .collect();
         let text = write(&tenant(), &all);
         assert!(text.len() <= MAX_TEXT, "{}", text.len());

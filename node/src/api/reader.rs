@@ -60,6 +60,7 @@ mod tests {
     use roost_proto::id::{Epoch, Sequence, UnixMillis};
 
     use super::*;
+    use crate::directory::Age;
 
     fn event(text: String) -> LoggedEvent {
         let content = Some(api::message_received::Content::Text(text));
@@ -71,6 +72,7 @@ mod tests {
             committed: UnixMillis(0),
             origin: api::event::Origin::Live,
             payload: Payload::MessageReceived(api::MessageReceived { content, ..Default::default() }),
+            age: Age::default(),
         }
     }
 

@@ -6,14 +6,20 @@
 use std::time::Duration;
 
 use roost_proto::api;
-use roost_proto::id::{DeviceKey, Sequence};
+use roost_proto::id::Sequence;
 
-use super::cursor::{self, Positions, Scope};
+use super::cursor::{self, Position, Positions, Scope};
 use super::reader::{Batch, TURN};
 use super::streams::Sink;
 use super::{Api, parse};
-use crate::directory::LogHead;
+use crate::directory::{Age, LogHead, LoggedEvent};
 use crate::errors::ApiError;
+
+/// Retention has removed what comes after a cursor.
+const OLDER: &str = "the cursor is older";
+/// It stands after something that is not in the log.
+const GONE: &str = "the cursor stands after an event that is not in the log: the device was made anew, or a failover of the \
+                    database has lost it. Read again without a cursor; events that are still there have kept their ids";
 
 /// Between looks when nobody tells, for few devices.
 const POLL: Duration = Duration::from_millis(250);
@@ -95,14 +101,18 @@ impl Reading {
         let mut any = false;
         for head in heads {
             let device = &head.key.device_id;
-            let at = self.positions.get(device).copied().unwrap_or(Sequence(0));
+            let at = self.positions.get(device).copied().unwrap_or(Position::BEGINNING);
             let turn = self.left.map_or(TURN, |left| left.min(TURN));
-            if at >= head.latest || turn == 0 {
+            if at.sequence >= head.latest || turn == 0 {
                 continue;
             }
-            for event in api.directory().events(&head.key, at, turn).await? {
+            // The last one that was read comes first, to see that the log goes on after it.
+            let from = Sequence((at.sequence.0 - 1).max(head.before().0));
+            let read = api.directory().events(&head.key, from, turn + 1).await?;
+            for event in after(at, head, read)?.into_iter().take(turn) {
                 any = true;
-                self.positions.insert(device.clone(), event.sequence);
+                let position = Position { sequence: event.sequence, age: event.age };
+                self.positions.insert(device.clone(), position);
                 self.left = self.left.map(|left| left - 1);
                 batch.push(event);
                 if batch.is_full() {
@@ -145,10 +155,10 @@ fn begin(cursor: Option<Positions>, heads: &[LogHead]) -> Result<Positions, ApiE
     let mut positions = Positions::new();
     for head in heads {
         let at = match &cursor {
-            Some(cursor) => cursor.get(&head.key.device_id).copied().unwrap_or(Sequence(0)),
-            None => head.before(),
+            Some(cursor) => cursor.get(&head.key.device_id).copied().unwrap_or(Position::BEGINNING),
+            None => start(head),
         };
-        check(&head.key, at, head)?;
+        check(at, head)?;
         positions.insert(head.key.device_id.clone(), at);
     }
     Ok(positions)
@@ -158,33 +168,71 @@ fn begin(cursor: Option<Positions>, heads: &[LogHead]) -> Result<Positions, ApiE
 fn continue_at(positions: &mut Positions, heads: &[LogHead]) -> Result<(), ApiError> {
     let mut now = Positions::new();
     for head in heads {
-        let at = positions.get(&head.key.device_id).copied().unwrap_or_else(|| head.before());
-        check(&head.key, at, head)?;
+        let at = positions.get(&head.key.device_id).copied().unwrap_or_else(|| start(head));
+        check(at, head)?;
         now.insert(head.key.device_id.clone(), at);
     }
     *positions = now;
     Ok(())
 }
 
-/// A position must touch what is kept. One beyond the end belongs to an earlier device of this name.
-fn check(key: &DeviceKey, at: Sequence, head: &LogHead) -> Result<(), ApiError> {
-    if at < head.before() || at > head.end() {
-        return Err(ApiError::CursorExpired { key: key.clone(), earliest: head.earliest });
+/// Before everything that is kept.
+fn start(head: &LogHead) -> Position {
+    Position { sequence: head.before(), age: Age::default() }
+}
+
+/// A position must touch what is kept, and where it is the end, be that very event. One beyond the end belongs to an
+/// earlier device of this name, or to events that a failover of the database has lost.
+fn check(at: Position, head: &LogHead) -> Result<(), ApiError> {
+    let why = match at.sequence {
+        sequence if sequence < head.before() => OLDER,
+        sequence if sequence > head.end() => GONE,
+        sequence if sequence == head.latest && sequence > head.before() && at.age != head.age => GONE,
+        _ => return Ok(()),
+    };
+    Err(ApiError::CursorExpired { key: head.key.clone(), earliest: head.earliest, why })
+}
+
+/// What follows a position in what was read from there on: the event that stands at it must be the one that was read.
+fn after(at: Position, head: &LogHead, mut read: Vec<LoggedEvent>) -> Result<Vec<LoggedEvent>, ApiError> {
+    let stands = read.first().filter(|event| event.sequence == at.sequence);
+    if stands.is_some_and(|event| event.age != at.age) {
+        return Err(ApiError::CursorExpired { key: head.key.clone(), earliest: head.earliest, why: GONE });
     }
-    Ok(())
+    read.retain(|event| event.sequence > at.sequence);
+    Ok(read)
 }
 
 #[cfg(test)]
 mod tests {
+    use roost_proto::id::{Epoch, UnixMillis};
+
     use super::*;
 
     fn head(device: &str, earliest: i64, latest: i64) -> LogHead {
         let key = format!("tenants/acme/devices/{device}").parse().expect("well formed");
-        LogHead { key, earliest: Sequence(earliest), latest: Sequence(latest) }
+        LogHead { key, earliest: Sequence(earliest), latest: Sequence(latest), age: Age(0) }
     }
 
     fn at(pairs: &[(&str, i64)]) -> Positions {
-        pairs.iter().map(|(id, at)| (id.parse().expect("well formed"), Sequence(*at))).collect()
+        pairs.iter().map(|(id, at)| (id.parse().expect("well formed"), aged(*at, 0))).collect()
+    }
+
+    fn aged(sequence: i64, age: i64) -> Position {
+        Position { sequence: Sequence(sequence), age: Age(age) }
+    }
+
+    fn event(sequence: i64, age: i64) -> LoggedEvent {
+        LoggedEvent {
+            key: head("a", 1, 1).key,
+            sequence: Sequence(sequence),
+            epoch: Epoch(1),
+            occurred: UnixMillis(0),
+            committed: UnixMillis(0),
+            origin: api::event::Origin::Live,
+            payload: api::event::Payload::MessageReceived(api::MessageReceived::default()),
+            age: Age(age),
+        }
     }
 
     #[test]
@@ -211,6 +259,27 @@ mod tests {
         assert!(begin(Some(at(&[("a", 10)])), &[head("a", 1, 9)]).is_err());
         // Everything has expired, nothing came since: the position is the end.
         assert!(begin(Some(at(&[("a", 9)])), &[head("a", 10, 9)]).is_ok());
+    }
+
+    #[test]
+    fn a_cursor_after_an_event_that_was_lost_is_refused_also_when_the_log_has_grown_past_it() {
+        let head = |latest, age| LogHead { age: Age(age), ..head("a", 1, latest) };
+        let lost = aged(5, 0);
+        let refused = |answer: Result<(), ApiError>| match answer {
+            Err(ApiError::CursorExpired { why, .. }) => why == GONE,
+            _ => false,
+        };
+        assert!(refused(check(lost, &head(4, 0))), "the log ends before it");
+        assert!(refused(check(lost, &head(5, 1))), "another event stands there");
+        assert!(check(lost, &head(7, 1)).is_ok(), "the end does not tell");
+        let read = || vec![event(5, 1), event(6, 1)];
+        assert!(refused(after(lost, &head(7, 1), read()).map(drop)), "but reading on does");
+        let going_on = after(aged(5, 1), &head(7, 1), read()).expect("the same event");
+        assert_eq!(going_on.iter().map(|event| event.sequence.0).collect::<Vec<_>>(), [6]);
+        let kept = after(aged(4, 0), &head(7, 1), vec![event(4, 0), event(5, 1)]).expect("it was not lost");
+        assert_eq!(kept.len(), 1);
+        let removed = after(aged(4, 0), &head(7, 1), read()).expect("retention has just removed it");
+        assert_eq!(removed.len(), 2);
     }
 
     #[test]

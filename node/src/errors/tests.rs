@@ -65,7 +65,7 @@ fn waiting_is_offered_exactly_where_it_helps() {
         ApiError::not_found(Resource::Tenant, "tenants/acme"),
         ApiError::TenantForbidden { caller: "acme".parse().expect("well formed") },
         ApiError::AlreadyDraining { node: node() },
-        ApiError::CursorExpired { key: key(), earliest: Sequence(7) },
+        ApiError::CursorExpired { key: key(), earliest: Sequence(7), why: "it is old" },
     ];
     for error in never {
         assert!(error.status(&node()).get_details_retry_info().is_none());
@@ -105,7 +105,8 @@ fn what_whatsapp_refuses_is_told_with_its_code_and_with_when_to_come_back() {
 
 #[test]
 fn an_expired_cursor_says_where_the_log_begins() {
-    let status = ApiError::CursorExpired { key: key(), earliest: Sequence(7) }.status(&node());
+    let status =
+        ApiError::CursorExpired { key: key(), earliest: Sequence(7), why: "it is old" }.status(&node());
     assert_eq!(status.code(), Code::OutOfRange);
     assert_eq!(status.get_details_error_info().expect("always").metadata["earliest_sequence"], "7");
 }

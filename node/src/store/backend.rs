@@ -34,6 +34,8 @@ pub(super) struct LogHeadRow {
     pub(super) device_id: String,
     pub(super) earliest: i64,
     pub(super) last_seq: i64,
+    /// Of the event there; 0 when it is not kept.
+    pub(super) age: i64,
 }
 
 /// The last event of one device that is to go.

@@ -19,7 +19,7 @@ use super::prepared::{open_event, open_message};
 use super::rows::{BadRow, DeviceRow, TenantRow, desired_text, key, member_state, millis, unavailable};
 use super::seal::SealKey;
 use super::wishes::{pin_text, spread_text};
-use crate::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
+use crate::directory::{Age, CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
 
 fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
@@ -171,7 +171,12 @@ impl Directory for Store {
         let rows = self.sql(self.backend.log_heads(tenant.as_str(), device)).await?;
         let head = |row: super::backend::LogHeadRow| {
             let key = key(tenant.as_str(), &row.device_id)?;
-            Ok(LogHead { key, earliest: Sequence(row.earliest), latest: Sequence(row.last_seq) })
+            Ok(LogHead {
+                key,
+                earliest: Sequence(row.earliest),
+                latest: Sequence(row.last_seq),
+                age: Age(row.age),
+            })
         };
         rows.into_iter().map(head).collect::<Result<_, BadRow>>().map_err(unavailable)
     }

@@ -239,15 +239,17 @@ macro_rules! plain_backend {
             }
 
             async fn event_rows(&self, b: &str, d: &str, after: i64, limit: i64) -> SqlResult<Vec<EventRow>> {
-                let sql = "SELECT seq, epoch, occurred, committed, origin, payload FROM event
+                let sql = "SELECT seq, epoch, occurred, committed, origin, payload, age FROM event
                            WHERE business_id = $1 AND device_id = $2 AND seq > $3 ORDER BY seq LIMIT $4";
                 let query = sqlx::query_as(sql).bind(b).bind(d).bind(after).bind(limit);
                 query.fetch_all(&self.read).await
             }
 
             async fn log_heads(&self, tenant: &str, device: &str) -> SqlResult<Vec<LogHeadRow>> {
-                let sql = "SELECT device_id, earliest, last_seq FROM event_head
-                           WHERE business_id = $1 AND ($2 = '' OR device_id = $2) ORDER BY device_id";
+                let sql = "SELECT h.device_id, h.earliest, h.last_seq, coalesce(e.age, 0) AS age FROM event_head h
+                           LEFT JOIN event e ON e.business_id = h.business_id AND e.device_id = h.device_id
+                             AND e.seq = h.last_seq
+                           WHERE h.business_id = $1 AND ($2 = '' OR h.device_id = $2) ORDER BY h.device_id";
                 sqlx::query_as(sql).bind(tenant).bind(device).fetch_all(&self.read).await
             }
 

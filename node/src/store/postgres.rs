@@ -60,6 +60,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (6, "account health", include_str!("../../../migrations/postgres/0006_account_health.sql")),
     (7, "holds", include_str!("../../../migrations/postgres/0007_holds.sql")),
     (8, "egress", include_str!("../../../migrations/postgres/0008_egress.sql")),
+    (9, "event age", include_str!("../../../migrations/postgres/0009_event_age.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection

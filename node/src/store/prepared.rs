@@ -17,7 +17,7 @@ use roost_proto::prost::Message as _;
 use super::names::{digest, escape, unescape};
 use super::rows::{EventRow, MessageRow, StateRow, StatusRow, rank};
 use super::seal::{Place, SealKey};
-use crate::directory::LoggedEvent;
+use crate::directory::{Age, LoggedEvent};
 
 /// A batch that only waits for its transaction.
 pub(super) struct Prepared {
@@ -286,5 +286,6 @@ pub(super) fn open_event(
         committed: UnixMillis(row.committed),
         origin,
         payload,
+        age: Age(row.age),
     })
 }

@@ -367,6 +367,7 @@ pub(super) struct EventRow {
     pub(super) committed: i64,
     pub(super) origin: i16,
     pub(super) payload: Vec<u8>,
+    pub(super) age: i64,
 }
 
 /// Where a device's log and its order of acceptance stand.

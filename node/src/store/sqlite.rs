@@ -42,6 +42,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (6, "account health", include_str!("../../../migrations/sqlite/0006_account_health.sql")),
     (7, "holds", include_str!("../../../migrations/sqlite/0007_holds.sql")),
     (8, "egress", include_str!("../../../migrations/sqlite/0008_egress.sql")),
+    (9, "event age", include_str!("../../../migrations/sqlite/0009_event_age.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roost_actors::port::{Batch, StateKind};
-use roost_node::directory::{CreateError, LogHead};
+use roost_node::directory::{Age, CreateError, LogHead};
 use roost_placement::ledger::Desired;
 use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Sequence, UnixMillis};
 
@@ -155,6 +155,7 @@ pub(super) async fn events_are_read_in_order_and_expire_from_the_front(world: Wo
         key: key.clone(),
         earliest: Sequence(earliest),
         latest: Sequence(latest),
+        age: Age::default(),
     };
     let acme = tenant("acme");
     let heads = directory.heads(&acme, None).await.expect("an answer");

@@ -156,6 +156,27 @@ pub(super) async fn a_database_that_may_have_lost_its_tail_grants_above_all_that
     assert!(next.incarnation.0 > epoch_floor(1).0, "lives too: {next}");
 }
 
+pub(super) async fn events_tell_in_which_age_of_the_database_they_were_written(world: World) {
+    let me = world.active("n1").await;
+    let grant = world.owned(&me, "d1").await;
+    world.commit(&grant, events(&["a", "b"])).await;
+    let (directory, key) = (&world.ports.directory, &grant.key);
+    let ages = async || {
+        let heads = directory.heads(&key.business_id, Some(&key.device_id)).await.expect("an answer");
+        let logged = directory.events(key, Sequence(0), 10).await.expect("an answer");
+        let ages: Vec<i64> = logged.into_iter().map(|event| event.age.0).collect();
+        (ages, heads[0].age.0)
+    };
+    assert_eq!(ages().await, (vec![0, 0], 0));
+    if !world.fail_over().await {
+        return;
+    }
+    beat(&world, &me, &LONG).await;
+    assert_eq!(ages().await, (vec![0, 0], 0), "what was kept is what it was");
+    world.commit(&grant, events(&["c"])).await;
+    assert_eq!(ages().await, (vec![0, 0, 1], 1), "a reader can tell this third event from one that was lost");
+}
+
 pub(super) async fn a_database_that_may_have_lost_its_tail_ends_every_hold_of_a_consumer(world: World) {
     let me = world.active("n1").await;
     let grant = world.owned(&me, "d1").await;

@@ -7,7 +7,7 @@ use roost_actors::port::{
     Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState, MessageUpdate,
     NewMessage, StateKey, StateKind, StoredMessage,
 };
-use roost_node::directory::LoggedEvent;
+use roost_node::directory::{Age, LoggedEvent};
 use roost_node::store::rank;
 use roost_placement::ledger::{Grant, Unavailable};
 use roost_placement::seeded::{self, Bug};
@@ -99,7 +99,7 @@ fn update(row: &mut DeviceRow, update: MessageUpdate) {
     *time = time.or(Some(update.at));
 }
 
-fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, now: i64) -> Committed {
+fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, age: Age, now: i64) -> Committed {
     let mut done = Committed::default();
     for event in batch.events {
         if !row.dedupe.insert(event.dedupe) {
@@ -122,6 +122,7 @@ fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, now: i64) -> Committe
             committed: UnixMillis(now),
             origin: event.origin,
             payload: event.payload,
+            age,
         };
         row.events.insert(sequence.0, logged);
         done.events.push(Some(sequence));
@@ -192,9 +193,10 @@ impl DeviceStore for Model {
 
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
         let done = self.step(|tables, now| {
+            let age = Age(tables.cluster_epoch);
             let row = fenced_write(tables, grant, &batch, now)?;
             check(row, &batch.accepts)?;
-            let done = apply(row, grant, batch, now);
+            let done = apply(row, grant, batch, age, now);
             // Nobody may be watching.
             let _ = self.commits.send(grant.key.clone());
             Ok(done)

@@ -247,6 +247,7 @@ impl Directory for Model {
                 key: key.clone(),
                 earliest: Sequence(row.earliest),
                 latest: Sequence(row.last_seq),
+                age: row.events.get(&row.last_seq).map(|event| event.age).unwrap_or_default(),
             };
             rows.map(head).collect()
         })

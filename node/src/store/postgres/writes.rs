@@ -97,9 +97,10 @@ impl Rows for PgTx {
                      unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::smallint[],
                             $7::bytea[], $8::bytea[]) AS x(b, d, seq, epoch, occurred, origin, payload, digest)),
                    known AS (INSERT INTO event_dedupe (business_id, device_id, digest) SELECT b, d, digest FROM q)
-                   INSERT INTO event (business_id, device_id, seq, epoch, occurred, origin, payload, committed)
+                   INSERT INTO event (business_id, device_id, seq, epoch, occurred, origin, payload, committed, age)
                    SELECT b, d, seq, epoch, occurred, origin, payload,
-                     (extract(epoch FROM statement_timestamp()) * 1000)::bigint FROM q";
+                     (extract(epoch FROM statement_timestamp()) * 1000)::bigint,
+                     (SELECT cluster_epoch FROM cluster_control) FROM q";
         sqlx::query(sql)
             .bind(tenants(events, |event| event.key))
             .bind(devices(events, |event| event.key))

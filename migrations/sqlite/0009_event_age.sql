@@ -1,0 +1,3 @@
+-- In which age of the database an event was written: the cluster epoch of that moment. A sequence that a lost tail had and
+-- that was given out again names two events, and this tells them apart.
+ALTER TABLE event ADD COLUMN age INTEGER NOT NULL DEFAULT 0;
