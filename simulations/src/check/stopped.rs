@@ -62,6 +62,10 @@ impl Check for Stopped {
             What::Stood { life, state: MemberState::Draining } => {
                 self.draining.insert(life.clone());
             }
+            // Who drained because it did not reach WhatsApp takes devices again.
+            What::Stood { life, state: MemberState::Active } => {
+                self.draining.remove(life);
+            }
             What::Stopped(grant) => {
                 self.stopped.insert(grant.clone());
             }
