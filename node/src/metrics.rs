@@ -17,7 +17,7 @@ const SECONDS: [f64; 14] =
 static METADATA: Metadata<'static> = Metadata::new("roost", Level::INFO, None);
 
 /// Names, units and meanings, for the `# HELP` lines.
-const COUNTERS: [(&str, &str); 17] = [
+const COUNTERS: [(&str, &str); 18] = [
     ("roost_grpc_requests_total", "Calls that have ended, by service, method, code and reason."),
     ("roost_forwarded_requests_total", "Calls forwarded to the owner of a device, by result."),
     ("roost_sends_total", "Messages by type and result: accepted, sent, failed, or the reason of a refusal."),
@@ -29,6 +29,12 @@ const COUNTERS: [(&str, &str); 17] = [
     ("roost_devices_moved_total", "Devices that this node handed off, by reason."),
     ("roost_device_connect_total", "Logins to WhatsApp, by result."),
     ("roost_client_outdated_total", "Logins that WhatsApp refused because the client is too old (405)."),
+    (
+        "roost_owner_violations_total",
+        "Devices that ran on this node and were claimed by another life in the very next epoch, as their history says, \
+         while this node's own permit to act still ran when it learned of it. Gifts, releases, deletions, lost tails and \
+         leases that had run out are none. Must be 0; a machine that stood still with its clock can cause one.",
+    ),
     (
         "roost_egress_drains_total",
         "Times that this node gave its devices away because it could not reach WhatsApp and others could.",

@@ -230,6 +230,17 @@ pub struct Transition {
     pub at: roost_proto::id::UnixMillis,
 }
 
+impl Transition {
+    /// Whether it took the device from the holder of this grant, who had neither given nor freed it: the very next epoch,
+    /// by a claim, for another life. After a lost tail epochs go on elsewhere, and a deleted device has no history.
+    pub fn takes_from(&self, grant: &Grant) -> bool {
+        let claimed = matches!(self.reason.as_str(), "claim" | "take-over");
+        claimed
+            && self.epoch.0 == grant.epoch.0 + 1
+            && self.owner.as_ref().is_some_and(|owner| *owner != grant.life)
+    }
+}
+
 /// A dial permit: this grant stood, and the lease had this long to run, when the database answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permit {

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A hint that takes longer is not worth it: the target finds out by itself.
 const HINT: Duration = Duration::from_secs(1);
 
+/// Changes of owner that are looked at: a device that was taken may have gone on since.
+const OVERTAKINGS: usize = 16;
+
 /// Below this many orders and watchers nobody tidies up.
 const TIDY: usize = 256;
 
@@ -123,6 +126,10 @@ impl Effects {
                 let done = answer(ledger.release(&grant)).await;
                 Event::Released(grant, done)
             }),
+            Effect::Overtaken(grant) => {
+                let ports = self.ports.clone();
+                tokio::spawn(async move { overtaken(&ports, &grant).await });
+            }
             Effect::Probe => {
                 let (hosting, events) = (self.ports.hosting.clone(), self.events.clone());
                 tokio::spawn(async move { events.send(Event::Probed(hosting.probe().await)).await });
@@ -261,6 +268,17 @@ async fn answer<T>(call: impl Future<Output = Result<T, Unavailable>>) -> Answer
             tracing::warn!("the ledger did not answer in time");
             Err(NoAnswer)
         }
+    }
+}
+
+/// Counts a device that was taken from this node while it might act. Not knowing is fine.
+async fn overtaken(ports: &ClusterPorts, grant: &Grant) {
+    let history = timeout(HINT, ports.ledger.history(&grant.key, OVERTAKINGS)).await;
+    let taken = history.into_iter().flatten().flatten().find(|change| change.takes_from(grant));
+    if let Some(change) = taken.filter(|_| ports.permission.may_act()) {
+        ports.metrics.count("roost_owner_violations_total", &[]);
+        let by = change.owner.map(|life| life.to_string()).unwrap_or_default();
+        tracing::error!(key = %grant.key, epoch = %grant.epoch, %by, "taken from this node while it might act");
     }
 }
 

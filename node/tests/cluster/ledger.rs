@@ -15,7 +15,7 @@ use roost_placement::ledger::{
     Permit, Posted, Timing, Transition, Unavailable, View,
 };
 use roost_placement::wish::{Surveyed, Wish};
-use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId};
+use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
 use tokio::time::Instant;
 
 struct Row {
@@ -28,6 +28,8 @@ struct State {
     members: BTreeMap<NodeId, Row>,
     rows: BTreeMap<DeviceKey, Ownership>,
     epoch: i64,
+    /// Only of what was done by hand.
+    history: Vec<(DeviceKey, Transition)>,
 }
 
 /// Cloning gives the same ledger.
@@ -71,6 +73,15 @@ impl TestLedger {
 
     pub(crate) fn desire(&self, key: &DeviceKey, desired: Desired) {
         self.state.lock().expect("not poisoned").rows.get_mut(key).expect("a row").desired = desired;
+    }
+
+    /// Gives a device to a life for this reason, whoever has it.
+    pub(crate) fn hand_to(&self, key: &DeviceKey, life: &Life, reason: &str) {
+        let mut state = self.state.lock().expect("not poisoned");
+        let epoch = state.own(key, Some(life));
+        let line =
+            Transition { epoch, owner: Some(life.clone()), reason: reason.to_owned(), at: UnixMillis(0) };
+        state.history.insert(0, (key.clone(), line));
     }
 
     pub(crate) fn row(&self, key: &DeviceKey) -> Ownership {
@@ -285,8 +296,8 @@ impl Ledger for TestLedger {
         Ok(self.up()?.rows.get(key).cloned())
     }
 
-    async fn history(&self, _key: &DeviceKey, _limit: usize) -> Result<Vec<Transition>, Unavailable> {
-        drop(self.up()?);
-        Ok(Vec::new())
+    async fn history(&self, key: &DeviceKey, _limit: usize) -> Result<Vec<Transition>, Unavailable> {
+        let state = self.up()?;
+        Ok(state.history.iter().filter(|(of, _)| of == key).map(|(_, line)| line.clone()).collect())
     }
 }

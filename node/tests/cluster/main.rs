@@ -106,6 +106,7 @@ pub(crate) struct Node {
     pub(crate) handle: ClusterHandle,
     pub(crate) devices: Arc<Devices>,
     pub(crate) permission: Arc<Permission>,
+    metrics: Metrics,
 }
 
 fn test_clock() -> BootClock {
@@ -117,6 +118,7 @@ async fn node(name: &str, ledger: &TestLedger, hints: &Hints) -> Node {
     let life = ledger.join(&candidate(name), None, &Timing::FAST).await.expect("a free slot");
     let devices = Arc::new(Devices::default());
     let permission = Permission::new(test_clock());
+    let metrics = Metrics::new();
     let ports = ClusterPorts {
         ledger: Arc::new(ledger.clone()),
         heartbeat: Arc::new(ledger.clone()),
@@ -124,12 +126,12 @@ async fn node(name: &str, ledger: &TestLedger, hints: &Hints) -> Node {
         hints: Arc::new(hints.clone()),
         permission: permission.clone(),
         dice: Dice::default(),
-        metrics: Metrics::new(),
+        metrics: metrics.clone(),
     };
     let options = ClusterOptions { own_thread: false, ..ClusterOptions::new(life.clone(), Timing::FAST) };
     let handle = cluster::start(options, ports).expect("started");
     hints.0.lock().expect("not poisoned").insert(life.clone(), handle.clone());
-    Node { life, handle, devices, permission }
+    Node { life, handle, devices, permission, metrics }
 }
 
 /// Lets paused time pass.
@@ -175,6 +177,52 @@ async fn when_the_store_is_silent_devices_go_quiet_and_come_back_without_a_resta
     pass(Duration::from_secs(5)).await;
     assert_eq!(*node.devices.told.lock().expect("not poisoned"), ["resume", "quiesce", "resume"]);
     assert_eq!(node.devices.reasons.lock().expect("not poisoned").len(), 3, "started once each");
+}
+
+/// A member that does nothing and that nobody buries.
+async fn silent(ledger: &TestLedger) -> Life {
+    let timing = Timing { ttl: Duration::from_secs(3600), ..Timing::FAST };
+    ledger.join(&candidate("n2"), None, &timing).await.expect("a free slot")
+}
+
+/// What the counter of owner violations shows.
+fn violations(node: &Node) -> u32 {
+    let text = node.metrics.render();
+    let line = text.lines().find_map(|line| line.strip_prefix("roost_owner_violations_total "));
+    line.map_or(0, |count| count.parse().expect("a number"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_is_claimed_from_a_node_that_may_act_is_counted_and_nothing_else_is() {
+    let ledger = TestLedger::with_devices(4);
+    let node = node("n1", &ledger, &Hints::default()).await;
+    until("all run", || node.devices.keys().len() == 4).await;
+    let thief = silent(&ledger).await;
+    ledger.hand_to(&key(0), &thief, "give");
+    ledger.hand_to(&key(1), &thief, "re-attach");
+    ledger.desire(&key(2), Desired::Offline);
+    until("they stop", || node.devices.keys() == [key(3)]).await;
+    pass(Duration::from_secs(2)).await;
+    assert_eq!(violations(&node), 0, "given, attached elsewhere, wanted offline");
+    ledger.hand_to(&key(3), &thief, "take-over");
+    until("it is counted", || violations(&node) == 1).await;
+    pass(Duration::from_secs(5)).await;
+    assert_eq!(violations(&node), 1, "once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_is_claimed_from_a_node_whose_lease_has_run_out_is_no_violation() {
+    let ledger = TestLedger::with_devices(1);
+    let node = node("n1", &ledger, &Hints::default()).await;
+    until("it runs", || node.devices.keys().len() == 1).await;
+    let thief = silent(&ledger).await;
+    ledger.set_down(true);
+    until("quiet", || !node.permission.may_act()).await;
+    ledger.hand_to(&key(0), &thief, "take-over");
+    ledger.set_down(false);
+    until("it is stopped", || node.devices.keys().is_empty()).await;
+    pass(Duration::from_secs(5)).await;
+    assert_eq!(violations(&node), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,7 @@ async fn node(name: &str, store: &Arc<Store>, hints: &Hints) -> Node {
     let life = store.join(&candidate(name), None, &TIMING).await.expect("a free slot");
     let devices = Arc::new(Devices::default());
     let permission = Permission::new(boot_clock());
+    let metrics = Metrics::new();
     let ports = ClusterPorts {
         ledger: store.clone(),
         heartbeat: store.heartbeat_ledger(Some(&life)),
@@ -28,11 +29,11 @@ async fn node(name: &str, store: &Arc<Store>, hints: &Hints) -> Node {
         hints: Arc::new(hints.clone()),
         permission: permission.clone(),
         dice: Dice::default(),
-        metrics: Metrics::new(),
+        metrics: metrics.clone(),
     };
     let handle = cluster::start(ClusterOptions::new(life.clone(), TIMING), ports).expect("started");
     hints.0.lock().expect("not poisoned").insert(life.clone(), handle.clone());
-    Node { life, handle, devices, permission }
+    Node { life, handle, devices, permission, metrics }
 }
 
 /// Waits, on real time and not for ever, until something holds.

@@ -248,7 +248,10 @@ impl Holdings {
     fn not_mine(&mut self, key: &DeviceKey, seen: &Seen<'_>, out: &mut Vec<Effect>) {
         let Some(held) = self.held.get_mut(key).filter(|held| held.number <= seen.number) else { return };
         match &mut held.phase {
-            Phase::Running | Phase::Warming(_) => self.stop(key, Then::Forget, seen.now, out),
+            Phase::Running | Phase::Warming(_) => {
+                out.push(Effect::Overtaken(held.grant.clone()));
+                self.stop(key, Then::Forget, seen.now, out);
+            }
             Phase::Stopping(Then::Give(gift)) if gift.why == Why::Requested => {
                 out.push(Effect::HandedOff(key.clone(), Err(HandOffError::Lost)));
                 self.set(key, Phase::Stopping(Then::Forget));
@@ -315,7 +318,10 @@ impl Holdings {
                 self.set(key, Phase::Asking(Then::Restart, Some(seen.now.plus(ASK_AGAIN))));
             }
             (_, Some(_)) => self.after(key, Then::Release, seen.newest, out),
-            (_, None) => self.let_go(key, seen.newest),
+            (_, None) => {
+                out.push(Effect::Overtaken(held.grant.clone()));
+                self.let_go(key, seen.newest);
+            }
         }
     }
 

@@ -254,7 +254,8 @@ impl Machine {
         if resume {
             out.push(Effect::Resume);
         }
-        out.extend(rest);
+        // Before it resumed, its permit to act had run out.
+        out.extend(rest.into_iter().filter(|effect| !resume || !matches!(effect, Effect::Overtaken(_))));
         if leaving && rows.is_empty() && self.holdings.len() == 0 && self.orphans.claiming() == 0 {
             self.over = true;
             out.push(Effect::Drained);

@@ -103,6 +103,9 @@ pub enum Effect {
     HandedOff(DeviceKey, Result<HandedOff, HandOffError>),
     /// Try, within a bound of time, whether WhatsApp can be reached from here; nobody logs in.
     Probe,
+    /// A device that ran here under this grant has another row, and this node has neither given nor freed it. Its
+    /// history says whether somebody took it from a living owner. For metrics.
+    Overtaken(Grant),
     /// A device went to another node, or back to the pool, for this reason. For logs and metrics.
     Left(DeviceKey, Reason),
     /// No device may act any more: no sends, acknowledgements, writes. Sockets stay open and unread.

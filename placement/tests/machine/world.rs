@@ -362,7 +362,7 @@ impl World {
                     let node = self.nodes.get_mut(&life.node).expect("it emitted this");
                     node.inbox.push((there, self.order, self.now, Event::Warmed(grant, to)));
                 }
-                Effect::Left(..) => {}
+                Effect::Left(..) | Effect::Overtaken(_) => {}
                 effect => {
                     if let Effect::Claim(_, keys) = &effect {
                         assert!(acting, "{life} claims while it may not act");

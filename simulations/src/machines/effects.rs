@@ -98,7 +98,7 @@ impl Process {
             }
             Effect::Warm(grant, to, within) => self.warm(ctx, grant, to, within),
             Effect::Hint(to, key, _, _) => self.tell_peer(ctx, &to, Input::Adopt(key)),
-            Effect::HandedOff(..) | Effect::Left(..) => {}
+            Effect::HandedOff(..) | Effect::Left(..) | Effect::Overtaken(_) => {}
             Effect::Quiesce => {
                 core.permission.suspend();
                 ctx.record.fact(What::Quiesced(me));
