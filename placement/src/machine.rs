@@ -68,11 +68,11 @@ pub struct Machine {
     state_asked: bool,
     state_next: BootTime,
     standing_since: BootTime,
+    over: bool,
     /// A drain was asked for: the node goes when it is empty.
     leaving: bool,
     egress: Egress,
     egress_next: BootTime,
-    over: bool,
 
     /// The local deadline, and since when renewals have been unbroken.
     deadline: BootTime,
@@ -109,10 +109,10 @@ impl Machine {
             state_asked: false,
             state_next: now,
             standing_since: now,
+            over: false,
             leaving: false,
             egress: Egress::default(),
             egress_next: now,
-            over: false,
             deadline: BootTime(0),
             renewed: None,
             run_since: now,
@@ -183,18 +183,6 @@ impl Machine {
         }
         self.act(now, &mut out);
         out
-    }
-
-    /// Begins to give everything away. Follow it with [`Event::Tick`]; [`Effect::Drained`] ends it.
-    pub fn drain(&mut self) -> Result<(), AlreadyDraining> {
-        if self.over || self.leaving {
-            return Err(AlreadyDraining);
-        }
-        (self.leaving, self.goal) = (true, MemberState::Draining);
-        // It may have drained before, without a will to leave.
-        self.standing_since = self.ticked;
-        self.orphans.clear();
-        Ok(())
     }
 
     /// Begins to hand one device to a node, because a caller asked. [`Effect::HandedOff`] ends it, unless
@@ -271,11 +259,6 @@ impl Machine {
     /// Whether devices must not act.
     pub fn quiesced(&self) -> bool {
         self.quiesced || self.over
-    }
-
-    /// Whether a drain was asked for.
-    pub fn draining(&self) -> bool {
-        self.leaving
     }
 
     /// Past the deadline the node quiesces, whatever else happens.

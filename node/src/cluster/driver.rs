@@ -230,7 +230,7 @@ impl Driver {
                 self.ports.metrics.count("roost_egress_drains_total", &[]);
                 tracing::warn!(%life, failing, connected, "WhatsApp cannot be reached from here, and from others it can: they get the devices");
             }
-            (true, false) => tracing::info!(%life, "no more an egress drain: devices are taken again"),
+            (true, false) => tracing::info!(%life, "the egress drain is over"),
             _ => {}
         }
     }

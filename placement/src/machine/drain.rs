@@ -9,7 +9,7 @@ use std::time::Duration;
 use roost_proto::id::{DeviceKey, Life};
 
 use super::phase::{Gift, Then, Why};
-use super::step::Effect;
+use super::step::{AlreadyDraining, Effect};
 use super::{Machine, MemberState};
 use crate::lease::BootTime;
 use crate::ledger::{Desired, Grant, Member, Ownership, View};
@@ -21,6 +21,23 @@ use crate::wish::Surveyed;
 const REFUSALS: u32 = 2;
 
 impl Machine {
+    /// Begins to give everything away. Follow it with [`Event::Tick`]; [`Effect::Drained`] ends it.
+    pub fn drain(&mut self) -> Result<(), AlreadyDraining> {
+        if self.over || self.leaving {
+            return Err(AlreadyDraining);
+        }
+        (self.leaving, self.goal) = (true, MemberState::Draining);
+        // It may have drained before, without a will to leave.
+        self.standing_since = self.ticked;
+        self.orphans.clear();
+        Ok(())
+    }
+
+    /// Whether a drain was asked for.
+    pub fn draining(&self) -> bool {
+        self.leaving
+    }
+
     /// Sends the next devices of a drain on their way.
     pub(super) fn drain_on(&mut self, now: BootTime, out: &mut Vec<Effect>) {
         if self.standing != MemberState::Draining || !self.leaving {
