@@ -1,5 +1,10 @@
 //! The temporary server's standby itself: that a failover keeps or loses a tail as it is told to.
 
+use std::sync::Arc;
+
+use roost_node::store::{KeyFile, Store, StoreOptions};
+use roost_placement::egress::Report;
+use roost_placement::ledger::{Beaten, Candidate, Ledger, Timing};
 use roost_simulations::postgres::TempPostgres;
 
 const DATABASE: &str = "standby";
@@ -21,6 +26,34 @@ fn a_standby_that_was_cut_off_lacks_the_tail_and_is_on_a_new_time_line() {
     assert_eq!(standby.sql(DATABASE, "SELECT n FROM t").expect("a table"), "1");
     assert_ne!(standby.sql(DATABASE, time_line).expect("a time-line"), before);
     standby.sql(DATABASE, "INSERT INTO t VALUES (3)").expect("it takes writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_of_which_nothing_is_left_keeps_its_cluster_epoch_for_itself() {
+    let primary = TempPostgres::start().expect("a server");
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = KeyFile::create(&folder.path().join("kek")).expect("a key");
+    let url = primary.database(DATABASE).expect("a database");
+    let store = Store::open(&StoreOptions::new(url, Arc::new(key))).await.expect("the database opens");
+    let (node, address) = ("n1".parse().expect("an id"), "n1:7000".to_owned());
+    let candidate = Candidate { node, address, zone: String::new(), weight: 100, version: 1 };
+    let life = store.join(&candidate, None, &Timing::FAST).await.expect("the slot is free");
+
+    let mut first = primary.standby().expect("a standby");
+    first.take_the_place_of(primary).expect("promoted");
+    let mut second = first.standby().expect("a standby");
+    // What a heartbeat would have written here is in the tail that the second failover loses.
+    second.take_the_place_of(first).expect("promoted");
+    let mut beaten = store.beat(&life, &Report::default(), &Timing::FAST).await;
+    for _ in 0..20 {
+        // The connections of before are gone.
+        if beaten.is_ok() {
+            break;
+        }
+        beaten = store.beat(&life, &Report::default(), &Timing::FAST).await;
+    }
+    let Ok(Beaten::Renewed(view)) = beaten else { panic!("{beaten:?}") };
+    assert_eq!(view.cluster_epoch, 2);
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Model {
         }
         let tables = &mut inner.tables;
         tables.time_line = actual;
-        tables.cluster_epoch += 1;
+        tables.cluster_epoch = (tables.cluster_epoch + 1).max(i64::try_from(actual).unwrap_or(i64::MAX));
         tables.view_epoch += 1;
         let until = now + millis(timing.quarantine());
         tables.takeover_blocked_until = tables.takeover_blocked_until.max(until);

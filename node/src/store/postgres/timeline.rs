@@ -82,10 +82,13 @@ impl Postgres {
         query.fetch_all(&self.read).await
     }
 
-    /// Goes over to a time-line that nobody has seen yet.
+    /// Goes over to a time-line that nobody has seen yet. Its number counts the failovers: an epoch that was minted on
+    /// one of which nothing is left is not minted again.
     pub(super) async fn follow(&self, timing: &Timing) -> SqlResult<()> {
         let sql = concat!(
-            "UPDATE cluster_control SET time_line = roost_time_line(), cluster_epoch = cluster_epoch + 1,
+            "UPDATE cluster_control SET time_line = roost_time_line(), cluster_epoch = greatest(cluster_epoch + 1,
+                 CASE WHEN roost_time_line() ~ '^[0-9A-F]{8}$'
+                 THEN ('x' || roost_time_line())::bit(32)::bigint - 1 END),
                takeover_blocked_until = greatest(takeover_blocked_until, now() + ",
             span!(1),
             "), view_epoch = view_epoch + 1
