@@ -1,10 +1,14 @@
 //! Messages of every kind between a Roost device and unmodified whatsmeow, Baileys and whatsapp-rust clients,
-//! and among these.
+//! among these, and once more while the owner of the device is killed.
 //!
 //! Needs Go and Node.js, and fails without them: `.ci/test` installs both.
 
+#[path = "kinds/amid_a_kill.rs"]
+mod amid_a_kill;
 #[path = "kinds/among_clients.rs"]
 mod among_clients;
+#[path = "kinds/statements.rs"]
+mod statements;
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -15,6 +19,7 @@ use roost_simulations::interop::{
     CLIENTS, Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Way,
 };
 use sha2::{Digest as _, Sha256};
+use statements::{statements, text_of};
 
 /// A Roost device, and one client that it talks with.
 struct Pair<'a> {
@@ -94,67 +99,14 @@ impl Pair<'_> {
 
     /// Kinds that are said: there and back.
     async fn statements(&mut self) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
-        let place = api::Location {
-            latitude: 52.5,
-            longitude: 13.5,
-            name: format!("to {name}"),
-            ..Default::default()
-        };
-        let live = api::LiveLocation { latitude: 1.0, caption: format!("to {name}"), ..Default::default() };
-        let card = api::contacts::Contact {
-            display_name: format!("to {name}"),
-            vcard: "BEGIN:VCARD\nVERSION:3.0\nFN:Ada\nEND:VCARD".into(),
-        };
-        let event = api::CalendarEvent {
-            name: format!("to {name}"),
-            start_time: Some(api::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
-            ..Default::default()
-        };
-        let row = api::list_message::Row { id: "1".into(), title: "one".into(), ..Default::default() };
-        let list = api::ListMessage {
-            text: format!("to {name}"),
-            button: "open".into(),
-            sections: vec![api::list_message::Section { title: "all".into(), rows: vec![row] }],
-            ..Default::default()
-        };
-        let button = api::buttons_message::Button { id: "1".into(), text: "one".into() };
-        let buttons =
-            api::ButtonsMessage { text: format!("to {name}"), buttons: vec![button], ..Default::default() };
-        let product = api::Product {
-            product_id: "1".into(),
-            owner: self.roost.number_jid(),
-            title: format!("to {name}"),
-            ..Default::default()
-        };
-        let kinds = [
-            ("location", Content::Location(place)),
-            ("live_location", Content::LiveLocation(live)),
-            ("contact", Content::Contacts(api::Contacts { contacts: vec![card] })),
-            ("calendar_event", Content::CalendarEvent(event)),
-            ("list", Content::List(list)),
-            ("buttons", Content::Buttons(buttons)),
-            ("product", Content::Product(product)),
-        ];
-        for (kind, content) in kinds.clone() {
+        let name = self.speaker.client.name();
+        let (to, from) = (format!("to {name}"), format!("from {name}"));
+        for (kind, content) in statements(&to, self.roost) {
             let id = self.say(content).await?;
-            let said = self.speaker.client.said(kind, &format!("to {name}")).await?;
-            assert_eq!(said.id, id, "{kind}");
+            assert_eq!(self.speaker.client.said(kind, &to).await?.id, id, "{kind}");
             self.matrix.row(kind).seen(self.to);
-        }
-        for (kind, _) in kinds {
-            let id = self.hear(kind, &format!("from {name}"), "").await?;
-            let text = match self.received(&id).await?.content {
-                Some(Received::Location(at)) => at.name,
-                Some(Received::LiveLocation(at)) => at.caption,
-                Some(Received::Contacts(cards)) => cards.contacts[0].display_name.clone(),
-                Some(Received::CalendarEvent(event)) => event.name,
-                Some(Received::List(list)) => list.text,
-                Some(Received::Buttons(buttons)) => buttons.text,
-                Some(Received::Product(product)) => product.title,
-                other => return Err(Failure::new(format!("{kind} came as {other:?}"))),
-            };
-            assert_eq!(text, format!("from {name}"), "{kind}");
+            let id = self.hear(kind, &from, "").await?;
+            assert_eq!(text_of(kind, self.received(&id).await?.content)?, from, "{kind}");
             self.matrix.row(kind).seen(self.from);
         }
         Ok(())
@@ -190,11 +142,13 @@ impl Pair<'_> {
         let reacted = self
             .reader
             .wait("reaction", |payload| match payload {
-                Payload::ReactionReceived(reaction) if reaction.emoji == "🐓" => reaction.message.clone(),
+                Payload::ReactionReceived(reaction) if reaction.emoji == "🐓" => {
+                    reaction.message.clone().filter(|message| message.whatsapp_id == ours)
+                }
                 _ => None,
             })
             .await?;
-        assert!(reacted.from_me || reacted.whatsapp_id != ours, "{reacted:?}");
+        assert!(reacted.from_me);
         self.matrix.row("reaction").seen(self.from).seen(self.to);
 
         let better = format!("better, to {name}");
@@ -334,8 +288,10 @@ impl Pair<'_> {
 }
 
 #[tokio::test]
-async fn messages_of_every_kind_go_both_ways() -> Result<(), Failure> {
-    let Cast { stage, cluster, device, roost, reader } = Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
+async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_killed() -> Result<(), Failure>
+{
+    let Cast { stage, mut cluster, device, roost, reader } =
+        Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
     let mut matrix = Matrix::new("1-messages");
     let mut speakers = Vec::new();
     for (library, name) in CLIENTS {
@@ -358,9 +314,10 @@ async fn messages_of_every_kind_go_both_ways() -> Result<(), Failure> {
         pair.concealed().await?;
         speakers.push(speaker);
     }
-    assert_eq!(reader.faults(), Vec::<String>::new());
     matrix.check()?;
     among_clients::talk(&mut speakers).await?.check()?;
+    amid_a_kill::talk(&mut speakers, &mut cluster, &device, &roost, &reader).await?;
+    assert_eq!(reader.faults(), Vec::<String>::new());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

@@ -1,0 +1,70 @@
+//! The same kinds once more with each client, while the worker that owns the device is killed between two of them:
+//! all arrive, and none twice under another id.
+//!
+//! One speaks at a time: Baileys encrypts with the same key twice when it reads a message while it sends one.
+
+use std::collections::BTreeMap;
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::WaitFor;
+use roost_simulations::interop::{ClientEvent, Cluster, Failure, Person, Reader, Victim};
+
+use super::{Speaker, statements, text_of};
+
+/// Of the kinds before each death.
+const BEFORE: usize = 3;
+
+/// Each speaker in its turn.
+pub(crate) async fn talk(
+    speakers: &mut [Speaker],
+    cluster: &mut Cluster,
+    device: &str,
+    roost: &Person,
+    reader: &Reader,
+) -> Result<(), Failure> {
+    for Speaker { client, person, .. } in speakers {
+        let (to, from) = (format!("amid, to {}", client.name()), format!("amid, from {}", client.name()));
+        let (mut said, mut heard, mut epoch) = (BTreeMap::new(), BTreeMap::new(), 0);
+        for (at, (kind, content)) in statements(&to, roost).into_iter().enumerate() {
+            if at == BEFORE {
+                (_, epoch) = cluster.kill_owner(device, Victim::Worker).await?;
+            }
+            let (receiver, context) = (To::Lid(person.lid.clone()), api::Context::default());
+            said.insert(cluster.say(device, receiver, content, context, WaitFor::Accepted).await?, kind);
+        }
+        for (id, kind) in &said {
+            let fits = |event: &ClientEvent| matches!(event, ClientEvent::Said(said) if said.id == *id && said.kind == *kind && said.text == to);
+            client.wait(&format!("{kind} of {id}"), fits).await?;
+        }
+        cluster.taken_over(device, epoch).await?;
+
+        for (at, (kind, _)) in statements(&from, roost).into_iter().enumerate() {
+            if at == BEFORE {
+                (_, epoch) = cluster.kill_owner(device, Victim::Worker).await?;
+            }
+            heard.insert(client.say(&roost.lid_jid(), kind, &from, "").await?, kind);
+        }
+        cluster.taken_over(device, epoch).await?;
+        for (id, kind) in &heard {
+            let content = |payload: &Payload| match payload {
+                Payload::MessageReceived(message) if message.whatsapp_id == *id => {
+                    Some(message.content.clone())
+                }
+                _ => None,
+            };
+            assert_eq!(
+                text_of(kind, reader.wait(&format!("{kind} of {id}"), content).await?)?,
+                from,
+                "{kind}"
+            );
+        }
+        let times = |id: &str| {
+            let is = |event: &&api::Event| matches!(&event.payload, Some(Payload::MessageReceived(message)) if message.whatsapp_id == id);
+            reader.events().iter().filter(is).count()
+        };
+        assert!(heard.keys().all(|id| times(id) == 1), "each is in the event log once");
+    }
+    Ok(())
+}
