@@ -109,7 +109,7 @@ pub async fn freeze_in_transaction(
     let id = &node.id;
     let sessions = |state: &str| {
         let sql = format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'roost/{id}/%' AND {state}"
+            "SELECT count(*) FROM pg_stat_activity a WHERE application_name LIKE 'roost/{id}/%' AND {state}"
         );
         server.sql(database, &sql).is_ok_and(|count| count != "0")
     };
@@ -117,7 +117,10 @@ pub async fn freeze_in_transaction(
         "BEGIN; SELECT 1 FROM event_head h JOIN ownership o USING (business_id, device_id)
          WHERE o.owner_node = '{id}' FOR UPDATE OF h SKIP LOCKED;"
     ));
-    let waiting = || async { sessions("wait_event_type = 'Lock'") };
+    // Not for somebody else: a statement by itself would leave no transaction behind.
+    let behind = "EXISTS (SELECT 1 FROM pg_stat_activity t WHERE t.application_name = 'trouble'
+                  AND t.pid = ANY (pg_blocking_pids(a.pid)))";
+    let waiting = || async { sessions(behind) };
     until(&format!("{id} waits inside a transaction"), CATCH, waiting).await?;
     let moment = Moment::now();
     node.signal_worker(Signal::STOP)?;
