@@ -3,7 +3,7 @@
 //!
 //! Accuses by Committed. Where Delivered and Settled are recorded the order is judged too: a message that could not
 //! be read is settled and asked for again, and has the place of its delivery after that. One that the own phone has
-//! told has two places, and is not judged.
+//! told, or that a lost tail had, has two places, and is not judged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,8 +28,8 @@ struct Deliveries {
     /// The place of each in the order of the server.
     places: BTreeMap<String, u64>,
     settled: BTreeSet<String>,
-    /// Messages that were in answers of the phone.
-    told: BTreeSet<String>,
+    /// Messages that have two places.
+    twice: BTreeSet<String>,
     /// The place of the last one in the log, and its name.
     last: (u64, String),
 }
@@ -43,7 +43,7 @@ impl Deliveries {
     }
 
     fn logged(&mut self, message: &str) -> Result<(), String> {
-        let place = self.places.get(message).filter(|_| !self.told.contains(message));
+        let place = self.places.get(message).filter(|_| !self.twice.contains(message));
         let Some(place) = place.copied() else { return Ok(()) };
         let (before, other) = std::mem::replace(&mut self.last, (place, message.to_owned()));
         hold(before <= place, || format!("{message} is logged after {other}, which was delivered after it"))
@@ -67,7 +67,7 @@ impl Check for Gapless {
                 return Ok(());
             }
             What::Told { key, carries, .. } => {
-                self.deliveries.entry(key.clone()).or_default().told.extend(carries.iter().cloned());
+                self.deliveries.entry(key.clone()).or_default().twice.extend(carries.iter().cloned());
                 return Ok(());
             }
             _ => return Ok(()),
@@ -89,6 +89,13 @@ impl Check for Gapless {
         }
         Ok(())
     }
+
+    fn forget(&mut self, fact: &Fact) {
+        if let What::Committed(commit) = &fact.what {
+            let messages = commit.events.iter().filter_map(|event| event.message.clone());
+            self.deliveries.entry(commit.grant.key.clone()).or_default().twice.extend(messages);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +103,7 @@ mod tests {
     use roost_proto::id::Sequence;
 
     use super::super::scene::{commit, committed, grant, judge, key};
+    use super::super::undone::Undone;
     use super::*;
     use crate::history::Logged;
 
@@ -144,6 +152,17 @@ mod tests {
         let told = What::Told { key: key(), message: "c".to_owned(), carries: vec!["a".to_owned()] };
         let facts = [delivered("a"), settled, delivered("b"), logged(1, "b"), told, logged(2, "a")];
         assert_eq!(judge(Gapless::default(), facts), None);
+    }
+
+    #[test]
+    fn a_message_that_a_lost_tail_had_may_come_later() {
+        let tail = [What::StandbyBehind, logged(1, "a"), What::TailLost { since: 0 }];
+        let order = |tail: &[What]| {
+            let facts = [delivered("a"), delivered("b")].into_iter().chain(tail.iter().cloned());
+            judge(Undone::new(Gapless::default()), facts.chain([logged(1, "b"), logged(2, "a")]))
+        };
+        assert_eq!(order(&tail), None);
+        assert!(order(&[]).is_some());
     }
 
     #[test]
