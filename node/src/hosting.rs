@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use roost_actors::device::{self, DeviceHandle, Opening, Ports};
 use roost_actors::port::Reached;
 use roost_actors::warm::WarmLink;
-use roost_placement::egress::{LONG, Reach};
+use roost_placement::egress::Reach;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::Unavailable;
 use roost_proto::api::device::State;
@@ -99,10 +99,7 @@ impl Hosting for Hosted {
         for device in self.lock().values() {
             let Reached { heard, failing } = device.reached();
             let connected = device.status().borrow().state == State::Online;
-            reach.connected += u32::from(connected);
-            reach.failing += u32::from(failing.is_some_and(|since| now.since(since) >= LONG));
-            let heard = heard.filter(|_| connected).map(|at| now.since(at));
-            reach.heard = reach.heard.into_iter().chain(heard).min();
+            reach.count(connected, heard, failing, now);
         }
         reach
     }

@@ -13,7 +13,7 @@ use crate::lease::BootTime;
 use crate::ledger::{Member, MemberState, Timing, View};
 
 /// A device fails once its attempts have not got through to WhatsApp for this long.
-pub const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(10);
 
 /// The way of a node is broken when so many of a hundred devices that try fail; when fewer than half of that do, it
 /// is broken no more.
@@ -27,13 +27,28 @@ const MOST_RESTS: u32 = 5;
 pub struct Reach {
     /// Devices that are connected.
     pub connected: u32,
-    /// Devices that fail: nothing but the way is to blame, and for [`LONG`] already.
+    /// Devices that fail: nothing but the way is to blame, and for ten seconds already.
     pub failing: u32,
     /// How long ago WhatsApp was last heard, by a device or by a probe; `None` when it never was.
     pub heard: Option<Duration>,
 }
 
 impl Reach {
+    /// Counts a device in: whether it is connected at `now`, when it last heard WhatsApp, and since when its attempts
+    /// fail.
+    pub fn count(
+        &mut self,
+        connected: bool,
+        heard: Option<BootTime>,
+        failing: Option<BootTime>,
+        now: BootTime,
+    ) {
+        self.connected += u32::from(connected);
+        self.failing += u32::from(failing.is_some_and(|since| now.since(since) >= LONG));
+        let heard = heard.filter(|_| connected).map(|at| now.since(at));
+        self.heard = self.heard.into_iter().chain(heard).min();
+    }
+
     /// Whether at least this many of a hundred devices that try fail.
     fn fails(&self, percent: u64) -> bool {
         let (failing, connected) = (u64::from(self.failing), u64::from(self.connected));

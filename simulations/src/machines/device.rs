@@ -13,7 +13,7 @@ use roost_actors::device::{Command, Finished, Opening, PairMethod, PairingUpdate
 use roost_actors::machine::{CryptoRequest, Effect, Event, Machine, Reply};
 use roost_actors::port::{FileError, Reached};
 use roost_actors::vault::Vault;
-use roost_placement::egress::{LONG, Reach};
+use roost_placement::egress::Reach;
 use roost_placement::heads::Heads;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Grant, Posted};
@@ -307,11 +307,8 @@ pub(super) fn posts(grants: &[Grant], devices: &BTreeMap<DeviceKey, Device>) -> 
 pub(super) fn reach(devices: &BTreeMap<DeviceKey, Device>, now: BootTime) -> Reach {
     let mut reach = Reach::default();
     for device in devices.values() {
-        let (connected, Reached { heard, failing }) = (device.is_connected(), device.reached);
-        reach.connected += u32::from(connected);
-        reach.failing += u32::from(failing.is_some_and(|since| now.since(since) >= LONG));
-        let heard = heard.filter(|_| connected).map(|at| now.since(at));
-        reach.heard = reach.heard.into_iter().chain(heard).min();
+        let Reached { heard, failing } = device.reached;
+        reach.count(device.is_connected(), heard, failing, now);
     }
     reach
 }
