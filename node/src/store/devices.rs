@@ -33,11 +33,16 @@ impl Store {
 impl Store {
     /// Remembers how far a commit has come.
     fn note_heads(&self, grant: &Grant, written: &Written) {
-        let events = written.events.iter().flatten().copied().map(Sequence);
-        let accepted = written.accepts.iter().filter_map(|accepted| match accepted {
+        let mut events = written.events.iter().flatten().copied().map(Sequence).peekable();
+        let places = written.accepts.iter().filter_map(|accepted| match accepted {
             AcceptedRow::New(place) => Some(*place),
             AcceptedRow::Repeated(_) | AcceptedRow::KeyReused => None,
         });
+        let mut accepted = places.peekable();
+        // Most commits write state alone.
+        if events.peek().is_none() && accepted.peek().is_none() {
+            return;
+        }
         let mut all = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         let (epoch, heads) = all.entry(grant.key.clone()).or_insert((grant.epoch, Heads::default()));
         if *epoch != grant.epoch {
