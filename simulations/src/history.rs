@@ -16,6 +16,7 @@ use self::digest::Running;
 use crate::check::Check;
 
 pub use self::digest::short_digest;
+pub(crate) use self::fact::is_ours;
 pub use self::fact::{Commit, Fact, How, Logged, What, WireKind};
 
 /// An invariant was broken.

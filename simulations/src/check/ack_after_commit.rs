@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use roost_proto::id::DeviceKey;
 
 use super::{Check, hold};
-use crate::history::{Fact, What};
+use crate::history::{Fact, What, is_ours};
 
 /// From the first delivery of a message until it is in the log, once faults are over, in microseconds.
 const TAKEN: u64 = 40_000_000;
@@ -31,11 +31,6 @@ pub(super) struct AckAfterCommit {
     settled: BTreeSet<(DeviceKey, String)>,
     /// Messages whose content is in the log of a device of ours: receiver, message.
     logged: BTreeSet<(String, String)>,
-}
-
-/// Whether the receiver of a message is a device of ours: its name has slashes, a phone's is a number.
-pub(super) fn is_ours(receiver: &str) -> bool {
-    receiver.contains('/')
 }
 
 impl Check for AckAfterCommit {

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roost_proto::id::DeviceKey;
 
-use super::ack_after_commit::is_ours;
 use super::{Check, hold};
-use crate::history::{Fact, What};
+use crate::history::{Fact, What, is_ours};
 
 /// From when a message reaches somebody until its sender has certainly made a note of it, in microseconds.
 const NEWS: u64 = 10_000_000;

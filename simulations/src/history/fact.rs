@@ -201,6 +201,11 @@ impl Fact {
     }
 }
 
+/// Whether the receiver of a message is a device of ours: its name has slashes, a phone's is a number.
+pub(crate) fn is_ours(receiver: &str) -> bool {
+    receiver.contains('/')
+}
+
 impl What {
     /// Whether the database took it, so that it is gone when its tail is lost.
     pub fn is_stored(&self) -> bool {
@@ -215,7 +220,7 @@ impl What {
             | What::Required { .. }
             | What::Committed(_) => true,
             // What a device of ours has is its log.
-            What::Reached { receiver, .. } => receiver.contains('/'),
+            What::Reached { receiver, .. } => is_ours(receiver),
             _ => false,
         }
     }
