@@ -112,7 +112,10 @@ pub fn read(scope: &Scope, text: &str) -> Result<Positions, TokenError> {
     let mut positions = Positions::new();
     while !rest.is_empty() {
         let (device, aged) = match scope {
-            Scope::Tenant(_) => read_name(&mut rest)?,
+            Scope::Tenant(_) => {
+                let (device, aged) = read_name(&mut rest)?;
+                (device, Some(aged))
+            }
             Scope::Device(key) => (key.device_id.clone(), None),
         };
         let sequence = Sequence(read_number(&mut rest)?);
@@ -127,13 +130,13 @@ pub fn read(scope: &Scope, text: &str) -> Result<Positions, TokenError> {
 }
 
 /// A name, and whether an age follows the number after it.
-fn read_name(rest: &mut &[u8]) -> Result<(DeviceId, Option<bool>), TokenError> {
+fn read_name(rest: &mut &[u8]) -> Result<(DeviceId, bool), TokenError> {
     let (&first, after) = rest.split_first().ok_or(TokenError::Garbage)?;
     let (aged, len) = (first & AGED != 0, usize::from(first & !AGED));
     let name = after.get(..len).ok_or(TokenError::Garbage)?;
     *rest = &after[len..];
     let name = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
-    Ok((name.ok_or(TokenError::Garbage)?, Some(aged)))
+    Ok((name.ok_or(TokenError::Garbage)?, aged))
 }
 
 /// Seven bits a byte, lowest first, the high bit on all but the last.

@@ -190,14 +190,18 @@ fn check(at: Position, head: &LogHead) -> Result<(), ApiError> {
         sequence if sequence == head.latest && sequence > head.before() && at.age != head.age => GONE,
         _ => return Ok(()),
     };
-    Err(ApiError::CursorExpired { key: head.key.clone(), earliest: head.earliest, why })
+    Err(expired(head, why))
+}
+
+fn expired(head: &LogHead, why: &'static str) -> ApiError {
+    ApiError::CursorExpired { key: head.key.clone(), earliest: head.earliest, why }
 }
 
 /// What follows a position in what was read from there on: the event that stands at it must be the one that was read.
 fn after(at: Position, head: &LogHead, mut read: Vec<LoggedEvent>) -> Result<Vec<LoggedEvent>, ApiError> {
     let stands = read.first().filter(|event| event.sequence == at.sequence);
     if stands.is_some_and(|event| event.age != at.age) {
-        return Err(ApiError::CursorExpired { key: head.key.clone(), earliest: head.earliest, why: GONE });
+        return Err(expired(head, GONE));
     }
     read.retain(|event| event.sequence > at.sequence);
     Ok(read)
