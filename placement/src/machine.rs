@@ -236,7 +236,7 @@ impl Machine {
         &self.spread
     }
 
-    /// How many devices this node owns, as far as it knows: what the next heartbeat says.
+    /// How many devices this node owns, as far as it knows.
     pub fn owned(&self) -> usize {
         self.holdings.len()
     }

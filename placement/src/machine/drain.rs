@@ -14,7 +14,7 @@ use super::{Machine, MemberState};
 use crate::lease::BootTime;
 use crate::ledger::{Desired, Grant, Member, Ownership, View};
 use crate::load;
-use crate::plan::{self, Move, Policy};
+use crate::plan::{self, Policy};
 use crate::wish::Surveyed;
 
 /// After this many refused targets a device of a draining node is freed.
@@ -60,8 +60,8 @@ impl Machine {
         let mut keys: Vec<DeviceKey> = idle.iter().map(|(key, _)| key.clone()).collect();
         let running = self.holdings.running_since_before(now).map(|grant| grant.key.clone());
         keys.extend(running.take(slots - keys.len()));
-        let policy = Policy { spread: self.spread.clone(), rebalance: false, ..self.config.policy.clone() };
-        let moves = self.plan(&policy, &keys);
+        let (view, policy) = (self.view_with_gifts(), self.leaving_policy());
+        let moves = plan::plan_on(&self.ring, &view, &policy, &self.own_rows(&keys)).moves;
         let target = |key: &DeviceKey| moves.iter().find(|line| line.key == *key).map(|line| line.to.clone());
         let tries = |key: &DeviceKey| idle.iter().find(|(idle, _)| idle == key).map(|(_, tries)| *tries);
         let early = now.since(self.standing_since) < self.config.timing.ttl;
@@ -106,9 +106,9 @@ impl Machine {
         self.view.members.iter().any(|member| member.life == *life && takes(member))
     }
 
-    /// Plans for some of the own devices.
-    fn plan(&self, policy: &Policy, keys: &[DeviceKey]) -> Vec<Move> {
-        plan::plan_on(&self.ring, &self.view_with_gifts(), policy, &self.own_rows(keys)).moves
+    /// What plans follow that only find places for devices that go.
+    pub(super) fn leaving_policy(&self) -> Policy {
+        Policy { spread: self.spread.clone(), rebalance: false, ..self.config.policy.clone() }
     }
 
     /// The rows of some of the own devices, as far as a plan needs them.
@@ -129,7 +129,7 @@ impl Machine {
         for member in &mut view.members {
             member.owned += self.given.get(&member.life.node).copied().unwrap_or_default();
             if member.life == self.config.me {
-                member.owned = u32::try_from(self.holdings.len()).unwrap_or(u32::MAX);
+                member.owned = self.holdings.count();
             }
         }
         view

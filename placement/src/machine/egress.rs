@@ -13,7 +13,7 @@ use super::step::Effect;
 use super::{Machine, MemberState};
 use crate::egress::{self, Reach, Report};
 use crate::lease::BootTime;
-use crate::plan::{self, Policy, Reason};
+use crate::plan::{self, Reason};
 
 /// Between two plans: a plan costs more than a wait for a few more free slots.
 const PLANS: Duration = Duration::from_secs(1);
@@ -26,11 +26,7 @@ impl Machine {
 
     /// What the next heartbeat says.
     pub fn report(&self, now: BootTime) -> Report {
-        Report {
-            owned: u32::try_from(self.holdings.len()).unwrap_or(u32::MAX),
-            reach: self.egress.reach(now),
-            cut_off: self.is_cut_off(),
-        }
+        Report { owned: self.holdings.count(), reach: self.egress.reach(now), cut_off: self.is_cut_off() }
     }
 
     /// Whether the node drains because its way to WhatsApp is broken.
@@ -67,8 +63,7 @@ impl Machine {
         for member in &mut view.members {
             member.cordoned |= !egress::is_well(member, within);
         }
-        let policy = Policy { spread: self.spread.clone(), rebalance: false, ..self.config.policy.clone() };
-        for line in plan::plan(&view, &policy, &self.own_rows(&keys)).moves {
+        for line in plan::plan(&view, &self.leaving_policy(), &self.own_rows(&keys)).moves {
             *self.given.entry(line.to.node.clone()).or_default() += 1;
             let gift = Gift { to: line.to, why: Why::Rebalance(Reason::Egress) };
             let warm = self.warm(now);

@@ -46,6 +46,11 @@ impl Holdings {
         self.held.len()
     }
 
+    /// The same, as a member says it.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.held.len()).unwrap_or(u32::MAX)
+    }
+
     /// How many of them are neither running nor waiting for a place.
     pub(super) fn moving(&self) -> usize {
         self.busy.len() - self.idle().count()
