@@ -113,15 +113,24 @@ pub async fn freeze_in_transaction(
         );
         server.sql(database, &sql).is_ok_and(|count| count != "0")
     };
-    session.run(&format!(
-        "BEGIN; SELECT 1 FROM event_head h JOIN ownership o USING (business_id, device_id)
-         WHERE o.owner_node = '{id}' FOR UPDATE OF h SKIP LOCKED;"
-    ));
     // Not for somebody else: a statement by itself would leave no transaction behind.
     let behind = "EXISTS (SELECT 1 FROM pg_stat_activity t WHERE t.application_name = 'trouble'
                   AND t.pid = ANY (pg_blocking_pids(a.pid)))";
     let waiting = || async { sessions(behind) };
-    until(&format!("{id} waits inside a transaction"), CATCH, waiting).await?;
+    // Rows that it commits at this moment are passed over, and devices move: so it is asked again.
+    let what = format!("{id} waits inside a transaction");
+    let started = Instant::now();
+    loop {
+        session.run(&format!(
+            "BEGIN; SELECT 1 FROM event_head h JOIN ownership o USING (business_id, device_id)
+             WHERE o.owner_node = '{id}' FOR UPDATE OF h SKIP LOCKED;"
+        ));
+        match until(&what, CATCH / 10, waiting).await {
+            Ok(()) => break,
+            Err(error) if started.elapsed() > CATCH => return Err(error),
+            Err(_) => drop(session.run("ROLLBACK;")),
+        }
+    }
     let moment = Moment::now();
     node.signal_worker(Signal::STOP)?;
     session.run("ROLLBACK;");
