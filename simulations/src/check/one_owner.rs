@@ -1,6 +1,6 @@
 //! one-owner (I2): no two nodes that run, neither frozen nor quiesced, act for one device.
 //!
-//! Needs Granted; accuses by Wired and SentLogin, recorded when they leave the node, and where Resumed and Quiesced
+//! Needs Granted, and after a lost tail Opened; accuses by Wired and SentLogin, recorded when they leave the node, and where Resumed and Quiesced
 //! are recorded also by them. A life whose device was taken over must have been quiet before that. One that stood
 //! still is excused for what it had begun: it lets that out when it runs again, it is fenced, and WhatsApp ends it.
 //! One whose clock stood still with it cannot know better until its own lease must have ended by that clock.
@@ -35,8 +35,8 @@ struct Taken {
     at: u64,
     /// The database has lost it, so that the owner before may own the device again ...
     lost: bool,
-    /// ... once the taker has let it go, and while that stands still.
-    ended: bool,
+    /// ... while the taker does not run it, and while that stands still.
+    runs: bool,
 }
 
 /// That a process stood still.
@@ -82,7 +82,7 @@ impl OneOwner {
         let stopped = self.stills.get(&grant.life).is_some_and(|still| still.clock_stops);
         let excused = self.is_excused(&grant.life, at, if stopped { self.ttl() } else { 0 });
         let alone = grant.epoch >= *epoch || grant.life == *life || excused;
-        let undone = taken.lost && (taken.ended || self.is_quiet(life, at));
+        let undone = taken.lost && (!taken.runs || self.is_quiet(life, at));
         hold(alone || undone, || {
             format!("{} acts for {} that {life} has taken at epoch {epoch}", grant.life, grant.key)
         })
@@ -98,7 +98,7 @@ impl Check for OneOwner {
         match &fact.what {
             What::Granted { key, epoch, owner: Some(life), how: how @ (How::Claim | How::TakeOver(_)) } => {
                 let by = life.clone();
-                let taken = Taken { epoch: *epoch, life: by, at: fact.at, lost: false, ended: false };
+                let taken = Taken { epoch: *epoch, life: by, at: fact.at, lost: false, runs: false };
                 self.taken.insert(key.clone(), taken);
                 if let How::TakeOver(from) = how {
                     return hold(self.is_quiet(from, fact.at), || {
@@ -113,12 +113,12 @@ impl Check for OneOwner {
                 self.running.remove(life);
                 let exited = matches!(fact.what, What::Exited(_));
                 let theirs = self.taken.values_mut().filter(|taken| exited && taken.life == *life);
-                theirs.for_each(|taken| taken.ended = true);
+                theirs.for_each(|taken| taken.runs = false);
             }
-            What::Stopped(grant) | What::Fenced(grant) => {
-                let taken = self.taken.get_mut(&grant.key);
-                if let Some(taken) = taken.filter(|taken| taken.life == grant.life) {
-                    taken.ended |= grant.epoch >= taken.epoch;
+            What::Opened(grant) | What::Stopped(grant) | What::Fenced(grant) => {
+                let taken = self.taken.get_mut(&grant.key).filter(|taken| taken.life == grant.life);
+                if let Some(taken) = taken.filter(|taken| grant.epoch >= taken.epoch) {
+                    taken.runs = matches!(fact.what, What::Opened(_));
                 }
             }
             What::TailLost { since } => {
@@ -215,14 +215,16 @@ mod tests {
         let (late, early) = (What::TailLost { since: 0 }, What::TailLost { since: u64::MAX });
         let ends = [What::Stopped(grant(2, 2)), What::Fenced(grant(2, 2)), What::Exited(life(2, 1))];
         for over in ends {
-            let runs = What::Resumed(life(2, 1));
-            assert_eq!(taken([runs.clone(), late.clone(), over.clone()]), None);
-            assert!(taken([runs.clone(), early.clone(), over.clone()]).is_some());
-            assert!(taken([runs, over]).is_some());
+            let [acts, runs] = [What::Resumed(life(2, 1)), What::Opened(grant(2, 2))];
+            assert_eq!(taken([acts.clone(), runs.clone(), late.clone(), over.clone()]), None);
+            assert!(taken([acts.clone(), runs.clone(), early.clone(), over.clone()]).is_some());
+            assert!(taken([acts.clone(), runs.clone(), over.clone()]).is_some());
+            assert!(taken([acts, late.clone(), over, runs]).is_some(), "it runs again");
         }
-        let runs = What::Resumed(life(2, 1));
-        assert!(taken([runs.clone(), late.clone()]).is_some());
-        assert_eq!(taken([runs, late, What::Quiesced(life(2, 1))]), None);
+        let [acts, runs] = [What::Resumed(life(2, 1)), What::Opened(grant(2, 2))];
+        assert!(taken([acts.clone(), runs.clone(), late.clone()]).is_some());
+        assert_eq!(taken([acts.clone(), late.clone()]), None, "the taker never heard that it may run it");
+        assert_eq!(taken([acts, runs, late, What::Quiesced(life(2, 1))]), None);
     }
 
     #[test]
