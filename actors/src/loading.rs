@@ -2,6 +2,7 @@
 //! device without actors uses it too.
 
 use bytes::Bytes;
+use roost_proto::id::Age;
 
 use crate::machine::{Account, Loaded};
 use crate::port::{self, StateKey, StateKind};
@@ -24,13 +25,13 @@ impl Loading {
     }
 
     /// See [`port::Loaded::age`].
-    pub fn age(&self) -> u32 {
+    pub fn age(&self) -> Age {
         self.loaded.age
     }
 
     /// Together with what crypto has found.
     pub fn finish(self, account: Option<Account>, keys: bool) -> Loaded {
-        let port::Loaded { state, outbox, status, active, age: _ } = *self.loaded;
+        let port::Loaded { state, outbox, status, active, age: _, heads: _ } = *self.loaded;
         let app_state_keys = self.app_state_keys;
         let mut loaded =
             Loaded { account, keys, outbox, status, active, app_state_keys, ..Loaded::default() };

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use roost_placement::heads::Heads;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Grant, Unavailable};
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
-use roost_proto::id::{DeviceKey, Sequence, UnixMillis};
+use roost_proto::id::{Age, DeviceKey, Sequence, UnixMillis};
 
 pub use files::{FetchedFile, FileError, Files};
 pub use kind::StateKind;
@@ -168,6 +169,8 @@ pub struct Reached {
 /// Everything that one transaction writes for one device.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
+    /// The age of the database that its writer knows of.
+    pub age: Age,
     /// Changes of state, in order; later ones win.
     pub state: Vec<StateChange>,
     /// Accepted sends.
@@ -236,9 +239,11 @@ pub struct Loaded {
     /// When the last event was committed that Roost did not make itself, as far as the end of the log
     /// says. A hint for the order of logins.
     pub active: Option<UnixMillis>,
-    /// How often the database may have lost its last moments so far: ratchets that were written before the last
-    /// time may be older than what was sent with them.
-    pub age: u32,
+    /// The age of the database that this was read in: ratchets that were written in an earlier one may be older than
+    /// what was sent with them.
+    pub age: Age,
+    /// How far the log and the messages have come.
+    pub heads: Heads,
 }
 
 /// The device's share of the store.
@@ -247,8 +252,14 @@ pub trait DeviceStore: Send + Sync + 'static {
     /// Reads what a new owner begins with, under its epoch.
     async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError>;
 
-    /// Reads pieces of state under the epoch; one answer per key, in order.
-    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError>;
+    /// Reads pieces of state under the epoch; one answer per key, in order. Unavailable while the database is not in
+    /// this age.
+    async fn read(
+        &self,
+        grant: &Grant,
+        age: Age,
+        keys: &[StateKey],
+    ) -> Result<Vec<Option<Bytes>>, DeviceStoreError>;
 
     /// Finds a message that this device sent, by WhatsApp's id.
     async fn sent_message(
@@ -257,7 +268,7 @@ pub trait DeviceStore: Send + Sync + 'static {
         whatsapp_id: &str,
     ) -> Result<Option<StoredMessage>, DeviceStoreError>;
 
-    /// Writes a batch under the fence. All or nothing. Safe to repeat with the same batch after
+    /// Writes a batch under the fence, unless the database is in another age than the batch. All or nothing. Safe to repeat with the same batch after
     /// [`DeviceStoreError::Unavailable`].
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError>;
 }
@@ -379,4 +390,7 @@ pub trait Clocks: Send + Sync + 'static {
     fn wall(&self) -> UnixMillis;
     /// Whether this node may act now: its lease, by the local deadline.
     fn may_act(&self) -> bool;
+    /// The age of the database that this node knows of. While it may act, everything that it owned before has been
+    /// posted in it.
+    fn age(&self) -> Age;
 }

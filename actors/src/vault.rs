@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use roost_proto::appstate::Key;
-use roost_proto::id::UnixMillis;
+use roost_proto::id::{Age, UnixMillis};
 use roost_proto::login::{self, ClientInfo, ClientPayload, Login, Registration};
 use roost_proto::pair_code::PairCode;
 use roost_proto::signal::{self, Address, Bundle, CiphertextKind, GroupError, KeyPair, Keys, PrekeyPage};
@@ -50,7 +50,7 @@ pub struct Vault {
     /// Counts how often the device was given new keys; ratchets of older keys are of no use.
     generation: u32,
     /// How old the database is, see `aged`.
-    age: u32,
+    age: Age,
     pages: BTreeMap<u32, PrekeyPage>,
     peers: Peers,
     collections: Collections,
@@ -82,7 +82,7 @@ impl Vault {
     pub fn open(
         state: Vec<(StateKey, Bytes)>,
         ratchets: usize,
-        age: u32,
+        age: Age,
         rng: StdRng,
     ) -> Result<(Vault, Option<Account>), Damage> {
         let damage = |what, why: String| Damage { what, why };
@@ -162,6 +162,21 @@ impl Vault {
         let Profile { language, country, .. } = profile.clone();
         let client = ClientInfo { version, language, country };
         Some((keys.noise().clone(), login::build(&payload, &client)))
+    }
+
+    /// The age of the database that rows must be read in.
+    pub fn age(&self) -> Age {
+        self.age
+    }
+
+    /// The database is in this age, or in a later one that the vault has heard of before. What is in memory is as good
+    /// as ever; rows that are read from now on may be older than what was sent with them.
+    pub fn live_in(&mut self, age: Age) {
+        if age > self.age {
+            self.age = age;
+            self.peers.live_in(age);
+            self.chains.live_in(age);
+        }
     }
 
     /// A row that was asked for.

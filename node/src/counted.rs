@@ -13,6 +13,7 @@ use roost_placement::ledger::Grant;
 use roost_proto::api::device::State;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message;
+use roost_proto::id::Age;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
@@ -43,8 +44,13 @@ impl DeviceStore for Counted {
         self.fenced("load", self.inner.load(grant).await)
     }
 
-    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
-        self.fenced("read", self.inner.read(grant, keys).await)
+    async fn read(
+        &self,
+        grant: &Grant,
+        age: Age,
+        keys: &[StateKey],
+    ) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+        self.fenced("read", self.inner.read(grant, age, keys).await)
     }
 
     async fn sent_message(

@@ -10,7 +10,9 @@ use roost_actors::port::{DeviceStatus, StoredMessage};
 use roost_placement::ledger::{Desired, MemberState, Ownership, Unavailable};
 use roost_placement::wish::{Pin, Spreading};
 use roost_proto::api;
-use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis};
+use roost_proto::id::{
+    Age, BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis,
+};
 
 use crate::media::MediaRows;
 use crate::protocol::ProtocolRow;
@@ -61,11 +63,6 @@ pub struct LoggedEvent {
     /// In which age of the database it was written.
     pub age: Age,
 }
-
-/// An age of the database: it grows when the database may have lost its tail. What was lost leaves sequences that are
-/// given out again, to other events, in a later age; 0 also for what was written by a version that knew no ages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Age(pub i64);
 
 /// Where the log of one device begins and ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use roost_actors::port::{Batch, DeviceStore, DeviceStoreError, NewMessage, State
 use roost_node::directory::Directory;
 use roost_node::store::{KeyError, KeyFile, OpenError, Store, StoreOptions};
 use roost_placement::ledger::{Beaten, Candidate, Grant, Ledger, MemberState, Timing};
-use roost_proto::id::{Life, UnixMillis};
+use roost_proto::id::{Age, Life, UnixMillis};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
 /// An answer that takes longer is one that nobody bounds.
@@ -194,7 +194,7 @@ async fn a_row_that_was_moved_does_not_open() {
     store.commit(&grant, put("alice", "hers")).await.expect("committed");
     let sql = "UPDATE device_state SET name = 'mallory'";
     sqlx::query(sql).execute(&mut bench.beside().await).await.expect("an update");
-    let result = store.read(&grant, &[session("mallory")]).await;
+    let result = store.read(&grant, Age(0), &[session("mallory")]).await;
     assert!(matches!(result, Err(DeviceStoreError::Damaged { .. })), "{result:?}");
 }
 

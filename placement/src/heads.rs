@@ -1,18 +1,20 @@
 //! How far a device's log and messages have come, as the node knows that writes for it.
 //!
-//! What must hold: numbers only grow under one grant. A number that comes a second time says that the database has lost
-//! the first, and no later number hides that.
+//! What must hold: the numbers are those of the last load and of what was committed after it; after the database has lost
+//! a tail, a run that has read more than is there begins anew, and so does one that has not read anything yet: what it
+//! is about to be told may be from before.
 
 use roost_proto::id::Sequence;
 
 use crate::ledger::{Grant, Posted};
 
-/// What one run of a device was told that it has written.
+/// What one run of a device was told of its rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Heads {
-    event: i64,
-    accepted: i64,
-    set_back: bool,
+    /// The last event of its log.
+    pub event: i64,
+    /// The last place that an accepted message has.
+    pub accepted: i64,
 }
 
 impl Heads {
@@ -22,22 +24,15 @@ impl Heads {
         events: impl IntoIterator<Item = Sequence>,
         accepted: impl IntoIterator<Item = i64>,
     ) {
-        for Sequence(event) in events {
-            self.set_back |= event <= self.event;
-            self.event = event;
-        }
-        for place in accepted {
-            self.set_back |= place <= self.accepted;
-            self.accepted = place;
-        }
+        self.event = events.into_iter().fold(self.event, |last, Sequence(event)| last.max(event));
+        self.accepted = accepted.into_iter().fold(self.accepted, i64::max);
     }
+}
 
-    /// What to say of the device after the database has lost a tail. One that has written over what was lost says that
-    /// it is further than any log.
-    pub fn posted(&self, grant: &Grant) -> Posted {
-        let head = if self.set_back { i64::MAX } else { self.event };
-        Posted { grant: grant.clone(), head: Sequence(head), accepted: self.accepted }
-    }
+/// What to say of a device after the database has lost a tail. One whose rows have not been read is further than any.
+pub fn posted(grant: &Grant, heads: Option<Heads>) -> Posted {
+    let Heads { event, accepted } = heads.unwrap_or(Heads { event: i64::MAX, accepted: 0 });
+    Posted { grant: grant.clone(), head: Sequence(event), accepted }
 }
 
 #[cfg(test)]
@@ -46,33 +41,22 @@ mod tests {
 
     use super::*;
 
-    fn posted(heads: Heads) -> (i64, i64) {
+    #[test]
+    fn what_was_read_and_written_last_is_posted_and_what_was_not_read_is_past_every_end() {
         let key = DeviceKey {
             business_id: "t1".parse().expect("a tenant"),
             device_id: "d1".parse().expect("a device"),
         };
         let life = Life { node: "n1".parse().expect("a label"), incarnation: Incarnation(1) };
-        let posted = heads.posted(&Grant { key, life, epoch: Epoch(1) });
-        (posted.head.0, posted.accepted)
-    }
-
-    #[test]
-    fn the_last_numbers_are_posted() {
-        let mut heads = Heads::default();
+        let grant = Grant { key, life, epoch: Epoch(1) };
+        let mut heads = Heads { event: 6, accepted: 2 };
         heads.wrote([Sequence(7), Sequence(8)], []);
         heads.wrote([], [3]);
-        assert_eq!(posted(heads), (8, 3));
-    }
-
-    #[test]
-    fn a_log_that_was_written_over_is_posted_as_lost_however_long_it_grows() {
-        let mut heads = Heads::default();
-        heads.wrote([Sequence(75)], [21]);
-        for lost in [([Sequence(75)].as_slice(), [].as_slice()), ([].as_slice(), [21].as_slice())] {
-            let mut heads = heads;
-            heads.wrote(lost.0.iter().copied(), lost.1.iter().copied());
-            heads.wrote([Sequence(90)], [30]);
-            assert_eq!(posted(heads).0, i64::MAX);
-        }
+        let said = |heads| {
+            let Posted { head, accepted, .. } = posted(&grant, heads);
+            (head.0, accepted)
+        };
+        assert_eq!(said(Some(heads)), (8, 3));
+        assert_eq!(said(None).0, i64::MAX);
     }
 }

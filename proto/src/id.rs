@@ -150,6 +150,11 @@ impl fmt::Display for Sequence {
     }
 }
 
+/// An age of the database: it grows when the database may have lost its tail. What was lost leaves sequences that are
+/// given out again, to other events, in a later age; 0 also for what was written by a version that knew no ages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Age(pub i64);
+
 /// Milliseconds since the Unix epoch, by the clock of whoever wrote it down. For people and for
 /// WhatsApp's `t` attributes; never compared to decide ownership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

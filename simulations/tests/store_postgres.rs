@@ -9,7 +9,7 @@ use roost_actors::port::{Batch, DeviceStore, DeviceStoreError, NewEvent, StateKe
 use roost_node::directory::Directory;
 use roost_node::store::{KeyFile, OpenError, Store, StoreOptions};
 use roost_placement::ledger::{Candidate, Desired, Grant, Ledger, MemberState, Timing};
-use roost_proto::id::{DeviceKey, Life, UnixMillis};
+use roost_proto::id::{Age, DeviceKey, Life, UnixMillis};
 use roost_simulations::postgres::TempPostgres;
 
 const LONG: Timing = Timing { ttl: Duration::from_secs(600), ..Timing::PATIENT };
@@ -107,7 +107,7 @@ async fn a_take_over_waits_for_the_writer_in_flight() {
     let won = bench.store.claim(&next, Some(&me), keys).await.expect("an answer");
     let late = bench.store.commit(&grant, put("late")).await;
     assert!(matches!(late, Err(DeviceStoreError::Fenced)), "{late:?}");
-    let read = bench.store.read(&won[0], &[ratchet()]).await.expect("read");
+    let read = bench.store.read(&won[0], Age(0), &[ratchet()]).await.expect("read");
     assert_eq!(read, [Some(Bytes::from("in flight"))]);
 }
 
@@ -150,7 +150,7 @@ async fn a_late_writer_waits_for_the_take_over_and_writes_nothing() {
     };
     let new = tokio::time::timeout(Duration::from_secs(10), claim).await.expect("the row is let go");
     assert_eq!(new.epoch.0, 3);
-    let kept = bench.store.read(&new, &[ratchet()]).await.expect("read");
+    let kept = bench.store.read(&new, Age(0), &[ratchet()]).await.expect("read");
     assert_eq!(kept, [Some(Bytes::from("before"))]);
 }
 
@@ -253,7 +253,7 @@ async fn a_server_that_goes_away_is_reported_in_time_and_found_again() {
         }
     };
     tokio::time::timeout(PATIENCE, back).await.expect("both find the server again");
-    assert_eq!(bench.store.read(&grant, &[ratchet()]).await.expect("read"), [Some(Bytes::from("y"))]);
+    assert_eq!(bench.store.read(&grant, Age(0), &[ratchet()]).await.expect("read"), [Some(Bytes::from("y"))]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use roost_placement::ledger::Grant;
+use roost_proto::id::Age;
 use roost_proto::signal::KeyPair;
 use roost_proto::version::ProtocolVersion;
 use tokio::sync::oneshot;
@@ -18,14 +19,18 @@ use tokio::sync::oneshot;
 use super::supervisor::{Child, Input};
 use crate::device::Profile;
 use crate::machine::{Account, CryptoRequest, DialLogin};
-use crate::port::{DeviceStore, DeviceStoreError, StateKey};
+use crate::port::{Clocks, DeviceStore, DeviceStoreError, StateKey};
 use crate::vault::{Vault, Wants};
+
+/// Rows that cannot be read are asked for again, however long it takes: without them nothing can go on.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What the actor is asked.
 #[derive(Debug)]
 pub(super) enum Message {
     /// The state that the store had, and its age.
-    Open(Vec<(StateKey, Bytes)>, u32),
+    Open(Vec<(StateKey, Bytes)>, Age),
     /// A request of the machine.
     Work(u64, CryptoRequest),
     /// Changes up to this request are durable.
@@ -37,6 +42,7 @@ pub(super) enum Message {
 /// What it starts with.
 pub(super) struct Arguments {
     pub(super) store: Arc<dyn DeviceStore>,
+    pub(super) clocks: Arc<dyn Clocks>,
     pub(super) grant: Grant,
     pub(super) profile: Profile,
     pub(super) ratchets: usize,
@@ -94,7 +100,7 @@ impl Actor for CryptoActor {
 }
 
 impl State {
-    fn open(&mut self, rows: Vec<(StateKey, Bytes)>, age: u32) {
+    fn open(&mut self, rows: Vec<(StateKey, Bytes)>, age: Age) {
         let rng = StdRng::from_seed(self.arguments.seed);
         let opened = match Vault::open(rows, self.arguments.ratchets, age, rng) {
             Ok((vault, account)) => {
@@ -110,15 +116,22 @@ impl State {
     async fn work(&mut self, token: u64, request: &CryptoRequest) {
         let Some(vault) = self.vault.as_mut() else { return };
         vault.begin(token);
+        let mut pause = FIRST_PAUSE;
         loop {
+            vault.live_in(self.arguments.clocks.age());
             match vault.work(request) {
                 Wants::Nothing(changed) => return self.tell(Child::Crypto(token, changed)),
-                Wants::Rows(keys) => {
-                    let Some(rows) = read(&self.arguments, &keys).await else { return };
-                    for (key, row) in keys.iter().zip(rows) {
-                        vault.give(key, row);
+                Wants::Rows(keys) => match read(&self.arguments, vault.age(), &keys).await {
+                    Ok(rows) => {
+                        keys.iter().zip(rows).for_each(|(key, row)| vault.give(key, row));
+                        pause = FIRST_PAUSE;
                     }
-                }
+                    Err(Unread::Fenced) => return self.tell(Child::Fenced),
+                    Err(Unread::NotNow) => {
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                },
             }
         }
     }
@@ -128,28 +141,28 @@ impl State {
     }
 }
 
-/// Reads rows, however long it takes: without them nothing can go on. `None` when the device is fenced,
-/// which the supervisor has been told.
-async fn read(arguments: &Arguments, keys: &[StateKey]) -> Option<Vec<Option<Bytes>>> {
-    let mut pause = Duration::from_millis(50);
-    loop {
-        match arguments.store.read(&arguments.grant, keys).await {
-            Ok(mut rows) => {
-                rows.resize(keys.len(), None);
-                return Some(rows);
-            }
-            Err(DeviceStoreError::Fenced) => {
-                let _ = arguments.supervisor.send_message(Input::Child(arguments.life, Child::Fenced));
-                return None;
-            }
-            Err(DeviceStoreError::Unavailable(error)) => tracing::debug!(%error, "reading state"),
-            Err(error @ DeviceStoreError::Damaged { .. }) => {
-                // One damaged ratchet must not stop the device: it counts as absent and is replaced.
-                tracing::warn!(%error, device = %arguments.grant.key, "stored state is damaged");
-                return Some(vec![None; keys.len()]);
-            }
+/// Why rows were not read.
+enum Unread {
+    Fenced,
+    /// The store does not answer, or is in another age.
+    NotNow,
+}
+
+async fn read(arguments: &Arguments, age: Age, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, Unread> {
+    match arguments.store.read(&arguments.grant, age, keys).await {
+        Ok(mut rows) => {
+            rows.resize(keys.len(), None);
+            Ok(rows)
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(2));
+        Err(DeviceStoreError::Fenced) => Err(Unread::Fenced),
+        Err(DeviceStoreError::Unavailable(error)) => {
+            tracing::debug!(%error, "reading state");
+            Err(Unread::NotNow)
+        }
+        Err(error @ DeviceStoreError::Damaged { .. }) => {
+            // One damaged ratchet must not stop the device: it counts as absent and is replaced.
+            tracing::warn!(%error, device = %arguments.grant.key, "stored state is damaged");
+            Ok(vec![None; keys.len()])
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use roost_proto::e2e;
+use roost_proto::id::Age;
 use roost_proto::signal::{self, Address, Bundle, Chain, GroupError, Keys};
 
 use super::Vault;
@@ -34,14 +35,18 @@ struct Cached {
 pub(super) struct Chains {
     cached: BTreeMap<String, Cached>,
     /// How old the database is, see `aged`.
-    age: u32,
+    age: Age,
     token: u64,
     durable: u64,
 }
 
 impl Chains {
-    pub(super) fn new(age: u32) -> Chains {
+    pub(super) fn new(age: Age) -> Chains {
         Chains { age, ..Chains::default() }
+    }
+
+    pub(super) fn live_in(&mut self, age: Age) {
+        self.age = age;
     }
 
     pub(super) fn begin(&mut self, token: u64) {
@@ -215,8 +220,8 @@ impl Vault {
     /// A chain from an earlier age may have gone further than is known: it is left, and another begins.
     fn ours(&self, group: &str) -> String {
         let own = match self.chains.age {
-            0 => format!("{group}/own"),
-            age => format!("{group}/own@{age}"),
+            Age(0) => format!("{group}/own"),
+            Age(age) => format!("{group}/own@{age}"),
         };
         numbered(own, self.generation)
     }

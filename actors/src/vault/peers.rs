@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use roost_proto::id::Age;
 use roost_proto::signal::{Address, Peer};
 
 use super::aged;
@@ -37,13 +38,13 @@ pub(super) struct Peers {
     numbers: BTreeMap<String, Option<String>>,
     limit: usize,
     /// How old the database is, see `aged`.
-    age: u32,
+    age: Age,
     token: u64,
     durable: u64,
 }
 
 impl Peers {
-    pub(super) fn new(limit: usize, age: u32) -> Peers {
+    pub(super) fn new(limit: usize, age: Age) -> Peers {
         Peers {
             cached: BTreeMap::new(),
             lids: BTreeMap::new(),
@@ -54,6 +55,10 @@ impl Peers {
             token: 0,
             durable: 0,
         }
+    }
+
+    pub(super) fn live_in(&mut self, age: Age) {
+        self.age = age;
     }
 
     /// Rows that a request needs and that are not in memory.

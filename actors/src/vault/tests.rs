@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rand::SeedableRng;
+use roost_proto::id::Age;
 
 use super::*;
 use crate::machine::{GroupEncryption, Rotation};
@@ -23,7 +24,7 @@ struct Device {
 impl Device {
     fn new(seed: u64) -> Device {
         let (vault, _) =
-            Vault::open(Vec::new(), 100, 0, StdRng::seed_from_u64(seed)).expect("nothing to read");
+            Vault::open(Vec::new(), 100, Age(0), StdRng::seed_from_u64(seed)).expect("nothing to read");
         let mut device = Device { vault, rows: BTreeMap::new(), seed, token: 0 };
         device.work(CryptoRequest::MakeKeys { now: NOW });
         device
@@ -81,7 +82,8 @@ impl Device {
         let loaded = self.rows.iter().filter(|(key, _)| !StateKind::ON_DEMAND.contains(&key.kind));
         let loaded = loaded.map(|(key, row)| (key.clone(), row.clone())).collect();
         let (vault, _) =
-            Vault::open(loaded, 100, age, StdRng::seed_from_u64(77 + u64::from(age))).expect("our rows");
+            Vault::open(loaded, 100, Age(age.into()), StdRng::seed_from_u64(77 + u64::from(age)))
+                .expect("our rows");
         Device { vault, ..self }
     }
 
@@ -215,6 +217,32 @@ fn after_the_database_has_lost_its_tail_no_key_is_used_again() {
     let counter =
         |made: &signal::Ciphertext| signal::message_key(made.kind, &made.bytes).expect("ours").counter;
     assert_eq!(counter(&after), counter(&before) + 1, "nothing is passed over twice");
+}
+
+#[test]
+fn who_runs_on_in_a_later_age_uses_no_key_again_of_what_left_its_memory() {
+    let (mut ada, bob, _) = three();
+    let mut used = BTreeSet::new();
+    let mut whispers = |ada: &mut Device, bundles| {
+        let note = ada.whisper(&bob, bundles);
+        let key = signal::message_key(note.kind, &note.bytes).expect("ours");
+        assert!(used.insert(key), "{key:?} was used before");
+        key.counter
+    };
+    whispers(&mut ada, vec![bob.bundle()]);
+    let standby = ada.rows.clone();
+    let last = whispers(&mut ada, Vec::new());
+    // The row is what it was before the last message, and memory has let go of the ratchet.
+    ada.rows = standby;
+    ada.vault.peers = Peers::new(100, Age(0));
+    ada.vault.live_in(Age(1));
+    assert!(whispers(&mut ada, Vec::new()) > last);
+    ada.vault.live_in(Age(0));
+    assert_eq!(ada.vault.age(), Age(1), "an age that is over does not come again");
+    // What it remembers it goes on with, key by key.
+    let last = whispers(&mut ada, Vec::new());
+    ada.vault.live_in(Age(2));
+    assert_eq!(whispers(&mut ada, Vec::new()), last + 1);
 }
 
 #[test]

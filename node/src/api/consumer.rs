@@ -138,7 +138,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::directory::Age;
+    use roost_proto::id::Age;
 
     fn key(device: &str) -> DeviceKey {
         format!("tenants/acme/devices/{device}").parse().expect("well formed")

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use roost_proto::id::{BusinessId, DeviceId, DeviceKey, Sequence};
 
-use crate::directory::Age;
+use roost_proto::id::Age;
 
 use super::token::{self, Kind, TokenError};
 

@@ -60,7 +60,7 @@ mod tests {
     use roost_proto::id::{Epoch, Sequence, UnixMillis};
 
     use super::*;
-    use crate::directory::Age;
+    use roost_proto::id::Age;
 
     fn event(text: String) -> LoggedEvent {
         let content = Some(api::message_received::Content::Text(text));

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use roost_proto::api;
-use roost_proto::id::Sequence;
+use roost_proto::id::{Age, Sequence};
 
 use super::cursor::{self, Position, Positions, Scope};
 use super::reader::{Batch, TURN};
 use super::streams::Sink;
 use super::{Api, parse};
-use crate::directory::{Age, LogHead, LoggedEvent};
+use crate::directory::{LogHead, LoggedEvent};
 use crate::errors::ApiError;
 
 /// Retention has removed what comes after a cursor.
@@ -209,7 +209,7 @@ fn after(at: Position, head: &LogHead, mut read: Vec<LoggedEvent>) -> Result<Vec
 
 #[cfg(test)]
 mod tests {
-    use roost_proto::id::{Epoch, UnixMillis};
+    use roost_proto::id::{Age, Epoch, UnixMillis};
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use roost_actors::port::Clocks;
 use roost_placement::lease::BootTime;
-use roost_proto::id::UnixMillis;
+use roost_proto::id::{Age, UnixMillis};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::permission::Permission;
@@ -47,6 +47,10 @@ impl Clocks for NodeClocks {
 
     fn may_act(&self) -> bool {
         self.permission.may_act()
+    }
+
+    fn age(&self) -> Age {
+        self.permission.age()
     }
 }
 

@@ -140,6 +140,7 @@ impl Effects {
             | Effect::Left(..)
             | Effect::Quiesce
             | Effect::Resume
+            | Effect::Aged(_)
             | Effect::Die
             | Effect::Drained => unreachable!("the driver keeps what concerns the whole node"),
         }

@@ -5,11 +5,12 @@
 //! thread, the driver and all devices.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use roost_placement::lease::{BootTime, Lease, counts_from};
 use roost_placement::ledger::Timing;
+use roost_proto::id::Age;
 
 use super::clock::BootClock;
 
@@ -17,6 +18,7 @@ use super::clock::BootClock;
 pub struct Permission {
     lease: Lease,
     suspended: AtomicBool,
+    age: AtomicI64,
     clock: BootClock,
 }
 
@@ -29,12 +31,24 @@ impl std::fmt::Debug for Permission {
 impl Permission {
     /// No permission yet.
     pub fn new(clock: BootClock) -> Arc<Permission> {
-        Arc::new(Permission { lease: Lease::new(), suspended: AtomicBool::new(true), clock })
+        let (suspended, age) = (AtomicBool::new(true), AtomicI64::new(0));
+        Arc::new(Permission { lease: Lease::new(), suspended, age, clock })
     }
 
     /// Whether devices may send, acknowledge and write now.
     pub fn may_act(&self) -> bool {
         !self.suspended.load(Ordering::Acquire) && self.lease.may_act((self.clock)())
+    }
+
+    /// The age of the database that this node knows of. When it grows, nothing acts before all that is owned has been
+    /// posted.
+    pub fn age(&self) -> Age {
+        Age(self.age.load(Ordering::Acquire))
+    }
+
+    /// The database is in this age.
+    pub fn aged(&self, age: Age) {
+        self.age.store(age.0, Ordering::Release);
     }
 
     /// How long this node may act without another heartbeat; zero when it may not.

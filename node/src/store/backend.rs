@@ -19,6 +19,8 @@ pub(super) struct LoadedRows {
     pub(super) outbox: Vec<MessageRow>,
     pub(super) active: Option<i64>,
     pub(super) age: i64,
+    /// The last sequence and the last ordinal.
+    pub(super) heads: (i64, i64),
 }
 
 /// What became of a wish for a new device.
@@ -55,7 +57,7 @@ pub(super) trait Backend: Ledger + Wishes + Files + Versions {
     /// What a new owner begins with; `None` when the grant does not stand.
     async fn load(&self, grant: &Grant) -> SqlResult<Option<LoadedRows>>;
     /// Values by kind and name, given as a JSON array of pairs. Empty when the grant does not stand.
-    async fn read(&self, grant: &Grant, names: &str) -> SqlResult<Vec<Option<Vec<u8>>>>;
+    async fn read(&self, grant: &Grant, age: i64, names: &str) -> SqlResult<Vec<Option<Vec<u8>>>>;
     /// A sent message: the outer `None` when the grant does not stand, the inner when there is none.
     async fn sent(&self, grant: &Grant, whatsapp_id: &str) -> SqlResult<Option<Option<MessageRow>>>;
 

@@ -1,10 +1,10 @@
 //! Group commit: many devices' batches in one transaction.
 //!
 //! What must hold: the queue is bounded; batches of one device are written in the order in which they
-//! came; a device whose grant does not stand, or whose rows another transaction holds, falls out of
-//! the group alone; an error that may be one batch's fault makes the group go one by one, so one bad
-//! device never harms another; every batch is answered in bounded time, however many are ahead of it.
-//! Watchers are told after the commit, never before. When the outcome of a
+//! came; a batch of an earlier age than another, a device whose grant does not stand, or whose rows another
+//! transaction holds, falls out of the group alone; an error that may be one batch's fault makes the group go
+//! one by one, so one bad device never harms another; every batch is answered in bounded time, however many
+//! are ahead of it. Watchers are told after the commit, never before. When the outcome of a
 //! commit is unknown every batch in it hears "unavailable", and may be given again as it was.
 
 use std::collections::BTreeSet;
@@ -185,8 +185,7 @@ impl Task {
 
     async fn transact(&self, batches: &[&Prepared], wait: bool) -> SqlResult<Vec<Option<Written>>> {
         let rows = self.backend.begin().await?;
-        let grants: Vec<_> = batches.iter().map(|batch| &batch.grant).collect();
-        let mut tx = FencedTx::begin(rows, &grants, wait).await?;
+        let mut tx = FencedTx::begin(rows, batches, wait).await?;
         let answers = tx.write(batches).await?;
         if answers.iter().any(Option::is_some) {
             tx.commit().await?;

@@ -12,7 +12,7 @@ use roost_actors::port::{
 };
 use roost_placement::heads::Heads;
 use roost_placement::ledger::Grant;
-use roost_proto::id::{Sequence, UnixMillis};
+use roost_proto::id::{Age, Sequence, UnixMillis};
 use serde_json::{Value, json};
 
 use super::Store;
@@ -44,16 +44,18 @@ impl Store {
             return;
         }
         let mut all = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        let (epoch, heads) = all.entry(grant.key.clone()).or_insert((grant.epoch, Heads::default()));
-        if *epoch != grant.epoch {
-            (*epoch, *heads) = (grant.epoch, Heads::default());
+        if let Some((_, heads)) = all.get_mut(&grant.key).filter(|(epoch, _)| *epoch == grant.epoch) {
+            heads.wrote(events, accepted);
         }
-        heads.wrote(events, accepted);
     }
 
-    /// A run of the device begins from what is there.
-    fn forget_heads(&self, grant: &Grant) {
-        self.heads.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant.key);
+    /// A run of the device begins: from nothing, then from what was read.
+    fn begin_heads(&self, grant: &Grant, heads: Option<Heads>) {
+        let mut all = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        match heads {
+            Some(heads) => all.insert(grant.key.clone(), (grant.epoch, heads)),
+            None => all.remove(&grant.key),
+        };
     }
 }
 
@@ -61,21 +63,29 @@ impl Store {
 impl DeviceStore for Store {
     async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
         let seal = self.seal_of(grant).await?;
-        self.forget_heads(grant);
+        self.begin_heads(grant, None);
         let rows = self.sql(self.backend.load(grant)).await?.ok_or(DeviceStoreError::Fenced)?;
         let key = &grant.key;
         let state = rows.state.into_iter().map(|row| open_state_row(key, &seal, row));
         let outbox = rows.outbox.into_iter().map(|row| open_message(key, &seal, row));
+        let heads = Heads { event: rows.heads.0, accepted: rows.heads.1 };
+        self.begin_heads(grant, Some(heads));
         Ok(Loaded {
             state: state.collect::<Result<_, _>>()?,
             outbox: outbox.collect::<Result<_, _>>()?,
             status: rows.status.read().map_err(unavailable)?,
             active: rows.active.map(UnixMillis),
-            age: u32::try_from(rows.age).unwrap_or(u32::MAX),
+            age: Age(rows.age),
+            heads,
         })
     }
 
-    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+    async fn read(
+        &self,
+        grant: &Grant,
+        age: Age,
+        keys: &[StateKey],
+    ) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -83,7 +93,7 @@ impl DeviceStore for Store {
         let names: Vec<(&str, String)> =
             keys.iter().map(|key| (key.kind.as_str(), escape(&key.name).into_owned())).collect();
         let wanted = Value::Array(names.iter().map(|(kind, name)| json!([kind, name])).collect()).to_string();
-        let values = self.sql(self.backend.read(grant, &wanted)).await?;
+        let values = self.sql(self.backend.read(grant, age.0, &wanted)).await?;
         if values.len() != keys.len() {
             return Err(DeviceStoreError::Fenced);
         }

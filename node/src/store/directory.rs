@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use roost_actors::port::StoredMessage;
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
 use roost_placement::wish::{Pin, Spreading};
-use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
+use roost_proto::id::{Age, BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
 use serde_json::{Value, json};
 
 use super::Store;
@@ -19,7 +19,7 @@ use super::prepared::{open_event, open_message};
 use super::rows::{BadRow, DeviceRow, TenantRow, desired_text, key, member_state, millis, unavailable};
 use super::seal::SealKey;
 use super::wishes::{pin_text, spread_text};
-use crate::directory::{Age, CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
+use crate::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
 
 fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use roost_placement::ledger::Grant;
-use roost_proto::id::DeviceKey;
+use roost_proto::id::{Age, DeviceKey};
 
 use super::prepared::{Prepared, QuarantineRow, UpdateRow, seal_event};
 use super::rows::{HeadRow, MessageRow, SqlResult, StatusRow};
@@ -40,7 +40,7 @@ pub(super) struct StatePut<'a> {
 pub(super) trait Rows: Send {
     /// Locks the ownership rows of the grants that stand; returns their indices. Without `wait`, rows
     /// that others hold are left out.
-    async fn fence(&mut self, grants: &[&Grant], wait: bool) -> SqlResult<Vec<i64>>;
+    async fn fence(&mut self, age: Age, grants: &[&Grant], wait: bool) -> SqlResult<Vec<i64>>;
     /// Locks and reads the heads.
     async fn heads(&mut self, keys: &[&DeviceKey]) -> SqlResult<Vec<HeadRow>>;
     /// Which of these dedupe digests exist, as indices.
@@ -76,24 +76,34 @@ pub(super) struct Written {
 /// A write transaction that holds the fence for some grants.
 pub(super) struct FencedTx {
     rows: Box<dyn Rows>,
+    age: Age,
     standing: BTreeSet<Grant>,
 }
 
 impl FencedTx {
-    /// Takes the fence for those grants that stand.
-    pub(super) async fn begin(mut rows: Box<dyn Rows>, grants: &[&Grant], wait: bool) -> SqlResult<FencedTx> {
-        let ordered: BTreeSet<&Grant> = grants.iter().copied().collect();
+    /// Takes the fence for those grants of the batches that stand, in the newest age that a batch knows of.
+    pub(super) async fn begin(
+        mut rows: Box<dyn Rows>,
+        batches: &[&Prepared],
+        wait: bool,
+    ) -> SqlResult<FencedTx> {
+        let age = batches.iter().map(|batch| batch.age).max().unwrap_or_default();
+        let ordered: BTreeSet<&Grant> =
+            batches.iter().filter(|batch| batch.age == age).map(|batch| &batch.grant).collect();
         let ordered: Vec<&Grant> = ordered.into_iter().collect();
-        let standing = rows.fence(&ordered, wait).await?;
+        let standing = rows.fence(age, &ordered, wait).await?;
         let standing = standing.into_iter().filter_map(|at| ordered.get(usize::try_from(at).ok()?));
         let standing = standing.map(|grant| (*grant).clone()).collect();
-        Ok(FencedTx { rows, standing })
+        Ok(FencedTx { rows, age, standing })
     }
 
-    /// Writes the batches whose grant stands. One answer per batch, in order; `None` for those left out.
+    fn lets(&self, batch: &Prepared) -> bool {
+        batch.age == self.age && self.standing.contains(&batch.grant)
+    }
+
+    /// Writes the batches of this age whose grant stands. One answer per batch, in order; `None` for those left out.
     pub(super) async fn write(&mut self, batches: &[&Prepared]) -> SqlResult<Vec<Option<Written>>> {
-        let live: Vec<&Prepared> =
-            batches.iter().copied().filter(|batch| self.standing.contains(&batch.grant)).collect();
+        let live: Vec<&Prepared> = batches.iter().copied().filter(|batch| self.lets(batch)).collect();
         let before = self.look_up(&live).await?;
         let mut merged = Merged::default();
         let mut heads = before.heads;
@@ -101,7 +111,7 @@ impl FencedTx {
         let mut requests = before.requests;
         let mut answers = Vec::with_capacity(batches.len());
         for batch in batches {
-            if !self.standing.contains(&batch.grant) {
+            if !self.lets(batch) {
                 answers.push(None);
                 continue;
             }

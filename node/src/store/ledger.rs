@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_placement::egress::Report;
+use roost_placement::heads;
 use roost_placement::ledger::{
     Attached, Beaten, Candidate, Grant, Holder, JoinError, Ledger, MemberState, Ownership, Permit, Posted,
     Timing, Transition, Unavailable,
@@ -71,12 +72,10 @@ impl Store {
     fn with_heads(&self, posts: &[Posted]) -> Vec<Posted> {
         let all = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
         let known = |grant: &Grant| all.get(&grant.key).filter(|(epoch, _)| *epoch == grant.epoch);
-        let posted = |post: &Posted| match known(&post.grant) {
-            None => post.clone(),
-            Some((_, heads)) => {
-                let Posted { grant, head, accepted } = heads.posted(&post.grant);
-                Posted { grant, head: post.head.max(head), accepted: post.accepted.max(accepted) }
-            }
+        let posted = |post: &Posted| {
+            let Posted { grant, head, accepted } =
+                heads::posted(&post.grant, known(&post.grant).map(|(_, heads)| *heads));
+            Posted { grant, head: post.head.max(head), accepted: post.accepted.max(accepted) }
         };
         posts.iter().map(posted).collect()
     }

@@ -18,6 +18,7 @@ macro_rules! plain_backend {
         positions: $positions:literal,
         names: $names:literal,
         age: $age:literal,
+        in_age: $in_age:literal,
     ) => {
         #[async_trait]
         impl $crate::store::backend::Backend for $adapter {
@@ -53,16 +54,18 @@ macro_rules! plain_backend {
                              WHERE business_id = $1 AND device_id = $2 ORDER BY seq DESC LIMIT 32) e
                            WHERE origin NOT IN (3, 4)";
                 let active = sqlx::query_scalar(sql).bind(b).bind(d).fetch_one(&mut *tx).await?;
-                Ok(Some(LoadedRows { status, state, outbox, active, age }))
+                let sql = "SELECT last_seq, last_ordinal FROM event_head WHERE business_id = $1 AND device_id = $2";
+                let heads = sqlx::query_as(sql).bind(b).bind(d).fetch_optional(&mut *tx).await?.unwrap_or_default();
+                Ok(Some(LoadedRows { status, state, outbox, active, age, heads }))
             }
 
-            async fn read(&self, grant: &Grant, names: &str) -> SqlResult<Vec<Option<Vec<u8>>>> {
+            async fn read(&self, grant: &Grant, age: i64, names: &str) -> SqlResult<Vec<Option<Vec<u8>>>> {
                 let sql = concat!(
                     "SELECT s.value FROM ownership o CROSS JOIN ", $names, " q
                      LEFT JOIN device_state s ON s.business_id = o.business_id AND s.device_id = o.device_id
                       AND s.kind = q.kind AND s.name = q.name
                      WHERE o.business_id = $1 AND o.device_id = $2
-                       AND o.epoch = $3 AND o.owner_node = $4 AND o.owner_inc = $5
+                       AND o.epoch = $3 AND o.owner_node = $4 AND o.owner_inc = $5 AND ", $in_age, "
                      ORDER BY q.at"
                 );
                 let query = sqlx::query_scalar(sql)
@@ -71,7 +74,7 @@ macro_rules! plain_backend {
                     .bind(grant.epoch.0)
                     .bind(grant.life.node.as_str())
                     .bind(grant.life.incarnation.0);
-                query.bind(names).fetch_all(&self.read).await
+                query.bind(names).bind(age).fetch_all(&self.read).await
             }
 
             async fn sent(&self, grant: &Grant, whatsapp_id: &str) -> SqlResult<Option<Option<MessageRow>>> {

@@ -61,6 +61,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (7, "holds", include_str!("../../../migrations/postgres/0007_holds.sql")),
     (8, "egress", include_str!("../../../migrations/postgres/0008_egress.sql")),
     (9, "event age", include_str!("../../../migrations/postgres/0009_event_age.sql")),
+    (10, "age", include_str!("../../../migrations/postgres/0010_age.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection
@@ -169,6 +170,7 @@ plain_backend! {
     names: "(SELECT at, e ->> 0 AS kind, e ->> 1 AS name
              FROM jsonb_array_elements($6::jsonb) WITH ORDINALITY AS x(e, at))",
     age: "SELECT cluster_epoch FROM cluster_control WHERE roost_settled()",
+    in_age: "(SELECT roost_in_age($7))",
 }
 
 #[cfg(test)]

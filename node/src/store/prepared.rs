@@ -11,16 +11,17 @@ use roost_actors::port::{
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
-use roost_proto::id::{DeviceKey, Epoch, Sequence, UnixMillis};
+use roost_proto::id::{Age, DeviceKey, Epoch, Sequence, UnixMillis};
 use roost_proto::prost::Message as _;
 
 use super::names::{digest, escape, unescape};
 use super::rows::{EventRow, MessageRow, StateRow, StatusRow, rank};
 use super::seal::{Place, SealKey};
-use crate::directory::{Age, LoggedEvent};
+use crate::directory::LoggedEvent;
 
 /// A batch that only waits for its transaction.
 pub(super) struct Prepared {
+    pub(super) age: Age,
     pub(super) grant: Grant,
     pub(super) key: SealKey,
     pub(super) state: Vec<PreparedState>,
@@ -124,6 +125,7 @@ impl Prepared {
             QuarantineRow { digest, raw, reason: escape(&stanza.reason).into_owned(), at: stanza.at.0 }
         });
         Prepared {
+            age: batch.age,
             state: state.collect(),
             accepts: accepts.collect(),
             updates: updates.collect(),

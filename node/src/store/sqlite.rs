@@ -140,4 +140,6 @@ plain_backend! {
     positions: "(SELECT value ->> 0 AS d, value ->> 1 AS s FROM json_each($2))",
     names: "(SELECT key AS at, value ->> 0 AS kind, value ->> 1 AS name FROM json_each($6))",
     age: "SELECT 0",
+    // A file loses no tail.
+    in_age: "$7 >= 0",
 }

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use roost_proto::id::Epoch;
+use roost_proto::id::{Age, Epoch};
 
 use super::orphans::CLAIM_BATCH;
 use super::step::{Answer, Effect};
@@ -81,7 +81,11 @@ impl Machine {
         self.round.blocked = now.plus(view.blocked);
         let known = self.round.cluster_epoch.max(Some(view.cluster_epoch));
         let before = std::mem::replace(&mut self.round.cluster_epoch, known);
-        if before.is_none() || before == known {
+        if before == known {
+            return;
+        }
+        out.push(Effect::Aged(Age(view.cluster_epoch)));
+        if before.is_none() {
             return;
         }
         let timing = &self.config.timing;

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use roost_proto::id::{DeviceKey, Epoch, Life, NodeId};
+use roost_proto::id::{Age, DeviceKey, Epoch, Life, NodeId};
 
 use crate::lease::BootTime;
 use crate::ledger::{Attached, Beaten, Grant, MemberState, Ownership};
@@ -112,6 +112,8 @@ pub enum Effect {
     Quiesce,
     /// Devices may act again.
     Resume,
+    /// The database is in this age, as a view has shown first: what was read and written in an earlier one may be lost.
+    Aged(Age),
     /// This life is over: close everything. Nothing follows.
     Die,
     /// The drain is over, the node owns nothing and its row can be ended. Nothing follows.

@@ -10,7 +10,7 @@ use roost_actors::port::{
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
-use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, Sequence, UnixMillis};
+use roost_proto::id::{Age, DeviceKey, Epoch, Incarnation, Life, Sequence, UnixMillis};
 
 use super::World;
 use super::world::{accepts, event, events, message, put, refused, state, until, update};
@@ -36,6 +36,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
     let empty = world.ports.devices.load(&grant).await.expect("loaded");
     assert!(empty.state.is_empty() && empty.outbox.is_empty() && empty.status.is_none());
     let batch = Batch {
+        age: Age(0),
         state: vec![
             put(StateKind::Account, "", "first"),
             put(StateKind::Session, "x", "ratchet"),
@@ -97,12 +98,12 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         state(StateKind::KnownChat, "4915@s.whatsapp.net"),
         state(StateKind::Account, ""),
     ];
-    let read = world.ports.devices.read(&given, &keys).await.expect("read");
+    let read = world.ports.devices.read(&given, Age(0), &keys).await.expect("read");
     let expected = ["ratchet", "page", "secret", "token", "known", "later wins"].map(Some);
     let expected: Vec<_> = std::iter::once(None).chain(expected).collect();
     let expected: Vec<_> = expected.into_iter().map(|value| value.map(Bytes::from)).collect();
     assert_eq!(read, expected);
-    assert!(world.ports.devices.read(&given, &[]).await.expect("read").is_empty());
+    assert!(world.ports.devices.read(&given, Age(0), &[]).await.expect("read").is_empty());
     let device = world.ports.directory.device(&grant.key).await.expect("an answer").expect("a device");
     assert_eq!(device.status, Some(status("fine")));
 }
@@ -114,6 +115,7 @@ pub(super) async fn a_fenced_owner_neither_reads_nor_writes(world: World) {
     let new = world.ledger().give(&old, &next).await.expect("an answer").expect("given");
 
     let batch = Batch {
+        age: Age(0),
         state: vec![put(StateKind::Account, "", "stale")],
         accepts: vec![message("b", "stale")],
         messages: vec![update("a", MessageState::Failed, 9)],
@@ -129,7 +131,7 @@ pub(super) async fn a_fenced_owner_neither_reads_nor_writes(world: World) {
     refused(world.ports.devices.commit(&old, batch).await);
     refused(world.ports.devices.commit(&old, Batch::default()).await);
     refused(world.ports.devices.load(&old).await);
-    refused(world.ports.devices.read(&old, &[state(StateKind::Account, "")]).await);
+    refused(world.ports.devices.read(&old, Age(0), &[state(StateKind::Account, "")]).await);
     refused(world.ports.devices.sent_message(&old, "3EB0a").await);
 
     let loaded = world.ports.devices.load(&new).await.expect("loaded");
@@ -313,6 +315,7 @@ pub(super) async fn a_repeated_batch_changes_nothing(world: World) {
     let me = world.active("n1").await;
     let grant = world.owned(&me, "d1").await;
     let batch = Batch {
+        age: Age(0),
         state: vec![put(StateKind::Session, "x", "ratchet")],
         accepts: vec![message("a", "one")],
         messages: vec![MessageUpdate {
@@ -388,7 +391,7 @@ pub(super) async fn awkward_names_come_back_as_they_were(world: World) {
     let repeated = world.commit(&grant, events(&[&long, "a\0b", "a\\0b", "a"])).await;
     assert_eq!(repeated.events, [None; 4]);
     let keys = names.map(|name| state(StateKind::Session, name));
-    let read = world.ports.devices.read(&grant, &keys).await.expect("read");
+    let read = world.ports.devices.read(&grant, Age(0), &keys).await.expect("read");
     for (n, value) in read.into_iter().enumerate() {
         assert_eq!(value, Some(Bytes::from(n.to_string())), "{:?}", names[n]);
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use roost_actors::port::{Batch, StateKind};
-use roost_node::directory::{Age, CreateError, LogHead};
+use roost_node::directory::{CreateError, LogHead};
 use roost_placement::ledger::Desired;
-use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Sequence, UnixMillis};
+use roost_proto::id::{Age, BusinessId, ConsumerId, DeviceKey, Epoch, Sequence, UnixMillis};
 
 use super::World;
 use super::world::{accepts, events, message, pass, put, refused, until};

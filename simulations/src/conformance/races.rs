@@ -1,6 +1,7 @@
 //! Checks of what happens when an old owner and a new one write at the same time.
 
 use roost_actors::port::{Batch, DeviceStoreError, StateKind};
+use roost_proto::id::Age;
 
 use super::World;
 use super::world::{put, state, until};
@@ -32,18 +33,23 @@ pub(super) async fn a_take_over_ends_all_writes_of_the_old_owner(world: World) {
         let names = [state(StateKind::Session, "n")];
         let take = async {
             let begun = || async {
-                let value =
-                    world.ports.devices.read(&grant, &names).await.expect("still the owner").pop()??;
+                let value = world
+                    .ports
+                    .devices
+                    .read(&grant, Age(0), &names)
+                    .await
+                    .expect("still the owner")
+                    .pop()??;
                 (value.len() > 1).then_some(())
             };
             until("ten writes are in", begun).await;
             assert!(world.ledger().certify_death(&owner).await.expect("an answer"));
             let won = world.take_over(&taker, &owner, &key).await;
-            let seen = successor_store.devices.read(&won, &names).await.expect("read");
+            let seen = successor_store.devices.read(&won, Age(0), &names).await.expect("read");
             (won, seen)
         };
         let (acknowledged, (won, seen)) = tokio::join!(writer, take);
-        let after = successor_store.devices.read(&won, &names).await.expect("read");
+        let after = successor_store.devices.read(&won, Age(0), &names).await.expect("read");
         assert_eq!(seen, after, "nothing landed after the take-over");
         let value: i64 =
             std::str::from_utf8(after[0].as_ref().expect("written")).expect("digits").parse().expect("n");

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use roost_actors::port::{DeviceStoreError, StateKind};
+use roost_actors::port::{Batch, DeviceStoreError, StateKind};
 use roost_placement::ledger::{Attached, Beaten, Grant, Posted, Timing, View, epoch_floor};
-use roost_proto::id::{Epoch, Life, Sequence};
+use roost_proto::id::{Age, Epoch, Life, Sequence};
 
 use super::World;
 use super::world::{LONG, SHORT, accepts, candidate, events, message, pass, put, refused, until};
@@ -76,6 +76,7 @@ pub(super) async fn a_gap_of_one_holds_nothing_off(world: World) {
 pub(super) async fn a_posted_grant_is_kept_while_it_stands(world: World) {
     let (me, other) = (world.active("n1").await, world.active("n2").await);
     let (grant, unwanted) = (world.owned(&me, "d1").await, world.device("d2").await);
+    world.ports.devices.load(&grant).await.expect("loaded");
     world.commit(&grant, events(&["a", "b"])).await;
     let untouched = Attached { grant: grant.clone(), behind: false };
     assert_eq!(kept(&world, &me, &[posted(&grant, 2)]).await, [untouched]);
@@ -130,18 +131,12 @@ pub(super) async fn a_database_that_may_have_lost_its_tail_grants_above_all_that
     let epoch = Epoch(epoch_floor(1).0 + 1);
     assert_eq!(won, [Attached { grant: Grant { epoch, ..lost.clone() }, behind: true }]);
     assert_eq!(kept(&world, &me, &[posted(&grant, 0)]).await, []);
-    refused(world.ports.devices.commit(&grant, events(&["a"])).await);
-    refused(world.ports.devices.commit(&lost, events(&["a"])).await);
-    world
-        .commit(
-            &won[0].grant,
-            roost_actors::port::Batch {
-                state: vec![put(StateKind::Session, "n", "1")],
-                ..Default::default()
-            },
-        )
-        .await;
-    assert_eq!(world.ports.devices.load(&won[0].grant).await.expect("loaded").age, 1);
+    let in_age =
+        |age| Batch { age: Age(age), state: vec![put(StateKind::Session, "n", "1")], ..Batch::default() };
+    refused(world.ports.devices.commit(&grant, in_age(1)).await);
+    refused(world.ports.devices.commit(&lost, in_age(1)).await);
+    world.commit(&won[0].grant, in_age(1)).await;
+    assert_eq!(world.ports.devices.load(&won[0].grant).await.expect("loaded").age, Age(1));
     let history = ledger.history(&grant.key, 1).await.expect("an answer");
     assert_eq!((history[0].epoch, history[0].reason.as_str()), (epoch, "re-attach"));
 
@@ -154,6 +149,45 @@ pub(super) async fn a_database_that_may_have_lost_its_tail_grants_above_all_that
     assert!(ledger.certify_death(&me).await.expect("an answer"));
     let next = ledger.join(&candidate("n1"), None, &LONG).await.expect("the slot is free");
     assert!(next.incarnation.0 > epoch_floor(1).0, "lives too: {next}");
+}
+
+pub(super) async fn whoever_knows_of_another_age_of_the_database_reads_and_writes_nothing_of_a_device(
+    world: World,
+) {
+    let me = world.active("n1").await;
+    let (grant, devices) = (world.owned(&me, "d1").await, world.ports.devices.clone());
+    let asked = [put(StateKind::Session, "n", "1").0];
+    let in_age =
+        |age| Batch { age: Age(age), state: vec![put(StateKind::Session, "n", "1")], ..Batch::default() };
+    let unavailable = |error: Option<DeviceStoreError>| {
+        assert!(
+            matches!(error, Some(DeviceStoreError::Unavailable(_))),
+            "nothing is said of the grant: {error:?}"
+        );
+    };
+    if !world.fail_over().await {
+        return;
+    }
+    beat(&world, &me, &LONG).await;
+    for age in [0, 2] {
+        unavailable(devices.commit(&grant, in_age(age)).await.err());
+        unavailable(devices.read(&grant, Age(age), &asked).await.err());
+    }
+    assert_eq!(devices.read(&grant, Age(1), &asked).await.expect("read"), [None], "nothing was written");
+    // Of two that come together, the one from before is left out alone.
+    let (before, after) = tokio::join!(devices.commit(&grant, in_age(0)), devices.commit(&grant, in_age(1)));
+    unavailable(before.err());
+    after.expect("committed");
+    assert!(devices.read(&grant, Age(1), &asked).await.expect("read")[0].is_some());
+}
+
+pub(super) async fn a_load_says_how_far_the_log_and_the_messages_have_come(world: World) {
+    let me = world.active("n1").await;
+    let grant = world.owned(&me, "d1").await;
+    world.commit(&grant, events(&["a", "b"])).await;
+    world.commit(&grant, accepts(&[message("a", "one")])).await;
+    let heads = world.ports.devices.load(&grant).await.expect("loaded").heads;
+    assert_eq!((heads.event, heads.accepted), (2, 1));
 }
 
 pub(super) async fn events_tell_in_which_age_of_the_database_they_were_written(world: World) {
@@ -173,7 +207,7 @@ pub(super) async fn events_tell_in_which_age_of_the_database_they_were_written(w
     }
     beat(&world, &me, &LONG).await;
     assert_eq!(ages().await, (vec![0, 0], 0), "what was kept is what it was");
-    world.commit(&grant, events(&["c"])).await;
+    world.commit(&grant, Batch { age: Age(1), ..events(&["c"]) }).await;
     assert_eq!(ages().await, (vec![0, 0, 1], 1), "a reader can tell this third event from one that was lost");
 }
 

@@ -14,7 +14,7 @@ use roost_actors::machine::{CryptoRequest, Effect, Event, Machine, Reply};
 use roost_actors::port::{FileError, Reached};
 use roost_actors::vault::Vault;
 use roost_placement::egress::Reach;
-use roost_placement::heads::Heads;
+use roost_placement::heads::{self, Heads};
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Grant, Posted};
 use roost_placement::seeded::{self, Bug};
@@ -52,7 +52,7 @@ pub(super) struct Device {
     /// The store has been asked and has not answered.
     pub(super) storing: bool,
     /// The last event and the last accepted message that were committed.
-    pub(super) heads: Heads,
+    pub(super) heads: Option<Heads>,
     /// Before the store, and before the rows, are asked again.
     pub(super) pauses: (Duration, Duration),
     pub(super) link: Option<Link>,
@@ -89,7 +89,7 @@ impl Device {
             reading: false,
             work: VecDeque::from([Work::Load]),
             storing: false,
-            heads: Heads::default(),
+            heads: None,
             pauses: (Duration::ZERO, Duration::ZERO),
             link: None,
             warm,
@@ -298,7 +298,7 @@ impl Device {
 pub(super) fn posts(grants: &[Grant], devices: &BTreeMap<DeviceKey, Device>) -> Vec<Posted> {
     let post = |grant: &Grant| {
         let device = devices.get(&grant.key).filter(|device| device.grant == *grant);
-        device.map(|device| device.heads).unwrap_or_default().posted(grant)
+        heads::posted(grant, device.and_then(|device| device.heads))
     };
     grants.iter().map(post).collect()
 }

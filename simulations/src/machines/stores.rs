@@ -68,13 +68,14 @@ impl Device {
                 );
             }
             Work::Commit(batch) => {
-                let batch = batch.clone();
+                let age = core.permission.age();
+                let batch = Batch { age, ..(**batch).clone() };
                 core.ask(
                     ctx,
                     move |db: &Database| {
-                        hears(ForDevice::Committed(now(db.commit(&grant, (*batch).clone()))))
+                        hears(ForDevice::Committed(age, now(db.commit(&grant, batch.clone()))))
                     },
-                    move || fails(ForDevice::Committed(Err(silent()))),
+                    move || fails(ForDevice::Committed(age, Err(silent()))),
                 );
             }
         }
@@ -114,12 +115,14 @@ impl Device {
 
     fn hear(&mut self, core: &mut Core, ctx: &mut Context, answer: ForDevice) {
         let failed = match answer {
-            ForDevice::Committed(done) => {
+            ForDevice::Committed(age, done) => {
                 self.work.pop_front();
                 if let Ok(committed) = &done {
                     self.note_written(committed);
                 }
                 self.mail.push_back(match done {
+                    // What was committed in an earlier age may be lost: it is for the device to give it again.
+                    Ok(_) if age != core.permission.age() => Event::CommitFailed,
                     Ok(committed) => Event::Committed(committed),
                     Err(DeviceStoreError::Fenced) => {
                         ctx.record.rarely("write fenced");
@@ -159,7 +162,9 @@ impl Device {
             Accepted::New { ordinal } => Some(*ordinal),
             Accepted::Repeated(_) | Accepted::KeyReused => None,
         });
-        self.heads.wrote(committed.events.iter().flatten().copied(), accepted);
+        if let Some(heads) = &mut self.heads {
+            heads.wrote(committed.events.iter().flatten().copied(), accepted);
+        }
     }
 
     fn later(&self, core: &Core, ctx: &mut Context, what: ForDevice) {
@@ -167,6 +172,7 @@ impl Device {
     }
 
     fn open_vault(&mut self, loaded: Box<port::Loaded>) {
+        self.heads = Some(loaded.heads);
         let (loading, rows) = Loading::split(loaded);
         let opened = Vault::open(rows, limits().ratchets, loading.age(), self.rng());
         let (vault, account) = opened.expect("what a vault has written it can read");
@@ -189,6 +195,8 @@ impl Device {
         let (Some(vault), Some((token, request))) = (&mut self.vault, self.crypto.front()) else {
             return false;
         };
+        vault.live_in(core.permission.age());
+        let age = vault.age();
         vault.begin(*token);
         match vault.work(request) {
             Wants::Nothing(changed) => {
@@ -205,7 +213,7 @@ impl Device {
                 core.ask(
                     ctx,
                     move |db: &Database| {
-                        let rows = now(db.read(&grant, &keys));
+                        let rows = now(db.read(&grant, age, &keys));
                         hears(keys, rows)
                     },
                     move || fails(wanted, Err(silent())),

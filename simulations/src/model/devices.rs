@@ -7,12 +7,13 @@ use roost_actors::port::{
     Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState, MessageUpdate,
     NewMessage, StateKey, StateKind, StoredMessage,
 };
-use roost_node::directory::{Age, LoggedEvent};
+use roost_node::directory::LoggedEvent;
 use roost_node::store::rank;
+use roost_placement::heads::Heads;
 use roost_placement::ledger::{Grant, Unavailable};
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api::event::Origin;
-use roost_proto::id::{Sequence, UnixMillis};
+use roost_proto::id::{Age, Sequence, UnixMillis};
 
 use super::Model;
 use super::tables::{DeviceRow, Tables};
@@ -22,12 +23,24 @@ use super::tables::{DeviceRow, Tables};
 #[error("the message id {0} is taken")]
 struct IdTaken(String);
 
+#[derive(Debug, thiserror::Error)]
+#[error("the database is in another age than {0}")]
+struct AnotherAge(i64);
+
 /// The device's row, if the grant stands.
 fn fenced<'a>(tables: &'a mut Tables, grant: &Grant) -> Result<&'a mut DeviceRow, DeviceStoreError> {
     if !tables.stands(grant) {
         return Err(DeviceStoreError::Fenced);
     }
     tables.devices.get_mut(&grant.key).ok_or(DeviceStoreError::Fenced)
+}
+
+/// Whoever knows of another age has not posted yet what it owns, or was told before the tail was lost.
+fn in_age(tables: &Tables, age: Age) -> Result<(), DeviceStoreError> {
+    if age.0 != tables.cluster_epoch {
+        return Err(Unavailable(Box::new(AnotherAge(age.0))).into());
+    }
+    Ok(())
 }
 
 /// The device's row, if the grant stands for this write. The row is held until the commit, so the moment at
@@ -154,7 +167,7 @@ fn in_outbox(message: &StoredMessage) -> bool {
 impl DeviceStore for Model {
     async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
         self.step(|tables, _| {
-            let age = u32::try_from(tables.cluster_epoch).unwrap_or(u32::MAX);
+            let age = Age(tables.cluster_epoch);
             let row = fenced(tables, grant)?;
             let mut last = row.events.values().rev().take(32);
             let state = row.state.iter().filter(|(key, _)| !StateKind::ON_DEMAND.contains(&key.kind));
@@ -166,15 +179,22 @@ impl DeviceStore for Model {
                     .find(|event| !matches!(event.origin, Origin::Synthetic | Origin::History))
                     .map(|event| event.committed),
                 age,
+                heads: Heads { event: row.last_seq, accepted: row.last_ordinal },
             })
         })?
     }
 
-    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+    async fn read(
+        &self,
+        grant: &Grant,
+        age: Age,
+        keys: &[StateKey],
+    ) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         self.step(|tables, _| {
+            in_age(tables, age)?;
             let row = fenced(tables, grant)?;
             Ok(keys.iter().map(|key| row.state.get(key).cloned()).collect())
         })?
@@ -193,7 +213,8 @@ impl DeviceStore for Model {
 
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
         let done = self.step(|tables, now| {
-            let age = Age(tables.cluster_epoch);
+            let age = batch.age;
+            in_age(tables, age)?;
             let row = fenced_write(tables, grant, &batch, now)?;
             check(row, &batch.accepts)?;
             let done = apply(row, grant, batch, age, now);
@@ -240,10 +261,10 @@ mod tests {
         model.fates([Some(Fault::Refused), None, Some(Fault::AnswerLost)]);
         let refused = model.commit(&grant, put("refused")).await;
         assert!(matches!(refused, Err(DeviceStoreError::Unavailable(_))), "{refused:?}");
-        assert_eq!(model.read(&grant, &keys).await.expect("read"), [None]);
+        assert_eq!(model.read(&grant, Age(0), &keys).await.expect("read"), [None]);
         let lost = model.commit(&grant, put("lost")).await;
         assert!(matches!(lost, Err(DeviceStoreError::Unavailable(_))), "{lost:?}");
-        assert_eq!(model.read(&grant, &keys).await.expect("read"), [Some(Bytes::from("lost"))]);
+        assert_eq!(model.read(&grant, Age(0), &keys).await.expect("read"), [Some(Bytes::from("lost"))]);
         model.set_down(true);
         assert!(model.beat(&me, &0.into(), &Timing::PATIENT).await.is_err());
         model.set_down(false);

@@ -24,7 +24,7 @@ use roost_proto::api::device::State;
 use roost_proto::api::event::Payload;
 use roost_proto::api::{self, message_received};
 use roost_proto::content::MessageContent;
-use roost_proto::id::{DeviceKey, Life, Sequence, UnixMillis};
+use roost_proto::id::{Age, DeviceKey, Life, Sequence, UnixMillis};
 use roost_proto::version::Rollout;
 use roost_simulations::model::{Model, system_clock};
 use roost_simulations::wa::{Scanner, SimOptions, SimServer};
@@ -68,6 +68,10 @@ impl Clocks for NodeClocks {
     fn may_act(&self) -> bool {
         self.act.load(Ordering::SeqCst)
     }
+
+    fn age(&self) -> Age {
+        Age::default()
+    }
 }
 
 struct OpenGate {
@@ -106,8 +110,13 @@ impl DeviceStore for Fragile {
         self.model.load(grant).await
     }
 
-    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
-        self.model.read(grant, keys).await
+    async fn read(
+        &self,
+        grant: &Grant,
+        age: Age,
+        keys: &[StateKey],
+    ) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+        self.model.read(grant, age, keys).await
     }
 
     async fn sent_message(&self, grant: &Grant, id: &str) -> Result<Option<StoredMessage>, DeviceStoreError> {

@@ -11,6 +11,7 @@ use ractor::{Actor, ActorId, ActorRef, SpawnErr};
 use rand::Rng;
 use rand::rngs::StdRng;
 use roost_placement::ledger::Grant;
+use roost_proto::id::Age;
 use roost_proto::version::ProtocolVersion;
 use tokio::sync::Semaphore;
 
@@ -58,6 +59,7 @@ impl Children {
         let closing = Arc::new(AtomicBool::new(false));
         let arguments = crypto::Arguments {
             store: ports.store.clone(),
+            clocks: ports.clocks.clone(),
             grant: grant.clone(),
             profile: ports.profile.clone(),
             ratchets: ports.limits.ratchets,
@@ -86,7 +88,7 @@ impl Children {
         self.life
     }
 
-    pub(super) fn open_vault(&self, rows: Vec<(StateKey, Bytes)>, age: u32) {
+    pub(super) fn open_vault(&self, rows: Vec<(StateKey, Bytes)>, age: Age) {
         let _ = self.crypto.send_message(crypto::Message::Open(rows, age));
     }
 

@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 use roost_placement::ledger::Grant;
-use roost_proto::id::DeviceKey;
+use roost_proto::id::{Age, DeviceKey};
 use sqlx::{Postgres, Transaction};
 
 use crate::store::fenced::{Appended, Rows, StatePut};
@@ -30,7 +30,7 @@ fn devices<'a, T>(rows: &'a [T], key: impl Fn(&'a T) -> &'a DeviceKey) -> Vec<&'
 
 #[async_trait]
 impl Rows for PgTx {
-    async fn fence(&mut self, grants: &[&Grant], wait: bool) -> SqlResult<Vec<i64>> {
+    async fn fence(&mut self, age: Age, grants: &[&Grant], wait: bool) -> SqlResult<Vec<i64>> {
         macro_rules! fence {
             ($mode:literal) => {
                 concat!(
@@ -38,7 +38,7 @@ impl Rows for PgTx {
                        WITH ORDINALITY AS q(b, d, e, n, i, at)
                      JOIN ownership o ON o.business_id = q.b AND o.device_id = q.d AND o.epoch = q.e
                       AND o.owner_node = q.n AND o.owner_inc = q.i
-                     WHERE (SELECT roost_settled())
+                     WHERE (SELECT roost_in_age($6))
                      ORDER BY q.at FOR SHARE OF o", $mode
                 )
             };
@@ -55,6 +55,7 @@ impl Rows for PgTx {
             .bind(column(grants, |grant| grant.epoch.0))
             .bind(column(grants, |grant| grant.life.node.as_str()))
             .bind(column(grants, |grant| grant.life.incarnation.0))
+            .bind(age.0)
             .fetch_all(&mut *self.0)
             .await
     }

@@ -7,7 +7,7 @@
 
 use async_trait::async_trait;
 use roost_placement::ledger::Grant;
-use roost_proto::id::DeviceKey;
+use roost_proto::id::{Age, DeviceKey};
 use serde_json::{Value, json};
 use sqlx::{Sqlite, Transaction};
 
@@ -35,7 +35,7 @@ impl LiteTx {
 
 #[async_trait]
 impl Rows for LiteTx {
-    async fn fence(&mut self, grants: &[&Grant], _wait: bool) -> SqlResult<Vec<i64>> {
+    async fn fence(&mut self, _age: Age, grants: &[&Grant], _wait: bool) -> SqlResult<Vec<i64>> {
         let rows = array(grants, |grant| {
             let (key, life) = (&grant.key, &grant.life);
             let (b, d) = (key.business_id.as_str(), key.device_id.as_str());

@@ -8,7 +8,7 @@ use roost_actors::port::{
 use roost_placement::ledger::Grant;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content;
-use roost_proto::id::Sequence;
+use roost_proto::id::{Age, Sequence};
 use roost_proto::stanza::{self, Read as _};
 
 use super::Database;
@@ -75,8 +75,13 @@ impl DeviceStore for Database {
         Ok(loaded)
     }
 
-    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
-        self.model.read(grant, keys).await
+    async fn read(
+        &self,
+        grant: &Grant,
+        age: Age,
+        keys: &[StateKey],
+    ) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+        self.model.read(grant, age, keys).await
     }
 
     async fn sent_message(

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::port::{Batch, Committed, DeviceStore, DeviceStoreError, Loaded, StateKey, StoredMessage};
 use roost_placement::ledger::Grant;
+use roost_proto::id::Age;
 
 use super::Link;
 
@@ -13,8 +14,13 @@ impl DeviceStore for Link {
         Link::read(self, self.database.load(grant)).await
     }
 
-    async fn read(&self, grant: &Grant, keys: &[StateKey]) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
-        Link::read(self, DeviceStore::read(&self.database, grant, keys)).await
+    async fn read(
+        &self,
+        grant: &Grant,
+        age: Age,
+        keys: &[StateKey],
+    ) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+        Link::read(self, DeviceStore::read(&self.database, grant, age, keys)).await
     }
 
     async fn sent_message(
