@@ -200,7 +200,8 @@ pub enum Finished {
     Stopped,
     /// A write met a newer epoch: somebody else owns it.
     Fenced,
-    /// The database answered a request for a dial permit without this grant.
+    /// The database answered a request for a dial permit without this grant, or others may have owned the device
+    /// meanwhile: what it has made and not stored is not to be used.
     Stale,
     /// It failed too often. The grant may still stand: release it, or open it again later.
     Broken(String),

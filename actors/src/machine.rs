@@ -178,7 +178,11 @@ impl Machine {
         if self.ended {
             return Vec::new();
         }
-        self.now = now;
+        let believed = std::mem::replace(&mut self.now, now).trusted;
+        if believed < now.trusted && self.has_made_more_than_is_durable() {
+            self.finish(Finished::Stale);
+            return std::mem::take(&mut self.effects);
+        }
         match event {
             Event::Loaded(loaded) => self.on_loaded(*loaded),
             Event::LinkUp { link } => self.on_link_up(link),
@@ -208,6 +212,11 @@ impl Machine {
     /// When the machine wants the next [`Event::Tick`].
     pub fn deadline(&self) -> Option<BootTime> {
         self.timers.values().min().copied()
+    }
+
+    /// Whether there may be keys in memory, or bytes made with them, that are in no row yet.
+    fn has_made_more_than_is_durable(&self) -> bool {
+        !(self.commits.are_done() && self.lane.is_empty() && self.purposes.is_empty())
     }
 
     /// Whether sends and commits may happen now.

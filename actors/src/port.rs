@@ -393,4 +393,7 @@ pub trait Clocks: Send + Sync + 'static {
     /// The age of the database that this node knows of. While it may act, everything that it owned before has been
     /// posted in it.
     fn age(&self) -> Age;
+    /// The first age whose memory is to be believed: in those before it others may have owned what this node owns,
+    /// and all that they did is lost.
+    fn trusted(&self) -> Age;
 }

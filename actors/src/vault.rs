@@ -169,10 +169,15 @@ impl Vault {
         self.age
     }
 
-    /// The database is in this age, or in a later one that the vault has heard of before. What is in memory is as good
-    /// as ever; rows that are read from now on may be older than what was sent with them.
-    pub fn live_in(&mut self, age: Age) {
+    /// The database is in this age, or in a later one that the vault has heard of before. Rows that are read from now on
+    /// may be older than what was sent with them; what is in memory only when it is from before the age that is
+    /// trusted.
+    pub fn live_in(&mut self, age: Age, trusted: Age) {
         if age > self.age {
+            if trusted > self.age {
+                self.peers.let_go();
+                self.chains.let_go();
+            }
             self.age = age;
             self.peers.live_in(age);
             self.chains.live_in(age);

@@ -77,6 +77,11 @@ impl Commits {
         self.waiting || self.gathering.batch != Batch::default()
     }
 
+    /// Whether everything that was to be committed is.
+    pub(super) fn are_done(&self) -> bool {
+        self.flying.is_none() && self.gathering.batch == Batch::default()
+    }
+
     /// Whether the store has failed and not answered since.
     pub(super) fn failing(&self) -> bool {
         self.failures > 0
@@ -86,7 +91,7 @@ impl Commits {
 impl Machine {
     /// Releases what waits for no commit at all.
     pub(super) fn commit_pump(&mut self) {
-        if self.commits.flying.is_none() && self.commits.gathering.batch == Batch::default() {
+        if self.commits.are_done() {
             let after = std::mem::take(&mut self.commits.gathering.after);
             self.release(after, Vec::new());
         }
@@ -100,6 +105,7 @@ impl Machine {
                 let events = &mut Arc::make_mut(batch).events;
                 events.iter_mut().for_each(|event| event.dedupe.push('+'));
             }
+            Arc::make_mut(batch).age = self.now.age;
             self.effects.push(Effect::Commit(batch.clone()));
             self.commits.waiting = false;
         }
@@ -113,7 +119,7 @@ impl Machine {
             next.batch.state = state;
         }
         let Pending { batch, after, crypto } = next;
-        let batch = Arc::new(batch);
+        let batch = Arc::new(Batch { age: self.now.age, ..batch });
         self.commits.flying = Some((batch.clone(), after, crypto));
         self.effects.push(Effect::Commit(batch));
     }

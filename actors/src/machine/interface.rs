@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_proto::appstate::Action;
-use roost_proto::id::{Sequence, UnixMillis};
+use roost_proto::id::{Age, Sequence, UnixMillis};
 use roost_proto::media::RetryAnswer;
 use roost_proto::stanza::Stanza;
 use roost_proto::version::ProtocolVersion;
@@ -31,6 +31,10 @@ pub struct Now {
     pub wall: UnixMillis,
     /// Whether the node's lease lets it act.
     pub may_act: bool,
+    /// [`Clocks::age`](crate::port::Clocks::age).
+    pub age: Age,
+    /// [`Clocks::trusted`](crate::port::Clocks::trusted).
+    pub trusted: Age,
 }
 
 /// What a new owner found in the store, without the secrets.

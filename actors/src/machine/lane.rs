@@ -60,6 +60,10 @@ impl Lane {
         outcome.map(|outcome| (crypto, outcome))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// What has come of a slot.
     pub(super) fn fill(&mut self, slot: u64, outcome: Pending) {
         if let Some(place) = self.slots.iter_mut().find(|place| place.number == slot) {

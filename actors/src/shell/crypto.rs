@@ -118,7 +118,8 @@ impl State {
         vault.begin(token);
         let mut pause = FIRST_PAUSE;
         loop {
-            vault.live_in(self.arguments.clocks.age());
+            let clocks = &self.arguments.clocks;
+            vault.live_in(clocks.age(), clocks.trusted());
             match vault.work(request) {
                 Wants::Nothing(changed) => return self.tell(Child::Crypto(token, changed)),
                 Wants::Rows(keys) => match read(&self.arguments, vault.age(), &keys).await {

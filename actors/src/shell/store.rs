@@ -77,13 +77,12 @@ impl Actor for StoreActor {
 
 impl Arguments {
     async fn commit(&self, batch: &Batch) -> Child {
-        let age = self.clocks.age();
         if !self.clocks.may_act() || self.closing.load(Ordering::Acquire) {
             return Child::CommitFailed;
         }
-        match self.store.commit(&self.grant, Batch { age, ..batch.clone() }).await {
+        match self.store.commit(&self.grant, batch.clone()).await {
             // What was committed in an earlier age may be lost: it is for the device to give it again.
-            Ok(_) if age != self.clocks.age() => Child::CommitFailed,
+            Ok(_) if batch.age != self.clocks.age() => Child::CommitFailed,
             Ok(committed) => Child::Committed(committed),
             Err(DeviceStoreError::Fenced) => Child::Fenced,
             Err(error) => {

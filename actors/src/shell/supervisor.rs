@@ -385,5 +385,11 @@ impl State {
 
 fn now(ports: &Ports) -> Now {
     let clocks = &ports.clocks;
-    Now { boot: clocks.boot(), wall: clocks.wall(), may_act: clocks.may_act() }
+    Now {
+        boot: clocks.boot(),
+        wall: clocks.wall(),
+        may_act: clocks.may_act(),
+        age: clocks.age(),
+        trusted: clocks.trusted(),
+    }
 }

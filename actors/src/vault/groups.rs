@@ -45,6 +45,11 @@ impl Chains {
         Chains { age, ..Chains::default() }
     }
 
+    /// What is durable is read again.
+    pub(super) fn let_go(&mut self) {
+        self.cached.retain(|_, cached| cached.changed > self.durable);
+    }
+
     pub(super) fn live_in(&mut self, age: Age) {
         self.age = age;
     }

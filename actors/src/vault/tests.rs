@@ -235,14 +235,18 @@ fn who_runs_on_in_a_later_age_uses_no_key_again_of_what_left_its_memory() {
     // The row is what it was before the last message, and memory has let go of the ratchet.
     ada.rows = standby;
     ada.vault.peers = Peers::new(100, Age(0));
-    ada.vault.live_in(Age(1));
+    ada.vault.live_in(Age(1), Age(0));
     assert!(whispers(&mut ada, Vec::new()) > last);
-    ada.vault.live_in(Age(0));
+    ada.vault.live_in(Age(0), Age(0));
     assert_eq!(ada.vault.age(), Age(1), "an age that is over does not come again");
-    // What it remembers it goes on with, key by key.
+    // What it remembers it goes on with, key by key, as long as nobody else can have done so.
     let last = whispers(&mut ada, Vec::new());
-    ada.vault.live_in(Age(2));
+    ada.vault.live_in(Age(2), Age(0));
     assert_eq!(whispers(&mut ada, Vec::new()), last + 1);
+    ada.vault.durable(ada.token);
+    ada.vault.live_in(Age(3), Age(3));
+    let passed = whispers(&mut ada, Vec::new()) - last;
+    assert!(passed > 500, "{passed} keys were passed over");
 }
 
 #[test]

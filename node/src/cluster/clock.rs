@@ -52,6 +52,10 @@ impl Clocks for NodeClocks {
     fn age(&self) -> Age {
         self.permission.age()
     }
+
+    fn trusted(&self) -> Age {
+        self.permission.trusted()
+    }
 }
 
 #[cfg(test)]

@@ -159,7 +159,7 @@ impl Driver {
                     self.quiet.send_replace(false);
                     tracing::info!(life = %self.shared.life, owned = self.machine.owned(), "devices may act");
                 }
-                Effect::Aged(age) => self.ports.permission.aged(age),
+                Effect::Aged(age, doubtful) => self.ports.permission.aged(age, doubtful),
                 Effect::HandedOff(key, outcome) => {
                     if outcome.is_ok() {
                         let labels = [("reason", "request")];

@@ -140,7 +140,7 @@ impl Effects {
             | Effect::Left(..)
             | Effect::Quiesce
             | Effect::Resume
-            | Effect::Aged(_)
+            | Effect::Aged(..)
             | Effect::Die
             | Effect::Drained => unreachable!("the driver keeps what concerns the whole node"),
         }

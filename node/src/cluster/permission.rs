@@ -19,6 +19,7 @@ pub struct Permission {
     lease: Lease,
     suspended: AtomicBool,
     age: AtomicI64,
+    trusted: AtomicI64,
     clock: BootClock,
 }
 
@@ -31,8 +32,8 @@ impl std::fmt::Debug for Permission {
 impl Permission {
     /// No permission yet.
     pub fn new(clock: BootClock) -> Arc<Permission> {
-        let (suspended, age) = (AtomicBool::new(true), AtomicI64::new(0));
-        Arc::new(Permission { lease: Lease::new(), suspended, age, clock })
+        let [age, trusted] = [AtomicI64::new(0), AtomicI64::new(0)];
+        Arc::new(Permission { lease: Lease::new(), suspended: AtomicBool::new(true), age, trusted, clock })
     }
 
     /// Whether devices may send, acknowledge and write now.
@@ -46,8 +47,16 @@ impl Permission {
         Age(self.age.load(Ordering::Acquire))
     }
 
-    /// The database is in this age.
-    pub fn aged(&self, age: Age) {
+    /// The first age whose memory is to be believed.
+    pub fn trusted(&self) -> Age {
+        Age(self.trusted.load(Ordering::Acquire))
+    }
+
+    /// The database is in this age. In doubt others may have owned meanwhile what this node owns.
+    pub fn aged(&self, age: Age, doubtful: bool) {
+        if doubtful {
+            self.trusted.store(age.0, Ordering::Release);
+        }
         self.age.store(age.0, Ordering::Release);
     }
 

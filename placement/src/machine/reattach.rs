@@ -84,13 +84,13 @@ impl Machine {
         if before == known {
             return;
         }
-        out.push(Effect::Aged(Age(view.cluster_epoch)));
-        if before.is_none() {
-            return;
-        }
         let timing = &self.config.timing;
         // Before that its lease was not over for anybody.
         let silent = self.renewed.is_none_or(|renewed| now.since(renewed) >= timing.ttl + timing.grace);
+        out.push(Effect::Aged(Age(view.cluster_epoch), silent && before.is_some()));
+        if before.is_none() {
+            return;
+        }
         self.round.doubtful = silent || (self.round.doubtful && self.quiesced);
         self.round.open = self.holdings.kept().cloned().collect();
         (self.round.asked, self.round.next) = (false, now);
@@ -157,37 +157,48 @@ mod tests {
         Machine::new(Config { me, timing, policy, pace }, BootTime(0))
     }
 
-    /// Whether the node acts again with this heartbeat.
-    fn resumes(machine: &mut Machine, millis: u64, cluster_epoch: i64, blocked: u64) -> bool {
+    /// Whether the node acts again with this heartbeat, and what it says of the age that it sees.
+    fn beats(
+        machine: &mut Machine,
+        millis: u64,
+        cluster_epoch: i64,
+        blocked: u64,
+    ) -> (bool, Option<(Age, bool)>) {
         let now = BootTime(millis * 1_000_000);
         let view = View { cluster_epoch, blocked: Duration::from_millis(blocked), ..View::default() };
         let mut todo = machine.handle(now, Event::Beaten { sent: now, answer: Beaten::Renewed(view) });
-        let mut resumed = false;
+        let (mut resumed, mut aged) = (false, None);
         while let Some(effect) = todo.pop() {
             match effect {
                 Effect::Resume => resumed = true,
+                Effect::Aged(age, doubtful) => aged = Some((age, doubtful)),
                 Effect::ListMine(number) => {
                     todo.extend(machine.handle(now, Event::Mine(number, Ok(Vec::new()))))
                 }
                 _ => {}
             }
         }
-        resumed
+        (resumed, aged)
     }
 
     #[test]
     fn who_cannot_have_been_buried_in_the_tail_goes_on_at_once() {
         let mut machine = machine();
-        assert!(resumes(&mut machine, 0, 0, 0));
-        assert!(resumes(&mut machine, 2199, 1, 2200));
+        assert_eq!(beats(&mut machine, 0, 0, 0), (true, Some((Age(0), false))));
+        assert_eq!(beats(&mut machine, 2199, 1, 2200), (true, Some((Age(1), false))));
     }
 
     #[test]
     fn who_may_have_been_buried_in_the_tail_waits_for_the_end_of_the_quarantine() {
         let mut machine = machine();
-        assert!(resumes(&mut machine, 0, 0, 0));
-        assert!(!resumes(&mut machine, 2200, 1, 2200));
-        assert!(!resumes(&mut machine, 3000, 1, 1400));
-        assert!(resumes(&mut machine, 4400, 1, 0));
+        assert_eq!(beats(&mut machine, 0, 0, 0), (true, Some((Age(0), false))));
+        let doubts = Some((Age(1), true));
+        assert_eq!(
+            beats(&mut machine, 2200, 1, 2200),
+            (false, doubts),
+            "its memory may be older than what was sent"
+        );
+        assert_eq!(beats(&mut machine, 3000, 1, 1400), (false, None));
+        assert_eq!(beats(&mut machine, 4400, 1, 0), (true, None));
     }
 }

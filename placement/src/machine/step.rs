@@ -113,7 +113,8 @@ pub enum Effect {
     /// Devices may act again.
     Resume,
     /// The database is in this age, as a view has shown first: what was read and written in an earlier one may be lost.
-    Aged(Age),
+    /// In doubt so may be what another node did with the devices of this one, after it had buried it.
+    Aged(Age, bool),
     /// This life is over: close everything. Nothing follows.
     Die,
     /// The drain is over, the node owns nothing and its row can be ended. Nothing follows.

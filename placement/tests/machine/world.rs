@@ -330,7 +330,7 @@ impl World {
                     node.probes += 1;
                     node.inbox.push((there, self.order, self.now, Event::Probed(node.way)));
                 }
-                Effect::Aged(_) => {}
+                Effect::Aged(..) => {}
                 Effect::Quiesce => node.suspended = true,
                 Effect::Resume => {
                     assert!(node.lease.may_act(self.now), "{life} resumes without a lease");

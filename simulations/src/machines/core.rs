@@ -97,7 +97,8 @@ impl Core {
 
     /// The moment, as devices see it.
     pub(super) fn now(&self) -> Now {
-        Now { boot: self.boot(), wall: (self.wall)(), may_act: self.permission.may_act() }
+        let (age, trusted) = (self.permission.age(), self.permission.trusted());
+        Now { boot: self.boot(), wall: (self.wall)(), may_act: self.permission.may_act(), age, trusted }
     }
 
     pub(super) fn life(&self) -> &Life {

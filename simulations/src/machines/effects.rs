@@ -104,7 +104,7 @@ impl Process {
                 ctx.record.fact(What::Quiesced(me));
                 self.devices.values_mut().for_each(|device| device.quiesce(&mut self.core, ctx, true));
             }
-            Effect::Aged(age) => core.permission.aged(age),
+            Effect::Aged(age, doubtful) => core.permission.aged(age, doubtful),
             Effect::Resume => {
                 core.permission.resume();
                 ctx.record.fact(What::Resumed(me));

@@ -68,12 +68,11 @@ impl Device {
                 );
             }
             Work::Commit(batch) => {
-                let age = core.permission.age();
-                let batch = Batch { age, ..(**batch).clone() };
+                let (age, batch) = (batch.age, batch.clone());
                 core.ask(
                     ctx,
                     move |db: &Database| {
-                        hears(ForDevice::Committed(age, now(db.commit(&grant, batch.clone()))))
+                        hears(ForDevice::Committed(age, now(db.commit(&grant, (*batch).clone()))))
                     },
                     move || fails(ForDevice::Committed(age, Err(silent()))),
                 );
@@ -195,7 +194,7 @@ impl Device {
         let (Some(vault), Some((token, request))) = (&mut self.vault, self.crypto.front()) else {
             return false;
         };
-        vault.live_in(core.permission.age());
+        vault.live_in(core.permission.age(), core.permission.trusted());
         let age = vault.age();
         vault.begin(*token);
         match vault.work(request) {

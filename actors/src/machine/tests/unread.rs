@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roost_placement::ledger::Grant;
 use roost_proto::appstate::{Action, Mute};
-use roost_proto::id::{Epoch, Incarnation, Life};
+use roost_proto::id::{Age, Epoch, Incarnation, Life};
 use roost_proto::stanza::{Builder, Jid};
 
 use super::*;
@@ -15,7 +15,8 @@ fn nobody_is_told_that_a_device_is_unpaired_before_its_state_is_read() {
     let key = "tenants/acme/devices/shop".parse().expect("an id");
     let life = Life { node: "n1".parse().expect("an id"), incarnation: Incarnation(1) };
     let grant = Grant { key, life, epoch: Epoch(2) };
-    let now = Now { boot: BootTime(1), wall: UnixMillis(1_700_000_000_000), may_act: true };
+    let (boot, wall) = (BootTime(1), UnixMillis(1_700_000_000_000));
+    let now = Now { boot, wall, may_act: true, age: Age(0), trusted: Age(0) };
     let mut machine = Machine::new(grant.into(), Limits::default(), [7; 32], now);
     let friend = Jid::pn("4915100000001");
     let commands = [

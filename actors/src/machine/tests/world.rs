@@ -14,7 +14,7 @@ use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::Grant;
 use roost_proto::api::device::State;
-use roost_proto::id::{Epoch, Incarnation, Life, UnixMillis};
+use roost_proto::id::{Age, Epoch, Incarnation, Life, UnixMillis};
 use roost_proto::stanza::{self, Jid, Read, Stanza};
 
 use crate::device::{AskError, Limits, SendError};
@@ -95,7 +95,13 @@ pub(super) struct World {
     pub(super) tokens: u64,
 }
 
-const BEGIN: Now = Now { boot: BootTime(1_000_000_000), wall: UnixMillis(1_700_000_000_000), may_act: true };
+const BEGIN: Now = Now {
+    boot: BootTime(1_000_000_000),
+    wall: UnixMillis(1_700_000_000_000),
+    may_act: true,
+    age: Age(0),
+    trusted: Age(0),
+};
 
 impl World {
     pub(super) fn unpaired(seed: u64) -> World {

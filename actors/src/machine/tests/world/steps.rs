@@ -15,6 +15,13 @@ use crate::machine::{Effect, Event, Reply};
 pub(in crate::machine::tests) const GROUP: u8 = 3;
 
 impl World {
+    /// The database has lost a tail in which others may have owned the device.
+    pub(in crate::machine::tests) fn doubt(&mut self) -> Vec<Effect> {
+        self.now.age.0 += 1;
+        self.now.trusted = self.now.age;
+        self.feed(Event::Tick)
+    }
+
     pub(in crate::machine::tests) fn take(&mut self, step: Step) -> Vec<Effect> {
         match step {
             Step::LinkUp => match self.dialling.take() {
