@@ -95,7 +95,7 @@ impl Callers {
 }
 
 /// A connection that breaks has many codes; what they share is that no node has refused anything.
-fn worth_trying_again(status: &Status) -> bool {
+pub(crate) fn worth_trying_again(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Aborted | Code::DeadlineExceeded | Code::Cancelled)
         || ["transport", "h2 protocol error"].iter().any(|broken| status.message().contains(broken))
 }

@@ -11,6 +11,7 @@ mod cluster;
 mod event;
 mod files;
 mod matrix;
+mod mortal;
 mod reader;
 mod recode;
 mod stage;

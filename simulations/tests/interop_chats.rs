@@ -202,7 +202,7 @@ async fn what_one_device_changes_the_others_see() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn changes_survive_deaths_conflicts_and_keys_that_nobody_has() -> Result<(), Failure> {
-    let mut world = World::new(past(1, 1)).await?;
+    let world = World::new(past(1, 1)).await?;
     let mut sibling = world.stage.paired(Library::Whatsmeow, "w", &world.person).await?;
     world.change("pin", CHAT, true, "").await?;
     sibling.sees("pin", CHAT, true, "").await?;
@@ -305,7 +305,7 @@ async fn unmodified_clients_fetch_the_past_that_the_phone_gives_as_files() -> Re
 async fn the_past_of_a_hundred_chats_is_told_once_though_its_owner_is_killed() -> Result<(), Failure> {
     const CHATS: usize = 100;
     const MESSAGES: usize = 12;
-    let mut world = World::new(past(CHATS, MESSAGES)).await?;
+    let world = World::new(past(CHATS, MESSAGES)).await?;
     let friend = world.stage.person("friend");
     let mut client = world.stage.paired(Library::Whatsmeow, "friend", &friend).await?;
     let mut epoch = 0;

@@ -255,7 +255,7 @@ async fn a_file_is_sent_by_the_next_owner_when_the_first_dies_before_the_send() 
     let mut world = World::new(3).await?;
     let (path, hash) = world.file("survivor", LARGE)?;
     let media = world.uploads(Kind::Document, "application/pdf", &path).await?;
-    world.cluster.kill_owner(&world.device.clone(), Victim::Worker).await?;
+    world.cluster.kill_owner(&world.device, Victim::Worker).await?;
     let id =
         world.gives(0, Send::Document(api::Document { media: Some(media), ..Default::default() })).await?;
     assert_eq!(world.clients[0].0.file(&id).await?.sha256, hash);

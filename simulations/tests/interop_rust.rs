@@ -132,7 +132,7 @@ async fn it_talks_with_a_device_whose_worker_is_killed() -> Result<(), Failure> 
     let stage = Stage::set().await?;
     let store = stage.sqlite();
     let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
-    let mut cluster = Cluster::start(&stage, program, &store, 3).await?;
+    let cluster = Cluster::start(&stage, program, &store, 3).await?;
     let roost = stage.person("roost");
     cluster.create_tenant("acme").await?;
     let device = cluster.create_device("acme", "shop").await?;

@@ -1,9 +1,8 @@
 //! Unmodified whatsmeow, Baileys and whatsapp-rust judge the status posts of a Roost device and what it says of messages that
-//! were read; and they are no strangers to it when WhatsApp demands tokens.
+//! were read; and they are no strangers to it when WhatsApp demands tokens. All of it once more while the owner of the
+//! device is killed.
 //!
-//! Real processes as in `interop.rs`: one `roost serve`, a driver of each.
-
-use std::time::Duration;
+//! Real processes as in `interop.rs`: one `roost serve`, or three of which one dies, and a driver of each library.
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -11,15 +10,12 @@ use roost_proto::api::group_changed::Change;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
-use roost_simulations::callers::within;
 use roost_simulations::interop::{
     CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
 };
 use roost_simulations::wa::{Audience, Fault};
 use serde_json::json;
 
-/// Bound of one call.
-const CALL: Duration = Duration::from_secs(30);
 /// Where posts are.
 const STATUS: &str = "status@broadcast";
 
@@ -72,7 +68,7 @@ impl Pair<'_> {
             played,
             privately: false,
         };
-        self.cluster.callers.any().messages().mark_read(within(request, CALL)).await?;
+        self.cluster.ask(request, async |api, it| api.messages().mark_read(it).await).await?;
         Ok(())
     }
 
@@ -151,11 +147,13 @@ impl Pair<'_> {
 
     /// The picture of a group.
     async fn picture(&mut self, group: &str) -> Result<(), Failure> {
-        let (device, group) = (self.device.to_owned(), group.to_owned());
-        let jpeg = vec![0xff, 0xd8, 0xff, 0xe0, 0, 0];
-        let set = api::SetGroupPictureRequest { device: device.clone(), group: group.clone(), jpeg };
-        let api = self.cluster.callers.any();
-        let id = api.groups().set_group_picture(within(set, CALL)).await?.into_inner().id;
+        let set = async |jpeg: &[u8]| {
+            let (device, group, jpeg) = (self.device.to_owned(), group.to_owned(), jpeg.to_owned());
+            let set = api::SetGroupPictureRequest { device, group, jpeg };
+            let set = self.cluster.ask(set, async |api, it| api.groups().set_group_picture(it).await);
+            Ok::<_, Failure>(set.await?.id)
+        };
+        let id = set(&[0xff, 0xd8, 0xff, 0xe0, 0, 0]).await?;
         let told = |event: &ClientEvent| matches!(event, ClientEvent::Contact { from, what } if *from == group && what == "picture");
         self.client.wait("the new picture", told).await?;
         let shown = self.client.people(json!({"cmd": "picture", "to": group})).await?;
@@ -173,9 +171,7 @@ impl Pair<'_> {
             };
             self.reader.sees("another picture", changed).await?;
             self.matrix.row(row).seen(self.from);
-            let remove = api::SetGroupPictureRequest { device, group, jpeg: Vec::new() };
-            let removed = api.groups().set_group_picture(within(remove, CALL)).await?.into_inner().id;
-            assert_eq!(removed, "");
+            assert_eq!(set(&[]).await?, "");
         }
         Ok(())
     }
@@ -205,7 +201,22 @@ impl Pair<'_> {
 
 #[tokio::test]
 async fn posts_receipts_and_tokens_go_both_ways() -> Result<(), Failure> {
-    let Cast { stage, cluster, device, roost, reader } = Cast::new(env!("CARGO_BIN_EXE_roost"), 1).await?;
+    let cast = Cast::new(env!("CARGO_BIN_EXE_roost"), 1).await?;
+    everything(&cast).await?.check()
+}
+
+#[tokio::test]
+async fn posts_receipts_and_tokens_go_both_ways_though_the_owner_is_killed_again_and_again()
+-> Result<(), Failure> {
+    let cast = Cast::mortal(env!("CARGO_BIN_EXE_roost"), 3).await?;
+    everything(&cast).await?.check()?;
+    assert!(cast.cluster.outlived().await? > 6);
+    Ok(())
+}
+
+/// Each client in its turn. Returns what was seen.
+async fn everything(cast: &Cast) -> Result<Matrix, Failure> {
+    let Cast { stage, cluster, device, roost, reader } = cast;
     let mut matrix = Matrix::new("6-status");
     for (library, name) in CLIENTS {
         let (from, to) = (Way::From(library), Way::To(library));
@@ -213,15 +224,15 @@ async fn posts_receipts_and_tokens_go_both_ways() -> Result<(), Failure> {
         let mut client = stage.paired(library, name, &person).await?;
         client.send(&roost.number_jid(), &format!("hello from {name}")).await?;
         reader.received(&[format!("hello from {name}")]).await?;
-        let (stage, cluster, device, reader) = (&stage, &cluster, device.as_str(), &reader);
-        let (roost, person, matrix) = (&roost, &person, &mut matrix);
-        let client = &mut client;
+        let (client, person, matrix) = (&mut client, &person, &mut matrix);
         let mut pair = Pair { stage, cluster, device, reader, roost, client, person, matrix, from, to };
         pair.tokens().await?;
         pair.status().await?;
         pair.receipts().await?;
+        assert_eq!(client.doubled(), Vec::<String>::new());
     }
+    assert_eq!(reader.repeated(), Vec::<String>::new());
     assert_eq!(reader.faults(), Vec::<String>::new());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
-    matrix.check()
+    Ok(matrix)
 }

@@ -290,8 +290,7 @@ impl Pair<'_> {
 #[tokio::test]
 async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_killed() -> Result<(), Failure>
 {
-    let Cast { stage, mut cluster, device, roost, reader } =
-        Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
+    let Cast { stage, cluster, device, roost, reader } = Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
     let mut matrix = Matrix::new("1-messages");
     let mut speakers = Vec::new();
     for (library, name) in CLIENTS {
@@ -316,7 +315,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
     }
     matrix.check()?;
     among_clients::talk(&mut speakers).await?.check()?;
-    amid_a_kill::talk(&mut speakers, &mut cluster, &device, &roost, &reader).await?;
+    amid_a_kill::talk(&mut speakers, &cluster, &device, &roost, &reader).await?;
     assert_eq!(reader.faults(), Vec::<String>::new());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())

@@ -27,7 +27,14 @@ impl Cast {
         Cast::on(stage, program, &store, nodes).await
     }
 
-    /// The same on this stage, with this store.
+    /// Three nodes, of which the owner of the device is killed once in so many calls.
+    pub async fn mortal(program: &str, every: usize) -> Result<Self, Failure> {
+        let mut cast = Cast::new(program, 3).await?;
+        cast.cluster.let_die(&cast.device, every);
+        Ok(cast)
+    }
+
+    /// The same as `new` on this stage, with this store.
     pub async fn on(stage: Stage, program: &str, store_url: &str, nodes: usize) -> Result<Self, Failure> {
         let cluster = Cluster::start(&stage, PathBuf::from(program), store_url, nodes).await?;
         let roost = stage.person("roost");

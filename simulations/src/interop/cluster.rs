@@ -18,16 +18,17 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::mortal::Mortal;
 use super::{Failure, Person, Stage};
 use crate::callers::{Callers, within};
 use crate::processes::{NodeProcess, Site};
 
 /// Bound of one call, with its retries on other nodes.
-const CALL: Duration = Duration::from_secs(30);
+pub(super) const CALL: Duration = Duration::from_secs(30);
 /// Bound of everything that a cluster does by itself.
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 /// How often a state is looked at that cannot be waited for.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// Which process of a node dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,7 @@ pub struct Cluster {
     nodes: Vec<NodeProcess>,
     /// Clients of all nodes.
     pub callers: Arc<Callers>,
+    pub(super) mortal: Option<Mortal>,
 }
 
 impl Cluster {
@@ -70,7 +72,7 @@ impl Cluster {
         }
         let clients = nodes.iter().map(|node| Client::lazy(&format!("http://{}", node.grpc)));
         let callers = Arc::new(Callers::new(clients.collect::<Result<_, _>>()?));
-        let cluster = Self { nodes, callers };
+        let cluster = Self { nodes, callers, mortal: None };
         cluster.wait("active nodes", async || Ok(cluster.active().await? == count)).await?;
         Ok(cluster)
     }
@@ -171,7 +173,7 @@ impl Cluster {
     }
 
     /// Kills the owner of a device. Returns it, and the epoch that ends with it.
-    pub async fn kill_owner(&mut self, device: &str, victim: Victim) -> Result<(String, i64), Failure> {
+    pub async fn kill_owner(&self, device: &str, victim: Victim) -> Result<(String, i64), Failure> {
         let (owner, epoch) = self.owner(device).await?;
         let node = self.nodes.iter().find(|node| node.id == owner);
         let node = node.ok_or_else(|| Failure::new(format!("the owner {owner:?} is none of our nodes")))?;
@@ -235,7 +237,7 @@ impl Cluster {
             let request = within(message.clone(), CALL);
             async move { client.messages().send_message(request).await }
         };
-        Ok(self.callers.call(PATIENCE, ask).await?.into_inner().whatsapp_id)
+        Ok(self.amid(self.callers.call(PATIENCE, ask)).await?.into_inner().whatsapp_id)
     }
 
     /// Kills every node and starts it anew; waits until all are active.

@@ -129,6 +129,29 @@ impl Reader {
         }
     }
 
+    /// Ids of what was told more than once: messages, posts of status and posts of newsletters.
+    pub fn repeated(&self) -> Vec<String> {
+        let mut times: BTreeMap<(&str, String), usize> = BTreeMap::new();
+        for event in self.lock().iter() {
+            let (kind, message) = match &event.payload {
+                Some(event::Payload::MessageReceived(message)) => ("message", Some(message)),
+                Some(event::Payload::StatusReceived(post)) => ("status", post.message.as_ref()),
+                Some(event::Payload::NewsletterPosted(posted)) => {
+                    ("newsletter", posted.post.as_ref().and_then(|post| post.message.as_ref()))
+                }
+                _ => continue,
+            };
+            if let Some(message) = message {
+                *times.entry((kind, message.whatsapp_id.clone())).or_default() += 1;
+            }
+        }
+        times
+            .into_iter()
+            .filter(|(_, times)| *times > 1)
+            .map(|((kind, id), _)| format!("{kind} {id}"))
+            .collect()
+    }
+
     /// What is wrong with the log of one device: gaps, repeated numbers, falling epochs.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();

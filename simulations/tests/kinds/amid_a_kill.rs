@@ -19,7 +19,7 @@ const BEFORE: usize = 3;
 /// Each speaker in its turn.
 pub(crate) async fn talk(
     speakers: &mut [Speaker],
-    cluster: &mut Cluster,
+    cluster: &Cluster,
     device: &str,
     roost: &Person,
     reader: &Reader,

@@ -1,0 +1,115 @@
+//! An owner that is killed again and again while real clients talk with its device.
+//!
+//! What must hold: it dies by SIGKILL once in so many calls, in turn while the call is under way and right after
+//! it, so that what comes next (a word of a client, say) finds nobody; an owner is killed only when the one before
+//! has been followed by another that is online; the callers are careful: they ask again when nobody has answered.
+//! A cluster without a mortal owner makes the same calls and lives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use roost_node::client::Client;
+use roost_node::errors::reason_of;
+use tokio::time::{Instant, sleep};
+use tonic::{Request, Response, Status};
+
+use super::cluster::{CALL, LOOK, PATIENCE};
+use super::{Cluster, Failure, RealClient, Victim};
+use crate::callers::{within, worth_trying_again};
+
+/// Whose owner dies, and how often.
+#[derive(Default)]
+pub(super) struct Mortal {
+    device: String,
+    every: usize,
+    calls: AtomicUsize,
+    deaths: AtomicUsize,
+    /// The epoch that ended with the last death.
+    epoch: AtomicI64,
+}
+
+impl Cluster {
+    /// From now on the worker that owns the device is killed once in so many calls.
+    pub fn let_die(&mut self, device: &str, every: usize) {
+        self.mortal = Some(Mortal { device: device.to_owned(), every, ..Mortal::default() });
+    }
+
+    /// Asks for something that may be asked for twice, at any node, until it is answered. Returns the answer.
+    ///
+    /// # Errors
+    /// The refusal, or what was said last when nobody has answered within the patience of a caller.
+    pub async fn ask<Q: Clone, A>(
+        &self,
+        request: Q,
+        ask: impl AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> Result<A, Failure> {
+        let ask = async |client: Client| ask(client, within(request.clone(), CALL)).await;
+        Ok(self.insist(ask).await?.into_inner())
+    }
+
+    /// The same for calls that are more than a request and an answer.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn insist<T>(&self, ask: impl AsyncFn(Client) -> Result<T, Status>) -> Result<T, Failure> {
+        let end = Instant::now() + PATIENCE;
+        self.amid(async {
+            loop {
+                let refused = match ask(self.callers.any()).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(refused) => refused,
+                };
+                let unknown = reason_of(&refused).as_deref() == Some("OUTCOME_UNKNOWN");
+                if !(unknown || worth_trying_again(&refused)) || Instant::now() > end {
+                    return Err(refused);
+                }
+                sleep(LOOK).await;
+            }
+        })
+        .await
+    }
+
+    /// Makes a call, amid or before the death of the owner when it is time for that.
+    pub(super) async fn amid<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Failure> {
+        let Some(mortal) = &self.mortal else { return Ok(call.await?) };
+        if !(mortal.calls.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(mortal.every) {
+            return Ok(call.await?);
+        }
+        self.outlived().await?;
+        let kill = async {
+            let (_, epoch) = self.kill_owner(&mortal.device, Victim::Worker).await?;
+            mortal.epoch.store(epoch, Ordering::Relaxed);
+            Ok::<_, Failure>(())
+        };
+        if mortal.deaths.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            let (answer, killed) = tokio::join!(call, kill);
+            killed?;
+            Ok(answer?)
+        } else {
+            let answer = call.await?;
+            kill.await?;
+            Ok(answer)
+        }
+    }
+
+    /// Waits until the device is online with an owner after the last that was killed. Returns how many were.
+    pub async fn outlived(&self) -> Result<usize, Failure> {
+        let Some(mortal) = &self.mortal else { return Ok(0) };
+        self.taken_over(&mortal.device, mortal.epoch.load(Ordering::Relaxed)).await?;
+        Ok(mortal.deaths.load(Ordering::Relaxed))
+    }
+}
+
+impl RealClient {
+    /// Texts that came under more than one id: what a caller or an owner has sent twice.
+    pub fn doubled(&self) -> Vec<String> {
+        let mut ids: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for message in self.messages() {
+            ids.entry(message.text).or_default().insert(message.id);
+        }
+        ids.into_iter()
+            .filter(|(_, ids)| ids.len() > 1)
+            .map(|(text, ids)| format!("{text:?} as {ids:?}"))
+            .collect()
+    }
+}
