@@ -3,18 +3,17 @@
 //!
 //! Real processes as in `interop.rs`: one `roost serve`, a driver of each.
 
-use std::path::PathBuf;
+#[path = "people/pairing.rs"]
+mod pairing;
+
 use std::time::Duration;
 
 use roost_node::client::Client;
 use roost_proto::api::event::Payload;
-use roost_proto::api::recipient::To;
-use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
 use roost_simulations::callers::within;
 use roost_simulations::interop::{
-    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim,
-    Way,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
 };
 use serde_json::{Value, json};
 
@@ -281,94 +280,4 @@ async fn blocking_is_known_to_every_device_of_an_account() -> Result<(), Failure
     ask(client, json!({"cmd": "block", "to": roost.lid_jid()})).await?;
     assert_eq!(ask(client, json!({"cmd": "blocked"})).await?, json!(1));
     Ok(())
-}
-
-#[tokio::test]
-async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<(), Failure> {
-    let World { stage, cluster, roost, reader, .. } = World::empty().await?;
-    let api = cluster.callers.any();
-    // Roost, after a code that was mistyped.
-    let second = cluster.create_device("acme", "by-code").await?;
-    cluster.until_owned(&second).await?;
-    let method = start_pairing_request::PhoneCode { phone_number: format!("+{}", roost.pn) };
-    let request = StartPairingRequest {
-        device: second.clone(),
-        method: Some(start_pairing_request::Method::PhoneCode(method)),
-    };
-    let mut steps = api.pairing().start_pairing(request).await?.into_inner();
-    loop {
-        match steps.message().await?.and_then(|step| step.event) {
-            Some(pairing_event::Event::Code(code)) => {
-                let type_code =
-                    |text: &str| stage.sim.act(|machine, now| machine.type_code(now, roost.pn, text));
-                let wrong = if code.code.starts_with('A') { "BCDE-FGH1" } else { "ABCD-EFG1" };
-                type_code(wrong)?;
-                cluster.until("another code can be typed", || type_code(&code.code).is_ok()).await?;
-            }
-            Some(pairing_event::Event::Paired(_)) => break,
-            Some(pairing_event::Event::Failed(failed)) => {
-                return Err(Failure::new(format!("{} {}", failed.reason, failed.message)));
-            }
-            Some(_) => {}
-            None => return Err(Failure::new("the stream ended")),
-        }
-    }
-    cluster.online(&second).await?;
-    // The real clients, and then they talk.
-    for (library, name) in CLIENTS {
-        let account = stage.person(name);
-        stage.sim.phone_remembers(account.pn, Vec::new())?;
-        let mut client = stage.client(library, name).await?;
-        client.connect().await?;
-        client.qr().await?;
-        let code = client.pair_code(&account.pn.to_string()).await?;
-        let typed = || stage.sim.act(|machine, now| machine.type_code(now, account.pn, &code));
-        cluster.until("the code can be typed", || typed().is_ok()).await?;
-        client.logged_in().await?;
-        let text = format!("{name} was paired by code");
-        client.send(&roost.number_jid(), &text).await?;
-        reader.received(&[text]).await?;
-        cluster.send(&second, To::PhoneNumber(account.pn.to_string()), "so was I", WaitFor::Accepted).await?;
-        client.message("so was I").await?;
-    }
-    assert_eq!(stage.key_reuse(), Vec::<String>::new());
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_pairing_goes_on_with_another_code_when_its_node_is_killed() -> Result<(), Failure> {
-    let stage = Stage::set().await?;
-    let url = stage.sqlite();
-    let mut cluster = Cluster::start(&stage, PathBuf::from(env!("CARGO_BIN_EXE_roost")), &url, 3).await?;
-    let person = stage.person("roost");
-    cluster.create_tenant("acme").await?;
-    let device = cluster.create_device("acme", "shop").await?;
-    cluster.until_owned(&device).await?;
-    let node = cluster.bystander(&device).await?;
-    let client = Client::lazy(&format!("http://{node}"))?;
-    let request = StartPairingRequest { device: device.clone(), method: None };
-    let mut steps = client.pairing().start_pairing(request).await?.into_inner();
-    let (mut first, mut restarted) = (None, false);
-    loop {
-        let step = tokio::time::timeout(3 * CALL, steps.message()).await?;
-        match step?.and_then(|step| step.event) {
-            Some(pairing_event::Event::Qr(code)) if first.is_none() => {
-                first = Some(code.payload);
-                cluster.kill_owner(&device, Victim::Worker).await?;
-            }
-            Some(pairing_event::Event::Restarted(_)) => restarted = true,
-            Some(pairing_event::Event::Qr(code)) if restarted => {
-                assert_ne!(first.as_ref(), Some(&code.payload));
-                stage.scan(&code.payload, &person)?;
-            }
-            Some(pairing_event::Event::Paired(_)) => break,
-            Some(pairing_event::Event::Failed(failed)) => {
-                return Err(Failure::new(format!("{} {}", failed.reason, failed.message)));
-            }
-            Some(_) => {}
-            None => return Err(Failure::new("the stream ended before the pairing")),
-        }
-    }
-    assert!(restarted);
-    cluster.online(&device).await
 }
