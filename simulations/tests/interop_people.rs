@@ -1,17 +1,16 @@
 //! Unmodified whatsmeow, Baileys and whatsapp-rust judge what a Roost device says and hears of people: numbers, profiles,
-//! privacy, presence, typing, calls, and pairing by a code.
+//! privacy, presence, typing, calls, whom one blocks, and pairing by a code. All of it once more while the owner of the
+//! device is killed.
 //!
-//! Real processes as in `interop.rs`: one `roost serve`, a driver of each.
+//! Real processes as in `interop.rs`: one `roost serve`, or three of which one dies, and a driver of each library.
 
 #[path = "people/pairing.rs"]
 mod pairing;
 
 use std::time::Duration;
 
-use roost_node::client::Client;
 use roost_proto::api::event::Payload;
 use roost_proto::api::*;
-use roost_simulations::callers::within;
 use roost_simulations::interop::{
     CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
 };
@@ -41,7 +40,16 @@ struct World {
 impl World {
     /// A Roost device and a client of each library, who have talked with each other.
     async fn new() -> Result<World, Failure> {
-        let mut world = World::empty().await?;
+        World::empty().await?.met().await
+    }
+
+    /// The same, and once in two calls the owner of the device dies.
+    async fn mortal() -> Result<World, Failure> {
+        World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 2).await?).met().await
+    }
+
+    async fn met(mut self) -> Result<World, Failure> {
+        let world = &mut self;
         for (library, name) in CLIENTS {
             let account = world.stage.person(name);
             let mut client = world.stage.paired(library, name, &account).await?;
@@ -50,17 +58,16 @@ impl World {
             world.reader.received(&[text]).await?;
             world.clients.push((client, account));
         }
-        Ok(world)
+        Ok(self)
     }
 
     async fn empty() -> Result<World, Failure> {
-        let Cast { stage, cluster, device, roost, reader } =
-            Cast::new(env!("CARGO_BIN_EXE_roost"), 1).await?;
-        Ok(World { stage, cluster, device, roost, clients: Vec::new(), reader })
+        Ok(World::of(Cast::new(env!("CARGO_BIN_EXE_roost"), 1).await?))
     }
 
-    fn api(&self) -> Client {
-        self.cluster.callers.any()
+    fn of(cast: Cast) -> World {
+        let Cast { stage, cluster, device, roost, reader } = cast;
+        World { stage, cluster, device, roost, clients: Vec::new(), reader }
     }
 }
 
@@ -71,213 +78,256 @@ async fn ask(client: &mut RealClient, command: Value) -> Result<Value, Failure> 
 
 #[tokio::test]
 async fn numbers_profiles_and_settings_are_the_same_for_every_client() -> Result<(), Failure> {
-    let World { stage, cluster, device, roost, mut clients, reader } = World::new().await?;
-    let api = cluster.callers.any();
-    let nobody = "4930999999999".to_owned();
-    let mut matrix = Matrix::new("5-people");
-
-    let about = SetAboutRequest { device: device.clone(), text: "open from nine".to_owned() };
-    api.accounts().set_about(within(about, CALL)).await?;
-    let picture = SetProfilePictureRequest { device: device.clone(), jpeg: JPEG.to_vec() };
-    let picture = api.accounts().set_profile_picture(within(picture, CALL)).await?.into_inner().id;
-    for (client, _) in &mut clients {
-        let name = client.name().to_owned();
-        let number = roost.pn.to_string();
-        let found = ask(client, json!({"cmd": "check", "phone": format!("+{number}")})).await?;
-        assert_eq!(found, json!(true), "{name}");
-        assert_eq!(
-            ask(client, json!({"cmd": "check", "phone": format!("+{nobody}")})).await?,
-            json!(false),
-            "{name}"
-        );
-        let jid = roost.number_jid();
-        assert_eq!(ask(client, json!({"cmd": "about", "to": jid})).await?, json!("open from nine"), "{name}");
-        let shown = ask(client, json!({"cmd": "picture", "to": jid})).await?;
-        assert!(shown.as_str().is_some_and(|shown| shown.contains(&picture)), "{name}: {shown}");
-        let fits =
-            |event: &ClientEvent| matches!(event, ClientEvent::Contact { what, .. } if what == "picture");
-        client.wait("the new picture", fits).await?;
-        let (_, to) = ways(&name);
-        matrix.row("number is on WhatsApp").seen(to);
-        matrix.row("about text").seen(to);
-        matrix.row("profile picture").seen(to);
-    }
-
-    // Who has looked at an account hears what it changes.
-    let users = clients.iter().map(|(_, account)| account.pn.to_string()).collect();
-    let look = GetUserInfoRequest { device: device.clone(), users };
-    assert_eq!(api.contacts().get_user_info(within(look, CALL)).await?.into_inner().users.len(), 3);
-    for (client, account) in &mut clients {
-        let name = client.name().to_owned();
-        ask(client, json!({"cmd": "set_about", "text": format!("about {name}")})).await?;
-        let users = vec![account.pn.to_string(), nobody.clone()];
-        let info = GetUserInfoRequest { device: device.clone(), users };
-        let info = api.contacts().get_user_info(within(info, CALL)).await?.into_inner().users;
-        assert_eq!(info.len(), 1, "{name}: nobody has the other number");
-        let person = info[0].person.clone().unwrap_or_default();
-        assert_eq!((person.phone_number, person.lid), (account.number_jid(), account.lid_jid()));
-        assert_eq!(info[0].about, format!("about {name}"));
-        assert_eq!(info[0].devices, [0, 1], "{name}: the phone and the client");
-        let changed = |payload: &Payload| {
-            matches!(payload, Payload::ProfileChanged(changed)
-                if changed.value == format!("about {name}"))
-        };
-        reader.sees("a new about text", changed).await?;
-        let (from, _) = ways(&name);
-        matrix.row("number is on WhatsApp").seen(from);
-        matrix.row("about text").seen(from);
-        let known = ResolveIdentityRequest { device: device.clone(), user: account.lid_jid() };
-        let known = api.contacts().resolve_identity(within(known, CALL)).await?.into_inner();
-        assert_eq!(known.phone_number, account.number_jid(), "{name}: learned from its message");
-        assert_eq!(ask(client, json!({"cmd": "privacy"})).await?, json!("all"), "{name}");
-    }
-
-    let hide = SetPrivacyRequest { device: device.clone(), category: "status".into(), value: "none".into() };
-    let settings = api.accounts().set_privacy(within(hide, CALL)).await?.into_inner().settings;
-    assert_eq!(settings["status"], "none");
-    for (client, account) in &mut clients {
-        let (from, to) = ways(client.name());
-        assert_eq!(ask(client, json!({"cmd": "about", "to": roost.number_jid()})).await?, json!(""));
-        ask(client, json!({"cmd": "hide_about"})).await?;
-        let look = GetUserInfoRequest { device: device.clone(), users: vec![account.pn.to_string()] };
-        let shown = api.contacts().get_user_info(within(look, CALL)).await?.into_inner().users;
-        assert_eq!(shown[0].about, "", "{}", client.name());
-        matrix.row("what privacy hides").seen(from).seen(to);
-    }
-    drop(stage);
-    matrix.check()
+    World::new().await?.numbers().await?.check()
 }
 
 #[tokio::test]
 async fn presence_and_typing_go_both_ways() -> Result<(), Failure> {
-    let world = World::new().await?;
-    let api = world.api();
-    let World { device, roost, mut clients, reader, stage: _stage, cluster: _cluster } = world;
-    let presence = |available| {
-        let request = SetPresenceRequest { device: device.clone(), available };
-        let api = api.clone();
-        async move { api.presence().set_presence(within(request, CALL)).await }
-    };
-    let mut matrix = Matrix::new("5-people-presence");
-    for (client, account) in &mut clients {
-        let name = client.name().to_owned();
-        let (from, to) = ways(&name);
-        ask(client, json!({"cmd": "presence", "text": "available"})).await?;
-        ask(client, json!({"cmd": "subscribe", "to": roost.lid_jid()})).await?;
-        let shows = |there| move |event: &ClientEvent| matches!(event, ClientEvent::Presence { available, .. } if *available == there);
-        client.wait("roost is there", shows(true)).await?;
-        presence(false).await?;
-        client.wait("roost hides", shows(false)).await?;
-        presence(true).await?;
-        client.wait("roost is there again", shows(true)).await?;
-
-        let watch = SubscribePresenceRequest { device: device.clone(), user: account.lid_jid(), end: false };
-        api.presence().subscribe_presence(within(watch, CALL)).await?;
-        let lid = account.lid_jid();
-        let shown = |there: bool| {
-            let lid = lid.clone();
-            move |payload: &Payload| {
-                matches!(payload, Payload::PresenceChanged(changed) if changed.available == there
-                    && changed.person.as_ref().is_some_and(|person| person.lid == lid))
-            }
-        };
-        reader.sees(&format!("{name} is there"), shown(true)).await?;
-        ask(client, json!({"cmd": "presence", "text": "unavailable"})).await?;
-        reader.sees(&format!("{name} is away"), shown(false)).await?;
-        ask(client, json!({"cmd": "presence", "text": "available"})).await?;
-
-        for (state, told) in [
-            (send_chat_state_request::State::Typing, "composing"),
-            (send_chat_state_request::State::Recording, "recording"),
-            (send_chat_state_request::State::Paused, "paused"),
-        ] {
-            let typing =
-                SendChatStateRequest { device: device.clone(), chat: account.lid_jid(), state: state.into() };
-            api.presence().send_chat_state(within(typing, CALL)).await?;
-            let fits =
-                |event: &ClientEvent| matches!(event, ClientEvent::Typing { state, .. } if state == told);
-            // Baileys shows a pause as being there.
-            if told != "paused" || name != "b" {
-                client.wait(told, fits).await?;
-            }
-        }
-        for (text, media, state) in [
-            ("composing", "", chat_state_changed::State::Typing),
-            ("composing", "audio", chat_state_changed::State::Recording),
-            ("paused", "", chat_state_changed::State::Paused),
-        ] {
-            ask(client, json!({"cmd": "typing", "to": roost.lid_jid(), "text": text, "subject": media}))
-                .await?;
-            let lid = account.lid_jid();
-            let told = |payload: &Payload| {
-                matches!(payload, Payload::ChatStateChanged(changed) if changed.state() == state
-                    && changed.person.as_ref().is_some_and(|person| person.lid == lid))
-            };
-            reader.sees(&format!("{name} {text} {media}"), told).await?;
-        }
-        matrix.row("presence").seen(from).seen(to);
-        matrix.row("typing").seen(from).seen(to);
-    }
-    matrix.check()
+    World::new().await?.presence().await?.check()
 }
 
 #[tokio::test]
 async fn calls_ring_everywhere_and_whoever_rejects_ends_them() -> Result<(), Failure> {
-    let World { stage, cluster, device, roost, mut clients, reader } = World::new().await?;
-    let api = cluster.callers.any();
-    let caller = stage.person("caller");
-    let state = |id: &str| {
-        stage.sim.look(|machine| machine.accounts().get(&caller.pn).and_then(|a| a.calls.state(id)))
-    };
-    let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, roost.pn, true))?;
-    let rings = |payload: &Payload| {
-        matches!(payload, Payload::CallIncoming(call) if call.call_id == id && call.video
-            && call.caller.as_ref().is_some_and(|who| who.phone_number == caller.number_jid()))
-    };
-    reader.sees("a call", rings).await?;
-    let reject = RejectCallRequest { device: device.clone(), caller: caller.lid_jid(), call_id: id.clone() };
-    api.calls().reject_call(within(reject, CALL)).await?;
-    cluster.until("the caller hears it", || state(&id) == Some("rejected")).await?;
-
-    let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, roost.pn, false))?;
-    stage.sim.act(|machine, now| machine.phone_hangs_up(now, caller.pn, roost.pn, &id))?;
-    let ended = |payload: &Payload| {
-        matches!(payload, Payload::CallEnded(call) if call.call_id == id
-            && call.how() == call_ended::How::Terminated && call.reason == "timeout")
-    };
-    reader.sees("the end of a call", ended).await?;
-
-    for (client, account) in &mut clients {
-        let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, account.pn, false))?;
-        let rings = |event: &ClientEvent| matches!(event, ClientEvent::Call { id: call, what, .. } if *call == id && what == "offer");
-        client.wait("a call", rings).await?;
-        ask(client, json!({"cmd": "reject_call", "to": caller.lid_jid(), "text": id})).await?;
-        cluster.until("the caller hears it", || state(&id) == Some("rejected")).await?;
-    }
-    Ok(())
+    World::new().await?.calls().await
 }
 
 #[tokio::test]
 async fn blocking_is_known_to_every_device_of_an_account() -> Result<(), Failure> {
-    let World { stage, cluster, device, roost, mut clients, .. } = World::new().await?;
-    let api = cluster.callers.any();
-    let account = clients[0].1.clone();
-    let mut sibling = stage.paired(Library::Baileys, "sibling", &roost).await?;
-    let block = BlockContactRequest { device: device.clone(), user: account.pn.to_string() };
-    api.contacts().block_contact(within(block, CALL)).await?;
-    assert_eq!(ask(&mut sibling, json!({"cmd": "blocked"})).await?, json!(1));
-    let blocked = async || -> Result<Vec<String>, Failure> {
-        let list = ListBlockedRequest { device: device.clone() };
-        let people = api.contacts().list_blocked(within(list, CALL)).await?.into_inner().people;
-        Ok(people.into_iter().map(|person| person.lid).collect())
-    };
-    assert_eq!(blocked().await?, [account.lid_jid()]);
-    let unblock = UnblockContactRequest { device: device.clone(), user: account.lid_jid() };
-    api.contacts().unblock_contact(within(unblock, CALL)).await?;
-    assert_eq!(blocked().await?, Vec::<String>::new());
-    // A real client blocks by the same request.
-    let (client, _) = &mut clients[0];
-    ask(client, json!({"cmd": "block", "to": roost.lid_jid()})).await?;
-    assert_eq!(ask(client, json!({"cmd": "blocked"})).await?, json!(1));
+    World::new().await?.blocking().await
+}
+
+#[tokio::test]
+async fn all_of_this_is_so_though_the_owner_is_killed_again_and_again() -> Result<(), Failure> {
+    let mut world = World::mortal().await?;
+    world.numbers().await?.check()?;
+    world.presence().await?.check()?;
+    world.calls().await?;
+    world.blocking().await?;
+    assert!(world.cluster.outlived().await? > 12);
+    assert_eq!(world.reader.repeated(), Vec::<String>::new());
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
+    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
     Ok(())
+}
+
+impl World {
+    async fn numbers(&mut self) -> Result<Matrix, Failure> {
+        let World { cluster, device, roost, clients, reader, .. } = self;
+        let nobody = "4930999999999".to_owned();
+        let mut matrix = Matrix::new("5-people");
+
+        let about = SetAboutRequest { device: device.clone(), text: "open from nine".to_owned() };
+        cluster.ask(about, async |api, it| api.accounts().set_about(it).await).await?;
+        let picture = SetProfilePictureRequest { device: device.clone(), jpeg: JPEG.to_vec() };
+        let picture =
+            cluster.ask(picture, async |api, it| api.accounts().set_profile_picture(it).await).await?.id;
+        for (client, _) in clients.iter_mut() {
+            let name = client.name().to_owned();
+            let number = roost.pn.to_string();
+            let found = ask(client, json!({"cmd": "check", "phone": format!("+{number}")})).await?;
+            assert_eq!(found, json!(true), "{name}");
+            assert_eq!(
+                ask(client, json!({"cmd": "check", "phone": format!("+{nobody}")})).await?,
+                json!(false),
+                "{name}"
+            );
+            let jid = roost.number_jid();
+            assert_eq!(
+                ask(client, json!({"cmd": "about", "to": jid})).await?,
+                json!("open from nine"),
+                "{name}"
+            );
+            let shown = ask(client, json!({"cmd": "picture", "to": jid})).await?;
+            assert!(shown.as_str().is_some_and(|shown| shown.contains(&picture)), "{name}: {shown}");
+            let fits =
+                |event: &ClientEvent| matches!(event, ClientEvent::Contact { what, .. } if what == "picture");
+            client.wait("the new picture", fits).await?;
+            let (_, to) = ways(&name);
+            matrix.row("number is on WhatsApp").seen(to);
+            matrix.row("about text").seen(to);
+            matrix.row("profile picture").seen(to);
+        }
+
+        // Who has looked at an account hears what it changes.
+        let users = clients.iter().map(|(_, account)| account.pn.to_string()).collect();
+        let look = GetUserInfoRequest { device: device.clone(), users };
+        assert_eq!(
+            cluster.ask(look, async |api, it| api.contacts().get_user_info(it).await).await?.users.len(),
+            3
+        );
+        for (client, account) in clients.iter_mut() {
+            let name = client.name().to_owned();
+            ask(client, json!({"cmd": "set_about", "text": format!("about {name}")})).await?;
+            let users = vec![account.pn.to_string(), nobody.clone()];
+            let info = GetUserInfoRequest { device: device.clone(), users };
+            let info = cluster.ask(info, async |api, it| api.contacts().get_user_info(it).await).await?.users;
+            assert_eq!(info.len(), 1, "{name}: nobody has the other number");
+            let person = info[0].person.clone().unwrap_or_default();
+            assert_eq!((person.phone_number, person.lid), (account.number_jid(), account.lid_jid()));
+            assert_eq!(info[0].about, format!("about {name}"));
+            assert_eq!(info[0].devices, [0, 1], "{name}: the phone and the client");
+            let changed = |payload: &Payload| {
+                matches!(payload, Payload::ProfileChanged(changed)
+                    if changed.value == format!("about {name}"))
+            };
+            reader.sees("a new about text", changed).await?;
+            let (from, _) = ways(&name);
+            matrix.row("number is on WhatsApp").seen(from);
+            matrix.row("about text").seen(from);
+            let known = ResolveIdentityRequest { device: device.clone(), user: account.lid_jid() };
+            let known = cluster.ask(known, async |api, it| api.contacts().resolve_identity(it).await).await?;
+            assert_eq!(known.phone_number, account.number_jid(), "{name}: learned from its message");
+            assert_eq!(ask(client, json!({"cmd": "privacy"})).await?, json!("all"), "{name}");
+        }
+
+        let hide =
+            SetPrivacyRequest { device: device.clone(), category: "status".into(), value: "none".into() };
+        let settings =
+            cluster.ask(hide, async |api, it| api.accounts().set_privacy(it).await).await?.settings;
+        assert_eq!(settings["status"], "none");
+        for (client, account) in clients.iter_mut() {
+            let (from, to) = ways(client.name());
+            assert_eq!(ask(client, json!({"cmd": "about", "to": roost.number_jid()})).await?, json!(""));
+            ask(client, json!({"cmd": "hide_about"})).await?;
+            let look = GetUserInfoRequest { device: device.clone(), users: vec![account.pn.to_string()] };
+            let shown =
+                cluster.ask(look, async |api, it| api.contacts().get_user_info(it).await).await?.users;
+            assert_eq!(shown[0].about, "", "{}", client.name());
+            matrix.row("what privacy hides").seen(from).seen(to);
+        }
+        Ok(matrix)
+    }
+
+    async fn presence(&mut self) -> Result<Matrix, Failure> {
+        let World { cluster, device, roost, clients, reader, .. } = self;
+        let presence = async |available| {
+            let presence = SetPresenceRequest { device: device.clone(), available };
+            cluster.ask(presence, async |api, it| api.presence().set_presence(it).await).await
+        };
+        let mut matrix = Matrix::new("5-people-presence");
+        for (client, account) in clients.iter_mut() {
+            let name = client.name().to_owned();
+            let (from, to) = ways(&name);
+            ask(client, json!({"cmd": "presence", "text": "available"})).await?;
+            ask(client, json!({"cmd": "subscribe", "to": roost.lid_jid()})).await?;
+            let shows = |there| move |event: &ClientEvent| matches!(event, ClientEvent::Presence { available, .. } if *available == there);
+            client.wait("roost is there", shows(true)).await?;
+            presence(false).await?;
+            client.wait("roost hides", shows(false)).await?;
+            presence(true).await?;
+            client.wait("roost is there again", shows(true)).await?;
+
+            let watch =
+                SubscribePresenceRequest { device: device.clone(), user: account.lid_jid(), end: false };
+            cluster.ask(watch, async |api, it| api.presence().subscribe_presence(it).await).await?;
+            let lid = account.lid_jid();
+            let shown = |there: bool| {
+                let lid = lid.clone();
+                move |payload: &Payload| {
+                    matches!(payload, Payload::PresenceChanged(changed) if changed.available == there
+                        && changed.person.as_ref().is_some_and(|person| person.lid == lid))
+                }
+            };
+            reader.sees(&format!("{name} is there"), shown(true)).await?;
+            ask(client, json!({"cmd": "presence", "text": "unavailable"})).await?;
+            reader.sees(&format!("{name} is away"), shown(false)).await?;
+            ask(client, json!({"cmd": "presence", "text": "available"})).await?;
+
+            for (state, told) in [
+                (send_chat_state_request::State::Typing, "composing"),
+                (send_chat_state_request::State::Recording, "recording"),
+                (send_chat_state_request::State::Paused, "paused"),
+            ] {
+                let typing = SendChatStateRequest {
+                    device: device.clone(),
+                    chat: account.lid_jid(),
+                    state: state.into(),
+                };
+                // It is kept for nobody who is away.
+                cluster.ask_spared(typing, async |api, it| api.presence().send_chat_state(it).await).await?;
+                let fits =
+                    |event: &ClientEvent| matches!(event, ClientEvent::Typing { state, .. } if state == told);
+                // Baileys shows a pause as being there.
+                if told != "paused" || name != "b" {
+                    client.wait(told, fits).await?;
+                }
+            }
+            for (text, media, state) in [
+                ("composing", "", chat_state_changed::State::Typing),
+                ("composing", "audio", chat_state_changed::State::Recording),
+                ("paused", "", chat_state_changed::State::Paused),
+            ] {
+                ask(client, json!({"cmd": "typing", "to": roost.lid_jid(), "text": text, "subject": media}))
+                    .await?;
+                let lid = account.lid_jid();
+                let told = |payload: &Payload| {
+                    matches!(payload, Payload::ChatStateChanged(changed) if changed.state() == state
+                        && changed.person.as_ref().is_some_and(|person| person.lid == lid))
+                };
+                reader.sees(&format!("{name} {text} {media}"), told).await?;
+            }
+            matrix.row("presence").seen(from).seen(to);
+            matrix.row("typing").seen(from).seen(to);
+        }
+        Ok(matrix)
+    }
+
+    async fn calls(&mut self) -> Result<(), Failure> {
+        let World { stage, cluster, device, roost, clients, reader } = self;
+        let caller = stage.person("caller");
+        let state = |id: &str| {
+            stage.sim.look(|machine| machine.accounts().get(&caller.pn).and_then(|a| a.calls.state(id)))
+        };
+        let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, roost.pn, true))?;
+        let rings = |payload: &Payload| {
+            matches!(payload, Payload::CallIncoming(call) if call.call_id == id && call.video
+                && call.caller.as_ref().is_some_and(|who| who.phone_number == caller.number_jid()))
+        };
+        reader.sees("a call", rings).await?;
+        let reject =
+            RejectCallRequest { device: device.clone(), caller: caller.lid_jid(), call_id: id.clone() };
+        cluster.ask(reject, async |api, it| api.calls().reject_call(it).await).await?;
+        cluster.until("the caller hears it", || state(&id) == Some("rejected")).await?;
+
+        let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, roost.pn, false))?;
+        stage.sim.act(|machine, now| machine.phone_hangs_up(now, caller.pn, roost.pn, &id))?;
+        let ended = |payload: &Payload| {
+            matches!(payload, Payload::CallEnded(call) if call.call_id == id
+                && call.how() == call_ended::How::Terminated && call.reason == "timeout")
+        };
+        reader.sees("the end of a call", ended).await?;
+
+        for (client, account) in clients.iter_mut() {
+            let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, account.pn, false))?;
+            let rings = |event: &ClientEvent| matches!(event, ClientEvent::Call { id: call, what, .. } if *call == id && what == "offer");
+            client.wait("a call", rings).await?;
+            ask(client, json!({"cmd": "reject_call", "to": caller.lid_jid(), "text": id})).await?;
+            cluster.until("the caller hears it", || state(&id) == Some("rejected")).await?;
+        }
+        Ok(())
+    }
+
+    async fn blocking(&mut self) -> Result<(), Failure> {
+        let World { stage, cluster, device, roost, clients, .. } = self;
+        let account = clients[0].1.clone();
+        let mut sibling = stage.paired(Library::Baileys, "sibling", roost).await?;
+        let block = BlockContactRequest { device: device.clone(), user: account.pn.to_string() };
+        cluster.ask(block, async |api, it| api.contacts().block_contact(it).await).await?;
+        assert_eq!(ask(&mut sibling, json!({"cmd": "blocked"})).await?, json!(1));
+        let blocked = async || -> Result<Vec<String>, Failure> {
+            let list = ListBlockedRequest { device: device.clone() };
+            let people =
+                cluster.ask(list, async |api, it| api.contacts().list_blocked(it).await).await?.people;
+            Ok(people.into_iter().map(|person| person.lid).collect())
+        };
+        assert_eq!(blocked().await?, [account.lid_jid()]);
+        let unblock = UnblockContactRequest { device: device.clone(), user: account.lid_jid() };
+        cluster.ask(unblock, async |api, it| api.contacts().unblock_contact(it).await).await?;
+        assert_eq!(blocked().await?, Vec::<String>::new());
+        // A real client blocks by the same request.
+        let (client, _) = &mut clients[0];
+        ask(client, json!({"cmd": "block", "to": roost.lid_jid()})).await?;
+        assert_eq!(ask(client, json!({"cmd": "blocked"})).await?, json!(1));
+        Ok(())
+    }
 }

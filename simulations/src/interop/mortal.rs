@@ -47,26 +47,41 @@ impl Cluster {
         Ok(self.insist(ask).await?.into_inner())
     }
 
-    /// The same for calls that are more than a request and an answer.
+    /// The same for what nobody keeps, such as typing: an owner is there, and it does not die.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn ask_spared<Q: Clone, A>(
+        &self,
+        request: Q,
+        ask: impl AsyncFn(Client, Request<Q>) -> Result<Response<A>, Status>,
+    ) -> Result<A, Failure> {
+        self.outlived().await?;
+        let ask = async |client: Client| ask(client, within(request.clone(), CALL)).await;
+        Ok(self.until_answered(ask).await?.into_inner())
+    }
+
+    /// As [`Self::ask`] for calls that are more than a request and an answer.
     ///
     /// # Errors
     /// As [`Self::ask`].
     pub async fn insist<T>(&self, ask: impl AsyncFn(Client) -> Result<T, Status>) -> Result<T, Failure> {
+        self.amid(self.until_answered(ask)).await
+    }
+
+    async fn until_answered<T>(&self, ask: impl AsyncFn(Client) -> Result<T, Status>) -> Result<T, Status> {
         let end = Instant::now() + PATIENCE;
-        self.amid(async {
-            loop {
-                let refused = match ask(self.callers.any()).await {
-                    Ok(answer) => return Ok(answer),
-                    Err(refused) => refused,
-                };
-                let unknown = reason_of(&refused).as_deref() == Some("OUTCOME_UNKNOWN");
-                if !(unknown || worth_trying_again(&refused)) || Instant::now() > end {
-                    return Err(refused);
-                }
-                sleep(LOOK).await;
+        loop {
+            let refused = match ask(self.callers.any()).await {
+                Ok(answer) => return Ok(answer),
+                Err(refused) => refused,
+            };
+            let unknown = reason_of(&refused).as_deref() == Some("OUTCOME_UNKNOWN");
+            if !(unknown || worth_trying_again(&refused)) || Instant::now() > end {
+                return Err(refused);
             }
-        })
-        .await
+            sleep(LOOK).await;
+        }
     }
 
     /// Makes a call, amid or before the death of the owner when it is time for that.
