@@ -1,20 +1,18 @@
 //! Unmodified whatsmeow and Baileys clients and a Roost device send each other files, while hosts fail, files
-//! expire and the owner dies.
+//! expire and the owner dies again and again.
 //!
 //! Real processes, as in `interop.rs`; needs Go and Node.js, which `.ci/test` installs.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use roost_node::client::Client;
 use roost_proto::api::event::Payload;
 use roost_proto::api::media::Kind;
 use roost_proto::api::message_received::Content;
+use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content as Send, WaitFor};
 use roost_proto::api::upload_media_request::Header;
-use roost_proto::api::{self, GetMediaRequest, Recipient, SendMessageRequest, recipient};
+use roost_proto::api::{self, GetMediaRequest};
 use roost_proto::media::media_of;
-use roost_simulations::callers::within;
 use roost_simulations::interop::{
     Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way, fetch, upload,
 };
@@ -25,8 +23,6 @@ use tonic_types::StatusExt as _;
 
 /// Several pieces of every stage on the way.
 const LARGE: usize = 3 << 20;
-/// Bound of one call.
-const CALL: Duration = Duration::from_secs(30);
 
 /// A Roost device and one client of each library, each with an account of its own.
 struct World {
@@ -40,7 +36,10 @@ struct World {
 
 impl World {
     async fn new(nodes: usize) -> Result<Self, Failure> {
-        let cast = Cast::new(env!("CARGO_BIN_EXE_roost"), nodes).await?;
+        World::of(Cast::new(env!("CARGO_BIN_EXE_roost"), nodes).await?).await
+    }
+
+    async fn of(cast: Cast) -> Result<Self, Failure> {
         let clients = cast.clients().await?;
         let Cast { stage, cluster, device, roost, reader } = cast;
         Ok(Self { stage, cluster, device, roost, clients, reader })
@@ -75,7 +74,7 @@ impl World {
     async fn fetched(&self, content: &Content) -> Result<(api::Media, (u64, String)), Failure> {
         let media =
             media_of(content).cloned().ok_or_else(|| Failure::new(format!("no file: {content:?}")))?;
-        let fetched = fetch(&self.cluster.callers.any(), &media.name).await?;
+        let fetched = self.cluster.insist(async |api| fetch(&api, &media.name).await).await?;
         Ok((media, fetched))
     }
 }
@@ -88,15 +87,28 @@ const WAYS: [(Way, Way); 2] = [
 
 #[tokio::test]
 async fn files_go_both_ways_whole() -> Result<(), Failure> {
-    let mut world = World::new(2).await?;
-    let mut matrix = Matrix::new("3-media");
-    world.hears(&mut matrix).await?;
-    world.says(&mut matrix).await?;
-    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
-    matrix.check()
+    World::new(2).await?.both_ways().await?.check()
+}
+
+#[tokio::test]
+async fn files_go_both_ways_whole_though_the_owner_is_killed_again_and_again() -> Result<(), Failure> {
+    let mut world = World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 4).await?).await?;
+    world.both_ways().await?.check()?;
+    assert!(world.cluster.outlived().await? > 6);
+    Ok(())
 }
 
 impl World {
+    async fn both_ways(&mut self) -> Result<Matrix, Failure> {
+        let mut matrix = Matrix::new("3-media");
+        self.hears(&mut matrix).await?;
+        self.says(&mut matrix).await?;
+        assert_eq!(self.reader.repeated(), Vec::<String>::new());
+        assert_eq!(self.reader.faults(), Vec::<String>::new());
+        assert_eq!(self.stage.key_reuse(), Vec::<String>::new());
+        Ok(matrix)
+    }
+
     /// Files of the clients, fetched through Roost.
     async fn hears(&mut self, matrix: &mut Matrix) -> Result<(), Failure> {
         let world = self;
@@ -203,25 +215,14 @@ impl World {
             mime_type: mime.to_owned(),
             ..Default::default()
         };
-        Ok(upload(&self.cluster.callers.any(), header, &std::fs::read(path)?).await?)
+        let bytes = std::fs::read(path)?;
+        self.cluster.insist(async |api| upload(&api, header.clone(), &bytes).await).await
     }
 
     /// Has the device send a content to one of the clients. Returns WhatsApp's id of it.
     async fn gives(&self, to: usize, content: Send) -> Result<String, Failure> {
-        let to = recipient::To::PhoneNumber(self.clients[to].1.pn.to_string());
-        let message = SendMessageRequest {
-            parent: self.device.clone(),
-            to: Some(Recipient { to: Some(to) }),
-            content: Some(content),
-            request_id: uuid::Uuid::new_v4().to_string(),
-            wait_for: WaitFor::Accepted.into(),
-            ..Default::default()
-        };
-        let ask = |client: Client| {
-            let request = within(message.clone(), CALL);
-            async move { client.messages().send_message(request).await }
-        };
-        Ok(self.cluster.callers.call(CALL * 3, ask).await?.into_inner().whatsapp_id)
+        let to = To::PhoneNumber(self.clients[to].1.pn.to_string());
+        self.cluster.say(&self.device, to, content, api::Context::default(), WaitFor::Accepted).await
     }
 }
 

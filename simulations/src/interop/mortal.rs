@@ -101,9 +101,9 @@ impl Cluster {
             killed?;
             Ok(answer?)
         } else {
-            let answer = call.await?;
+            let answer = call.await;
             kill.await?;
-            Ok(answer)
+            Ok(answer?)
         }
     }
 
