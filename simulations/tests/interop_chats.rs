@@ -1,14 +1,12 @@
 //! Unmodified whatsmeow and Baileys clients and a Roost device on one account: what one changes the others see,
-//! and what the phone tells of the past arrives once.
+//! and what the phone tells of the past arrives once, also while the owner of the device is killed.
 //!
 //! Real processes: `roost serve`, a whatsmeow driver, a Baileys driver, on SQLite; only the simulated WhatsApp
 //! with its phones runs in this process. Needs Go and Node.js, and fails without them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use roost_node::client::Client;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
@@ -18,26 +16,14 @@ use roost_proto::e2e;
 use roost_proto::history::Past;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
-use roost_simulations::callers::within;
 use roost_simulations::interop::{
     ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
 };
 use roost_simulations::wa::{Fault, PastChat};
 use serde_json::json;
-use tonic::{Response, Status};
 
-/// Bound of one call, with its retries on other nodes.
-const CALL: Duration = Duration::from_secs(60);
 /// A chat that all of them know of.
 const CHAT: &str = "15559990000@s.whatsapp.net";
-
-/// One call that may be made again.
-macro_rules! mutate {
-    ($client:expr, $method:ident, $wanted:ident) => {{
-        let (mut there, request) = ($client, within($wanted.clone(), CALL));
-        async move { there.$method(request).await }
-    }};
-}
 
 /// A phone with a past, and a Roost device that is linked to it.
 struct World {
@@ -67,10 +53,15 @@ fn past(chats: usize, messages: usize) -> Vec<PastChat> {
 
 impl World {
     async fn new(chats: Vec<PastChat>) -> Result<Self, Failure> {
+        World::of(2, chats).await
+    }
+
+    /// On so many nodes.
+    async fn of(nodes: usize, chats: Vec<PastChat>) -> Result<Self, Failure> {
         let stage = Stage::set().await?;
         let url = stage.sqlite();
         let program = PathBuf::from(env!("CARGO_BIN_EXE_roost"));
-        let cluster = Cluster::start(&stage, program, &url, 2).await?;
+        let cluster = Cluster::start(&stage, program, &url, nodes).await?;
         let person = stage.person("shop");
         stage.sim.phone_remembers(person.pn, chats)?;
         cluster.create_tenant("acme").await?;
@@ -82,13 +73,6 @@ impl World {
         Ok(Self { stage, cluster, device, person, reader })
     }
 
-    async fn call<T, F>(&self, ask: impl Fn(Client) -> F) -> Result<T, Failure>
-    where
-        F: Future<Output = Result<Response<T>, Status>>,
-    {
-        Ok(self.cluster.callers.call(CALL, ask).await?.into_inner())
-    }
-
     /// Makes one change through the API.
     async fn change(&self, what: &str, chat: &str, on: bool, text: &str) -> Result<(), Failure> {
         let (parent, chat, text) = (self.device.clone(), chat.to_owned(), text.to_owned());
@@ -96,29 +80,29 @@ impl World {
             "mute" => {
                 let mute = api::Mute { until: Some(api::mute::Until::Forever(true)) };
                 let wanted = api::MuteChatRequest { parent, chat, mute: on.then_some(mute) };
-                self.call(|client| mutate!(client.chats(), mute_chat, wanted)).await
+                self.cluster.ask(wanted, async |api, it| api.chats().mute_chat(it).await).await
             }
             "pin" => {
                 let wanted = api::PinChatRequest { parent, chat, pinned: on };
-                self.call(|client| mutate!(client.chats(), pin_chat, wanted)).await
+                self.cluster.ask(wanted, async |api, it| api.chats().pin_chat(it).await).await
             }
             "archive" => {
                 let wanted = api::ArchiveChatRequest { parent, chat, archived: on, ..Default::default() };
-                self.call(|client| mutate!(client.chats(), archive_chat, wanted)).await
+                self.cluster.ask(wanted, async |api, it| api.chats().archive_chat(it).await).await
             }
             "read" => {
                 let wanted = api::MarkChatRequest { parent, chat, read: on, ..Default::default() };
-                self.call(|client| mutate!(client.chats(), mark_chat, wanted)).await
+                self.cluster.ask(wanted, async |api, it| api.chats().mark_chat(it).await).await
             }
             "star" => {
                 let message =
                     api::MessageKey { chat, whatsapp_id: text, from_me: true, sender: String::new() };
                 let wanted = api::StarMessageRequest { parent, message: Some(message), starred: on };
-                self.call(|client| mutate!(client.chats(), star_message, wanted)).await
+                self.cluster.ask(wanted, async |api, it| api.chats().star_message(it).await).await
             }
             "push_name" => {
                 let wanted = api::SetPushNameRequest { parent, push_name: text };
-                self.call(|client| mutate!(client.settings(), set_push_name, wanted)).await
+                self.cluster.ask(wanted, async |api, it| api.settings().set_push_name(it).await).await
             }
             other => unreachable!("{other} is no change"),
         }
@@ -162,7 +146,21 @@ fn changes() -> [(&'static str, &'static str, &'static str, &'static str); 6] {
 
 #[tokio::test]
 async fn what_one_device_changes_the_others_see() -> Result<(), Failure> {
-    let world = World::new(past(1, 3)).await?;
+    changed(&World::new(past(1, 3)).await?).await?.check()
+}
+
+#[tokio::test]
+async fn what_one_device_changes_the_others_see_though_the_owner_is_killed_again_and_again()
+-> Result<(), Failure> {
+    let mut world = World::of(3, past(1, 3)).await?;
+    world.cluster.let_die(&world.device, 1);
+    changed(&world).await?.check()?;
+    assert_eq!(world.cluster.outlived().await?, changes().len() + 1);
+    Ok(())
+}
+
+/// Everybody changes everything in turn. Returns what was seen.
+async fn changed(world: &World) -> Result<Matrix, Failure> {
     let mut clients: Vec<RealClient> = Vec::new();
     for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
         let client = world.stage.paired(library, name, &world.person).await?;
@@ -193,11 +191,12 @@ async fn what_one_device_changes_the_others_see() -> Result<(), Failure> {
         matrix.row(row).seen(Way::From(Library::Baileys));
     }
     let wanted = api::GetChatRequest { parent: world.device.clone(), chat: CHAT.to_owned() };
-    let chat = world.call(|client| mutate!(client.chats(), get_chat, wanted)).await?;
+    let chat = world.cluster.ask(wanted, async |api, it| api.chats().get_chat(it).await).await?;
     assert!(chat.archived && chat.mute.is_some() && !chat.marked_unread, "{chat:?}");
+    assert_eq!(world.reader.repeated(), Vec::<String>::new());
     assert_eq!(world.reader.faults(), Vec::<String>::new());
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
-    matrix.check()
+    Ok(matrix)
 }
 
 #[tokio::test]
@@ -339,7 +338,7 @@ async fn the_past_of_a_hundred_chats_is_told_once_though_its_owner_is_killed() -
         count: 5,
         since: None,
     };
-    let asked = world.call(|client| mutate!(client.history(), sync_history, wanted)).await?;
+    let asked = world.cluster.ask(wanted, async |api, it| api.history().sync_history(it).await).await?;
     let answered =
         |payload: &Payload| matches!(payload, Payload::HistoryChunk(chunk) if chunk.request == asked.request);
     world.reader.sees("the answer of the phone", answered).await?;
