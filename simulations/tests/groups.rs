@@ -7,7 +7,7 @@ use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::group_changed::{Action, Change};
 use roost_proto::api::recipient::To;
-use roost_proto::api::send_message_request::{Content, WaitFor};
+use roost_proto::api::send_message_request::WaitFor;
 use roost_simulations::interop::{
     CLIENTS, Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
 };
@@ -26,23 +26,25 @@ struct World {
 
 impl World {
     async fn new() -> Result<World, Failure> {
-        let Cast { stage, cluster, device, roost, reader } =
-            Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
+        World::of(Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?).await
+    }
+
+    async fn of(cast: Cast) -> Result<World, Failure> {
+        let Cast { stage, cluster, device, roost, reader } = cast;
         let w = stage.paired(Library::Whatsmeow, "w", &stage.person("w")).await?;
         let b = stage.paired(Library::Baileys, "b", &stage.person("b")).await?;
         let r = stage.paired(Library::WhatsappRust, "r", &stage.person("r")).await?;
         Ok(World { stage, cluster, device, roost, w, b, r, reader })
     }
 
-    async fn say(&self, group: &str, text: &str) -> Result<String, Failure> {
-        let (to, content) = (To::Group(group.to_owned()), Content::Text(text.to_owned()));
-        self.cluster.say(&self.device, to, content, api::Context::default(), WaitFor::Accepted).await
+    async fn say(&self, group: &str, text: &str, wait_for: WaitFor) -> Result<String, Failure> {
+        self.cluster.send(&self.device, To::Group(group.to_owned()), text, wait_for).await
     }
 
     /// Each says something that all others hear.
     async fn round(&mut self, group: &str, number: u32) -> Result<(), Failure> {
         let text = |who: &str| format!("{who} says {number}");
-        self.say(group, &text("roost")).await?;
+        self.say(group, &text("roost"), WaitFor::Accepted).await?;
         let mut clients = [&mut self.w, &mut self.b, &mut self.r];
         for client in &mut clients {
             client.message(&text("roost")).await?;
@@ -73,7 +75,7 @@ impl World {
                     action: i32::from(if action == "add" { Add } else { Remove }),
                     participants: vec![who.number_jid()],
                 };
-                self.cluster.callers.any().groups().update_participants(change).await?;
+                self.cluster.ask(change, async |api, it| api.groups().update_participants(it).await).await?;
                 return Ok(());
             }
         };
@@ -168,11 +170,35 @@ async fn a_group_talks_on_while_members_come_and_go_and_the_owner_is_killed() ->
 
 #[tokio::test]
 async fn every_member_says_how_far_a_message_came_with_him() -> Result<(), Failure> {
-    let mut world = World::new().await?;
+    read_by_all(&mut World::new().await?).await
+}
+
+#[tokio::test]
+async fn a_device_makes_a_group_and_runs_it() -> Result<(), Failure> {
+    run(&mut World::new().await?).await
+}
+
+#[tokio::test]
+async fn a_group_is_run_and_its_members_are_heard_though_the_owner_is_killed_again_and_again()
+-> Result<(), Failure> {
+    let mut world = World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 2).await?).await?;
+    run(&mut world).await?;
+    read_by_all(&mut world).await?;
+    assert!(world.cluster.outlived().await? > 5);
+    assert_eq!(world.reader.repeated(), Vec::<String>::new());
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
+    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
+    for client in [&world.w, &world.b, &world.r] {
+        assert_eq!(client.doubled(), Vec::<String>::new());
+    }
+    Ok(())
+}
+
+async fn read_by_all(world: &mut World) -> Result<(), Failure> {
     let members = ["roost", "b", "r"].map(|name| world.stage.person(name).number_jid());
-    let group = world.w.group("Hens", &members).await?;
-    world.changed("joining", |change| matches!(change, Change::Joined(_))).await?;
-    let id = world.say(&group, "read this").await?;
+    let group = world.w.group("Chicks", &members).await?;
+    world.changed("joining", |change| *change == Change::Joined("Chicks".to_owned())).await?;
+    let id = world.say(&group, "read this", WaitFor::ServerAck).await?;
     for client in [&mut world.w, &mut world.b, &mut world.r] {
         let message = client.message("read this").await?;
         client.read(&message).await?;
@@ -196,12 +222,9 @@ async fn every_member_says_how_far_a_message_came_with_him() -> Result<(), Failu
     Ok(())
 }
 
-#[tokio::test]
-async fn a_device_makes_a_group_and_runs_it() -> Result<(), Failure> {
-    let mut world = World::new().await?;
+async fn run(world: &mut World) -> Result<(), Failure> {
     let jid = |name: &str| world.stage.person(name).number_jid();
     let (w, b) = (jid("w"), jid("b"));
-    let client = world.cluster.callers.any();
     let device = world.device.clone();
     let create = api::CreateGroupRequest {
         device: device.clone(),
@@ -209,24 +232,28 @@ async fn a_device_makes_a_group_and_runs_it() -> Result<(), Failure> {
         participants: vec![w],
         ..Default::default()
     };
-    let made = client.groups().create_group(create).await?.into_inner();
+    // Nothing that is safe to repeat: nobody dies amid it.
+    let made = world.cluster.callers.any().groups().create_group(create).await?.into_inner();
     let group = made.group.clone();
     assert_eq!((made.subject.as_str(), made.participants.len()), ("Hens", 2));
-    world.say(&group, "welcome").await?;
+    world.say(&group, "welcome", WaitFor::ServerAck).await?;
     world.w.message("welcome").await?;
 
-    let change = |action, who: &str| api::UpdateParticipantsRequest {
-        device: device.clone(),
-        group: group.clone(),
-        action: i32::from(action),
-        participants: vec![who.to_owned()],
-    };
     use api::update_participants_request::Action as Act;
-    let added = client.groups().update_participants(change(Act::Add, &b)).await?.into_inner();
-    assert_eq!(added.outcomes.iter().map(|outcome| outcome.code).collect::<Vec<_>>(), [200]);
-    let nobody = client.groups().update_participants(change(Act::Add, "15559999999@s.whatsapp.net")).await?;
-    assert_eq!(nobody.into_inner().outcomes[0].code, 404);
-    world.say(&group, "welcome, b").await?;
+    let changed = async |world: &World, action: Act, who: &str| -> Result<u32, Failure> {
+        let change = api::UpdateParticipantsRequest {
+            device: device.clone(),
+            group: group.clone(),
+            action: action.into(),
+            participants: vec![who.to_owned()],
+        };
+        let changed = world.cluster.ask(change, async |api, it| api.groups().update_participants(it).await);
+        Ok(changed.await?.outcomes[0].code)
+    };
+    // Who asks for it twice hears that he is in it already.
+    assert!(matches!(changed(world, Act::Add, &b).await?, 200 | 409));
+    assert_eq!(changed(world, Act::Add, "15559999999@s.whatsapp.net").await?, 404);
+    world.say(&group, "welcome, b", WaitFor::ServerAck).await?;
     world.b.message("welcome, b").await?;
 
     let update = api::UpdateGroupRequest {
@@ -238,34 +265,35 @@ async fn a_device_makes_a_group_and_runs_it() -> Result<(), Failure> {
         disappearing: Some(api::Duration { seconds: 86_400, nanos: 0 }),
         ..Default::default()
     };
-    let updated = client.groups().update_group(update).await?.into_inner();
+    let updated = world.cluster.ask(update, async |api, it| api.groups().update_group(it).await).await?;
     let settings = updated.settings.expect("settings");
     assert_eq!((updated.subject.as_str(), updated.description.as_str()), ("Roosters", "who crows"));
     assert!(settings.announce && settings.disappearing.is_some() && !settings.locked);
     // Baileys does not wait for the server's word.
     world.b.send(&group, "me too").await?;
-    world.say(&group, "only I").await?;
+    world.say(&group, "only I", WaitFor::ServerAck).await?;
     world.b.message("only I").await?;
     assert!(!world.reader.texts().contains_key("me too"), "only admins speak here");
 
-    client.groups().update_participants(change(Act::Promote, &b)).await?;
+    changed(world, Act::Promote, &b).await?;
     world.b.send(&group, "now I may").await?;
     world.reader.received(&["now I may".to_owned()]).await?;
 
     let invite = api::GetInviteRequest { device: device.clone(), group: group.clone(), reset: false };
-    let code = client.groups().get_invite(invite).await?.into_inner().code;
-    let preview = api::PreviewInviteRequest { device: device.clone(), code };
-    assert_eq!(client.groups().preview_invite(preview).await?.into_inner().subject, "Roosters");
-    let unknown = api::PreviewInviteRequest { device: device.clone(), code: "AbCdEfGhIjK".into() };
-    assert!(client.groups().preview_invite(unknown).await.is_err());
+    let code = world.cluster.ask(invite, async |api, it| api.groups().get_invite(it).await).await?.code;
+    let preview = async |code: String| {
+        let preview = api::PreviewInviteRequest { device: device.clone(), code };
+        world.cluster.ask(preview, async |api, it| api.groups().preview_invite(it).await).await
+    };
+    assert_eq!(preview(code).await?.subject, "Roosters");
+    assert!(preview("AbCdEfGhIjK".into()).await.is_err());
 
-    client
-        .groups()
-        .leave_group(api::LeaveGroupRequest { device: device.clone(), group: group.clone() })
-        .await?;
-    let mine = client.groups().list_groups(api::ListGroupsRequest { device }).await?.into_inner();
+    let leave = api::LeaveGroupRequest { device: device.clone(), group: group.clone() };
+    world.cluster.ask(leave, async |api, it| api.groups().leave_group(it).await).await?;
+    let list = api::ListGroupsRequest { device: device.clone() };
+    let mine = world.cluster.ask(list, async |api, it| api.groups().list_groups(it).await).await?;
     assert!(mine.groups.is_empty());
-    let id = world.say(&group, "after leaving").await?;
+    let id = world.say(&group, "after leaving", WaitFor::Accepted).await?;
     world
         .reader
         .wait("the failure", |payload| match payload {
