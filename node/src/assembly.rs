@@ -114,7 +114,7 @@ pub fn assemble(
         timing,
     };
     let gate =
-        NodeGate::start(gate, ledger.clone(), outside.boot.clone(), outside.dice.clone(), metrics.clone());
+        NodeGate::start(gate, ledger.clone(), permission.clone(), outside.dice.clone(), metrics.clone());
     let media = Media::new(media, blobs, media_http, outside.dice.clone());
     let (chosen, versions) = watch::channel(Rollout::default());
     let ports = Ports {

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use roost_proto::id::{DeviceKey, Epoch, Life, NodeId, Sequence};
+use roost_proto::id::{Age, DeviceKey, Epoch, Life, NodeId, Sequence};
 
 use crate::egress::{Reach, Report};
 use crate::wish::{Surveyed, Wish};
@@ -74,6 +74,9 @@ pub struct View {
     pub cluster_epoch: i64,
     /// For how long nobody is buried and nothing is claimed; zero in good times.
     pub blocked: Duration,
+    /// By the database's clock the lease had run out before this heartbeat renewed it, as far as the database knows its
+    /// time-lines.
+    pub lapsed: bool,
 }
 
 /// Epochs of a cluster epoch begin above this: whatever a lost tail had minted is below.
@@ -342,8 +345,9 @@ pub trait Ledger: Send + Sync + 'static {
     async fn mine(&self, me: &Life) -> Result<Vec<Ownership>, Unavailable>;
 
     /// Dial permits for those grants that stand, are wanted online, and whose lease runs for more than
-    /// `margin`.
-    async fn permit(&self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable>;
+    /// `margin`. Unavailable while the database is not in this age: who knows of another one has not said yet what
+    /// it owns.
+    async fn permit(&self, grants: &[Grant], age: Age, margin: Duration) -> Result<Vec<Permit>, Unavailable>;
 
     /// Gives the device to `to`, if the grant stands, `to` is active with at least 500 ms of lease and not
     /// cordoned, and the device does not require another node.

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::clock::BootClock;
+use super::permission::Permission;
 use super::throttle::Throttle;
 use super::turns::Turns;
 use crate::api::port::Seen;
@@ -89,17 +90,18 @@ impl NodeGate {
     pub fn start(
         options: GateOptions,
         ledger: Arc<dyn Ledger>,
-        clock: BootClock,
+        permission: Arc<Permission>,
         dice: Dice,
         metrics: Metrics,
     ) -> NodeGate {
         let (questions, asked) = mpsc::channel(2 * BATCH);
+        let clock = permission.clock().clone();
         let turns = Turns::new(options.per_second, options.burst, clock());
         let throttle = Throttle::new(options.per_second, options.cluster_per_second, clock());
         let waiting = Mutex::new(Waiting { turns, throttle, next: 0, called: BTreeMap::new() });
-        let inner = Arc::new(Inner { waiting, changed: Notify::new(), clock: clock.clone(), dice, metrics });
+        let inner = Arc::new(Inner { waiting, changed: Notify::new(), clock, dice, metrics });
         tokio::spawn(call_turns(Arc::downgrade(&inner)));
-        tokio::spawn(ask_ledger(asked, ledger, clock, options.timing));
+        tokio::spawn(ask_ledger(asked, ledger, permission, options.timing));
         NodeGate { inner, questions }
     }
 
@@ -236,7 +238,7 @@ async fn call_turns(alive: Weak<Inner>) {
 async fn ask_ledger(
     mut asked: mpsc::Receiver<Question>,
     ledger: Arc<dyn Ledger>,
-    clock: BootClock,
+    permission: Arc<Permission>,
     timing: Timing,
 ) {
     let mut batch = Vec::new();
@@ -250,14 +252,19 @@ async fn ask_ledger(
             }
         }
         let questions = std::mem::take(&mut batch);
-        tokio::spawn(ask_batch(questions, ledger.clone(), clock.clone(), timing));
+        tokio::spawn(ask_batch(questions, ledger.clone(), permission.clone(), timing));
     }
 }
 
-async fn ask_batch(questions: Vec<Question>, ledger: Arc<dyn Ledger>, clock: BootClock, timing: Timing) {
+async fn ask_batch(
+    questions: Vec<Question>,
+    ledger: Arc<dyn Ledger>,
+    permission: Arc<Permission>,
+    timing: Timing,
+) {
     let grants: Vec<Grant> = questions.iter().map(|(grant, _)| grant.clone()).collect();
-    let sent = clock();
-    let answer = match timeout(PATIENCE, ledger.permit(&grants, timing.margin)).await {
+    let sent = permission.clock()();
+    let answer = match timeout(PATIENCE, ledger.permit(&grants, permission.age(), timing.margin)).await {
         Ok(Ok(permits)) => Ok(permits),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("no permit in time".to_owned()),

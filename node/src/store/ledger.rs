@@ -15,7 +15,7 @@ use roost_placement::ledger::{
     Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
-use roost_proto::id::{DeviceKey, Life};
+use roost_proto::id::{Age, DeviceKey, Life};
 
 use super::Store;
 use super::backend::Backend;
@@ -131,8 +131,8 @@ macro_rules! bounded_ledger {
                 within($bound, $ledger.mine(me)).await
             }
 
-            async fn permit(&$self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable> {
-                within($bound, $ledger.permit(grants, margin)).await
+            async fn permit(&$self, grants: &[Grant], age: Age, margin: Duration) -> Result<Vec<Permit>, Unavailable> {
+                within($bound, $ledger.permit(grants, age, margin)).await
             }
 
             async fn give(&$self, grant: &Grant, to: &Life) -> Result<Option<Grant>, Unavailable> {

@@ -125,7 +125,7 @@ pub(super) fn view(rows: Vec<MemberRow>) -> Result<View, BadRow> {
     let cluster_epoch = rows.first().map_or(0, |row| row.cluster_epoch);
     let blocked = span(rows.first().map_or(0, |row| row.blocked));
     let members = rows.into_iter().map(member).collect::<Result<_, _>>()?;
-    Ok(View { view_epoch, members, frozen, cluster_epoch, blocked })
+    Ok(View { view_epoch, members, frozen, cluster_epoch, blocked, lapsed: false })
 }
 
 fn member(row: MemberRow) -> Result<Member, BadRow> {

@@ -15,7 +15,7 @@ use roost_placement::ledger::{
     Permit, Posted, Timing, Transition, Unavailable, View,
 };
 use roost_placement::wish::{Surveyed, Wish};
-use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
+use roost_proto::id::{Age, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
 use tokio::time::Instant;
 
 struct Row {
@@ -255,7 +255,12 @@ impl Ledger for TestLedger {
         Ok(state.rows.values().filter(|row| row.owner.as_ref() == Some(me)).cloned().collect())
     }
 
-    async fn permit(&self, grants: &[Grant], _margin: Duration) -> Result<Vec<Permit>, Unavailable> {
+    async fn permit(
+        &self,
+        grants: &[Grant],
+        _age: Age,
+        _margin: Duration,
+    ) -> Result<Vec<Permit>, Unavailable> {
         let state = self.up()?;
         self.permits_asked.fetch_add(1, Ordering::Relaxed);
         let short = self.lease_short.load(Ordering::Relaxed);

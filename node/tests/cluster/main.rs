@@ -315,8 +315,13 @@ async fn a_lease_with_too_little_left_does_not_make_a_grant_stale() {
     let row = ledger.row(&key(0));
     let grant = Grant { key: row.key, life: row.owner.expect("n1 owns it"), epoch: row.epoch };
     let options = GateOptions { per_second: 10.0, burst: 1, cluster_per_second: None, timing: Timing::FAST };
-    let gate =
-        NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Dice::default(), Metrics::new());
+    let gate = NodeGate::start(
+        options,
+        Arc::new(ledger.clone()),
+        Permission::new(test_clock()),
+        Dice::default(),
+        Metrics::new(),
+    );
     ledger.shorten_leases();
     assert!(matches!(gate.permit(&grant).await, Err(PermitRefused::Unavailable(_))));
 }
@@ -328,8 +333,13 @@ async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
     until("all run", || one.devices.keys().len() == 20).await;
     let options = GateOptions { per_second: 10.0, burst: 5, cluster_per_second: None, timing: Timing::FAST };
     let clock = test_clock();
-    let gate =
-        NodeGate::start(options, Arc::new(ledger.clone()), clock.clone(), Dice::default(), Metrics::new());
+    let gate = NodeGate::start(
+        options,
+        Arc::new(ledger.clone()),
+        Permission::new(clock.clone()),
+        Dice::default(),
+        Metrics::new(),
+    );
     let clocks = NodeClocks { permission: Permission::new(clock), wall: wall_clock() };
     let grants: Vec<Grant> =
         one.devices.running.lock().expect("not poisoned").values().map(|(g, _)| g.clone()).collect();
@@ -364,8 +374,13 @@ async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
 async fn who_stops_waiting_for_a_turn_frees_the_place() {
     let ledger = TestLedger::with_devices(1);
     let options = GateOptions { per_second: 0.1, burst: 1, cluster_per_second: None, timing: Timing::FAST };
-    let gate =
-        NodeGate::start(options, Arc::new(ledger.clone()), test_clock(), Dice::default(), Metrics::new());
+    let gate = NodeGate::start(
+        options,
+        Arc::new(ledger.clone()),
+        Permission::new(test_clock()),
+        Dice::default(),
+        Metrics::new(),
+    );
     gate.turn(&key(0), Urgency::Idle).await;
     assert!(timeout(Duration::from_secs(1), gate.turn(&key(0), Urgency::Idle)).await.is_err());
     assert_eq!(gate.waiting(), 0);

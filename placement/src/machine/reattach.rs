@@ -87,6 +87,8 @@ impl Machine {
         let timing = &self.config.timing;
         // Before that its lease was not over for anybody.
         let silent = self.renewed.is_none_or(|renewed| now.since(renewed) >= timing.ttl + timing.grace);
+        // The own clock may have stood still.
+        let silent = silent || view.lapsed;
         out.push(Effect::Aged(Age(view.cluster_epoch), silent && before.is_some()));
         if before.is_none() {
             return;
@@ -186,6 +188,17 @@ mod tests {
         let mut machine = machine();
         assert_eq!(beats(&mut machine, 0, 0, 0), (true, Some((Age(0), false))));
         assert_eq!(beats(&mut machine, 2199, 1, 2200), (true, Some((Age(1), false))));
+    }
+
+    #[test]
+    fn whose_lease_had_run_out_by_the_clock_of_the_database_may_have_been_buried_too() {
+        let mut machine = machine();
+        assert_eq!(beats(&mut machine, 0, 0, 0), (true, Some((Age(0), false))));
+        let view =
+            View { cluster_epoch: 1, blocked: Duration::from_secs(2), lapsed: true, ..View::default() };
+        let (sent, answer) = (BootTime(400_000_000), Beaten::Renewed(view));
+        let effects = machine.handle(sent, Event::Beaten { sent, answer });
+        assert!(effects.contains(&Effect::Aged(Age(1), true)), "{effects:?}");
     }
 
     #[test]

@@ -37,7 +37,8 @@ impl World {
             return Beaten::Dead;
         }
         let row = self.members.get_mut(&life.node).expect("alive");
-        if row.lease_until < now {
+        let lapsed = row.lease_until < now;
+        if lapsed {
             row.lease_since = now;
         }
         row.lease_until = now.plus(TIMING.ttl);
@@ -52,6 +53,7 @@ impl World {
             frozen: self.frozen,
             cluster_epoch: self.cluster_epoch,
             blocked: self.blocked_until.since(now),
+            lapsed,
         })
     }
 

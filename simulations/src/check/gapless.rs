@@ -2,7 +2,7 @@
 //! in which WhatsApp first delivered them.
 //!
 //! Accuses by Committed. Where Delivered and Settled are recorded the order is judged too: a message that could not
-//! be read is settled and asked for again, and has the place of its delivery after that. One that the own phone has
+//! be read is asked for again, and has the place of the delivery after that. One that the own phone has
 //! told, or that a lost tail had, has two places, and is not judged.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,8 +25,8 @@ pub(super) struct Gapless {
 #[derive(Debug, Clone, Default)]
 struct Deliveries {
     count: u64,
-    /// The place of each in the order of the server.
-    places: BTreeMap<String, u64>,
+    /// The places of each in the order of the server, as long as it is not settled.
+    places: BTreeMap<String, Vec<u64>>,
     settled: BTreeSet<String>,
     /// Messages that have two places.
     twice: BTreeSet<String>,
@@ -36,15 +36,24 @@ struct Deliveries {
 
 impl Deliveries {
     fn delivered(&mut self, message: &str) {
-        if self.settled.remove(message) || !self.places.contains_key(message) {
-            self.count += 1;
-            self.places.insert(message.to_owned(), self.count);
+        self.count += 1;
+        let places = self.places.entry(message.to_owned()).or_default();
+        if self.settled.remove(message) {
+            places.clear();
+        }
+        places.push(self.count);
+    }
+
+    /// The message could not be read where it was delivered first.
+    fn unread(&mut self, message: &str) {
+        if let Some(places) = self.places.get_mut(message).filter(|places| places.len() > 1) {
+            places.remove(0);
         }
     }
 
     fn logged(&mut self, message: &str) -> Result<(), String> {
         let place = self.places.get(message).filter(|_| !self.twice.contains(message));
-        let Some(place) = place.copied() else { return Ok(()) };
+        let Some(place) = place.and_then(|places| places.first()).copied() else { return Ok(()) };
         let (before, other) = std::mem::replace(&mut self.last, (place, message.to_owned()));
         hold(before <= place, || format!("{message} is logged after {other}, which was delivered after it"))
     }
@@ -74,6 +83,9 @@ impl Check for Gapless {
         };
         let (key, epoch) = (&commit.grant.key, commit.grant.epoch);
         let (last, before) = self.logs.entry(key.clone()).or_insert((0, Epoch(0)));
+        if let Some(deliveries) = self.deliveries.get_mut(key) {
+            commit.awaits.iter().for_each(|message| deliveries.unread(message));
+        }
         for event in &commit.events {
             let follows = std::mem::replace(last, event.sequence.0);
             hold(event.sequence.0 == follows + 1, || {
@@ -144,6 +156,23 @@ mod tests {
         assert_eq!(judge(Gapless::default(), facts), None);
         let twice = [delivered("a"), delivered("b"), delivered("a"), logged(1, "a"), logged(2, "b")];
         assert_eq!(judge(Gapless::default(), twice), None, "it came twice and keeps its place");
+    }
+
+    #[test]
+    fn of_two_copies_the_one_that_can_be_read_has_its_place() {
+        let awaits = |message: &str| {
+            let mut commit = commit(&grant(1, 1));
+            commit.awaits.push(message.to_owned());
+            What::Committed(Box::new(commit))
+        };
+        let order = |unread: &[What]| {
+            let facts =
+                [delivered("a"), delivered("b"), delivered("a")].into_iter().chain(unread.iter().cloned());
+            judge(Gapless::default(), facts.chain([logged(1, "b"), logged(2, "a")]))
+        };
+        assert_eq!(order(&[awaits("a")]), None);
+        assert!(order(&[]).is_some());
+        assert!(order(&[awaits("b")]).is_some());
     }
 
     #[test]

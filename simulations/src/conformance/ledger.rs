@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use roost_placement::egress::{Reach, Report};
 use roost_placement::ledger::{Beaten, Candidate, Desired, Grant, JoinError, MemberState, Timing, View};
-use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
+use roost_proto::id::{Age, DeviceKey, Epoch, Incarnation, Life};
 
 use super::World;
 use super::world::{LONG, SHORT, candidate, pass, until};
@@ -80,7 +80,7 @@ pub(super) async fn dead_stays_dead(world: World) {
     assert!(world.ledger().claim(&me, None, &[free]).await.expect("an answer").is_empty());
     assert!(world.ledger().give(&grant, &other).await.expect("an answer").is_none());
     assert!(!world.ledger().release(&grant).await.expect("an answer"));
-    assert!(world.ledger().permit(&[grant], Duration::ZERO).await.expect("an answer").is_empty());
+    assert!(world.ledger().permit(&[grant], Age(0), Duration::ZERO).await.expect("an answer").is_empty());
     assert!(!world.ledger().bury(&me, &other, &SHORT).await.expect("an answer"));
     let view = beat(&world, &other, &LONG).await;
     assert!(view.members.iter().all(|member| member.life != me), "the dead are in no view");
@@ -255,7 +255,7 @@ pub(super) async fn devices_wanted_offline_are_left_alone(world: World) {
     assert!(
         world
             .ledger()
-            .permit(std::slice::from_ref(&grant), Duration::ZERO)
+            .permit(std::slice::from_ref(&grant), Age(0), Duration::ZERO)
             .await
             .expect("an answer")
             .is_empty()
@@ -271,21 +271,24 @@ pub(super) async fn a_permit_stands_for_the_present_epoch_and_a_running_lease(wo
     let old = Grant { epoch: Epoch(a.epoch.0 - 1), ..a.clone() };
     let foreign = Grant { life: other.clone(), ..b.clone() };
     let asked = [a.clone(), b.clone(), old, foreign];
-    let mut given = world.ledger().permit(&asked, LONG.margin).await.expect("an answer");
+    let mut given = world.ledger().permit(&asked, Age(0), LONG.margin).await.expect("an answer");
     given.sort_by(|x, y| x.grant.cmp(&y.grant));
     assert_eq!(given.iter().map(|permit| &permit.grant).collect::<Vec<_>>(), [&a, &b]);
     assert!(given.iter().all(|permit| permit.remaining > LONG.ttl / 2 && permit.remaining <= LONG.ttl));
     let beyond = LONG.ttl + Duration::from_secs(1);
     assert!(
-        world.ledger().permit(&asked, beyond).await.expect("an answer").is_empty(),
+        world.ledger().permit(&asked, Age(0), beyond).await.expect("an answer").is_empty(),
         "too little lease left"
     );
     assert!(world.ledger().give(&a, &other).await.expect("an answer").is_some());
-    assert!(world.ledger().permit(&[a], Duration::ZERO).await.expect("an answer").is_empty(), "given away");
+    assert!(
+        world.ledger().permit(&[a], Age(0), Duration::ZERO).await.expect("an answer").is_empty(),
+        "given away"
+    );
     beat(&world, &me, &SHORT).await;
     pass(SHORT.ttl * 5).await;
     assert!(
-        world.ledger().permit(&[b], Duration::ZERO).await.expect("an answer").is_empty(),
+        world.ledger().permit(&[b], Age(0), Duration::ZERO).await.expect("an answer").is_empty(),
         "the lease is over"
     );
 }

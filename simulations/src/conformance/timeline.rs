@@ -111,7 +111,7 @@ pub(super) async fn a_database_that_may_have_lost_its_tail_grants_above_all_that
     assert!(ledger.claim(&me, None, keys).await.is_err(), "nothing is granted unseen");
     assert!(ledger.release(&grant).await.is_err());
     assert!(ledger.mine(&me).await.is_err() && ledger.ownership(&grant.key).await.is_err());
-    assert!(ledger.permit(std::slice::from_ref(&grant), Duration::ZERO).await.is_err());
+    assert!(ledger.permit(std::slice::from_ref(&grant), Age(0), Duration::ZERO).await.is_err());
     let unseen = world.ports.devices.commit(&grant, events(&["a"])).await;
     assert!(matches!(unseen, Err(DeviceStoreError::Unavailable(_))), "no grant is judged: {unseen:?}");
 

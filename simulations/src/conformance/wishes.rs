@@ -2,7 +2,7 @@
 
 use roost_placement::ledger::{Beaten, MemberState, View};
 use roost_placement::wish::{Pin, PinMode, Spreading, Surveyed};
-use roost_proto::id::{DeviceKey, Life};
+use roost_proto::id::{Age, DeviceKey, Life};
 
 use super::World;
 use super::world::{LONG, events};
@@ -86,7 +86,8 @@ pub(super) async fn a_cordoned_node_keeps_and_takes_nothing_new_in_any_life(worl
     assert_eq!(seen.members.iter().map(|m| m.cordoned).collect::<Vec<_>>(), [true, false]);
     assert!(!claims(&world, &a, None, &free).await);
     assert_eq!(world.ledger().give(&other, &a).await.expect("an answer"), None);
-    let permits = world.ledger().permit(std::slice::from_ref(&kept), LONG.margin).await.expect("an answer");
+    let permits =
+        world.ledger().permit(std::slice::from_ref(&kept), Age(0), LONG.margin).await.expect("an answer");
     assert_eq!(permits.len(), 1, "what it has it keeps");
 
     assert!(world.ledger().certify_death(&a).await.expect("an answer"));

@@ -97,12 +97,12 @@ impl Core {
 
     /// Asks the database whether this device may log in, for a link or only to know that the grant stands.
     pub(super) fn ask_permit(&mut self, ctx: &mut Context, number: u64, link: Option<u64>, grant: &Grant) {
-        let sent = self.boot();
+        let (sent, age) = (self.boot(), self.permission.age());
         let (margin, grant, key) = (ctx.plan.timing.margin, grant.clone(), grant.key.clone());
         let hears = move |ticket| Input::Device(key, number, ForDevice::Permit(link, ticket));
         let none = hears.clone();
         let statement = move |db: &crate::run::Database| {
-            let permits = now(db.permit(std::slice::from_ref(&grant), margin));
+            let permits = now(db.permit(std::slice::from_ref(&grant), age, margin));
             let Ok(permits) = permits else { return hears(Ticket::None) };
             hears(match permits.into_iter().next() {
                 Some(permit) => Ticket::Given(permit, sent),

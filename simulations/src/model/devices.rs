@@ -23,24 +23,12 @@ use super::tables::{DeviceRow, Tables};
 #[error("the message id {0} is taken")]
 struct IdTaken(String);
 
-#[derive(Debug, thiserror::Error)]
-#[error("the database is in another age than {0}")]
-struct AnotherAge(i64);
-
 /// The device's row, if the grant stands.
 fn fenced<'a>(tables: &'a mut Tables, grant: &Grant) -> Result<&'a mut DeviceRow, DeviceStoreError> {
     if !tables.stands(grant) {
         return Err(DeviceStoreError::Fenced);
     }
     tables.devices.get_mut(&grant.key).ok_or(DeviceStoreError::Fenced)
-}
-
-/// Whoever knows of another age has not posted yet what it owns, or was told before the tail was lost.
-fn in_age(tables: &Tables, age: Age) -> Result<(), DeviceStoreError> {
-    if age.0 != tables.cluster_epoch {
-        return Err(Unavailable(Box::new(AnotherAge(age.0))).into());
-    }
-    Ok(())
 }
 
 /// The device's row, if the grant stands for this write. The row is held until the commit, so the moment at
@@ -194,7 +182,7 @@ impl DeviceStore for Model {
             return Ok(Vec::new());
         }
         self.step(|tables, _| {
-            in_age(tables, age)?;
+            tables.in_age(age)?;
             let row = fenced(tables, grant)?;
             Ok(keys.iter().map(|key| row.state.get(key).cloned()).collect())
         })?
@@ -214,7 +202,7 @@ impl DeviceStore for Model {
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
         let done = self.step(|tables, now| {
             let age = batch.age;
-            in_age(tables, age)?;
+            tables.in_age(age)?;
             let row = fenced_write(tables, grant, &batch, now)?;
             check(row, &batch.accepts)?;
             let done = apply(row, grant, batch, age, now);

@@ -11,7 +11,7 @@ use roost_placement::ledger::{
 };
 use roost_placement::seeded::{self, Bug};
 use roost_placement::wish::{Spreading, Surveyed};
-use roost_proto::id::{DeviceKey, Incarnation, Life, UnixMillis};
+use roost_proto::id::{Age, DeviceKey, Incarnation, Life, UnixMillis};
 
 use super::Model;
 use super::tables::{MemberRow, Tables};
@@ -46,6 +46,7 @@ fn view(tables: &Tables, now: i64) -> View {
         frozen: tables.frozen,
         cluster_epoch: tables.cluster_epoch,
         blocked: left(tables.takeover_blocked_until, now),
+        lapsed: false,
     }
 }
 
@@ -170,7 +171,7 @@ impl Ledger for Model {
             row.beats += 1;
             row.said = *said;
             tables.look_around(now, life, lapsed, timing);
-            Beaten::Renewed(view(tables, now))
+            Beaten::Renewed(View { lapsed, ..view(tables, now) })
         })
     }
 
@@ -215,8 +216,9 @@ impl Ledger for Model {
         })
     }
 
-    async fn permit(&self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable> {
+    async fn permit(&self, grants: &[Grant], age: Age, margin: Duration) -> Result<Vec<Permit>, Unavailable> {
         self.step(|tables, now| {
+            tables.in_age(age)?;
             let mut permits = Vec::new();
             for grant in grants {
                 let wanted = tables.ownership.get(&grant.key).map(|row| row.desired);
@@ -231,8 +233,8 @@ impl Ledger for Model {
                     permits.push(Permit { grant: grant.clone(), remaining: left(row.lease_until, now) });
                 }
             }
-            permits
-        })
+            Ok(permits)
+        })?
     }
 
     async fn give(&self, grant: &Grant, to: &Life) -> Result<Option<Grant>, Unavailable> {

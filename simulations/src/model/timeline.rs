@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use roost_placement::ledger::{Attached, Desired, Posted, Timing};
-use roost_proto::id::Life;
+use roost_placement::ledger::{Attached, Desired, Posted, Timing, Unavailable};
+use roost_proto::id::{Age, Life};
 
 use super::Model;
 use super::ledger::millis;
@@ -52,7 +52,20 @@ impl Model {
     }
 }
 
+/// Whoever knows of another age has not posted yet what it owns, or was told before the tail was lost.
+#[derive(Debug, thiserror::Error)]
+#[error("the database is in another age than {0}")]
+struct AnotherAge(i64);
+
 impl Tables {
+    /// Whether the database is in this age.
+    pub(super) fn in_age(&self, Age(age): Age) -> Result<(), Unavailable> {
+        if age != self.cluster_epoch {
+            return Err(Unavailable(Box::new(AnotherAge(age))));
+        }
+        Ok(())
+    }
+
     /// What a heartbeat does about a gap of everybody, and about leases from before the clock went back.
     pub(super) fn look_around(&mut self, now: i64, life: &Life, lapsed: bool, timing: &Timing) {
         let back = |row: &MemberRow| 2 * (row.lease_until - row.lease_since) >= 3 * row.granted;

@@ -29,6 +29,13 @@ const SENT: usize = 200;
 /// One-time prekeys that were given out and not used yet.
 const ONE_TIME: usize = 300;
 
+/// How often a message was asked for because it could not be read, and read after that.
+#[derive(Debug, Default)]
+struct Retries {
+    asked: u32,
+    read: u32,
+}
+
 /// The phone of one account.
 pub struct Phone {
     keys: Keys,
@@ -37,7 +44,7 @@ pub struct Phone {
     peers: BTreeMap<DeviceRef, LivePeer>,
     inbox: VecDeque<PhoneMessage>,
     sent: VecDeque<Sent>,
-    retries: BTreeMap<(DeviceRef, String), u32>,
+    retries: BTreeMap<(DeviceRef, String), Retries>,
     /// What it shares with its companions; a phone without it shares nothing.
     pub(super) memory: Option<Memory>,
     files: VecDeque<(String, File)>,
@@ -260,9 +267,17 @@ impl Phone {
         if self.retries.len() > SENT {
             self.retries.clear();
         }
-        let count = self.retries.entry((from, id.to_owned())).or_insert(0);
-        *count += 1;
-        *count
+        let retries = self.retries.entry((from, id.to_owned())).or_default();
+        retries.asked += 1;
+        retries.asked
+    }
+
+    /// A copy of a message could be read; whether that is news. Who has asked for it several times is answered as often,
+    /// and keeps one. That the apps do is a guess.
+    pub(super) fn is_news(&mut self, from: DeviceRef, id: &str) -> bool {
+        let Some(retries) = self.retries.get_mut(&(from, id.to_owned())) else { return true };
+        retries.read += 1;
+        retries.read == 1 || retries.read > retries.asked
     }
 
     /// What it received, oldest first.
@@ -286,4 +301,22 @@ impl Phone {
 
 fn address(device: DeviceRef) -> Address {
     Address::new(device.pn.to_string(), device.device)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn who_asked_twice_and_is_answered_twice_has_read_it_once_and_a_third_copy_is_one_too_many() {
+        let mut phone = Phone::new(&mut StdRng::seed_from_u64(1));
+        let from = DeviceRef { pn: 15550001002, device: 1 };
+        assert!([true, true].iter().all(|news| phone.is_news(from, "a") == *news), "nobody asked for it");
+        assert_eq!([phone.count_retry(from, "b"), phone.count_retry(from, "b")], [1, 2]);
+        let read: Vec<bool> = (0..3).map(|_| phone.is_news(from, "b")).collect();
+        assert_eq!(read, [true, false, true]);
+    }
 }

@@ -170,7 +170,7 @@ impl Machine {
             let bytes = Bytes::copy_from_slice(bytes);
             let read = account.phone.receive(from, &id, kind, &bytes, now.0, &mut self.rng);
             let to = stanza.jid("from").expect("looked at before");
-            if read.is_ok() {
+            if read.is_ok() && account.phone.is_news(from, &id) {
                 self.ledger.read(phone, from, &id);
             }
             let mut receipt = Builder::new("receipt").attr("id", id.as_str()).attr("to", to);

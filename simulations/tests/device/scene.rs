@@ -89,7 +89,7 @@ impl Gate for OpenGate {
 
     async fn permit(&self, grant: &Grant) -> Result<DialPermit, PermitRefused> {
         let sent = self.clocks.boot();
-        let permits = self.ledger.permit(std::slice::from_ref(grant), LONG.margin).await?;
+        let permits = self.ledger.permit(std::slice::from_ref(grant), Age(0), LONG.margin).await?;
         let permit = permits.first().ok_or(PermitRefused::Stale)?;
         Ok(DialPermit { grant: grant.clone(), expires: permit_deadline(permit, sent, &LONG) })
     }

@@ -14,7 +14,7 @@ use roost_placement::ledger::{
     Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
-use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
+use roost_proto::id::{Age, DeviceKey, Epoch, Incarnation, Life};
 
 use super::{Postgres, session_name, session_names};
 use crate::store::rows::{
@@ -305,7 +305,7 @@ impl Ledger for Postgres {
         rows.into_iter().map(OwnershipRow::read).collect::<Result<_, _>>().map_err(unavailable)
     }
 
-    async fn permit(&self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable> {
+    async fn permit(&self, grants: &[Grant], age: Age, margin: Duration) -> Result<Vec<Permit>, Unavailable> {
         let sql = concat!(
             "SELECT o.business_id, o.device_id, o.epoch, o.owner_node, o.owner_inc,
                (extract(epoch FROM n.lease_until - now()) * 1000)::bigint AS remaining
@@ -313,7 +313,7 @@ impl Ledger for Postgres {
              JOIN ownership o ON o.business_id = q.b AND o.device_id = q.d AND o.epoch = q.e
               AND o.owner_node = q.n AND o.owner_inc = q.i
              JOIN member n ON n.node_id = o.owner_node AND n.incarnation = o.owner_inc
-             WHERE (SELECT roost_settled())
+             WHERE (SELECT roost_in_age($7))
                AND n.state <> 'dead' AND o.desired = 'online' AND n.lease_until > now() + ",
             span!(6)
         );
@@ -324,7 +324,8 @@ impl Ledger for Postgres {
             .bind(grants.iter().map(|g| g.epoch.0).collect::<Vec<_>>())
             .bind(text(|g| g.life.node.as_str()))
             .bind(grants.iter().map(|g| g.life.incarnation.0).collect::<Vec<_>>())
-            .bind(millis(margin));
+            .bind(millis(margin))
+            .bind(age.0);
         let rows: Vec<PermitRow> = query.fetch_all(&self.read).await.map_err(unavailable)?;
         rows.into_iter().map(PermitRow::read).collect::<Result<_, _>>().map_err(unavailable)
     }

@@ -7,7 +7,7 @@
 //! only when it is the higher one.
 
 use roost_placement::egress::Report;
-use roost_placement::ledger::{Beaten, Posted, Timing, Unavailable};
+use roost_placement::ledger::{Beaten, Posted, Timing, Unavailable, View};
 use roost_proto::id::Life;
 
 use super::Postgres;
@@ -21,15 +21,18 @@ impl Postgres {
         timing: &Timing,
     ) -> Result<Beaten, Unavailable> {
         let mut rows = self.try_renew(life, said, timing).await.map_err(unavailable)?;
+        let mut lapsed = rows.iter().any(|row| row.lapsed);
         if rows.first().is_some_and(|row| !row.settled) {
             self.follow(timing).await.map_err(unavailable)?;
             rows = self.try_renew(life, said, timing).await.map_err(unavailable)?;
+            lapsed |= rows.iter().any(|row| row.lapsed);
         }
         if rows.is_empty() {
             return Ok(Beaten::Dead);
         }
         let members = rows.into_iter().map(|row| row.member).collect();
-        Ok(Beaten::Renewed(view(members).map_err(unavailable)?))
+        let view = view(members).map_err(unavailable)?;
+        Ok(Beaten::Renewed(View { lapsed, ..view }))
     }
 
     /// Everybody who is not dead, if this life is not.
@@ -61,7 +64,8 @@ impl Postgres {
                  AND lease_until > now() + 2 * granted * interval '1 millisecond' FOR UPDATE SKIP LOCKED),
              cut AS (UPDATE member m SET lease_until = now() + m.granted * interval '1 millisecond'
                FROM late WHERE m.node_id = late.node_id)
-             SELECT c.time_line = roost_time_line() AS settled, c.view_epoch, c.cluster_epoch,
+             SELECT c.time_line = roost_time_line() AS settled,
+               coalesce(up.lease_since = now(), false) AS lapsed, c.view_epoch, c.cluster_epoch,
                c.placement_frozen AS frozen, n.cordoned,
                CASE WHEN c.takeover_blocked_until > now() THEN (extract(epoch FROM
                  least(c.takeover_blocked_until, now() + interval '1 hour') - now()) * 1000)::bigint + 1
@@ -150,6 +154,8 @@ impl Postgres {
 #[derive(sqlx::FromRow)]
 struct SettledRow {
     settled: bool,
+    /// It is the row of who beats, whose lease had run out.
+    lapsed: bool,
     #[sqlx(flatten)]
     member: MemberRow,
 }

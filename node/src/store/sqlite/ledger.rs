@@ -14,7 +14,7 @@ use roost_placement::ledger::{
     Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
-use roost_proto::id::{DeviceKey, Epoch, Incarnation, Life};
+use roost_proto::id::{Age, DeviceKey, Epoch, Incarnation, Life};
 use serde_json::{Value, json};
 use sqlx::{Sqlite, Transaction};
 
@@ -313,7 +313,12 @@ impl Ledger for Lite {
         rows.into_iter().map(OwnershipRow::read).collect::<Result<_, _>>().map_err(unavailable)
     }
 
-    async fn permit(&self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable> {
+    async fn permit(
+        &self,
+        grants: &[Grant],
+        _age: Age,
+        margin: Duration,
+    ) -> Result<Vec<Permit>, Unavailable> {
         let sql = concat!(
             "SELECT o.business_id, o.device_id, o.epoch, o.owner_node, o.owner_inc, n.lease_until - ", now!(), " AS remaining
              FROM json_each($1) q JOIN ownership o ON o.business_id = q.value ->> 0 AND o.device_id = q.value ->> 1

@@ -9,7 +9,7 @@ use roost_placement::ledger::{
     Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
-use roost_proto::id::{DeviceKey, Life};
+use roost_proto::id::{Age, DeviceKey, Life};
 
 use super::Database;
 use crate::history::{How, What};
@@ -94,11 +94,11 @@ impl Ledger for Database {
         self.model.mine(me).await
     }
 
-    async fn permit(&self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable> {
+    async fn permit(&self, grants: &[Grant], age: Age, margin: Duration) -> Result<Vec<Permit>, Unavailable> {
         for grant in grants {
             self.record.fact(What::AskedStanding(grant.clone()));
         }
-        let permits = self.model.permit(grants, margin).await?;
+        let permits = self.model.permit(grants, age, margin).await?;
         for permit in &permits {
             self.record.fact(What::Permitted(permit.grant.clone()));
         }

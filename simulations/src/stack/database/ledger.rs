@@ -9,7 +9,7 @@ use roost_placement::ledger::{
     Timing, Transition, Unavailable,
 };
 use roost_placement::wish::Surveyed;
-use roost_proto::id::{DeviceKey, Life};
+use roost_proto::id::{Age, DeviceKey, Life};
 
 use super::Link;
 
@@ -68,8 +68,8 @@ impl Ledger for Link {
         self.read(self.database.mine(me)).await
     }
 
-    async fn permit(&self, grants: &[Grant], margin: Duration) -> Result<Vec<Permit>, Unavailable> {
-        self.read(self.database.permit(grants, margin)).await
+    async fn permit(&self, grants: &[Grant], age: Age, margin: Duration) -> Result<Vec<Permit>, Unavailable> {
+        self.read(self.database.permit(grants, age, margin)).await
     }
 
     async fn give(&self, grant: &Grant, to: &Life) -> Result<Option<Grant>, Unavailable> {
