@@ -219,10 +219,11 @@ mod tests {
             assert_eq!(taken([acts.clone(), runs.clone(), late.clone(), over.clone()]), None);
             assert!(taken([acts.clone(), runs.clone(), early.clone(), over.clone()]).is_some());
             assert!(taken([acts.clone(), runs.clone(), over.clone()]).is_some());
-            assert!(taken([acts, late.clone(), over, runs]).is_some(), "it runs again");
         }
         let [acts, runs] = [What::Resumed(life(2, 1)), What::Opened(grant(2, 2))];
         assert!(taken([acts.clone(), runs.clone(), late.clone()]).is_some());
+        let again = [acts.clone(), late.clone(), What::Stopped(grant(2, 2)), runs.clone()];
+        assert!(taken(again).is_some(), "it runs again");
         assert_eq!(taken([acts.clone(), late.clone()]), None, "the taker never heard that it may run it");
         assert_eq!(taken([acts, runs, late, What::Quiesced(life(2, 1))]), None);
     }
