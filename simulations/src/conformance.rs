@@ -104,6 +104,7 @@ checks! {
     timeline::a_database_that_may_have_lost_its_tail_grants_above_all_that_was_lost,
     timeline::events_tell_in_which_age_of_the_database_they_were_written,
     timeline::whoever_knows_of_another_age_of_the_database_reads_and_writes_nothing_of_a_device,
+    timeline::on_a_new_time_line_a_heartbeat_says_whether_the_lease_had_run_out,
     timeline::a_load_says_how_far_the_log_and_the_messages_have_come,
     timeline::a_database_that_may_have_lost_its_tail_ends_every_hold_of_a_consumer,
     directory::tenants_are_made_once_and_listed_in_order,

@@ -181,6 +181,21 @@ pub(super) async fn whoever_knows_of_another_age_of_the_database_reads_and_write
     assert!(devices.read(&grant, Age(1), &asked).await.expect("read")[0].is_some());
 }
 
+pub(super) async fn on_a_new_time_line_a_heartbeat_says_whether_the_lease_had_run_out(world: World) {
+    let (late, other) = (world.joining("n1", &SHORT).await, world.active("n2").await);
+    if !world.fail_over().await {
+        return;
+    }
+    pass(SHORT.ttl * 2).await;
+    let lapsed = async |life| {
+        let view = beat(&world, life, &LONG).await;
+        (view.cluster_epoch, view.lapsed)
+    };
+    assert_eq!(lapsed(&late).await, (1, true), "it may have been buried in what was lost");
+    assert_eq!(lapsed(&late).await, (1, false));
+    assert_eq!(lapsed(&other).await, (1, false));
+}
+
 pub(super) async fn a_load_says_how_far_the_log_and_the_messages_have_come(world: World) {
     let me = world.active("n1").await;
     let grant = world.owned(&me, "d1").await;
