@@ -20,7 +20,7 @@ fn a_seed_has_one_history_whatever_ran_before_it() {
 }
 
 /// Seeds that once failed, and why.
-const PINNED: [(u64, &str); 8] = [
+const PINNED: [(u64, &str); 12] = [
     (
         2168,
         "a node's twin stood still and ran again, and so ended what excused the node, whose clock had stood still",
@@ -38,6 +38,22 @@ const PINNED: [(u64, &str); 8] = [
         "what the phone told was settled before the message in it was in the log, for a slot opened in between was empty",
     ),
     (87992, "a hand-off was refused because the lease was over, and the devices were never told that it was"),
+    (
+        204651,
+        "a device wrote after a lost tail before its node had seen it, and gave one id to two signed prekeys",
+    ),
+    (
+        272699,
+        "another node had owned the device in a lost tail, and its old owner went on with the same keys",
+    ),
+    (
+        304603,
+        "a login was permitted on a time-line that its node had not seen, while the true owner still ran",
+    ),
+    (
+        389755,
+        "the same after a pause in which the node's own clock stood still, so that it did not know of it",
+    ),
 ];
 
 #[test]
