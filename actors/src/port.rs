@@ -268,8 +268,8 @@ pub trait DeviceStore: Send + Sync + 'static {
         whatsapp_id: &str,
     ) -> Result<Option<StoredMessage>, DeviceStoreError>;
 
-    /// Writes a batch under the fence, unless the database is in another age than the batch. All or nothing. Safe to repeat with the same batch after
-    /// [`DeviceStoreError::Unavailable`].
+    /// Writes a batch under the fence, unless the database is in another age than the batch. All or nothing. Safe to
+    /// repeat with the same batch after [`DeviceStoreError::Unavailable`].
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError>;
 }
 
