@@ -36,7 +36,6 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
     let empty = world.ports.devices.load(&grant).await.expect("loaded");
     assert!(empty.state.is_empty() && empty.outbox.is_empty() && empty.status.is_none());
     let batch = Batch {
-        age: Age(0),
         state: vec![
             put(StateKind::Account, "", "first"),
             put(StateKind::Session, "x", "ratchet"),
