@@ -1,8 +1,11 @@
-//! Unmodified whatsmeow and Baileys clients and a Roost device on one account: what one changes the others see,
+//! Unmodified whatsmeow, Baileys and whatsapp-rust and a Roost device on one account: what one changes the others see,
 //! and what the phone tells of the past arrives once, also while the owner of the device is killed.
 //!
-//! Real processes: `roost serve`, a whatsmeow driver, a Baileys driver, on SQLite; only the simulated WhatsApp
+//! Real processes: `roost serve`, a driver of each library, on SQLite; only the simulated WhatsApp
 //! with its phones runs in this process. Needs Go and Node.js, and fails without them.
+
+#[path = "chats/everybody.rs"]
+mod everybody;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,10 +20,12 @@ use roost_proto::history::Past;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
 use roost_simulations::interop::{
-    ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
+    ClientEvent, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim,
 };
 use roost_simulations::wa::{Fault, PastChat};
 use serde_json::json;
+
+use everybody::{changed, changes};
 
 /// A chat that all of them know of.
 const CHAT: &str = "15559990000@s.whatsapp.net";
@@ -110,38 +115,38 @@ impl World {
 
     /// Waits for the event of such a change.
     async fn sees(&self, what: &str, chat: &str, on: bool, text: &str) -> Result<(), Failure> {
-        let fits = |payload: &Payload| match payload {
-            Payload::ChatChanged(changed) if changed.chat == chat => match &changed.change {
-                Some(Change::Mute(mute)) => what == "mute" && mute.until.is_some() == on,
-                Some(Change::Pinned(pinned)) => what == "pin" && *pinned == on,
-                Some(Change::Archived(archived)) => what == "archive" && *archived == on,
-                Some(Change::Read(read)) => what == "read" && *read == on,
-                _ => false,
-            },
-            Payload::MessageStarred(starred) => {
-                let message = starred.message.clone().unwrap_or_default();
-                what == "star" && message.whatsapp_id == text && starred.starred == on
-            }
-            Payload::SettingChanged(changed) => {
-                what == "push_name"
-                    && changed.setting == Some(api::setting_changed::Setting::PushName(text.to_owned()))
-            }
-            _ => false,
-        };
+        let fits = |payload: &Payload| fits(payload, what, chat, on, text);
         self.reader.sees(&format!("{what} {chat} {on} {text}"), fits).await
+    }
+
+    /// How many events of such a change there are.
+    fn times(&self, what: &str, chat: &str, on: bool, text: &str) -> usize {
+        let events = self.reader.events();
+        let payloads = events.iter().filter_map(|event| event.payload.as_ref());
+        payloads.filter(|payload| fits(payload, what, chat, on, text)).count()
     }
 }
 
-/// The kinds of change: what the table calls each, what the clients do, and what it needs beside the chat.
-fn changes() -> [(&'static str, &'static str, &'static str, &'static str); 6] {
-    [
-        ("mute a chat", "mute", CHAT, ""),
-        ("pin a chat", "pin", CHAT, ""),
-        ("star a message", "star", CHAT, "OLD0X0"),
-        ("mark a chat as read", "read", CHAT, ""),
-        ("archive a chat", "archive", CHAT, ""),
-        ("push name", "push_name", "", "Corner shop"),
-    ]
+/// Whether this tells of such a change.
+fn fits(payload: &Payload, what: &str, chat: &str, on: bool, text: &str) -> bool {
+    match payload {
+        Payload::ChatChanged(changed) if changed.chat == chat => match &changed.change {
+            Some(Change::Mute(mute)) => what == "mute" && mute.until.is_some() == on,
+            Some(Change::Pinned(pinned)) => what == "pin" && *pinned == on,
+            Some(Change::Archived(archived)) => what == "archive" && *archived == on,
+            Some(Change::Read(read)) => what == "read" && *read == on,
+            _ => false,
+        },
+        Payload::MessageStarred(starred) => {
+            let message = starred.message.clone().unwrap_or_default();
+            what == "star" && message.whatsapp_id == text && starred.starred == on
+        }
+        Payload::SettingChanged(changed) => {
+            what == "push_name"
+                && changed.setting == Some(api::setting_changed::Setting::PushName(text.to_owned()))
+        }
+        _ => false,
+    }
 }
 
 #[tokio::test]
@@ -157,46 +162,6 @@ async fn what_one_device_changes_the_others_see_though_the_owner_is_killed_again
     changed(&world).await?.check()?;
     assert_eq!(world.cluster.outlived().await?, changes().len() + 1);
     Ok(())
-}
-
-/// Everybody changes everything in turn. Returns what was seen.
-async fn changed(world: &World) -> Result<Matrix, Failure> {
-    let mut clients: Vec<RealClient> = Vec::new();
-    for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
-        let client = world.stage.paired(library, name, &world.person).await?;
-        clients.push(client);
-    }
-    // Baileys is told, and not wanted to show it.
-    let told = |event: &ClientEvent| matches!(event, ClientEvent::History { .. });
-    clients[0].wait("history", told).await?;
-    let mut matrix = Matrix::new("4-chats");
-    for (row, what, chat, text) in changes() {
-        // Roost does it, whatsmeow undoes it, Baileys does it again. A name is only set, each time another.
-        let (names, name) = (what == "push_name", |by: &str| format!("{text} {by}"));
-        let text = |by: &str| if names { name(by) } else { text.to_owned() };
-        let undone = names;
-        world.change(what, chat, true, &text("r")).await?;
-        for client in &mut clients {
-            client.sees(what, chat, true, &text("r")).await?;
-        }
-        matrix.row(row).seen(Way::To(Library::Whatsmeow)).seen(Way::To(Library::Baileys));
-        let [whatsmeow, baileys] = &mut clients[..] else { unreachable!("there are two") };
-        whatsmeow.change(what, chat, undone, &text("w")).await?;
-        world.sees(what, chat, undone, &text("w")).await?;
-        matrix.row(row).seen(Way::From(Library::Whatsmeow));
-        baileys.sees(what, chat, undone, &text("w")).await?;
-        baileys.change(what, chat, true, &text("b")).await?;
-        whatsmeow.sees(what, chat, true, &text("b")).await?;
-        world.sees(what, chat, true, &text("b")).await?;
-        matrix.row(row).seen(Way::From(Library::Baileys));
-    }
-    let wanted = api::GetChatRequest { parent: world.device.clone(), chat: CHAT.to_owned() };
-    let chat = world.cluster.ask(wanted, async |api, it| api.chats().get_chat(it).await).await?;
-    assert!(chat.archived && chat.mute.is_some() && !chat.marked_unread, "{chat:?}");
-    assert_eq!(world.reader.repeated(), Vec::<String>::new());
-    assert_eq!(world.reader.faults(), Vec::<String>::new());
-    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
-    Ok(matrix)
 }
 
 #[tokio::test]

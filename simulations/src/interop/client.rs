@@ -3,6 +3,7 @@
 //! What must hold: every event is kept, so that a test can count what came twice; a wait takes the first
 //! event that fits, so that two waits never meet the same one; a dropped client is a killed process.
 
+mod chats;
 mod people;
 mod posts;
 
@@ -221,19 +222,6 @@ impl RealClient {
         let wanted = id.to_owned();
         let fits = |event: &ClientEvent| matches!(event, ClientEvent::Receipt { ids, r#type, .. } if r#type == kind && ids.contains(&wanted));
         self.wait(&what, fits).await.map(drop)
-    }
-
-    /// Changes a chat or a setting of the account, as [`ClientEvent::Chat`] reports it to others.
-    pub async fn change(&mut self, what: &str, chat: &str, on: bool, text: &str) -> Result<(), InteropError> {
-        let said = format!("change {what} of {chat:?} to {on} {text:?}");
-        let command = json!({ "cmd": "change", "what": what, "chat": chat, "on": on, "text": text });
-        self.ask(&said, command).await.map(drop)
-    }
-
-    /// Waits until somebody has changed a chat or a setting of the account like this.
-    pub async fn sees(&mut self, what: &str, chat: &str, on: bool, text: &str) -> Result<(), InteropError> {
-        let wanted = ClientEvent::Chat { what: what.into(), chat: chat.into(), on, text: text.into() };
-        self.wait(&format!("{wanted:?}"), |event| *event == wanted).await.map(drop)
     }
 
     /// Marks received messages as read.
