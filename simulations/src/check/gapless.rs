@@ -2,7 +2,7 @@
 //! in which WhatsApp first delivered them.
 //!
 //! Accuses by Committed. Where Delivered and Settled are recorded the order is judged too: a message that could not
-//! be read is asked for again, and has the place of the delivery after that. One that the own phone has
+//! be read is asked for again, and may have the place of any of its deliveries. One that the own phone has
 //! told, or that a lost tail had, has two places, and is not judged.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,8 +25,10 @@ pub(super) struct Gapless {
 #[derive(Debug, Clone, Default)]
 struct Deliveries {
     count: u64,
-    /// The places of each in the order of the server, as long as it is not settled.
+    /// The places of each in the order of the server: since it was settled last, or all when a copy of it could not be
+    /// read, for then nobody knows which of them was settled.
     places: BTreeMap<String, Vec<u64>>,
+    unread: BTreeSet<String>,
     settled: BTreeSet<String>,
     /// Messages that have two places.
     twice: BTreeSet<String>,
@@ -38,23 +40,18 @@ impl Deliveries {
     fn delivered(&mut self, message: &str) {
         self.count += 1;
         let places = self.places.entry(message.to_owned()).or_default();
-        if self.settled.remove(message) {
+        if self.settled.remove(message) && !self.unread.contains(message) {
             places.clear();
         }
         places.push(self.count);
     }
 
-    /// The message could not be read where it was delivered first. Without another place the log says only that it is
-    /// given up, which is in order at any time.
-    fn unread(&mut self, message: &str) {
-        if let Some(places) = self.places.get_mut(message).filter(|places| !places.is_empty()) {
-            places.remove(0);
-        }
-    }
-
     fn logged(&mut self, message: &str) -> Result<(), String> {
         let place = self.places.get(message).filter(|_| !self.twice.contains(message));
-        let Some(place) = place.and_then(|places| places.first()).copied() else { return Ok(()) };
+        let unread = self.unread.contains(message);
+        let fits = |place: &&u64| !unread || **place >= self.last.0;
+        let place = place.and_then(|places| places.iter().find(fits).or(places.last()));
+        let Some(place) = place.copied() else { return Ok(()) };
         let (before, other) = std::mem::replace(&mut self.last, (place, message.to_owned()));
         hold(before <= place, || format!("{message} is logged after {other}, which was delivered after it"))
     }
@@ -85,7 +82,7 @@ impl Check for Gapless {
         let (key, epoch) = (&commit.grant.key, commit.grant.epoch);
         let (last, before) = self.logs.entry(key.clone()).or_insert((0, Epoch(0)));
         if let Some(deliveries) = self.deliveries.get_mut(key) {
-            commit.awaits.iter().for_each(|message| deliveries.unread(message));
+            deliveries.unread.extend(commit.awaits.iter().cloned());
         }
         for event in &commit.events {
             let follows = std::mem::replace(last, event.sequence.0);
@@ -173,9 +170,13 @@ mod tests {
         };
         assert_eq!(order(&[awaits("a")]), None);
         assert!(order(&[]).is_some());
-        let given_up =
-            [delivered("a"), delivered("b"), awaits("a"), awaits("b"), logged(1, "b"), logged(2, "a")];
-        assert_eq!(judge(Gapless::default(), given_up), None);
+        let late =
+            [delivered("a"), awaits("a"), delivered("a"), delivered("b"), logged(1, "b"), logged(2, "a")];
+        assert!(judge(Gapless::default(), late).is_some(), "no copy of it came so late");
+        let settled = What::Settled { key: key(), message: "a".to_owned() };
+        let mixed = [delivered("a"), delivered("a"), awaits("a"), settled.clone(), delivered("a"), settled];
+        let mixed = mixed.into_iter().chain([delivered("b"), delivered("a"), logged(1, "a"), logged(2, "b")]);
+        assert_eq!(judge(Gapless::default(), mixed), None, "the third copy was read, not the fourth");
     }
 
     #[test]

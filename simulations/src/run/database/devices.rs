@@ -14,7 +14,7 @@ use roost_proto::stanza::{self, Read as _};
 use super::Database;
 use crate::history::{Commit, Logged, What, short_digest};
 
-/// WhatsApp's id of the received message that an event is about.
+/// WhatsApp's id of the received message that an event has, or says that it is given up.
 fn received(payload: &Payload) -> Option<String> {
     match payload {
         Payload::MessageReceived(message) => Some(message.whatsapp_id.clone()),
@@ -28,7 +28,11 @@ fn fact(grant: &Grant, batch: &Batch, done: &Committed) -> Commit {
     let events = batch.events.iter().zip(&done.events);
     let logged = events.filter_map(|(event, sequence)| {
         let sequence: Sequence = (*sequence)?;
-        Some(Logged { sequence, message: received(&event.payload) })
+        let message = match &event.payload {
+            Payload::MessageReceived(message) => Some(message.whatsapp_id.clone()),
+            _ => None,
+        };
+        Some(Logged { sequence, message })
     });
     let accepted = batch.accepts.iter().zip(&done.accepts);
     let accepted = accepted.filter(|(_, outcome)| matches!(outcome, Accepted::New { .. }));
