@@ -25,7 +25,7 @@ use roost_simulations::interop::{
 use roost_simulations::wa::{Fault, PastChat};
 use serde_json::json;
 
-use everybody::{changed, changes};
+use everybody::{OTHER, changed, changes};
 
 /// A chat that all of them know of.
 const CHAT: &str = "15559990000@s.whatsapp.net";
@@ -313,5 +313,25 @@ async fn the_past_of_a_hundred_chats_is_told_once_though_its_owner_is_killed() -
     world.cluster.send(&world.device, to, "and still talks", WaitFor::Accepted).await?;
     client.message("and still talks").await?;
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_that_comes_while_another_is_read_is_told_too() -> Result<(), Failure> {
+    let world = World::new(past(1, 3)).await?;
+    let mut sibling = world.stage.paired(Library::Whatsmeow, "w", &world.person).await?;
+    sibling.wait("history", |event| matches!(event, ClientEvent::History { .. })).await?;
+    for turn in 0..20 {
+        let on = turn % 2 == 0;
+        let mute = if on { Mute::Forever } else { Mute::Off };
+        world.stage.sim.phone_changes(world.person.pn, &[Action::Mute { chat: OTHER.parse()?, mute }])?;
+        // The sibling has read it; the device may be about to.
+        sibling.sees("mute", OTHER, on, "").await?;
+        let before = world.times("mute", CHAT, on, "");
+        sibling.change("mute", CHAT, on, "").await?;
+        let told = || world.times("mute", CHAT, on, "") > before;
+        world.cluster.until(&format!("change {turn}"), told).await?;
+    }
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
     Ok(())
 }

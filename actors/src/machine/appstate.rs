@@ -77,6 +77,14 @@ struct Job {
     step: Step,
     /// WhatsApp was asked for the whole collection: once is enough.
     asked_whole: bool,
+    /// Where WhatsApp was known to be when it was asked last.
+    asked_at: u64,
+}
+
+impl Job {
+    fn new(collection: Collection, change: Option<Change>, step: Step) -> Job {
+        Job { collection, change, step, asked_whole: false, asked_at: 0 }
+    }
 }
 
 #[derive(Debug)]
@@ -208,8 +216,7 @@ impl Machine {
         if let Some(change) = self.app_state.changes.pop_front() {
             let collection = change.actions.first().map_or(Collection::Regular, Action::collection);
             let behind = self.copy(collection).is_behind();
-            let job = Job { collection, change: Some(change), step: Step::Encoding, asked_whole: false };
-            self.app_state.job = Some(job);
+            self.app_state.job = Some(Job::new(collection, Some(change), Step::Encoding));
             return if behind { self.fetch() } else { self.encode_change() };
         }
         let now = self.now.boot;
@@ -219,8 +226,7 @@ impl Machine {
         let due = behind.iter().copied().find(|collection| waits(collection).is_none_or(|at| at <= now));
         let next = behind.iter().filter_map(waits).chain(self.app_state.asked.1).min();
         if let Some(collection) = due {
-            let step = Step::Fetching { whole: false };
-            self.app_state.job = Some(Job { collection, change: None, step, asked_whole: false });
+            self.app_state.job = Some(Job::new(collection, None, Step::Fetching { whole: false }));
             return self.fetch();
         }
         if let Some(at) = next {

@@ -7,7 +7,7 @@ use roost_simulations::interop::{CLIENTS, ClientEvent, Failure, Matrix, RealClie
 use super::{CHAT, World};
 
 /// A chat that the phone changes when a client shall hear of something.
-const OTHER: &str = "15559980000@s.whatsapp.net";
+pub(crate) const OTHER: &str = "15559980000@s.whatsapp.net";
 /// How often it does so.
 const NUDGES: usize = 10;
 /// Looks after which a client is late.

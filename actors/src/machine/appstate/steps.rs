@@ -26,6 +26,7 @@ impl Machine {
         let far = known.saturating_sub(head.version) > FAR;
         let whole = !job.asked_whole && (head == Head::EMPTY || far);
         job.asked_whole |= whole;
+        job.asked_at = known;
         job.step = Step::Fetching { whole };
         let collection = job.collection;
         self.request(Asked::AppState, |id| {
@@ -200,8 +201,13 @@ impl Machine {
 
     /// WhatsApp has nothing more for this collection.
     fn in_step(&mut self) {
-        let Some(collection) = self.app_state.job.as_ref().map(|job| job.collection) else { return };
+        let Some(job) = &self.app_state.job else { return };
+        let (collection, asked_at) = (job.collection, job.asked_at);
         let copy = self.copy(collection);
+        if copy.is_behind() && copy.known > asked_at {
+            // Others have changed something since it was asked.
+            return self.fetch();
+        }
         if copy.is_behind() {
             // It says itself where it is; a notification that promised more was of a version that is gone.
             let mut outcome = Pending::default();
