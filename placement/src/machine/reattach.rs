@@ -85,10 +85,9 @@ impl Machine {
             return;
         }
         let timing = &self.config.timing;
-        // Before that its lease was not over for anybody.
-        let silent = self.renewed.is_none_or(|renewed| now.since(renewed) >= timing.ttl + timing.grace);
-        // The own clock may have stood still.
-        let silent = silent || view.lapsed;
+        // Before that its lease was not over for anybody; but its own clock may have stood still.
+        let silent =
+            view.lapsed || self.renewed.is_none_or(|renewed| now.since(renewed) >= timing.ttl + timing.grace);
         out.push(Effect::Aged(Age(view.cluster_epoch), silent && before.is_some()));
         if before.is_none() {
             return;
