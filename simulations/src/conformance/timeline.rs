@@ -27,6 +27,11 @@ fn posted(grant: &Grant, head: i64) -> Posted {
     Posted { grant: grant.clone(), head: Sequence(head), accepted: 0 }
 }
 
+/// A change of state by somebody who knows of this age of the database.
+fn in_age(age: i64) -> Batch {
+    Batch { age: Age(age), state: vec![put(StateKind::Session, "n", "1")], ..Batch::default() }
+}
+
 async fn kept(world: &World, me: &Life, posts: &[Posted]) -> Vec<Attached> {
     world.ledger().reattach(me, posts).await.expect("an answer")
 }
@@ -131,8 +136,6 @@ pub(super) async fn a_database_that_may_have_lost_its_tail_grants_above_all_that
     let epoch = Epoch(epoch_floor(1).0 + 1);
     assert_eq!(won, [Attached { grant: Grant { epoch, ..lost.clone() }, behind: true }]);
     assert_eq!(kept(&world, &me, &[posted(&grant, 0)]).await, []);
-    let in_age =
-        |age| Batch { age: Age(age), state: vec![put(StateKind::Session, "n", "1")], ..Batch::default() };
     refused(world.ports.devices.commit(&grant, in_age(1)).await);
     refused(world.ports.devices.commit(&lost, in_age(1)).await);
     world.commit(&won[0].grant, in_age(1)).await;
@@ -157,8 +160,6 @@ pub(super) async fn whoever_knows_of_another_age_of_the_database_reads_and_write
     let me = world.active("n1").await;
     let (grant, devices) = (world.owned(&me, "d1").await, world.ports.devices.clone());
     let asked = [put(StateKind::Session, "n", "1").0];
-    let in_age =
-        |age| Batch { age: Age(age), state: vec![put(StateKind::Session, "n", "1")], ..Batch::default() };
     let unavailable = |error: Option<DeviceStoreError>| {
         assert!(
             matches!(error, Some(DeviceStoreError::Unavailable(_))),
