@@ -125,7 +125,9 @@ impl Machine {
     }
 
     pub(super) fn on_committed(&mut self, committed: Committed) {
-        let Some((_, after, crypto)) = self.commits.flying.take() else { return };
+        // What was committed in an earlier age of the database may be lost: it is given again.
+        let of_now = self.commits.flying.take_if(|(batch, ..)| batch.age == self.now.age);
+        let Some((_, after, crypto)) = of_now else { return self.on_commit_failed() };
         self.commits.waiting = false;
         self.commits.failures = 0;
         self.clear_timer(Timer::Commit);

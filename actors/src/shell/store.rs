@@ -81,8 +81,6 @@ impl Arguments {
             return Child::CommitFailed;
         }
         match self.store.commit(&self.grant, batch.clone()).await {
-            // What was committed in an earlier age may be lost: it is for the device to give it again.
-            Ok(_) if batch.age != self.clocks.age() => Child::CommitFailed,
             Ok(committed) => Child::Committed(committed),
             Err(DeviceStoreError::Fenced) => Child::Fenced,
             Err(error) => {

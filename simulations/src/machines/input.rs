@@ -6,7 +6,7 @@ use roost_actors::port::{self, Committed, DeviceStoreError, StateKey, StoredMess
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Beaten, Grant, JoinError, Permit};
 use roost_placement::machine;
-use roost_proto::id::{Age, BusinessId, DeviceKey, Life, Sequence};
+use roost_proto::id::{BusinessId, DeviceKey, Life, Sequence};
 
 use super::context::{LinkId, ProcessId};
 
@@ -84,7 +84,7 @@ pub(super) enum ForDevice {
     Loaded(Result<Box<port::Loaded>, DeviceStoreError>),
     /// A commit was answered.
     /// With the age of the database that it was given in.
-    Committed(Age, Result<Committed, DeviceStoreError>),
+    Committed(Result<Committed, DeviceStoreError>),
     /// A lookup was answered.
     Found(u64, Result<Option<Box<StoredMessage>>, DeviceStoreError>),
     /// Rows that crypto wanted.

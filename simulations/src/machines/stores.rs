@@ -68,13 +68,13 @@ impl Device {
                 );
             }
             Work::Commit(batch) => {
-                let (age, batch) = (batch.age, batch.clone());
+                let batch = batch.clone();
                 core.ask(
                     ctx,
                     move |db: &Database| {
-                        hears(ForDevice::Committed(age, now(db.commit(&grant, (*batch).clone()))))
+                        hears(ForDevice::Committed(now(db.commit(&grant, (*batch).clone()))))
                     },
-                    move || fails(ForDevice::Committed(age, Err(silent()))),
+                    move || fails(ForDevice::Committed(Err(silent()))),
                 );
             }
         }
@@ -114,14 +114,12 @@ impl Device {
 
     fn hear(&mut self, core: &mut Core, ctx: &mut Context, answer: ForDevice) {
         let failed = match answer {
-            ForDevice::Committed(age, done) => {
+            ForDevice::Committed(done) => {
                 self.work.pop_front();
                 if let Ok(committed) = &done {
                     self.note_written(committed);
                 }
                 self.mail.push_back(match done {
-                    // What was committed in an earlier age may be lost: it is for the device to give it again.
-                    Ok(_) if age != core.permission.age() => Event::CommitFailed,
                     Ok(committed) => Event::Committed(committed),
                     Err(DeviceStoreError::Fenced) => {
                         ctx.record.rarely("write fenced");

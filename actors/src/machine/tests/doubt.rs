@@ -4,6 +4,17 @@ use super::world::{Step, World};
 use crate::device::Finished;
 use crate::machine::Effect;
 
+#[test]
+fn what_was_committed_in_an_earlier_age_is_given_again_before_it_is_acknowledged() {
+    let mut world = World::online(1);
+    world.take(Step::Message(true));
+    world.take(Step::Crypto);
+    let effects = world.commit_done_too_late();
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Send { .. })), "{effects:?}");
+    world.calm_down();
+    world.check_all_settled();
+}
+
 fn ends(world: &mut World) -> bool {
     world.doubt().contains(&Effect::Finish(Finished::Stale))
 }

@@ -22,6 +22,16 @@ impl World {
         self.feed(Event::Tick)
     }
 
+    /// The database has lost a tail, in which nobody else can have owned the device, before the answer to a commit is
+    /// heard.
+    pub(in crate::machine::tests) fn commit_done_too_late(&mut self) -> Vec<Effect> {
+        let batch = self.flying.take().expect("a commit is on its way");
+        let committed = self.write(&batch);
+        self.unheard = true;
+        self.now.age.0 += 1;
+        self.feed(Event::Committed(committed))
+    }
+
     pub(in crate::machine::tests) fn take(&mut self, step: Step) -> Vec<Effect> {
         match step {
             Step::LinkUp => match self.dialling.take() {
