@@ -144,6 +144,8 @@ pub trait Directory: MediaRows + ProtocolRow {
     async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable>;
     /// Stops all rebalancing, or lets it go on.
     async fn freeze(&self, frozen: bool) -> Result<(), Unavailable>;
+    /// Sets the highest version that devices are given to while there are several; `None`: any.
+    async fn limit_version(&self, highest: Option<u32>) -> Result<(), Unavailable>;
 
     /// One message by our id.
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable>;

@@ -19,7 +19,7 @@ mod subjects;
 mod upstream;
 
 pub use self::barred::Barred;
-pub use self::subjects::{HeldBack, Resource, Unfit};
+pub use self::subjects::{Downgrade, HeldBack, Resource, Unfit};
 pub use self::upstream::Upstream;
 
 /// Domain of every `ErrorInfo`.
@@ -134,11 +134,11 @@ pub enum ApiError {
         why: &'static str,
     },
     /// The node is dead, and what was asked is for living ones.
-    #[error("node {node} is dead")]
-    NodeDead {
-        /// Which node.
-        node: NodeId,
-    },
+    #[error("node {0} is dead")]
+    NodeDead(NodeId),
+    /// Devices would go back to an older version, and that was not allowed.
+    #[error("{0}")]
+    Downgrade(Downgrade),
     /// The device requires another node: unpin it first.
     #[error("{key} requires node {node}")]
     Pinned {
@@ -242,7 +242,8 @@ impl ApiError {
             ApiError::NodeDraining { .. } => "NODE_DRAINING",
             ApiError::AlreadyDraining { .. } => "ALREADY_DRAINING",
             ApiError::TargetUnfit { .. } => "TARGET_UNFIT",
-            ApiError::NodeDead { .. } => "NODE_DEAD",
+            ApiError::NodeDead(_) => "NODE_DEAD",
+            ApiError::Downgrade(_) => "WOULD_DOWNGRADE",
             ApiError::Pinned { .. } => "DEVICE_PINNED",
             ApiError::HeldBack(why) => why.reason(),
             ApiError::StoreUnavailable(_) => "STORE_UNAVAILABLE",
@@ -278,7 +279,8 @@ impl ApiError {
             ApiError::Unfit { .. }
             | ApiError::AlreadyDraining { .. }
             | ApiError::TargetUnfit { .. }
-            | ApiError::NodeDead { .. }
+            | ApiError::NodeDead(_)
+            | ApiError::Downgrade(_)
             | ApiError::Pinned { .. }
             | ApiError::HeldBack(HeldBack::Frozen)
             | ApiError::TooManyDevices { .. } => Code::FailedPrecondition,

@@ -2,9 +2,9 @@
 //!
 //! What must hold: the same view, ring and wish give the same order on every node; the first is the
 //! ring's home unless a pin says otherwise; the second lies in another zone where there is one, so that
-//! what stands by for a device does not fall with its zone; while two releases share the cluster, members
-//! of the newer come first, so that an upgrade moves no device back; a device that requires a node has no
-//! other. It knows no loads: see `plan` and the machine's claims.
+//! what stands by for a device does not fall with its zone; while releases share the cluster, members
+//! of the newest come first, so that an upgrade moves no device back, and those above the highest version that
+//! operators want come last; a device that requires a node has no other. It knows no loads: see `plan` and the machine's claims.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +22,17 @@ pub struct Choice<'a> {
     spread: &'a Spread,
     /// Zones of the members on the ring; empty when there is only one.
     zones: BTreeMap<&'a NodeId, &'a str>,
-    /// Versions of the members on the ring; empty when there is only one.
-    versions: BTreeMap<&'a NodeId, u32>,
+    /// Ranks of the versions of the members on the ring, the best first; empty when there is only one version.
+    versions: BTreeMap<&'a NodeId, VersionRank>,
+}
+
+/// The lower, the better. Above the highest version wanted, the one that is the least above it is the best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VersionRank {
+    /// A version that is wanted.
+    Wanted(Reverse<u32>),
+    /// One above the highest that is wanted.
+    Above(u32),
 }
 
 /// Where a failure takes everything at once: a zone, or a node where zones tell nothing.
@@ -38,8 +47,12 @@ impl<'a> Choice<'a> {
         if zones.values().collect::<BTreeSet<_>>().len() < 2 {
             zones.clear();
         }
-        let version = |member: &'a Member| (&member.life.node, member.version);
-        let mut versions: BTreeMap<&NodeId, u32> = ring::takers(view).map(version).collect();
+        let highest = view.max_version.unwrap_or(u32::MAX);
+        let rank = |member: &'a Member| match member.version {
+            wanted if wanted <= highest => (&member.life.node, VersionRank::Wanted(Reverse(wanted))),
+            above => (&member.life.node, VersionRank::Above(above)),
+        };
+        let mut versions: BTreeMap<&NodeId, VersionRank> = ring::takers(view).map(rank).collect();
         if versions.values().collect::<BTreeSet<_>>().len() < 2 {
             versions.clear();
         }
@@ -49,7 +62,7 @@ impl<'a> Choice<'a> {
     /// All members that may have the device, each once, in the order in which they should try.
     pub fn order(&self, key: &DeviceKey, wish: &Wish) -> Vec<&'a NodeId> {
         let mut order = self.over_zones(self.ring.preference(self.key(key, wish)));
-        order.sort_by_key(|node| Reverse(self.version(node)));
+        order.sort_by_key(|node| self.version(node));
         if let Some(pin) = &wish.pin {
             match pin.mode {
                 PinMode::Require => order.retain(|node| **node == pin.node),
@@ -67,9 +80,9 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// The version that a member on the ring speaks; 0 for all of them while all speak the same.
-    pub fn version(&self, node: &NodeId) -> u32 {
-        self.versions.get(node).copied().unwrap_or_default()
+    /// How good the version of a member on the ring is; `None` for all of them while all speak the same.
+    pub fn version(&self, node: &NodeId) -> Option<VersionRank> {
+        self.versions.get(node).copied()
     }
 
     /// The failure domain of a member on the ring.

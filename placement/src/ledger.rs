@@ -70,6 +70,8 @@ pub struct View {
     pub members: Vec<Member>,
     /// An operator has stopped all rebalancing.
     pub frozen: bool,
+    /// The highest version that devices are given to while members of several versions are there; `None`: any.
+    pub max_version: Option<u32>,
     /// Grows when the database itself may have lost a tail: it answers on another time-line.
     pub cluster_epoch: i64,
     /// For how long nobody is buried and nothing is claimed; zero in good times.

@@ -58,6 +58,9 @@ pub struct Config {
     pub pace: Pace,
 }
 
+/// What the order of the takers follows from: weight and version of each, and the highest version wanted.
+type Takers = (BTreeMap<NodeId, (u32, u32)>, Option<u32>);
+
 /// The placement machine of one node in one life.
 #[derive(Debug)]
 pub struct Machine {
@@ -319,22 +322,24 @@ impl Machine {
             own.state = state;
             (own.owned, own.reach, own.cut_off) = (report.owned, report.reach, report.cut_off);
         }
-        let before: BTreeMap<NodeId, u32> = self.ring_members();
-        if before != self.lists.ring_members {
+        let takers = self.takers();
+        if takers != self.lists.takers {
             self.ring = if seeded::on(Bug::TieByInsertion) {
                 self.ring.grown(&self.view)
             } else {
                 Ring::of(&self.view)
             };
-            self.lists.ring_members = before;
+            self.lists.takers = takers;
             let choice = Choice::new(&self.ring, &self.view, &self.spread);
             self.orphans.rank_again(&self.config.me.node, &choice);
             self.calm_since = now;
         }
     }
 
-    fn ring_members(&self) -> BTreeMap<NodeId, u32> {
-        ring::takers(&self.view).map(|member| (member.life.node.clone(), member.weight)).collect()
+    fn takers(&self) -> Takers {
+        let members = ring::takers(&self.view);
+        let members = members.map(|member| (member.life.node.clone(), (member.weight, member.version)));
+        (members.collect(), self.view.max_version)
     }
 
     fn state_set(&mut self, state: MemberState, answer: Answer<bool>, now: BootTime, out: &mut Vec<Effect>) {

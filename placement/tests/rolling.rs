@@ -112,10 +112,10 @@ proptest! {
 }
 
 #[test]
-fn while_two_versions_share_the_cluster_the_newer_members_try_first() {
+fn while_two_versions_share_the_cluster_the_newer_members_try_first_up_to_the_highest_wanted() {
     let mut cluster = Cluster::with_a_spare(4, 5);
-    let order = |cluster: &Cluster, row: &Surveyed| -> Vec<String> {
-        let (view, spread) = (cluster.view(), Spread::default());
+    let order = |cluster: &Cluster, row: &Surveyed, max_version: Option<u32>| -> Vec<String> {
+        let (view, spread) = (View { max_version, ..cluster.view() }, Spread::default());
         let ring = Ring::of(&view);
         let choice = Choice::new(&ring, &view, &spread);
         assert_eq!(
@@ -125,10 +125,17 @@ fn while_two_versions_share_the_cluster_the_newer_members_try_first() {
         choice.order(&row.row.key, &Wish::default()).into_iter().map(ToString::to_string).collect()
     };
     let row = cluster.rows[0].clone();
-    let before = order(&cluster, &row);
+    let before = order(&cluster, &row, None);
     let last = before.last().expect("five members").clone();
     let newer = cluster.members.iter_mut().find(|member| member.life.node.as_str() == last);
     newer.expect("it is a member").version = 2;
-    let after = order(&cluster, &row);
+    let after = order(&cluster, &row, None);
     assert_eq!((after[0].as_str(), &after[1..]), (last.as_str(), &before[..4]));
+    assert_eq!(order(&cluster, &row, Some(2)), after);
+    assert_eq!(order(&cluster, &row, Some(1)), before, "a version that is not wanted comes last");
+
+    let first = cluster.members.iter_mut().find(|member| member.life.node.as_str() == before[0]);
+    first.expect("it is a member").version = 3;
+    let above = order(&cluster, &row, Some(1));
+    assert_eq!((&above[..3], &above[3..]), (&before[1..4], &[last, before[0].clone()][..]));
 }

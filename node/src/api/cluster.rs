@@ -42,6 +42,7 @@ impl ClusterService for Api {
                 view_epoch: seen.view.view_epoch,
                 answered_by: self.parts().node.to_string(),
                 placement_frozen: seen.view.frozen,
+                max_version: seen.view.max_version,
             })
         })
         .await
@@ -119,6 +120,9 @@ impl ClusterService for Api {
             }
             if row.owner.as_ref().is_some_and(|life| life.node == target) {
                 return Ok(moved(convert::ownership(&row), Duration::ZERO));
+            }
+            if let Some(owner) = row.owner.as_ref().filter(|_| !request.allow_downgrade) {
+                self.must_not_go_back(owner, &target)?;
             }
             let moved_to = |epoch: i64, life: &Life| api::Ownership {
                 node: life.node.to_string(),
@@ -205,6 +209,16 @@ impl ClusterService for Api {
     ) -> Result<Response<api::UnfreezePlacementResponse>, Status> {
         self.unary(method(SERVICE, "UnfreezePlacement"), request, |call, _| async move {
             self.freeze(&call, false).await.map(|()| api::UnfreezePlacementResponse {})
+        })
+        .await
+    }
+
+    async fn set_max_version(
+        &self,
+        request: Request<api::SetMaxVersionRequest>,
+    ) -> Result<Response<api::SetMaxVersionResponse>, Status> {
+        self.unary(method(SERVICE, "SetMaxVersion"), request, |call, request| async move {
+            self.limit_version(&call, &request).await.map(|()| api::SetMaxVersionResponse {})
         })
         .await
     }

@@ -1,4 +1,4 @@
-//! What operators wish of placement: cordons, the freeze, pins.
+//! What operators wish of placement: cordons, the freeze, the highest version, pins.
 //!
 //! What must hold: a wish is a row that is written first; what it moves at once is an ordinary hand-off
 //! that may fail, and then the owner's node does it later. A wish for a node that never was, or is dead,
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::call::Call;
 use super::{Api, convert, parse};
-use crate::errors::{ApiError, Resource};
+use crate::errors::{ApiError, Downgrade, Resource};
 
 /// How long an owner may take to learn of its grant: until its next audit, when the hint was lost.
 const GRANTED: Duration = Duration::from_secs(4);
@@ -42,6 +42,39 @@ impl Api {
         Ok(self.directory().freeze(frozen).await?)
     }
 
+    /// Sets the highest version that devices are given to, or takes the limit away.
+    pub(super) async fn limit_version(
+        &self,
+        call: &Call,
+        request: &api::SetMaxVersionRequest,
+    ) -> Result<(), ApiError> {
+        call.must_operate()?;
+        if request.max_version == Some(0) {
+            return Err(ApiError::field("max_version", "versions begin at 1"));
+        }
+        let view = self.parts().cluster.views().borrow().view.clone();
+        let highest = request.max_version.filter(|_| !request.allow_downgrade).unwrap_or(u32::MAX);
+        if let Some(above) = view.members.iter().find(|member| member.version > highest) {
+            let (node, theirs) = (above.life.node.clone(), above.version);
+            return Err(ApiError::Downgrade(Downgrade::Limit { node, theirs, highest }));
+        }
+        Ok(self.directory().limit_version(request.max_version).await?)
+    }
+
+    /// A move is no way back to an older version, unless somebody says so.
+    pub(super) fn must_not_go_back(&self, owner: &Life, target: &NodeId) -> Result<(), ApiError> {
+        let view = self.parts().cluster.views().borrow().view.clone();
+        let version = |node: &NodeId| {
+            view.members.iter().find(|member| member.life.node == *node).map(|member| member.version)
+        };
+        match version(target).zip(version(&owner.node)) {
+            Some((theirs, owners)) if theirs < owners => {
+                Err(ApiError::Downgrade(Downgrade::Move { node: target.clone(), theirs, owners }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Pins a device, and hands it over if its node can take it now.
     pub(super) async fn pin(
         &self,
@@ -62,7 +95,8 @@ impl Api {
             let waits = if row.owner.is_none() { format!("{} to take it", pin.node) } else { String::new() };
             return Ok(answer(convert::ownership(&row), waits));
         };
-        let moved = match self.target(&pin.node) {
+        let target = self.must_not_go_back(&owner, &pin.node).and_then(|()| self.target(&pin.node));
+        let moved = match target {
             Ok(target) => self.hand_over(call, &key, &owner, &target).await.map(|(epoch, _)| {
                 api::Ownership { node: target.node.to_string(), incarnation: target.incarnation.0, epoch }
             }),
@@ -132,7 +166,7 @@ impl Api {
     async fn must_live(&self, node: &NodeId) -> Result<(), ApiError> {
         match self.directory().node_state(node).await? {
             None => Err(ApiError::not_found(Resource::Node, node)),
-            Some(MemberState::Dead) => Err(ApiError::NodeDead { node: node.clone() }),
+            Some(MemberState::Dead) => Err(ApiError::NodeDead(node.clone())),
             Some(_) => Ok(()),
         }
     }

@@ -158,6 +158,8 @@ fn held_back_by(view: &View) -> Option<HeldBack> {
     for member in &view.members {
         let node = &member.life.node;
         let why = match member.state {
+            // It is away because it cannot reach WhatsApp, and has nothing that could move.
+            MemberState::Draining if member.cut_off && member.owned == 0 => continue,
             MemberState::Draining => format!("{node} is draining"),
             MemberState::Joining => format!("{node} is joining"),
             _ if member.remaining.is_zero() => format!("the lease of {node} has run out"),

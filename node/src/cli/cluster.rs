@@ -29,6 +29,9 @@ pub enum ClusterCommand {
         device: String,
         /// A node id.
         target: String,
+        /// Also to a node whose version is lower than the owner's.
+        #[arg(long)]
+        allow_downgrade: bool,
     },
     /// Drains a node and follows it until it owns nothing.
     Drain {
@@ -49,6 +52,14 @@ pub enum ClusterCommand {
     Freeze,
     /// Lets rebalancing go on.
     Unfreeze,
+    /// While nodes of several versions are there, gives devices to those of this version and below first.
+    MaxVersion {
+        /// A version as in `roost cluster status`; without it any.
+        version: Option<u32>,
+        /// Also when a node speaks a higher version already.
+        #[arg(long)]
+        allow_downgrade: bool,
+    },
     /// Evens out the cluster and follows the pins, paced; prints the plan with its reasons.
     Rebalance {
         /// Only prints the plan.
@@ -78,6 +89,9 @@ pub(super) async fn run(command: ClusterCommand, globals: &Globals) -> Result<()
             if answer.placement_frozen && globals.output == Output::Table {
                 println!("placement is frozen: nothing is rebalanced");
             }
+            if let Some(highest) = answer.max_version.filter(|_| globals.output == Output::Table) {
+                println!("devices go to nodes of versions up to {highest} first");
+            }
         }
         ClusterCommand::Ring { name } => {
             let name = name.map(|name| match name.matches('/').count() {
@@ -93,8 +107,8 @@ pub(super) async fn run(command: ClusterCommand, globals: &Globals) -> Result<()
             let place = client.cluster().locate_device(request(wanted, deadline)).await?.into_inner();
             show_place(&place, globals.output);
         }
-        ClusterCommand::Move { device, target } => {
-            let wanted = api::MoveDeviceRequest { name: device_name(&device), target };
+        ClusterCommand::Move { device, target, allow_downgrade } => {
+            let wanted = api::MoveDeviceRequest { name: device_name(&device), target, allow_downgrade };
             let moved = client.cluster().move_device(request(wanted, deadline)).await?.into_inner();
             let pause = moved.pause.as_ref().map(api::Duration::to_string).unwrap_or_default();
             let row = moved.ownership.clone().unwrap_or_default();
@@ -127,6 +141,10 @@ pub(super) async fn run(command: ClusterCommand, globals: &Globals) -> Result<()
         }
         ClusterCommand::Unfreeze => {
             client.cluster().unfreeze_placement(request(api::UnfreezePlacementRequest {}, deadline)).await?;
+        }
+        ClusterCommand::MaxVersion { version, allow_downgrade } => {
+            let wanted = api::SetMaxVersionRequest { max_version: version, allow_downgrade };
+            client.cluster().set_max_version(request(wanted, deadline)).await?;
         }
         ClusterCommand::Rebalance { dry_run, per_minute } => {
             placement::rebalance(&client, dry_run, per_minute, globals.output).await?;
@@ -169,14 +187,15 @@ fn show_nodes(nodes: &[api::Node], output: Output) {
                     let number = |count: Option<u32>| count.map_or("-".to_owned(), |count| count.to_string());
                     cells.extend([number(node.connected), number(node.waiting)]);
                 }
-                cells.extend([lease, node.weight.to_string(), node.zone.clone(), node.address.clone()]);
+                let (version, weight) = (node.version.to_string(), node.weight.to_string());
+                cells.extend([lease, version, weight, node.zone.clone(), node.address.clone()]);
                 cells
             };
             let mut heading = vec!["NODE", "LIFE", "STATE", "DEVICES"];
             if counted {
                 heading.extend(["CONNECTED", "WAITING"]);
             }
-            heading.extend(["LEASE LEFT", "WEIGHT", "ZONE", "ADDRESS"]);
+            heading.extend(["LEASE LEFT", "VERSION", "WEIGHT", "ZONE", "ADDRESS"]);
             let rows: Vec<_> = nodes.iter().map(row).collect();
             print!("{}", render::columns(&heading, &rows));
         }

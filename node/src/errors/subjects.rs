@@ -1,5 +1,7 @@
 //! What errors are about: resources, states of devices, what holds placement back.
 
+use roost_proto::id::NodeId;
+
 /// Something that a name names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
@@ -111,4 +113,31 @@ impl std::fmt::Display for HeldBack {
             HeldBack::Unsettled(why) => f.write_str(why),
         }
     }
+}
+
+/// What would bring devices back to an older version.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Downgrade {
+    /// A move to a member that speaks a lower version than the owner does.
+    #[error(
+        "node {node} speaks version {theirs} and the owner {owners}; allow_downgrade moves it all the same"
+    )]
+    Move {
+        /// The target.
+        node: NodeId,
+        /// What it speaks.
+        theirs: u32,
+        /// What the owner speaks.
+        owners: u32,
+    },
+    /// A highest version that a member is above already.
+    #[error("node {node} speaks version {theirs} already; allow_downgrade sets {highest} all the same")]
+    Limit {
+        /// The member.
+        node: NodeId,
+        /// What it speaks.
+        theirs: u32,
+        /// What was asked for.
+        highest: u32,
+    },
 }

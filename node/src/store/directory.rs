@@ -129,6 +129,11 @@ impl Directory for Store {
         self.sql(self.backend.set_frozen(frozen)).await
     }
 
+    async fn limit_version(&self, highest: Option<u32>) -> Result<(), Unavailable> {
+        let highest = highest.map(|version| i32::try_from(version).unwrap_or(i32::MAX));
+        self.sql(self.backend.set_max_version(highest)).await
+    }
+
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable> {
         let Some(seal) = self.seal_for(&key.business_id).await? else { return Ok(None) };
         let (b, d) = (key.business_id.as_str(), key.device_id.as_str());

@@ -62,6 +62,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (8, "egress", include_str!("../../../migrations/postgres/0008_egress.sql")),
     (9, "event age", include_str!("../../../migrations/postgres/0009_event_age.sql")),
     (10, "age", include_str!("../../../migrations/postgres/0010_age.sql")),
+    (11, "max version", include_str!("../../../migrations/postgres/0011_max_version.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection

@@ -102,6 +102,7 @@ pub(super) struct MemberRow {
     /// Milliseconds for which take-overs are blocked.
     blocked: i64,
     frozen: bool,
+    max_version: Option<i32>,
     cordoned: bool,
     node_id: String,
     incarnation: i64,
@@ -122,10 +123,12 @@ pub(super) struct MemberRow {
 pub(super) fn view(rows: Vec<MemberRow>) -> Result<View, BadRow> {
     let view_epoch = rows.first().map_or(0, |row| row.view_epoch);
     let frozen = rows.first().is_some_and(|row| row.frozen);
+    let max_version =
+        rows.first().and_then(|row| row.max_version).and_then(|version| u32::try_from(version).ok());
     let cluster_epoch = rows.first().map_or(0, |row| row.cluster_epoch);
     let blocked = span(rows.first().map_or(0, |row| row.blocked));
     let members = rows.into_iter().map(member).collect::<Result<_, _>>()?;
-    Ok(View { view_epoch, members, frozen, cluster_epoch, blocked, lapsed: false })
+    Ok(View { view_epoch, members, frozen, max_version, cluster_epoch, blocked, lapsed: false })
 }
 
 fn member(row: MemberRow) -> Result<Member, BadRow> {

@@ -1,4 +1,4 @@
-//! What operators wish of placement, in the database: pins, spread tenants, cordons, the freeze; and the
+//! What operators wish of placement, in the database: pins, spread tenants, cordons, the freeze, the highest version; and the
 //! survey that plans are made of. Written once for both dialects.
 //!
 //! What must hold: a change bumps the view epoch in its own transaction, so that every node hears of it
@@ -30,6 +30,7 @@ pub(super) trait Wishes: Send + Sync {
     async fn unplaceable(&self) -> SqlResult<i64>;
     async fn set_cordoned(&self, node: &str, cordoned: bool) -> SqlResult<bool>;
     async fn set_frozen(&self, frozen: bool) -> SqlResult<()>;
+    async fn set_max_version(&self, highest: Option<i32>) -> SqlResult<()>;
 }
 
 /// Says that membership or policy has changed.
@@ -149,6 +150,13 @@ macro_rules! wishes {
                 let mut tx = self.begin_write().await?;
                 let sql = "UPDATE cluster_control SET placement_frozen = $1, view_epoch = view_epoch + 1";
                 sqlx::query(sql).bind(frozen).execute(&mut *tx).await?;
+                tx.commit().await
+            }
+
+            async fn set_max_version(&self, highest: Option<i32>) -> SqlResult<()> {
+                let mut tx = self.begin_write().await?;
+                let sql = "UPDATE cluster_control SET max_version = $1, view_epoch = view_epoch + 1";
+                sqlx::query(sql).bind(highest).execute(&mut *tx).await?;
                 tx.commit().await
             }
         }

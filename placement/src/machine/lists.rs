@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use roost_proto::id::{DeviceKey, Life, NodeId};
+use roost_proto::id::{DeviceKey, Life};
 
 use super::orphans::{RANK_DELAY, Room};
 use super::phase::Seen;
@@ -43,7 +43,7 @@ pub(super) struct Lists {
     hints: BTreeSet<DeviceKey>,
     looking: BTreeMap<DeviceKey, u64>,
     /// What the present ring was made of.
-    pub(super) ring_members: BTreeMap<NodeId, u32>,
+    pub(super) takers: super::Takers,
 }
 
 impl Lists {
@@ -60,7 +60,7 @@ impl Lists {
             leave_next: now,
             hints: BTreeSet::new(),
             looking: BTreeMap::new(),
-            ring_members: BTreeMap::new(),
+            takers: Default::default(),
         }
     }
 

@@ -4,7 +4,6 @@
 //! What must hold: loads and counts follow every step, so each step sees the result of those before;
 //! a device that is moved twice on the way appears once, from its owner to its last target.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use roost_proto::id::{BusinessId, Life, NodeId};
@@ -266,7 +265,7 @@ impl<'a> Planner<'a> {
         };
         order.into_iter().min_by_key(|node| {
             let over_share = reason == Reason::Drain && over(node, 100) > 0;
-            (over(node, self.policy.bound_percent), Reverse(self.choice.version(node)), over_share)
+            (over(node, self.policy.bound_percent), self.choice.version(node), over_share)
         })
     }
 

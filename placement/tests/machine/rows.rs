@@ -51,6 +51,7 @@ impl World {
             view_epoch: self.view_epoch,
             members: members.collect(),
             frozen: self.frozen,
+            max_version: self.max_version,
             cluster_epoch: self.cluster_epoch,
             blocked: self.blocked_until.since(now),
             lapsed,

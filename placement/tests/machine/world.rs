@@ -57,6 +57,7 @@ pub(crate) struct World {
     order: u64,
     pub(crate) view_epoch: i64,
     pub(crate) frozen: bool,
+    pub(crate) max_version: Option<u32>,
     /// Of the nodes that join from now on.
     pub(crate) pace: Pace,
     /// When something was last written for a device; missing is never.
@@ -108,6 +109,7 @@ impl World {
             order: 0,
             view_epoch: 1,
             frozen: false,
+            max_version: None,
             pace: Pace {
                 calm: Duration::from_secs(3),
                 cooldown: Duration::from_secs(5),

@@ -130,6 +130,13 @@ pub(super) async fn wishes_are_kept_and_move_the_view_epoch(world: World) {
     assert_eq!(view(&world, &a).await.view_epoch, before.view_epoch, "nothing has changed");
     directory.freeze(false).await.expect("an answer");
     assert!(!view(&world, &a).await.frozen);
+    for highest in [Some(3), Some(u32::MAX >> 1), None] {
+        before = view(&world, &a).await;
+        directory.limit_version(highest).await.expect("an answer");
+        let after = view(&world, &a).await;
+        assert_eq!(after.max_version, highest);
+        assert!(after.view_epoch > before.view_epoch);
+    }
 }
 
 pub(super) async fn a_survey_tells_activity_gifts_and_strict_tenants(world: World) {

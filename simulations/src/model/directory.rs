@@ -204,6 +204,13 @@ impl Directory for Model {
         })
     }
 
+    async fn limit_version(&self, highest: Option<u32>) -> Result<(), Unavailable> {
+        self.step(|tables, _| {
+            tables.view_epoch += 1;
+            tables.max_version = highest;
+        })
+    }
+
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable> {
         self.step(|tables, _| {
             let mut messages = tables.devices.get(key)?.messages.values();

@@ -44,6 +44,7 @@ fn view(tables: &Tables, now: i64) -> View {
         view_epoch: tables.view_epoch,
         members: members.collect(),
         frozen: tables.frozen,
+        max_version: tables.max_version,
         cluster_epoch: tables.cluster_epoch,
         blocked: left(tables.takeover_blocked_until, now),
         lapsed: false,

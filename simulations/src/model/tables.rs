@@ -18,6 +18,7 @@ use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, Incarnation, Lif
 pub(super) struct Tables {
     pub(super) view_epoch: i64,
     pub(super) frozen: bool,
+    pub(super) max_version: Option<u32>,
     pub(super) takeover_blocked_until: i64,
     pub(super) hold_off_until: i64,
     /// The time-line that heartbeats have seen.

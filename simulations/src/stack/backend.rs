@@ -191,7 +191,11 @@ impl Backend {
         let mut moves = self.moves.subscribe();
         while moves.changed().await.is_ok() {
             let Some((device, to)) = *moves.borrow_and_update() else { continue };
-            let request = MoveDeviceRequest { name: speakers[device].key.to_string(), target: name(to) };
+            let request = MoveDeviceRequest {
+                name: speakers[device].key.to_string(),
+                target: name(to),
+                allow_downgrade: false,
+            };
             let client = callers.any();
             // It may be refused for many good reasons; what it did is seen elsewhere.
             let _ = client.cluster().move_device(within(request, CALL)).await;

@@ -47,13 +47,17 @@ async fn a_device_is_located_and_moved_from_any_node() {
         assert_eq!(place.ownership.expect("a row").node, owner);
         assert!(!place.history.is_empty() && place.address.starts_with("127.0.0.1:"));
     }
-    let unknown = MoveDeviceRequest { name: name.clone(), target: "n9".into() };
+    let unknown = MoveDeviceRequest { name: name.clone(), target: "n9".into(), allow_downgrade: false };
     let unknown = world.at(0).cluster().move_device(unknown).await;
     assert_eq!(refusal(unknown), (Code::NotFound, "NODE_NOT_FOUND".into()));
-    let there = MoveDeviceRequest { name: name.clone(), target: owner.clone() };
+    let there = MoveDeviceRequest { name: name.clone(), target: owner.clone(), allow_downgrade: false };
     let there = world.at(0).cluster().move_device(there).await.expect("it is there").into_inner();
     assert_eq!(there.ownership.expect("a row").node, owner);
-    let none = MoveDeviceRequest { name: "tenants/acme/devices/none".into(), target: target.into() };
+    let none = MoveDeviceRequest {
+        name: "tenants/acme/devices/none".into(),
+        target: target.into(),
+        allow_downgrade: false,
+    };
     let none = world.at(0).cluster().move_device(none).await;
     assert_eq!(refusal(none), (Code::NotFound, "DEVICE_NOT_FOUND".into()));
     assert_eq!(bad_field(world.at(0).cluster().move_device(MoveDeviceRequest::default()).await), "name");

@@ -10,6 +10,7 @@ mod cluster;
 mod consumers;
 mod contacts;
 mod devices;
+mod downgrades;
 mod health;
 mod live;
 mod media;

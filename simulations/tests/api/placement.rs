@@ -2,14 +2,15 @@
 //! explanations, audits.
 
 use roost_node::directory::Directory;
-use roost_placement::ledger::Ledger;
+use roost_placement::egress::Report;
+use roost_placement::ledger::{Beaten, Ledger, MemberState};
 use roost_proto::api::audit_cluster_response::Kind;
 use roost_proto::api::rebalance_cluster_response::{Plan, Progress, Reason, Step};
 use roost_proto::api::*;
 use roost_proto::id::DeviceKey;
 use tonic::Code;
 
-use crate::world::{World, bad_field, by, refusal, until};
+use crate::world::{LONG, World, bad_field, by, refusal, until};
 
 fn cordon(node: &str) -> CordonNodeRequest {
     CordonNodeRequest { node: node.into() }
@@ -74,7 +75,7 @@ async fn a_cordon_is_shown_holds_and_is_refused_for_nodes_that_are_not_there() {
     until("the cordon is in the view", shown).await;
     let key = world.device("tenants/acme/devices/shop").await;
     assert_eq!(owned(&world, &key).await, "n1");
-    let there = MoveDeviceRequest { name: key.to_string(), target: "n2".into() };
+    let there = MoveDeviceRequest { name: key.to_string(), target: "n2".into(), allow_downgrade: false };
     let refused = cluster.move_device(there).await;
     assert_eq!(refusal(refused), (Code::FailedPrecondition, "TARGET_UNFIT".into()));
     let said = explain(&world, &key).await;
@@ -117,7 +118,7 @@ async fn a_pin_moves_its_device_holds_it_and_is_refused_where_it_makes_no_sense(
         assert_eq!((pinned.waits_for.as_str(), pinned.ownership.expect("a row").node.as_str()), ("", target));
         assert_eq!(owned(&world, &key).await, target);
     }
-    let away = MoveDeviceRequest { name: key.to_string(), target: other.into() };
+    let away = MoveDeviceRequest { name: key.to_string(), target: other.into(), allow_downgrade: false };
     let refused = cluster.move_device(away).await;
     assert_eq!(refusal(refused), (Code::FailedPrecondition, "DEVICE_PINNED".into()));
     let shown = world.at(1).devices().get_device(GetDeviceRequest { name: key.to_string() }).await;
@@ -240,6 +241,23 @@ async fn a_rebalance_waits_for_members_that_come_or_go() {
     }
     until("the node has left", gone).await;
     rebalance(&world, false).await.expect("one node alone is settled");
+}
+
+#[tokio::test]
+async fn a_member_that_is_away_for_its_egress_with_nothing_left_holds_no_rebalance_back() {
+    let world = World::new(2).await;
+    let away = world.writer().await;
+    assert!(world.store.set_state(&away.life, MemberState::Draining).await.expect("an answer"));
+    let held_back = || async {
+        let refused = refusal::<()>(Err(rebalance(&world, false).await.err()?));
+        (refused == (Code::Unavailable, "PLACEMENT_UNSETTLED".into())).then_some(())
+    };
+    until("a drain holds it back", held_back).await;
+    let report = Report { cut_off: true, ..Report::default() };
+    let beaten = world.store.beat(&away.life, &report, &LONG).await.expect("an answer");
+    assert!(matches!(beaten, Beaten::Renewed(_)));
+    let carried_out = || async { rebalance(&world, false).await.ok() };
+    until("the view says why it drains", carried_out).await;
 }
 
 #[tokio::test]

@@ -169,10 +169,11 @@ async fn a_move_fails_no_call() {
         });
     }
     let target = format!("n{}", other + 1);
-    let moving = MoveDeviceRequest { name: name.clone(), target: target.clone() };
+    let moving = MoveDeviceRequest { name: name.clone(), target: target.clone(), allow_downgrade: false };
     let moved = live.at(other).cluster().move_device(moving).await.expect("moved").into_inner();
     assert_eq!(moved.ownership.expect("a row").node, target);
-    let back = MoveDeviceRequest { name: name.clone(), target: format!("n{}", owner + 1) };
+    let back =
+        MoveDeviceRequest { name: name.clone(), target: format!("n{}", owner + 1), allow_downgrade: false };
     until("the device moves back", || async {
         live.at(other).cluster().move_device(back.clone()).await.ok().map(drop)
     })

@@ -33,7 +33,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// A lease that no test outlives.
-const LONG: Timing = Timing {
+pub(crate) const LONG: Timing = Timing {
     beat: Duration::from_millis(200),
     ttl: Duration::from_secs(300),
     margin: Duration::from_secs(1),
@@ -180,13 +180,18 @@ impl World {
     /// A member that owns devices and writes their events, and does nothing else. It must join before
     /// devices exist that it is to own, because the nodes claim what is free.
     pub(crate) async fn writer(&self) -> Writer {
+        self.writer_of(1).await
+    }
+
+    /// The same, of a release that speaks this version to other members.
+    pub(crate) async fn writer_of(&self, version: u32) -> Writer {
         let candidate = Candidate {
             node: "writer".parse().expect("an id"),
             // Nobody listens there.
             address: "127.0.0.1:9".to_owned(),
             zone: String::new(),
             weight: 1,
-            version: 1,
+            version,
         };
         let life = self.store.join(&candidate, None, &LONG).await.expect("a free slot");
         assert!(self.store.set_state(&life, MemberState::Active).await.expect("an answer"));

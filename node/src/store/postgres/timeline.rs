@@ -66,7 +66,7 @@ impl Postgres {
                FROM late WHERE m.node_id = late.node_id)
              SELECT c.time_line = roost_time_line() AS settled,
                coalesce(up.lease_since = now(), false) AS lapsed, c.view_epoch, c.cluster_epoch,
-               c.placement_frozen AS frozen, n.cordoned,
+               c.placement_frozen AS frozen, c.max_version, n.cordoned,
                CASE WHEN c.takeover_blocked_until > now() THEN (extract(epoch FROM
                  least(c.takeover_blocked_until, now() + interval '1 hour') - now()) * 1000)::bigint + 1
                ELSE 0 END AS blocked,

@@ -70,7 +70,7 @@ impl Lite {
         let sql =
             concat!(
             "SELECT c.view_epoch, 0 AS cluster_epoch, max(0, c.takeover_blocked_until - ", now!(), ") AS blocked,
-               c.placement_frozen AS frozen, n.cordoned, n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version, n.state,
+               c.placement_frozen AS frozen, c.max_version, n.cordoned, n.node_id, n.incarnation, n.address, n.zone, n.weight, n.version, n.state,
                max(0, n.lease_until - ", now!(), ") AS remaining, n.beats, n.owned, n.connected, n.failing, n.heard, n.cut_off
              FROM cluster_control c, member n WHERE n.state <> 'dead' ORDER BY n.node_id"
         );

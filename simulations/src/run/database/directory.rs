@@ -87,6 +87,10 @@ impl Directory for Database {
         self.model.freeze(frozen).await
     }
 
+    async fn limit_version(&self, highest: Option<u32>) -> Result<(), Unavailable> {
+        self.model.limit_version(highest).await
+    }
+
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable> {
         self.model.message(key, message_id).await
     }

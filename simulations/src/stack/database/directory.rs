@@ -74,6 +74,10 @@ impl Directory for Link {
         self.read(self.database.freeze(frozen)).await
     }
 
+    async fn limit_version(&self, highest: Option<u32>) -> Result<(), Unavailable> {
+        self.read(self.database.limit_version(highest)).await
+    }
+
     async fn message(&self, key: &DeviceKey, message_id: &str) -> Result<Option<StoredMessage>, Unavailable> {
         self.read(self.database.message(key, message_id)).await
     }
