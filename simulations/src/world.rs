@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use roost_node::client::Client;
 use roost_proto::api::node::State;
 use roost_proto::api::{
-    CreateDeviceRequest, CreateTenantRequest, Device, ListDevicesRequest, ListNodesRequest, Node,
-    StartPairingRequest, pairing_event,
+    CreateDeviceRequest, CreateTenantRequest, Device, ListDevicesRequest, ListNodesRequest,
+    ListNodesResponse, Node, StartPairingRequest, pairing_event,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
@@ -192,7 +192,7 @@ impl World {
 
     /// The members, as any node sees them.
     pub async fn members(&self) -> Result<Vec<Node>, tonic::Status> {
-        members(&self.lookers).await
+        Ok(view(&self.lookers).await?.nodes)
     }
 
     /// All devices, as any node sees them.
@@ -255,12 +255,12 @@ impl World {
     }
 }
 
-/// The members, as any of these nodes sees them.
-pub async fn members(lookers: &Callers) -> Result<Vec<Node>, tonic::Status> {
+/// The view of any of these nodes.
+pub async fn view(lookers: &Callers) -> Result<ListNodesResponse, tonic::Status> {
     let list = |client: Client| async move {
         client.cluster().list_nodes(within(ListNodesRequest {}, Duration::from_millis(500))).await
     };
-    Ok(lookers.call(Duration::from_secs(3), list).await?.into_inner().nodes)
+    Ok(lookers.call(Duration::from_secs(3), list).await?.into_inner())
 }
 
 /// Looks again and again until it `happened`, at most for `limit`.
