@@ -78,7 +78,10 @@ impl Machine {
             match key.kind {
                 StateKind::History => cursors.extend(Some(key.name).zip(Cursor::from_bytes(&bytes))),
                 StateKind::HistoryRange => {
-                    self.history.ranges.open.extend(Some(key.name).zip(Range::from_bytes(&bytes)));
+                    self.history
+                        .ranges
+                        .open
+                        .extend(Some(key.name).zip(Range::from_bytes(&bytes, self.now.wall)));
                 }
                 kind => sources.extend(Some(key.name).zip(Source::from_row(kind, bytes))),
             }
@@ -88,6 +91,7 @@ impl Machine {
                 self.history.waiting.insert(name, Piece { cursor, source, trouble: None });
             }
         }
+        self.watch_ranges();
     }
 
     /// The device belongs to another pairing now, whose phone tells everything itself.

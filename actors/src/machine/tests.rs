@@ -7,6 +7,7 @@ mod health;
 mod imports;
 mod people;
 mod posts;
+mod ranges;
 mod reached;
 mod resends;
 mod rotation;

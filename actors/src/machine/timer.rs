@@ -45,6 +45,8 @@ pub enum Timer {
     Media,
     /// Try again to fetch a file of history.
     History,
+    /// The phone has not answered for too long when it was asked for older messages.
+    Ranges,
 }
 
 /// How often a held machine looks whether it may act again.
@@ -103,6 +105,7 @@ impl Machine {
                 Timer::Awaited => self.awaited_overdue(),
                 Timer::Resend => self.resend_now(),
                 Timer::Media => self.expire_questions(),
+                Timer::Ranges => self.give_up_ranges(),
                 Timer::Outbox | Timer::Held | Timer::AppState | Timer::History => {}
             }
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_proto::api::history_chunk::Kind as Shown;
 use roost_proto::history::{Blob, Kind, Past, Position};
-use roost_proto::phone::Notice;
+use roost_proto::phone::{Notice, Place};
 
 use super::range::Reached;
 use crate::machine::codec::{Reader, Writer};
@@ -99,6 +99,12 @@ impl Cursor {
         }
     }
 
+    /// Of a request that the phone has not answered.
+    pub(super) fn asked(request: &str) -> Cursor {
+        let (request, place) = (Some(request.to_owned()), Place::Inline(Vec::new()));
+        Cursor::new(&Notice { kind: Kind::OnDemand, order: 0, progress: 0, request, place })
+    }
+
     /// A message was read.
     pub(super) fn reach(&mut self, past: &Past) {
         if self.reached.as_ref().is_none_or(|reached| past.at < reached.at) {
@@ -166,7 +172,6 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use roost_proto::id::UnixMillis;
-    use roost_proto::phone::Place;
 
     use super::*;
 

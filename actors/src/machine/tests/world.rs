@@ -369,7 +369,9 @@ impl World {
         let presence = presence.map(|(_, row)| row.clone());
         let posts = self.rows.iter().filter(|(key, _)| key.kind == StateKind::StatusPost);
         let posts = posts.map(|(key, row)| (key.name.clone(), row.clone())).collect();
-        let loaded = Loaded { account, keys: true, awaited, presence, posts, ..Loaded::default() };
+        let history = self.rows.iter().filter(|(key, _)| key.kind == StateKind::HistoryRange);
+        let history = history.map(|(key, row)| (key.clone(), row.clone())).collect();
+        let loaded = Loaded { account, keys: true, awaited, presence, posts, history, ..Loaded::default() };
         World { rows: self.rows, messages: self.messages, ..World::begin(1, limits, self.now, loaded) }
     }
 

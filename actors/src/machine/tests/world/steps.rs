@@ -253,6 +253,14 @@ impl World {
         }
     }
 
+    /// What the phone was asked under, or why not, if that is known.
+    pub(in crate::machine::tests) fn asked_phone(&self, token: u64) -> Option<Result<String, CommandError>> {
+        match self.replies.get(&token) {
+            Some(Reply::AskedPhone(result)) => Some(result.clone()),
+            _ => None,
+        }
+    }
+
     /// Somebody asks WhatsApp something: his token, and what went out.
     pub(in crate::machine::tests) fn ask(&mut self, patience: Duration) -> (u64, Vec<Effect>) {
         self.tokens += 1;
