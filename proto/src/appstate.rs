@@ -10,6 +10,7 @@
 mod action;
 mod key;
 mod patch;
+mod recovery;
 
 pub use action::{Action, Contact, Label, MessageRef, Mute, QuickReply, Range};
 pub use key::{Key, KeyError, Keyring};
@@ -17,6 +18,8 @@ pub use patch::{
     Applied, ApplyError, Mutation, Patch, PatchError, Record, apply, apply_snapshot, encode, index_of,
     snapshot_of,
 };
+
+pub use recovery::{Recovery, recover};
 
 use std::fmt;
 use std::str::FromStr;

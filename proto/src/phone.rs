@@ -4,10 +4,12 @@
 use bytes::Bytes;
 use waproto::buffa::{Enumeration as _, Message as _, MessageField};
 use waproto::whatsapp::message::peer_data_operation_request_message::{
-    HistorySyncOnDemandRequest, PlaceholderMessageResendRequest,
+    HistorySyncOnDemandRequest, PlaceholderMessageResendRequest, SyncDCollectionFatalRecoveryRequest,
 };
 use waproto::whatsapp::message::peer_data_operation_request_response_message::PeerDataOperationResult;
-use waproto::whatsapp::message::peer_data_operation_request_response_message::peer_data_operation_result::PlaceholderMessageResendResponse;
+use waproto::whatsapp::message::peer_data_operation_request_response_message::peer_data_operation_result::{
+    PlaceholderMessageResendResponse, SyncDSnapshotFatalRecoveryResponse,
+};
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{
     AppStateSyncKey, AppStateSyncKeyData, AppStateSyncKeyFingerprint, AppStateSyncKeyId,
@@ -17,7 +19,7 @@ use waproto::whatsapp::message::{
 };
 use waproto::whatsapp::{Message, MessageKey};
 
-use crate::appstate::Key;
+use crate::appstate::{Collection, Key, Recovery};
 use crate::history::{Blob, Kind};
 use crate::id::UnixMillis;
 use crate::stanza::Jid;
@@ -46,6 +48,20 @@ pub enum PeerMessage {
         request: String,
         /// Those that it has.
         messages: Vec<Bytes>,
+    },
+    /// A companion cannot read what WhatsApp has of a collection.
+    WantCollection {
+        /// Which.
+        collection: Collection,
+        /// When it asked.
+        at: UnixMillis,
+    },
+    /// The phone gives a whole collection.
+    Collection {
+        /// Id of the message that asked for it.
+        request: String,
+        /// Nothing when it cannot.
+        recovery: Option<Recovery>,
     },
 }
 
@@ -126,6 +142,11 @@ impl PeerMessage {
                 if !wanted.is_empty() {
                     return Some(PeerMessage::WantMessages(wanted));
                 }
+                if let Some(wanted) = asked.syncd_collection_fatal_recovery_request.as_option() {
+                    let collection = wanted.collection_name.as_deref()?.parse().ok()?;
+                    let at = UnixMillis(wanted.timestamp.unwrap_or(0).saturating_mul(1000));
+                    return Some(PeerMessage::WantCollection { collection, at });
+                }
                 let wanted = asked.history_sync_on_demand_request.as_option()?;
                 Some(PeerMessage::WantHistory(WantHistory {
                     chat: wanted.chat_jid.as_deref()?.parse().ok()?,
@@ -144,8 +165,16 @@ impl PeerMessage {
                 });
                 let kind = answer.peer_data_operation_request_type?;
                 let request = answer.stanza_id.clone().unwrap_or_default();
-                (kind == PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND)
-                    .then(|| PeerMessage::Messages { request, messages: messages.collect() })
+                match kind {
+                    PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND => {
+                        Some(PeerMessage::Messages { request, messages: messages.collect() })
+                    }
+                    PeerDataOperationRequestType::COMPANION_SYNCD_SNAPSHOT_FATAL_RECOVERY => {
+                        let recovery = answer.peer_data_operation_result.iter().find_map(recovery);
+                        Some(PeerMessage::Collection { request, recovery })
+                    }
+                    _ => None,
+                }
             }
             _ => None,
         }
@@ -171,7 +200,6 @@ impl PeerMessage {
                 inner.history_sync_notification = MessageField::some(wire_notice(notice));
             }
             PeerMessage::WantMessages(wanted) => {
-                inner.r#type = Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE);
                 let wanted = wanted.iter().map(|one| PlaceholderMessageResendRequest {
                     message_key: MessageField::some(MessageKey {
                         remote_jid: Some(one.chat.to_string()),
@@ -180,34 +208,48 @@ impl PeerMessage {
                         participant: one.participant.as_ref().map(ToString::to_string),
                     }),
                 });
-                inner.peer_data_operation_request_message =
-                    MessageField::some(PeerDataOperationRequestMessage {
-                        peer_data_operation_request_type: Some(
-                            PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND,
-                        ),
-                        placeholder_message_resend_request: wanted.collect(),
-                        ..Default::default()
-                    });
+                let asked = PeerDataOperationRequestMessage {
+                    placeholder_message_resend_request: wanted.collect(),
+                    ..Default::default()
+                };
+                ask(&mut inner, PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND, asked);
             }
             PeerMessage::Messages { request, messages } => {
-                inner.r#type = Some(Type::PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE);
                 let given = messages.iter().map(|message| PeerDataOperationResult {
                     placeholder_message_resend_response: MessageField::some(
                         PlaceholderMessageResendResponse { web_message_info_bytes: Some(message.to_vec()) },
                     ),
                     ..Default::default()
                 });
-                inner.peer_data_operation_request_response_message =
-                    MessageField::some(PeerDataOperationRequestResponseMessage {
-                        peer_data_operation_request_type: Some(
-                            PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND,
-                        ),
-                        stanza_id: Some(request.clone()),
-                        peer_data_operation_result: given.collect(),
-                    });
+                let kind = PeerDataOperationRequestType::PLACEHOLDER_MESSAGE_RESEND;
+                answer(&mut inner, kind, request, given.collect());
+            }
+            PeerMessage::WantCollection { collection, at } => {
+                let wanted = SyncDCollectionFatalRecoveryRequest {
+                    collection_name: Some(collection.as_str().to_owned()),
+                    timestamp: Some(at.0 / 1000),
+                };
+                let asked = PeerDataOperationRequestMessage {
+                    syncd_collection_fatal_recovery_request: MessageField::some(wanted),
+                    ..Default::default()
+                };
+                let kind = PeerDataOperationRequestType::COMPANION_SYNCD_SNAPSHOT_FATAL_RECOVERY;
+                ask(&mut inner, kind, asked);
+            }
+            PeerMessage::Collection { request, recovery } => {
+                let given = recovery.iter().map(|recovery| PeerDataOperationResult {
+                    syncd_snapshot_fatal_recovery_response: MessageField::some(
+                        SyncDSnapshotFatalRecoveryResponse {
+                            collection_snapshot: Some(recovery.bytes.to_vec()),
+                            is_compressed: Some(recovery.packed),
+                        },
+                    ),
+                    ..Default::default()
+                });
+                let kind = PeerDataOperationRequestType::COMPANION_SYNCD_SNAPSHOT_FATAL_RECOVERY;
+                answer(&mut inner, kind, request, given.collect());
             }
             PeerMessage::WantHistory(wanted) => {
-                inner.r#type = Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE);
                 let wanted = HistorySyncOnDemandRequest {
                     chat_jid: Some(wanted.chat.to_string()),
                     oldest_msg_id: Some(wanted.before_id.clone()),
@@ -218,18 +260,46 @@ impl PeerMessage {
                     support_inline_response: Some(true),
                     ..Default::default()
                 };
-                inner.peer_data_operation_request_message =
-                    MessageField::some(PeerDataOperationRequestMessage {
-                        peer_data_operation_request_type: Some(
-                            PeerDataOperationRequestType::HISTORY_SYNC_ON_DEMAND,
-                        ),
-                        history_sync_on_demand_request: MessageField::some(wanted),
-                        ..Default::default()
-                    });
+                let asked = PeerDataOperationRequestMessage {
+                    history_sync_on_demand_request: MessageField::some(wanted),
+                    ..Default::default()
+                };
+                ask(&mut inner, PeerDataOperationRequestType::HISTORY_SYNC_ON_DEMAND, asked);
             }
         }
         Message { protocol_message: MessageField::some(inner), ..Default::default() }.encode_to_vec()
     }
+}
+
+fn ask(
+    inner: &mut ProtocolMessage,
+    kind: PeerDataOperationRequestType,
+    asked: PeerDataOperationRequestMessage,
+) {
+    inner.r#type = Some(Type::PEER_DATA_OPERATION_REQUEST_MESSAGE);
+    let asked = PeerDataOperationRequestMessage { peer_data_operation_request_type: Some(kind), ..asked };
+    inner.peer_data_operation_request_message = MessageField::some(asked);
+}
+
+fn answer(
+    inner: &mut ProtocolMessage,
+    kind: PeerDataOperationRequestType,
+    request: &str,
+    given: Vec<PeerDataOperationResult>,
+) {
+    inner.r#type = Some(Type::PEER_DATA_OPERATION_REQUEST_RESPONSE_MESSAGE);
+    inner.peer_data_operation_request_response_message =
+        MessageField::some(PeerDataOperationRequestResponseMessage {
+            peer_data_operation_request_type: Some(kind),
+            stanza_id: Some(request.to_owned()),
+            peer_data_operation_result: given,
+        });
+}
+
+fn recovery(given: &PeerDataOperationResult) -> Option<Recovery> {
+    let given = given.syncd_snapshot_fatal_recovery_response.as_option()?;
+    let bytes = Bytes::from(given.collection_snapshot.clone()?);
+    Some(Recovery { bytes, packed: given.is_compressed.unwrap_or(false) })
 }
 
 fn want_message(wanted: &PlaceholderMessageResendRequest) -> Option<WantMessage> {
@@ -303,59 +373,4 @@ fn wire_notice(notice: &Notice) -> HistorySyncNotification {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::e2e;
-
-    #[test]
-    fn each_message_reads_back_and_is_nothing_for_the_user() {
-        let blob = Blob { media_key: vec![1; 32], direct_path: "/v/x?y".to_owned(), ..Blob::default() };
-        let notice = |place| Notice { kind: Kind::Recent, order: 2, progress: 40, place, request: None };
-        let messages = [
-            PeerMessage::Keys(vec![Key::new(&[0, 1], &[7; 32], 5).expect("a good key")]),
-            PeerMessage::WantKeys(vec![vec![0, 9]]),
-            PeerMessage::History(notice(Place::Inline(vec![1, 2, 3]))),
-            PeerMessage::History(notice(Place::File(blob))),
-            PeerMessage::WantHistory(WantHistory {
-                chat: Jid::pn("4915112345678"),
-                before_id: "3EB0".to_owned(),
-                before_from_me: true,
-                before: UnixMillis(1_700_000_000_000),
-                count: 50,
-            }),
-        ];
-        let group = |number: &str| WantMessage {
-            chat: "120363-1@g.us".parse().expect("a JID"),
-            from_me: false,
-            id: number.to_owned(),
-            participant: Some(Jid::lid("1")),
-        };
-        let resent = [
-            PeerMessage::WantMessages(vec![group("3EB0"), group("3EB1")]),
-            PeerMessage::Messages { request: "3EB2".to_owned(), messages: vec![Bytes::from_static(b"x")] },
-            PeerMessage::Messages { request: "3EB2".to_owned(), messages: Vec::new() },
-        ];
-        for message in messages.into_iter().chain(resent) {
-            let bytes = message.to_bytes();
-            assert_eq!(PeerMessage::read(&bytes), Some(message));
-            assert!(matches!(e2e::content(&bytes), Ok(e2e::Content::Protocol(_))));
-        }
-        assert_eq!(PeerMessage::read(&e2e::text("hi")), None);
-        assert_eq!(PeerMessage::read(b"\xff"), None);
-    }
-
-    #[test]
-    fn keys_that_are_malformed_are_left_out() {
-        let good = Key::new(&[0, 1], &[7; 32], 5).expect("a good key");
-        let mut keys = AppStateSyncKeyShare { keys: vec![wire_key(&good), wire_key(&good)] };
-        keys.keys[0].key_data = MessageField::none();
-        let inner = ProtocolMessage {
-            r#type: Some(Type::APP_STATE_SYNC_KEY_SHARE),
-            app_state_sync_key_share: MessageField::some(keys),
-            ..Default::default()
-        };
-        let bytes =
-            Message { protocol_message: MessageField::some(inner), ..Default::default() }.encode_to_vec();
-        assert_eq!(PeerMessage::read(&bytes), Some(PeerMessage::Keys(vec![good])));
-    }
-}
+mod tests;

@@ -4,7 +4,8 @@
 //! one commit. One thing is done at a time, and only while the device is online; it waits for messages, never
 //! they for it. A change is answered when WhatsApp has taken it and that is durable; who never hears an
 //! answer may ask for the same change again, because a change says how things shall be, not by how much. A copy
-//! that does not verify is read anew from the beginning, and an event says so.
+//! that does not verify is read anew from the beginning, and an event says so; when that does not verify either, the phone
+//! is asked for what it has.
 
 mod events;
 mod steps;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
-use roost_proto::appstate::{Action, Collection, Key};
+use roost_proto::appstate::{Action, Collection, Key, Recovery};
 use roost_proto::phone::PeerMessage;
 use roost_proto::stanza::{Read, Stanza};
 
@@ -56,6 +57,10 @@ pub(super) struct AppState {
     /// Keys that the phone was asked for, how often, and when it is asked again.
     missing: BTreeSet<Vec<u8>>,
     asked: (u32, Option<BootTime>),
+    /// Collections that the phone was asked for, by the messages that asked for them.
+    wanted: BTreeMap<String, Collection>,
+    /// What it has given.
+    given: BTreeMap<Collection, Recovery>,
     changes: VecDeque<Change>,
     job: Option<Job>,
 }
@@ -219,6 +224,13 @@ impl Machine {
             self.app_state.job = Some(Job::new(collection, Some(change), Step::Encoding));
             return if behind { self.fetch() } else { self.encode_change() };
         }
+        let needed =
+            |(collection, _): &(Collection, Recovery)| self.app_state.troubles.contains_key(collection);
+        let given = self.app_state.given.pop_first();
+        if let Some((collection, recovery)) = given.filter(needed) {
+            self.app_state.job = Some(Job::new(collection, None, Step::Applying { more: true }));
+            return self.recover(collection, recovery);
+        }
         let now = self.now.boot;
         let behind = Collection::ALL.into_iter().filter(|collection| self.copy(*collection).is_behind());
         let behind: Vec<Collection> = behind.collect();
@@ -249,6 +261,23 @@ impl Machine {
         self.app_state.asked = (times + 1, Some(self.now.boot.plus(pause)));
         self.timers.insert(Timer::AppState, self.now.boot.plus(pause));
         self.tell_phone(&PeerMessage::WantKeys(missing), times > 0);
+    }
+
+    /// Asks the phone for a collection, of which WhatsApp has nothing that verifies. It is asked again when what
+    /// WhatsApp has is tried again.
+    pub(super) fn ask_for_collection(&mut self, collection: Collection) {
+        self.app_state.wanted.retain(|_, wanted| *wanted != collection);
+        let question = PeerMessage::WantCollection { collection, at: self.now.wall };
+        let id = self.tell_phone(&question, false);
+        self.app_state.wanted.insert(id, collection);
+    }
+
+    /// The phone gives a collection. It counts when it was asked for and is still needed.
+    pub(super) fn take_collection(&mut self, request: &str, recovery: Option<Recovery>) {
+        let Some(collection) = self.app_state.wanted.remove(request) else { return };
+        if self.app_state.troubles.contains_key(&collection) {
+            self.app_state.given.extend(recovery.map(|recovery| (collection, recovery)));
+        }
     }
 
     /// What callers wanted and was not begun is refused; they ask again when the device is back.

@@ -42,8 +42,14 @@ impl Machine {
             Some(PeerMessage::Messages { messages, .. }) => {
                 self.take_from_phone(slot, message.link, messages);
             }
+            Some(PeerMessage::Collection { request, recovery }) => self.take_collection(&request, recovery),
             // What only a companion says; our phone asks nothing of us.
-            Some(PeerMessage::WantKeys(_) | PeerMessage::WantHistory(_) | PeerMessage::WantMessages(_)) => {}
+            Some(
+                PeerMessage::WantKeys(_)
+                | PeerMessage::WantHistory(_)
+                | PeerMessage::WantMessages(_)
+                | PeerMessage::WantCollection { .. },
+            ) => {}
             None => return false,
         }
         true

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::{BufMut, Bytes, BytesMut};
 use rand::Rng;
 use roost_proto::appstate::{
-    self, Action, ApplyError, Collection, Head, Key, Keyring, Mutation, Patch, Record, index_of,
+    self, Action, Applied, ApplyError, Collection, Head, Key, Keyring, Mutation, Patch, Record, index_of,
 };
 use roost_proto::id::UnixMillis;
 
@@ -72,7 +72,9 @@ impl Collections {
                     names.extend(indexes.map(|index| page_of(*collection, &index)));
                 }
             }
-            Work::Replace { collection, .. } => names.extend(all_pages(*collection)),
+            Work::Replace { collection, .. } | Work::Recover { collection, .. } => {
+                names.extend(all_pages(*collection))
+            }
             Work::Read(collections) => names.extend(collections.iter().copied().flat_map(all_pages)),
         }
         names.retain(|name| !self.pages.contains_key(name));
@@ -90,7 +92,12 @@ impl Collections {
                 Worked::Applied(Box::new(self.apply(*collection, *head, patches)))
             }
             Work::Replace { collection, head, snapshot } => {
-                Worked::Applied(Box::new(self.replace(*collection, *head, snapshot)))
+                let read = appstate::apply_snapshot(*collection, snapshot, &self.keys);
+                Worked::Applied(Box::new(self.replace(*collection, *head, read)))
+            }
+            Work::Recover { collection, head, recovery } => {
+                let read = appstate::recover(*collection, recovery, &self.keys);
+                Worked::Applied(Box::new(self.replace(*collection, *head, read)))
             }
             Work::Encode { collection, head, actions, at } => {
                 self.encode(*collection, head, actions, *at, rng)
@@ -125,10 +132,15 @@ impl Collections {
         applied
     }
 
-    /// Puts a snapshot in the place of the pages. What it says as they did is no change.
-    fn replace(&mut self, collection: Collection, head: Head, snapshot: &[u8]) -> AppliedPatches {
+    /// Puts a whole collection in the place of the pages. What it says as they did is no change.
+    fn replace(
+        &mut self,
+        collection: Collection,
+        head: Head,
+        read: Result<Applied, ApplyError>,
+    ) -> AppliedPatches {
         let mut applied = AppliedPatches { anew: true, ..AppliedPatches::nothing(head) };
-        let read = match appstate::apply_snapshot(collection, snapshot, &self.keys) {
+        let read = match read {
             Ok(read) if read.head.version >= head.version => read,
             Ok(read) => {
                 let (ours, got) = (head.version, read.head.version);

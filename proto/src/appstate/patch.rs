@@ -18,7 +18,7 @@ use crate::history::Blob;
 use crate::id::UnixMillis;
 
 /// The most changes that one patch or snapshot may carry.
-const MAX_RECORDS: usize = 200_000;
+pub(super) const MAX_RECORDS: usize = 200_000;
 
 /// Bytes are not a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -334,11 +334,11 @@ fn index_mac(record: &SyncdRecord) -> Option<[u8; 32]> {
     record.index.as_option()?.blob.as_deref()?.try_into().ok()
 }
 
-fn key_id(record: &SyncdRecord) -> Option<&[u8]> {
+pub(super) fn key_id(record: &SyncdRecord) -> Option<&[u8]> {
     record.key_id.as_option()?.id.as_deref()
 }
 
-fn have_all<'a>(keys: &Keyring, ids: impl Iterator<Item = &'a [u8]>) -> Result<(), ApplyError> {
+pub(super) fn have_all<'a>(keys: &Keyring, ids: impl Iterator<Item = &'a [u8]>) -> Result<(), ApplyError> {
     let mut missing: Vec<Vec<u8>> = ids.filter(|id| !keys.has(id)).map(<[u8]>::to_vec).collect();
     missing.sort();
     missing.dedup();
@@ -359,13 +359,27 @@ fn mutation_of(
     let index_mac = index_mac(record).ok_or_else(malformed)?;
     let blob = record.value.as_option().and_then(|value| value.blob.as_deref()).unwrap_or_default();
     let value_mac = *blob.last_chunk::<32>().ok_or_else(malformed)?;
+    if removed {
+        let at = UnixMillis(value.and_then(|value| value.timestamp).unwrap_or(0));
+        return Ok(Mutation { index_mac, record: None, action: Action::read(&index, None), at });
+    }
+    Ok(mutation_of_plain(index_mac, value_mac, index, value))
+}
+
+/// A record is there.
+pub(super) fn mutation_of_plain(
+    index_mac: [u8; 32],
+    value_mac: [u8; 32],
+    index: Vec<String>,
+    value: Option<SyncActionValue>,
+) -> Mutation {
     let at = UnixMillis(value.as_ref().and_then(|value| value.timestamp).unwrap_or(0));
-    let action = Action::read(&index, value.as_ref().filter(|_| !removed));
+    let action = Action::read(&index, value.as_ref());
     let content = SyncActionData {
         index: Some(serde_json::to_vec(&index).expect("texts are JSON")),
         value: value.map(MessageField::some).unwrap_or_default(),
         ..Default::default()
     };
-    let record = (!removed).then(|| Record { value_mac, content: content.encode_to_vec() });
-    Ok(Mutation { index_mac, record, action, at })
+    let record = Some(Record { value_mac, content: content.encode_to_vec() });
+    Mutation { index_mac, record, action, at }
 }

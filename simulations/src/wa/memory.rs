@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{CryptoRng, Rng};
-use roost_proto::appstate::{self, Action, ApplyError, Collection, Head, Key, Keyring, Patch};
+use roost_proto::appstate::{self, Action, ApplyError, Collection, Head, Key, Keyring, Patch, Recovery};
 use roost_proto::history::{Conversation, Past};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
@@ -77,6 +77,11 @@ impl Memory {
     pub fn keys(&self, ids: Option<&[Vec<u8>]>) -> Vec<Key> {
         let ids = ids.unwrap_or(&self.made);
         ids.iter().filter_map(|id| self.keys.get(id).cloned()).collect()
+    }
+
+    /// A whole collection for a companion that cannot read what the server has; nothing when the phone cannot either.
+    pub(super) fn recovery(&self, collection: Collection, accepted: &[Patch]) -> Option<Recovery> {
+        Recovery::of_snapshot(collection, &appstate::snapshot_of(accepted), &self.keys).ok()
     }
 
     /// Makes the patch with which the phone changes a collection, on top of what the server has.

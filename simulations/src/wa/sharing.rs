@@ -169,7 +169,8 @@ impl Machine {
             }
             return;
         }
-        let Some(memory) = self.account(device.pn).phone.memory.as_ref() else { return };
+        let account = self.account(device.pn);
+        let Some(memory) = account.phone.memory.as_ref() else { return };
         match asked {
             PeerMessage::WantKeys(ids) => {
                 let keys = memory.keys(Some(&ids));
@@ -180,8 +181,16 @@ impl Machine {
                 let what = (Kind::OnDemand, 1, 100);
                 self.tell_history(now, device, what, &found, &People::default(), Some(id.to_owned()));
             }
+            PeerMessage::WantCollection { collection, .. } => {
+                let patches = account.collections.get(&collection).map_or(&[][..], Vec::as_slice);
+                let recovery = memory.recovery(collection, patches);
+                self.phone_tells(now, device, &PeerMessage::Collection { request: id.to_owned(), recovery });
+            }
             PeerMessage::WantMessages(_) => unreachable!("answered above"),
-            PeerMessage::Keys(_) | PeerMessage::History(_) | PeerMessage::Messages { .. } => {
+            PeerMessage::Keys(_)
+            | PeerMessage::History(_)
+            | PeerMessage::Messages { .. }
+            | PeerMessage::Collection { .. } => {
                 tracing::warn!(%device, "a companion speaks as if it were a phone");
             }
         }

@@ -80,3 +80,26 @@ async fn a_patch_whose_file_is_gone_is_made_up_for_by_the_whole_collection() {
     assert_eq!((chats.len(), told(&device).await.len(), resyncs(&device).await), (42, 42, 1));
     device.check_log().await;
 }
+
+#[tokio::test]
+async fn a_collection_that_whatsapp_cannot_give_comes_from_the_phone_and_changes_go_on_behind_it() {
+    let scene = Scene::new().await;
+    let pn = scene.server.account(None, Some("ada"));
+    scene.server.phone_remembers(pn, Vec::new()).expect("it has a phone");
+    scene.server.phone_changes(pn, &mutes(0..2)).expect("changed");
+    let mut device = scene.opened("ada").await;
+    device.state(State::Unpaired).await;
+    device.pair().await;
+    until("the collection is read", || async { told(&device).await.len() == 2 }).await;
+    let tamper = |count| Fault::TamperPatches { device: device.name(), count };
+    scene.server.commit(&tamper(u32::MAX)).expect("committed");
+    scene.server.phone_changes(pn, &mutes(2..3)).expect("changed");
+    until("the phone has given it", || async { told(&device).await.len() == 3 }).await;
+    let resynced = resyncs(&device).await;
+    assert!(resynced >= 1, "it was read anew first");
+    scene.server.commit(&tamper(0)).expect("committed");
+    scene.server.phone_changes(pn, &mutes(3..4)).expect("changed");
+    until("patches build on it", || async { told(&device).await.len() == 4 }).await;
+    assert_eq!(resyncs(&device).await, resynced);
+    device.check_log().await;
+}

@@ -4,7 +4,7 @@
 //! our copy as it was, or behind the commit that says otherwise.
 
 use bytes::Bytes;
-use roost_proto::appstate::{ApplyError, Collection, Head, Patch};
+use roost_proto::appstate::{ApplyError, Collection, Head, Patch, Recovery};
 use roost_proto::history::Blob;
 use roost_proto::media::MediaKind;
 use roost_proto::stanza::{Builder, Read, Stanza, iq};
@@ -199,6 +199,12 @@ impl Machine {
         self.ask_crypto(CryptoRequest::AppState(Box::new(work)), Purpose::AppState { slot });
     }
 
+    /// The phone's copy takes the place of ours.
+    pub(super) fn recover(&mut self, collection: Collection, recovery: Recovery) {
+        let head = self.copy(collection).head;
+        self.work(Work::Recover { collection, head, recovery }, Step::Applying { more: true });
+    }
+
     /// WhatsApp has nothing more for this collection.
     fn in_step(&mut self) {
         let Some(job) = &self.app_state.job else { return };
@@ -296,6 +302,7 @@ impl Machine {
                 self.app_state.troubles.insert(collection, (1, self.now.boot));
                 return;
             }
+            self.ask_for_collection(collection);
         }
         self.pause_collection(collection);
     }

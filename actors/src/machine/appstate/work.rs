@@ -4,7 +4,7 @@
 //! changed, because pages of a collection are always read from the store.
 
 use bytes::Bytes;
-use roost_proto::appstate::{Action, ApplyError, Collection, Head, Key, Mutation};
+use roost_proto::appstate::{Action, ApplyError, Collection, Head, Key, Mutation, Recovery};
 use roost_proto::id::UnixMillis;
 
 use crate::port::StateChange;
@@ -31,6 +31,15 @@ pub enum Work {
         head: Head,
         /// An encoded snapshot.
         snapshot: Bytes,
+    },
+    /// Replace the copy at `head` by a whole collection of the phone's.
+    Recover {
+        /// Which collection.
+        collection: Collection,
+        /// How far the copy is.
+        head: Head,
+        /// What the phone gave.
+        recovery: Recovery,
     },
     /// Make the patch that follows `head`.
     Encode {

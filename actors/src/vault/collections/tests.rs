@@ -2,7 +2,7 @@
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use roost_proto::appstate::Mute;
+use roost_proto::appstate::{Mute, Recovery};
 
 use super::*;
 
@@ -155,6 +155,27 @@ impl Shelf {
         self.keep(&applied);
         *applied
     }
+}
+
+#[test]
+fn a_collection_of_the_phone_takes_the_place_of_a_copy_and_the_next_patch_builds_on_it() {
+    let (mut other, patches) = made(1..30);
+    let collection = Collection::RegularHigh;
+    let snapshot = appstate::snapshot_of(&patches);
+    let recovery =
+        Recovery::of_snapshot(collection, &snapshot, &other.vault.keys).expect("the phone reads it");
+    let mut shelf = Shelf::new();
+    let work = Work::Recover { collection, head: shelf.head, recovery };
+    let Worked::Applied(applied) = shelf.work(&work) else { unreachable!("it is applied") };
+    shelf.keep(&applied);
+    assert_eq!((&applied.error, applied.head, applied.mutations.len()), (&None, other.head, 29));
+    let (actions, at) = (vec![mute(7, Mute::Off)], UnixMillis(9));
+    let Worked::Encoded(bytes) = other.work(&Work::Encode { collection, head: other.head, actions, at })
+    else {
+        unreachable!("it is new")
+    };
+    let patch = Patch::read(&bytes).expect("a patch").numbered(30);
+    assert_eq!(shelf.take(collection, vec![patch.to_bytes().into()]).error, None);
 }
 
 #[test]
