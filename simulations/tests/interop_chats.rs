@@ -244,6 +244,22 @@ async fn an_unmodified_client_gets_from_its_phone_what_was_withheld() -> Result<
 }
 
 #[tokio::test]
+async fn an_unmodified_client_takes_a_whole_collection_from_its_phone() -> Result<(), Failure> {
+    let stage = Stage::set().await?;
+    let person = stage.person("w");
+    stage.sim.phone_remembers(person.pn, past(1, 1))?;
+    let mut client = stage.paired(Library::Whatsmeow, "w", &person).await?;
+    client.wait("history", |event| matches!(event, ClientEvent::History { .. })).await?;
+    // What WhatsApp gives does not verify, so that only the phone can tell of the change.
+    stage.sim.commit(&Fault::TamperPatches { device: person.first_device(), count: u32::MAX })?;
+    let muted = Action::Mute { chat: CHAT.parse()?, mute: Mute::Forever };
+    stage.sim.phone_changes(person.pn, &[muted])?;
+    client.change("recover", "", true, "regular_high").await?;
+    client.sees("mute", CHAT, true, "").await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn unmodified_clients_fetch_the_past_that_the_phone_gives_as_files() -> Result<(), Failure> {
     const CHATS: usize = 50;
     const MESSAGES: usize = 12;

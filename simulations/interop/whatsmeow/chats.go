@@ -21,6 +21,14 @@ func (d *driver) change(ctx context.Context, cli *whatsmeow.Client, c command) e
 			return err
 		}
 	}
+	if c.What == "recover" {
+		request := whatsmeow.BuildAppStateRecoveryRequest(appstate.WAPatchName(c.Text))
+		if _, err := cli.SendPeerMessage(ctx, request); err != nil {
+			return err
+		}
+		d.emit("changed", fields{"ref": c.Ref})
+		return nil
+	}
 	var patch appstate.PatchInfo
 	switch c.What {
 	case "mute":
