@@ -65,8 +65,8 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
         let mut client = stage.paired(library, name, &person).await?;
         // The client follows Roost's.
         ask(&mut client, json!({"cmd": "newsletter_follow", "to": ours.newsletter})).await?;
-        let title = ask(&mut client, json!({"cmd": "newsletter_title", "to": ours.newsletter})).await?;
-        assert_eq!(title, json!("Hens"));
+        let before = ask(&mut client, json!({"cmd": "newsletter_title", "to": ours.newsletter})).await?;
+        assert!(before.as_str().is_some_and(|title| title.starts_with("Hens")), "{before}");
         let text = format!("said to {name}");
         let id = say(&ours.newsletter, Content::Text(text.clone())).await?;
         let heard = client.message(&text).await?;
@@ -115,6 +115,7 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
         assert!(
             list.newsletters.iter().any(|one| one.newsletter == theirs && one.title == format!("by {name}"))
         );
+        renamed(cast, &mut client, (library, &ours.newsletter, &theirs), &mut matrix).await?;
         let id = client.send(&theirs, &format!("said by {name}")).await?;
         let post = reader
             .wait("what was said in a newsletter", |payload| match payload {
@@ -161,5 +162,43 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
     assert_eq!(said.len(), CLIENTS.len(), "each once: {said:?}");
     assert_eq!(reader.repeated(), Vec::<String>::new());
     assert_eq!(reader.faults(), Vec::<String>::new());
+    // Repeated, it would be refused: what it names is gone.
+    let delete = api::DeleteNewsletterRequest { device: device.clone(), newsletter: ours.newsletter.clone() };
+    cluster.callers.any().newsletters().delete_newsletter(within(delete, CALL)).await?;
+    assert!(posts_of(&ours.newsletter).await.is_err(), "there is no such newsletter");
     Ok(matrix)
+}
+
+/// Roost renames its own, and the client what it has made.
+async fn renamed(
+    cast: &Cast,
+    client: &mut RealClient,
+    (library, ours, theirs): (Library, &str, &str),
+    matrix: &mut Matrix,
+) -> Result<(), Failure> {
+    let Cast { cluster, device, .. } = cast;
+    let title = format!("Hens of {}", library.name());
+    let change = api::UpdateNewsletterRequest {
+        device: device.clone(),
+        newsletter: ours.to_owned(),
+        title: Some(title.clone()),
+        ..Default::default()
+    };
+    let changed = cluster.ask(change, async |api, it| api.newsletters().update_newsletter(it).await).await?;
+    assert_eq!((&changed.title, changed.description.as_str()), (&title, "and eggs"));
+    let shown = ask(client, json!({"cmd": "newsletter_title", "to": ours})).await?;
+    assert_eq!(shown, json!(title));
+    matrix.row("name of a newsletter").seen(Way::To(library));
+    if library == Library::Whatsmeow {
+        let reason = "whatsmeow changes no newsletters";
+        matrix.row("name of a newsletter").not_applicable(Way::From(library), reason);
+        return Ok(());
+    }
+    ask(client, json!({"cmd": "newsletter_update", "to": theirs, "text": title})).await?;
+    let by = Some(api::get_newsletter_request::By::Newsletter(theirs.to_owned()));
+    let get = api::GetNewsletterRequest { device: device.clone(), by };
+    let shown = cluster.ask(get, async |api, it| api.newsletters().get_newsletter(it).await).await?;
+    assert_eq!(shown.title, title);
+    matrix.row("name of a newsletter").seen(Way::From(library));
+    Ok(())
 }

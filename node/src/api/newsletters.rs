@@ -5,12 +5,13 @@ use roost_proto::api::follow_newsletter_request::How;
 use roost_proto::api::get_newsletter_request::By;
 use roost_proto::api::newsletter_service_server::NewsletterService;
 use roost_proto::ask::newsletters::{
-    CreateNewsletter, FollowNewsletter, Following, GetNewsletter, ListNewsletterMessages, ListNewsletters,
-    WatchNewsletter,
+    CreateNewsletter, DeleteNewsletter, FollowNewsletter, Following, GetNewsletter, ListNewsletterMessages,
+    ListNewsletters, UpdateNewsletter, WatchNewsletter,
 };
 use roost_proto::id::DeviceKey;
 use tonic::{Request, Response, Status, async_trait};
 
+use super::accounts::picture;
 use super::call::Call;
 use super::{Api, method, parse};
 use crate::errors::ApiError;
@@ -36,6 +37,30 @@ impl NewsletterService for Api {
             let title = length("title", request.title, 1, MAX_TITLE)?;
             let description = length("description", request.description, 0, MAX_DESCRIPTION)?;
             self.ask(&call, &key, &CreateNewsletter { title, description }).await
+        })
+        .await
+    }
+
+    async fn update_newsletter(
+        &self,
+        request: Request<api::UpdateNewsletterRequest>,
+    ) -> Result<Response<api::Newsletter>, Status> {
+        self.unary(method(SERVICE, "UpdateNewsletter"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            self.ask(&call, &key, &update(request)?).await
+        })
+        .await
+    }
+
+    async fn delete_newsletter(
+        &self,
+        request: Request<api::DeleteNewsletterRequest>,
+    ) -> Result<Response<api::DeleteNewsletterResponse>, Status> {
+        self.unary(method(SERVICE, "DeleteNewsletter"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+            self.ask(&call, &key, &DeleteNewsletter { newsletter }).await?;
+            Ok(api::DeleteNewsletterResponse {})
         })
         .await
     }
@@ -125,6 +150,19 @@ fn device(call: &Call, name: &str) -> Result<DeviceKey, ApiError> {
     Ok(key)
 }
 
+fn update(request: api::UpdateNewsletterRequest) -> Result<UpdateNewsletter, ApiError> {
+    let newsletter = parse::newsletter("newsletter", &request.newsletter)?.to_string();
+    let title = request.title.map(|title| length("title", title, 1, MAX_TITLE)).transpose()?;
+    let description = request.description.map(|text| length("description", text, 0, MAX_DESCRIPTION));
+    let description = description.transpose()?;
+    let picture = request.picture.map(|jpeg| picture("picture", jpeg).map(Option::unwrap_or_default));
+    let picture = picture.transpose()?;
+    if title.is_none() && description.is_none() && picture.is_none() {
+        return Err(ApiError::field("title", "is required, or description or picture"));
+    }
+    Ok(UpdateNewsletter { newsletter, title, description, picture })
+}
+
 fn length(field: &str, text: String, least: usize, most: usize) -> Result<String, ApiError> {
     match text.chars().count() {
         count if (least..=most).contains(&count) => Ok(text),
@@ -159,6 +197,24 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(refused(length("title", String::new(), 1, MAX_TITLE).map(drop)), "title");
+        let change = api::UpdateNewsletterRequest {
+            newsletter: "1203631@newsletter".to_owned(),
+            title: Some("Hens".to_owned()),
+            ..Default::default()
+        };
+        assert!(update(change.clone()).is_ok());
+        for (bad, field) in [
+            (api::UpdateNewsletterRequest { newsletter: "1@g.us".into(), ..change.clone() }, "newsletter"),
+            (api::UpdateNewsletterRequest { title: Some(String::new()), ..change.clone() }, "title"),
+            (api::UpdateNewsletterRequest { title: None, ..change.clone() }, "title"),
+            (
+                api::UpdateNewsletterRequest { description: Some("x".repeat(2049)), ..change.clone() },
+                "description",
+            ),
+            (api::UpdateNewsletterRequest { picture: Some(b"GIF89a".to_vec()), ..change.clone() }, "picture"),
+        ] {
+            assert_eq!(refused(update(bad).map(drop)), field);
+        }
         assert_eq!(refused(count(101).map(drop)), "count");
         assert_eq!(refused(count(-1).map(drop)), "count");
         assert_eq!(refused(code("no code!").map(drop)), "invite");

@@ -5,6 +5,8 @@
 
 mod told;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{Question, get, request};
@@ -16,6 +18,8 @@ pub use told::{changes, newsletter, post, posts};
 const FETCH: &str = "6563316087068696";
 const LIST: &str = "6388546374527196";
 const CREATE: &str = "8823471724422422";
+const UPDATE: &str = "24250201037901610";
+const DELETE: &str = "30062808666639665";
 const FOLLOW: &str = "24404358912487870";
 const LEAVE: &str = "9767147403369991";
 const MUTE: &str = "29766401636284406";
@@ -67,6 +71,63 @@ impl Question for CreateNewsletter {
 
     fn read(&self, answer: &Stanza) -> Result<api::Newsletter, Missing> {
         need(&data(answer, "xwa2_newsletter_create")?)
+    }
+}
+
+/// Changes a newsletter of the account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpdateNewsletter {
+    /// Which: its JID.
+    pub newsletter: String,
+    /// What it is called; as it is when absent.
+    pub title: Option<String>,
+    /// What it is about.
+    pub description: Option<String>,
+    /// A JPEG; empty to remove it.
+    pub picture: Option<Vec<u8>>,
+}
+
+impl Question for UpdateNewsletter {
+    type Answer = api::Newsletter;
+
+    const CHANGES: bool = true;
+
+    fn request(&self) -> Stanza {
+        let mut updates = json!({ "settings": null });
+        let picture = self.picture.as_ref().map(|jpeg| STANDARD.encode(jpeg));
+        let wanted =
+            [("name", self.title.clone()), ("description", self.description.clone()), ("picture", picture)];
+        for (name, value) in wanted {
+            if let Some(value) = value {
+                updates[name] = value.into();
+            }
+        }
+        query(UPDATE, json!({ "newsletter_id": self.newsletter, "updates": updates }))
+    }
+
+    fn read(&self, answer: &Stanza) -> Result<api::Newsletter, Missing> {
+        need(&data(answer, "xwa2_newsletter_update")?)
+    }
+}
+
+/// Ends a newsletter of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeleteNewsletter {
+    /// Which.
+    pub newsletter: Jid,
+}
+
+impl Question for DeleteNewsletter {
+    type Answer = ();
+
+    const CHANGES: bool = true;
+
+    fn request(&self) -> Stanza {
+        query(DELETE, json!({ "newsletter_id": self.newsletter.to_string() }))
+    }
+
+    fn read(&self, answer: &Stanza) -> Result<(), Missing> {
+        data(answer, "xwa2_newsletter_delete_v2").map(drop)
     }
 }
 
@@ -232,95 +293,4 @@ impl Question for WatchNewsletter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::e2e;
-
-    fn answer(body: &Value) -> Stanza {
-        let result = Builder::new("result").bytes(body.to_string().into_bytes()).build();
-        Builder::new("iq").children([result]).build()
-    }
-
-    fn news() -> Jid {
-        "120363000000000009@newsletter".parse().expect("a JID")
-    }
-
-    fn hens() -> Value {
-        json!({
-            "id": news().to_string(),
-            "state": { "type": "ACTIVE" },
-            "thread_metadata": {
-                "creation_time": "1700000000",
-                "invite": "0029Va",
-                "name": { "text": "Hens" },
-                "description": { "text": "and eggs" },
-                "subscribers_count": "12",
-                "verification": "UNVERIFIED",
-            },
-            "viewer_metadata": { "mute": "ON", "role": "OWNER" },
-        })
-    }
-
-    #[test]
-    fn a_newsletter_is_read_whole() {
-        let body = json!({ "data": { "xwa2_newsletter": hens() } });
-        let read = GetNewsletter::ById(news()).read(&answer(&body)).expect("complete");
-        assert_eq!((read.title.as_str(), read.description.as_str()), ("Hens", "and eggs"));
-        assert_eq!((read.subscribers, read.role()), (12, api::newsletter::Role::Owner));
-        assert!(read.muted && !read.suspended && !read.verified);
-    }
-
-    #[test]
-    fn a_refusal_inside_of_an_answer_is_no_answer() {
-        let errors = json!([{ "message": "not found" }]);
-        for body in [
-            json!({ "data": { "xwa2_newsletter": null }, "errors": errors }),
-            json!({ "data": { "xwa2_newsletter": hens() }, "errors": errors }),
-            json!({ "data": {} }),
-            json!("text"),
-        ] {
-            assert!(GetNewsletter::ByInvite("x".into()).read(&answer(&body)).is_err(), "{body}");
-        }
-        let empty = json!({ "data": { "xwa2_newsletter_subscribed": [hens(), {}] } });
-        assert_eq!(ListNewsletters.read(&answer(&empty)).expect("a list").len(), 1, "one has no id");
-    }
-
-    #[test]
-    fn messages_say_how_often_they_were_seen_and_what_they_were_answered() {
-        let reaction = Builder::new("reaction").attr("code", "🐓").attr("count", 3u64).build();
-        let message = Builder::new("message")
-            .attr("id", "3EB0A")
-            .attr("server_id", 101u64)
-            .attr("t", 1_700_000_000u64)
-            .children([
-                Builder::new("plaintext").bytes(e2e::text("eggs")).build(),
-                Builder::new("views_count").attr("count", 7u64).build(),
-                Builder::new("reactions").children([reaction]).build(),
-            ])
-            .build();
-        let nameless = Builder::new("message").attr("id", "3EB0B").build();
-        let read = posts(&Builder::new("messages").children([message, nameless]).build());
-        assert_eq!(read.len(), 1);
-        assert_eq!((read[0].server_id, read[0].views), (101, 7));
-        assert_eq!(read[0].reactions.get("🐓"), Some(&3));
-        let said = read[0].message.clone().and_then(|message| message.content);
-        assert_eq!(said, Some(api::message_received::Content::Text("eggs".into())));
-    }
-
-    #[test]
-    fn following_and_muting_elsewhere_are_changes() {
-        use api::newsletter_changed::Change;
-        let told = |name: &str, body: Value| {
-            let body = json!({ "data": { name: body } }).to_string();
-            let update = Builder::new("update").bytes(body.into_bytes()).build();
-            changes(&Builder::new("notification").children([update]).build())
-        };
-        let id = json!({ "id": news().to_string(), "mute": "ON" });
-        let change = |name, body| told(name, body).pop().and_then(|changed| changed.change);
-        assert!(matches!(change("xwa2_notify_newsletter_on_join", hens()), Some(Change::Followed(_))));
-        let left = change("xwa2_notify_newsletter_on_leave", id.clone());
-        assert_eq!(left, Some(Change::Unfollowed(true)));
-        assert_eq!(change("xwa2_notify_newsletter_on_mute_change", id), Some(Change::Muted(true)));
-        assert!(told("xwa2_notify_account_reachout_timelock", json!({ "is_active": true })).is_empty());
-    }
-}
+mod tests;

@@ -11,6 +11,10 @@ export function newsletters(socket, emit) {
     async newsletter_title({ to, ref }) {
       answer(ref, (await sock().newsletterMetadata('jid', to))?.thread_metadata?.name?.text ?? '')
     },
+    async newsletter_update({ to, text, ref }) {
+      await sock().newsletterUpdateName(to, text)
+      answer(ref)
+    },
     async newsletter_follow({ to, ref }) {
       await sock().newsletterFollow(to)
       answer(ref)

@@ -6,11 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rand::Rng as _;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza, server_jid};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::account::{DeviceRef, Pn, seconds};
 use super::machine::{Machine, Refusal};
@@ -27,6 +30,8 @@ pub struct Newsletter {
     /// Its name.
     pub title: String,
     description: String,
+    /// Names the present picture.
+    picture: Option<String>,
     invite: String,
     owner: Pn,
     created_s: u64,
@@ -89,7 +94,11 @@ impl Newsletter {
         };
         let muted = self.followers.get(&viewer).copied().unwrap_or(false);
         let text = |text: &str| json!({ "id": "1", "text": text, "update_time": format!("{}000000", self.created_s) });
-        let picture = json!({ "id": "", "type": "IMAGE", "direct_path": "" });
+        let (id_of_picture, path) = match &self.picture {
+            Some(hash) => (&hash[..16], format!("/v/newsletter/{hash}")),
+            None => ("", String::new()),
+        };
+        let picture = json!({ "id": id_of_picture, "type": "IMAGE", "direct_path": path });
         json!({
             "id": format!("{id}@newsletter"),
             "state": { "type": "ACTIVE" },
@@ -153,6 +162,12 @@ impl Machine {
                 let list: Vec<Value> = mine.map(|(id, newsletter)| newsletter.json(id, device.pn)).collect();
                 told("xwa2_newsletter_subscribed", &list.into())
             }
+            "24250201037901610" => self.update_newsletter(device, named, &variables["updates"]),
+            "30062808666639665" => {
+                let id = self.owned(device, named)?;
+                self.newsletters.remove(id);
+                told("xwa2_newsletter_delete_v2", &json!({ "id": variables["newsletter_id"] }))
+            }
             "9926858900719341" | "24404358912487870" => self.follow(now, device, named, Some(false), "join"),
             "6392786840836363" | "9767147403369991" => self.follow(now, device, named, None, "leave"),
             "6274038279359549" | "29766401636284406" => self.follow(now, device, named, Some(true), "mute"),
@@ -172,6 +187,7 @@ impl Machine {
         let newsletter = Newsletter {
             title,
             description: input["description"].as_str().unwrap_or_default().to_owned(),
+            picture: None,
             invite: format!("0029Va{}", hex::encode(random)),
             owner: device.pn,
             created_s: seconds(now),
@@ -182,6 +198,31 @@ impl Machine {
         let shown = newsletter.json(&id, device.pn);
         self.newsletters.insert(id, newsletter);
         told("xwa2_newsletter_create", &shown)
+    }
+
+    /// The newsletter that a query names, if it is the account's own.
+    fn owned<'a>(&self, device: DeviceRef, id: Option<&'a str>) -> Result<&'a str, Refused> {
+        let id = id.ok_or_else(|| Refused::new(400))?;
+        let newsletter = self.newsletters.get(id).ok_or_else(|| Refused::new(404))?;
+        if newsletter.owner == device.pn { Ok(id) } else { Err(Refused::new(403)) }
+    }
+
+    fn update_newsletter(&mut self, device: DeviceRef, id: Option<&str>, updates: &Value) -> Answer {
+        let id = self.owned(device, id)?;
+        let picture = updates["picture"].as_str().map(|text| STANDARD.decode(text));
+        let picture = picture.transpose().map_err(|_| Refused::new(400))?;
+        let newsletter = self.newsletters.get_mut(id).expect("it was found");
+        if let Some(title) = updates["name"].as_str() {
+            title.clone_into(&mut newsletter.title);
+        }
+        if let Some(description) = updates["description"].as_str() {
+            description.clone_into(&mut newsletter.description);
+        }
+        if let Some(jpeg) = picture {
+            newsletter.picture = (!jpeg.is_empty()).then(|| hex::encode(Sha256::digest(&jpeg)));
+        }
+        let shown = newsletter.json(id, device.pn);
+        told("xwa2_newsletter_update", &shown)
     }
 
     /// Somebody follows (`Some`: and hears of it or not) or does not any more; told to the account's other

@@ -35,6 +35,7 @@ pub fn newsletter(value: &Value) -> Option<api::Newsletter> {
         create_time: (created > 0).then_some(api::Timestamp { seconds: created, nanos: 0 }),
         role: role.into(),
         muted: text(&viewer["mute"]).eq_ignore_ascii_case("on"),
+        picture: text(&thread["picture"]["direct_path"]),
         suspended: !text(&value["state"]["type"]).eq_ignore_ascii_case("active"),
     })
 }

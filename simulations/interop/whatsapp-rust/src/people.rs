@@ -69,6 +69,7 @@ async fn newsletters(client: &Arc<Client>, command: &Command) -> anyhow::Result<
     let answer = match command.cmd.as_str() {
         "newsletter_create" => json!(newsletter.create(&command.text, None).await?.jid.to_string()),
         "newsletter_title" => json!(newsletter.get_metadata(&to()?).await?.name),
+        "newsletter_update" => json!(newsletter.update(&to()?, Some(&command.text), None).await?.name),
         "newsletter_follow" => {
             newsletter.join(&to()?).await?;
             Value::Null

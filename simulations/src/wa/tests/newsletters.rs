@@ -83,3 +83,26 @@ fn views_and_reactions_are_counted_by_account_and_told_to_who_watches() {
     let unknown = query(&mut world, bob, "1", &json!({}));
     assert_eq!(unknown.text("type").as_deref(), Some("error"));
 }
+
+#[test]
+fn only_the_owner_changes_a_newsletter_and_ends_it() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let newsletter = followed(&mut world, ada, bob).to_string();
+    let rename = json!({ "newsletter_id": newsletter, "updates": { "name": "Geese", "picture": "/9j/" } });
+    let refused = |answer: &Stanza| answer.child("error").and_then(|error| error.number("code"));
+    assert_eq!(refused(&query(&mut world, bob, "24250201037901610", &rename)), Some(403));
+    assert_eq!(refused(&query(&mut world, bob, "30062808666639665", &rename)), Some(403));
+    let shown = body(&query(&mut world, ada, "24250201037901610", &rename));
+    let thread = &shown["data"]["xwa2_newsletter_update"]["thread_metadata"];
+    assert_eq!(thread["name"]["text"], "Geese");
+    assert!(thread["picture"]["direct_path"].as_str().is_some_and(|path| !path.is_empty()));
+    let bare = json!({ "newsletter_id": newsletter, "updates": { "picture": "" } });
+    let shown = body(&query(&mut world, ada, "24250201037901610", &bare));
+    let thread = &shown["data"]["xwa2_newsletter_update"]["thread_metadata"];
+    assert_eq!((&thread["name"]["text"], &thread["picture"]["direct_path"]), (&json!("Geese"), &json!("")));
+    let ended = body(&query(&mut world, ada, "30062808666639665", &rename));
+    assert!(!ended["data"]["xwa2_newsletter_delete_v2"].is_null());
+    let again = query(&mut world, ada, "30062808666639665", &rename);
+    assert_eq!(refused(&again), Some(404));
+}
