@@ -50,7 +50,7 @@ impl Api {
     ) -> Result<(), ApiError> {
         call.must_operate()?;
         if request.max_version == Some(0) {
-            return Err(ApiError::field("max_version", "versions begin at 1"));
+            return Err(ApiError::field("max_version", "must be at least 1, or absent"));
         }
         let view = self.parts().cluster.views().borrow().view.clone();
         let highest = request.max_version.filter(|_| !request.allow_downgrade).unwrap_or(u32::MAX);
