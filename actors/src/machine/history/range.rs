@@ -154,9 +154,14 @@ impl Machine {
         }
     }
 
+    /// Whether what the phone has answered is told to its end.
+    fn is_told(&self, range: &str) -> bool {
+        self.history.waiting.values().all(|piece| piece.cursor.request != range)
+    }
+
     fn ask_range(&mut self, name: &str) {
         // What the phone has answered goes first; its end asks on.
-        let told = self.history.waiting.values().all(|piece| piece.cursor.request != name);
+        let told = self.is_told(name);
         let Some(range) = self.history.ranges.open.get(name).filter(|_| told) else { return };
         if self.connection.online().is_some() {
             let question = PeerMessage::WantHistory(range.wanted.clone());
@@ -165,19 +170,26 @@ impl Machine {
         }
     }
 
+    /// How long the phone still has for each range that it has not answered.
+    fn unanswered(&self) -> impl Iterator<Item = (&String, Duration)> {
+        let open = self.history.ranges.open.iter().filter(|(name, _)| self.is_told(name));
+        open.map(|(name, range)| (name, range.left(self.now.wall)))
+    }
+
     /// Sees to it that ranges without an answer are given up in time.
     pub(super) fn watch_ranges(&mut self) {
-        match self.history.ranges.open.values().map(|range| range.left(self.now.wall)).min() {
+        match self.unanswered().map(|(_, left)| left).min() {
             Some(left) => self.set_timer(Timer::Ranges, left),
             None => self.clear_timer(Timer::Ranges),
         }
     }
 
-    /// The phone has had its time. What it has answered already is told to its end first.
+    /// The phone has had its time.
     pub(in crate::machine) fn give_up_ranges(&mut self) {
-        let now = self.now.wall;
-        let given_up = self.history.ranges.open.extract_if(.., |_, range| range.left(now).is_zero());
-        for (name, _) in given_up.collect::<Vec<_>>() {
+        let late: Vec<String> =
+            self.unanswered().filter(|(_, left)| left.is_zero()).map(|(name, _)| name.clone()).collect();
+        for name in late {
+            self.history.ranges.open.remove(&name);
             let mut outcome = Pending::default();
             let problem = Some((Problem::Unanswered, "the phone has not answered for three days"));
             self.note_piece(&mut outcome, &name, &Cursor::asked(&name), None, problem, false);
