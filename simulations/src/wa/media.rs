@@ -5,7 +5,8 @@
 //! A blob that has expired stays with the phones of its chat, which upload it again under a new path. Blobs
 //! are kept in memory, within a bound, and not across restarts.
 //!
-//! With which code the real server refuses a bad `auth` or a wrong hash is a guess, as no client tells them apart.
+//! With which code the real server refuses a bad `auth` or a wrong hash is a guess, as no client tells them apart. That
+//! it does not look at what a direct path has behind its signature is one too: whatsapp-rust spoils that.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -27,6 +28,8 @@ pub(super) const LARGEST: usize = 256 << 20;
 const KEPT: usize = 1 << 30;
 /// Where unmodified clients go when nobody says anything else.
 const HOST: &str = "mmg.whatsapp.net";
+/// What a direct path has behind its signature.
+const UNSIGNED: &str = "&_nc_sid=5e03e0";
 /// For how long a client may use an answer, in seconds.
 const TTL: u32 = 300;
 
@@ -54,6 +57,7 @@ pub(super) struct Store {
 
 struct Blob {
     bytes: Bytes,
+    /// The signature: the query of its direct path up to what is not signed.
     query: String,
     hash: [u8; 32],
     /// The status that it is answered with now.
@@ -127,7 +131,7 @@ impl Store {
     pub(super) fn keep(&mut self, rng: &mut impl rand::Rng, hash: [u8; 32], bytes: Bytes) -> String {
         let (number, signature): (u64, u64) = (rng.random(), rng.random());
         let path = format!("/v/t62.7118-24/{number:020}_n.enc");
-        let query = format!("ccb=11-4&oh=01_{signature:016x}&oe=7FFFFFFF&_nc_sid=5e03e0");
+        let query = format!("ccb=11-4&oh=01_{signature:016x}&oe=7FFFFFFF");
         self.bytes += bytes.len();
         self.order.push_back(path.clone());
         self.blobs.insert(path.clone(), Blob { bytes, query: query.clone(), hash, gone: None });
@@ -136,10 +140,10 @@ impl Store {
         {
             self.bytes -= self.blobs.remove(&oldest).map_or(0, |blob| blob.bytes.len());
         }
-        format!("{path}?{query}")
+        format!("{path}?{query}{UNSIGNED}")
     }
 
-    /// The bytes behind a direct path, whose query may have more behind it.
+    /// The bytes behind a direct path, whose query may have more behind its signature.
     pub(super) fn download(&self, path: &str, query: &str) -> Result<Bytes, Status> {
         let blob = self.blobs.get(path).ok_or(404u16)?;
         let mut parts = query.split('&');
@@ -283,12 +287,14 @@ mod tests {
     }
 
     #[test]
-    fn a_download_needs_the_whole_path() {
+    fn a_download_needs_the_path_with_its_signature() {
         let (store, path, query) = stored();
         assert_eq!(store.download(&path, &query), Ok(Bytes::from_static(b"blob")));
         let hash = URL_SAFE.encode(Sha256::digest(b"blob"));
         assert!(store.download(&path, &format!("{query}&hash={hash}&mms-type=image&__wa-mms=")).is_ok());
+        assert!(store.download(&path, &format!("{query}?auth=auth&token={hash}")).is_ok());
         assert_eq!(store.download(&path, &format!("{query}&hash=AAAA")), Err(403));
+        assert_eq!(store.download(&path, &query.replace("oh=01_", "oh=02_")), Err(403));
         assert_eq!(store.download(&path, "ccb=11-4"), Err(403));
         assert_eq!(store.download("/v/elsewhere", &query), Err(404));
     }
