@@ -11,7 +11,7 @@ use std::process::Stdio;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_simulations::interop::{
-    Cast, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim, python,
+    CLIENTS, Cast, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim, python,
 };
 use roost_simulations::postgres::TempPostgres;
 use roost_simulations::wa::Fault;
@@ -36,7 +36,7 @@ impl World {
         let stage = Stage::set().await?;
         let store = store_url(&stage);
         let cast = Cast::on(stage, env!("CARGO_BIN_EXE_roost"), &store, 3).await?;
-        let clients = cast.clients().await?;
+        let clients = cast.clients(&CLIENTS[..2]).await?;
         let Cast { stage, cluster, device, roost, reader } = cast;
         Ok(Self { stage, cluster, device, roost, clients, reader })
     }

@@ -1,5 +1,5 @@
-//! Unmodified whatsmeow and Baileys clients and a Roost device send each other files, while hosts fail, files
-//! expire and the owner dies again and again.
+//! Unmodified whatsmeow, Baileys and whatsapp-rust clients and a Roost device send each other files, while hosts fail,
+//! files expire and the owner dies again and again.
 //!
 //! Real processes, as in `interop.rs`; needs Go and Node.js, which `.ci/test` installs.
 
@@ -14,7 +14,8 @@ use roost_proto::api::upload_media_request::Header;
 use roost_proto::api::{self, GetMediaRequest};
 use roost_proto::media::media_of;
 use roost_simulations::interop::{
-    Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way, fetch, upload,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
+    fetch, upload,
 };
 use roost_simulations::wa::Fault;
 use sha2::{Digest as _, Sha256};
@@ -40,7 +41,7 @@ impl World {
     }
 
     async fn of(cast: Cast) -> Result<Self, Failure> {
-        let clients = cast.clients().await?;
+        let clients = cast.clients(&CLIENTS).await?;
         let Cast { stage, cluster, device, roost, reader } = cast;
         Ok(Self { stage, cluster, device, roost, clients, reader })
     }
@@ -79,11 +80,11 @@ impl World {
     }
 }
 
-/// From the clients, in their order, and to them.
-const WAYS: [(Way, Way); 2] = [
-    (Way::From(Library::Whatsmeow), Way::To(Library::Whatsmeow)),
-    (Way::From(Library::Baileys), Way::To(Library::Baileys)),
-];
+/// From one of the clients, and to it.
+fn ways(client: usize) -> (Way, Way) {
+    let (library, _) = CLIENTS[client];
+    (Way::From(library), Way::To(library))
+}
 
 #[tokio::test]
 async fn files_go_both_ways_whole() -> Result<(), Failure> {
@@ -112,7 +113,7 @@ impl World {
     /// Files of the clients, fetched through Roost.
     async fn hears(&mut self, matrix: &mut Matrix) -> Result<(), Failure> {
         let world = self;
-        for (client, (from, _)) in WAYS.into_iter().enumerate() {
+        for client in 0..world.clients.len() {
             for (kind, mime, length) in [
                 ("image", "image/jpeg", LARGE),
                 ("document", "application/pdf", LARGE + 7),
@@ -137,7 +138,7 @@ impl World {
                 let (media, fetched) = world.fetched(&content).await?;
                 assert_eq!(fetched, (length as u64, hash.clone()), "{kind}");
                 assert_eq!((media.size_bytes, hex::encode(&media.sha256)), (length as u64, hash), "{kind}");
-                matrix.row(kind).seen(from);
+                matrix.row(kind).seen(ways(client).0);
             }
         }
         Ok(())
@@ -149,7 +150,8 @@ async fn a_file_that_the_servers_have_dropped_is_asked_for_from_the_phone() -> R
     let mut world = World::new(2).await?;
     let mut matrix = Matrix::new("3-media-lost");
     let (path, hash) = world.file("dropped", 300_000)?;
-    for (client, status) in [(0, 404), (1, 410)] {
+    let row = "file that expired, uploaded again by the phone";
+    for (client, status) in [(0, 404), (1, 410), (2, 404)] {
         let content = world.sends(client, "document", "application/pdf", &path).await?;
         let before = media_of(&content).cloned().unwrap_or_default();
         world.stage.sim.commit(&Fault::ExpireMedia { direct_path: None, status })?;
@@ -166,7 +168,24 @@ async fn a_file_that_the_servers_have_dropped_is_asked_for_from_the_phone() -> R
         let info = refused.get_details_error_info().expect("it says why");
         assert_eq!((refused.code(), info.reason.as_str()), (Code::FailedPrecondition, "MEDIA_EXPIRED"));
         world.stage.sim.commit(&Fault::PhonesForgetMedia { forget: false })?;
-        matrix.row("file that expired, from the sender's phone").seen(WAYS[client].0);
+        matrix.row(row).seen(ways(client).0);
+
+        for forget in [true, false] {
+            world.stage.sim.commit(&Fault::PhonesForgetMedia { forget })?;
+            let (id, hash) = world.misses(client, status).await?;
+            let (late, _) = &mut world.clients[client];
+            if forget {
+                // Each library has its own way to write it.
+                let fits = |event: &ClientEvent| {
+                    matches!(event, ClientEvent::Error { message, .. }
+                    if message.to_lowercase().replace('_', "").contains("notfound"))
+                };
+                late.wait("that the phone has no such file", fits).await?;
+            } else {
+                assert_eq!(late.file(&id).await?.sha256, hash);
+                matrix.row(row).seen(ways(client).1);
+            }
+        }
     }
     matrix.check()
 }
@@ -219,10 +238,23 @@ impl World {
         self.cluster.insist(async |api| upload(&api, header.clone(), &bytes).await).await
     }
 
+    /// A client is away while the device sends it a file, and comes back when the servers have dropped that. Returns
+    /// the id of the message, and the SHA-256 in hex.
+    async fn misses(&mut self, client: usize, status: u16) -> Result<(String, String), Failure> {
+        self.clients[client].0.disconnect().await?;
+        let (path, hash) = self.file("late", 300_000 + client)?;
+        let media = Some(self.uploads(Kind::Document, "application/pdf", &path).await?);
+        let document = Send::Document(api::Document { media, ..Default::default() });
+        let id = self.gives(client, document, WaitFor::ServerAck).await?;
+        self.stage.sim.commit(&Fault::ExpireMedia { direct_path: None, status })?;
+        self.clients[client].0.login().await?;
+        Ok((id, hash))
+    }
+
     /// Has the device send a content to one of the clients. Returns WhatsApp's id of it.
-    async fn gives(&self, to: usize, content: Send) -> Result<String, Failure> {
+    async fn gives(&self, to: usize, content: Send, wait_for: WaitFor) -> Result<String, Failure> {
         let to = To::PhoneNumber(self.clients[to].1.pn.to_string());
-        self.cluster.say(&self.device, to, content, api::Context::default(), WaitFor::Accepted).await
+        self.cluster.say(&self.device, to, content, api::Context::default(), wait_for).await
     }
 }
 
@@ -234,9 +266,9 @@ impl World {
             let length = if matches!(word, "image" | "document") { LARGE } else { 5000 };
             let (path, hash) = world.file(word, length)?;
             let media = world.uploads(kind, "application/x-test", &path).await?;
-            for (client, (_, to)) in WAYS.into_iter().enumerate() {
-                // The second time the file is there already.
-                let id = world.gives(client, content(Some(media.clone()))).await?;
+            for client in 0..world.clients.len() {
+                // After the first time the file is there already.
+                let id = world.gives(client, content(Some(media.clone())), WaitFor::Accepted).await?;
                 let file = world.clients[client].0.file(&id).await?;
                 let caption = if matches!(word, "image" | "video" | "document") { "look" } else { "" };
                 assert_eq!((file.kind.as_str(), file.caption.as_str()), (word, caption));
@@ -244,7 +276,7 @@ impl World {
                     (file.size, &file.sha256, file.mime.as_str()),
                     (length as u64, &hash, "application/x-test")
                 );
-                matrix.row(word).seen(to);
+                matrix.row(word).seen(ways(client).1);
             }
         }
         Ok(())
@@ -257,8 +289,8 @@ async fn a_file_is_sent_by_the_next_owner_when_the_first_dies_before_the_send() 
     let (path, hash) = world.file("survivor", LARGE)?;
     let media = world.uploads(Kind::Document, "application/pdf", &path).await?;
     world.cluster.kill_owner(&world.device, Victim::Worker).await?;
-    let id =
-        world.gives(0, Send::Document(api::Document { media: Some(media), ..Default::default() })).await?;
+    let document = Send::Document(api::Document { media: Some(media), ..Default::default() });
+    let id = world.gives(0, document, WaitFor::Accepted).await?;
     assert_eq!(world.clients[0].0.file(&id).await?.sha256, hash);
     assert_eq!(world.reader.faults(), Vec::<String>::new());
     Ok(())

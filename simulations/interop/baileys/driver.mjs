@@ -138,7 +138,7 @@ function onMessage({ key, message, messageStubType, messageStubParameters, pushN
     emit('said', { id: key.id, ...said, from_me: !!key.fromMe, chat, sender: key.participant || chat })
   }
   files
-    .received({ key, message }, media.options)
+    .received({ key, message }, media.options, sock.updateMediaMessage)
     .then(file => file && emit('file', file))
     .catch(error => fail('', error))
   const text = message?.conversation || message?.extendedTextMessage?.text

@@ -36,8 +36,9 @@ export function content(kind, path, mimetype, caption) {
   }
 }
 
-// Fetches the file of a message, if it has one, and says what it is.
-export async function received(message, options) {
+// Fetches the file of a message, if it has one, and says what it is. `reupload` has the phone upload a file that the
+// servers have dropped; the library itself takes no notice of their answer.
+export async function received(message, options, reupload) {
   const inner = normalizeMessageContent(message.message)
   const found = [
     ['image', inner?.imageMessage],
@@ -49,7 +50,11 @@ export async function received(message, options) {
   ].find(([, part]) => part)
   if (!found) return undefined
   const [kind, part] = found
-  const data = await downloadMediaMessage(message, 'buffer', { options })
+  const fetched = of => downloadMediaMessage(of, 'buffer', { options })
+  const data = await fetched(message).catch(async error => {
+    if (![404, 410].includes(error?.output?.statusCode)) throw error
+    return fetched(await reupload(message))
+  })
   return {
     id: message.key.id,
     kind,

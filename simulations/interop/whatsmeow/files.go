@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 
 	"go.mau.fi/whatsmeow"
 	waE2E "go.mau.fi/whatsmeow/proto/waE2E"
+	waMmsRetry "go.mau.fi/whatsmeow/proto/waMmsRetry"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
 	"google.golang.org/protobuf/proto"
@@ -84,7 +86,8 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	return nil
 }
 
-// received fetches the file of a message, if it has one, and says what it is.
+// received fetches the file of a message, if it has one, and says what it is; from the phone when the servers have
+// dropped it.
 func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 	var from whatsmeow.DownloadableMessage
 	kind, mime, caption := "", "", ""
@@ -114,6 +117,9 @@ func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 		defer cancel()
 		data, err := cli.Download(ctx, from)
+		if errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith404) || errors.Is(err, whatsmeow.ErrMediaDownloadFailedWith410) {
+			data, err = d.again(ctx, cli, &v.Info, from)
+		}
 		if err != nil {
 			d.fail("", fmt.Errorf("download of %s %s: %w", kind, v.Info.ID, err))
 			return
@@ -124,4 +130,35 @@ func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 			"sha256": hex.EncodeToString(sum[:]), "from_me": v.Info.IsFromMe, "chat": v.Info.Chat.String(),
 		})
 	}()
+}
+
+// again has the phone upload a file that the servers have dropped, and fetches it from there.
+func (d *driver) again(ctx context.Context, cli *whatsmeow.Client, info *types.MessageInfo, from whatsmeow.DownloadableMessage) ([]byte, error) {
+	answered := make(chan *events.MediaRetry, 1)
+	handler := cli.AddEventHandler(func(event any) {
+		if v, is := event.(*events.MediaRetry); is && v.MessageID == info.ID {
+			select {
+			case answered <- v:
+			default:
+			}
+		}
+	})
+	defer cli.RemoveEventHandler(handler)
+	if err := cli.SendMediaRetryReceipt(ctx, info, from.GetMediaKey()); err != nil {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("the phone does not answer: %w", ctx.Err())
+	case v := <-answered:
+		answer, err := whatsmeow.DecryptMediaRetryNotification(v, from.GetMediaKey())
+		if err != nil {
+			return nil, err
+		}
+		if answer.GetResult() != waMmsRetry.MediaRetryNotification_SUCCESS {
+			return nil, fmt.Errorf("the phone says %s", answer.GetResult())
+		}
+		return cli.DownloadMediaWithPath(ctx, answer.GetDirectPath(), from.GetFileEncSHA256(), from.GetFileSHA256(),
+			from.GetMediaKey(), whatsmeow.GetMediaType(from), "", false)
+	}
 }

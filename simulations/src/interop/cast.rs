@@ -45,12 +45,12 @@ impl Cast {
         Ok(Self { stage, cluster, device, roost, reader })
     }
 
-    /// A client of whatsmeow named `w` and one of Baileys named `b`, each with an account of its own.
-    pub async fn clients(&self) -> Result<Vec<(RealClient, Person)>, Failure> {
+    /// These clients with these names, each with an account of its own.
+    pub async fn clients(&self, of: &[(Library, &str)]) -> Result<Vec<(RealClient, Person)>, Failure> {
         let mut clients = Vec::new();
-        for (library, name) in [(Library::Whatsmeow, "w"), (Library::Baileys, "b")] {
+        for (library, name) in of {
             let account = self.stage.person(name);
-            clients.push((self.stage.paired(library, name, &account).await?, account));
+            clients.push((self.stage.paired(*library, name, &account).await?, account));
         }
         Ok(clients)
     }

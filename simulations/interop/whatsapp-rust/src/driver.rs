@@ -6,19 +6,18 @@ use anyhow::{anyhow, bail};
 use tokio::sync::Mutex;
 use whatsapp_rust::bot::{Bot, BotHandle};
 use whatsapp_rust::features::{GroupCreateOptions, GroupParticipantOptions};
-use whatsapp_rust::http::{HttpClient, HttpRequest, HttpResponse};
+use whatsapp_rust::http::UreqHttpClient;
 use whatsapp_rust::pair_code::PairCodeOptions;
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::transport::TokioWebSocketTransportFactory;
 use whatsapp_rust::types::events::{Event, Receipt};
 use whatsapp_rust::types::presence::ReceiptType;
-use whatsapp_rust::{Client, Jid, async_trait};
+use whatsapp_rust::{Client, Jid};
 
-use crate::Command;
 use crate::events::{Emitter, Said};
 use crate::flags::Flags;
 use crate::kinds::{Memory, Words};
-use crate::people;
+use crate::{Command, files, http, people};
 
 /// What the library would otherwise ask web.whatsapp.com for.
 const VERSION: (u32, u32, u32) = (2, 3000, 1_035_194_821);
@@ -29,6 +28,7 @@ const STATUS: &str = "status@broadcast";
 /// The driver of one device.
 pub struct Driver {
     url: String,
+    http: UreqHttpClient,
     name: String,
     store: SqliteStore,
     said: Emitter,
@@ -42,8 +42,8 @@ impl Driver {
         let store = SqliteStore::new(&flags.db).await?;
         // The library connects to the address as it stands; the others know WhatsApp's path themselves.
         let host = flags.url.trim_end_matches("/ws/chat").trim_end_matches('/');
-        let (url, name) = (format!("{host}/ws/chat"), flags.name.clone());
-        Ok(Self { url, name, store, said, memory: Memory::default(), bot: Mutex::new(None) })
+        let (url, http, name) = (format!("{host}/ws/chat"), http::client(host)?, flags.name.clone());
+        Ok(Self { url, http, name, store, said, memory: Memory::default(), bot: Mutex::new(None) })
     }
 
     /// Carries out a command. What answers late does so from its own task, so that commands overlap.
@@ -95,7 +95,7 @@ impl Driver {
         let bot = Bot::builder()
             .with_backend(self.store.clone())
             .with_transport_factory(TokioWebSocketTransportFactory::new().with_url(&self.url))
-            .with_http_client(NoHttp)
+            .with_http_client(self.http.clone())
             .with_version(VERSION)
             .with_push_name(&self.name)
             .skip_history_sync()
@@ -128,6 +128,10 @@ impl Driver {
             }
             "say" => {
                 let id = self.memory.say(client, jid(&command.to)?, command).await?;
+                self.said.emit(Said::Sent { r#ref, id });
+            }
+            "file" => {
+                let id = files::send(client, jid(&command.to)?, command).await?;
                 self.said.emit(Said::Sent { r#ref, id });
             }
             "read" => {
@@ -168,11 +172,18 @@ impl Driver {
     }
 
     /// A message is told as what it is; what has a text, as a text too.
-    async fn message(&self, client: &Client, message: &InboundMessage) {
+    async fn message(&self, client: &Arc<Client>, message: &InboundMessage) {
         let source = &message.info.source;
         let (id, from_me) = (&message.info.id, source.is_from_me);
         let (chat, sender) = (source.chat.to_string(), source.sender.to_string());
         self.memory.hear(message);
+        let (said, file) = (self.said.clone(), files::received(Arc::clone(client), message.clone()));
+        tokio::spawn(async move {
+            match file.await {
+                Ok(file) => file.into_iter().for_each(|file| said.emit(file)),
+                Err(error) => said.emit(Said::Error { r#ref: "", message: format!("{error:#}") }),
+            }
+        });
         if let Some(Words { kind, text, about }) = self.memory.describe(client, message).await {
             let (id, chat, sender) = (id.clone(), chat.clone(), sender.clone());
             self.said.emit(Said::Said { id, kind, text, about, from_me, chat, sender });
@@ -191,7 +202,7 @@ impl Driver {
         }
     }
 
-    async fn on_event(&self, event: &Event, client: &Client) {
+    async fn on_event(&self, event: &Event, client: &Arc<Client>) {
         match event {
             Event::PairingQrCode(qr) => self.said.emit(Said::Qr { code: qr.code.clone() }),
             Event::PairSuccess(pair) => {
@@ -254,14 +265,4 @@ fn jids(texts: &[String]) -> anyhow::Result<Vec<Jid>> {
 /// It is not one.
 pub fn jid(text: &str) -> anyhow::Result<Jid> {
     text.parse().map_err(|error| anyhow!("{text:?} is not a JID: {error}"))
-}
-
-/// Media and the look-up of a version: this driver needs neither, and asks nobody on the internet.
-struct NoHttp;
-
-#[async_trait]
-impl HttpClient for NoHttp {
-    async fn execute(&self, request: HttpRequest) -> anyhow::Result<HttpResponse> {
-        bail!("no HTTP here: {}", request.url)
-    }
 }

@@ -46,6 +46,16 @@ pub enum Said<'a> {
         chat: String,
         sender: String,
     },
+    File {
+        id: String,
+        kind: &'a str,
+        mime: String,
+        caption: String,
+        size: usize,
+        sha256: String,
+        from_me: bool,
+        chat: String,
+    },
     Undecryptable {
         id: String,
         chat: String,

@@ -270,7 +270,8 @@ fn id(key: Option<&wa::MessageKey>) -> String {
     key.and_then(|key| key.id.clone()).unwrap_or_default()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// In hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

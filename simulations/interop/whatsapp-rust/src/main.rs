@@ -6,7 +6,9 @@
 
 mod driver;
 mod events;
+mod files;
 mod flags;
+mod http;
 mod kinds;
 mod log;
 mod people;
@@ -41,6 +43,8 @@ pub struct Command {
     what: String,
     on: bool,
     people: Vec<String>,
+    path: String,
+    mime: String,
 }
 
 #[tokio::main]

@@ -1,0 +1,136 @@
+//! Files, with the library's own upload and download; and its question to the phone for what the servers have dropped.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use sha2::{Digest as _, Sha256};
+use whatsapp_rust::download::{DownloadParams, Downloadable, MediaType};
+use whatsapp_rust::media::{self, AudioOptions, DocumentOptions, ImageOptions, VideoOptions};
+use whatsapp_rust::prelude::*;
+use whatsapp_rust::waproto::whatsapp::message::StickerMessage;
+use whatsapp_rust::{ErrorChainExt as _, MediaRetryResult, MediaReuploadRequest, UploadOptions};
+
+use crate::Command;
+use crate::events::Said;
+
+/// Uploads the file of a command and sends it. Returns the id of its message.
+///
+/// # Errors
+/// An unknown kind, a file that cannot be read, or what the library says.
+pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result<String> {
+    let data = std::fs::read(&command.path).with_context(|| command.path.clone())?;
+    let media_type = match command.kind.as_str() {
+        "image" => MediaType::Image,
+        "sticker" => MediaType::Sticker,
+        "video" | "note" => MediaType::Video,
+        "audio" | "voice" => MediaType::Audio,
+        "document" => MediaType::Document,
+        unknown => bail!("unknown kind of file {unknown:?}"),
+    };
+    let file = client.upload(data, media_type, UploadOptions::new()).await?;
+    let (caption, mimetype) = (Some(command.text.clone()), Some(command.mime.clone()));
+    let message = match command.kind.as_str() {
+        "image" => media::image_message(file, ImageOptions { caption, mimetype, ..Default::default() }),
+        "video" => media::video_message(file, VideoOptions { caption, mimetype, ..Default::default() }),
+        "note" => {
+            let mut film = media::video_message(file, VideoOptions { mimetype, ..Default::default() });
+            let ptv_message = std::mem::take(&mut film.video_message);
+            wa::Message { ptv_message, ..Default::default() }
+        }
+        "document" => {
+            let file_name = Some("file.bin".to_owned());
+            let options = DocumentOptions { file_name, caption, mimetype, ..Default::default() };
+            media::document_message(file, options)
+        }
+        "sticker" => {
+            let sticker = StickerMessage {
+                url: Some(file.url),
+                direct_path: Some(file.direct_path),
+                media_key: Some(file.media_key.to_vec()),
+                file_sha256: Some(file.file_sha256.to_vec()),
+                file_enc_sha256: Some(file.file_enc_sha256.to_vec()),
+                file_length: Some(file.file_length),
+                media_key_timestamp: Some(file.media_key_timestamp),
+                mimetype,
+                ..Default::default()
+            };
+            wa::Message { sticker_message: MessageField::some(sticker), ..Default::default() }
+        }
+        kind => {
+            let ptt = Some(kind == "voice");
+            media::audio_message(file, AudioOptions { ptt, mimetype, ..Default::default() })
+        }
+    };
+    Ok(client.send_message(to, message).await?.message_id)
+}
+
+/// Fetches the file of a message, if it has one, and says what it is.
+///
+/// # Errors
+/// What the library says, or that the phone does not have it either.
+pub async fn received(client: Arc<Client>, inbound: InboundMessage) -> anyhow::Result<Option<Said<'static>>> {
+    let message = inbound.message.get_base_message();
+    let Some((kind, mime, caption, part)) = file_of(message) else { return Ok(None) };
+    let data = fetch(&client, &inbound.info, part).await;
+    let data = data.with_context(|| format!("download of {kind} {}", inbound.info.id))?;
+    Ok(Some(Said::File {
+        id: inbound.info.id.clone(),
+        kind,
+        mime: mime.clone().unwrap_or_default(),
+        caption: caption.clone().unwrap_or_default(),
+        size: data.len(),
+        sha256: crate::kinds::hex(&Sha256::digest(&data)),
+        from_me: inbound.info.source.is_from_me,
+        chat: inbound.info.source.chat.to_string(),
+    }))
+}
+
+type File<'a> = (&'static str, &'a Option<String>, &'a Option<String>, &'a dyn Downloadable);
+
+/// Its kind, its type, what is said with it, and itself.
+fn file_of(message: &wa::Message) -> Option<File<'_>> {
+    if let Some(image) = message.image_message.as_option() {
+        return Some(("image", &image.mimetype, &image.caption, image));
+    }
+    if let Some(video) = message.video_message.as_option() {
+        return Some(("video", &video.mimetype, &video.caption, video));
+    }
+    if let Some(note) = message.ptv_message.as_option() {
+        return Some(("note", &note.mimetype, &None, note));
+    }
+    if let Some(audio) = message.audio_message.as_option() {
+        let kind = if audio.ptt == Some(true) { "voice" } else { "audio" };
+        return Some((kind, &audio.mimetype, &None, audio));
+    }
+    if let Some(document) = message.document_message.as_option() {
+        return Some(("document", &document.mimetype, &document.caption, document));
+    }
+    let sticker = message.sticker_message.as_option()?;
+    Some(("sticker", &sticker.mimetype, &None, sticker))
+}
+
+/// From the servers, or after that from where the phone has uploaded it again.
+async fn fetch(client: &Client, info: &MessageInfo, part: &dyn Downloadable) -> anyhow::Result<Vec<u8>> {
+    let refused = match client.download(part).await {
+        Err(refused) if matches!(refused.http_status(), Some(404 | 410)) => refused,
+        fetched => return fetched,
+    };
+    let hashes = part.media_key().zip(part.file_sha256()).zip(part.file_enc_sha256());
+    let ((media_key, hash), sealed_hash) = hashes.context("a file without its key and hashes")?;
+    let question = MediaReuploadRequest {
+        msg_id: &info.id,
+        chat_jid: &info.source.chat,
+        media_key,
+        is_from_me: info.source.is_from_me,
+        participant: info.source.is_group.then_some(&info.source.sender),
+    };
+    match client.media_reupload().request(&question).await? {
+        MediaRetryResult::Success { direct_path } => {
+            let length = part.file_length().unwrap_or_default();
+            let kind = part.app_info();
+            let there = DownloadParams::encrypted(direct_path, media_key, hash, sealed_hash, length, kind);
+            client.download_from_params(&there).await
+        }
+        answer => Err(refused.context(format!("the phone says {answer:?}"))),
+    }
+}
