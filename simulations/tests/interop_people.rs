@@ -174,6 +174,21 @@ impl World {
             let (from, _) = ways(&name);
             matrix.row("number is on WhatsApp").seen(from);
             matrix.row("about text").seen(from);
+            ask(client, json!({"cmd": "set_picture", "text": "JPEG"})).await?;
+            let look = GetProfilePictureRequest {
+                device: device.clone(),
+                user: account.pn.to_string(),
+                ..Default::default()
+            };
+            let shown =
+                cluster.ask(look, async |api, it| api.contacts().get_profile_picture(it).await).await?;
+            let changed = |payload: &Payload| {
+                matches!(payload, Payload::ProfileChanged(changed)
+                    if changed.what() == profile_changed::What::Picture && changed.value == shown.id
+                    && changed.person.as_ref().is_some_and(|who| who.phone_number == account.number_jid()))
+            };
+            reader.sees("a new picture", changed).await?;
+            matrix.row("profile picture").seen(from);
             let known = ResolveIdentityRequest { device: device.clone(), user: account.lid_jid() };
             let known = cluster.ask(known, async |api, it| api.contacts().resolve_identity(it).await).await?;
             assert_eq!(known.phone_number, account.number_jid(), "{name}: learned from its message");

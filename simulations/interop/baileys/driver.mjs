@@ -208,6 +208,9 @@ const commands = {
     const participant = sender === chat ? undefined : sender
     await sock.readMessages(ids.map(id => ({ remoteJid: chat, participant, id, fromMe: false })))
   },
+  async played({ chat, sender, ids }) {
+    await sock.sendReceipt(chat, sender === chat ? undefined : sender, ids, 'played')
+  },
   async change({ ref, ...change }) {
     await chats.change(sock, change)
     emit('changed', { ref: ref ?? '' })

@@ -1,5 +1,8 @@
 // Commands about people: numbers, profiles, privacy, presence, calls. Each is answered by one `answer` line
 // whose value has the same shape from every driver.
+
+const PICTURE = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><circle r="8"/></svg>')
+
 export function people(socket, emit) {
   const answer = (ref, value = null) => emit('answer', { ref: ref ?? '', value })
   const sock = () => socket()
@@ -20,6 +23,8 @@ export function people(socket, emit) {
     async picture({ to, ref }) {
       answer(ref, (await sock().profilePictureUrl(to, 'image')) ?? '')
     },
+    // Of a group, or of its own account. The library makes the JPEG.
+    set_picture: withoutValue(({ to }) => sock().updateProfilePicture(to || sock().user.id, PICTURE)),
     async privacy({ ref }) {
       answer(ref, (await sock().fetchPrivacySettings(true)).last)
     },

@@ -236,7 +236,7 @@ func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) err
 		return d.members(ctx, cli, c)
 	case "file":
 		return d.file(ctx, cli, c)
-	case "read":
+	case "read", "played":
 		chat, err := types.ParseJID(c.Chat)
 		if err != nil {
 			return err
@@ -245,7 +245,11 @@ func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) err
 		if err != nil {
 			return err
 		}
-		return cli.MarkRead(ctx, c.IDs, time.Now(), chat, sender)
+		how := types.ReceiptTypeRead
+		if c.Cmd == "played" {
+			how = types.ReceiptTypePlayed
+		}
+		return cli.MarkRead(ctx, c.IDs, time.Now(), chat, sender, how)
 	case "change":
 		return d.change(ctx, cli, c)
 	case "pair_code":

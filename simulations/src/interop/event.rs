@@ -192,6 +192,8 @@ pub struct ReceivedFile {
     pub size: u64,
     /// In hex.
     pub sha256: String,
+    /// Where.
+    pub chat: String,
 }
 
 /// A text that a real client received.

@@ -53,6 +53,15 @@ impl RealClient {
             _ => unreachable!("the wait took a file"),
         }
     }
+
+    /// Says that a voice message in a chat of two was played.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub async fn played(&mut self, voice: &ReceivedFile) -> Result<(), InteropError> {
+        let (chat, ids) = (&voice.chat, [&voice.id]);
+        self.command(json!({ "cmd": "played", "chat": chat, "sender": chat, "ids": ids })).await
+    }
 }
 
 /// Gives a file to Roost.

@@ -134,10 +134,15 @@ impl Driver {
                 let id = files::send(client, jid(&command.to)?, command).await?;
                 self.said.emit(Said::Sent { r#ref, id });
             }
-            "read" => {
+            "read" | "played" => {
                 let (chat, sender) = (jid(&command.chat)?, jid(&command.sender)?);
+                let sender = (sender != chat).then_some(&sender);
                 let ids: Vec<&str> = command.ids.iter().map(String::as_str).collect();
-                client.mark_as_read(&chat, (sender != chat).then_some(&sender), &ids).await?;
+                if command.cmd == "played" {
+                    client.mark_as_played(&chat, sender, &ids).await?;
+                } else {
+                    client.mark_as_read(&chat, sender, &ids).await?;
+                }
             }
             "pair_code" => {
                 let options = PairCodeOptions { phone_number: command.phone.clone(), ..Default::default() };

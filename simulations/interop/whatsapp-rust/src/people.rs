@@ -36,7 +36,12 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             json!(picture.map(|picture| picture.id).unwrap_or_default())
         }
         "set_picture" => {
-            client.groups().set_profile_picture(to()?, text.as_bytes().to_vec()).await?;
+            let jpeg = text.as_bytes().to_vec();
+            if command.to.is_empty() {
+                client.profile().set_profile_picture(jpeg).await?;
+            } else {
+                client.groups().set_profile_picture(to()?, jpeg).await?;
+            }
             Value::Null
         }
         "privacy" => {
