@@ -20,7 +20,7 @@ fn a_seed_has_one_history_whatever_ran_before_it() {
 }
 
 /// Seeds that once failed, and why.
-const PINNED: [(u64, &str); 12] = [
+const PINNED: [(u64, &str); 13] = [
     (
         2168,
         "a node's twin stood still and ran again, and so ended what excused the node, whose clock had stood still",
@@ -53,6 +53,10 @@ const PINNED: [(u64, &str); 12] = [
     (
         389755,
         "the same after a pause in which the node's own clock stood still, so that it did not know of it",
+    ),
+    (
+        557946,
+        "the third copy of a message came when its ratchet was gone, and a phone that had read it asked for it again",
     ),
 ];
 

@@ -29,11 +29,13 @@ const SENT: usize = 200;
 /// One-time prekeys that were given out and not used yet.
 const ONE_TIME: usize = 300;
 
-/// How often a message was asked for because it could not be read, and read after that.
+/// How often a message was asked for because a copy could not be read, and read after that.
 #[derive(Debug, Default)]
 struct Retries {
     asked: u32,
     read: u32,
+    /// It had been read before, and only a later copy could not.
+    had: bool,
 }
 
 /// The phone of one account.
@@ -267,17 +269,23 @@ impl Phone {
         if self.retries.len() > SENT {
             self.retries.clear();
         }
-        let retries = self.retries.entry((from, id.to_owned())).or_default();
+        let inbox = &self.inbox;
+        let retries = self.retries.entry((from, id.to_owned())).or_insert_with(|| {
+            let sender = from.to_string();
+            let had = inbox.iter().any(|message| message.id == id && message.from == sender);
+            Retries { had, ..Retries::default() }
+        });
         retries.asked += 1;
         retries.asked
     }
 
     /// A copy of a message could be read; whether that is news. Who has asked for it several times is answered as often,
-    /// and keeps one. That the apps do is a guess.
+    /// and keeps one; so does who asked for a copy that came late, under a ratchet that was gone. That the apps do is a
+    /// guess.
     pub(super) fn is_news(&mut self, from: DeviceRef, id: &str) -> bool {
         let Some(retries) = self.retries.get_mut(&(from, id.to_owned())) else { return true };
         retries.read += 1;
-        retries.read == 1 || retries.read > retries.asked
+        retries.read == 1 && !retries.had || retries.read > retries.asked
     }
 
     /// What it received, oldest first.
@@ -309,6 +317,16 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+
+    #[test]
+    fn who_asks_for_a_late_copy_of_what_was_read_has_read_it_once() {
+        let mut phone = Phone::new(&mut StdRng::seed_from_u64(1));
+        let from = DeviceRef { pn: 15550001002, device: 1 };
+        let message = PhoneMessage { id: "a".into(), from: from.to_string(), chat: None, text: None, at: 1 };
+        phone.inbox.push_back(message);
+        assert_eq!(phone.count_retry(from, "a"), 1);
+        assert_eq!([phone.is_news(from, "a"), phone.is_news(from, "a")], [false, true], "one was asked for");
+    }
 
     #[test]
     fn who_asked_twice_and_is_answered_twice_has_read_it_once_and_a_third_copy_is_one_too_many() {
