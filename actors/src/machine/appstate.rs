@@ -43,6 +43,8 @@ const PATCHES: usize = 64;
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
 /// Patches behind which the whole collection is asked for instead. (A guess: no client does it.)
 const FAR: u64 = 500;
+/// The phone is asked again for a collection after this time: it answers when it is switched on.
+const ASK_ANEW: Duration = Duration::from_secs(24 * 3600);
 /// The phone is asked again for missing keys after this time, doubled each time.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -57,8 +59,8 @@ pub(super) struct AppState {
     /// Keys that the phone was asked for, how often, and when it is asked again.
     missing: BTreeSet<Vec<u8>>,
     asked: (u32, Option<BootTime>),
-    /// Collections that the phone was asked for, by the messages that asked for them.
-    wanted: BTreeMap<String, Collection>,
+    /// Collections that the phone was asked for, in which message and when.
+    wanted: BTreeMap<Collection, (String, BootTime)>,
     /// What it has given.
     given: BTreeMap<Collection, Recovery>,
     changes: VecDeque<Change>,
@@ -263,18 +265,22 @@ impl Machine {
         self.tell_phone(&PeerMessage::WantKeys(missing), times > 0);
     }
 
-    /// Asks the phone for a collection, of which WhatsApp has nothing that verifies. It is asked again when what
-    /// WhatsApp has is tried again.
+    /// Asks the phone for a collection, of which WhatsApp has nothing that verifies.
     pub(super) fn ask_for_collection(&mut self, collection: Collection) {
-        self.app_state.wanted.retain(|_, wanted| *wanted != collection);
+        let now = self.now.boot;
+        let asked = self.app_state.wanted.get(&collection).map(|(_, at)| *at);
+        if asked.is_some_and(|at| now.since(at) < ASK_ANEW) {
+            return;
+        }
         let question = PeerMessage::WantCollection { collection, at: self.now.wall };
-        let id = self.tell_phone(&question, false);
-        self.app_state.wanted.insert(id, collection);
+        let id = self.tell_phone(&question, asked.is_some());
+        self.app_state.wanted.insert(collection, (id, now));
     }
 
     /// The phone gives a collection. It counts when it was asked for and is still needed.
     pub(super) fn take_collection(&mut self, request: &str, recovery: Option<Recovery>) {
-        let Some(collection) = self.app_state.wanted.remove(request) else { return };
+        let asked = self.app_state.wanted.extract_if(.., |_, (id, _)| id == request).next();
+        let Some((collection, _)) = asked else { return };
         if self.app_state.troubles.contains_key(&collection) {
             self.app_state.given.extend(recovery.map(|recovery| (collection, recovery)));
         }
