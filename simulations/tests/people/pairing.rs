@@ -13,7 +13,6 @@ use super::{CALL, World};
 #[tokio::test]
 async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<(), Failure> {
     let World { stage, cluster, roost, reader, .. } = World::empty().await?;
-    let api = cluster.callers.any();
     // Roost, after a code that was mistyped.
     let second = cluster.create_device("acme", "by-code").await?;
     cluster.until_owned(&second).await?;
@@ -22,7 +21,12 @@ async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<()
         device: second.clone(),
         method: Some(start_pairing_request::Method::PhoneCode(method)),
     };
-    let mut steps = api.pairing().start_pairing(request).await?.into_inner();
+    // It is owned; until its owner has loaded it, who asks is told to come back.
+    let start = |api: Client| {
+        let request = request.clone();
+        async move { api.pairing().start_pairing(request).await }
+    };
+    let mut steps = cluster.callers.call(CALL, start).await?.into_inner();
     loop {
         match steps.message().await?.and_then(|step| step.event) {
             Some(pairing_event::Event::Code(code)) => {
