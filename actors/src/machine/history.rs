@@ -78,10 +78,8 @@ impl Machine {
             match key.kind {
                 StateKind::History => cursors.extend(Some(key.name).zip(Cursor::from_bytes(&bytes))),
                 StateKind::HistoryRange => {
-                    self.history
-                        .ranges
-                        .open
-                        .extend(Some(key.name).zip(Range::from_bytes(&bytes, self.now.wall)));
+                    let range = Range::from_bytes(&bytes, self.now.wall);
+                    self.history.ranges.open.extend(Some(key.name).zip(range));
                 }
                 kind => sources.extend(Some(key.name).zip(Source::from_row(kind, bytes))),
             }

@@ -151,7 +151,7 @@ fn device(call: &Call, name: &str) -> Result<DeviceKey, ApiError> {
 }
 
 fn update(request: api::UpdateNewsletterRequest) -> Result<UpdateNewsletter, ApiError> {
-    let newsletter = parse::newsletter("newsletter", &request.newsletter)?.to_string();
+    let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
     let title = request.title.map(|title| length("title", title, 1, MAX_TITLE)).transpose()?;
     let description = request.description.map(|text| length("description", text, 0, MAX_DESCRIPTION));
     let description = description.transpose()?;

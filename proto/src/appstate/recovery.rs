@@ -61,13 +61,14 @@ impl Recovery {
     }
 
     fn read(&self) -> Result<SyncdSnapshotRecovery, ApplyError> {
-        if !self.packed {
-            return SyncdSnapshotRecovery::decode_from_slice(&self.bytes).map_err(|_| malformed());
-        }
-        let mut plain = Vec::new();
-        let unpacked = GzDecoder::new(&self.bytes[..]).take(UNPACKED + 1).read_to_end(&mut plain);
-        if unpacked.is_err() || plain.len() as u64 > UNPACKED {
-            return Err(malformed());
+        let mut plain = self.bytes.clone();
+        if self.packed {
+            let mut unpacked = Vec::new();
+            let read = GzDecoder::new(&self.bytes[..]).take(UNPACKED + 1).read_to_end(&mut unpacked);
+            if read.is_err() || unpacked.len() as u64 > UNPACKED {
+                return Err(malformed());
+            }
+            plain = unpacked.into();
         }
         SyncdSnapshotRecovery::decode_from_slice(&plain).map_err(|_| malformed())
     }

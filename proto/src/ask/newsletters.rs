@@ -75,10 +75,10 @@ impl Question for CreateNewsletter {
 }
 
 /// Changes a newsletter of the account.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpdateNewsletter {
-    /// Which: its JID.
-    pub newsletter: String,
+    /// Which.
+    pub newsletter: Jid,
     /// What it is called; as it is when absent.
     pub title: Option<String>,
     /// What it is about.
@@ -102,7 +102,7 @@ impl Question for UpdateNewsletter {
                 updates[name] = value.into();
             }
         }
-        query(UPDATE, json!({ "newsletter_id": self.newsletter, "updates": updates }))
+        query(UPDATE, json!({ "newsletter_id": self.newsletter.to_string(), "updates": updates }))
     }
 
     fn read(&self, answer: &Stanza) -> Result<api::Newsletter, Missing> {

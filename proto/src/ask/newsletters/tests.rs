@@ -44,13 +44,12 @@ fn only_what_changes_is_said_and_an_empty_picture_is_said_too() {
         let query = request.need_child("query").expect("a query").leaf().expect("JSON").to_vec();
         serde_json::from_slice::<Value>(&query).expect("JSON")["variables"]["updates"].clone()
     };
-    let newsletter = news().to_string();
     let title = Some("Hens".to_owned());
-    let renamed = UpdateNewsletter { newsletter: newsletter.clone(), title, ..Default::default() };
+    let renamed = UpdateNewsletter { newsletter: news(), title, description: None, picture: None };
     assert_eq!(said(&renamed), json!({ "name": "Hens", "settings": null }));
     for (jpeg, text) in [(vec![0xff, 0xd8, 0xff], "/9j/"), (Vec::new(), "")] {
         let picture = Some(jpeg);
-        let shown = UpdateNewsletter { newsletter: newsletter.clone(), picture, ..Default::default() };
+        let shown = UpdateNewsletter { title: None, picture, ..renamed.clone() };
         assert_eq!(said(&shown), json!({ "picture": text, "settings": null }));
     }
     let body = json!({ "data": { "xwa2_newsletter_update": hens() } });
