@@ -314,8 +314,7 @@ impl Api {
     /// The life of a node that can take a device.
     pub(super) fn target(&self, node: &NodeId) -> Result<Life, ApiError> {
         let seen = self.parts().cluster.views().borrow().clone();
-        let member = seen.view.members.iter().find(|member| member.life.node == *node);
-        let member = member.ok_or_else(|| ApiError::not_found(Resource::Node, node))?;
+        let member = seen.member(node).ok_or_else(|| ApiError::not_found(Resource::Node, node))?;
         if member.state != MemberState::Active {
             return Err(ApiError::TargetUnfit { node: node.clone(), why: "it is not active" });
         }

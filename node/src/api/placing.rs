@@ -52,9 +52,9 @@ impl Api {
         if request.max_version == Some(0) {
             return Err(ApiError::field("max_version", "must be at least 1, or absent"));
         }
-        let view = self.parts().cluster.views().borrow().view.clone();
+        let seen = self.parts().cluster.views().borrow().clone();
         let highest = request.max_version.filter(|_| !request.allow_downgrade).unwrap_or(u32::MAX);
-        if let Some(above) = view.members.iter().find(|member| member.version > highest) {
+        if let Some(above) = seen.view.members.iter().find(|member| member.version > highest) {
             let (node, theirs) = (above.life.node.clone(), above.version);
             return Err(ApiError::Downgrade(Downgrade::Limit { node, theirs, highest }));
         }
@@ -63,10 +63,8 @@ impl Api {
 
     /// A move is no way back to an older version, unless somebody says so.
     pub(super) fn must_not_go_back(&self, owner: &Life, target: &NodeId) -> Result<(), ApiError> {
-        let view = self.parts().cluster.views().borrow().view.clone();
-        let version = |node: &NodeId| {
-            view.members.iter().find(|member| member.life.node == *node).map(|member| member.version)
-        };
+        let seen = self.parts().cluster.views().borrow().clone();
+        let version = |node: &NodeId| seen.member(node).map(|member| member.version);
         match version(target).zip(version(&owner.node)) {
             Some((theirs, owners)) if theirs < owners => {
                 Err(ApiError::Downgrade(Downgrade::Move { node: target.clone(), theirs, owners }))

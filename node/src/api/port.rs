@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::device::DeviceHandle;
-use roost_placement::ledger::{Grant, Unavailable, View};
+use roost_placement::ledger::{Grant, Member, Unavailable, View};
 use roost_placement::ring::{Share, Spread};
 use roost_placement::wish::Wish;
 use roost_proto::id::{BusinessId, DeviceKey, Epoch, Life, NodeId};
@@ -52,7 +52,12 @@ impl Seen {
 
     /// The present life of a node.
     pub fn life(&self, node: &NodeId) -> Option<&Life> {
-        self.view.members.iter().map(|member| &member.life).find(|life| life.node == *node)
+        self.member(node).map(|member| &member.life)
+    }
+
+    /// What the view says of a node, if it is a member.
+    pub fn member(&self, node: &NodeId) -> Option<&Member> {
+        self.view.members.iter().find(|member| member.life.node == *node)
     }
 }
 
