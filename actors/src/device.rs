@@ -9,6 +9,7 @@ mod chats;
 mod health;
 mod import;
 mod media;
+mod pairing;
 mod people;
 mod reading;
 mod request;
@@ -37,10 +38,11 @@ pub(crate) use watched::Outputs;
 pub use health::{Bar, Pace, PacingPolicy};
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
 pub use media::LostMedia;
+pub use pairing::{PairError, PairMethod, PairingUpdate, PasskeyAnswer, PasskeyError};
 pub use reading::{MarkRead, Seen};
 pub use request::{
-    AcceptedSend, Answer, AskError, Command, CommandError, Identities, PairError, PairMethod, PairingUpdate,
-    Recipient, RecipientError, SendError, SendRequest, Typing,
+    AcceptedSend, Answer, AskError, Command, CommandError, Identities, Recipient, RecipientError, SendError,
+    SendRequest, Typing,
 };
 
 /// What a device needs from outside.
@@ -292,20 +294,6 @@ impl DeviceHandle {
             Ok(Answer::Asked(result)) => result.map(|answer| *answer),
             Ok(_) => unreachable!("a question is answered as a question"),
             Err(_) => Err(AskError::Lost),
-        }
-    }
-
-    /// Starts pairing, or joins the attempt that runs in the same way; one that runs in another way ends. The receiver holds the present step (a code with
-    /// its expiry) and changes with it; the attempt is over when it says so or its sender is gone.
-    pub async fn pair(&self, method: PairMethod) -> Result<watch::Receiver<PairingUpdate>, PairError> {
-        let permit = self.permit().ok_or(PairError::Busy)?;
-        match self.ask_actor(Command::Pair(method), permit).await {
-            Ok(Answer::Pairing(result)) => result,
-            Ok(_) => unreachable!("pairing is answered as pairing"),
-            Err(ended) => Err(match ended {
-                Finished::Fenced | Finished::Stale => PairError::OwnershipLost,
-                Finished::Stopped | Finished::Broken(_) => PairError::Unavailable,
-            }),
         }
     }
 

@@ -38,6 +38,7 @@ mod outbound;
 mod pacing;
 mod pair_code;
 mod pairing;
+mod passkey;
 mod peer;
 mod placeholders;
 mod posts;
@@ -66,12 +67,14 @@ use crate::device::{Command, CommandError, Finished, Limits, Opening};
 pub use account::Account;
 pub use appstate::{AppliedPatches, Work, Worked};
 pub use crypto::{
-    Changed, DecryptFailure, Decrypted, Encryption, GroupCiphertext, GroupEncryption, PeerName, PrekeyUpload,
+    Changed, DecryptFailure, Decrypted, Encryption, GroupCiphertext, GroupEncryption, PeerName,
     Request as CryptoRequest, RetryKeys, Target,
 };
 pub use files::{Fetched, Fetching};
 pub use interface::{DialLogin, Effect, Event, Loaded, Now, Reply};
 pub use pair_code::{PairFinish, PairHello};
+pub use passkey::{Made as PasskeyMade, Step as PasskeyStep};
+pub use prekeys::PrekeyUpload;
 pub use rotation::Rotation;
 pub use timer::Timer;
 pub use tokens::Token;
@@ -285,6 +288,7 @@ impl Machine {
             Command::Send(request) => self.accept(token, *request),
             Command::MarkRead(request) => self.mark_read(token, &request),
             Command::Pair(method) => self.pair(token, method),
+            Command::AnswerPasskey(answer) => self.answer_passkey(token, *answer),
             Command::Import(part) => self.import(token, *part),
             Command::AskForMedia(lost) => self.ask_for_media(token, *lost),
             Command::Logout => self.log_out(token),

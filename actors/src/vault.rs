@@ -7,8 +7,10 @@
 mod aged;
 pub(crate) mod collections;
 mod groups;
+mod handshake;
 mod import;
 mod pairing;
+mod passkey;
 mod peers;
 mod prekeys;
 mod rotation;
@@ -20,15 +22,13 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use roost_proto::appstate::Key;
 use roost_proto::id::{Age, UnixMillis};
-use roost_proto::login::{self, ClientInfo, ClientPayload, Login, Registration};
+use roost_proto::login::Platform;
 use roost_proto::pair_code::PairCode;
 use roost_proto::signal::{self, Address, Bundle, CiphertextKind, GroupError, KeyPair, Keys, PrekeyPage};
-use roost_proto::version::ProtocolVersion;
 
-use crate::device::Profile;
 use crate::machine::{
-    Account, Changed, CryptoRequest, DecryptFailure, Decrypted, DialLogin, Encryption, GroupCiphertext,
-    PeerName, RetryKeys, Target,
+    Account, Changed, CryptoRequest, DecryptFailure, Decrypted, Encryption, GroupCiphertext, PeerName,
+    RetryKeys, Target,
 };
 use crate::port::{StateChange, StateKey, StateKind};
 use collections::Collections;
@@ -58,6 +58,9 @@ pub struct Vault {
     tokens: Tokens,
     /// The code of the pairing attempt that runs, and our key in it.
     pairing: Option<(PairCode, KeyPair)>,
+    passkey: passkey::Agreement,
+    /// What the device said it is when it last asked to be paired.
+    platform: Platform,
     rng: StdRng,
 }
 
@@ -96,6 +99,8 @@ impl Vault {
             chains: Chains::new(age),
             tokens: Tokens::default(),
             pairing: None,
+            passkey: passkey::Agreement::default(),
+            platform: Platform::default(),
             rng,
         };
         let mut account = None;
@@ -133,35 +138,6 @@ impl Vault {
     /// Whether there are keys.
     pub fn has_keys(&self) -> bool {
         self.keys.is_some()
-    }
-
-    /// What a handshake needs: the Noise key pair and the payload of the last message.
-    pub fn handshake(
-        &self,
-        login: Option<DialLogin>,
-        version: ProtocolVersion,
-        profile: &Profile,
-    ) -> Option<(KeyPair, Vec<u8>)> {
-        let keys = self.keys.as_ref()?;
-        let payload = match login {
-            Some(DialLogin { username, device }) => ClientPayload::Login(Login {
-                username,
-                device: Some(device),
-                passive: true,
-                login_counter: 1,
-            }),
-            None => ClientPayload::Registration(Registration {
-                registration_id: keys.registration_id(),
-                identity: *keys.identity().public(),
-                signed_prekey: keys.signed_prekey(),
-                push_name: None,
-                os: profile.name.clone(),
-                platform: profile.platform,
-            }),
-        };
-        let Profile { language, country, .. } = profile.clone();
-        let client = ClientInfo { version, language, country };
-        Some((keys.noise().clone(), login::build(&payload, &client)))
     }
 
     /// The age of the database that rows must be read in.
@@ -236,6 +212,7 @@ impl Vault {
             CryptoRequest::PairFinish { wrapped, identity } => {
                 Changed::PairFinish(self.pair_finish(wrapped, identity))
             }
+            CryptoRequest::Passkey(step) => Changed::Passkey(self.passkey(step)),
             CryptoRequest::AcceptDevice { bytes } => Changed::Device(self.accept_device(bytes)),
             CryptoRequest::Decrypt { from, single, group, asked_before } => {
                 let mut decrypted = self.decrypt(from, single.as_ref(), group.as_ref());

@@ -17,6 +17,7 @@ pub mod media;
 pub mod noise;
 pub mod pair_code;
 pub mod pairing;
+pub mod passkey;
 pub mod peer;
 pub mod phash;
 pub mod phone;

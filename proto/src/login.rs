@@ -63,6 +63,17 @@ pub enum Platform {
     Other(i32),
 }
 
+impl Platform {
+    /// Its number in `DeviceProps.PlatformType`.
+    pub fn number(self) -> i32 {
+        match self {
+            Platform::Chrome => wa::device_props::PlatformType::CHROME as i32,
+            Platform::Desktop => wa::device_props::PlatformType::DESKTOP as i32,
+            Platform::Other(number) => number,
+        }
+    }
+}
+
 /// Who comes online.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
@@ -197,13 +208,8 @@ fn registration(
 
 fn pairing_data(registration: &Registration, info: &ClientInfo) -> DevicePairingRegistrationData {
     use wa::device_props::PlatformType;
-    let platform = match registration.platform {
-        Platform::Chrome => PlatformType::CHROME,
-        Platform::Desktop => PlatformType::DESKTOP,
-        Platform::Other(number) => {
-            waproto::buffa::Enumeration::from_i32(number).unwrap_or(PlatformType::UNKNOWN)
-        }
-    };
+    let number = registration.platform.number();
+    let platform = waproto::buffa::Enumeration::from_i32(number).unwrap_or(PlatformType::UNKNOWN);
     let props = wa::DeviceProps {
         os: Some(registration.os.clone()),
         platform_type: Some(platform),

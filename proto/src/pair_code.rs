@@ -60,6 +60,12 @@ impl PairCode {
         PairCode(random.map(|byte| ALPHABET[usize::from(byte % 32)]))
     }
 
+    /// Forty bits as a code, the first bits first.
+    pub(crate) fn of_bits(bits: [u8; 5]) -> PairCode {
+        let all = bits.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
+        PairCode(std::array::from_fn(|at| ALPHABET[(all >> (35 - 5 * at)) as usize & 31]))
+    }
+
     /// The key that wraps under this code: a tenth of a second of work.
     fn stretch(&self, salt: &[u8]) -> Zeroizing<[u8; 32]> {
         let mut key = Zeroizing::new([0; 32]);
@@ -240,6 +246,13 @@ mod tests {
         let wrapped = code.wrap(&[7; 32], &mut rng);
         assert_ne!(other.unwrap(&wrapped).expect("80 bytes"), [7; 32]);
         assert_eq!(code.unwrap(&wrapped[1..]), Err(PairCodeError::Length));
+    }
+
+    #[test]
+    fn forty_bits_are_a_code_of_eight_characters() {
+        assert_eq!(PairCode::of_bits([0; 5]).to_string(), "1111-1111");
+        assert_eq!(PairCode::of_bits([0, 0, 0, 0, 1]).to_string(), "1111-1112");
+        assert_eq!(PairCode::of_bits([0b1111_1000, 0, 0, 0, 0]).to_string(), "Z111-1111");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod account;
 mod admin;
+mod authenticator;
 mod authority;
 mod backlog;
 mod calls;
@@ -28,6 +29,7 @@ mod options;
 mod owners;
 mod pair_code;
 mod pairing;
+mod passkey;
 mod phone;
 mod phones;
 mod poison;
@@ -47,6 +49,7 @@ mod tests;
 mod trust;
 
 pub use account::{Account, Companion, DeviceRef, Form, Pn, participants_hash};
+pub use authenticator::Authenticator;
 pub use authority::AuthorityError;
 pub use backlog::Backlog;
 pub use calls::Calls;
@@ -61,6 +64,7 @@ pub use newsletters::{Newsletter, Post};
 pub use options::SimOptions;
 pub use pair_code::TypeError;
 pub use pairing::{ScanError, Scanned, Scanner};
+pub use passkey::Passkey;
 pub use phone::{Phone, PhoneMessage, Sent};
 pub use phones::PhoneError;
 pub use poison::Poison;

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::health::{Bar, Pace, PacingPolicy};
 use super::import::Import;
 use super::media::LostMedia;
+use super::pairing::{PairError, PairMethod, PairingUpdate, PasskeyAnswer, PasskeyError};
 use super::reading::MarkRead;
 use crate::port::StoredMessage;
 
@@ -223,72 +224,6 @@ pub enum AskError {
     Unreadable(#[from] Missing),
 }
 
-/// Why pairing did not start, or an import was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PairError {
-    /// It is paired.
-    #[error("the device is paired already")]
-    AlreadyPaired,
-    /// Too many commands wait already.
-    #[error("too much waits for this device already")]
-    Busy,
-    /// The store does not answer, or the node may not act just now.
-    #[error("the device cannot be paired just now")]
-    Unavailable,
-    /// Another node owns the device.
-    #[error("another node owns the device")]
-    OwnershipLost,
-}
-
-/// How a device is paired.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PairMethod {
-    /// The phone scans a QR code.
-    Qr,
-    /// A person types a code on the phone with this number: 7 to 15 digits.
-    PhoneCode(String),
-}
-
-/// Where a pairing attempt is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PairingUpdate {
-    /// On the way to WhatsApp.
-    Connecting,
-    /// A code to scan.
-    Code {
-        /// Text of the QR code.
-        payload: String,
-        /// When the next code follows.
-        expires: UnixMillis,
-        /// Codes after this one.
-        left: u32,
-    },
-    /// A code to type on the phone.
-    TypeCode {
-        /// `XXXX-XXXX`.
-        code: String,
-        /// Until when it can be typed.
-        expires: UnixMillis,
-    },
-    /// The phone has accepted; WhatsApp restarts the connection, as it always does.
-    Reconnecting,
-    /// Done.
-    Paired {
-        /// Phone-number JID with the device number.
-        pn: String,
-        /// LID with the device number, when WhatsApp gave one.
-        lid: Option<String>,
-    },
-    /// Over without success.
-    Failed {
-        /// A reason in capitals: `QR_EXPIRED`, `CODE_EXPIRED`, `CODE_REFUSED`, `SIGNATURE_MISMATCH`,
-        /// `CONNECTION_LOST`, `REPLACED`, `STOPPED`.
-        reason: &'static str,
-        /// A sentence.
-        message: String,
-    },
-}
-
 /// A command, on its way to the machine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
@@ -298,6 +233,8 @@ pub enum Command {
     MarkRead(MarkRead),
     /// See [`super::DeviceHandle::pair`].
     Pair(PairMethod),
+    /// See [`super::DeviceHandle::answer_passkey`].
+    AnswerPasskey(Box<PasskeyAnswer>),
     /// See [`super::DeviceHandle::import`].
     Import(Box<Import>),
     /// See [`super::DeviceHandle::ask_for_media`].
@@ -370,6 +307,8 @@ pub enum Answer {
     Sent(Result<Box<AcceptedSend>, SendError>),
     /// To pairing.
     Pairing(Result<watch::Receiver<PairingUpdate>, PairError>),
+    /// To the answer of a passkey.
+    Passkey(Result<(), PasskeyError>),
     /// To a question.
     Asked(Result<Box<Stanza>, AskError>),
     /// What collections of app state say.

@@ -14,7 +14,7 @@ use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey
 
 use super::commit::{After, Pending};
 use super::secrets::secret_from;
-use super::{Machine, Token, Work, Worked};
+use super::{Machine, PrekeyUpload, Token, Work, Worked, passkey};
 use crate::device::Import;
 use crate::port::{StateChange, StateKind};
 
@@ -64,6 +64,8 @@ pub enum Request {
         /// Its identity key.
         identity: [u8; 32],
     },
+    /// A step behind a passkey.
+    Passkey(passkey::Step),
     /// Check the identity that the phone signed, and sign it.
     AcceptDevice {
         /// Content of `<device-identity>`.
@@ -176,6 +178,8 @@ pub enum Changed {
     PairHello(Option<super::PairHello>),
     /// [`Request::PairFinish`]; `None` when the phone's part is of no use.
     PairFinish(Option<super::PairFinish>),
+    /// [`Request::Passkey`]; `None` when the phone's part is of no use.
+    Passkey(Option<passkey::Made>),
     /// [`Request::AcceptDevice`].
     Device(Result<(DeviceIdentity, Vec<u8>, Vec<u8>), AdvError>),
     /// [`Request::Decrypt`].
@@ -186,11 +190,10 @@ pub enum Changed {
     GroupEncrypted(GroupEncryption),
     /// [`Request::Prekeys`].
     Prekeys(Vec<StateChange>, Box<PrekeyUpload>),
-    /// [`Request::Uploaded`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`],
-    /// [`Request::KeepTokens`].
     /// [`Request::Rotate`].
     Rotation(Vec<StateChange>, super::Rotation),
-    /// [`Request::Uploaded`], [`Request::Rotated`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`].
+    /// [`Request::Uploaded`], [`Request::Rotated`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`],
+    /// [`Request::KeepTokens`].
     State(Vec<StateChange>),
     /// [`Request::Lid`].
     Lid(Option<String>),
@@ -287,21 +290,6 @@ pub enum GroupEncryption {
     Failed,
 }
 
-/// One-time prekeys and what goes with them, to be uploaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrekeyUpload {
-    /// Pages that they are from.
-    pub pages: Vec<u32>,
-    /// Registration id.
-    pub registration_id: u32,
-    /// Identity key.
-    pub identity: [u8; 32],
-    /// Signed prekey.
-    pub signed_prekey: PublicSignedPrekey,
-    /// Ids and public keys.
-    pub keys: Vec<(u32, [u8; 32])>,
-}
-
 impl Machine {
     /// Asks crypto for something.
     pub(super) fn ask_crypto(&mut self, request: Request, purpose: Purpose) {
@@ -336,6 +324,9 @@ impl Machine {
             }
             (Purpose::PairFinish { slot, link, attempt }, Changed::PairFinish(finish)) => {
                 self.on_pair_finish(slot, link, attempt, finish);
+            }
+            (Purpose::Passkey { attempt, sealing }, Changed::Passkey(made)) => {
+                self.on_passkey_made(attempt, sealing, made);
             }
             (Purpose::AcceptDevice { slot, link, iq, device }, Changed::Device(result)) => {
                 self.device_accepted(slot, link, &iq, *device, result);

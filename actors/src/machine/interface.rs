@@ -16,7 +16,7 @@ use super::crypto::{Changed, Request as CryptoRequest};
 use super::files::{Fetched, Fetching};
 use crate::device::{
     AcceptedSend, AskError, Command, CommandError, Finished, Identities, Pace, PairError, PairingUpdate,
-    SendError,
+    PasskeyError, SendError,
 };
 use crate::port::{
     Attempt, Batch, Committed, DeviceStatus, FileError, Reached, StateKey, StoredMessage, Urgency,
@@ -238,6 +238,8 @@ pub enum Reply {
     Sent(Result<Box<AcceptedSend>, SendError>),
     /// To pairing: follow the attempt.
     Pairing(Result<(), PairError>),
+    /// To the answer of a passkey.
+    Passkey(Result<(), PasskeyError>),
     /// To a question: WhatsApp's good answer.
     Asked(Result<Box<Stanza>, AskError>),
     /// What collections of app state say.

@@ -16,6 +16,7 @@ use super::commit::{After, Pending};
 use super::connect::encode;
 use super::crypto::Purpose;
 use super::pair_code::ByCode;
+use super::passkey;
 use super::timer::Timer;
 use super::{Account, CryptoRequest, Effect, Machine, Reply};
 use crate::device::{PairError, PairMethod, PairingUpdate};
@@ -33,6 +34,7 @@ pub(super) struct Attempt {
     references: Vec<String>,
     shown: u32,
     by_code: Option<ByCode>,
+    pub(super) passkey: Option<passkey::Stage>,
 }
 
 impl Attempt {
@@ -75,7 +77,7 @@ impl Machine {
             PairMethod::Qr => None,
             PairMethod::PhoneCode(phone) => Some(ByCode::new(phone)),
         };
-        self.attempt = Some(Attempt { number, references: Vec::new(), shown: 0, by_code });
+        self.attempt = Some(Attempt { number, references: Vec::new(), shown: 0, by_code, passkey: None });
         self.effects.push(Effect::Pairing(PairingUpdate::Connecting));
         self.set_status(api::device::State::Pairing, "it is being paired", 0);
         // A device that was unlinked is a new device to everybody: it gets new keys.
@@ -106,6 +108,7 @@ impl Machine {
         attempt.references = references;
         attempt.references.truncate(16);
         attempt.shown = 0;
+        attempt.passkey = None;
         if attempt.by_code.is_some() {
             let attempt = attempt.number;
             return self.ask_crypto(CryptoRequest::PairHello, Purpose::PairHello { attempt });
@@ -117,13 +120,21 @@ impl Machine {
         self.attempt.as_ref().map(|attempt| attempt.number)
     }
 
+    /// The attempt with this number, if it runs.
+    pub(super) fn attempt_mut(&mut self, number: u64) -> Option<&mut Attempt> {
+        self.attempt.as_mut().filter(|attempt| attempt.number == number)
+    }
+
     /// The attempt with this number, if it runs and is by code.
     pub(super) fn code_attempt(&mut self, number: u64) -> Option<&mut ByCode> {
-        self.attempt.as_mut().filter(|attempt| attempt.number == number)?.by_code.as_mut()
+        self.attempt_mut(number)?.by_code.as_mut()
     }
 
     pub(super) fn next_code(&mut self) {
         let Some(attempt) = self.attempt.as_mut() else { return };
+        if attempt.passkey.is_some() {
+            return self.end_attempt("PASSKEY_EXPIRED", "the passkey was not answered or confirmed in time");
+        }
         if attempt.by_code.is_some() {
             return self.end_attempt("CODE_EXPIRED", "the code was not typed in time");
         }
@@ -137,7 +148,9 @@ impl Machine {
 
     pub(super) fn show_code(&mut self, number: u64, payload: String) {
         let wall = self.now.wall;
-        let Some(attempt) = self.attempt.as_mut().filter(|attempt| attempt.number == number) else { return };
+        let Some(attempt) = self.attempt_mut(number).filter(|attempt| attempt.passkey.is_none()) else {
+            return;
+        };
         let lasting = if attempt.shown == 0 { FIRST_CODE } else { NEXT_CODE };
         attempt.shown += 1;
         let left = u32::try_from(attempt.references.len()).expect("at most 16");

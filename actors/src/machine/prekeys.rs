@@ -3,11 +3,27 @@
 //! What must hold: keys are durable before they are uploaded, so that whoever owns the device next can
 //! upload the same page again or use its keys; no id is given to other keys.
 
+use roost_proto::signal::PublicSignedPrekey;
 use roost_proto::stanza::{Builder, Read, Stanza, iq};
 
 use super::crypto::Purpose;
 use super::requests::Asked;
-use super::{CryptoRequest, Machine, PrekeyUpload};
+use super::{CryptoRequest, Machine};
+
+/// One-time prekeys and what goes with them, to be uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrekeyUpload {
+    /// Pages that they are from.
+    pub pages: Vec<u32>,
+    /// Registration id.
+    pub registration_id: u32,
+    /// Identity key.
+    pub identity: [u8; 32],
+    /// Signed prekey.
+    pub signed_prekey: PublicSignedPrekey,
+    /// Ids and public keys.
+    pub keys: Vec<(u32, [u8; 32])>,
+}
 
 /// Whether an upload is on its way.
 #[derive(Debug, Default)]

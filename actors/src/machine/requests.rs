@@ -51,6 +51,11 @@ pub(super) enum Asked {
     PairHello {
         attempt: u64,
     },
+    /// A part of a pairing that asks for a passkey.
+    Passkey {
+        attempt: u64,
+        part: super::passkey::Part,
+    },
     /// A contact is given a token of this time.
     Token {
         to: PeerName,
@@ -120,6 +125,14 @@ impl Machine {
         let id = self.requests.ids.next_id();
         let stanza = ask::with_id(question, &id);
         self.open_request(id, asked, self.limits.request, &stanza);
+    }
+
+    /// Waits for the answer to a request that goes on the wire later; returns the id for it.
+    pub(super) fn expect_answer(&mut self, asked: Asked) -> String {
+        let id = self.requests.ids.next_id();
+        self.requests.open.insert(id.clone(), (asked, self.now.boot.plus(self.limits.request)));
+        self.set_timer_at_most(Timer::Requests, self.limits.request);
+        id
     }
 
     pub(super) fn next_request_id(&mut self) -> String {
@@ -202,6 +215,7 @@ impl Machine {
             Asked::MediaHosts => self.on_media_hosts(outcome),
             Asked::PhoneBundle { job } => self.on_phone_bundle(*job, outcome),
             Asked::PairHello { attempt } => self.on_pair_hello_answer(attempt, outcome),
+            Asked::Passkey { attempt, part } => self.on_passkey_answer(attempt, part, outcome),
             Asked::Token { to, at } => self.on_token_issued(to, at, outcome.is_err()),
             Asked::Logout { token } => {
                 let result = match outcome {

@@ -90,7 +90,7 @@ impl Actor for CryptoActor {
             }
             Message::Handshake(login, version, reply) => {
                 let profile = &state.arguments.profile;
-                let vault = state.vault.as_ref();
+                let vault = state.vault.as_mut();
                 let _ = reply.send(vault.and_then(|vault| vault.handshake(login, version, profile)));
             }
             Message::Work(token, request) => state.work(token, &request).await,

@@ -3,7 +3,7 @@
 //! What must hold: a part is checked whole before any of it is handed on; a part may be given again, so a change
 //! of owner in the middle costs nothing; only the last part makes the device what was imported.
 
-use roost_actors::device::{DeviceHandle, Import, PairError, Part};
+use roost_actors::device::{DeviceHandle, Import, Part};
 use roost_proto::api;
 use roost_proto::id::DeviceKey;
 use roost_proto::peer::ImportPartRequest;
@@ -13,7 +13,7 @@ use tonic::Streaming;
 
 use super::call::Call;
 use super::{Api, parse};
-use crate::errors::{ApiError, Unfit};
+use crate::errors::ApiError;
 
 impl Api {
     /// Takes all parts of an import.
@@ -93,12 +93,6 @@ async fn hand_over(
     generation: u32,
     part: Part,
 ) -> Result<(), ApiError> {
-    device.import(Import { generation, part }).await.map_err(|error| match error {
-        PairError::AlreadyPaired => ApiError::Unfit { key: key.clone(), unfit: Unfit::AlreadyPaired },
-        PairError::Busy => ApiError::DeviceBusy { key: key.clone() },
-        PairError::Unavailable => super::messages::unavailable(key, device),
-        PairError::OwnershipLost => {
-            ApiError::OwnershipLost { key: key.clone(), epoch: Some(device.grant().epoch) }
-        }
-    })
+    let taken = device.import(Import { generation, part }).await;
+    taken.map_err(|error| super::pairing::pair_error(key, device, error))
 }

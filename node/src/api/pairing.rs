@@ -4,13 +4,15 @@
 //! again and joins it; when the device changes its owner, the stream says so and shows the codes of a new
 //! attempt; it ends with the attempt.
 
-use roost_actors::device::{PairError, PairMethod, PairingUpdate};
+use roost_actors::device::{DeviceHandle, PairError, PairMethod, PairingUpdate, PasskeyAnswer, PasskeyError};
 use roost_proto::api;
+use roost_proto::api::answer_passkey_request::Answer;
 use roost_proto::api::pairing_event::{self, Event};
 use roost_proto::api::pairing_service_client::PairingServiceClient;
 use roost_proto::api::pairing_service_server::PairingService;
 use roost_proto::api::start_pairing_request::Method;
 use roost_proto::id::DeviceKey;
+use roost_proto::passkey::Assertion;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait};
@@ -22,6 +24,8 @@ use super::{Api, convert, method, parse};
 use crate::errors::{ApiError, Unfit};
 
 const SERVICE: &str = "PairingService";
+/// The field of an assertion.
+const CREDENTIAL: &str = "assertion.credential_json";
 /// How often an attempt begins anew because its device has another owner.
 const RESTARTS: usize = 20;
 
@@ -67,6 +71,37 @@ impl PairingService for Api {
         })
         .await
     }
+
+    async fn answer_passkey(
+        &self,
+        request: Request<api::AnswerPasskeyRequest>,
+    ) -> Result<Response<api::AnswerPasskeyResponse>, Status> {
+        self.unary(method(SERVICE, "AnswerPasskey"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let answer = passkey_answer(&request)?;
+            let done = self.router().at_owner(
+                &call,
+                &key,
+                |device| {
+                    let (key, answer) = (&key, answer.clone());
+                    async move {
+                        let taken = device.answer_passkey(answer).await;
+                        taken.map_err(|error| passkey_error(key, &device, error))
+                    }
+                },
+                |channel| {
+                    let request = call.forward(request.clone());
+                    async move { PairingServiceClient::new(channel).answer_passkey(request).await.map(drop) }
+                },
+            );
+            match done.await {
+                Err(ApiError::NotFound { .. }) => Err(self.missing(&key).await),
+                done => done.map(|()| api::AnswerPasskeyResponse {}),
+            }
+        })
+        .await
+    }
 }
 
 impl Api {
@@ -82,16 +117,8 @@ impl Api {
             call,
             key,
             |device| async move {
-                let attempt = device.pair(method.clone()).await.map_err(|error| match error {
-                    PairError::AlreadyPaired => {
-                        ApiError::Unfit { key: key.clone(), unfit: Unfit::AlreadyPaired }
-                    }
-                    PairError::Busy => ApiError::DeviceBusy { key: key.clone() },
-                    PairError::Unavailable => super::messages::unavailable(key, &device),
-                    PairError::OwnershipLost => {
-                        ApiError::OwnershipLost { key: key.clone(), epoch: Some(device.grant().epoch) }
-                    }
-                })?;
+                let attempt = device.pair(method.clone()).await;
+                let attempt = attempt.map_err(|error| pair_error(key, &device, error))?;
                 Ok(Attempt::Here(attempt))
             },
             |channel| {
@@ -142,6 +169,40 @@ fn method_of(request: &api::StartPairingRequest) -> Result<PairMethod, ApiError>
         Some(Method::PhoneCode(code)) => {
             parse::phone_number("phone_code.phone_number", &code.phone_number).map(PairMethod::PhoneCode)
         }
+    }
+}
+
+fn passkey_answer(request: &api::AnswerPasskeyRequest) -> Result<PasskeyAnswer, ApiError> {
+    match &request.answer {
+        Some(Answer::Assertion(api::answer_passkey_request::Assertion { credential_json, compare_code })) => {
+            let assertion = Assertion::read(credential_json.as_bytes())
+                .map_err(|error| ApiError::field(CREDENTIAL, error.to_string()))?;
+            Ok(PasskeyAnswer::Assertion { assertion, compare: *compare_code })
+        }
+        Some(Answer::SameCode(_)) => Ok(PasskeyAnswer::Same),
+        None => Err(ApiError::field("answer", "must be an assertion or same_code")),
+    }
+}
+
+/// Why an attempt did not begin, or an import was refused.
+pub(super) fn pair_error(key: &DeviceKey, device: &DeviceHandle, error: PairError) -> ApiError {
+    match error {
+        PairError::AlreadyPaired => ApiError::Unfit { key: key.clone(), unfit: Unfit::AlreadyPaired },
+        PairError::Busy => ApiError::DeviceBusy { key: key.clone() },
+        PairError::Unavailable => super::messages::unavailable(key, device),
+        PairError::OwnershipLost => {
+            ApiError::OwnershipLost { key: key.clone(), epoch: Some(device.grant().epoch) }
+        }
+    }
+}
+
+fn passkey_error(key: &DeviceKey, device: &DeviceHandle, error: PasskeyError) -> ApiError {
+    match error {
+        PasskeyError::NotAsked => ApiError::Unfit { key: key.clone(), unfit: Unfit::NoPasskey },
+        PasskeyError::OtherChallenge => {
+            ApiError::field(CREDENTIAL, "must answer the options that the attempt told last")
+        }
+        PasskeyError::Pairing(error) => pair_error(key, device, error),
     }
 }
 
@@ -224,6 +285,14 @@ fn as_event(update: PairingUpdate) -> Option<Event> {
         PairingUpdate::TypeCode { code, expires } => {
             let expire_time = Some(convert::timestamp(expires));
             Event::Code(pairing_event::PairCode { code, expire_time })
+        }
+        PairingUpdate::Passkey { options, expires } => {
+            let expire_time = Some(convert::timestamp(expires));
+            Event::Passkey(pairing_event::Passkey { options_json: options, expire_time })
+        }
+        PairingUpdate::PasskeyCode { code, compare, expires } => {
+            let expire_time = Some(convert::timestamp(expires));
+            Event::PasskeyCode(pairing_event::PasskeyCode { code, compare, expire_time })
         }
         PairingUpdate::Reconnecting => Event::Reconnecting(pairing_event::Reconnecting {}),
         PairingUpdate::Paired { pn, lid } => {

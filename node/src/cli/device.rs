@@ -1,5 +1,7 @@
 //! `roost device …`
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use roost_proto::api;
 use tonic::Request;
@@ -76,6 +78,20 @@ pub enum DeviceCommand {
         #[arg(long, value_name = "NUMBER")]
         code: Option<String>,
     },
+    /// Goes on with a pairing that asks for the passkey of the account: reads what the authenticator answered.
+    Passkey {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// A file with the JSON of the credential; `-` is standard input.
+        #[arg(required_unless_present = "same_code")]
+        credential: Option<PathBuf>,
+        /// Have the phone show a code to compare, instead of proving that the scanned code was ours.
+        #[arg(long)]
+        compare_code: bool,
+        /// The phone shows the same code as the pairing.
+        #[arg(long, conflicts_with_all = ["credential", "compare_code"])]
+        same_code: bool,
+    },
     /// Gives it the keys and ratchets of a device that another library has paired.
     Import(import::ImportArgs),
     /// Prints the devices of a tenant, or of all, and each change.
@@ -149,6 +165,9 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
             one!(delete_device, api::DeleteDeviceRequest { name });
         }
         DeviceCommand::Pair { device, code } => pair::run(&device_name(&device), code, globals).await?,
+        DeviceCommand::Passkey { device, credential, compare_code, same_code: _ } => {
+            pair::answer(&client, &device_name(&device), credential, compare_code).await?;
+        }
         DeviceCommand::Import(_) => unreachable!("an import has returned before it needed a connection"),
         DeviceCommand::Watch { tenant } => watch(&client, parent(tenant), globals.output).await?,
     }

@@ -212,7 +212,7 @@ async fn download(client: &Client, name: String, to: &Path) -> Result<(), Proble
     done
 }
 
-fn on_disk(path: &Path, error: &std::io::Error) -> Problem {
+pub(super) fn on_disk(path: &Path, error: &std::io::Error) -> Problem {
     Problem {
         code: Code::InvalidArgument,
         reason: None,

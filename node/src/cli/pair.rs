@@ -5,18 +5,20 @@
 //! attempt lives on its device and not in this stream; the command ends with the attempt.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use roost_proto::api;
+use roost_proto::api::answer_passkey_request::Answer;
 use roost_proto::api::pairing_event::Event;
 use roost_proto::api::start_pairing_request::Method;
 use serde_json::json;
 use tonic::{Code, Request};
 
-use super::{Globals, Output, render};
-use crate::client::Problem;
+use super::{Globals, Output, media, render};
+use crate::client::{Client, Problem};
 
 /// How often a broken stream is opened anew.
 const REOPEN_BUDGET: u32 = 20;
@@ -59,6 +61,17 @@ async fn follow(device: &str, phone: Option<&str>, globals: &Globals) -> Result<
                     Some(Event::Code(code)) if globals.output == Output::Table => {
                         println!("Type {} on the phone: Linked devices, Link with phone number.", render::clean(&code.code));
                     }
+                    Some(Event::Passkey(asked)) if globals.output == Output::Table => {
+                        screen.clear();
+                        println!("{}", how_to_answer(device, &asked.options_json));
+                    }
+                    Some(Event::PasskeyCode(shown)) if globals.output == Output::Table => {
+                        let code = render::clean(&shown.code);
+                        match shown.compare {
+                            true => println!("When the phone shows {code} too: roost device passkey {device} --same-code"),
+                            false => println!("The passkey was right (code {code})."),
+                        }
+                    }
                     Some(Event::Restarted(_)) if globals.output == Output::Table => {
                         screen.clear();
                         println!("Another node goes on. Wait for the next code.");
@@ -90,6 +103,42 @@ async fn follow(device: &str, phone: Option<&str>, globals: &Globals) -> Result<
             }
         }
     }
+}
+
+/// `roost device passkey`: hands in what an authenticator answered, or that the codes are the same.
+pub(super) async fn answer(
+    client: &Client,
+    device: &str,
+    credential: Option<PathBuf>,
+    compare_code: bool,
+) -> Result<(), Problem> {
+    let answer = match credential {
+        None => Answer::SameCode(api::answer_passkey_request::SameCode {}),
+        Some(path) => {
+            let read = if path == Path::new("-") {
+                std::io::read_to_string(std::io::stdin())
+            } else {
+                std::fs::read_to_string(&path)
+            };
+            let credential_json = read.map_err(|error| media::on_disk(&path, &error))?;
+            Answer::Assertion(api::answer_passkey_request::Assertion { credential_json, compare_code })
+        }
+    };
+    let wanted = api::AnswerPasskeyRequest { device: device.to_owned(), answer: Some(answer) };
+    client.pairing().answer_passkey(Request::new(wanted)).await?;
+    println!("Taken. The pairing goes on where it was begun.");
+    Ok(())
+}
+
+/// What to do about a passkey. A browser answers only to a page of WhatsApp, so the way leads over one.
+fn how_to_answer(device: &str, options: &str) -> String {
+    format!(
+        "The account has a passkey. Open https://web.whatsapp.com in a browser, without logging in, and run in its console:\n\n\
+         copy(JSON.stringify(await navigator.credentials.get({{publicKey: \
+         PublicKeyCredential.parseRequestOptionsFromJSON({})}})))\n\n\
+         Then hand in what is in the clipboard: roost device passkey {device} -",
+        render::clean(options)
+    )
 }
 
 /// The stream ended before the attempt did.
@@ -179,6 +228,14 @@ fn as_json(answer: &api::PairingEvent) -> serde_json::Value {
         Some(Event::Code(code)) => {
             let expires = render::time(code.expire_time.as_ref());
             out["code"] = json!({"code": code.code, "expireTime": expires});
+        }
+        Some(Event::Passkey(asked)) => {
+            let expires = render::time(asked.expire_time.as_ref());
+            out["passkey"] = json!({"optionsJson": asked.options_json, "expireTime": expires});
+        }
+        Some(Event::PasskeyCode(shown)) => {
+            let expires = render::time(shown.expire_time.as_ref());
+            out["passkeyCode"] = json!({"code": shown.code, "compare": shown.compare, "expireTime": expires});
         }
         Some(Event::Restarted(_)) => out["restarted"] = json!({}),
         Some(Event::Reconnecting(_)) => out["reconnecting"] = json!({}),

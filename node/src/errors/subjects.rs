@@ -56,6 +56,8 @@ pub enum Unfit {
     Restarted,
     /// It cannot change what the devices of its account know in common yet.
     NotInStep,
+    /// No pairing attempt waits for the answer of a passkey.
+    NoPasskey,
 }
 
 impl Unfit {
@@ -70,6 +72,7 @@ impl Unfit {
             Unfit::Outdated => "CLIENT_OUTDATED",
             Unfit::Restarted => "DEVICE_RESTARTED",
             Unfit::NotInStep => "DEVICE_NOT_IN_STEP",
+            Unfit::NoPasskey => "PASSKEY_NOT_ASKED",
         }
     }
 
@@ -84,6 +87,7 @@ impl Unfit {
             Unfit::Outdated => "is refused by WhatsApp because of our version",
             Unfit::Restarted => "was started again while it was being stopped",
             Unfit::NotInStep => "is not in step with its phone: open WhatsApp on the phone and try again",
+            Unfit::NoPasskey => "has no pairing attempt that waits for this answer",
         }
     }
 }

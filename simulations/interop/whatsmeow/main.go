@@ -258,6 +258,8 @@ func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) err
 			return err
 		}
 		d.emit("pair_code", fields{"ref": c.Ref, "code": code})
+	case "passkey":
+		return d.answerPasskey(ctx, cli, c)
 	case "group":
 		members := make([]types.JID, len(c.Participants))
 		for i, text := range c.Participants {
@@ -330,6 +332,8 @@ func (d *driver) showCodes(codes <-chan whatsmeow.QRChannelItem) {
 		switch item.Event {
 		case whatsmeow.QRChannelEventCode:
 			d.emit("qr", fields{"code": item.Code})
+		case whatsmeow.QRChannelEventPasskeyRequest:
+			d.passkeyAsked(item)
 		case "success":
 		default:
 			d.emit("error", fields{"message": "pairing: " + item.Event})

@@ -4,6 +4,7 @@
 //! event that fits, so that two waits never meet the same one; a dropped client is a killed process.
 
 mod chats;
+mod passkeys;
 mod people;
 mod posts;
 

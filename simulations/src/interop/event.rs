@@ -59,6 +59,11 @@ pub enum ClientEvent {
         /// Eight characters, with or without a dash.
         code: String,
     },
+    /// The account has a passkey: an authenticator has to answer.
+    Passkey {
+        /// `PublicKeyCredentialRequestOptions`, JSON.
+        options: String,
+    },
     /// The phone has accepted.
     Paired {
         /// Own JID of the phone number, with the device number.

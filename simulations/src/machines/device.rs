@@ -247,6 +247,7 @@ impl Device {
             | Reply::Imported(_)
             | Reply::Contents(_)
             | Reply::AskedPhone(_)
+            | Reply::Passkey(_)
             | Reply::Media(_)
             | Reply::Identities(_)
             | Reply::Pace(_)

@@ -99,7 +99,7 @@ impl Device {
     /// Everything but the last message: a permit is asked for.
     fn half_open(&mut self, core: &mut Core, ctx: &mut Context) {
         let Some(link) = &mut self.link else { return };
-        let vault = self.vault.as_ref().expect("who dials has been loaded");
+        let vault = self.vault.as_mut().expect("who dials has been loaded");
         let number = link.number;
         match vault.handshake(link.login.clone(), ProtocolVersion::BUILT_IN, &Profile::default()) {
             Some((noise, payload)) => {

@@ -17,8 +17,10 @@ use roost_proto::signal::PublicSignedPrekey;
 use roost_proto::stanza::{Jid, Server};
 use sha2::{Digest as _, Sha256};
 
+use super::authenticator::Authenticator;
 use super::backlog::Backlog;
 use super::calls::Calls;
+use super::passkey::Passkey;
 use super::phone::Phone;
 use super::query::Profile;
 use super::standing::Standing;
@@ -109,6 +111,12 @@ pub struct Account {
     pub profile: Profile,
     /// Calls that its phone made.
     pub calls: Calls,
+    /// What a companion must be linked with, beside the scanned code.
+    pub(super) passkey: Option<Passkey>,
+    /// The phone as its authenticator.
+    pub(super) authenticator: Option<Authenticator>,
+    /// What the phone shows to be compared.
+    pub(super) passkey_code: Option<String>,
     pub(super) standing: Standing,
     pub(super) raw_id: u32,
     pub(super) next_key_index: u32,
@@ -152,6 +160,9 @@ impl Account {
             collections: BTreeMap::new(),
             profile: Profile::default(),
             calls: Calls::default(),
+            passkey: None,
+            authenticator: None,
+            passkey_code: None,
             standing: Standing::default(),
             raw_id: rng.next_u32() >> 1,
             next_key_index: 1,
@@ -190,14 +201,18 @@ impl Account {
 
     /// The number and the key index for the next companion; `None` when the account is full.
     pub fn next_companion(&mut self) -> Option<(u16, u32)> {
-        let newest = self.companions.keys().next_back().copied().unwrap_or(0);
-        let number = match newest {
-            newest if newest < MAX_COMPANIONS => newest + 1,
-            _ => (1..=MAX_COMPANIONS).find(|number| !self.companions.contains_key(number))?,
-        };
+        let number = self.next_number()?;
         let key_index = self.next_key_index;
         self.next_key_index += 1;
         Some((number, key_index))
+    }
+
+    /// The number for the next companion; `None` when the account is full.
+    pub fn next_number(&self) -> Option<u16> {
+        match self.companions.keys().next_back().copied().unwrap_or(0) {
+            newest if newest < MAX_COMPANIONS => Some(newest + 1),
+            _ => (1..=MAX_COMPANIONS).find(|number| !self.companions.contains_key(number)),
+        }
     }
 
     /// Signs the list of companions anew; its time grows with every call, even within one second.

@@ -5,6 +5,8 @@
 //! | `GET /ws/chat` | a device's WebSocket |
 //! | `POST /admin/mock-phone/scan-qr?pn=&name=` | body: the QR text; the named account's phone scans it |
 //! | `POST /admin/mock-phone/type-code?pn=` | body: a pairing code; the person types it on that phone |
+//! | `POST /admin/phones/{pn}/passkey` | the phone makes a passkey; from now on the account links nobody without it |
+//! | `POST /admin/phones/{pn}/assert` | body: the options of a pairing that asks for it; answers with the credential |
 //! | `POST /admin/accounts` | `{pn?, name?}`: makes an account, or finds it |
 //! | `GET /admin/accounts` | all of them, with devices |
 //! | `POST /admin/phones/{pn}/send` | `{to, text}`: the phone sends a text |
@@ -56,6 +58,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/mock-phone/type-code", post(type_code))
         .route("/admin/accounts", get(accounts).post(create))
         .route("/admin/phones/{pn}/send", post(send))
+        .route("/admin/phones/{pn}/passkey", post(make_passkey))
+        .route("/admin/phones/{pn}/assert", post(use_passkey))
         .route("/admin/phones/{pn}/messages", get(messages))
         .route("/admin/ledger", get(ledger))
         .route("/admin/faults", post(fault))
@@ -139,6 +143,18 @@ async fn type_code(
         Refused(status, error.to_string())
     })?;
     Ok(Json(json!({ "pn": pn.to_string() })))
+}
+
+async fn make_passkey(State(shared): World, Path(pn): Path<Pn>) -> Json<Value> {
+    shared.change(|machine| machine.make_passkey(pn));
+    Json(json!({ "pn": pn.to_string() }))
+}
+
+async fn use_passkey(State(shared): World, Path(pn): Path<Pn>, options: String) -> Result<String, Refused> {
+    let answer = shared.change(|machine| machine.use_passkey(pn, &options));
+    let answer =
+        answer.ok_or_else(|| Refused(StatusCode::NOT_FOUND, format!("phone {pn} has no passkey")))?;
+    answer.map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 #[derive(Deserialize)]

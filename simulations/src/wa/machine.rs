@@ -25,6 +25,7 @@ use super::ledger::Ledger;
 use super::media;
 use super::newsletters::Newsletter;
 use super::pair_code::Hello;
+use super::passkey::Demand;
 use super::trust::Trust;
 
 /// Number of one connection, unique in one run.
@@ -110,6 +111,8 @@ pub(super) enum Connection {
         refs: Vec<String>,
         /// It wants to be paired by code.
         hello: Option<Box<Hello>>,
+        /// It was scanned by an account with a passkey.
+        demand: Option<Box<Demand>>,
     },
     /// It was scanned; its signature is due.
     Signing(Box<Signing>),

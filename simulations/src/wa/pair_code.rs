@@ -151,6 +151,11 @@ impl Machine {
         let secret = pair_code::accept(&ephemeral, &theirs, phone, &identity, bundle);
         self.send(now, connection, iq::result(stanza).build());
         match secret {
+            Ok(secret)
+                if identity == registration.identity && self.demand_passkey(now, connection, pn, secret) =>
+            {
+                Ok(())
+            }
             Ok(secret) if identity == registration.identity => self
                 .phone_accepts(now, connection, registration, noise, &secret, pn)
                 .map(drop)

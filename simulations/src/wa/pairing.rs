@@ -72,18 +72,19 @@ impl Machine {
         let id = self.server_id();
         let request = server_request(&id, "md").children([pair]).build();
         let registration = Box::new(registration);
-        let pairing = Connection::Pairing { registration, noise, refs, hello: None };
+        let pairing = Connection::Pairing { registration, noise, refs, hello: None, demand: None };
         self.connections.insert(connection, pairing);
         self.send(now, connection, request);
     }
 
-    fn reference(&mut self) -> String {
+    pub(super) fn reference(&mut self) -> String {
         let mut random = [0; 24];
         self.rng.fill_bytes(&mut random);
         format!("2@{}", STANDARD.encode(random))
     }
 
-    /// A phone scans the code that a connection shows.
+    /// A phone scans the code that a connection shows. When the account has a passkey, the companion is asked for it
+    /// first, and gets its number once it has answered.
     ///
     /// # Errors
     /// [`ScanError`]; nothing has changed, except that the account may have been made.
@@ -109,7 +110,13 @@ impl Machine {
             None => registration.push_name.as_deref().filter(|name| !name.is_empty()),
         });
         let pn = self.find_or_create(now, scanner.pn, name);
-        let scanned = self.phone_accepts(now, connection, registration, noise, &code.adv_secret, pn)?;
+        let scanned = if self.demand_passkey(now, connection, pn, code.adv_secret) {
+            let account = self.account(pn);
+            let device = account.next_number().ok_or(ScanError::Full)?;
+            Scanned { device: DeviceRef { pn, device }, lid: account.lid.clone() }
+        } else {
+            self.phone_accepts(now, connection, registration, noise, &code.adv_secret, pn)?
+        };
         Ok((scanned, self.settle_phones(now)))
     }
 
@@ -185,6 +192,11 @@ impl Machine {
             && let Some(part) = stanza.child("link_code_companion_reg")
         {
             return self.link_code(now, connection, stanza, part);
+        }
+        if stanza.tag == "iq"
+            && let Some(outcome) = self.passkey_query(now, connection, stanza)
+        {
+            return outcome;
         }
         let Some(Connection::Signing(signing)) = self.connections.get(&connection) else {
             // The client's answer to pair-device; `ib` comes around this time too.

@@ -219,6 +219,11 @@ impl SimServer {
         self.act(|machine, now| machine.phone_sends(now, pn, to, text))
     }
 
+    /// Changes something that nobody is told of.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+        self.shared.change(change)
+    }
+
     /// Has the machine do something now, and carries out the effects.
     ///
     /// # Errors
@@ -319,6 +324,11 @@ impl Shared {
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&Machine) -> T) -> T {
         look(&self.world().machine)
+    }
+
+    /// Changes something that nobody is told of.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Machine) -> T) -> T {
+        change(&mut self.world().machine)
     }
 
     /// Lets somebody outside act on the world, and carries out what follows.

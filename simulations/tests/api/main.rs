@@ -15,6 +15,7 @@ mod health;
 mod live;
 mod media;
 mod pairing;
+mod passkeys;
 mod people;
 mod placement;
 mod protocol;

@@ -10,7 +10,7 @@ use tonic::Code;
 use crate::live::{Live, send, text};
 use crate::world::{bad_field, refusal, until};
 
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_device_pairs_through_a_node_that_does_not_own_it() {
@@ -86,7 +86,7 @@ async fn when_a_stop_answers_the_device_is_no_longer_connected() {
 }
 
 /// The next step of a stream that fits.
-async fn step<T>(
+pub(crate) async fn step<T>(
     steps: &mut tonic::Streaming<PairingEvent>,
     mut fits: impl FnMut(pairing_event::Event) -> Option<T>,
 ) -> T {

@@ -1,4 +1,5 @@
-//! Everybody is paired by a code that is typed on a phone; and a pairing outlives the node that it began on.
+//! Everybody is paired by a code that is typed on a phone, or with an account that has a passkey; and a pairing outlives the
+//! node that it began on.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,7 @@ use roost_node::client::Client;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
-use roost_simulations::interop::{CLIENTS, Cluster, Failure, Stage, Victim};
+use roost_simulations::interop::{CLIENTS, Cluster, Failure, Library, Person, Stage, Victim};
 
 use super::{CALL, World};
 
@@ -62,6 +63,58 @@ async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<()
         cluster.send(&second, To::PhoneNumber(account.pn.to_string()), "so was I", WaitFor::Accepted).await?;
         client.message("so was I").await?;
     }
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatsmeow_and_a_device_are_paired_with_an_account_that_has_a_passkey() -> Result<(), Failure> {
+    let World { stage, cluster, roost, reader, .. } = World::empty().await?;
+    stage.sim.change(|machine| machine.make_passkey(roost.pn));
+    let answer = |person: &Person, options: &str| {
+        let answered = stage.sim.change(|machine| machine.use_passkey(person.pn, options));
+        answered.expect("the phone has a passkey")
+    };
+    let second = cluster.create_device("acme", "with-passkey").await?;
+    cluster.until_owned(&second).await?;
+    let start = |api: Client| {
+        let request = StartPairingRequest { device: second.clone(), method: None };
+        async move { api.pairing().start_pairing(request).await }
+    };
+    let mut steps = cluster.callers.call(CALL, start).await?.into_inner();
+    loop {
+        match steps.message().await?.and_then(|step| step.event) {
+            Some(pairing_event::Event::Qr(code)) => stage.scan(&code.payload, &roost)?,
+            Some(pairing_event::Event::Passkey(asked)) => {
+                let credential_json = answer(&roost, &asked.options_json)?;
+                let assertion = answer_passkey_request::Assertion { credential_json, compare_code: false };
+                let answer = Some(answer_passkey_request::Answer::Assertion(assertion));
+                let request = AnswerPasskeyRequest { device: second.clone(), answer };
+                cluster.ask(request, async |api, it| api.pairing().answer_passkey(it).await).await?;
+            }
+            Some(pairing_event::Event::Paired(_)) => break,
+            Some(pairing_event::Event::Failed(failed)) => {
+                return Err(Failure::new(format!("{} {}", failed.reason, failed.message)));
+            }
+            Some(_) => {}
+            None => return Err(Failure::new("the stream ended")),
+        }
+    }
+    cluster.online(&second).await?;
+
+    let ada = stage.person("ada");
+    stage.sim.change(|machine| machine.make_passkey(ada.pn));
+    let mut client = stage.client(Library::Whatsmeow, "ada").await?;
+    client.connect().await?;
+    let code = client.qr().await?;
+    stage.scan(&code, &ada)?;
+    let options = client.passkey().await?;
+    client.answer_passkey(&answer(&ada, &options)?).await?;
+    client.logged_in().await?;
+    client.send(&roost.number_jid(), "with a passkey").await?;
+    reader.received(&["with a passkey".to_owned()]).await?;
+    cluster.send(&second, To::PhoneNumber(ada.pn.to_string()), "so was I", WaitFor::Accepted).await?;
+    client.message("so was I").await?;
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

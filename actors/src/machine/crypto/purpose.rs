@@ -80,6 +80,11 @@ pub(in crate::machine) enum Purpose {
         link: u64,
         attempt: u64,
     },
+    /// A step behind a passkey; the last one, which changes keys, with its slot and link.
+    Passkey {
+        attempt: u64,
+        sealing: Option<(u64, u64)>,
+    },
     Identities {
         token: u64,
     },
@@ -100,6 +105,7 @@ impl Purpose {
             | Purpose::KnownChat { .. }
             | Purpose::Admission(_)
             | Purpose::Answering(_) => None,
+            Purpose::Passkey { sealing, .. } => sealing.map(|(slot, _)| slot),
             Purpose::Keys { slot }
             | Purpose::AcceptDevice { slot, .. }
             | Purpose::PairFinish { slot, .. }

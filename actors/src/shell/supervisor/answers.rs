@@ -32,6 +32,7 @@ impl State {
         let answer = match reply {
             Reply::Sent(result) => Answer::Sent(result),
             Reply::Asked(result) => Answer::Asked(result),
+            Reply::Passkey(result) => Answer::Passkey(result),
             Reply::Imported(result) => Answer::Imported(result),
             Reply::Media(result) => Answer::Media(result),
             Reply::Identities(result) => Answer::Identities(result),

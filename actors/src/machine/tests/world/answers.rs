@@ -169,6 +169,15 @@ impl World {
                 bundle: vec![6; 156],
                 identity: [7; 32],
             })),
+            CryptoRequest::Passkey(step) => Changed::Passkey(Some(match step {
+                PasskeyStep::Prologue { prove, .. } => {
+                    PasskeyMade::Prologue { prologue: vec![8; 80], proof: prove.then_some([9; 32]) }
+                }
+                PasskeyStep::Meet { .. } => PasskeyMade::Met { nonce: [1; 32], code: "ABCD-1234".to_owned() },
+                PasskeyStep::Seal => {
+                    PasskeyMade::Sealed { changes: vec![credentials("sealed")], sealed: vec![2; 100] }
+                }
+            })),
             CryptoRequest::AcceptDevice { .. } => Changed::Device(Err(roost_proto::adv::AdvError::Hmac)),
         };
         self.feed(Event::Crypto { token, changed })

@@ -1,0 +1,28 @@
+//! Pairing with an account that has a passkey.
+
+use serde_json::json;
+
+use super::RealClient;
+use crate::interop::InteropError;
+use crate::interop::event::ClientEvent;
+
+impl RealClient {
+    /// Waits for the options that an authenticator has to answer, JSON.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub async fn passkey(&mut self) -> Result<String, InteropError> {
+        match self.wait("a passkey", |event| matches!(event, ClientEvent::Passkey { .. })).await? {
+            ClientEvent::Passkey { options } => Ok(options),
+            _ => unreachable!("the wait took the options of a passkey"),
+        }
+    }
+
+    /// Hands in what the authenticator answered, JSON; does not wait for what comes of it.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub async fn answer_passkey(&mut self, credential: &str) -> Result<(), InteropError> {
+        self.command(json!({ "cmd": "passkey", "text": credential })).await
+    }
+}
