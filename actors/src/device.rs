@@ -38,7 +38,7 @@ pub(crate) use watched::Outputs;
 pub use health::{Bar, Pace, PacingPolicy};
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
 pub use media::LostMedia;
-pub use pairing::{PairError, PairMethod, PairingUpdate, PasskeyAnswer, PasskeyError};
+pub use pairing::{Appearance, PairError, PairMethod, Pairing, PairingUpdate, PasskeyAnswer, PasskeyError};
 pub use reading::{MarkRead, Seen};
 pub use request::{
     AcceptedSend, Answer, AskError, Command, CommandError, Identities, Recipient, RecipientError, SendError,

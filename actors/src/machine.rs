@@ -71,7 +71,7 @@ pub use crypto::{
     Request as CryptoRequest, RetryKeys, Target,
 };
 pub use files::{Fetched, Fetching};
-pub use interface::{DialLogin, Effect, Event, Loaded, Now, Reply};
+pub use interface::{DialAs, DialLogin, Effect, Event, Loaded, Now, Reply};
 pub use pair_code::{PairFinish, PairHello};
 pub use passkey::{Made as PasskeyMade, Step as PasskeyStep};
 pub use prekeys::PrekeyUpload;
@@ -287,7 +287,7 @@ impl Machine {
         match command {
             Command::Send(request) => self.accept(token, *request),
             Command::MarkRead(request) => self.mark_read(token, &request),
-            Command::Pair(method) => self.pair(token, method),
+            Command::Pair(wanted) => self.pair(token, *wanted),
             Command::AnswerPasskey(answer) => self.answer_passkey(token, *answer),
             Command::Import(part) => self.import(token, *part),
             Command::AskForMedia(lost) => self.ask_for_media(token, *lost),

@@ -208,7 +208,8 @@ impl Vault {
             CryptoRequest::MakeKeys { now } => Changed::Keys(self.make_keys(*now)),
             CryptoRequest::Import(import) => Changed::State(self.import(import)),
             CryptoRequest::Qr { reference } => Changed::Qr(self.qr(reference)),
-            CryptoRequest::PairHello => Changed::PairHello(self.pair_hello()),
+            CryptoRequest::PairHello(wanted) => Changed::PairHello(self.pair_hello(wanted.as_ref())),
+            CryptoRequest::RenewSecret => Changed::Keys(self.renew_secret()),
             CryptoRequest::PairFinish { wrapped, identity } => {
                 Changed::PairFinish(self.pair_finish(wrapped, identity))
             }

@@ -1,6 +1,8 @@
 //! Pairing, as callers and followers of an attempt see it.
 
 use roost_proto::id::UnixMillis;
+use roost_proto::login::Platform;
+use roost_proto::pair_code::PairCode;
 use roost_proto::passkey::Assertion;
 use tokio::sync::watch;
 
@@ -9,9 +11,12 @@ use super::{Answer, Command, DeviceHandle, Finished};
 impl DeviceHandle {
     /// Starts pairing, or joins the attempt that runs in the same way; one that runs in another way ends. The receiver holds the present step (a code with
     /// its expiry) and changes with it; the attempt is over when it says so or its sender is gone.
-    pub async fn pair(&self, method: PairMethod) -> Result<watch::Receiver<PairingUpdate>, PairError> {
+    pub async fn pair(
+        &self,
+        wanted: impl Into<Pairing>,
+    ) -> Result<watch::Receiver<PairingUpdate>, PairError> {
         let permit = self.permit().ok_or(PairError::Busy)?;
-        match self.ask_actor(Command::Pair(method), permit).await {
+        match self.ask_actor(Command::Pair(Box::new(wanted.into())), permit).await {
             Ok(Answer::Pairing(result)) => result,
             Ok(_) => unreachable!("pairing is answered as pairing"),
             Err(ended) => Err(match ended {
@@ -58,8 +63,38 @@ pub enum PairError {
 pub enum PairMethod {
     /// The phone scans a QR code.
     Qr,
-    /// A person types a code on the phone with this number: 7 to 15 digits.
-    PhoneCode(String),
+    /// A person types a code on a phone.
+    PhoneCode {
+        /// Its number: 7 to 15 digits.
+        phone: String,
+        /// The code, when it shall be this one.
+        code: Option<PairCode>,
+    },
+}
+
+/// How the device shows itself on the phone's list of linked devices; what is missing is as in
+/// [`Profile`](super::Profile).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Appearance {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its icon.
+    pub platform: Option<Platform>,
+}
+
+/// A wish to be paired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pairing {
+    /// How.
+    pub method: PairMethod,
+    /// As what.
+    pub appearance: Appearance,
+}
+
+impl From<PairMethod> for Pairing {
+    fn from(method: PairMethod) -> Pairing {
+        Pairing { method, appearance: Appearance::default() }
+    }
 }
 
 /// Where a pairing attempt is.

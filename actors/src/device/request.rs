@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::health::{Bar, Pace, PacingPolicy};
 use super::import::Import;
 use super::media::LostMedia;
-use super::pairing::{PairError, PairMethod, PairingUpdate, PasskeyAnswer, PasskeyError};
+use super::pairing::{PairError, Pairing, PairingUpdate, PasskeyAnswer, PasskeyError};
 use super::reading::MarkRead;
 use crate::port::StoredMessage;
 
@@ -232,7 +232,7 @@ pub enum Command {
     /// See [`super::DeviceHandle::mark_read`].
     MarkRead(MarkRead),
     /// See [`super::DeviceHandle::pair`].
-    Pair(PairMethod),
+    Pair(Box<Pairing>),
     /// See [`super::DeviceHandle::answer_passkey`].
     AnswerPasskey(Box<PasskeyAnswer>),
     /// See [`super::DeviceHandle::import`].

@@ -15,7 +15,7 @@ use roost_proto::stanza::{self, Stanza};
 use roost_proto::version::ProtocolVersion;
 
 use super::timer::Timer;
-use super::{Effect, Machine};
+use super::{DialAs, Effect, Machine};
 use crate::port::{Attempt, Reached, Urgency};
 
 /// Where the connection is.
@@ -130,14 +130,15 @@ impl Machine {
         if self.connection.link().is_some() || !self.loaded {
             return;
         }
-        let login = match (&self.account, &self.attempt) {
+        let dial = match (&self.account, &self.attempt) {
             (Some(account), _) if !account.logged_out => match account.login() {
-                Some(login) => Some(login),
+                Some(login) => DialAs::Login(login),
                 None => return self.set_status(State::Failed, "its phone number cannot be read", 0),
             },
-            (_, Some(_)) => None,
+            (_, Some(attempt)) => DialAs::Pairing(attempt.appearance.clone()),
             _ => return,
         };
+        let pairing = matches!(dial, DialAs::Pairing(_));
         self.connection.last_link += 1;
         let link = self.connection.last_link;
         self.connection.phase = Phase::Dialing(link);
@@ -145,11 +146,11 @@ impl Machine {
         let version = self.connection.version;
         self.connection.dialled = version;
         self.clear_timer(Timer::Reconnect);
-        if login.is_some() {
+        if !pairing {
             self.set_status(State::Connecting, "it is connecting", 0);
         }
-        let urgency = self.urgency(login.is_none());
-        self.effects.push(Effect::Dial { link, login, version, urgency });
+        let urgency = self.urgency(pairing);
+        self.effects.push(Effect::Dial { link, dial, version, urgency });
     }
 
     /// Another version was chosen. One that WhatsApp has refused is not waited with any longer; one that it

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roost_proto::adv::{AdvError, DeviceIdentity};
 use roost_proto::id::UnixMillis;
+use roost_proto::pair_code::PairCode;
 use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey};
 
 use super::commit::{After, Pending};
@@ -55,8 +56,10 @@ pub enum Request {
     },
     /// Take in a part of an import.
     Import(Box<Import>),
-    /// A pairing code, and our key under it.
-    PairHello,
+    /// Another secret for the codes that an unpaired device shows.
+    RenewSecret,
+    /// A pairing code, if it shall be a certain one, and our key under it.
+    PairHello(Option<PairCode>),
     /// Agree with the phone on a secret.
     PairFinish {
         /// The phone's ephemeral key under the code.
@@ -170,7 +173,7 @@ pub enum Request {
 /// What came of a request.
 #[derive(Debug)]
 pub enum Changed {
-    /// [`Request::MakeKeys`].
+    /// [`Request::MakeKeys`], [`Request::RenewSecret`].
     Keys(Vec<StateChange>),
     /// [`Request::Qr`].
     Qr(String),

@@ -15,8 +15,8 @@ use super::Account;
 use super::crypto::{Changed, Request as CryptoRequest};
 use super::files::{Fetched, Fetching};
 use crate::device::{
-    AcceptedSend, AskError, Command, CommandError, Finished, Identities, Pace, PairError, PairingUpdate,
-    PasskeyError, SendError,
+    AcceptedSend, Appearance, AskError, Command, CommandError, Finished, Identities, Pace, PairError,
+    PairingUpdate, PasskeyError, SendError,
 };
 use crate::port::{
     Attempt, Batch, Committed, DeviceStatus, FileError, Reached, StateKey, StoredMessage, Urgency,
@@ -150,7 +150,7 @@ pub enum Effect {
         /// Its number; grows.
         link: u64,
         /// Log in as a paired device, or register to be paired.
-        login: Option<DialLogin>,
+        dial: DialAs,
         /// As this version of WhatsApp Web.
         version: ProtocolVersion,
         /// Its place among the devices of this node that wait to log in.
@@ -220,6 +220,15 @@ pub enum Effect {
     Pairing(PairingUpdate),
     /// End.
     Finish(Finished),
+}
+
+/// What a link is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DialAs {
+    /// A paired device comes online.
+    Login(DialLogin),
+    /// A device asks to be paired, and will be shown like this.
+    Pairing(Appearance),
 }
 
 /// How a paired device names itself when it logs in.

@@ -23,6 +23,7 @@ impl Machine {
             Some("encrypt") => self.on_encrypt_notification(&stanza, &mut outcome),
             Some("server_sync") => self.on_server_sync(&stanza, &mut outcome),
             Some("link_code_companion_reg") => self.on_primary_hello(link, &stanza),
+            Some("companion_reg_refresh") => self.on_registration_refresh(&stanza),
             Some("passkey_prologue_request") => self.on_passkey_asked(&stanza),
             Some("crsc_continuation") => self.on_passkey_continued(&stanza),
             Some("picture" | "status") => {

@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use roost_proto::id::UnixMillis;
-use roost_proto::pair_code;
+use roost_proto::login::Platform;
+use roost_proto::pair_code::{self, PairCode};
 use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq, server_jid};
 
 use super::commit::After;
@@ -29,6 +30,8 @@ const TRIES: u32 = 5;
 pub(super) struct ByCode {
     /// The phone, digits.
     pub(super) phone: String,
+    /// The code that it shall be.
+    pub(super) wanted: Option<PairCode>,
     code: String,
     /// What the server calls it.
     reference: Vec<u8>,
@@ -36,8 +39,13 @@ pub(super) struct ByCode {
 }
 
 impl ByCode {
-    pub(super) fn new(phone: String) -> ByCode {
-        ByCode { phone, code: String::new(), reference: Vec::new(), tries: 0 }
+    pub(super) fn new(phone: String, wanted: Option<PairCode>) -> ByCode {
+        ByCode { phone, wanted, code: String::new(), reference: Vec::new(), tries: 0 }
+    }
+
+    /// Whether a code was typed: the phone may know the secret by now.
+    pub(super) fn was_typed(&self) -> bool {
+        self.tries > 0
     }
 }
 
@@ -50,6 +58,8 @@ pub struct PairHello {
     pub wrapped: [u8; pair_code::WRAPPED],
     /// Our Noise key.
     pub noise: [u8; 32],
+    /// What the device registers as.
+    pub platform: Platform,
 }
 
 /// What crypto makes of the phone's answer.
@@ -77,8 +87,8 @@ impl Machine {
             .children([
                 leaf("link_code_pairing_wrapped_companion_ephemeral_pub", hello.wrapped.to_vec()),
                 leaf("companion_server_auth_key_pub", hello.noise.to_vec()),
-                leaf("companion_platform_id", b"1".to_vec()),
-                leaf("companion_platform_display", b"Chrome (Linux)".to_vec()),
+                leaf("companion_platform_id", hello.platform.client_type().to_string().into_bytes()),
+                leaf("companion_platform_display", hello.platform.display().as_bytes().to_vec()),
                 leaf("link_code_pairing_nonce", b"0".to_vec()),
             ]);
         self.request_unpaired(Asked::PairHello { attempt: number }, |id| {

@@ -10,7 +10,7 @@ use roost_proto::adv::{AdvError, DeviceIdentity};
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
+use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq, is_server};
 
 use super::commit::{After, Pending};
 use super::connect::encode;
@@ -19,7 +19,7 @@ use super::pair_code::ByCode;
 use super::passkey;
 use super::timer::Timer;
 use super::{Account, CryptoRequest, Effect, Machine, Reply};
-use crate::device::{PairError, PairMethod, PairingUpdate};
+use crate::device::{Appearance, PairError, PairMethod, Pairing, PairingUpdate};
 use crate::port::{StateKey, StateKind};
 
 /// How long the first code of an attempt is shown, and the others.
@@ -33,17 +33,23 @@ pub(super) struct Attempt {
     /// References that were not shown yet, the next one first.
     references: Vec<String>,
     shown: u32,
+    /// The reference that is shown now, and until when.
+    showing: Option<(String, Option<UnixMillis>)>,
     by_code: Option<ByCode>,
+    pub(super) appearance: Appearance,
     pub(super) passkey: Option<passkey::Stage>,
 }
 
 impl Attempt {
-    fn is_by(&self, method: &PairMethod) -> bool {
-        match (&self.by_code, method) {
+    fn is(&self, wanted: &Pairing) -> bool {
+        let same = match (&self.by_code, &wanted.method) {
             (None, PairMethod::Qr) => true,
-            (Some(by_code), PairMethod::PhoneCode(phone)) => by_code.phone == *phone,
+            (Some(by_code), PairMethod::PhoneCode { phone, code }) => {
+                by_code.phone == *phone && by_code.wanted == *code
+            }
             _ => false,
-        }
+        };
+        same && self.appearance == wanted.appearance
     }
 }
 
@@ -55,7 +61,7 @@ pub(super) struct PairedAs {
 }
 
 impl Machine {
-    pub(super) fn pair(&mut self, token: u64, method: PairMethod) {
+    pub(super) fn pair(&mut self, token: u64, wanted: Pairing) {
         let paired = self.account.as_ref().is_some_and(|account| !account.logged_out);
         let refusal = if paired {
             Some(PairError::AlreadyPaired)
@@ -64,7 +70,7 @@ impl Machine {
         } else {
             None
         };
-        if refusal.is_none() && self.attempt.as_ref().is_some_and(|attempt| !attempt.is_by(&method)) {
+        if refusal.is_none() && self.attempt.as_ref().is_some_and(|attempt| !attempt.is(&wanted)) {
             self.end_attempt("REPLACED", "another attempt has begun");
         }
         let reply = Reply::Pairing(refusal.clone().map_or(Ok(()), Err));
@@ -73,11 +79,20 @@ impl Machine {
             return;
         }
         let number = self.token();
+        let Pairing { method, appearance } = wanted;
         let by_code = match method {
             PairMethod::Qr => None,
-            PairMethod::PhoneCode(phone) => Some(ByCode::new(phone)),
+            PairMethod::PhoneCode { phone, code } => Some(ByCode::new(phone, code)),
         };
-        self.attempt = Some(Attempt { number, references: Vec::new(), shown: 0, by_code, passkey: None });
+        self.attempt = Some(Attempt {
+            number,
+            references: Vec::new(),
+            shown: 0,
+            showing: None,
+            by_code,
+            appearance,
+            passkey: None,
+        });
         self.effects.push(Effect::Pairing(PairingUpdate::Connecting));
         self.set_status(api::device::State::Pairing, "it is being paired", 0);
         // A device that was unlinked is a new device to everybody: it gets new keys.
@@ -92,8 +107,29 @@ impl Machine {
     }
 
     pub(super) fn keys_made(&mut self) {
-        if self.attempt.is_some() {
-            self.dial();
+        let Some(attempt) = &self.attempt else { return };
+        match &attempt.showing {
+            // The code on show has the secret from before.
+            Some((reference, _)) => self.make_code(reference.clone()),
+            None => self.dial(),
+        }
+    }
+
+    /// `<notification type=companion_reg_refresh>`: the secret that codes show is retired. One that the phone may have
+    /// by now stays, or its signature could not be checked.
+    pub(super) fn on_registration_refresh(&mut self, stanza: &Stanza) {
+        let asked = ["companion_reg_refresh", "pair-device-rotate-qr"];
+        let asked = is_from_server(stanza) && asked.iter().any(|tag| stanza.child(tag).is_some());
+        let Some(attempt) = self.attempt.as_ref().filter(|_| asked && self.account.is_none()) else { return };
+        if attempt.passkey.is_none() && !attempt.by_code.as_ref().is_some_and(ByCode::was_typed) {
+            let slot = self.lane.open();
+            self.ask_crypto(CryptoRequest::RenewSecret, Purpose::Keys { slot });
+        }
+    }
+
+    fn make_code(&mut self, reference: String) {
+        if let Some(attempt) = self.attempt_number() {
+            self.ask_crypto(CryptoRequest::Qr { reference }, Purpose::Qr { attempt });
         }
     }
 
@@ -109,9 +145,10 @@ impl Machine {
         attempt.references.truncate(16);
         attempt.shown = 0;
         attempt.passkey = None;
-        if attempt.by_code.is_some() {
-            let attempt = attempt.number;
-            return self.ask_crypto(CryptoRequest::PairHello, Purpose::PairHello { attempt });
+        attempt.showing = None;
+        if let Some(by_code) = &attempt.by_code {
+            let (attempt, wanted) = (attempt.number, by_code.wanted.clone());
+            return self.ask_crypto(CryptoRequest::PairHello(wanted), Purpose::PairHello { attempt });
         }
         self.next_code();
     }
@@ -142,8 +179,8 @@ impl Machine {
             return self.end_attempt("QR_EXPIRED", "no code was scanned in time");
         }
         let reference = attempt.references.remove(0);
-        let attempt = attempt.number;
-        self.ask_crypto(CryptoRequest::Qr { reference }, Purpose::Qr { attempt });
+        attempt.showing = Some((reference.clone(), None));
+        self.make_code(reference);
     }
 
     pub(super) fn show_code(&mut self, number: u64, payload: String) {
@@ -151,12 +188,19 @@ impl Machine {
         let Some(attempt) = self.attempt_mut(number).filter(|attempt| attempt.passkey.is_none()) else {
             return;
         };
-        let lasting = if attempt.shown == 0 { FIRST_CODE } else { NEXT_CODE };
-        attempt.shown += 1;
         let left = u32::try_from(attempt.references.len()).expect("at most 16");
-        let expires = UnixMillis(wall.0 + i64::try_from(lasting.as_millis()).expect("a minute"));
+        let Some((_, until)) = &mut attempt.showing else { return };
+        let lasting = if attempt.shown == 0 { FIRST_CODE } else { NEXT_CODE };
+        let again = *until;
+        let expires =
+            again.unwrap_or(UnixMillis(wall.0 + i64::try_from(lasting.as_millis()).expect("a minute")));
+        *until = Some(expires);
+        attempt.shown += u32::from(again.is_none());
         self.effects.push(Effect::Pairing(PairingUpdate::Code { payload, expires, left }));
-        self.set_timer(Timer::Qr, lasting);
+        // A code that is shown again ends when it was to end.
+        if again.is_none() {
+            self.set_timer(Timer::Qr, lasting);
+        }
     }
 
     /// `<iq><pair-success>…</pair-success></iq>`
@@ -281,6 +325,11 @@ impl Machine {
             }
         }
     }
+}
+
+/// Whether WhatsApp itself says it.
+pub(super) fn is_from_server(stanza: &Stanza) -> bool {
+    stanza.jid("from").is_some_and(|from| is_server(&from))
 }
 
 /// The row of the account.

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use roost_proto::id::UnixMillis;
 use roost_proto::passkey::{Assertion, AssertionRequest};
-use roost_proto::stanza::{Builder, Read, Stanza, iq, is_server, server_jid};
+use roost_proto::stanza::{Builder, Read, Stanza, iq, server_jid};
 
 use super::commit::{After, Pending};
 use super::connect::encode;
 use super::crypto::{Purpose, with_state};
+use super::pairing::is_from_server;
 use super::requests::Asked;
 use super::timer::Timer;
 use super::{CryptoRequest, Effect, Machine, Reply};
@@ -96,7 +97,7 @@ pub(super) enum Part {
 impl Machine {
     /// `<notification type=passkey_prologue_request>`
     pub(super) fn on_passkey_asked(&mut self, stanza: &Stanza) {
-        let Some(attempt) = self.attempt_number().filter(|_| from_server(stanza)) else { return };
+        let Some(attempt) = self.attempt_number().filter(|_| is_from_server(stanza)) else { return };
         match stanza.child("passkey_request_options").and_then(Read::leaf) {
             Some(options) => self.ask_authenticator(attempt, options),
             None => self.request_passkey(attempt, Part::Options, Builder::new("passkey_request_options")),
@@ -209,7 +210,7 @@ impl Machine {
 
     /// `<notification type=crsc_continuation>`: the phone's part.
     pub(super) fn on_passkey_continued(&mut self, stanza: &Stanza) {
-        let Some(attempt) = self.attempt_number().filter(|_| from_server(stanza)) else { return };
+        let Some(attempt) = self.attempt_number().filter(|_| is_from_server(stanza)) else { return };
         let stage = self.attempt_mut(attempt).and_then(|attempt| attempt.passkey.as_ref());
         let Some(Stage::Answered { .. }) = stage else { return };
         let primary = stanza.child("primary_ephemeral_identity").and_then(Read::leaf).unwrap_or_default();
@@ -289,8 +290,4 @@ impl Machine {
         }
         self.lane.fill(slot, outcome);
     }
-}
-
-fn from_server(stanza: &Stanza) -> bool {
-    stanza.jid("from").is_some_and(|from| is_server(&from))
 }

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::crypto;
 use super::supervisor::{Child, Input};
 use crate::device::Ports;
-use crate::machine::DialLogin;
+use crate::machine::DialAs;
 use crate::port::{Attempt, DialPermit, LinkError, LinkSink, PermitRefused, Urgency};
 use crate::warm::{SourceFrames, WarmLink};
 
@@ -40,7 +40,7 @@ pub(super) struct Arguments {
     pub(super) ports: Ports,
     pub(super) grant: Grant,
     pub(super) link: u64,
-    pub(super) login: Option<DialLogin>,
+    pub(super) dial: DialAs,
     pub(super) version: ProtocolVersion,
     pub(super) urgency: Urgency,
     pub(super) seed: [u8; 32],
@@ -213,7 +213,7 @@ impl Arguments {
     ) -> Result<(Box<dyn LinkSink>, Sealer, SourceFrames, Opener), Failure> {
         let other = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
         let (reply, answer) = oneshot::channel();
-        let _ = self.crypto.send_message(crypto::Message::Handshake(self.login.clone(), self.version, reply));
+        let _ = self.crypto.send_message(crypto::Message::Handshake(self.dial.clone(), self.version, reply));
         let (noise, payload) = answer
             .await
             .ok()

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use super::supervisor::{Child, Input};
 use crate::device::Profile;
-use crate::machine::{Account, CryptoRequest, DialLogin};
+use crate::machine::{Account, CryptoRequest, DialAs};
 use crate::port::{Clocks, DeviceStore, DeviceStoreError, StateKey};
 use crate::vault::{Vault, Wants};
 
@@ -36,7 +36,7 @@ pub(super) enum Message {
     /// Changes up to this request are durable.
     Durable(u64),
     /// What a handshake needs; `None` when there are no keys.
-    Handshake(Option<DialLogin>, ProtocolVersion, oneshot::Sender<Option<(KeyPair, Vec<u8>)>>),
+    Handshake(DialAs, ProtocolVersion, oneshot::Sender<Option<(KeyPair, Vec<u8>)>>),
 }
 
 /// What it starts with.
@@ -88,10 +88,10 @@ impl Actor for CryptoActor {
                     vault.durable(token);
                 }
             }
-            Message::Handshake(login, version, reply) => {
+            Message::Handshake(dial, version, reply) => {
                 let profile = &state.arguments.profile;
                 let vault = state.vault.as_mut();
-                let _ = reply.send(vault.and_then(|vault| vault.handshake(login, version, profile)));
+                let _ = reply.send(vault.and_then(|vault| vault.handshake(&dial, version, profile)));
             }
             Message::Work(token, request) => state.work(token, &request).await,
         }

@@ -5,34 +5,34 @@ use roost_proto::signal::KeyPair;
 use roost_proto::version::ProtocolVersion;
 
 use super::Vault;
-use crate::device::Profile;
-use crate::machine::DialLogin;
+use crate::device::{Appearance, Profile};
+use crate::machine::{DialAs, DialLogin};
 
 impl Vault {
     /// What a handshake needs: the Noise key pair and the payload of the last message.
     pub fn handshake(
         &mut self,
-        login: Option<DialLogin>,
+        dial: &DialAs,
         version: ProtocolVersion,
         profile: &Profile,
     ) -> Option<(KeyPair, Vec<u8>)> {
         let keys = self.keys.as_ref()?;
-        let payload = match login {
-            Some(DialLogin { username, device }) => ClientPayload::Login(Login {
-                username,
-                device: Some(device),
+        let payload = match dial {
+            DialAs::Login(DialLogin { username, device }) => ClientPayload::Login(Login {
+                username: *username,
+                device: Some(*device),
                 passive: true,
                 login_counter: 1,
             }),
-            None => {
-                self.platform = profile.platform;
+            DialAs::Pairing(Appearance { name, platform }) => {
+                self.platform = platform.unwrap_or(profile.platform);
                 ClientPayload::Registration(Registration {
                     registration_id: keys.registration_id(),
                     identity: *keys.identity().public(),
                     signed_prekey: keys.signed_prekey(),
                     push_name: None,
-                    os: profile.name.clone(),
-                    platform: profile.platform,
+                    os: name.as_ref().unwrap_or(&profile.name).clone(),
+                    platform: self.platform,
                 })
             }
         };

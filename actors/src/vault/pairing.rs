@@ -1,6 +1,7 @@
 //! Keys in pairing: the text of a QR code, the agreement with a phone on which a code was typed, and the
 //! signature under the identity that the phone gives.
 
+use rand::Rng as _;
 use roost_proto::adv;
 use roost_proto::pair_code::{self, PairCode};
 use roost_proto::pairing::QrCode;
@@ -8,6 +9,7 @@ use roost_proto::signal::KeyPair;
 
 use super::{Vault, credentials};
 use crate::machine::{PairFinish, PairHello};
+use crate::port::StateChange;
 
 impl Vault {
     pub(super) fn qr(&self, reference: &str) -> String {
@@ -17,7 +19,7 @@ impl Vault {
             noise: *keys.noise().public(),
             identity: *keys.identity().public(),
             adv_secret: *keys.adv_secret(),
-            client_type: Some('1'),
+            client_type: Some(self.platform.client_type()),
         }
         .to_string()
     }
@@ -31,15 +33,29 @@ impl Vault {
         Ok((accepted.identity, accepted.full, accepted.reply))
     }
 
-    /// A new code; the one before is of no use any more.
-    pub(super) fn pair_hello(&mut self) -> Option<PairHello> {
+    /// A new code, or the wanted one; the one before is of no use any more.
+    pub(super) fn pair_hello(&mut self, wanted: Option<&PairCode>) -> Option<PairHello> {
         let keys = self.keys.as_ref()?;
-        let code = PairCode::generate(&mut self.rng);
+        let code = wanted.cloned().unwrap_or_else(|| PairCode::generate(&mut self.rng));
         let ephemeral = KeyPair::generate(&mut self.rng);
         let wrapped = code.wrap(ephemeral.public(), &mut self.rng);
-        let hello = PairHello { code: code.to_string(), wrapped, noise: *keys.noise().public() };
+        let hello = PairHello {
+            code: code.to_string(),
+            wrapped,
+            noise: *keys.noise().public(),
+            platform: self.platform,
+        };
         self.pairing = Some((code, ephemeral));
         Some(hello)
+    }
+
+    /// The secret that codes show is of no use any more.
+    pub(super) fn renew_secret(&mut self) -> Vec<StateChange> {
+        let Some(keys) = &mut self.keys else { return Vec::new() };
+        let mut secret = [0; 32];
+        self.rng.fill_bytes(&mut secret);
+        keys.set_adv_secret(secret);
+        vec![credentials(self.generation, keys)]
     }
 
     /// What is agreed with the phone replaces the secret that a QR code would show.

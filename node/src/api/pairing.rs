@@ -4,14 +4,18 @@
 //! again and joins it; when the device changes its owner, the stream says so and shows the codes of a new
 //! attempt; it ends with the attempt.
 
-use roost_actors::device::{DeviceHandle, PairError, PairMethod, PairingUpdate, PasskeyAnswer, PasskeyError};
+use roost_actors::device::{
+    Appearance, DeviceHandle, PairError, PairMethod, Pairing, PairingUpdate, PasskeyAnswer, PasskeyError,
+};
 use roost_proto::api;
 use roost_proto::api::answer_passkey_request::Answer;
 use roost_proto::api::pairing_event::{self, Event};
 use roost_proto::api::pairing_service_client::PairingServiceClient;
 use roost_proto::api::pairing_service_server::PairingService;
-use roost_proto::api::start_pairing_request::Method;
+use roost_proto::api::start_pairing_request::{self, Method};
 use roost_proto::id::DeviceKey;
+use roost_proto::login::Platform;
+use roost_proto::pair_code::PairCode;
 use roost_proto::passkey::Assertion;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,6 +28,8 @@ use super::{Api, convert, method, parse};
 use crate::errors::{ApiError, Unfit};
 
 const SERVICE: &str = "PairingService";
+/// Longest name on the list of linked devices, in characters.
+const NAME: usize = 50;
 /// The field of an assertion.
 const CREDENTIAL: &str = "assertion.credential_json";
 /// How often an attempt begins anew because its device has another owner.
@@ -47,8 +53,8 @@ impl PairingService for Api {
         self.streaming(named, request, Until::Drain, |call, request| async move {
             let key = parse::device("device", &request.device)?;
             call.may_name_device(&key)?;
-            let method = method_of(&request)?;
-            let first = self.begin_pairing(&call, &key, &request, &method).await?;
+            let wanted = wanted(&request)?;
+            let first = self.begin_pairing(&call, &key, &request, &wanted).await?;
             let api = self.clone();
             Ok(move |sink: Sink<api::PairingEvent>| async move {
                 let mut steps = Steps { key: &key, sink: &sink, sequence: 0 };
@@ -64,7 +70,7 @@ impl PairingService for Api {
                         break;
                     }
                     steps.say(Event::Restarted(pairing_event::Restarted {})).await?;
-                    attempt = api.begin_pairing_again(&call, &key, &request, &method).await?;
+                    attempt = api.begin_pairing_again(&call, &key, &request, &wanted).await?;
                 }
                 Err(lost(&key))
             })
@@ -111,13 +117,13 @@ impl Api {
         call: &Call,
         key: &DeviceKey,
         request: &api::StartPairingRequest,
-        method: &PairMethod,
+        wanted: &Pairing,
     ) -> Result<Attempt, ApiError> {
         let attempt = self.router().at_owner(
             call,
             key,
             |device| async move {
-                let attempt = device.pair(method.clone()).await;
+                let attempt = device.pair(wanted.clone()).await;
                 let attempt = attempt.map_err(|error| pair_error(key, &device, error))?;
                 Ok(Attempt::Here(attempt))
             },
@@ -143,12 +149,12 @@ impl Api {
         call: &Call,
         key: &DeviceKey,
         request: &api::StartPairingRequest,
-        method: &PairMethod,
+        wanted: &Pairing,
     ) -> Result<Attempt, ApiError> {
         let mut refused = lost(key);
         for _ in 0..RESTARTS {
             let call = Call { deadline: Instant::now() + PATIENCE, ..call.clone() };
-            match self.begin_pairing(&call, key, request, method).await {
+            match self.begin_pairing(&call, key, request, wanted).await {
                 Err(error) => match error.retry() {
                     Some(pause) => {
                         tokio::time::sleep(pause).await;
@@ -163,13 +169,38 @@ impl Api {
     }
 }
 
-fn method_of(request: &api::StartPairingRequest) -> Result<PairMethod, ApiError> {
-    match &request.method {
-        None | Some(Method::Qr(_)) => Ok(PairMethod::Qr),
-        Some(Method::PhoneCode(code)) => {
-            parse::phone_number("phone_code.phone_number", &code.phone_number).map(PairMethod::PhoneCode)
+fn wanted(request: &api::StartPairingRequest) -> Result<Pairing, ApiError> {
+    let method = match &request.method {
+        None | Some(Method::Qr(_)) => PairMethod::Qr,
+        Some(Method::PhoneCode(by)) => {
+            let phone = parse::phone_number("phone_code.phone_number", &by.phone_number)?;
+            let code = (!by.code.is_empty()).then(|| by.code.parse::<PairCode>()).transpose();
+            let code = code.map_err(|error| ApiError::field("phone_code.code", error.to_string()))?;
+            PairMethod::PhoneCode { phone, code }
         }
+    };
+    let appearance = request.appearance.as_ref().map(appearance).transpose()?;
+    Ok(Pairing { method, appearance: appearance.unwrap_or_default() })
+}
+
+fn appearance(wanted: &start_pairing_request::Appearance) -> Result<Appearance, ApiError> {
+    let name = &wanted.name;
+    if name.chars().count() > NAME || name.chars().any(char::is_control) {
+        let why = format!("must have at most {NAME} characters and no control characters");
+        return Err(ApiError::field("appearance.name", why));
     }
+    let platform = start_pairing_request::Platform::try_from(wanted.platform)
+        .map_err(|_| ApiError::field("appearance.platform", "is none of the platforms"))?;
+    let platform = match platform {
+        start_pairing_request::Platform::Unspecified => None,
+        start_pairing_request::Platform::Chrome => Some(Platform::Chrome),
+        start_pairing_request::Platform::Firefox => Some(Platform::FIREFOX),
+        start_pairing_request::Platform::Opera => Some(Platform::OPERA),
+        start_pairing_request::Platform::Safari => Some(Platform::SAFARI),
+        start_pairing_request::Platform::Edge => Some(Platform::EDGE),
+        start_pairing_request::Platform::Desktop => Some(Platform::Desktop),
+    };
+    Ok(Appearance { name: Some(name.clone()).filter(|name| !name.is_empty()), platform })
 }
 
 fn passkey_answer(request: &api::AnswerPasskeyRequest) -> Result<PasskeyAnswer, ApiError> {

@@ -77,6 +77,15 @@ pub enum DeviceCommand {
         /// A code to type on the phone with this number, international, instead of a QR code.
         #[arg(long, value_name = "NUMBER")]
         code: Option<String>,
+        /// The code that it shall be, eight of 1-9 and A-Z without I, O and U; a random one when it is missing.
+        #[arg(long, value_name = "CODE", requires = "code")]
+        custom_code: Option<String>,
+        /// Its name on the phone's list of linked devices.
+        #[arg(long)]
+        name: Option<String>,
+        /// Its icon there: chrome, firefox, opera, safari, edge or desktop.
+        #[arg(long, value_parser = pair::platform)]
+        platform: Option<api::start_pairing_request::Platform>,
     },
     /// Goes on with a pairing that asks for the passkey of the account: reads what the authenticator answered.
     Passkey {
@@ -164,7 +173,11 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
             let name = device_name(&device);
             one!(delete_device, api::DeleteDeviceRequest { name });
         }
-        DeviceCommand::Pair { device, code } => pair::run(&device_name(&device), code, globals).await?,
+        DeviceCommand::Pair { device, code, custom_code, name, platform } => {
+            let device = device_name(&device);
+            let wanted = pair::wanted(device, code, custom_code, name, platform);
+            pair::run(wanted, globals).await?;
+        }
         DeviceCommand::Passkey { device, credential, compare_code, same_code: _ } => {
             pair::answer(&client, &device_name(&device), credential, compare_code).await?;
         }

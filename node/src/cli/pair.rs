@@ -11,9 +11,10 @@ use std::time::Duration;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use roost_proto::api;
+use roost_proto::api::StartPairingRequest;
 use roost_proto::api::answer_passkey_request::Answer;
 use roost_proto::api::pairing_event::Event;
-use roost_proto::api::start_pairing_request::Method;
+use roost_proto::api::start_pairing_request::{Appearance, Method, PhoneCode, Platform};
 use serde_json::json;
 use tonic::{Code, Request};
 
@@ -23,10 +24,34 @@ use crate::client::{Client, Problem};
 /// How often a broken stream is opened anew.
 const REOPEN_BUDGET: u32 = 20;
 
-pub(super) async fn run(device: &str, phone: Option<String>, globals: &Globals) -> Result<(), Problem> {
+/// What is asked for: `phone` is the number of a phone on which a code is typed.
+pub(super) fn wanted(
+    device: String,
+    phone: Option<String>,
+    code: Option<String>,
+    name: Option<String>,
+    platform: Option<Platform>,
+) -> StartPairingRequest {
+    let code = code.unwrap_or_default();
+    let method = phone.map(|phone_number| Method::PhoneCode(PhoneCode { phone_number, code }));
+    let shown = name.is_some() || platform.is_some();
+    let appearance = Appearance {
+        name: name.unwrap_or_default(),
+        platform: platform.unwrap_or(Platform::Unspecified).into(),
+    };
+    StartPairingRequest { device, method, appearance: shown.then_some(appearance) }
+}
+
+/// Reads the name of a platform.
+pub(super) fn platform(text: &str) -> Result<Platform, String> {
+    let known = Platform::from_str_name(&text.to_ascii_uppercase());
+    known.filter(|known| *known != Platform::Unspecified).ok_or_else(|| format!("{text:?} is none of them"))
+}
+
+pub(super) async fn run(wanted: StartPairingRequest, globals: &Globals) -> Result<(), Problem> {
     let mut left = REOPEN_BUDGET;
     loop {
-        match follow(device, phone.as_deref(), globals).await {
+        match follow(&wanted, globals).await {
             Err(problem) if problem.is_broken_stream() && left > 0 => {
                 left -= 1;
                 eprintln!("{problem}; trying again");
@@ -37,13 +62,10 @@ pub(super) async fn run(device: &str, phone: Option<String>, globals: &Globals) 
     }
 }
 
-async fn follow(device: &str, phone: Option<&str>, globals: &Globals) -> Result<(), Problem> {
+async fn follow(wanted: &StartPairingRequest, globals: &Globals) -> Result<(), Problem> {
     let client = globals.connect().await?;
-    let method = phone.map(|phone| {
-        Method::PhoneCode(api::start_pairing_request::PhoneCode { phone_number: phone.to_owned() })
-    });
-    let wanted = Request::new(api::StartPairingRequest { device: device.to_owned(), method });
-    let mut stream = client.pairing().start_pairing(wanted).await?.into_inner();
+    let device = &*wanted.device;
+    let mut stream = client.pairing().start_pairing(Request::new(wanted.clone())).await?.into_inner();
     let mut screen = Screen { live: std::io::stdout().is_terminal(), ..Screen::default() };
     let mut second = tokio::time::interval(Duration::from_secs(1));
     loop {

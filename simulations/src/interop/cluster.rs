@@ -113,8 +113,11 @@ impl Cluster {
     /// Links a device to the person's phone and waits until it is online.
     pub async fn pair(&self, stage: &Stage, device: &str, person: &Person) -> Result<(), Failure> {
         let ask = |client: Client| {
-            let request =
-                tonic::Request::new(StartPairingRequest { device: device.to_owned(), method: None });
+            let request = tonic::Request::new(StartPairingRequest {
+                device: device.to_owned(),
+                method: None,
+                appearance: None,
+            });
             async move { client.pairing().start_pairing(request).await }
         };
         let mut steps = self.callers.call(CALL, ask).await?.into_inner();

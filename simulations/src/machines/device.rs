@@ -140,7 +140,7 @@ impl Device {
             Asks::Send(request) => Command::Send(request),
             Asks::Pair => {
                 self.follower = Some(number);
-                Command::Pair(PairMethod::Qr)
+                Command::Pair(Box::new(PairMethod::Qr.into()))
             }
         };
         let token = self.command(command);
@@ -200,7 +200,7 @@ impl Device {
             Todo::Effect(effect) => *effect,
         };
         match effect {
-            Effect::Dial { link, login, urgency, .. } => self.dial(core, ctx, link, login, urgency),
+            Effect::Dial { link, dial, urgency, .. } => self.dial(core, ctx, link, dial, urgency),
             Effect::Close { link } => self.close(core, ctx, link),
             Effect::Send { link, bytes } => self.write(core, ctx, link, bytes),
             Effect::Crypto { token, request } => self.crypto.push_back((token, request)),

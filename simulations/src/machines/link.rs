@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use roost_actors::device::Profile;
-use roost_actors::machine::{DialLogin, Event};
+use roost_actors::machine::{DialAs, Event};
 use roost_actors::port::{DialPermit, Urgency};
 use roost_placement::lease::permit_deadline;
 use roost_placement::seeded::{self, Bug};
@@ -26,7 +26,7 @@ use crate::run::limits;
 pub(super) struct Link {
     /// The machine's number of it.
     number: u64,
-    login: Option<DialLogin>,
+    dial: DialAs,
     /// Its place in the line for a turn, while it waits.
     waiter: Option<u64>,
     /// The link itself, once it is dialled.
@@ -45,13 +45,13 @@ impl Device {
         core: &mut Core,
         ctx: &mut Context,
         number: u64,
-        login: Option<DialLogin>,
+        dial: DialAs,
         urgency: Urgency,
     ) {
         self.hang_up(core, ctx);
         let link = Link {
             number,
-            login,
+            dial,
             waiter: None,
             id: None,
             last: None,
@@ -101,7 +101,7 @@ impl Device {
         let Some(link) = &mut self.link else { return };
         let vault = self.vault.as_mut().expect("who dials has been loaded");
         let number = link.number;
-        match vault.handshake(link.login.clone(), ProtocolVersion::BUILT_IN, &Profile::default()) {
+        match vault.handshake(&link.dial, ProtocolVersion::BUILT_IN, &Profile::default()) {
             Some((noise, payload)) => {
                 link.last = Some((*noise.public(), payload));
                 core.ask_permit(ctx, self.number, Some(number), &self.grant);

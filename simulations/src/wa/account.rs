@@ -13,6 +13,7 @@ use rand::CryptoRng;
 use roost_proto::adv::{self, KeyIndexList};
 use roost_proto::appstate::{Collection, Patch};
 use roost_proto::id::UnixMillis;
+use roost_proto::login::Platform;
 use roost_proto::signal::PublicSignedPrekey;
 use roost_proto::stanza::{Jid, Server};
 use sha2::{Digest as _, Sha256};
@@ -132,6 +133,10 @@ pub struct Companion {
     pub noise: [u8; 32],
     /// Its identity key.
     pub identity: [u8; 32],
+    /// Its name on the phone's list of linked devices.
+    pub shown: String,
+    /// Its icon there.
+    pub platform: Platform,
     /// Its registration id.
     pub registration_id: u32,
     /// Its signed prekey.

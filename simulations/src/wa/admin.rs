@@ -204,6 +204,7 @@ fn describe(machine: &Machine, account: &Account) -> Value {
             json!({
                 "device": device.to_string(),
                 "jid": account.device_jid(*number, Form::Pn).to_string(),
+                "shown": companion.shown,
                 "key_index": companion.key_index,
                 "online": online.contains(&device),
                 "one_time_prekeys": companion.one_time.len(),

@@ -107,9 +107,11 @@ impl Machine {
         let platform = part.child("companion_platform_display").and_then(|name| name.leaf_text());
         let same = matches!(self.connections.get(&connection),
             Some(Connection::Pairing { noise: ours, .. }) if noise == Some(&ours[..]));
+        let client = part.child("companion_platform_id").and_then(|id| id.leaf_text());
+        let known = client.is_some_and(|id| matches!(id.as_bytes(), [b'1'..=b'9']));
         // The real server is known to refuse a display name without a browser and a system.
         let named = platform.is_some_and(|name| name.contains('(') && name.ends_with(')'));
-        let (Some(pn), Some(wrapped), true, true) = (pn, wrapped, same, named) else {
+        let (Some(pn), Some(wrapped), true, true) = (pn, wrapped, same, named && known) else {
             self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
             return Err("a malformed companion_hello".into());
         };

@@ -120,6 +120,18 @@ impl Machine {
         Ok((scanned, self.settle_phones(now)))
     }
 
+    /// The server retires the secrets that unpaired companions show: they are to make others.
+    pub fn retire_codes(&mut self, now: UnixMillis) -> Vec<Effect> {
+        let waits = |connection: &Connection| matches!(connection, Connection::Pairing { .. });
+        let waiting: Vec<ConnectionId> =
+            self.connections.iter().filter(|(_, one)| waits(one)).map(|(id, _)| *id).collect();
+        for connection in waiting {
+            let asked = Builder::new("companion_reg_refresh").build();
+            self.notify_unpaired(now, connection, "companion_reg_refresh", asked);
+        }
+        self.settle_phones(now)
+    }
+
     /// The phone takes a companion, however it came to know it: signs its identity, and `pair-success`.
     pub(super) fn phone_accepts(
         &mut self,
@@ -231,6 +243,8 @@ impl Machine {
             key_index: identity.key_index,
             noise: signing.noise,
             identity: signing.registration.identity,
+            shown: signing.registration.os.clone(),
+            platform: signing.registration.platform,
             registration_id: signing.registration.registration_id,
             signed_prekey: signing.registration.signed_prekey.clone(),
             one_time: VecDeque::new(),

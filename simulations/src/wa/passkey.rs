@@ -165,7 +165,7 @@ impl Machine {
         true
     }
 
-    fn notify_unpaired(
+    pub(super) fn notify_unpaired(
         &mut self,
         now: UnixMillis,
         connection: ConnectionId,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roost_proto::appstate::{Collection, Key, Patch};
+use roost_proto::login::Platform;
 use roost_proto::signal::{Keys, PublicSignedPrekey};
 use roost_proto::stanza;
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,10 @@ struct KeptCompanion {
     key_index: u32,
     noise: String,
     identity: String,
+    #[serde(default)]
+    shown: String,
+    #[serde(default)]
+    platform: i32,
     registration_id: u32,
     prekey_id: u32,
     prekey: String,
@@ -126,6 +131,8 @@ fn keep(account: &Account) -> KeptAccount {
         key_index: companion.key_index,
         noise: hex::encode(companion.noise),
         identity: hex::encode(companion.identity),
+        shown: companion.shown.clone(),
+        platform: companion.platform.number(),
         registration_id: companion.registration_id,
         prekey_id: companion.signed_prekey.id,
         prekey: hex::encode(companion.signed_prekey.public),
@@ -222,6 +229,8 @@ fn restore_companion(kept: KeptCompanion) -> Result<Companion, StateError> {
         key_index: kept.key_index,
         noise: sized(&kept.noise, "a Noise key")?,
         identity: sized(&kept.identity, "an identity")?,
+        shown: kept.shown,
+        platform: Platform::of_number(kept.platform),
         registration_id: kept.registration_id,
         signed_prekey: PublicSignedPrekey {
             id: kept.prekey_id,

@@ -83,8 +83,11 @@ async fn every_call_says_which_part_of_a_name_is_unknown_or_malformed() {
         assert_eq!(refusal(devices.logout_device(LogoutDeviceRequest { name: named() }).await), expected);
         assert_eq!(refusal(devices.delete_device(DeleteDeviceRequest { name: named() }).await), expected);
         assert_eq!(refusal(messages.send_message(send(name, "hello")).await), expected);
-        let pairing =
-            world.at(0).pairing().start_pairing(StartPairingRequest { device: named(), method: None }).await;
+        let pairing = world
+            .at(0)
+            .pairing()
+            .start_pairing(StartPairingRequest { device: named(), method: None, appearance: None })
+            .await;
         assert_eq!(refusal(pairing.map(|_| ())), expected);
     }
     assert_eq!(bad_field(devices.get_device(GetDeviceRequest { name: "shop".into() }).await), "name");

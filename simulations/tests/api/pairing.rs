@@ -21,7 +21,7 @@ async fn a_device_pairs_through_a_node_that_does_not_own_it() {
         let again = live
             .at(place)
             .pairing()
-            .start_pairing(StartPairingRequest { device: name.clone(), method: None })
+            .start_pairing(StartPairingRequest { device: name.clone(), method: None, appearance: None })
             .await;
         let expected = (Code::FailedPrecondition, "DEVICE_ALREADY_PAIRED".to_owned());
         assert_eq!(refusal(again.map(drop)), expected);
@@ -33,7 +33,7 @@ async fn a_second_caller_joins_the_attempt_that_is_under_way() {
     let live = Live::new(2).await;
     let (name, owner, other) = live.device("shop").await;
     let first_code = async |place: usize| {
-        let request = StartPairingRequest { device: name.clone(), method: None };
+        let request = StartPairingRequest { device: name.clone(), method: None, appearance: None };
         let mut steps = live.at(place).pairing().start_pairing(request).await.expect("opened").into_inner();
         loop {
             let step = tokio::time::timeout(LIMIT, steps.message()).await.expect("in time");
@@ -103,8 +103,11 @@ pub(crate) async fn step<T>(
 }
 
 fn by_code(device: &str, phone_number: String) -> StartPairingRequest {
-    let method = start_pairing_request::Method::PhoneCode(start_pairing_request::PhoneCode { phone_number });
-    StartPairingRequest { device: device.to_owned(), method: Some(method) }
+    let method = start_pairing_request::Method::PhoneCode(start_pairing_request::PhoneCode {
+        phone_number,
+        code: String::new(),
+    });
+    StartPairingRequest { device: device.to_owned(), method: Some(method), appearance: None }
 }
 
 #[tokio::test]
@@ -137,10 +140,72 @@ async fn a_device_is_paired_by_a_code_that_is_typed_on_the_phone() {
 }
 
 #[tokio::test]
+async fn the_code_and_how_the_device_is_shown_are_chosen_by_the_caller() {
+    let live = Live::new(2).await;
+    let (name, owner, other) = live.device("shop").await;
+    let phone = live.friend();
+    let request = |code: &str, shown: &str, platform| StartPairingRequest {
+        device: name.clone(),
+        method: Some(start_pairing_request::Method::PhoneCode(start_pairing_request::PhoneCode {
+            phone_number: phone.to_string(),
+            code: code.to_owned(),
+        })),
+        appearance: Some(start_pairing_request::Appearance { name: shown.to_owned(), platform }),
+    };
+    let firefox = start_pairing_request::Platform::Firefox.into();
+    for (bad, field) in [
+        (request("ABCD-123O", "", 0), "phone_code.code"),
+        (request("ABCD1234", &"x".repeat(51), 0), "appearance.name"),
+        (request("ABCD1234", "", 99), "appearance.platform"),
+    ] {
+        let refused = live.at(owner).pairing().start_pairing(bad).await;
+        assert_eq!(bad_field(refused.map(drop)), field);
+    }
+    let wanted = request("abcd1234", "Front desk", firefox);
+    let mut steps = live.at(other).pairing().start_pairing(wanted).await.expect("opened").into_inner();
+    let code = step(&mut steps, |event| match event {
+        pairing_event::Event::Code(code) => Some(code.code),
+        _ => None,
+    })
+    .await;
+    assert_eq!(code, "ABCD-1234");
+    live.sim.act(|machine, now| machine.type_code(now, phone, &code)).expect("a companion waits");
+    step(&mut steps, |event| matches!(event, pairing_event::Event::Paired(_)).then_some(())).await;
+    let shown = live.sim.look(|machine| {
+        let companions = machine.accounts()[&phone].companions.values();
+        companions.map(|companion| (companion.shown.clone(), companion.platform)).collect::<Vec<_>>()
+    });
+    assert_eq!(shown, [("Front desk".to_owned(), roost_proto::login::Platform::FIREFOX)]);
+}
+
+#[tokio::test]
+async fn a_code_whose_secret_is_retired_is_shown_again_with_another() {
+    let live = Live::new(1).await;
+    let (name, owner, _) = live.device("shop").await;
+    let request = StartPairingRequest { device: name, method: None, appearance: None };
+    let mut steps = live.at(owner).pairing().start_pairing(request).await.expect("opened").into_inner();
+    let code = |event| match event {
+        pairing_event::Event::Qr(code) => Some(code),
+        _ => None,
+    };
+    let first = step(&mut steps, code).await;
+    live.sim.act(|machine, now| Ok::<_, ()>(((), machine.retire_codes(now)))).expect("told");
+    let second = step(&mut steps, code).await;
+    let [before, after]: [roost_proto::pairing::QrCode; 2] =
+        [&first, &second].map(|code| code.payload.parse().expect("a code"));
+    assert_eq!((&after.reference, after.noise), (&before.reference, before.noise));
+    assert_ne!(after.adv_secret, before.adv_secret);
+    assert_eq!((second.expire_time, second.codes_left), (first.expire_time, first.codes_left));
+    let scanner = Scanner { pn: None, name: Some("phone".to_owned()) };
+    live.sim.scan(&second.payload, &scanner).expect("a good code");
+    step(&mut steps, |event| matches!(event, pairing_event::Event::Paired(_)).then_some(())).await;
+}
+
+#[tokio::test]
 async fn asking_for_another_way_to_pair_ends_the_attempt_that_runs() {
     let live = Live::new(1).await;
     let (name, owner, _) = live.device("shop").await;
-    let qr = StartPairingRequest { device: name.clone(), method: None };
+    let qr = StartPairingRequest { device: name.clone(), method: None, appearance: None };
     let mut first = live.at(owner).pairing().start_pairing(qr).await.expect("opened").into_inner();
     step(&mut first, |event| matches!(event, pairing_event::Event::Qr(_)).then_some(())).await;
     let request = by_code(&name, live.friend().to_string());
@@ -157,7 +222,7 @@ async fn asking_for_another_way_to_pair_ends_the_attempt_that_runs() {
 async fn a_pairing_goes_on_with_another_code_when_its_node_gives_the_device_away() {
     let live = Live::new(2).await;
     let (name, owner, other) = live.device("shop").await;
-    let request = StartPairingRequest { device: name.clone(), method: None };
+    let request = StartPairingRequest { device: name.clone(), method: None, appearance: None };
     let mut steps = live.at(other).pairing().start_pairing(request).await.expect("opened").into_inner();
     let code = |event| match event {
         pairing_event::Event::Qr(code) => Some(code.payload),

@@ -26,7 +26,7 @@ impl Asked {
         let (device, owner, other) = live.device("shop").await;
         let phone = live.friend();
         live.sim.change(|machine| machine.make_passkey(phone));
-        let request = StartPairingRequest { device: device.clone(), method: None };
+        let request = StartPairingRequest { device: device.clone(), method: None, appearance: None };
         let steps = live.at(other).pairing().start_pairing(request).await.expect("opened").into_inner();
         let mut asked = Asked { device, owner, other, phone, steps, options: String::new() };
         asked.scan(live).await;
@@ -160,7 +160,8 @@ async fn whatsapp_refuses_a_passkey_that_was_not_unlocked_or_is_for_another_page
     let mut asked = Asked::new(&live).await;
     for case in 0..3 {
         if case > 0 {
-            let request = StartPairingRequest { device: asked.device.clone(), method: None };
+            let request =
+                StartPairingRequest { device: asked.device.clone(), method: None, appearance: None };
             let steps = live.at(0).pairing().start_pairing(request).await;
             asked.steps = steps.expect("opened").into_inner();
             asked.scan(&live).await;

@@ -17,10 +17,12 @@ async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<()
     // Roost, after a code that was mistyped.
     let second = cluster.create_device("acme", "by-code").await?;
     cluster.until_owned(&second).await?;
-    let method = start_pairing_request::PhoneCode { phone_number: format!("+{}", roost.pn) };
+    let method =
+        start_pairing_request::PhoneCode { phone_number: format!("+{}", roost.pn), code: String::new() };
     let request = StartPairingRequest {
         device: second.clone(),
         method: Some(start_pairing_request::Method::PhoneCode(method)),
+        appearance: None,
     };
     // It is owned; until its owner has loaded it, who asks is told to come back.
     let start = |api: Client| {
@@ -78,7 +80,7 @@ async fn whatsmeow_and_a_device_are_paired_with_an_account_that_has_a_passkey() 
     let second = cluster.create_device("acme", "with-passkey").await?;
     cluster.until_owned(&second).await?;
     let start = |api: Client| {
-        let request = StartPairingRequest { device: second.clone(), method: None };
+        let request = StartPairingRequest { device: second.clone(), method: None, appearance: None };
         async move { api.pairing().start_pairing(request).await }
     };
     let mut steps = cluster.callers.call(CALL, start).await?.into_inner();
@@ -130,7 +132,7 @@ async fn a_pairing_goes_on_with_another_code_when_its_node_is_killed() -> Result
     cluster.until_owned(&device).await?;
     let node = cluster.bystander(&device).await?;
     let client = Client::lazy(&format!("http://{node}"))?;
-    let request = StartPairingRequest { device: device.clone(), method: None };
+    let request = StartPairingRequest { device: device.clone(), method: None, appearance: None };
     let mut steps = client.pairing().start_pairing(request).await?.into_inner();
     let (mut first, mut restarted) = (None, false);
     loop {

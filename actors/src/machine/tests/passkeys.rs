@@ -12,7 +12,7 @@ const OPTIONS: &str = r#"{"challenge":"_-8","rpId":"web.whatsapp.com"}"#;
 /// An attempt whose code was scanned by an account with a passkey.
 fn asked() -> World {
     let mut world = World::unpaired(1);
-    command(&mut world, Command::Pair(PairMethod::Qr));
+    command(&mut world, Command::Pair(Box::new(PairMethod::Qr.into())));
     world.take(Step::Crypto);
     commit(&mut world);
     world.take(Step::LinkUp);

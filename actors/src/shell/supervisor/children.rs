@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::Input;
 use crate::device::Ports;
-use crate::machine::{CryptoRequest, DialLogin, Fetching};
+use crate::machine::{CryptoRequest, DialAs, Fetching};
 use crate::port::{Batch, StateKey, Urgency};
 use crate::shell::connection::{self, ConnectionActor};
 use crate::shell::crypto::{self, CryptoActor};
@@ -124,7 +124,7 @@ impl Children {
         ports: &Ports,
         seed: [u8; 32],
         link: u64,
-        login: Option<DialLogin>,
+        dial: DialAs,
         version: ProtocolVersion,
         urgency: Urgency,
         warm: Option<WarmLink>,
@@ -134,7 +134,7 @@ impl Children {
             ports: ports.clone(),
             grant: grant.clone(),
             link,
-            login,
+            dial,
             version,
             urgency,
             seed,

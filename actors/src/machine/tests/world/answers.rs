@@ -158,11 +158,13 @@ impl World {
             CryptoRequest::KeepTokens(tokens) => Changed::State(self.keep_tokens(tokens)),
             CryptoRequest::AppState(_) => Changed::AppState(Worked::NoKey),
             CryptoRequest::MakeKeys { .. } => Changed::Keys(Vec::new()),
+            CryptoRequest::RenewSecret => Changed::Keys(vec![credentials("renewed")]),
             CryptoRequest::Qr { reference } => Changed::Qr(reference),
-            CryptoRequest::PairHello => Changed::PairHello(Some(PairHello {
+            CryptoRequest::PairHello(_) => Changed::PairHello(Some(PairHello {
                 code: "ABCD-1234".to_owned(),
                 wrapped: [4; 80],
                 noise: [5; 32],
+                platform: Default::default(),
             })),
             CryptoRequest::PairFinish { .. } => Changed::PairFinish(Some(PairFinish {
                 changes: Vec::new(),
