@@ -91,6 +91,8 @@ pub struct Notice {
     pub place: Place,
     /// Id of the message that asked for it.
     pub request: Option<String>,
+    /// Id of the message that told of it before, when its file is a new one.
+    pub original: Option<String>,
 }
 
 /// Where a piece of history is.
@@ -348,6 +350,7 @@ fn notice(wire: &HistorySyncNotification) -> Option<Notice> {
         progress: wire.progress.unwrap_or(0),
         place,
         request: wire.peer_data_request_session_id.clone(),
+        original: wire.original_message_id.clone(),
     })
 }
 
@@ -357,6 +360,7 @@ fn wire_notice(notice: &Notice) -> HistorySyncNotification {
         chunk_order: Some(notice.order),
         progress: Some(notice.progress),
         peer_data_request_session_id: notice.request.clone(),
+        original_message_id: notice.original.clone(),
         ..Default::default()
     };
     match &notice.place {

@@ -6,6 +6,7 @@
 //! messages. A message has the same key in the log whether it came live or with history, so it is there once.
 //! Behind the last message stands one event about the piece, and behind its commit the phone hears that we have it.
 
+mod again;
 mod piece;
 mod range;
 mod told;
@@ -19,10 +20,9 @@ use roost_proto::history::{Chat, HistoryError, Outline, Position, Slice, Slices,
 use roost_proto::id::UnixMillis;
 use roost_proto::media::MediaKind;
 use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
-use roost_proto::stanza::{Builder, Jid};
+use roost_proto::stanza::Jid;
 
 use super::commit::{After, Pending};
-use super::connect::encode;
 use super::crypto::PeerName;
 use super::files::Wants;
 use super::inbound::{Inbound, bounded};
@@ -86,7 +86,7 @@ impl Machine {
         }
         for (name, cursor) in cursors {
             if let Some(source) = sources.remove(&name) {
-                self.history.waiting.insert(name, Piece { cursor, source, trouble: None });
+                self.history.waiting.insert(name, Piece::new(cursor, source));
             }
         }
         self.watch_ranges();
@@ -107,6 +107,9 @@ impl Machine {
     /// The phone has a piece of history for us: durable with the message that says so.
     pub(super) fn take_history(&mut self, message: &Inbound, notice: Notice, outcome: &mut Pending) {
         let name = bounded(message.id.clone());
+        if self.take_again(&name, &notice, outcome) {
+            return;
+        }
         let mut cursor = Cursor::new(&notice);
         if let Some(range) = self.range_of(&cursor.request) {
             cursor.request = range;
@@ -121,7 +124,7 @@ impl Machine {
         };
         outcome.batch.state.push((row(StateKind::History, &name), Some(cursor.to_bytes())));
         outcome.batch.state.push((row(source.kind(), &name), Some(source.to_bytes())));
-        self.history.waiting.insert(name, Piece { cursor, source, trouble: None });
+        self.history.waiting.insert(name, Piece::new(cursor, source));
     }
 
     /// Goes on with the next slice, when the one before is durable.
@@ -227,6 +230,9 @@ impl Machine {
                 piece.trouble = Some((times + 1, self.now.boot.plus(pause)));
                 (self.history.open, self.history.busy) = (None, false);
             }
+            Err(error) if self.ask_for_piece(name, &error) => {
+                (self.history.open, self.history.busy) = (None, false);
+            }
             Err(error) => {
                 let problem = match error {
                     FileError::Gone => Problem::Expired,
@@ -296,14 +302,7 @@ impl Machine {
         }
         self.history.waiting.remove(name);
         self.history.open.take_if(|open| open.name == name);
-        // The phone forgets the piece when it hears this; when it does not, it tells it again.
-        if let (Some((_, phone)), Some(link)) = (self.phone(), self.connection.online()) {
-            let receipt = Builder::new("receipt")
-                .attr("id", name.to_owned())
-                .attr("to", phone)
-                .attr("type", "hist_sync");
-            outcome.after.extend(encode(&receipt.build()).map(|bytes| After::Wire(link, bytes)));
-        }
+        self.thank(outcome, name);
     }
 
     /// A caller wants older messages of a chat: so many, or all since then.

@@ -6,7 +6,14 @@ use crate::e2e;
 #[test]
 fn each_message_reads_back_and_is_nothing_for_the_user() {
     let blob = Blob { media_key: vec![1; 32], direct_path: "/v/x?y".to_owned(), ..Blob::default() };
-    let notice = |place| Notice { kind: Kind::Recent, order: 2, progress: 40, place, request: None };
+    let notice = |place| Notice {
+        kind: Kind::Recent,
+        order: 2,
+        progress: 40,
+        place,
+        request: None,
+        original: Some("3EB0".to_owned()),
+    };
     let messages = [
         PeerMessage::Keys(vec![Key::new(&[0, 1], &[7; 32], 5).expect("a good key")]),
         PeerMessage::WantKeys(vec![vec![0, 9]]),

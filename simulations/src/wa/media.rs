@@ -205,6 +205,11 @@ impl Store {
         self.phones_forget = forget;
     }
 
+    /// Whether phones have nothing to upload again.
+    pub(super) fn is_forgotten_by_phones(&self) -> bool {
+        self.phones_forget
+    }
+
     /// What a phone does when it is asked for a file: uploads the bytes with this hash again. `None` when it
     /// does not have them.
     pub(super) fn again(&mut self, rng: &mut impl rand::Rng, hash: &[u8; 32]) -> Option<String> {

@@ -4,12 +4,13 @@
 //! What must hold: the copies are the real arithmetic, so that a patch which a companion made wrongly is
 //! noticed here too. A phone without a memory says nothing of itself; tests that count messages use those.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::{CryptoRng, Rng};
 use roost_proto::appstate::{self, Action, ApplyError, Collection, Head, Key, Keyring, Patch, Recovery};
 use roost_proto::history::{Conversation, Past};
 use roost_proto::id::UnixMillis;
+use roost_proto::phone::Notice;
 use roost_proto::stanza::Jid;
 
 /// A chat that the phone had before.
@@ -31,9 +32,25 @@ pub struct Memory {
     made: Vec<Vec<u8>>,
     copies: BTreeMap<Collection, Copy>,
     chats: Vec<PastChat>,
+    /// Pieces of history that were told as files, the newest last.
+    told: VecDeque<Told>,
     /// Companions that have been told.
     pub(super) greeted: BTreeSet<u16>,
 }
+
+/// A piece of history as it was told to a companion.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// Id of the message.
+    pub(super) id: String,
+    pub(super) device: u16,
+    pub(super) notice: Notice,
+    /// What is in its file.
+    pub(super) packed: Vec<u8>,
+}
+
+/// Pieces that are remembered, in case a companion cannot fetch one.
+const TOLD: usize = 64;
 
 /// The phone's copy of one collection.
 #[derive(Debug)]
@@ -59,6 +76,19 @@ impl Memory {
             memory.keys.add(key);
         }
         memory
+    }
+
+    /// A piece was told.
+    pub(super) fn tell(&mut self, told: Told) {
+        self.told.push_back(told);
+        while self.told.len() > TOLD {
+            self.told.pop_front();
+        }
+    }
+
+    /// What this message told the companion of this number.
+    pub(super) fn told(&self, id: &str, device: u16) -> Option<&Told> {
+        self.told.iter().find(|told| told.id == id && told.device == device)
     }
 
     /// A new key, which encrypts from now on; companions do not know it.

@@ -12,7 +12,8 @@ use super::account::{DeviceRef, Form, seconds};
 use super::machine::{Machine, Refusal};
 
 impl Machine {
-    /// `<receipt type=server-error id><encrypt><enc_p/><enc_iv/></encrypt><rmr/></receipt>`
+    /// `<receipt type=server-error id><encrypt><enc_p/><enc_iv/></encrypt><rmr/></receipt>`; without `<rmr>` and with the
+    /// category `peer` it is about a piece of history.
     pub(super) fn media_asked(
         &mut self,
         now: UnixMillis,
@@ -20,14 +21,19 @@ impl Machine {
         stanza: &Stanza,
     ) -> Result<(), Refusal> {
         let id = stanza.text("id").unwrap_or_default().into_owned();
-        let rmr = stanza.child("rmr").cloned().ok_or("a question about media without <rmr>")?;
-        if rmr.jid("jid").is_none() || rmr.text("from_me").is_none() {
-            return Err("<rmr> needs jid and from_me".into());
-        }
         let part = |name| Some(stanza.child("encrypt")?.child(name)?.leaf()?.to_vec());
         let (Some(sealed), Some(iv)) = (part("enc_p"), part("enc_iv")) else {
             return Err("a question about media that is not sealed".into());
         };
+        let Some(rmr) = stanza.child("rmr").cloned() else {
+            return match stanza.text("category").as_deref() {
+                Some("peer") => self.history_asked(now, from, &id, (&sealed, &iv)),
+                _ => Err("a question about media without <rmr>".into()),
+            };
+        };
+        if rmr.jid("jid").is_none() || rmr.text("from_me").is_none() {
+            return Err("<rmr> needs jid and from_me".into());
+        }
         let file = self.account(from.pn).phone.file(&id).cloned();
         let content = match file {
             // What the phone says of a message that it does not have.

@@ -10,14 +10,14 @@ use bytes::Bytes;
 use roost_proto::appstate::{Action, Collection, Patch};
 use roost_proto::history::{self, Blob, Conversation, Kind, People};
 use roost_proto::id::UnixMillis;
-use roost_proto::media::{Encryptor, File, MediaKey, MediaKind};
+use roost_proto::media::{Encryptor, File, MediaKey, MediaKind, open_retry_request};
 use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
 use roost_proto::stanza::{Builder, Jid, message_id, server_jid};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::journal::Seen;
-use super::machine::{Effect, Machine};
-use super::memory::{Memory, PastChat};
+use super::machine::{Effect, Machine, Refusal};
+use super::memory::{Memory, PastChat, Told};
 use super::phone::Sent;
 use super::phones::PhoneError;
 
@@ -206,12 +206,48 @@ impl Machine {
         request: Option<String>,
     ) {
         let packed = history::pack(kind, progress, conversations, people);
-        let place = match kind {
-            Kind::Bootstrap if packed.len() <= INLINE => Place::Inline(packed),
-            _ => Place::File(self.phone_uploads(MediaKind::History, &packed)),
+        if kind == Kind::Bootstrap && packed.len() <= INLINE {
+            let place = Place::Inline(packed);
+            let notice = Notice { kind, order, progress, place, request, original: None };
+            self.phone_tells(now, device, &PeerMessage::History(notice));
+            return;
+        }
+        let place = Place::File(self.phone_uploads(MediaKind::History, &packed));
+        self.tell_file(now, device, Notice { kind, order, progress, place, request, original: None }, packed);
+    }
+
+    fn tell_file(&mut self, now: UnixMillis, device: DeviceRef, notice: Notice, packed: Vec<u8>) {
+        let id = self.phone_tells(now, device, &PeerMessage::History(notice.clone()));
+        if let (Some(id), Some(memory)) = (id, self.account_mut(device.pn).phone.memory.as_mut()) {
+            memory.tell(Told { id, device: device.device, notice, packed });
+        }
+    }
+
+    /// A companion cannot fetch a piece: the phone uploads it again and tells of it again. A phone that has forgotten
+    /// says nothing.
+    pub(super) fn history_asked(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        id: &str,
+        (sealed, iv): (&[u8], &[u8]),
+    ) -> Result<(), Refusal> {
+        let memory = self.account(device.pn).phone.memory.as_ref();
+        let told = memory.and_then(|memory| memory.told(id, device.device)).cloned();
+        let told = told.ok_or("a piece of history that was not told to this device is asked for again")?;
+        let file = match &told.notice.place {
+            Place::File(blob) => blob.file(MediaKind::History),
+            Place::Inline(_) => None,
         };
-        let notice = Notice { kind, order, progress, place, request };
-        self.phone_tells(now, device, &PeerMessage::History(notice));
+        let file = file.ok_or("a piece of history without a file is asked for again")?;
+        open_retry_request(&file.key, id, iv, sealed)
+            .map_err(|error| Refusal::from(format!("a question about history: {error}")))?;
+        if !self.media.is_forgotten_by_phones() {
+            let place = Place::File(self.phone_uploads(MediaKind::History, &told.packed));
+            let notice = Notice { place, original: Some(id.to_owned()), ..told.notice };
+            self.tell_file(now, device, notice, told.packed);
+        }
+        Ok(())
     }
 
     /// A phone puts a file on the media servers.
@@ -234,9 +270,14 @@ impl Machine {
         }
     }
 
-    /// One message of a phone to one of its companions.
-    pub(super) fn phone_tells(&mut self, now: UnixMillis, device: DeviceRef, message: &PeerMessage) {
-        self.phone_carries(now, device, message, Vec::new());
+    /// One message of a phone to one of its companions; its id.
+    pub(super) fn phone_tells(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        message: &PeerMessage,
+    ) -> Option<String> {
+        self.phone_carries(now, device, message, Vec::new())
     }
 
     /// The same, with the messages of these ids in it.
@@ -246,22 +287,23 @@ impl Machine {
         device: DeviceRef,
         message: &PeerMessage,
         carries: Vec<String>,
-    ) {
+    ) -> Option<String> {
         let phone = DeviceRef { pn: device.pn, device: 0 };
         let message = message.to_bytes();
-        let Some(enc) = self.phone_encrypts(now, phone, device, &message, None) else { return };
+        let enc = self.phone_encrypts(now, phone, device, &message, None)?;
         let id = message_id(&mut self.rng);
         self.ledger.tell(|| Seen::Told { to: device, id: id.clone(), carries });
         let to = self.account(device.pn).device_jid(device.device, Form::Pn);
         let sent = Sent { id: id.clone(), to: to.to_string(), message, peer: true };
         self.account_mut(device.pn).phone.remember(sent);
         let stanza = Builder::new("message")
-            .attr("id", id)
+            .attr("id", id.clone())
             .attr("to", to)
             .attr("type", "text")
             .attr("category", "peer")
             .children([enc])
             .build();
         self.from_phones.push_back((phone, stanza));
+        Some(id)
     }
 }

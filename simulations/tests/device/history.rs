@@ -147,6 +147,25 @@ async fn a_file_that_nobody_has_any_more_is_an_event_that_says_so() {
     assert_eq!(device.received().await.len(), 4, "two of each chat came with the first piece");
 }
 
+#[tokio::test]
+async fn a_file_that_whatsapp_has_dropped_is_uploaded_again_by_the_phone() {
+    let scene = Scene::new().await;
+    let mut device = with_past(&scene, "ada", chats(2, 200)).await;
+    refuse(&scene, u32::MAX);
+    device.pair().await;
+    until("the first piece is told", || async { !pieces(&device).await.is_empty() }).await;
+    expire(&scene);
+    // A new owner does not wait as long as the last one would have.
+    device.taken_over().await;
+    refuse(&scene, 0);
+    until("the past is told", || is_told(&device)).await;
+    let pieces = pieces(&device).await;
+    assert_eq!(pieces.len(), 3, "each piece is one, though two were told of twice: {pieces:?}");
+    assert!(pieces.iter().all(|piece| piece.problem() == Problem::Unspecified && piece.failure.is_empty()));
+    assert_eq!(device.received().await.len(), 600);
+    device.check_log().await;
+}
+
 /// Asks for messages of a chat before one, and waits for the answer.
 async fn asked(device: &Device<'_>, handle: &DeviceHandle, chat: Jid, before: usize) -> api::HistoryChunk {
     let wanted = WantHistory {

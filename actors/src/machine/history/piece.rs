@@ -20,6 +20,14 @@ pub(super) struct Piece {
     pub(super) source: Source,
     /// How often it could not be had, and when that is tried again.
     pub(super) trouble: Option<(u32, BootTime)>,
+    /// The phone was asked to upload its file again.
+    pub(super) asked: bool,
+}
+
+impl Piece {
+    pub(super) fn new(cursor: Cursor, source: Source) -> Piece {
+        Piece { cursor, source, trouble: None, asked: false }
+    }
 }
 
 /// Where its bytes are.
@@ -102,7 +110,7 @@ impl Cursor {
     /// Of a request that the phone has not answered.
     pub(super) fn asked(request: &str) -> Cursor {
         let (request, place) = (Some(request.to_owned()), Place::Inline(Vec::new()));
-        Cursor::new(&Notice { kind: Kind::OnDemand, order: 0, progress: 0, request, place })
+        Cursor::new(&Notice { kind: Kind::OnDemand, order: 0, progress: 0, request, place, original: None })
     }
 
     /// A message was read.
@@ -179,7 +187,8 @@ mod tests {
     fn a_cursor_reads_back_as_it_was_written() {
         let place = Place::Inline(Vec::new());
         let request = Some("3EB0".to_owned());
-        let mut cursor = Cursor::new(&Notice { kind: Kind::Recent, order: 2, progress: 40, place, request });
+        let notice = Notice { kind: Kind::Recent, order: 2, progress: 40, place, request, original: None };
+        let mut cursor = Cursor::new(&notice);
         cursor.next = Position { chat: 3, message: 7 };
         (cursor.messages, cursor.left_out) = (107, 2);
         let bytes = cursor.to_bytes();
