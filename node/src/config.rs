@@ -11,6 +11,8 @@ use std::time::Duration;
 use roost_placement::ledger::Timing;
 use roost_proto::id::NodeId;
 
+use crate::proxy::Proxy;
+
 mod fields;
 pub mod layers;
 mod media;
@@ -189,6 +191,8 @@ pub struct WhatsappConfig {
     pub url: String,
     /// PEM file with authorities to trust instead of the public ones.
     pub ca_file: Option<PathBuf>,
+    /// The proxy through which the socket and files go.
+    pub proxy: Option<Proxy>,
     /// Root of the server's certificate chain; `None` means WhatsApp's own.
     pub root_key: Option<[u8; 32]>,
 }
@@ -276,6 +280,7 @@ pub fn validate(layers: &Layers) -> Result<Config, ConfigError> {
         whatsapp: WhatsappConfig {
             url: reader.websocket_url()?,
             ca_file: reader.optional("whatsapp", "ca_file").map(PathBuf::from),
+            proxy: reader.proxy()?,
             root_key: reader.root_key()?,
         },
         retention: match reader.duration("events", "retention")? {

@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod outside;
 pub mod parent;
 pub mod protocol;
+pub mod proxy;
 pub mod serve;
 pub mod store;
 pub mod telemetry;

@@ -194,7 +194,11 @@ fn own_program() -> Result<PathBuf, ServeError> {
 
 fn dialer(config: &Config) -> Result<WhatsAppDialer, LinkOptionsError> {
     let whatsapp = &config.whatsapp;
-    WhatsAppDialer::new(&whatsapp.url, whatsapp.ca_file.clone(), whatsapp.root_key)
+    let dialer = WhatsAppDialer::new(&whatsapp.url, whatsapp.ca_file.clone(), whatsapp.root_key)?;
+    Ok(match whatsapp.proxy.clone() {
+        Some(proxy) => dialer.over(Network::Other(Arc::new(proxy))),
+        None => dialer,
+    })
 }
 
 fn blob_store(config: &Config) -> Result<Arc<dyn BlobStore>, ServeError> {

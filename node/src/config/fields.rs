@@ -11,6 +11,7 @@ use roost_proto::id::NodeId;
 
 use super::layers::{Layers, Origin};
 use super::{ConfigError, parse_duration};
+use crate::proxy::Proxy;
 
 /// Typed access with errors that name the field.
 pub(super) struct Reader<'a>(pub(super) &'a Layers);
@@ -95,6 +96,23 @@ impl Reader<'_> {
             Some("wss" | "ws") => Ok(url.to_owned()),
             _ => Err(self.invalid("whatsapp", "url", "must be a URL that begins with wss:// or ws://")),
         }
+    }
+
+    pub(super) fn proxy(&self) -> Result<Option<Proxy>, ConfigError> {
+        let (text, key) = match self.optional("whatsapp", "proxy_file") {
+            Some(_) if self.optional("whatsapp", "proxy").is_some() => {
+                return Err(self.invalid("whatsapp", "proxy_file", "and whatsapp.proxy exclude each other"));
+            }
+            Some(path) => {
+                let path = PathBuf::from(path);
+                let read = std::fs::read_to_string(&path);
+                let field = "whatsapp.proxy_file".into();
+                (Some(read.map_err(|source| ConfigError::NamedFile { field, path, source })?), "proxy_file")
+            }
+            None => (self.optional("whatsapp", "proxy"), "proxy"),
+        };
+        let proxy = text.map(|text| text.parse::<Proxy>()).transpose();
+        proxy.map_err(|error| self.invalid("whatsapp", key, &error.to_string()))
     }
 
     pub(super) fn root_key(&self) -> Result<Option<[u8; 32]>, ConfigError> {

@@ -59,6 +59,10 @@ cluster_per_second = 0.0
 url = "wss://web.whatsapp.com/ws/chat"
 # PEM file with the authorities to trust instead of the public ones.
 ca_file = ""
+# A proxy for the socket and for files: http://host:port or socks5://host:port; empty means none.
+proxy = ""
+# A file that holds the proxy's URL, for those with user:password@.
+proxy_file = ""
 # Public key in hex (32 bytes) that the server's certificate chain must lead to; empty means WhatsApp's.
 root_key = ""
 
@@ -90,7 +94,7 @@ log_level = "info"
 "#;
 
 /// Keys whose values are never printed.
-const SECRET: [(&str, &str); 1] = [("store", "url")];
+const SECRET: [(&str, &str); 2] = [("store", "url"), ("whatsapp", "proxy")];
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -269,7 +273,7 @@ impl Layers {
     }
 }
 
-/// A database URL without its password; anything else that holds one is hidden whole.
+/// A URL without its password; anything else that holds one is hidden whole.
 fn redacted(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
@@ -346,8 +350,10 @@ mod tests {
         layers
             .file("[store]\nurl = \"postgres://roost:hunter2@db/roost?password=hunter3\"\n")
             .expect("known");
+        layers.file("[whatsapp]\nproxy = \"socks5://me:hunter4@proxy:1080\"\n").expect("known");
         let printed = layers.print();
         assert!(printed.contains("postgres://roost:[redacted]@db/roost"), "{printed}");
+        assert!(printed.contains("socks5://me:[redacted]@proxy:1080"), "{printed}");
         assert!(!printed.contains("hunter"), "{printed}");
     }
 

@@ -54,6 +54,8 @@ fn each_refusal_names_its_field() {
         ("[connect]\nburst = -1\n", "connect.burst"),
         ("[whatsapp]\nurl = \"https://example.org\"\n", "whatsapp.url"),
         ("[whatsapp]\nroot_key = \"abc\"\n", "whatsapp.root_key"),
+        ("[whatsapp]\nproxy = \"https://proxy:443\"\n", "whatsapp.proxy"),
+        ("[whatsapp]\nproxy_file = \"/nowhere/at/all\"\n", "whatsapp.proxy_file"),
         ("[events]\nretention = \"10s\"\n", "events.retention"),
         ("[telemetry]\nlog_format = \"xml\"\n", "telemetry.log_format"),
         ("[telemetry]\nlog_level = \"roost_node=loud\"\n", "telemetry.log_level"),
@@ -70,6 +72,9 @@ fn a_url_from_a_file_is_used_and_never_shown() {
     let config = judged(&format!("[store]\nurl_file = {:?}\n", file.path())).expect("readable");
     assert_eq!(config.store.url, "postgres://roost:hunter2@db/roost");
     assert!(!format!("{config:?}").contains("hunter2"));
+    std::fs::write(file.path(), "socks5://roost:hunter2@proxy:1080\n").expect("written");
+    let config = judged(&format!("[whatsapp]\nproxy_file = {:?}\n", file.path())).expect("readable");
+    assert!(config.whatsapp.proxy.is_some() && !format!("{config:?}").contains("hunter2"));
     std::fs::write(file.path(), "hunter2\n").expect("written");
     let said = refusal(&format!("[store]\nurl_file = {:?}\n", file.path()));
     assert!(said.contains("store.url_file") && !said.contains("hunter2"), "{said}");
