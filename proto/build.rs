@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "roost/v1/events.proto",
         "roost/v1/cluster.proto",
         "roost/v1/contacts.proto",
+        "roost/v1/business.proto",
         "roost/v1/groups.proto",
         "roost/v1/accounts.proto",
         "roost/v1/presence.proto",

@@ -22,6 +22,7 @@ use crate::outside::Outside;
 mod accounts;
 mod asks;
 mod audit;
+mod business;
 pub mod call;
 mod calls;
 pub mod channels;

@@ -145,6 +145,11 @@ impl Client {
         api::newsletter_service_client::NewsletterServiceClient::new(self.channel.clone())
     }
 
+    /// Businesses.
+    pub fn businesses(&self) -> api::business_service_client::BusinessServiceClient<Channel> {
+        api::business_service_client::BusinessServiceClient::new(self.channel.clone())
+    }
+
     /// Calls.
     pub fn calls(&self) -> api::call_service_client::CallServiceClient<Channel> {
         api::call_service_client::CallServiceClient::new(self.channel.clone())

@@ -5,11 +5,13 @@
 //! WhatsApp says so, because nobody may repeat it by himself when its outcome is unknown.
 
 pub mod business;
+pub mod catalog;
 pub mod groups;
 pub mod health;
 pub mod media;
 pub mod newsletters;
 pub mod numbers;
+pub mod orders;
 pub mod pictures;
 pub mod settings;
 pub mod statuses;

@@ -1,9 +1,11 @@
 //! Unmodified whatsmeow, Baileys and whatsapp-rust judge what a Roost device says and hears of people: numbers, profiles,
-//! privacy, presence, typing, calls, whom one blocks, and pairing by a code. All of it once more while the owner of the
-//! device is killed.
+//! privacy, presence, typing, calls, whom one blocks, businesses, and pairing by a code. Most of it once more while the
+//! owner of the device is killed.
 //!
 //! Real processes as in `interop.rs`: one `roost serve`, or three of which one dies, and a driver of each library.
 
+#[path = "people/business.rs"]
+mod business;
 #[path = "people/pairing.rs"]
 mod pairing;
 

@@ -119,14 +119,7 @@ impl ContactService for Api {
             call.may_name_device(&key)?;
             let of = parse::user("user", &request.user)?;
             let profile = self.ask(&call, &key, &GetBusiness { of }).await?;
-            let profile = profile.ok_or_else(|| ApiError::not_found(Resource::Business, &request.user))?;
-            Ok(api::BusinessProfile {
-                description: profile.description,
-                address: profile.address,
-                email: profile.email,
-                websites: profile.websites,
-                categories: profile.categories,
-            })
+            profile.ok_or_else(|| ApiError::not_found(Resource::Business, &request.user))
         })
         .await
     }

@@ -163,7 +163,7 @@ fn update(request: api::UpdateNewsletterRequest) -> Result<UpdateNewsletter, Api
     Ok(UpdateNewsletter { newsletter, title, description, picture })
 }
 
-fn length(field: &str, text: String, least: usize, most: usize) -> Result<String, ApiError> {
+pub(super) fn length(field: &str, text: String, least: usize, most: usize) -> Result<String, ApiError> {
     match text.chars().count() {
         count if (least..=most).contains(&count) => Ok(text),
         _ => Err(ApiError::field(field, format!("must have {least} to {most} characters"))),

@@ -3,6 +3,7 @@
 //! What must hold: behind this file nothing checks the form of input again; every refusal is an
 //! [`ApiError`] with the path of the field. It looks nothing up: whether a named thing exists is asked later.
 
+pub mod business;
 pub mod chats;
 pub mod imports;
 pub mod protocol;

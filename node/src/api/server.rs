@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use roost_proto::api::account_service_server::AccountServiceServer;
 use roost_proto::api::address_book_service_server::AddressBookServiceServer;
+use roost_proto::api::business_service_server::BusinessServiceServer;
 use roost_proto::api::call_service_server::CallServiceServer;
 use roost_proto::api::chat_service_server::ChatServiceServer;
 use roost_proto::api::cluster_service_server::ClusterServiceServer;
@@ -49,7 +50,7 @@ const GIVEN_UP: usize = 10_000;
 const LARGEST_REQUEST: usize = 2 << 20;
 
 /// Names under which health is asked, beside the empty one for the whole.
-const SERVICES: [&str; 19] = [
+const SERVICES: [&str; 20] = [
     TenantServiceServer::<Api>::NAME,
     DeviceServiceServer::<Api>::NAME,
     PairingServiceServer::<Api>::NAME,
@@ -69,6 +70,7 @@ const SERVICES: [&str; 19] = [
     HistoryServiceServer::<Api>::NAME,
     StatusServiceServer::<Api>::NAME,
     NewsletterServiceServer::<Api>::NAME,
+    BusinessServiceServer::<Api>::NAME,
 ];
 
 /// Why the API does not listen, or stopped to.
@@ -155,6 +157,7 @@ impl Listener {
             .add_service(service!(HistoryServiceServer))
             .add_service(service!(StatusServiceServer))
             .add_service(service!(NewsletterServiceServer))
+            .add_service(service!(BusinessServiceServer))
             .add_service(service!(PeerServiceServer))
             .serve_with_incoming_shutdown(self.incoming, shutdown);
         let drain = async {

@@ -12,7 +12,7 @@ use futures_util::Stream;
 use http::header::{HOST, HeaderValue};
 use http::{Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Empty, StreamBody};
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -141,6 +141,11 @@ pub(super) async fn text(mut answer: Incoming) -> Result<Vec<u8>, HttpError> {
 /// No body.
 pub(super) fn nothing() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// A body that is here.
+pub(super) fn whole(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// A body of pieces. A server that takes none of them for too long ends it.

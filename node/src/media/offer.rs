@@ -1,4 +1,4 @@
-//! Uploading an encrypted file to WhatsApp's media hosts.
+//! Uploading to WhatsApp's media hosts: an encrypted file, or a picture that everybody may see.
 //!
 //! What must hold: the same file may be uploaded again at any time, so every failure may be tried again; hosts are
 //! tried in the order that WhatsApp gave, and the budget of tries is bounded and jittered.
@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{Request, StatusCode};
 use roost_proto::ask::media::MediaHosts;
 use roost_proto::media::MediaKind;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::Media;
 use super::blobs::BlobKey;
-use super::http::{HttpError, streamed, text};
+use super::http::{Body, HttpError, streamed, text, whole};
 use super::problem::MediaProblem;
 
 /// Tries of one upload over all hosts.
@@ -26,14 +28,59 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// What WhatsApp's web client is.
 pub(super) const WEB_ORIGIN: &str = "https://web.whatsapp.com";
 
-#[derive(Deserialize)]
-struct Uploaded {
-    direct_path: String,
+/// Where a picture that everybody may see belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// To a product of a catalog.
+    Product,
+    /// Above the profile of a business.
+    Cover,
+}
+
+/// What the hosts say of an upload; of a cover picture all but the path, of everything else the path alone.
+#[derive(Debug, Default, Deserialize)]
+pub struct Uploaded {
+    /// Where it is: begins with a slash.
+    #[serde(default)]
+    pub direct_path: String,
+    /// The number of the picture, whether it came as a number or as a text.
+    #[serde(default)]
+    pub fbid: serde_json::Value,
+    /// What shows that it was uploaded.
+    #[serde(default)]
+    pub meta_hmac: String,
+    /// When, Unix seconds.
+    #[serde(default)]
+    pub ts: u64,
+}
+
+impl Uploaded {
+    /// Whether it says what belongs to an upload of this form.
+    fn serves(&self, form: Option<Shown>) -> bool {
+        match form {
+            Some(Shown::Cover) => !self.fbid.is_null() && !self.meta_hmac.is_empty(),
+            _ => self.direct_path.starts_with('/'),
+        }
+    }
+}
+
+/// What is uploaded, and where to.
+struct Upload<'a> {
+    folder: String,
+    bytes: Source<'a>,
+    sha256: [u8; 32],
+    length: u64,
+    form: Option<Shown>,
+}
+
+enum Source<'a> {
+    Stored(&'a BlobKey),
+    Here(Bytes),
 }
 
 /// What became of one try.
 enum Tried {
-    Done(String),
+    Done(Uploaded),
     /// Another host may take it.
     Next(String),
     /// The permission to upload is over.
@@ -51,22 +98,52 @@ pub async fn offer(
     sha256: &[u8; 32],
     length: u64,
 ) -> Result<String, Option<MediaProblem>> {
-    let token = URL_SAFE_NO_PAD.encode(sha256);
+    let folder = format!("mms/{}", kind.path());
+    let upload = Upload { folder, bytes: Source::Stored(key), sha256: *sha256, length, form: None };
+    Ok(try_hosts(media, hosts, &upload).await?.direct_path)
+}
+
+/// Uploads a picture that everybody may see. Returns what the host says of it; `Err(None)` as above.
+pub async fn show(
+    media: &Media,
+    hosts: &MediaHosts,
+    form: Shown,
+    picture: Bytes,
+) -> Result<Uploaded, Option<MediaProblem>> {
+    let folder = match form {
+        Shown::Product => "product/image",
+        Shown::Cover => "pps/biz-cover-photo",
+    };
+    let (sha256, length) = (Sha256::digest(&picture).into(), picture.len() as u64);
+    let bytes = Source::Here(picture);
+    let upload = Upload { folder: folder.to_owned(), bytes, sha256, length, form: Some(form) };
+    try_hosts(media, hosts, &upload).await
+}
+
+async fn try_hosts(
+    media: &Media,
+    hosts: &MediaHosts,
+    upload: &Upload<'_>,
+) -> Result<Uploaded, Option<MediaProblem>> {
+    let token = URL_SAFE_NO_PAD.encode(upload.sha256);
     let (mut last, mut pause) = (String::new(), FIRST_PAUSE);
     for attempt in 0..TRIES {
         let host = &hosts.hosts[attempt % hosts.hosts.len()];
-        let blob = media.blobs.get(key).await.map_err(|error| Some(error.into()))?;
+        let body = match &upload.bytes {
+            Source::Stored(key) => streamed(media.blobs.get(key).await.map_err(|error| Some(error.into()))?),
+            Source::Here(bytes) => whole(bytes.clone()),
+        };
         let scheme = media.http.scheme();
-        let path = format!("/mms/{}/{token}?auth={}&token={token}", kind.path(), escaped(&hosts.auth));
+        let path = format!("/{}/{token}?auth={}&token={token}", upload.folder, escaped(&hosts.auth));
         let request = Request::post(format!("{scheme}://{host}{path}"))
-            .header(CONTENT_LENGTH, length)
+            .header(CONTENT_LENGTH, upload.length)
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(ORIGIN, WEB_ORIGIN)
-            .body(streamed(blob));
+            .body(body);
         let Ok(request) = request else { return Err(Some(MediaProblem::HostsFailed(host.clone()))) };
-        let tried = tokio::time::timeout(LIMIT, one(media, request)).await;
+        let tried = tokio::time::timeout(LIMIT, one(media, upload.form, request)).await;
         match tried.unwrap_or_else(|_| Ok(Tried::Next("it took too long".to_owned()))) {
-            Ok(Tried::Done(path)) => return Ok(path),
+            Ok(Tried::Done(uploaded)) => return Ok(uploaded),
             Ok(Tried::Unauthorised(status)) => {
                 tracing::debug!(host, status, "the permission to upload media is over");
                 return Err(None);
@@ -84,13 +161,13 @@ pub async fn offer(
     Err(Some(MediaProblem::HostsFailed(last)))
 }
 
-async fn one(media: &Media, request: Request<super::http::Body>) -> Result<Tried, HttpError> {
+async fn one(media: &Media, form: Option<Shown>, request: Request<Body>) -> Result<Tried, HttpError> {
     let answer = media.http.send(request).await?;
     let status = answer.status();
     let body = text(answer.into_body()).await?;
     Ok(match status {
         StatusCode::OK => match serde_json::from_slice::<Uploaded>(&body) {
-            Ok(uploaded) if uploaded.direct_path.starts_with('/') => Tried::Done(uploaded.direct_path),
+            Ok(uploaded) if uploaded.serves(form) => Tried::Done(uploaded),
             _ => Tried::Next("its answer cannot be read".to_owned()),
         },
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Tried::Unauthorised(status.as_u16()),
@@ -119,6 +196,17 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upload_is_done_when_its_answer_says_what_belongs_to_it() {
+        let said = |json: &str| serde_json::from_str::<Uploaded>(json).expect("JSON");
+        let path = said(r#"{"direct_path":"/v/1?oh=1"}"#);
+        assert!(path.serves(None) && path.serves(Some(Shown::Product)) && !path.serves(Some(Shown::Cover)));
+        for cover in [r#"{"fbid":7,"meta_hmac":"x","ts":5}"#, r#"{"fbid":"7","meta_hmac":"x"}"#] {
+            assert!(said(cover).serves(Some(Shown::Cover)) && !said(cover).serves(None), "{cover}");
+        }
+        assert!(!said(r#"{"fbid":7}"#).serves(Some(Shown::Cover)));
+    }
 
     #[test]
     fn a_query_holds_nothing_that_ends_it() {

@@ -18,6 +18,7 @@ import makeWASocket, {
   WA_CERT_DETAILS,
 } from 'baileys'
 import pino from 'pino'
+import { business } from './business.mjs'
 import * as chats from './chats.mjs'
 import { newsletters } from './newsletters.mjs'
 import { onPeople, people } from './people.mjs'
@@ -235,6 +236,7 @@ const commands = {
   },
   ...people(() => sock, emit),
   ...newsletters(() => sock, emit),
+  ...business(() => sock, emit),
   async quit() {
     wanted = false
     sock?.end(undefined)

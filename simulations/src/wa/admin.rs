@@ -14,6 +14,7 @@
 //! | `GET /admin/ledger?messages=true` | what the server saw |
 //! | `POST /admin/faults` | a [`Fault`] |
 //! | `POST`, `DELETE /mms/{kind}/{token}`, `GET /v/…` | media, see `files.rs` |
+//! | `POST /product/image/{token}`, `/pps/biz-cover-photo/{token}` | pictures of businesses, the same |
 //! | `GET /admin/ca.pem`, `GET /admin/root.hex` | what clients must trust |
 //!
 //! There is no authentication: the server listens on loopback, for tests and for trying things out.
@@ -66,6 +67,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/ca.pem", get(async |State(shared): World| shared.authority.ca_pem().to_owned()))
         .route("/admin/root.hex", get(async |State(shared): World| hex::encode(shared.authority.root())))
         .route("/mms/{kind}/{token}", post(super::files::upload).delete(super::files::delete))
+        .route("/product/{kind}/{token}", post(super::files::upload))
+        .route("/pps/{kind}/{token}", post(super::files::upload))
         .route("/v/{*rest}", get(super::files::download))
         .route("/healthz", get(async || "ok"))
         .with_state(shared)

@@ -11,7 +11,8 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::media::LARGEST;
+use super::account::seconds;
+use super::media::{Form, LARGEST};
 use super::server::Shared;
 
 type World = State<Arc<Shared>>;
@@ -24,7 +25,7 @@ pub(super) struct Upload {
     token: String,
 }
 
-/// `POST /mms/{kind}/{token}?auth=&token=`
+/// `POST /mms/{kind}/{token}?auth=&token=`, and the same of the pictures that everybody may see.
 pub(super) async fn upload(
     State(shared): World,
     Path((kind, path)): Path<(String, String)>,
@@ -32,9 +33,10 @@ pub(super) async fn upload(
     request: Request,
 ) -> Response {
     let host = host(request.headers());
+    let form = Form::of(request.uri().path(), &kind);
     let checked = shared.media(|media, _| {
         media.admit(&host)?;
-        media.may_upload(&kind, &path, &query.auth, &query.token)
+        media.may_upload(form, &path, &query.auth, &query.token)
     });
     let hash = match checked {
         Ok(hash) => hash,
@@ -44,7 +46,10 @@ pub(super) async fn upload(
         return refused("an upload", &host, 413);
     };
     match shared.media(|media, rng| media.upload(rng, hash, bytes)) {
-        Ok(path) => Json(shared.media(|media, _| media.uploaded(&host, &path))).into_response(),
+        Ok(path) => {
+            let now = seconds(shared.now());
+            Json(shared.media(|media, rng| media.uploaded(rng, now, form, &host, &path))).into_response()
+        }
         Err(status) => refused("an upload", &host, status),
     }
 }

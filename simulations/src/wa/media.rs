@@ -30,6 +30,8 @@ const KEPT: usize = 1 << 30;
 const HOST: &str = "mmg.whatsapp.net";
 /// What a direct path has behind its signature.
 const UNSIGNED: &str = "&_nc_sid=5e03e0";
+/// Cover pictures that are known to have been uploaded.
+const COVERS: usize = 1000;
 /// For how long a client may use an answer, in seconds.
 const TTL: u32 = 300;
 
@@ -53,6 +55,33 @@ pub(super) struct Store {
     refused: u64,
     /// Requests that each host has answered well.
     served: BTreeMap<String, u64>,
+    /// What shows that a cover picture was uploaded, by its number.
+    covers: BTreeMap<String, (String, u64)>,
+}
+
+/// In which form something is uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Encrypted.
+    Sealed,
+    /// A picture of a product.
+    Product,
+    /// The picture above the profile of a business.
+    Cover,
+    /// None that is known.
+    Unknown,
+}
+
+impl Form {
+    /// By the path of the request, whose second part is the kind.
+    pub(super) fn of(path: &str, kind: &str) -> Form {
+        match (path.split('/').nth(1), kind) {
+            (Some("mms"), kind) if MediaKind::from_path(kind).is_some() => Form::Sealed,
+            (Some("product"), "image") => Form::Product,
+            (Some("pps"), "biz-cover-photo") => Form::Cover,
+            _ => Form::Unknown,
+        }
+    }
 }
 
 struct Blob {
@@ -77,6 +106,7 @@ impl Default for Store {
             phones_forget: false,
             refused: 0,
             served: BTreeMap::new(),
+            covers: BTreeMap::new(),
         }
     }
 }
@@ -96,10 +126,10 @@ impl Store {
         Ok(())
     }
 
-    /// Whether an upload to `/mms/{kind}/{token}?auth=&token=` may begin. Returns the hash that it must have.
+    /// Whether an upload to `…/{token}?auth=&token=` may begin. Returns the hash that it must have.
     pub(super) fn may_upload(
         &self,
-        kind: &str,
+        form: Form,
         path: &str,
         auth: &str,
         token: &str,
@@ -107,10 +137,9 @@ impl Store {
         if !self.auths.contains_key(auth) {
             return Err(401);
         }
-        let known = MediaKind::from_path(kind).is_some();
         let hash = URL_SAFE.decode(path).or_else(|_| URL_SAFE_NO_PAD.decode(path)).ok();
         match hash.and_then(|hash| hash.try_into().ok()) {
-            Some(hash) if known && path == token => Ok(hash),
+            Some(hash) if form != Form::Unknown && path == token => Ok(hash),
             _ => Err(400),
         }
     }
@@ -170,14 +199,44 @@ impl Store {
         Ok(())
     }
 
-    /// The answer to an upload.
-    pub(super) fn uploaded(&self, host: &str, direct_path: &str) -> Value {
-        json!({
+    /// The answer to an upload. Whether the real one has a path for a cover picture too is not known; Baileys needs it.
+    pub(super) fn uploaded(
+        &mut self,
+        rng: &mut impl rand::Rng,
+        now_s: u64,
+        form: Form,
+        host: &str,
+        direct_path: &str,
+    ) -> Value {
+        let mut answer = json!({
             "url": format!("https://{host}{direct_path}"),
             "direct_path": direct_path,
             "handle": "",
             "object_id": "",
-        })
+        });
+        if form == Form::Cover {
+            let (number, proof): (u32, u64) = (rng.random(), rng.random());
+            answer["fbid"] = number.into();
+            answer["meta_hmac"] = format!("{proof:016x}").into();
+            answer["ts"] = now_s.into();
+            if self.covers.len() >= COVERS {
+                self.covers.pop_first();
+            }
+            self.covers.insert(number.to_string(), (format!("{proof:016x}"), now_s));
+        }
+        answer
+    }
+
+    /// Whether a cover picture was uploaded and this shows it.
+    pub(super) fn is_cover(&self, number: &str, proof: &str, at_s: u64) -> bool {
+        self.covers.get(number).is_some_and(|cover| *cover == (proof.to_owned(), at_s))
+    }
+
+    /// Whether something is behind this URL.
+    pub(super) fn shows(&self, url: &str) -> bool {
+        let path = url.strip_prefix("https://").and_then(|rest| rest.split_once('/'));
+        let path = path.and_then(|(_, path)| path.split('?').next());
+        path.is_some_and(|path| self.blobs.contains_key(&format!("/{path}")))
     }
 
     /// Blobs that are answered with this status from now on: the one at a direct path, or all.
@@ -273,7 +332,7 @@ mod tests {
         store.auths.insert("auth".to_owned(), DeviceRef { pn: 1, device: 1 });
         let bytes = Bytes::from_static(b"blob");
         let token = URL_SAFE.encode(Sha256::digest(&bytes));
-        let hash = store.may_upload("image", &token, "auth", &token).expect("well formed");
+        let hash = store.may_upload(Form::Sealed, &token, "auth", &token).expect("well formed");
         let path = store.upload(&mut rng, hash, bytes).expect("the hash is right");
         let (path, query) = path.split_once('?').expect("it has a query");
         (store, path.to_owned(), query.to_owned())
@@ -283,10 +342,10 @@ mod tests {
     fn an_upload_names_its_hash_and_comes_from_a_device() {
         let (mut store, ..) = stored();
         let token = URL_SAFE_NO_PAD.encode(Sha256::digest(b"blob"));
-        assert_eq!(store.may_upload("image", &token, "stranger", &token), Err(401));
-        assert_eq!(store.may_upload("picture", &token, "auth", &token), Err(400));
-        assert_eq!(store.may_upload("image", &token, "auth", "another"), Err(400));
-        let hash = store.may_upload("image", &token, "auth", &token).expect("without padding too");
+        assert_eq!(store.may_upload(Form::Sealed, &token, "stranger", &token), Err(401));
+        assert_eq!(store.may_upload(Form::of("/mms/picture/x", "picture"), &token, "auth", &token), Err(400));
+        assert_eq!(store.may_upload(Form::Sealed, &token, "auth", "another"), Err(400));
+        let hash = store.may_upload(Form::Sealed, &token, "auth", &token).expect("without padding too");
         let other = Bytes::from_static(b"other");
         assert_eq!(store.upload(&mut StdRng::seed_from_u64(2), hash, other), Err(400));
     }

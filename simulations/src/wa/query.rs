@@ -2,6 +2,7 @@
 //! client a minute: unknown ones with 501, and a line in the log.
 
 mod app_state;
+mod business;
 mod groups;
 mod members;
 mod prekeys;

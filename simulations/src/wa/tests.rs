@@ -10,6 +10,7 @@ use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, iq, server_jid};
 use super::probe::Probe;
 use super::*;
 
+mod business;
 mod faults;
 mod groups;
 mod messages;

@@ -6,9 +6,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::media::Kind;
 use roost_proto::api::send_message_request::Content;
+use roost_proto::ask::media::MediaHosts;
 use roost_proto::id::DeviceKey;
 use roost_proto::media::{File, media_to_send, media_to_send_mut};
 use roost_proto::prost::Message as _;
@@ -18,7 +20,7 @@ use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::convert::timestamp;
 use crate::errors::ApiError;
-use crate::media::{BlobKey, MediaProblem, offer};
+use crate::media::{BlobKey, MediaProblem, Shown, Uploaded, offer, show};
 
 /// For how long an upload is believed to be there. WhatsApp keeps files for weeks; for how long exactly is not known.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
@@ -86,12 +88,50 @@ impl Api {
         let media = &self.parts().media;
         let file = File::of(&described).ok_or(MediaProblem::Expired("its description is not complete"))?;
         let length = sealed_length(described.size_bytes);
+        let sealed = &file.hashes.sealed;
+        let to = |hosts| async move { offer(media, &hosts, blob, file.kind, sealed, length).await };
+        let direct_path = self.to_hosts(call, key, to).await?;
+        if let Some(file) = &mut described.file {
+            file.direct_path = direct_path;
+            file.upload_time = Some(timestamp((self.parts().outside.wall)()));
+        }
+        self.directory().put_media(&blob.tenant, &blob.id, &described.encode_to_vec()).await?;
+        Ok(described)
+    }
+
+    /// Uploads a picture that everybody may see.
+    pub(in crate::api) async fn show_picture(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        form: Shown,
+        picture: Vec<u8>,
+    ) -> Result<Uploaded, ApiError> {
+        let (media, picture) = (&self.parts().media, Bytes::from(picture));
+        let to = |hosts| {
+            let picture = picture.clone();
+            async move { show(media, &hosts, form, picture).await }
+        };
+        self.to_hosts(call, key, to).await
+    }
+
+    /// Uploads to the hosts that WhatsApp names.
+    async fn to_hosts<T, F>(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        upload: impl Fn(MediaHosts) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, Option<MediaProblem>>>,
+    {
+        let media = &self.parts().media;
         let _place = media.transfer_place().await;
         let mut again = true;
-        let direct_path = loop {
+        loop {
             let hosts = self.media_hosts(call, key).await?;
-            match offer(media, &hosts, blob, file.kind, &file.hashes.sealed, length).await {
-                Ok(path) => break path,
+            match upload(hosts).await {
+                Ok(uploaded) => return Ok(uploaded),
                 // The permission that was remembered is over: a new one is asked for once.
                 Err(None) if again => {
                     again = false;
@@ -100,13 +140,7 @@ impl Api {
                 Err(None) => return Err(MediaProblem::Refused(401).into()),
                 Err(Some(problem)) => return Err(problem.into()),
             }
-        };
-        if let Some(file) = &mut described.file {
-            file.direct_path = direct_path;
-            file.upload_time = Some(timestamp((self.parts().outside.wall)()));
         }
-        self.directory().put_media(&blob.tenant, &blob.id, &described.encode_to_vec()).await?;
-        Ok(described)
     }
 }
 

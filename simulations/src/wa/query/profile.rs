@@ -1,4 +1,4 @@
-//! What accounts show of themselves: about text, picture, default timer, business profile.
+//! What accounts show of themselves: about text, picture, default timer.
 //!
 //! What must hold: what an account hides by its privacy settings is refused to everybody else; whoever has
 //! seen its device list hears of a new picture or text. That privacy knows only `all` and `none` here is a
@@ -10,6 +10,7 @@ use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 use serde_json::Value;
 
 use super::super::account::{Account, DeviceRef, Form, Pn, seconds};
+use super::super::business::Business;
 use super::super::machine::Machine;
 use super::super::posts::Audience;
 use super::Answer;
@@ -30,8 +31,8 @@ pub struct Profile {
     pub timer: (u64, u64),
     /// Who sees its status posts.
     pub audience: Audience,
-    /// Mail address of a business; its presence makes it one.
-    pub business: Option<String>,
+    /// What it is as a business.
+    pub business: Option<Business>,
 }
 
 impl Account {
@@ -66,13 +67,6 @@ impl Account {
 }
 
 impl Machine {
-    /// Makes an account a business.
-    pub fn set_business(&mut self, pn: Pn, email: &str) {
-        if let Some(account) = self.accounts.get_mut(&pn) {
-            account.profile.business = Some(email.to_owned());
-        }
-    }
-
     pub(super) fn set_about(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let text = stanza.child("status").and_then(|status| status.leaf_text()).unwrap_or_default();
         self.keep_about(now, device, text);
@@ -179,17 +173,6 @@ impl Machine {
         let duration = mode.ok_or_else(|| Refused::new(400))?;
         self.account_mut(device.pn).profile.timer = (duration, seconds(now));
         Ok(vec![])
-    }
-
-    pub(super) fn business(&self, stanza: &Stanza) -> Answer {
-        let asked = stanza.child("business_profile").and_then(|asked| asked.child("profile"));
-        let of = asked.and_then(|profile| profile.jid("jid")).ok_or_else(|| Refused::new(400))?;
-        let email = self.account_of(&of).and_then(|account| account.profile.business.clone());
-        let profile = email.map(|email| {
-            let email = Builder::new("email").bytes(email.into_bytes()).build();
-            Builder::new("profile").attr("jid", of).children([email]).build()
-        });
-        Ok(vec![Builder::new("business_profile").children(profile).build()])
     }
 
     /// Tells who has seen the account, and its own other devices.

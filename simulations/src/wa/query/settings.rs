@@ -49,7 +49,7 @@ impl Machine {
             ("w:profile:picture", "picture", false) => self.get_picture(device, stanza),
             ("w:profile:picture", _, true) => self.set_picture(now, device, stanza),
             ("w:mex", "query", _) => self.mex(now, device, stanza),
-            ("w:biz", "business_profile", false) => self.business(stanza),
+            ("w:biz" | "w:biz:catalog" | "fb:thrift_iq", _, set) => self.business(device, set, stanza),
             ("bot", "bot", false) => Ok(vec![Builder::new("bot").attr("v", 2u8).build()]),
             ("status", "privacy", false) => Ok(vec![self.account(device.pn).profile.audience.element()]),
             ("status", "status", true) => self.set_about(now, device, stanza),

@@ -7,6 +7,7 @@ use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
 
 use super::super::account::{Account, DeviceRef, Form};
+use super::super::business::Business;
 use super::super::machine::Machine;
 use super::{Answer, bad};
 
@@ -72,7 +73,7 @@ fn part_of(account: &Account, protocol: &str, number: Option<&str>, own: bool) -
         "status" => account.about(own),
         "picture" => return account.picture_id(own),
         "disappearing_mode" => account.default_timer(),
-        "business" if account.profile.business.is_some() => Builder::new("business").build(),
+        "business" => return account.profile.business.as_ref().map(Business::verified),
         // No business, no username, no bot: the element is left out.
         _ => return None,
     })

@@ -1,0 +1,223 @@
+//! Namespaces `w:biz`, `w:biz:catalog` and `fb:thrift_iq`: profiles of businesses, catalogs, orders.
+//!
+//! What must hold: a business changes what is its own; a hidden product is shown to nobody else; a picture is shown
+//! only when it was uploaded. With which code the real server refuses is a guess, and that an account which is no
+//! business may change nothing.
+
+use roost_proto::stanza::iq::Refused;
+use roost_proto::stanza::{Builder, Read as _, Stanza};
+
+use super::super::account::{DeviceRef, Pn};
+use super::super::business::{Business, Product};
+use super::super::machine::Machine;
+use super::Answer;
+
+/// The most products of a catalog, and the largest page.
+const MOST: usize = 500;
+/// What a profile says in words.
+const TEXTS: [&str; 3] = ["address", "description", "email"];
+const WEBSITES: usize = 2;
+const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+const MINUTES_PER_DAY: u64 = 1440;
+/// What a product says in words.
+const WORDS: [&str; 5] = ["name", "description", "retailer_id", "price", "currency"];
+
+fn bad() -> Refused {
+    Refused::new(400)
+}
+
+impl Machine {
+    pub(super) fn business(&mut self, device: DeviceRef, set: bool, stanza: &Stanza) -> Answer {
+        let asked = stanza.all().first().ok_or_else(bad)?;
+        match (&*asked.tag, set) {
+            ("business_profile", false) => self.business_profile(asked),
+            ("business_profile", true) => self.change_business(device.pn, asked),
+            ("product_catalog", false) => self.catalog(device.pn, asked),
+            ("collections", false) => {
+                let (own, business) = self.business_at(device.pn, asked, "biz_jid")?;
+                let (most, items) = (number(asked, "collection_limit")?, number(asked, "item_limit")?);
+                let collections = business.collections(most, items, own);
+                Ok(vec![Builder::new("collections").children(collections).build()])
+            }
+            ("product_catalog_add" | "product_catalog_edit", true) => self.change_product(device.pn, asked),
+            ("product_catalog_delete", true) => {
+                let business = self.own_business(device.pn)?;
+                let before = business.products.len();
+                for product in asked.all_named("product") {
+                    business.products.remove(&id_of(product)?);
+                }
+                let deleted = (before - business.products.len()).to_string();
+                Ok(vec![Builder::new("product_catalog_delete").attr("deleted_count", deleted).build()])
+            }
+            ("order", false) => self.order_of(asked),
+            _ => Err(Refused::new(501)),
+        }
+    }
+
+    fn business_profile(&self, asked: &Stanza) -> Answer {
+        let of = asked.child("profile").and_then(|profile| profile.jid("jid")).ok_or_else(bad)?;
+        let business = self.account_of(&of).and_then(|account| account.profile.business.as_ref());
+        let profile = business.map(|business| business.profile(of));
+        Ok(vec![Builder::new("business_profile").children(profile).build()])
+    }
+
+    fn own_business(&mut self, pn: Pn) -> Result<&mut Business, Refused> {
+        self.account_mut(pn).profile.business.as_mut().ok_or_else(|| Refused::new(403))
+    }
+
+    /// The business that a question names, and whether it is the one who asks.
+    fn business_at(&self, asking: Pn, asked: &Stanza, key: &str) -> Result<(bool, &Business), Refused> {
+        let of = asked.jid(key).ok_or_else(bad)?;
+        let account = self.account_of(&of).ok_or_else(|| Refused::new(404))?;
+        let business = account.profile.business.as_ref().ok_or_else(|| Refused::new(404))?;
+        Ok((account.pn == asking, business))
+    }
+
+    fn change_business(&mut self, pn: Pn, asked: &Stanza) -> Answer {
+        let form = (asked.text("v"), asked.text("mutation_type"));
+        if (form.0.as_deref(), form.1.as_deref()) != (Some("3"), Some("delta")) {
+            return Err(bad());
+        }
+        let mut changed = self.own_business(pn)?.clone();
+        let sites: Vec<&Stanza> = asked.all_named("website").collect();
+        if sites.len() > WEBSITES {
+            return Err(Refused::new(406));
+        }
+        if !sites.is_empty() {
+            let sites = sites.iter().filter_map(|site| site.leaf_text()).filter(|site| !site.is_empty());
+            changed.websites = sites.map(str::to_owned).collect();
+        }
+        for part in asked.all() {
+            match &*part.tag {
+                "website" => {}
+                "business_hours" => {
+                    check_hours(part)?;
+                    changed.hours = Some(part.clone());
+                }
+                "cover_photo" => changed.cover = self.cover(&changed, part)?,
+                tag => {
+                    let name = TEXTS.into_iter().find(|name| *name == tag).ok_or_else(bad)?;
+                    changed.texts.insert(name, part.leaf_text().unwrap_or_default().to_owned());
+                }
+            }
+        }
+        *self.own_business(pn)? = changed;
+        Ok(vec![])
+    }
+
+    fn cover(&self, business: &Business, part: &Stanza) -> Result<Option<String>, Refused> {
+        let id = part.text("id").ok_or_else(bad)?.into_owned();
+        match part.text("op").as_deref() {
+            Some("update") => {
+                let (token, at) = (part.text("token").ok_or_else(bad)?, part.number("ts").ok_or_else(bad)?);
+                let uploaded = self.media.is_cover(&id, &token, at);
+                if uploaded { Ok(Some(id)) } else { Err(Refused::new(406)) }
+            }
+            Some("delete") if business.cover.as_ref() == Some(&id) => Ok(None),
+            Some("delete") => Err(Refused::new(404)),
+            _ => Err(bad()),
+        }
+    }
+
+    fn catalog(&self, asking: Pn, asked: &Stanza) -> Answer {
+        let (own, business) = self.business_at(asking, asked, "jid")?;
+        let limit = number(asked, "limit")?;
+        let after = asked.child("after").and_then(|after| after.leaf_text());
+        let after = after.map(|text| text.strip_prefix("after-").and_then(|id| id.parse::<u64>().ok()));
+        let after = match after {
+            Some(None) => return Err(bad()),
+            after => after.flatten().unwrap_or(0),
+        };
+        let shown = business.products.range(after + 1..).filter(|(_, product)| own || !product.hidden);
+        let mut page: Vec<_> = shown.take(limit + 1).collect();
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| more).map(|(id, _)| {
+            let after = Builder::new("after").bytes(format!("after-{id}").into_bytes()).build();
+            Builder::new("paging").children([after]).build()
+        });
+        let products = page.iter().map(|(id, product)| product.element(**id)).chain(next);
+        Ok(vec![Builder::new("product_catalog").children(products).build()])
+    }
+
+    fn change_product(&mut self, pn: Pn, asked: &Stanza) -> Answer {
+        let part = asked.child("product").ok_or_else(bad)?;
+        let (tag, id) = match &*asked.tag {
+            "product_catalog_edit" => ("product_catalog_edit", Some(id_of(part)?)),
+            _ => ("product_catalog_add", None),
+        };
+        let business = self.own_business(pn)?;
+        let mut product = match id {
+            Some(id) => business.products.get(&id).ok_or_else(|| Refused::new(404))?.clone(),
+            None if business.products.len() >= MOST => return Err(Refused::new(419)),
+            None => Product::default(),
+        };
+        for word in WORDS {
+            if let Some(text) = part.child(word).and_then(|part| part.leaf_text()) {
+                product.texts.insert(word, text.to_owned());
+            }
+        }
+        if let Some(media) = part.child("media") {
+            let urls = media.all_named("image").map(|image| image.child("url")?.leaf_text());
+            let urls = urls.collect::<Option<Vec<&str>>>().ok_or_else(bad)?;
+            if !urls.iter().all(|url| self.media.shows(url)) {
+                return Err(Refused::new(406));
+            }
+            product.images = urls.into_iter().map(str::to_owned).collect();
+        }
+        if let Some(hidden) = part.text("is_hidden") {
+            product.hidden = hidden == "true";
+        }
+        let named = product.texts.get("name").is_some_and(|name| !name.is_empty());
+        if !named || product.images.is_empty() {
+            return Err(Refused::new(406));
+        }
+        let business = self.own_business(pn)?;
+        let id = match id {
+            Some(id) => {
+                business.products.insert(id, product.clone());
+                id
+            }
+            None => business.add(product.clone()),
+        };
+        Ok(vec![Builder::new(tag).children([product.element(id)]).build()])
+    }
+
+    fn order_of(&self, asked: &Stanza) -> Answer {
+        let id = asked.number("id").ok_or_else(bad)?;
+        let token = asked.child("token").and_then(|token| token.leaf_text()).ok_or_else(bad)?;
+        let businesses = self.accounts.values().filter_map(|account| account.profile.business.as_ref());
+        match businesses.filter_map(|business| business.order(id, token)).next() {
+            Some(Some(order)) => Ok(vec![order]),
+            Some(None) => Err(Refused::new(401)),
+            None => Err(Refused::new(404)),
+        }
+    }
+}
+
+fn check_hours(hours: &Stanza) -> Result<(), Refused> {
+    for range in hours.all_named("business_hours_config") {
+        let day = range.text("day_of_week").ok_or_else(bad)?;
+        let minute = |key| range.number(key).filter(|minute| *minute < MINUTES_PER_DAY);
+        let both = minute("open_time").is_some() && minute("close_time").is_some();
+        let fits = match range.text("mode").as_deref() {
+            Some("specific_hours") => both,
+            Some("open_24h" | "appointment_only") => range.text("open_time").is_none(),
+            _ => false,
+        };
+        if !fits || !DAYS.contains(&&*day) {
+            return Err(Refused::new(406));
+        }
+    }
+    Ok(())
+}
+
+fn number(asked: &Stanza, tag: &str) -> Result<usize, Refused> {
+    let text = asked.child(tag).and_then(|part| part.leaf_text()).ok_or_else(bad)?;
+    text.parse().ok().filter(|count| (1..=MOST).contains(count)).ok_or_else(bad)
+}
+
+fn id_of(product: &Stanza) -> Result<u64, Refused> {
+    let id = product.child("id").and_then(|id| id.leaf_text());
+    id.and_then(|id| id.parse().ok()).ok_or_else(bad)
+}
