@@ -12,6 +12,7 @@ mod compose;
 mod keys;
 mod message;
 mod retry;
+mod sidecar;
 
 pub use cipher::{Decryptor, Encryptor, Hashes, Sealed, SealedError};
 pub(crate) use compose::put;

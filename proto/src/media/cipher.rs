@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
 use super::keys::{MediaKey, MediaKind};
+use super::sidecar::Sidecar;
 
 const BLOCK: usize = 16;
 const MAC: usize = 10;
@@ -24,7 +25,7 @@ pub struct Hashes {
 }
 
 /// What came out of encrypting a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sealed {
     /// Of both sides.
     pub hashes: Hashes,
@@ -32,6 +33,8 @@ pub struct Sealed {
     pub length: u64,
     /// Bytes of the blob with its MAC.
     pub sealed_length: u64,
+    /// Of films and sound: a MAC of each part, see [`Sidecar`].
+    pub sidecar: Vec<u8>,
 }
 
 /// Why a blob is not the file that its message speaks of.
@@ -64,6 +67,7 @@ pub struct Encryptor {
     rest: Vec<u8>,
     length: u64,
     sealed_length: u64,
+    sidecar: Option<Sidecar>,
 }
 
 impl Encryptor {
@@ -78,6 +82,7 @@ impl Encryptor {
             rest: Vec::with_capacity(BLOCK),
             length: 0,
             sealed_length: 0,
+            sidecar: matches!(kind, MediaKind::Video | MediaKind::Audio).then(|| Sidecar::new(*keys.mac)),
         }
     }
 
@@ -103,8 +108,13 @@ impl Encryptor {
         let mac = self.mac.finalize().into_bytes();
         self.sealed.update(&mac[..MAC]);
         blob.extend_from_slice(&mac[..MAC]);
+        if let Some(sidecar) = &mut self.sidecar {
+            sidecar.update(&mac[..MAC]);
+        }
+        let sidecar = self.sidecar.map(Sidecar::finish).unwrap_or_default();
         let hashes = Hashes { plain: self.plain.finalize().into(), sealed: self.sealed.finalize().into() };
-        Sealed { hashes, length: self.length, sealed_length: self.sealed_length + MAC as u64 }
+        let sealed_length = self.sealed_length + MAC as u64;
+        Sealed { hashes, length: self.length, sealed_length, sidecar }
     }
 
     fn seal(&mut self, blocks: &mut [u8]) {
@@ -113,6 +123,9 @@ impl Encryptor {
         self.cbc.encrypt_blocks(whole);
         self.mac.update(blocks);
         self.sealed.update(&*blocks);
+        if let Some(sidecar) = &mut self.sidecar {
+            sidecar.update(blocks);
+        }
         self.sealed_length += blocks.len() as u64;
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn put(
     let key = || Some(file.media_key.clone());
     let hashes = (Some(media.sha256.clone()), Some(file.encrypted_sha256.clone()));
     let path = || Some(file.direct_path.clone());
+    let sidecar = || (!file.streaming_sidecar.is_empty()).then(|| file.streaming_sidecar.clone());
     let uploaded = || file.upload_time.map(|time| time.seconds);
     let mime_type = || Some(media.mime_type.clone());
     let thumbnail = || (!media.thumbnail.is_empty()).then(|| media.thumbnail.clone());
@@ -92,6 +93,7 @@ pub(crate) fn put(
                 media_key_timestamp: uploaded(),
                 jpeg_thumbnail: thumbnail(),
                 gif_playback: video.gif.then_some(true),
+                streaming_sidecar: sidecar(),
                 context_info: with,
                 view_once,
                 ..Default::default()
@@ -112,6 +114,7 @@ pub(crate) fn put(
                 file_enc_sha256: hashes.1,
                 direct_path: path(),
                 media_key_timestamp: uploaded(),
+                streaming_sidecar: sidecar(),
                 waveform: (!media.waveform.is_empty()).then(|| media.waveform.clone()),
                 context_info: with,
                 view_once,

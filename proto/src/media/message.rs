@@ -109,13 +109,16 @@ pub fn content_in(message: &[u8]) -> Option<Content> {
 /// A message with a file, or an album, with what stands beside it. `outer` is the message with its envelopes.
 pub(crate) fn read<'a>(message: &'a Message, outer: &Message) -> Option<(Content, Option<&'a ContextInfo>)> {
     macro_rules! media {
-        ($kind:expr, $from:expr, $thumbnail:ident) => {{
+        ($kind:expr, $from:expr, $thumbnail:ident) => {
+            media!($kind, $from, $thumbnail, None)
+        };
+        ($kind:expr, $from:expr, $thumbnail:ident, $sidecar:expr) => {{
             let from = $from;
             described(
                 $kind,
                 &from.mimetype,
                 from.file_length,
-                [&from.media_key, &from.file_sha256, &from.file_enc_sha256, &from.$thumbnail],
+                [&from.media_key, &from.file_sha256, &from.file_enc_sha256, &from.$thumbnail, &$sidecar],
                 &from.direct_path,
             )?
         }};
@@ -138,7 +141,7 @@ pub(crate) fn read<'a>(message: &'a Message, outer: &Message) -> Option<(Content
     }
     for (video, note) in [(&message.video_message, false), (&message.ptv_message, true)] {
         let Some(video) = video.as_option() else { continue };
-        let media = media!(Kind::Video, video, jpeg_thumbnail);
+        let media = media!(Kind::Video, video, jpeg_thumbnail, video.streaming_sidecar);
         let media = api::Media {
             width: size(video.width),
             height: size(video.height),
@@ -159,7 +162,7 @@ pub(crate) fn read<'a>(message: &'a Message, outer: &Message) -> Option<(Content
             Kind::Audio,
             &audio.mimetype,
             audio.file_length,
-            [&audio.media_key, &audio.file_sha256, &audio.file_enc_sha256, &None],
+            [&audio.media_key, &audio.file_sha256, &audio.file_enc_sha256, &None, &audio.streaming_sidecar],
             &audio.direct_path,
         )?;
         let waveform = bytes(&audio.waveform);
@@ -194,7 +197,7 @@ fn described(
     kind: Kind,
     mime_type: &Option<String>,
     length: Option<u64>,
-    [key, plain, sealed, thumbnail]: [&Option<impl AsRef<[u8]>>; 4],
+    [key, plain, sealed, thumbnail, sidecar]: [&Option<impl AsRef<[u8]>>; 5],
     path: &Option<String>,
 ) -> Option<api::Media> {
     let exactly_32 = |bytes: &Option<_>| copied(bytes).filter(|bytes: &Vec<u8>| bytes.len() == 32);
@@ -209,6 +212,7 @@ fn described(
             encrypted_sha256: exactly_32(sealed)?,
             direct_path: path.clone().filter(|path| path.starts_with('/'))?,
             upload_time: None,
+            streaming_sidecar: bytes(sidecar),
         }),
         ..Default::default()
     })

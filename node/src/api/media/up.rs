@@ -123,6 +123,7 @@ impl Api {
                 encrypted_sha256: spooled.sealed.hashes.sealed.to_vec(),
                 direct_path: String::new(),
                 upload_time: None,
+                streaming_sidecar: spooled.sealed.sidecar.clone(),
             }),
         }
     }

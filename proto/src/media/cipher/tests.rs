@@ -35,6 +35,19 @@ fn open(
     Ok(file)
 }
 
+#[test]
+fn films_and_sound_have_a_mac_for_each_part_and_nothing_else_has() {
+    for kind in MediaKind::ALL {
+        let (blob, sealed) = seal(&key(), kind, &[9; 200_000], 4096);
+        let parts = if matches!(kind, MediaKind::Video | MediaKind::Audio) {
+            blob.len().div_ceil(64 << 10)
+        } else {
+            0
+        };
+        assert_eq!(sealed.sidecar.len(), 10 * parts, "{kind:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_file_comes_back_whatever_the_pieces(file: Vec<u8>, a in 1usize..70, b in 1usize..70) {
