@@ -45,7 +45,7 @@ impl WarmLink {
     /// [`LinkError`]: nothing is open.
     pub async fn open(key: &DeviceKey, ports: &Ports) -> Result<WarmLink, LinkError> {
         ports.gate.turn(key, Urgency::Warm).await;
-        let opening = WarmLink::shake_hands(&*ports.dialer, &*ports.clocks, (ports.seeds)());
+        let opening = WarmLink::shake_hands(&*ports.dialer, &*ports.clocks, (ports.seeds)(), None);
         match timeout(ports.limits.connect, opening).await {
             Ok(opened) => opened,
             Err(_) => Err(LinkError::Dial(format!("not half open within {:?}", ports.limits.connect))),
@@ -55,7 +55,7 @@ impl WarmLink {
     /// Whether WhatsApp can be reached from here: opens one as [`WarmLink::open`] does, without a turn, because nobody
     /// logs in with it, and drops it.
     pub async fn probe(ports: &Ports) -> bool {
-        let opening = WarmLink::shake_hands(&*ports.dialer, &*ports.clocks, (ports.seeds)());
+        let opening = WarmLink::shake_hands(&*ports.dialer, &*ports.clocks, (ports.seeds)(), None);
         matches!(timeout(ports.limits.connect, opening).await, Ok(Ok(_)))
     }
 
@@ -64,12 +64,13 @@ impl WarmLink {
         dialer: &dyn Dialer,
         clocks: &dyn Clocks,
         seed: [u8; 32],
+        routing: Option<&[u8]>,
     ) -> Result<WarmLink, LinkError> {
         let refused = |error: &dyn std::fmt::Display| LinkError::Dial(error.to_string());
         let (mut sink, source) = dialer.dial().await?;
         let mut source = SourceFrames::new(source);
         let (handshake, hello) = ClientHandshake::new(&mut StdRng::from_seed(seed));
-        sink.send(frame::opening(None, &hello).map_err(|error| refused(&error))?.into()).await?;
+        sink.send(frame::opening(routing, &hello).map_err(|error| refused(&error))?.into()).await?;
         let answer = source.next().await?;
         let server = handshake
             .read_server_hello(&answer, &dialer.root_key(), clocks.wall())

@@ -15,7 +15,7 @@ pub const INTRO: [u8; 4] = *b"WA\x06\x03";
 pub const MAX_PAYLOAD: usize = (1 << 24) - 1;
 
 /// The longest routing header that a client may send. Real ones are a few bytes long.
-const MAX_ROUTING: usize = 1024;
+pub const MAX_ROUTING: usize = 1024;
 
 const ROUTING_MARK: [u8; 4] = *b"ED\x00\x01";
 

@@ -10,6 +10,8 @@ mod history;
 mod placeholders;
 #[path = "device/rotation.rs"]
 mod rotation;
+#[path = "device/routing.rs"]
+mod routing;
 #[path = "device/scene.rs"]
 mod scene;
 #[path = "device/versions.rs"]

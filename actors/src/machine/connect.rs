@@ -45,6 +45,9 @@ pub(super) struct Connection {
     /// The version of WhatsApp Web that is chosen, and the one that was last dialled with.
     version: ProtocolVersion,
     dialled: ProtocolVersion,
+    /// Where WhatsApp wants the next connection to go. It is said on each, and used once: what leads nowhere is not tried
+    /// again.
+    pub(super) routing: Option<Bytes>,
     /// What the ending of the present link asks for, said before the link went down.
     verdict: Option<Verdict>,
     pub(super) reached: Reached,
@@ -150,7 +153,8 @@ impl Machine {
             self.set_status(State::Connecting, "it is connecting", 0);
         }
         let urgency = self.urgency(pairing);
-        self.effects.push(Effect::Dial { link, dial, version, urgency });
+        let routing = self.connection.routing.take();
+        self.effects.push(Effect::Dial { link, dial, routing, version, urgency });
     }
 
     /// Another version was chosen. One that WhatsApp has refused is not waited with any longer; one that it

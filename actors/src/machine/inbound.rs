@@ -96,6 +96,7 @@ impl Machine {
             "presence" => return self.on_presence(link, &stanza),
             "chatstate" => return self.on_chat_state(link, &stanza),
             "iq" => self.on_iq(stanza),
+            "ib" => self.on_information(&stanza),
             "success" => self.on_success(),
             "failure" => self.on_failure(&Failure::of(&stanza)),
             _ => {

@@ -151,6 +151,8 @@ pub enum Effect {
         link: u64,
         /// Log in as a paired device, or register to be paired.
         dial: DialAs,
+        /// Where in WhatsApp, in its own words; at most [`MAX_ROUTING`](roost_proto::frame::MAX_ROUTING) bytes.
+        routing: Option<Bytes>,
         /// As this version of WhatsApp Web.
         version: ProtocolVersion,
         /// Its place among the devices of this node that wait to log in.

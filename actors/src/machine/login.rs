@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use roost_proto::stanza::{Builder, iq};
+use bytes::Bytes;
+use roost_proto::frame::MAX_ROUTING;
+use roost_proto::stanza::{Builder, Read, Stanza, iq};
 
 use super::requests::Asked;
 use super::timer::Timer;
@@ -10,6 +12,15 @@ use super::{Effect, Machine};
 use crate::port::Reached;
 
 impl Machine {
+    /// `<ib><edge_routing><routing_info/></edge_routing></ib>`, among others.
+    pub(super) fn on_information(&mut self, stanza: &Stanza) {
+        let routing = stanza.child("edge_routing").and_then(|routing| routing.child("routing_info"));
+        let routing = routing.and_then(Read::leaf).filter(|routing| routing.len() <= MAX_ROUTING);
+        if let Some(routing) = routing {
+            self.connection.routing = Some(Bytes::copy_from_slice(routing));
+        }
+    }
+
     /// Logged in. WhatsApp holds the backlog back until it has heard `<active/>`, so that goes first;
     /// presence is announced because receipts of an absent device do not show as delivered.
     pub(super) fn enter(&mut self) {

@@ -41,6 +41,7 @@ pub(super) struct Arguments {
     pub(super) grant: Grant,
     pub(super) link: u64,
     pub(super) dial: DialAs,
+    pub(super) routing: Option<Bytes>,
     pub(super) version: ProtocolVersion,
     pub(super) urgency: Urgency,
     pub(super) seed: [u8; 32],
@@ -202,7 +203,8 @@ impl Arguments {
     async fn shake_hands(&self) -> Result<WarmLink, LinkError> {
         let clocks = &self.ports.clocks;
         let begin = clocks.boot();
-        let link = WarmLink::shake_hands(&*self.ports.dialer, &**clocks, self.seed).await?;
+        let link =
+            WarmLink::shake_hands(&*self.ports.dialer, &**clocks, self.seed, self.routing.as_deref()).await?;
         self.ports.gate.report(Attempt::Answered(clocks.boot().since(begin)));
         Ok(link)
     }

@@ -279,12 +279,13 @@ impl State {
 
     async fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Dial { link, dial, version, urgency } => {
+            Effect::Dial { link, dial, routing, version, urgency } => {
                 let seed = draw(&mut self.rng);
                 let (grant, ports) = (&self.opening.grant, &self.ports);
                 let warm = self.warm.take();
                 let me = &self.me;
-                let dialled = self.children.dial(me, grant, ports, seed, link, dial, version, urgency, warm);
+                let dialled =
+                    self.children.dial(me, grant, ports, seed, link, dial, routing, version, urgency, warm);
                 if let Err(error) = dialled.await {
                     let down = Child::LinkDown { link, why: error.to_string(), unreached: false };
                     let _ = self.me.send_message(Input::Child(self.children.life(), down));

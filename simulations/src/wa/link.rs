@@ -94,6 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             pattern: accepted.pattern,
         };
         shared.event(connection, opened);
+        if let Some(routing) = self.decoder.routing() {
+            shared.change(|machine| machine.note_routing(connection, routing));
+        }
         let (sealer, mut opener) = (accepted.transport.sealer, accepted.transport.opener);
         self.talk(shared, connection, queue, sealer, &mut opener).await
     }

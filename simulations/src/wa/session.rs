@@ -68,6 +68,13 @@ impl Machine {
         self.send(now, connection, ib(routing));
     }
 
+    /// A connection opened with this routing header.
+    pub(super) fn note_routing(&mut self, connection: ConnectionId, routing: &[u8]) {
+        if let Some(device) = self.device_of(connection).filter(|_| routing == ROUTING_INFO) {
+            self.ledger.device(device).routed += 1;
+        }
+    }
+
     fn refuse_login(
         &mut self,
         now: UnixMillis,

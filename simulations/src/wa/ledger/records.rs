@@ -48,6 +48,8 @@ pub struct DeviceRecord {
     pub logins: u64,
     /// Logins of which the device was refused.
     pub refused_logins: u64,
+    /// Logins whose connection came where the one before was told to go.
+    pub routed: u64,
     /// Connections that were ended because a newer one logged in.
     pub replaced: u64,
     /// Messages of it that would have begun a chat and were refused, because its account may not.
