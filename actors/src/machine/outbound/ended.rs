@@ -13,6 +13,9 @@ use crate::port::MessageState;
 /// What a failure is called that is a code of WhatsApp.
 const NACK: &str = "UPSTREAM_NACK_";
 
+/// WhatsApp's code when a group is addressed in another form than it was known to be.
+const READDRESSED: &str = "421";
+
 impl Machine {
     /// `<ack class=message id t error? phash?/>`
     pub(in crate::machine) fn on_message_ack(&mut self, ack: &Stanza) {
@@ -23,8 +26,9 @@ impl Machine {
             });
         let Some((_, item)) = sending else { return self.effects.push(Effect::Credit(1)) };
         let (message, phash, trusts) = (item.message.clone(), item.phash.clone(), item.trusts.clone());
-        if let (Some(theirs), Some(ours)) = (ack.text("phash"), phash)
-            && theirs != ours
+        let outrun = ack.text("phash").zip(phash).is_some_and(|(theirs, ours)| theirs != ours);
+        let readdressed = ack.text("error").as_deref() == Some(READDRESSED);
+        if (outrun || readdressed)
             && let Ok(chat) = message.chat.parse::<Jid>()
         {
             match chat.server {

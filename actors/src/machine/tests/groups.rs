@@ -99,6 +99,20 @@ fn every_member_says_for_himself_how_far_a_message_has_come() {
 }
 
 #[test]
+fn a_group_that_is_addressed_otherwise_by_now_is_asked_for_before_the_next_message() {
+    let mut world = World::online(6);
+    sent(&mut world);
+    let asks = |world: &mut World, code| {
+        world.refuse_ours(code);
+        world.send(GROUP);
+        world.commit_everything();
+        world.requests.iter().any(|request| request.text("xmlns").as_deref() == Some("w:g2"))
+    };
+    assert!(!asks(&mut world, 400), "it is known");
+    assert!(asks(&mut world, 421), "it was known otherwise");
+}
+
+#[test]
 fn a_change_in_a_group_is_an_event_and_its_members_are_asked_for_anew() {
     let mut world = World::online(5);
     sent(&mut world);
