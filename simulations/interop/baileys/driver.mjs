@@ -216,8 +216,8 @@ const commands = {
     await chats.change(sock, change)
     emit('changed', { ref: ref ?? '' })
   },
-  async pair_code({ phone, ref }) {
-    emit('pair_code', { ref: ref ?? '', code: await sock.requestPairingCode(phone) })
+  async pair_code({ phone, text, ref }) {
+    emit('pair_code', { ref: ref ?? '', code: await sock.requestPairingCode(phone, text || undefined) })
   },
   async group({ subject, participants, ref }) {
     const group = await sock.groupCreate(subject, participants)

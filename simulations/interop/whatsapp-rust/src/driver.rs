@@ -145,7 +145,9 @@ impl Driver {
                 }
             }
             "pair_code" => {
-                let options = PairCodeOptions { phone_number: command.phone.clone(), ..Default::default() };
+                let custom_code = Some(command.text.clone()).filter(|code| !code.is_empty());
+                let phone_number = command.phone.clone();
+                let options = PairCodeOptions { phone_number, custom_code, ..Default::default() };
                 let code = client.pair_with_code(options).await?;
                 self.said.emit(Said::PairCode { r#ref, code });
             }

@@ -19,9 +19,9 @@ impl RealClient {
         }
     }
 
-    /// The code that a phone shall type for this account.
-    pub async fn pair_code(&mut self, phone: &str) -> Result<String, InteropError> {
-        self.command(json!({ "cmd": "pair_code", "phone": phone })).await?;
+    /// The code that a phone shall type for this account: `wanted`, where that is given and the library can choose.
+    pub async fn pair_code(&mut self, phone: &str, wanted: &str) -> Result<String, InteropError> {
+        self.command(json!({ "cmd": "pair_code", "phone": phone, "text": wanted })).await?;
         match self.wait("a pairing code", |event| matches!(event, ClientEvent::PairCode { .. })).await? {
             ClientEvent::PairCode { code } => Ok(code),
             _ => unreachable!("the wait took a pairing code"),
