@@ -16,6 +16,7 @@ use tonic::Code;
 use crate::client::{Client, Problem};
 use crate::config::{self, EXIT_CONFIGURATION};
 
+mod call;
 mod chat;
 mod cluster;
 mod contact;
@@ -88,6 +89,9 @@ pub enum Command {
     Presence(contact::PresenceCommand),
     /// Sends a message: a text, or another kind by its name.
     Send(send::SendArgs),
+    /// Calls: reject one, make a link to one.
+    #[command(subcommand)]
+    Call(call::CallCommand),
     /// Chats: list, mute, pin, archive, mark as read.
     #[command(subcommand)]
     Chat(chat::ChatCommand),
@@ -140,6 +144,7 @@ pub async fn run(command: Command, globals: &Globals) -> ExitCode {
         Command::Contact(command) => contact::run(command, globals).await,
         Command::Presence(command) => contact::presence(command, globals).await,
         Command::Send(args) => send::run(args, globals).await,
+        Command::Call(command) => call::run(command, globals).await,
         Command::Chat(command) => chat::run(command, globals).await,
         Command::History(command) => chat::history(command, globals).await,
         Command::Health(command) => health::run(command, globals).await,

@@ -4,15 +4,19 @@
 //! What must hold: a question is pure; who asks it gives it its id and waits. One that changes something at
 //! WhatsApp says so, because nobody may repeat it by himself when its outcome is unknown.
 
+pub mod bots;
 pub mod business;
+pub mod calls;
 pub mod catalog;
 pub mod groups;
 pub mod health;
+pub mod links;
 pub mod media;
 pub mod newsletters;
 pub mod numbers;
 pub mod orders;
 pub mod pictures;
+pub mod reports;
 pub mod settings;
 pub mod statuses;
 pub mod users;

@@ -6,6 +6,8 @@
 
 #[path = "people/business.rs"]
 mod business;
+#[path = "people/links.rs"]
+mod links;
 #[path = "people/pairing.rs"]
 mod pairing;
 

@@ -92,6 +92,8 @@ impl Machine {
             "ack" if stanza.text("class").as_deref() == Some("message") => {
                 return self.on_message_ack(&stanza);
             }
+            // What a request about calls is answered with.
+            "ack" if stanza.text("class").as_deref() == Some("call") => self.on_answer(stanza),
             "call" => return self.on_call(link, &stanza),
             "presence" => return self.on_presence(link, &stanza),
             "chatstate" => return self.on_chat_state(link, &stanza),

@@ -1,14 +1,17 @@
-//! `CallService`: rejecting calls.
+//! `CallService`: rejecting calls, and links to them.
 
 use roost_proto::api;
 use roost_proto::api::call_service_client::CallServiceClient;
 use roost_proto::api::call_service_server::CallService;
+use roost_proto::ask::calls::CreateCallLink;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Api, method, parse};
 use crate::errors::ApiError;
 
 const SERVICE: &str = "CallService";
+/// What stands before the token in a link: with pictures, and without.
+const LINKS: [&str; 2] = ["https://call.whatsapp.com/video/", "https://call.whatsapp.com/voice/"];
 
 #[async_trait]
 impl CallService for Api {
@@ -38,6 +41,20 @@ impl CallService for Api {
             )
             .await?;
             Ok(api::RejectCallResponse {})
+        })
+        .await
+    }
+
+    async fn create_call_link(
+        &self,
+        request: Request<api::CreateCallLinkRequest>,
+    ) -> Result<Response<api::CallLink>, Status> {
+        self.unary(method(SERVICE, "CreateCallLink"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let token = self.ask(&call, &key, &CreateCallLink { video: request.video }).await?;
+            let [video, voice] = LINKS;
+            Ok(api::CallLink { url: format!("{}{token}", if request.video { video } else { voice }) })
         })
         .await
     }

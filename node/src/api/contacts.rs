@@ -6,7 +6,9 @@ use roost_actors::device::{DeviceHandle, Identities};
 use roost_proto::api;
 use roost_proto::api::contact_service_client::ContactServiceClient;
 use roost_proto::api::contact_service_server::ContactService;
+use roost_proto::ask::bots::{BotProfiles, ListBots};
 use roost_proto::ask::business::GetBusiness;
+use roost_proto::ask::links::{OwnLink, ResolveLink};
 use roost_proto::ask::numbers::CheckNumbers;
 use roost_proto::ask::pictures::GetPicture;
 use roost_proto::ask::settings::{GetBlocked, SetBlocked};
@@ -17,6 +19,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::asks::{ask_error, on_its_way};
 use super::call::Call;
+use super::parse::contacts as read;
 use super::{Api, method, parse};
 use crate::errors::{ApiError, Resource};
 
@@ -158,11 +161,63 @@ impl ContactService for Api {
             let key = parse::device("device", &request.device)?;
             call.may_name_device(&key)?;
             let blocked = self.ask(&call, &key, &GetBlocked).await?;
-            let people = blocked.iter().map(|jid| match jid.is_lid() {
-                true => person(None, Some(jid)),
-                false => person(Some(jid), None),
-            });
-            Ok(api::ListBlockedResponse { people: people.collect() })
+            Ok(api::ListBlockedResponse { people: blocked.iter().map(one_form).collect() })
+        })
+        .await
+    }
+
+    async fn get_contact_link(
+        &self,
+        request: Request<api::GetContactLinkRequest>,
+    ) -> Result<Response<api::ContactLink>, Status> {
+        self.unary(method(SERVICE, "GetContactLink"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let code = self.ask(&call, &key, &OwnLink { renew: request.renew }).await?;
+            Ok(api::ContactLink { url: format!("{}{code}", read::LINKS[0]) })
+        })
+        .await
+    }
+
+    async fn resolve_link(
+        &self,
+        request: Request<api::ResolveLinkRequest>,
+    ) -> Result<Response<api::LinkTarget>, Status> {
+        self.unary(method(SERVICE, "ResolveLink"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let (jid, target) =
+                self.ask(&call, &key, &ResolveLink { code: read::code(&request.link)? }).await?;
+            Ok(api::LinkTarget { person: Some(one_form(&jid)), ..target })
+        })
+        .await
+    }
+
+    async fn report_spam(
+        &self,
+        request: Request<api::ReportSpamRequest>,
+    ) -> Result<Response<api::ReportSpamResponse>, Status> {
+        self.unary(method(SERVICE, "ReportSpam"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let report_id = self.ask(&call, &key, &read::report(&request)?).await?;
+            Ok(api::ReportSpamResponse { report_id })
+        })
+        .await
+    }
+
+    async fn list_bots(
+        &self,
+        request: Request<api::ListBotsRequest>,
+    ) -> Result<Response<api::ListBotsResponse>, Status> {
+        self.unary(method(SERVICE, "ListBots"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let bots = self.ask(&call, &key, &ListBots).await?;
+            if bots.is_empty() {
+                return Ok(api::ListBotsResponse::default());
+            }
+            Ok(api::ListBotsResponse { bots: self.ask(&call, &key, &BotProfiles { bots }).await? })
         })
         .await
     }
@@ -240,6 +295,14 @@ fn user_info(user: User) -> api::UserInfo {
         default_timer: user
             .disappearing
             .map(|seconds| api::Duration { seconds: i64::from(seconds), nanos: 0 }),
+    }
+}
+
+/// A person by the JID that is known.
+fn one_form(jid: &Jid) -> api::Person {
+    match jid.is_lid() {
+        true => person(None, Some(jid)),
+        false => person(Some(jid), None),
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod business;
 pub mod chats;
+pub mod contacts;
 pub mod imports;
 pub mod protocol;
 pub mod statuses;

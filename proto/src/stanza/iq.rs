@@ -84,8 +84,11 @@ pub fn error(request: &Stanza, refused: &Refused) -> Stanza {
 /// What an answer says: the answer itself, or the refusal in it.
 ///
 /// # Errors
-/// [`Refused`] when its type is `error`.
+/// [`Refused`] when its type is `error`, or it is an acknowledgement with an `error`.
 pub fn outcome(answer: Stanza) -> Result<Stanza, Refused> {
+    if let Some(error) = answer.text("error").filter(|_| answer.tag == "ack") {
+        return Err(Refused::new(error.parse().unwrap_or(500)));
+    }
     if answer.text("type").as_deref() != Some("error") {
         return Ok(answer);
     }
@@ -101,6 +104,17 @@ fn answer(request: &Stanza, kind: &'static str) -> Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_acknowledgement_is_an_answer_unless_it_says_an_error() {
+        let ack = |error: Option<&'static str>| {
+            let ack = Builder::new("ack").attr("class", "call").attr("type", "link_create");
+            outcome(error.into_iter().fold(ack, |ack, error| ack.attr("error", error)).build())
+        };
+        assert!(ack(None).is_ok());
+        assert_eq!(ack(Some("403")), Err(Refused::new(403)));
+        assert_eq!(ack(Some("no")), Err(Refused::new(500)));
+    }
 
     #[test]
     fn an_answer_carries_the_id_and_the_address_of_its_request() {

@@ -42,6 +42,12 @@ export function people(socket, emit) {
     typing: withoutValue(({ to, text, subject }) =>
       sock().sendPresenceUpdate(subject === 'audio' && text === 'composing' ? 'recording' : text, to)),
     reject_call: withoutValue(({ to, text }) => sock().rejectCall(text, to)),
+    async bots({ ref }) {
+      answer(ref, (await sock().getBotListV2()).map(({ jid }) => jid))
+    },
+    async call_link({ text, ref }) {
+      answer(ref, await sock().createCallLink(text))
+    },
   }
 }
 

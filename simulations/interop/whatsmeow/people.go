@@ -70,6 +70,38 @@ func (d *driver) people(ctx context.Context, cli *whatsmeow.Client, c command) (
 		err = cli.SendChatPresence(ctx, to, types.ChatPresence(c.Text), media)
 	case "reject_call":
 		err = cli.RejectCall(ctx, to, c.Text)
+	case "contact_link":
+		code, failed := cli.GetContactQRLink(ctx, c.On)
+		if failed != nil {
+			return true, failed
+		}
+		value = whatsmeow.ContactQRLinkPrefix + code
+	case "resolve_contact":
+		target, failed := cli.ResolveContactQRLink(ctx, c.Text)
+		if failed != nil {
+			return true, failed
+		}
+		value = target.JID.String()
+	case "resolve_message":
+		target, failed := cli.ResolveBusinessMessageLink(ctx, c.Text)
+		if failed != nil {
+			return true, failed
+		}
+		value = fmt.Sprintf("%s (%s): %s", target.JID, target.VerifiedName, target.Message)
+	case "bots":
+		list, failed := cli.GetBotListV2(ctx)
+		if failed != nil {
+			return true, failed
+		}
+		profiles, failed := cli.GetBotProfiles(ctx, list)
+		if failed != nil {
+			return true, failed
+		}
+		names := make([]string, len(profiles))
+		for i, profile := range profiles {
+			names[i] = profile.Name
+		}
+		value = names
 	default:
 		return false, nil
 	}

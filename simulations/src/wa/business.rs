@@ -16,7 +16,7 @@ use super::machine::Machine;
 /// A business.
 #[derive(Debug, Clone, Default)]
 pub struct Business {
-    verified_name: String,
+    pub(super) verified_name: String,
     /// What its profile says, by the names of the elements.
     pub(super) texts: BTreeMap<&'static str, String>,
     pub(super) websites: Vec<String>,

@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use rand::RngExt as _;
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, message_id, server_jid};
+use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza, message_id, server_jid};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::machine::{Effect, Machine, Refusal};
@@ -118,6 +119,14 @@ impl Machine {
         }
     }
 
+    /// `<link_create token media/>` for `<link_create media/>` to `@call`. Nobody joins by it.
+    fn call_link(&mut self, to: &Jid, part: &Stanza) -> Option<Stanza> {
+        let media = part.text("media").filter(|media| matches!(&**media, "audio" | "video"))?;
+        let token = format!("{:022x}", self.rng.random::<u64>());
+        let link = Builder::new("link_create").attr("token", token).attr("media", media.into_owned()).build();
+        (to.server == Server::Call && part.tag == "link_create").then_some(link)
+    }
+
     /// `<call to><reject …/></call>` of a companion; whatever else belongs to a call ends here.
     pub(super) fn call(
         &mut self,
@@ -129,8 +138,18 @@ impl Machine {
         // Baileys waits for it.
         if let (Some(connection), Some(id)) = (self.online.get(&device).copied(), stanza.text("id")) {
             let to = stanza.jid("to").unwrap_or_else(server_jid);
-            let ack = Builder::new("ack").attr("class", "call").attr("id", id.into_owned()).attr("from", to);
-            self.send(now, connection, ack.attr("type", part.tag.to_string()).build());
+            let ack = Builder::new("ack")
+                .attr("class", "call")
+                .attr("id", id.into_owned())
+                .attr("from", to.clone());
+            let ack = ack.attr("type", part.tag.to_string());
+            let ack = match (&*part.tag, self.call_link(&to, part)) {
+                ("link_create", Some(link)) => ack.children([link]),
+                // With which code the real server refuses is a guess.
+                ("link_create", None) => ack.attr("error", "400"),
+                _ => ack,
+            };
+            self.send(now, connection, ack.build());
         }
         if part.tag != "reject" {
             return Ok(());

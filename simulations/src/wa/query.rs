@@ -2,8 +2,10 @@
 //! client a minute: unknown ones with 501, and a line in the log.
 
 mod app_state;
+mod bots;
 mod business;
 mod groups;
+mod links;
 mod members;
 mod prekeys;
 mod profile;

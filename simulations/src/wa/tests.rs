@@ -13,6 +13,7 @@ use super::*;
 mod business;
 mod faults;
 mod groups;
+mod links;
 mod messages;
 mod newsletters;
 mod posts;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roost_proto::stanza::{Builder, Read, iq};
 
-use super::world::{Step, World};
+use super::world::{Step, World, stanzas};
 use crate::device::{AskError, Limits};
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -95,4 +95,18 @@ fn quiescing_leaves_a_question_that_is_under_way_to_its_answer() {
     world.take(Step::Quiesce);
     world.take(Step::Time(5_100));
     assert_eq!(world.answer_to(token), Some(Err(AskError::Late)));
+}
+
+#[test]
+fn what_is_asked_about_calls_is_answered_by_an_acknowledgement() {
+    let mut world = World::online(8);
+    let mut asked = |error: Option<&'static str>| {
+        let (token, effects) = world.ask(PATIENCE);
+        let id = stanzas(effects)[0].text("id").expect("an id").into_owned();
+        let ack = Builder::new("ack").attr("class", "call").attr("type", "link_create").attr("id", id);
+        world.stanza(error.into_iter().fold(ack, |ack, error| ack.attr("error", error)).build());
+        world.answer_to(token).expect("answered")
+    };
+    assert_eq!(asked(None).map(|answer| answer.tag.into_owned()), Ok("ack".to_owned()));
+    assert_eq!(asked(Some("403")), Err(AskError::Refused(iq::Refused::new(403))));
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use whatsapp_rust::prelude::*;
+use whatsapp_rust::SpamReportRequest;
 use whatsapp_rust::types::call::CallAction;
 use whatsapp_rust::types::presence::{ChatPresence, ChatPresenceMedia};
 use whatsapp_rust::wacore::iq::privacy::{PrivacyCategory, PrivacyValue};
@@ -77,6 +78,15 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
                 format!("{} {} {open}-{close}", day.day_of_week.as_str(), day.mode.as_str())
             }));
             json!(words.join(", "))
+        }
+        "report" => {
+            let report = SpamReportRequest {
+                message_id: text.to_owned(),
+                message_timestamp: 1_700_000_000,
+                from_jid: Some(to()?),
+                ..Default::default()
+            };
+            json!(client.send_spam_report(report).await?.report_id)
         }
         "reject_call" => json!(client.voip().reject_call(text, &to()?, &to()?).await?),
         _ => return newsletters(client, command).await,

@@ -14,6 +14,7 @@ use super::super::business::Business;
 use super::super::machine::Machine;
 use super::super::posts::Audience;
 use super::Answer;
+use super::links::Links;
 
 /// The mutation of the about text that whatsmeow sends.
 const SET_ABOUT: &str = "9152604461510864";
@@ -31,6 +32,10 @@ pub struct Profile {
     pub timer: (u64, u64),
     /// Who sees its status posts.
     pub audience: Audience,
+    /// Ids of the messages that it has reported as spam.
+    pub reports: Vec<String>,
+    /// Links that lead to it.
+    pub(super) links: Links,
     /// What it is as a business.
     pub business: Option<Business>,
 }

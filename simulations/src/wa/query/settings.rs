@@ -7,7 +7,7 @@ use roost_proto::stanza::{Builder, Read as _, Stanza};
 
 use super::super::account::DeviceRef;
 use super::super::machine::Machine;
-use super::Answer;
+use super::{Answer, bots};
 
 /// Privacy categories that clients know, with their default.
 const PRIVACY: [&str; 8] =
@@ -50,16 +50,31 @@ impl Machine {
             ("w:profile:picture", _, true) => self.set_picture(now, device, stanza),
             ("w:mex", "query", _) => self.mex(now, device, stanza),
             ("w:biz" | "w:biz:catalog" | "fb:thrift_iq", _, set) => self.business(device, set, stanza),
-            ("bot", "bot", false) => Ok(vec![Builder::new("bot").attr("v", 2u8).build()]),
+            ("bot", "bot", false) => Ok(vec![bots::list()]),
+            ("spam", "spam_list", true) => self.report_spam(device, stanza),
+            ("w:qr", "qr", set) => self.links(device, set, stanza),
             ("status", "privacy", false) => Ok(vec![self.account(device.pn).profile.audience.element()]),
             ("status", "status", true) => self.set_about(now, device, stanza),
             ("disappearing_mode", "disappearing_mode", true) => self.set_timer(now, device, stanza),
-            ("urn:xmpp:whatsapp:push", _, _)
-            | ("urn:xmpp:whatsapp:dirty", "clean", true)
-            | ("spam", "spam_list", true)
-            | ("tos", _, _) => Ok(vec![]),
+            ("urn:xmpp:whatsapp:push", _, _) | ("urn:xmpp:whatsapp:dirty", "clean", true) | ("tos", _, _) => {
+                Ok(vec![])
+            }
             _ => Err(Refused::new(501)),
         }
+    }
+
+    /// Kept by the message that it is about. How a report is called is a guess.
+    fn report_spam(&mut self, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let message = stanza.child("spam_list").and_then(|list| list.child("message"));
+        let (id, from) = message.map(|message| (message.text("id"), message.jid("from"))).unwrap_or_default();
+        let (Some(id), Some(_)) = (id, from) else { return Err(Refused::new(400)) };
+        let reports = &mut self.account_mut(device.pn).profile.reports;
+        if reports.len() >= MAX_BLOCKED {
+            return Err(Refused::new(429));
+        }
+        reports.push(id.into_owned());
+        let number = format!("report-{}", reports.len());
+        Ok(vec![Builder::new("report_id").bytes(number.into_bytes()).build()])
     }
 
     fn block_list(&self, device: DeviceRef) -> Stanza {

@@ -9,7 +9,7 @@ use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
 use super::super::account::{Account, DeviceRef, Form};
 use super::super::business::Business;
 use super::super::machine::Machine;
-use super::{Answer, bad};
+use super::{Answer, bad, bots};
 
 /// The most users in one request.
 const MAX_USERS: usize = 5_000;
@@ -24,6 +24,12 @@ impl Machine {
         }
         let mut users = Vec::new();
         for user in list.all_named("user") {
+            if query.child("bot").is_some()
+                && let Some(bot) = bots::profile(user)
+            {
+                users.push(bot);
+                continue;
+            }
             let asked = user.jid("jid");
             let number = user.child("contact").and_then(|contact| contact.leaf_text());
             let account = match &asked {

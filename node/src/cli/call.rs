@@ -1,0 +1,55 @@
+//! `roost call …`: rejecting calls, and links to them.
+
+use clap::Subcommand;
+use roost_proto::api;
+use serde_json::json;
+
+use super::{Globals, Output, device_name};
+use crate::client::{Problem, request, retrying};
+
+/// What can be done with calls.
+#[derive(Debug, Clone, Subcommand)]
+pub enum CallCommand {
+    /// Rejects a call on all devices of the account.
+    Reject {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// Who calls, as in the event: a phone number, or `{digits}@lid`.
+        caller: String,
+        /// Which call, as in the event.
+        call_id: String,
+    },
+    /// Makes a link that people join a call by, and prints it.
+    Link {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// With pictures.
+        #[arg(long)]
+        video: bool,
+    },
+}
+
+pub(super) async fn run(command: CallCommand, globals: &Globals) -> Result<(), Problem> {
+    let client = globals.connect().await?;
+    let deadline = globals.deadline();
+    match command {
+        CallCommand::Reject { device, caller, call_id } => {
+            let wanted = api::RejectCallRequest { device: device_name(&device), caller, call_id };
+            let rejected = retrying(deadline, || {
+                let (mut calls, wanted) = (client.calls(), wanted.clone());
+                async move { calls.reject_call(request(wanted, deadline)).await }
+            });
+            rejected.await?;
+        }
+        // Made again, it would be another.
+        CallCommand::Link { device, video } => {
+            let wanted = api::CreateCallLinkRequest { device: device_name(&device), video };
+            let url = client.calls().create_call_link(request(wanted, deadline)).await?.into_inner().url;
+            match globals.output {
+                Output::Json => println!("{}", json!({ "url": url })),
+                Output::Table => println!("{url}"),
+            }
+        }
+    }
+    Ok(())
+}
