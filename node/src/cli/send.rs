@@ -96,6 +96,8 @@ enum Kind {
     Image(FileArgs),
     /// A film.
     Video(FileArgs),
+    /// A round video note.
+    Note(FileArgs),
     /// Sound.
     Audio(FileArgs),
     /// A voice message: Opus in Ogg.
@@ -240,6 +242,10 @@ fn content(kind: Kind) -> Result<(Whereto, Content), Problem> {
             let media = named(file, api::media::Kind::Video);
             (whereto, Content::Video(api::Video { media, caption, ..Default::default() }))
         }
+        Kind::Note(FileArgs { whereto, file, .. }) => {
+            let media = named(file, api::media::Kind::Video);
+            (whereto, Content::Video(api::Video { media, note: true, ..Default::default() }))
+        }
         Kind::Audio(FileArgs { whereto, file, .. }) => {
             let media = named(file, api::media::Kind::Audio);
             (whereto, Content::Audio(api::Audio { media, voice: false }))
@@ -317,6 +323,8 @@ mod tests {
         assert!(read(&["poll", "acme/shop", "1@g.us", "When?", "now"]).is_err(), "one answer is no choice");
         let place = ["location", "acme/shop", "1@lid", "--latitude", "-33.9", "--longitude", "18.4"];
         assert!(matches!(read(&place), Ok((_, Content::Location(at))) if at.latitude == -33.9));
+        let note = read(&["note", "acme/shop", "1@lid", "round.mp4"]);
+        assert!(matches!(note, Ok((_, Content::Video(video))) if video.note && video.caption.is_empty()));
         let missing = read(&["raw", "acme/shop", "1@lid", "/nonexistent/file"]).expect_err("no such file");
         assert!(missing.contains("/nonexistent/file"));
     }
