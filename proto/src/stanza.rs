@@ -10,6 +10,7 @@ mod ids;
 pub mod iq;
 mod read;
 mod shape;
+mod write;
 
 pub use ids::{ClientIds, message_id};
 pub use read::{Missing, Read};
@@ -52,7 +53,7 @@ pub enum StanzaError {
 /// # Errors
 /// [`StanzaError::Codec`] when a JID in it has no form on the wire (a device number above 255).
 pub fn encode(stanza: &Stanza) -> Result<Vec<u8>, StanzaError> {
-    wacore_binary::marshal_auto(stanza).map_err(StanzaError::Codec)
+    write::write(stanza).map_err(StanzaError::Codec)
 }
 
 /// Reads the plaintext of a frame: flags byte, possibly compressed tree.
@@ -105,6 +106,24 @@ mod tests {
         let bytes = encode(&message()).expect("encodes");
         assert_eq!(bytes[0], 0);
         assert_eq!(decode(&bytes).expect("decodes"), message());
+    }
+
+    #[test]
+    fn a_text_that_looks_like_an_address_is_read_as_it_was_written() {
+        let texts = [
+            "10:30@home",
+            "team_5@shop.example",
+            "info@shop.example",
+            "@",
+            "a@b@c",
+            "1:2@lid",
+            "0@s.whatsapp.net",
+        ];
+        for text in texts {
+            let stanza = Builder::new("create").attr("subject", text).build();
+            let back = decode(&encode(&stanza).expect("encodes")).expect(text);
+            assert_eq!(back.text("subject").as_deref(), Some(text));
+        }
     }
 
     #[test]
