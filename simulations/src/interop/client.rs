@@ -348,7 +348,7 @@ struct Heard(Mutex<Log>);
 
 #[derive(Debug, Default)]
 struct Log {
-    /// Everything, in order.
+    /// Everything but stanzas, in order.
     all: Vec<ClientEvent>,
     /// What no wait has taken yet.
     fresh: VecDeque<ClientEvent>,
@@ -369,7 +369,10 @@ async fn listen(stdout: ChildStdout, said: Arc<Heard>, grow: watch::Sender<()>) 
         let mut log = said.lock();
         match serde_json::from_str::<ClientEvent>(&line) {
             Ok(event) if log.all.len() < EVENT_LIMIT => {
-                log.all.push(event.clone());
+                // Stanzas are answers of megabytes that nobody looks at twice.
+                if !matches!(event, ClientEvent::Recoded { .. }) {
+                    log.all.push(event.clone());
+                }
                 log.fresh.push_back(event);
             }
             Ok(_) => break,
