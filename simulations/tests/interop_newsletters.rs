@@ -156,10 +156,13 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
         } else {
             matrix.row("view of a newsletter").seen(to);
         }
+        if library == Library::Whatsmeow {
+            edited(cast, &mut client, (&ours.newsletter, &theirs)).await?;
+        }
         assert_eq!(client.doubled(), Vec::<String>::new());
     }
     let said = posts_of(&ours.newsletter).await?;
-    assert_eq!(said.len(), CLIENTS.len(), "each once: {said:?}");
+    assert_eq!(said.len(), CLIENTS.len() + 1, "each once: {said:?}");
     assert_eq!(reader.repeated(), Vec::<String>::new());
     assert_eq!(reader.faults(), Vec::<String>::new());
     // Repeated after it was done, it would be refused, as what it names is gone: nobody dies amid it.
@@ -167,6 +170,39 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
     cluster.ask_spared(delete, async |api, it| api.newsletters().delete_newsletter(it).await).await?;
     assert!(posts_of(&ours.newsletter).await.is_err(), "there is no such newsletter");
     Ok(matrix)
+}
+
+/// Each edits a post of its own and takes it back.
+async fn edited(cast: &Cast, client: &mut RealClient, (ours, theirs): (&str, &str)) -> Result<(), Failure> {
+    let Cast { cluster, device, reader, .. } = cast;
+    let (first, second) = ("hens are sold".to_owned(), "ducks are sold".to_owned());
+    let say = async |content| -> Result<String, Failure> {
+        let to = To::Newsletter(ours.to_owned());
+        cluster.say(device, to, content, api::Context::default(), WaitFor::ServerAck).await
+    };
+    let id = say(Content::Text(first.clone())).await?;
+    assert_eq!(client.message(&first).await?.id, id);
+    say(Content::Edit(api::EditMessage { whatsapp_id: id.clone(), text: second.clone() })).await?;
+    assert_eq!(client.said("edit", &second).await?.about, id);
+    let message = Some(api::MessageRef { whatsapp_id: id.clone(), from_me: true, ..Default::default() });
+    say(Content::Revoke(api::RevokeMessage { message })).await?;
+    assert_eq!(client.said("revoke", "").await?.about, id);
+
+    let id = client.send(theirs, "geese are sold").await?;
+    let posted = async |what: &str, fits: &dyn Fn(&api::NewsletterPosted) -> bool| {
+        let of_it = |payload: &Payload| {
+            let Payload::NewsletterPosted(posted) = payload else { return None };
+            let said = posted.post.as_ref()?.message.as_ref()?;
+            (said.whatsapp_id == id && fits(posted)).then(|| said.content.clone())
+        };
+        reader.wait(what, of_it).await
+    };
+    posted("post", &|posted| !posted.edited && !posted.revoked).await?;
+    client.say(theirs, "edit", &second, &id).await?;
+    assert_eq!(posted("edit", &|posted| posted.edited).await?, Some(Received::Text(second)));
+    client.say(theirs, "revoke", "", &id).await?;
+    assert_eq!(posted("revocation", &|posted| posted.revoked).await?, None);
+    Ok(())
 }
 
 /// Roost renames its own, and the client what it has made.

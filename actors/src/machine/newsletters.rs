@@ -22,12 +22,17 @@ impl Machine {
         let (id, edit) = (stanza.text("id").unwrap_or_default(), stanza.text("edit"));
         let revoked = edit.as_deref().is_some_and(|edit| matches!(edit, "7" | "8"));
         let ack = self.plain_ack(stanza, None);
-        let post = newsletters::post(stanza).filter(|post| revoked || post.message.is_some());
+        let says =
+            |post: &api::NewsletterPost| post.message.as_ref().is_some_and(|said| said.content.is_some());
+        let post = newsletters::post(stanza).filter(|post| revoked || says(post));
         let Some(post) = post else {
             let reason = "a message of a newsletter that says nothing";
             return self.put_aside(slot, link, raw, stanza, reason, ack);
         };
-        let edits = edit.as_deref().unwrap_or("0");
+        // A post may be edited more than once, under one id.
+        let edited = stanza.child("meta").and_then(|meta| meta.number("msg_edit_t"));
+        let moment = edited.or_else(|| stanza.number("t")).unwrap_or(0);
+        let edits = edit.as_deref().map_or("0".to_owned(), |edit| format!("{edit}-{moment}"));
         let dedupe = bounded(format!("news/{newsletter}/{}/{edits}/{id}", post.server_id));
         let payload = Payload::NewsletterPosted(api::NewsletterPosted {
             newsletter: newsletter.to_string(),

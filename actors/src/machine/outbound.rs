@@ -62,6 +62,8 @@ enum Stage {
 #[derive(Debug)]
 struct Item {
     message: NewMessage,
+    /// Id of its stanza in a newsletter.
+    stanza_id: Option<String>,
     stage: Stage,
     turn: Turn,
     bundles: Vec<(PeerName, Bundle)>,
@@ -85,6 +87,7 @@ struct Item {
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     items: BTreeMap<i64, Item>,
+    unanswered: newsletter::Unanswered,
     /// Accepts whose commit is on the way.
     accepting: usize,
 }
@@ -120,15 +123,15 @@ impl Machine {
             Some(wire) => Stage::Sending { wire, since: None },
             None => Stage::Accepted(self.now.boot),
         };
-        let (bundles, skip, fetching) = (Vec::new(), Vec::new(), Vec::new());
         let turn = Turn::new(self.may_begin(&stored.message.chat));
         let item = Item {
+            stanza_id: newsletter::stanza_id(&stored.message),
             message: stored.message,
             stage,
             turn,
-            bundles,
-            skip,
-            fetching,
+            bundles: Vec::new(),
+            skip: Vec::new(),
+            fetching: Vec::new(),
             rounds: 0,
             phash: None,
             audience: None,
@@ -157,6 +160,7 @@ impl Machine {
                         unsure.push(*ordinal);
                     } else if again {
                         *since = Some(now);
+                        self.outbox.unanswered.sent(item.stanza_id.as_ref(), *ordinal);
                         self.wire.push_back((link, wire.clone()));
                     }
                 }
@@ -379,6 +383,7 @@ impl Machine {
 
     /// What is on the wire of a lost link may not have arrived.
     pub(super) fn outbox_link_lost(&mut self) {
+        self.outbox.unanswered.link_lost();
         for item in self.outbox.items.values_mut() {
             if let Stage::Sending { since, .. } = &mut item.stage {
                 *since = None;

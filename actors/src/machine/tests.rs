@@ -5,6 +5,7 @@ mod doubt;
 mod groups;
 mod health;
 mod imports;
+mod newsletters;
 mod passkeys;
 mod people;
 mod posts;

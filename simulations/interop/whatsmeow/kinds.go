@@ -158,8 +158,10 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 	case m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_MESSAGE_EDIT && m.GetProtocolMessage().GetEditedMessage() != nil:
 		edited := m.GetProtocolMessage()
 		return "edit", plain(edited.GetEditedMessage()), edited.GetKey().GetID()
-	case v.IsEdit:
+	case v.IsEdit, v.Info.Edit == types.EditAttributeAdminEdit:
 		return "edit", plain(m), v.Info.ID
+	case v.Info.Edit == types.EditAttributeAdminRevoke && v.Info.Chat.Server == types.NewsletterServer:
+		return "revoke", "", v.Info.ID
 	case m.GetProtocolMessage() != nil && m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_REVOKE:
 		return "revoke", "", m.GetProtocolMessage().GetKey().GetID()
 	case m.GetPollUpdateMessage() != nil:

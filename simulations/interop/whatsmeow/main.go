@@ -362,7 +362,7 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 				"chat": v.Info.Chat.String(), "sender": v.Info.Sender.String(),
 			})
 		}
-		if text == "" || v.IsEdit {
+		if text == "" || v.IsEdit || v.Info.Edit == types.EditAttributeAdminEdit {
 			return
 		}
 		alt := v.Info.SenderAlt

@@ -129,20 +129,23 @@ impl Reader {
         }
     }
 
-    /// Ids of what was told more than once: messages, posts of status and posts of newsletters.
+    /// Ids of what was told more than once: messages, posts of status, and posts of newsletters as they became.
     pub fn repeated(&self) -> Vec<String> {
         let mut times: BTreeMap<(&str, String), usize> = BTreeMap::new();
         for event in self.lock().iter() {
-            let (kind, message) = match &event.payload {
-                Some(event::Payload::MessageReceived(message)) => ("message", Some(message)),
-                Some(event::Payload::StatusReceived(post)) => ("status", post.message.as_ref()),
+            let (kind, message, edited) = match &event.payload {
+                Some(event::Payload::MessageReceived(message)) => ("message", Some(message), None),
+                Some(event::Payload::StatusReceived(post)) => ("status", post.message.as_ref(), None),
                 Some(event::Payload::NewsletterPosted(posted)) => {
-                    ("newsletter", posted.post.as_ref().and_then(|post| post.message.as_ref()))
+                    let post = posted.post.as_ref();
+                    let edited = post.and_then(|post| post.edit_time);
+                    ("newsletter", post.and_then(|post| post.message.as_ref()), edited)
                 }
                 _ => continue,
             };
             if let Some(message) = message {
-                *times.entry((kind, message.whatsapp_id.clone())).or_default() += 1;
+                let edited = edited.map(|at| format!(" {at:?}")).unwrap_or_default();
+                *times.entry((kind, format!("{}{edited}", message.whatsapp_id))).or_default() += 1;
             }
         }
         times

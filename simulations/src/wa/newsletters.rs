@@ -1,28 +1,27 @@
-//! Newsletters: one speaks, others follow, the server counts who has looked and what they think of it.
+//! Newsletters: one speaks, others follow; what is said in them is in `posts`.
 //!
-//! What must hold: only the owner speaks; followers' devices get what is said, once each; whoever asked is told of
-//! views and reactions for a while. That the numbers of messages begin at 100, and that an owner has no helpers,
-//! are simplifications; how long the real server tells of counts is what clients have been seen to be told (300 s).
+//! What must hold: only the owner changes a newsletter. That an owner has no helpers is a simplification.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod posts;
+
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rand::Rng as _;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza, server_jid};
+use roost_proto::stanza::{Builder, server_jid};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::account::{DeviceRef, Pn, seconds};
-use super::machine::{Machine, Refusal};
+use super::machine::Machine;
 use super::query::Answer;
+pub use posts::Post;
 
 /// The most newsletters, and the most messages that one keeps.
 const MOST: usize = 1000;
-/// For how long who asked is told of counts, in seconds.
-const WATCHED_S: u64 = 300;
 
 /// One newsletter.
 #[derive(Debug, Clone)]
@@ -41,46 +40,6 @@ pub struct Newsletter {
     pub posts: BTreeMap<u64, Post>,
     /// Devices that are told of counts, until when, in seconds.
     watchers: BTreeMap<DeviceRef, u64>,
-}
-
-/// Something that was said in a newsletter.
-#[derive(Debug, Clone)]
-pub struct Post {
-    id: String,
-    kind: String,
-    at_s: u64,
-    bytes: Vec<u8>,
-    /// Who has looked at it.
-    pub views: BTreeSet<Pn>,
-    /// What they think of it.
-    pub reactions: BTreeMap<Pn, String>,
-}
-
-impl Post {
-    /// `<message>`: whole, or only its counts.
-    fn element(&self, number: u64, whole: bool) -> Stanza {
-        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        for code in self.reactions.values() {
-            *counts.entry(code).or_default() += 1;
-        }
-        let reactions = counts
-            .iter()
-            .map(|(code, n)| Builder::new("reaction").attr("code", *code).attr("count", *n).build());
-        let mut children = vec![
-            Builder::new("views_count").attr("count", self.views.len()).build(),
-            Builder::new("reactions").children(reactions).build(),
-        ];
-        if whole {
-            children.insert(0, Builder::new("plaintext").bytes(self.bytes.clone()).build());
-        }
-        Builder::new("message")
-            .attr("id", self.id.as_str())
-            .attr("server_id", number)
-            .attr("type", self.kind.as_str())
-            .attr("t", self.at_s)
-            .children(children)
-            .build()
-    }
 }
 
 impl Newsletter {
@@ -266,128 +225,5 @@ impl Machine {
             self.deliver(now, other, notification.build());
         }
         told(&format!("xwa2_newsletter_{what}_v2"), &shown)
-    }
-
-    /// Namespace `newsletter`: messages, and counts as they change.
-    pub(super) fn newsletter_iq(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
-        let child = stanza.all().first().ok_or_else(|| Refused::new(400))?;
-        let to = stanza.jid("to").filter(|to| to.server == Server::Newsletter);
-        let of = to.or_else(|| child.jid("jid")).ok_or_else(|| Refused::new(400))?;
-        let newsletter = self.newsletters.get_mut(&*of.user).ok_or_else(|| Refused::new(404))?;
-        let count =
-            child.number("count").and_then(|count| usize::try_from(count).ok()).unwrap_or(50).min(100);
-        match &*child.tag {
-            "messages" => {
-                let before = child.number("before").unwrap_or(u64::MAX);
-                let posts = newsletter.posts.range(..before).rev().take(count);
-                let posts: Vec<Stanza> = posts.map(|(number, post)| post.element(*number, true)).collect();
-                Ok(vec![Builder::new("messages").attr("jid", of.clone()).children(posts).build()])
-            }
-            "message_updates" => {
-                let after = child.number("after").unwrap_or(0);
-                let posts = newsletter.posts.range(after + 1..).take(count);
-                let posts: Vec<Stanza> = posts.map(|(number, post)| post.element(*number, false)).collect();
-                let messages = Builder::new("messages").children(posts).build();
-                Ok(vec![Builder::new("message_updates").children([messages]).build()])
-            }
-            "live_updates" => {
-                newsletter.watchers.insert(device, seconds(now) + WATCHED_S);
-                Ok(vec![Builder::new("live_updates").attr("duration", WATCHED_S).build()])
-            }
-            _ => Err(Refused::new(501)),
-        }
-    }
-
-    /// The owner speaks, or somebody reacts.
-    pub(super) fn newsletter_message(
-        &mut self,
-        now: UnixMillis,
-        from: DeviceRef,
-        id: &str,
-        to: &Jid,
-        stanza: &Stanza,
-    ) -> Result<(), Refusal> {
-        let refuse = |machine: &mut Self, code: &str, why: &'static str| {
-            machine.refuse_message(now, from, stanza, to, code, why)
-        };
-        let Some(newsletter) = self.newsletters.get_mut(&*to.user) else {
-            return refuse(self, "404", "there is no such newsletter");
-        };
-        let kind = stanza.text("type").unwrap_or("text".into()).into_owned();
-        if let Some(reaction) = stanza.child("reaction") {
-            let post = stanza.number("server_id").and_then(|number| newsletter.posts.get_mut(&number));
-            let Some(post) = post else { return refuse(self, "404", "a reaction to nothing") };
-            match reaction.text("code") {
-                Some(code) => _ = post.reactions.insert(from.pn, code.chars().take(8).collect()),
-                None => _ = post.reactions.remove(&from.pn),
-            }
-            self.ack_message(now, from, stanza, to, &[]);
-            let number = stanza.number("server_id").unwrap_or(0);
-            self.tell_counts(now, to, number);
-            return Ok(());
-        }
-        if newsletter.owner != from.pn {
-            return refuse(self, "403", "only the owner of a newsletter speaks in it");
-        }
-        let Some(bytes) = stanza.child("plaintext").and_then(|plain| plain.leaf()).map(<[u8]>::to_vec) else {
-            return refuse(self, "400", "a message to a newsletter without a plaintext");
-        };
-        let number = newsletter.posts.keys().next_back().map_or(100, |last| last + 1);
-        let repeated = newsletter.posts.values().any(|post| post.id == id);
-        if !repeated {
-            if newsletter.posts.len() >= MOST {
-                newsletter.posts.pop_first();
-            }
-            let (views, reactions) = (BTreeSet::new(), BTreeMap::new());
-            let post =
-                Post { id: id.to_owned(), kind: kind.clone(), at_s: seconds(now), bytes, views, reactions };
-            newsletter.posts.insert(number, post);
-            let plain = stanza.child("plaintext").cloned();
-            let audience: Vec<Pn> = newsletter.followers.keys().copied().chain([from.pn]).collect();
-            for pn in audience {
-                let devices: Vec<DeviceRef> =
-                    self.companions_of(pn).filter(|device| *device != from).collect();
-                for device in devices {
-                    let delivery = Builder::new("message")
-                        .attr("from", to.clone())
-                        .attr("id", id.to_owned())
-                        .attr("server_id", number)
-                        .attr("type", kind.as_str())
-                        .attr("t", seconds(now))
-                        .children(plain.clone());
-                    self.deliver(now, device, delivery.build());
-                }
-            }
-        }
-        self.ack_message(now, from, stanza, to, &[("server_id", number.to_string())]);
-        Ok(())
-    }
-
-    /// Somebody has looked at messages.
-    pub(super) fn newsletter_viewed(&mut self, now: UnixMillis, from: DeviceRef, to: &Jid, stanza: &Stanza) {
-        let items = stanza.child("list").map_or(&[][..], |list| list.all());
-        for number in items.iter().filter_map(|item| item.number("server_id")).collect::<Vec<_>>() {
-            let newsletter = self.newsletters.get_mut(&*to.user);
-            if let Some(post) = newsletter.and_then(|newsletter| newsletter.posts.get_mut(&number)) {
-                post.views.insert(from.pn);
-                self.tell_counts(now, to, number);
-            }
-        }
-    }
-
-    fn tell_counts(&mut self, now: UnixMillis, newsletter: &Jid, number: u64) {
-        let Some(known) = self.newsletters.get(&*newsletter.user) else { return };
-        let Some(post) = known.posts.get(&number).map(|post| post.element(number, false)) else { return };
-        let watchers = known.watchers.iter().filter(|(_, until)| **until > seconds(now));
-        for device in watchers.map(|(device, _)| *device).collect::<Vec<_>>() {
-            let updates = Builder::new("live_updates").children([post.clone()]).build();
-            let notification = Builder::new("notification")
-                .attr("type", "newsletter")
-                .attr("from", newsletter.clone())
-                .attr("id", self.server_id())
-                .attr("t", seconds(now))
-                .children([updates]);
-            self.deliver(now, device, notification.build());
-        }
     }
 }

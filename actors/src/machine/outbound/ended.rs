@@ -20,11 +20,14 @@ impl Machine {
     /// `<ack class=message id t error? phash?/>`
     pub(in crate::machine) fn on_message_ack(&mut self, ack: &Stanza) {
         let id = ack.text("id").unwrap_or_default();
-        let sending =
-            self.outbox.items.iter().find(|(_, item)| {
-                item.message.whatsapp_id == id && matches!(item.stage, Stage::Sending { .. })
-            });
-        let Some((_, item)) = sending else { return self.effects.push(Effect::Credit(1)) };
+        let in_newsletter = self.outbox.unanswered.answered(&id);
+        let item = match in_newsletter {
+            Some(ordinal) => self.outbox.items.get(&ordinal),
+            None => self.outbox.items.values().find(|item| item.message.whatsapp_id == id),
+        };
+        let Some(item) = item.filter(|item| matches!(item.stage, Stage::Sending { .. })) else {
+            return self.effects.push(Effect::Credit(1));
+        };
         let (message, phash, trusts) = (item.message.clone(), item.phash.clone(), item.trusts.clone());
         let outrun = ack.text("phash").zip(phash).is_some_and(|(theirs, ours)| theirs != ours);
         let readdressed = ack.text("error").as_deref() == Some(READDRESSED);

@@ -37,9 +37,12 @@ pub(super) fn fits(to: &Recipient, kind: &Content) -> Result<(), ApiError> {
             "content",
             "must be text, image, video, audio, raw or revoke in a status post",
         )),
-        (Recipient::Newsletter(_), Content::Text(_) | Content::Reaction(_) | Content::Raw(_)) => Ok(()),
+        (
+            Recipient::Newsletter(_),
+            Content::Text(_) | Content::Reaction(_) | Content::Edit(_) | Content::Revoke(_) | Content::Raw(_),
+        ) => Ok(()),
         (Recipient::Newsletter(_), _) => {
-            Err(ApiError::field("content", "must be text, reaction or raw in a newsletter"))
+            Err(ApiError::field("content", "must be text, reaction, edit, revoke or raw in a newsletter"))
         }
         _ => Ok(()),
     }

@@ -47,9 +47,16 @@ pub fn posts(messages: &Stanza) -> Vec<api::NewsletterPost> {
 
 /// One `<message>` of a newsletter; `None` when it has no number.
 pub fn post(message: &Stanza) -> Option<api::NewsletterPost> {
-    let said = message.child("plaintext").and_then(Read::leaf).and_then(|bytes| match read(bytes).ok()? {
+    let plain = message.child("plaintext");
+    let said = plain.and_then(Read::leaf).and_then(|bytes| match read(bytes).ok()? {
         Meaning::Said(statement) => Some(*statement),
         _ => None,
+    });
+    let (context, content) = said.map(|said| (said.context, said.content)).unzip();
+    let edited = message.child("meta").and_then(|meta| i64::try_from(meta.number("msg_edit_t")?).ok());
+    let edited = edited.map(|ms| api::Timestamp {
+        seconds: ms / 1000,
+        nanos: i32::try_from(ms % 1000 * 1_000_000).unwrap_or(0),
     });
     let text = |key: &str| message.text(key).unwrap_or_default().into_owned();
     let seconds = message.number("t").and_then(|t| i64::try_from(t).ok());
@@ -64,12 +71,13 @@ pub fn post(message: &Stanza) -> Option<api::NewsletterPost> {
         time: seconds.map(|seconds| api::Timestamp { seconds, nanos: 0 }),
         views: views.and_then(|views| i64::try_from(views).ok()).unwrap_or(0),
         reactions: reactions.collect(),
-        message: said.map(|said| api::MessageReceived {
+        message: (plain.is_some() || message.text("edit").is_some()).then(|| api::MessageReceived {
             whatsapp_id: text("id"),
-            context: said.context,
-            content: Some(said.content),
+            context: context.flatten(),
+            content,
             ..Default::default()
         }),
+        edit_time: edited,
     })
 }
 

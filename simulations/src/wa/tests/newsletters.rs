@@ -106,3 +106,45 @@ fn only_the_owner_changes_a_newsletter_and_ends_it() {
     let again = query(&mut world, ada, "30062808666639665", &rename);
     assert_eq!(refused(&again), Some(404));
 }
+
+#[test]
+fn a_post_is_edited_and_taken_back_under_its_own_id() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let newsletter = followed(&mut world, ada, bob);
+    says(&mut world, ada, &newsletter, "N1");
+    let edit = |kind: &'static str, id: &str, text: &[u8]| {
+        let plain = Builder::new("plaintext").bytes(text.to_vec()).build();
+        let message = Builder::new("message").attr("id", id.to_owned()).attr("to", newsletter.clone());
+        message.attr("type", "text").attr("edit", kind).children([plain]).build()
+    };
+    let refused = |world: &World, probe| {
+        let ack = seen(world, probe, "ack").pop().expect("an ack");
+        ack.text("error").map(|code| code.into_owned())
+    };
+    for (probe, message, code) in [
+        (bob, edit("3", "N1", b"ducks"), Some("403")),
+        (ada, edit("3", "N9", b"ducks"), Some("404")),
+        (ada, edit("3", "N1", b""), Some("400")),
+        (ada, edit("8", "N1", b"ducks"), Some("400")),
+        (ada, edit("7", "N1", b""), Some("400")),
+        (ada, edit("3", "N1", b"ducks"), None),
+        (ada, edit("3", "N1", b"ducks"), None),
+        (ada, edit("8", "N1", b""), None),
+        (ada, edit("3", "N1", b"geese"), Some("404")),
+    ] {
+        world.say(probe, message);
+        assert_eq!(refused(&world, probe).as_deref(), code);
+    }
+    let heard =
+        seen(&world, bob, "message").into_iter().filter(|it| it.jid("from").as_ref() == Some(&newsletter));
+    let heard: Vec<_> = heard
+        .map(|message| {
+            assert_eq!(message.text("id").as_deref(), Some("N1"));
+            let plain = message.child("plaintext").and_then(|plain| plain.leaf()).unwrap_or_default();
+            (message.text("edit").map(|edit| edit.into_owned()), plain.to_vec())
+        })
+        .collect();
+    let told = [(None, &b"eggs"[..]), (Some("3"), b"ducks"), (Some("8"), b"")];
+    assert_eq!(heard, told.map(|(edit, text)| (edit.map(str::to_owned), text.to_vec())));
+}

@@ -10,6 +10,7 @@ use super::answers::answer;
 use super::{Step, World};
 use crate::device::{Command, CommandError, Recipient, SendRequest};
 use crate::machine::{Effect, Event, Reply};
+use crate::port::MessageState;
 
 /// To whom a message to the group is sent.
 pub(in crate::machine::tests) const GROUP: u8 = 3;
@@ -234,6 +235,11 @@ impl World {
     }
 
     /// How many of our messages were put on the wire and not refused.
+    pub(in crate::machine::tests) fn state_of(&self, request_id: &str) -> MessageState {
+        let stored = self.messages.values().find(|stored| stored.message.request_id == request_id);
+        stored.expect("it was accepted").state
+    }
+
     pub(in crate::machine::tests) fn wired(&self) -> usize {
         self.on_wire.len()
     }
