@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::signal::foreign::{ForeignError, Ratchet};
 
@@ -103,6 +104,8 @@ pub struct Found {
     pub identities: Vec<api::ImportedIdentity>,
     /// LIDs of phone numbers.
     pub lids: Vec<api::ImportedLid>,
+    /// Chains of others in groups.
+    pub sender_keys: Vec<api::ImportedSenderKey>,
     /// What stays behind: how many of what, by reason.
     pub left: BTreeMap<(&'static str, String), u64>,
 }
@@ -135,6 +138,22 @@ impl Found {
         }
     }
 
+    /// The chain of a sender in a group, or why there is none. Those of status posts and lists are left too.
+    fn sender_key(&mut self, group: &str, sender: Option<String>, read: Result<Bytes, ForeignError>) {
+        let credentials = &self.credentials;
+        match (sender, read) {
+            (Some(sender), _) if sender == credentials.phone_number || sender == credentials.lid => {
+                self.leave("sender keys", "they are its own; Roost makes others", 1);
+            }
+            (Some(sender), Ok(record)) if group.ends_with("@g.us") => {
+                let (group, record) = (group.to_owned(), record.into());
+                self.sender_keys.push(api::ImportedSenderKey { group, sender, record });
+            }
+            (None, _) | (_, Ok(_)) => self.leave("sender keys", OTHERS, 1),
+            (_, Err(error)) => self.leave("sender keys", error.to_string(), 1),
+        }
+    }
+
     /// A pair of digits; JIDs lose what is not the user.
     fn lid(&mut self, phone_number: String, lid: String) {
         let user = |text: String| text.split([':', '@']).next().unwrap_or_default().to_owned();
@@ -153,6 +172,9 @@ impl Found {
         }
         for lids in self.lids.chunks(size) {
             parts.push(api::ImportDeviceRequest { lids: lids.to_vec(), ..Default::default() });
+        }
+        for sender_keys in self.sender_keys.chunks(size) {
+            parts.push(api::ImportDeviceRequest { sender_keys: sender_keys.to_vec(), ..Default::default() });
         }
         let credentials = Some(std::mem::take(&mut self.credentials));
         parts.push(api::ImportDeviceRequest { credentials, ..Default::default() });
@@ -179,8 +201,6 @@ pub async fn read(from: &From) -> Result<Found, ImportError> {
 
 /// What is reported of peers that we do not talk to.
 const OTHERS: &str = "they are with addresses of another kind (hosted accounts, bots)";
-/// What is reported of group keys, until groups are there.
-const SENDER_KEYS: &str = "group chats are not hosted yet; members send theirs again when they are asked";
 /// What is reported of app state.
 const APP_STATE: &str = "the phone shares its keys again when it is asked";
 

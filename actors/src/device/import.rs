@@ -35,6 +35,8 @@ pub struct ImportedPeers {
     pub ratchets: Vec<(Address, Secret, [u8; 32])>,
     /// Identity keys of others.
     pub identities: Vec<(Address, [u8; 32])>,
+    /// Chains of senders in groups, in the form of [`roost_proto::signal::Chain`].
+    pub chains: Vec<(String, Address, Secret)>,
     /// Phone numbers and their LIDs, digits.
     pub lids: Vec<(String, String)>,
 }

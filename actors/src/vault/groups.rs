@@ -236,7 +236,7 @@ impl Vault {
     }
 
     fn theirs(&self, group: &str, sender: &Address) -> String {
-        numbered(format!("{group}/{sender}"), self.generation)
+        chain_row(group, sender, self.generation)
     }
 
     /// Bundles by the addresses of their ratchets; of several for one, the first.
@@ -287,6 +287,11 @@ impl Vault {
         changes.extend(self.peers.put(&address, &before, peer, self.generation));
         made
     }
+}
+
+/// The row of the chain of a sender in a group.
+pub(super) fn chain_row(group: &str, sender: &Address, generation: u32) -> String {
+    numbered(format!("{group}/{sender}"), generation)
 }
 
 fn written(holders: &BTreeSet<String>) -> Bytes {

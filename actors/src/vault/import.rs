@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use roost_proto::signal::{Keys, PrekeyPage};
 
+use super::groups::chain_row;
 use super::peers::row;
 use super::{Vault, credentials};
 use crate::device::{Import, ImportedDevice, ImportedPeers, Part};
@@ -44,6 +45,10 @@ fn of_peers(peers: &ImportedPeers, generation: u32) -> Vec<StateChange> {
     }
     for (address, identity) in &peers.identities {
         changes.push((row(StateKind::Identity, address, generation), Some(Bytes::copy_from_slice(identity))));
+    }
+    for (group, sender, chain) in &peers.chains {
+        let name = chain_row(group, sender, generation);
+        changes.push((StateKey { kind: StateKind::SenderKey, name }, Some(chain.0.clone())));
     }
     for (pn, lid) in &peers.lids {
         let key = StateKey { kind: StateKind::Lid, name: pn.clone() };

@@ -61,7 +61,8 @@ pub(super) async fn run(args: ImportArgs, globals: &Globals) -> Result<(), Probl
         Output::Json => println!(
             "{}",
             json!({ "imported": { "ratchets": taken.ratchets, "identities": taken.identities,
-                "lids": taken.lids, "prekeys": taken.prekeys } })
+                "lids": taken.lids, "prekeys": taken.prekeys,
+                "sender_keys": taken.sender_keys } })
         ),
         Output::Table => {
             println!("Imported. If its library still runs, WhatsApp ends one of the two connections.")
@@ -76,6 +77,7 @@ fn show(found: &Found, output: Output) {
         ("ratchets", found.ratchets.len()),
         ("identity keys without a ratchet", found.identities.len()),
         ("LIDs of phone numbers", found.lids.len()),
+        ("sender keys", found.sender_keys.len()),
         ("prekeys", credentials.prekeys.len()),
         ("signed prekeys", usize::from(credentials.signed_prekey.is_some())),
     ];

@@ -15,7 +15,7 @@ use roost_proto::signal::{KeyPair, foreign};
 use roost_proto::{adv, api};
 use serde_json::Value;
 
-use super::{APP_STATE, Found, From, ImportError, QUIET, SENDER_KEYS, address};
+use super::{APP_STATE, Found, From, ImportError, QUIET, address};
 
 pub(super) fn read(from: &From) -> Result<Found, ImportError> {
     let folder = Path::new(&from.place);
@@ -84,7 +84,8 @@ fn of_files(folder: &Path, files: &Files) -> Result<Found, ImportError> {
         } else if let Some(peer) = stem.strip_prefix("identity-key-") {
             found.identity(address::agent(peer), bytes(name, &json(folder, name)?)?);
         } else if stem.starts_with("sender-key-") && !stem.starts_with("sender-key-memory-") {
-            found.leave("sender keys", SENDER_KEYS, 1);
+            let (group, sender) = group_and_sender(stem.trim_start_matches("sender-key-"));
+            found.sender_key(&group, sender, foreign::baileys_chain(&bytes(name, &json(folder, name)?)?));
         } else if stem.starts_with("app-state-sync-key-") {
             found.leave("app state keys", APP_STATE, 1);
         } else if let Some(pn) = stem.strip_prefix("lid-mapping-").filter(|pn| !pn.ends_with("_reverse"))
@@ -126,6 +127,14 @@ fn credentials(creds: &Value) -> Result<api::ImportedCredentials, ImportError> {
         lid: text(&creds["me"]["lid"]),
         push_name: text(&creds["me"]["name"]),
     })
+}
+
+/// `group--user_1--2`: colons are dashes in names of files.
+fn group_and_sender(name: &str) -> (String, Option<String>) {
+    let mut parts = name.rsplitn(3, "--");
+    let (device, user, group) = (parts.next(), parts.next(), parts.next());
+    let sender = user.zip(device).and_then(|(user, device)| address::agent(&format!("{user}.{device}")));
+    (group.unwrap_or(name).to_owned(), sender)
 }
 
 fn text(folder: &Path, name: &str) -> Result<String, ImportError> {

@@ -4,7 +4,7 @@ use roost_proto::api;
 use roost_proto::signal::foreign;
 
 use super::database::{Cell, Database, Kind, choose};
-use super::{APP_STATE, Found, From, ImportError, SENDER_KEYS, address};
+use super::{APP_STATE, Found, From, ImportError, address};
 
 const DEVICES: &str = "SELECT CAST(id AS TEXT), pn, lid, push_name, CAST(registration_id AS BIGINT), noise_key, \
     identity_key, signed_pre_key, CAST(signed_pre_key_id AS BIGINT), signed_pre_key_signature, adv_secret_key, \
@@ -19,7 +19,11 @@ const LIDS: &str = "SELECT phone_number, lid FROM lid_pn_mapping WHERE device_id
     ORDER BY updated_at";
 /// What stays behind, and why.
 const LEFT: [(&str, &str, &str); 4] = [
-    ("sender keys", SENDER_KEYS, "SELECT count(*) FROM sender_keys WHERE device_id = CAST($1 AS INTEGER)"),
+    (
+        "sender keys",
+        "it is not said of which device they are; members send theirs again when they are asked",
+        "SELECT count(*) FROM sender_keys WHERE device_id = CAST($1 AS INTEGER)",
+    ),
     (
         "app state keys",
         APP_STATE,

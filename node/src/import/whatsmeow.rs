@@ -4,7 +4,7 @@ use roost_proto::signal::foreign;
 use roost_proto::{adv, api};
 
 use super::database::{Cell, Database, Kind, choose};
-use super::{APP_STATE, Found, From, ImportError, SENDER_KEYS, address};
+use super::{APP_STATE, Found, From, ImportError, address};
 
 const DEVICES: &str = "SELECT jid, lid, push_name, CAST(registration_id AS BIGINT), noise_key, identity_key, \
     signed_pre_key, CAST(signed_pre_key_id AS BIGINT), signed_pre_key_sig, adv_key, adv_details, \
@@ -15,10 +15,10 @@ const SESSIONS: &str =
     "SELECT their_id, session FROM whatsmeow_sessions WHERE our_jid = $1 ORDER BY their_id";
 const IDENTITIES: &str =
     "SELECT their_id, identity FROM whatsmeow_identity_keys WHERE our_jid = $1 ORDER BY their_id";
+const SENDER_KEYS: &str = "SELECT chat_id, sender_id, sender_key FROM whatsmeow_sender_keys WHERE our_jid = $1 ORDER BY chat_id, sender_id";
 const LIDS: &str = "SELECT pn, lid FROM whatsmeow_lid_map ORDER BY pn";
 /// What stays behind, and why.
-const LEFT: [(&str, &str, &str); 3] = [
-    ("sender keys", SENDER_KEYS, "SELECT count(*) FROM whatsmeow_sender_keys WHERE our_jid = $1"),
+const LEFT: [(&str, &str, &str); 2] = [
     ("app state keys", APP_STATE, "SELECT count(*) FROM whatsmeow_app_state_sync_keys WHERE jid = $1"),
     (
         "contacts",
@@ -55,6 +55,10 @@ pub(super) async fn read(from: &From) -> Result<Found, ImportError> {
     }
     for row in store.rows(LIDS, None, &[Text, Text]).await? {
         found.lid(row[0].text(), row[1].text());
+    }
+    for row in store.rows(SENDER_KEYS, Some(&own), &[Text, Text, Bytes]).await? {
+        let chain = foreign::whatsmeow_chain(&row[2].bytes());
+        found.sender_key(&row[0].text(), address::agent(&row[1].text()), chain);
     }
     for (what, why, statement) in LEFT {
         let count = store.count(statement, &own).await?;

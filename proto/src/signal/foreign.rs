@@ -1,9 +1,10 @@
-//! Ratchets that other libraries have stored, as ours: whatsapp-rust's records, whatsmeow's and Baileys' JSON.
+//! Ratchets and sender keys that other libraries have stored, as ours: whatsapp-rust's records, whatsmeow's and Baileys' JSON.
 //!
 //! What must hold: what comes out is a record that [`super::Peer`] takes, with the same keys at the same
 //! counters and no reservation left in it; what cannot be read is refused whole, never repaired.
 
 mod baileys;
+mod chains;
 mod whatsmeow;
 
 use base64::Engine as _;
@@ -17,6 +18,7 @@ use libsignal_protocol::protocol::{
 use super::keys::raw;
 
 pub use baileys::ratchet as baileys_ratchet;
+pub use chains::{baileys_chain, record_chain, whatsmeow_chain};
 pub use whatsmeow::ratchet as whatsmeow_ratchet;
 
 /// A ratchet that can go on here.
@@ -40,6 +42,9 @@ pub enum ForeignError {
     /// There is no open session in it, only closed ones or none.
     #[error("it holds no open session")]
     Closed,
+    /// There is no chain in it.
+    #[error("it holds no chain")]
+    Empty,
     /// Baileys' sessions do not fit together.
     #[error("its sessions contradict themselves")]
     Contradiction(#[from] LegacySessionInteropError),

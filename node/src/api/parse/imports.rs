@@ -11,7 +11,7 @@ use roost_proto::{adv, api};
 
 use crate::errors::ApiError;
 
-/// Ratchets, identities and LIDs in one part, together.
+/// Ratchets, identities, LIDs and sender keys in one part, together.
 pub const MAX_ENTRIES: usize = 500;
 /// One-time prekeys in the last part.
 pub const MAX_PREKEYS: usize = 5_000;
@@ -20,7 +20,7 @@ const MAX_SOURCE: usize = 40;
 
 /// One part. With credentials it is the device itself, without them peers.
 pub fn part(part: &api::ImportDeviceRequest) -> Result<Part, ApiError> {
-    let entries = part.ratchets.len() + part.identities.len() + part.lids.len();
+    let entries = part.ratchets.len() + part.identities.len() + part.lids.len() + part.sender_keys.len();
     match &part.credentials {
         Some(_) if entries > 0 => Err(ApiError::field("credentials", "must be in a message of its own")),
         Some(credentials) => Ok(Part::Device(Box::new(device(credentials)?))),
@@ -44,6 +44,17 @@ fn peers(part: &api::ImportDeviceRequest) -> Result<ImportedPeers, ApiError> {
         let field = format!("identities[{at}]");
         let address = address(&format!("{field}.peer"), &identity.peer)?;
         peers.identities.push((address, sized(&format!("{field}.key"), &identity.key)?));
+    }
+    for (at, key) in part.sender_keys.iter().enumerate() {
+        let field = format!("sender_keys[{at}]");
+        let group = jid(&format!("{field}.group"), &key.group)?;
+        if group.server != Server::Group {
+            return Err(ApiError::field(format!("{field}.group"), "must be a JID of a group"));
+        }
+        let sender = address(&format!("{field}.sender"), &key.sender)?;
+        let record = foreign::record_chain(&key.record)
+            .map_err(|error| ApiError::field(format!("{field}.record"), error.to_string()))?;
+        peers.chains.push((group.to_string(), sender, Secret(record)));
     }
     for (at, lid) in part.lids.iter().enumerate() {
         let digits = |name: &str, text: &str| match (1..=20).contains(&text.len()) {

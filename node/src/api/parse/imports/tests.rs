@@ -86,6 +86,14 @@ fn what_is_wrong_with_peers_is_named() {
     let ratchets = |peer| api::ImportDeviceRequest { ratchets: vec![ratchet(peer)], ..Default::default() };
     assert_eq!(field(ratchets("123@g.us")), "ratchets[0].peer");
     assert_eq!(field(ratchets("123:4@lid")), "ratchets[0].record");
+    let sender_keys = |group: &str, sender: &str| {
+        let (group, sender, record) = (group.to_owned(), sender.to_owned(), vec![1, 2, 3]);
+        let key = api::ImportedSenderKey { group, sender, record };
+        api::ImportDeviceRequest { sender_keys: vec![key], ..Default::default() }
+    };
+    assert_eq!(field(sender_keys("123@lid", "123:4@lid")), "sender_keys[0].group");
+    assert_eq!(field(sender_keys("120363000000000001@g.us", "x")), "sender_keys[0].sender");
+    assert_eq!(field(sender_keys("120363000000000001@g.us", "123:4@lid")), "sender_keys[0].record");
     let lid = api::ImportedLid { phone_number: "49151".to_owned(), lid: "x".to_owned() };
     let lids = vec![lid; MAX_ENTRIES + 1];
     assert_eq!(
