@@ -44,6 +44,7 @@ struct Speaker {
 fn cannot_say(library: Library, row: &str) -> Option<&'static str> {
     match (library, row) {
         (Library::Baileys, "vote in a poll") => Some("Baileys cannot vote"),
+        (Library::Whatsmeow, "encrypted edit") => Some("whatsmeow opens encrypted edits and sends none"),
         (Library::WhatsappRust, "concealed reaction") => {
             Some("whatsapp-rust conceals reactions in announcement groups only")
         }
@@ -53,9 +54,13 @@ fn cannot_say(library: Library, row: &str) -> Option<&'static str> {
 
 /// Why they cannot hear it either.
 fn cannot_hear(library: Library, row: &str) -> Option<&'static str> {
-    let concealed = matches!(row, "concealed reaction" | "concealed comment");
-    (library == Library::Baileys && concealed)
-        .then_some("Baileys conceals and opens neither reactions nor comments")
+    match (library, row) {
+        (Library::Baileys, "concealed reaction" | "concealed comment") => {
+            Some("Baileys conceals and opens neither reactions nor comments")
+        }
+        (Library::Baileys, "encrypted edit") => Some("Baileys neither sends nor opens encrypted edits"),
+        _ => None,
+    }
 }
 
 /// The kind under which a client tells of a concealed reaction: whatsapp-rust opens it and says no more of it.
@@ -65,6 +70,11 @@ fn opened(library: Library) -> &'static str {
 
 fn about(id: &str, from_me: bool) -> Option<api::MessageRef> {
     Some(api::MessageRef { whatsapp_id: id.to_owned(), from_me, sender: String::new() })
+}
+
+/// Something else for a message of the device.
+fn edit(id: &str, text: &str, encrypted: bool) -> Content {
+    Content::Edit(api::EditMessage { whatsapp_id: id.to_owned(), text: text.to_owned(), encrypted })
 }
 
 /// How drivers name the options of a vote.
@@ -95,6 +105,23 @@ impl Pair<'_> {
                 _ => None,
             })
             .await
+    }
+
+    /// Waits until this message of the client says something else.
+    async fn edited(&self, id: &str, text: &str) -> Result<(), Failure> {
+        let edited = self
+            .reader
+            .wait("edit", |payload| match payload {
+                Payload::MessageEdited(edited)
+                    if edited.content == Some(api::message_edited::Content::Text(text.to_owned())) =>
+                {
+                    edited.message.clone()
+                }
+                _ => None,
+            })
+            .await?;
+        assert_eq!((edited.whatsapp_id.as_str(), edited.from_me), (id, false));
+        Ok(())
     }
 
     /// Kinds that are said: there and back.
@@ -152,22 +179,11 @@ impl Pair<'_> {
         self.matrix.row("reaction").seen(self.from).seen(self.to);
 
         let better = format!("better, to {name}");
-        self.say(Content::Edit(api::EditMessage { whatsapp_id: ours.clone(), text: better.clone() })).await?;
+        self.say(edit(&ours, &better, false)).await?;
         self.speaker.client.said("edit", &better).await?;
         let better = format!("better, from {name}");
         self.hear("edit", &better, &theirs).await?;
-        let edited = self
-            .reader
-            .wait("edit", |payload| match payload {
-                Payload::MessageEdited(edited)
-                    if edited.content == Some(api::message_edited::Content::Text(better.clone())) =>
-                {
-                    edited.message.clone()
-                }
-                _ => None,
-            })
-            .await?;
-        assert_eq!((edited.whatsapp_id.as_str(), edited.from_me), (theirs.as_str(), false));
+        self.edited(&theirs, &better).await?;
         self.matrix.row("edit").seen(self.from).seen(self.to);
 
         let week = Some(api::Duration { seconds: 604_800, nanos: 0 });
@@ -204,7 +220,7 @@ impl Pair<'_> {
     /// What is encrypted under the secret of the message that it is about.
     async fn concealed(&mut self) -> Result<(), Failure> {
         let library = self.speaker.library;
-        for row in ["concealed reaction", "concealed comment"] {
+        for row in ["concealed reaction", "concealed comment", "encrypted edit"] {
             if let Some(reason) = cannot_hear(library, row) {
                 self.matrix.row(row).not_applicable(self.from, reason).not_applicable(self.to, reason);
             }
@@ -245,6 +261,26 @@ impl Pair<'_> {
         };
         self.reader.wait("a concealed comment", commented).await?;
         self.matrix.row("concealed comment").seen(self.from).seen(self.to);
+        self.encrypted_edits(&theirs).await
+    }
+
+    /// New content for a message of ours, and for this one of the client.
+    async fn encrypted_edits(&mut self, theirs: &str) -> Result<(), Failure> {
+        let (row, name) = ("encrypted edit", self.speaker.client.name().to_owned());
+        let ours = self.say(Content::Text(format!("before, to {name}"))).await?;
+        self.speaker.client.message(&format!("before, to {name}")).await?;
+        let after = format!("after, to {name}");
+        self.say(edit(&ours, &after, true)).await?;
+        assert_eq!(self.speaker.client.said("edit", &after).await?.about, ours);
+        self.matrix.row(row).seen(self.to);
+        if let Some(reason) = cannot_say(self.speaker.library, row) {
+            self.matrix.row(row).not_applicable(self.from, reason);
+            return Ok(());
+        }
+        let after = format!("after, from {name}");
+        self.hear("encrypted_edit", &after, theirs).await?;
+        self.edited(theirs, &after).await?;
+        self.matrix.row(row).seen(self.from);
         Ok(())
     }
 

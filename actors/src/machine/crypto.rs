@@ -14,7 +14,6 @@ use roost_proto::pair_code::PairCode;
 use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey};
 
 use super::commit::{After, Pending};
-use super::secrets::secret_from;
 use super::{Machine, PrekeyUpload, Token, Work, Worked, passkey};
 use crate::device::Import;
 use crate::port::{StateChange, StateKind};
@@ -370,15 +369,10 @@ impl Machine {
             (Purpose::Peer { slot, job }, Changed::Encrypted(encryption)) => {
                 self.on_peer_encrypted(slot, *job, encryption);
             }
-            (Purpose::Question { slot, question }, Changed::Recalled(row)) => {
-                self.on_secret(slot, *question, row.as_ref().and_then(secret_from));
-            }
+            (Purpose::Secret(sought), Changed::Recalled(row)) => self.on_secret_row(*sought, row.as_ref()),
             (Purpose::KnownChat { ordinal }, Changed::Recalled(row)) => self.on_chat(ordinal, row.is_some()),
             (Purpose::Admission(waiting), Changed::Recalled(row)) => {
                 self.on_admission(*waiting, row.is_some())
-            }
-            (Purpose::Answering(waiting), Changed::Recalled(row)) => {
-                self.on_secret_for_send(*waiting, row.as_ref().and_then(secret_from));
             }
             (Purpose::Token(what), Changed::Token(token)) => self.on_token(what, &token),
             (purpose, changed) => unreachable!("crypto answered {purpose:?} with {changed:?}"),

@@ -12,11 +12,10 @@ use roost_proto::e2e;
 use roost_proto::stanza::{Jid, Server};
 
 use super::commit::Pending;
-use super::crypto::Purpose;
 use super::inbound::{Inbound, message_key, person};
-use super::secrets::secret_name;
-use super::{CryptoRequest, Machine, posts};
-use crate::port::{NewEvent, StateKind};
+use super::secrets::{Need, Sought, secret_name};
+use super::{Machine, posts};
+use crate::port::NewEvent;
 
 /// Where a message was said, by whom.
 #[derive(Debug, Clone)]
@@ -78,13 +77,15 @@ impl Machine {
         };
         let author = self.author_of(&message, &scene, &about);
         let names: Vec<String> = author.iter().map(|author| secret_name(author, &about.id)).collect();
+        let own = author.iter().any(|author| self.is_us(author));
+        let id = about.id.clone();
         let question = Question { message, scene, about, riddle, author, outcome };
-        match beside.or_else(|| self.secrets.find(&names)) {
+        match beside {
             Some(secret) => self.on_secret(slot, question, Some(secret)),
-            None => self.ask_crypto(
-                CryptoRequest::Recall { kind: StateKind::MessageSecret, names },
-                Purpose::Question { slot, question: Box::new(question) },
-            ),
+            None => {
+                let need = Need::Reading(slot, Box::new(question));
+                self.seek_secret(names, Sought { id, own, need });
+            }
         }
         Ok(())
     }

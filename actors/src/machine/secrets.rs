@@ -2,8 +2,8 @@
 //!
 //! What must hold: the secret of a poll or an event is written in the transaction of the message that brought it;
 //! one that is not durable yet is found all the same, because the latest are remembered. Those of other messages
-//! are remembered and not written: nearly every message has one, and few are ever needed. What needs one that is
-//! not known any more is told as unreadable.
+//! are remembered and not written: nearly every message has one, and few are ever needed; those of our own stand in
+//! the rows of these. What needs one that is not known any more is told as unreadable.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,9 +16,10 @@ use super::codec::{Reader, Writer};
 use super::commit::Pending;
 use super::crypto::Purpose;
 use super::inbound::bounded;
-use super::{CryptoRequest, Effect, Machine, Reply};
+use super::receipts::Lookup;
+use super::{CryptoRequest, Effect, Machine, Reply, heard};
 use crate::device::{SendError, SendRequest};
-use crate::port::{StateKey, StateKind};
+use crate::port::{StateKey, StateKind, StoredMessage};
 
 /// Secrets that are remembered; older ones are rows.
 const REMEMBERED: usize = 256;
@@ -56,6 +57,35 @@ pub(super) struct Waiting {
     token: u64,
     request: SendRequest,
     author: String,
+}
+
+/// Who needs a secret.
+#[derive(Debug)]
+pub(super) enum Need {
+    /// Something that has come, and fills this slot.
+    Reading(u64, Box<heard::Question>),
+    /// Something that is to be sent.
+    Sending(Box<Waiting>),
+}
+
+/// A secret that is looked for.
+#[derive(Debug)]
+pub(super) struct Sought {
+    /// WhatsApp's id of its message.
+    pub(super) id: String,
+    /// The message is of our account.
+    pub(super) own: bool,
+    pub(super) need: Need,
+}
+
+impl Sought {
+    /// The slot that waits for it, if one does.
+    pub(super) fn slot(&self) -> Option<u64> {
+        match &self.need {
+            Need::Reading(slot, _) => Some(*slot),
+            Need::Sending(_) => None,
+        }
+    }
 }
 
 impl Machine {
@@ -98,17 +128,42 @@ impl Machine {
         let names: Vec<String> =
             authors.iter().map(|author| secret_name(author, &about.whatsapp_id)).collect();
         let author = authors.into_iter().next().unwrap_or_default();
-        let waiting = Waiting { token, request, author };
+        let need = Need::Sending(Box::new(Waiting { token, request, author }));
+        self.seek_secret(names, Sought { id: about.whatsapp_id.clone(), own: about.from_me, need });
+    }
+
+    /// Looks for the secret of a message under these names: in memory, in rows, and last in the message itself.
+    pub(super) fn seek_secret(&mut self, names: Vec<String>, sought: Sought) {
         match self.secrets.find(&names) {
-            Some(secret) => self.on_secret_for_send(waiting, Some(secret)),
+            Some(secret) => self.on_sought(sought.need, Some(secret)),
             None => self.ask_crypto(
                 CryptoRequest::Recall { kind: StateKind::MessageSecret, names },
-                Purpose::Answering(Box::new(waiting)),
+                Purpose::Secret(Box::new(sought)),
             ),
         }
     }
 
-    pub(super) fn on_secret_for_send(&mut self, waiting: Waiting, secret: Option<Secret>) {
+    /// The rows have it, or not.
+    pub(super) fn on_secret_row(&mut self, sought: Sought, row: Option<&Bytes>) {
+        match row.and_then(secret_from) {
+            None if sought.own => self.look_up(sought.id.clone(), Lookup::Secret(Box::new(sought))),
+            secret => self.on_sought(sought.need, secret),
+        }
+    }
+
+    /// The message of ours was found, or another device of the account has sent it.
+    pub(super) fn on_secret_message(&mut self, sought: Sought, message: Option<&StoredMessage>) {
+        self.on_sought(sought.need, message.and_then(|stored| Secret::of(&stored.message.content)));
+    }
+
+    fn on_sought(&mut self, need: Need, secret: Option<Secret>) {
+        match need {
+            Need::Reading(slot, question) => self.on_secret(slot, *question, secret),
+            Need::Sending(waiting) => self.on_secret_for_send(*waiting, secret),
+        }
+    }
+
+    fn on_secret_for_send(&mut self, waiting: Waiting, secret: Option<Secret>) {
         let Waiting { token, request, author } = waiting;
         let around = self.surroundings(&request);
         let mut iv = [0; 12];
@@ -135,7 +190,7 @@ impl Machine {
 }
 
 /// Reads a row.
-pub(super) fn secret_from(row: &Bytes) -> Option<Secret> {
+fn secret_from(row: &Bytes) -> Option<Secret> {
     let mut rest = Reader::new(FORMAT, row)?;
     let key = rest.bytes()?.to_vec();
     let mut options = Vec::new();
@@ -152,5 +207,5 @@ pub(super) fn secret_name(author: &str, id: &str) -> String {
 
 /// Which message a send needs the secret of.
 pub(super) fn answers(content: &MessageContent) -> Option<api::MessageRef> {
-    content::answered(content).cloned()
+    content::answered(content)
 }

@@ -14,6 +14,7 @@ use crate::api::message_edited::Content as New;
 
 pub(super) const REACTION: &str = "Enc Reaction";
 pub(super) const COMMENT: &str = "Enc Comment";
+pub(super) const EDIT: &str = "Message Edit";
 
 /// What is concealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +36,7 @@ impl Usage {
         match self {
             Usage::Reaction => REACTION,
             Usage::Comment => COMMENT,
-            Usage::Edit => "Message Edit",
+            Usage::Edit => EDIT,
             Usage::EventEdit => "Event Edit",
             Usage::PollEdit => "Poll Edit",
         }
@@ -107,5 +108,8 @@ pub(super) fn concealed(message: &Message, outer: &Message) -> Option<Concealed>
     let secret = secret.filter(|key| key.len() == 32);
     let secret = secret.map(|key| Secret { key, options: Vec::new(), lasting: false });
     let sealed = sealed(&edit.enc_payload, &edit.enc_iv);
-    Some(Concealed { about: reference(&edit.target_message_key), usage, sealed, secret })
+    let mut about = reference(&edit.target_message_key);
+    // Nobody edits what another has said, whatever he writes.
+    about.of_the_sender |= usage == Usage::Edit;
+    Some(Concealed { about, usage, sealed, secret })
 }

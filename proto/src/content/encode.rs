@@ -1,7 +1,7 @@
 //! From a message to send to WhatsApp's `Message`.
 //!
-//! Votes and answers to events are encrypted once more under the secret of what they answer, so they are
-//! not made here but under [`super::seal`].
+//! Votes and answers to events, and whatever else is encrypted once more under the secret of what it is about, is
+//! not made here but under [`super::seal`]. What is said carries a secret, under which others may answer.
 
 use waproto::buffa::{Enumeration as _, Message as _, MessageField};
 use waproto::whatsapp::message::extended_text_message::FontType;
@@ -15,7 +15,7 @@ use crate::api;
 use crate::api::send_message_request::Content;
 use crate::id::UnixMillis;
 use crate::media;
-use crate::stanza::Jid;
+use crate::stanza::{Jid, Server};
 
 /// What a message says beside what the caller said.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ pub fn encode(content: &MessageContent, around: &Surroundings) -> Vec<u8> {
         return raw.clone();
     }
     let mut message = body(content, around);
-    if let Content::Poll(_) | Content::CalendarEvent(_) = &content.kind {
+    if has_secret(&content.kind, around) {
         let secret =
             MessageContextInfo { message_secret: Some(around.secret.to_vec()), ..Default::default() };
         message.message_context_info = secret.into();
@@ -51,6 +51,25 @@ pub fn encode(content: &MessageContent, around: &Surroundings) -> Vec<u8> {
         };
     }
     message.encode_to_vec()
+}
+
+/// Whether others may answer to a message under a secret of it. What goes to a newsletter is read by everybody, so
+/// only polls and events have one there, without which they are none.
+fn has_secret(kind: &Content, around: &Surroundings) -> bool {
+    match kind {
+        Content::Poll(_) | Content::CalendarEvent(_) => true,
+        Content::PollVote(_)
+        | Content::EventResponse(_)
+        | Content::Reaction(_)
+        | Content::Comment(_)
+        | Content::Edit(_)
+        | Content::Revoke(_)
+        | Content::Pin(_)
+        | Content::Keep(_)
+        | Content::DisappearingTimer(_)
+        | Content::Raw(_) => false,
+        _ => around.chat.server != Server::Newsletter,
+    }
 }
 
 fn body(content: &MessageContent, around: &Surroundings) -> Message {
@@ -162,7 +181,8 @@ fn body(content: &MessageContent, around: &Surroundings) -> Message {
             }
             .into();
         }
-        Content::Edit(edit) => out.edited_message = an_edit(edit, around, with),
+        Content::Edit(edit) if edit.encrypted => {}
+        Content::Edit(edit) => out.edited_message = envelope(an_edit(edit, around, with)),
         Content::Revoke(revoke) => {
             out.protocol_message = message::ProtocolMessage {
                 key: key(&revoke.message),
@@ -264,12 +284,7 @@ fn extended(
     }
 }
 
-fn an_edit(
-    edit: &api::EditMessage,
-    around: &Surroundings,
-    with: MessageField<ContextInfo>,
-) -> MessageField<message::FutureProofMessage> {
-    let own = api::MessageRef { whatsapp_id: edit.whatsapp_id.clone(), from_me: true, ..Default::default() };
+pub(super) fn an_edit(edit: &api::EditMessage, around: &Surroundings, with: MessageField<ContextInfo>) -> Message {
     let new = match with.is_unset() {
         true => Message { conversation: Some(edit.text.clone()), ..Default::default() },
         false => Message {
@@ -277,9 +292,9 @@ fn an_edit(
             ..Default::default()
         },
     };
-    envelope(Message {
+    Message {
         protocol_message: message::ProtocolMessage {
-            key: message_key(Some(&own), around),
+            key: message_key(Some(&edited(edit)), around),
             r#type: Some(Type::MESSAGE_EDIT),
             edited_message: new.into(),
             timestamp_ms: Some(around.now.0),
@@ -287,7 +302,12 @@ fn an_edit(
         }
         .into(),
         ..Default::default()
-    })
+    }
+}
+
+/// The message of ours that is edited.
+pub(super) fn edited(edit: &api::EditMessage) -> api::MessageRef {
+    api::MessageRef { whatsapp_id: edit.whatsapp_id.clone(), from_me: true, ..Default::default() }
 }
 
 /// What goes with a message of any kind; unset when nothing does.

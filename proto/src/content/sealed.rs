@@ -1,5 +1,5 @@
-//! Votes, answers to events, concealed reactions and comments: encrypted once more, under the secret of what they
-//! are about.
+//! Votes, answers to events, concealed reactions, comments and edits: encrypted once more, under the secret of what
+//! they are about.
 //!
 //! What must hold: each is sealed to who answers and to what is answered, so that one cannot be shown as
 //! another. Rules: what whatsmeow and Baileys agree on: HKDF-SHA-256 over id, author, answerer and use;
@@ -10,12 +10,13 @@ use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
 use hkdf::Hkdf;
 use sha2::{Digest as _, Sha256};
 use waproto::buffa::Message as _;
-use waproto::whatsapp::Message;
 use waproto::whatsapp::message::event_response_message::EventResponseType;
+use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
 use waproto::whatsapp::message::{self, EventResponseMessage, PollVoteMessage};
+use waproto::whatsapp::{Message, MessageContextInfo};
 
-use super::concealed::{COMMENT, REACTION};
-use super::encode::message_key;
+use super::concealed::{COMMENT, EDIT, REACTION};
+use super::encode::{an_edit, context, edited, message_key};
 use super::meaning::{Sealed, peel, poll};
 use super::{MessageContent, Surroundings};
 use crate::api;
@@ -98,12 +99,13 @@ pub fn open_answer(sealed: &Sealed, secret: &Secret, parties: Parties<'_>) -> Op
 }
 
 /// Which message a content needs the secret of; `None` for kinds that need none.
-pub fn answered(content: &MessageContent) -> Option<&api::MessageRef> {
+pub fn answered(content: &MessageContent) -> Option<api::MessageRef> {
     match &content.kind {
-        Content::PollVote(vote) => vote.poll.as_ref(),
-        Content::EventResponse(response) => response.event.as_ref(),
-        Content::Reaction(reaction) if reaction.concealed => reaction.message.as_ref(),
-        Content::Comment(comment) => comment.message.as_ref(),
+        Content::PollVote(vote) => vote.poll.clone(),
+        Content::EventResponse(response) => response.event.clone(),
+        Content::Reaction(reaction) if reaction.concealed => reaction.message.clone(),
+        Content::Comment(comment) => comment.message.clone(),
+        Content::Edit(edit) if edit.encrypted => Some(edited(edit)),
         _ => None,
     }
 }
@@ -130,7 +132,7 @@ pub fn seal(
                 vote.options.iter().map(|option| Sha256::digest(option).to_vec()).collect();
             let plain = PollVoteMessage { selected_options }.encode_to_vec();
             out.poll_update_message = message::PollUpdateMessage {
-                poll_creation_message_key: message_key(Some(about), around),
+                poll_creation_message_key: message_key(Some(&about), around),
                 vote: message::PollEncValue {
                     enc_payload: Some(sealed(&plain, VOTE)?),
                     enc_iv: Some(iv.to_vec()),
@@ -155,7 +157,7 @@ pub fn seal(
             }
             .encode_to_vec();
             out.enc_event_response_message = message::EncEventResponseMessage {
-                event_creation_message_key: message_key(Some(about), around),
+                event_creation_message_key: message_key(Some(&about), around),
                 enc_payload: Some(sealed(&plain, ANSWER)?),
                 enc_iv: Some(iv.to_vec()),
             }
@@ -168,7 +170,7 @@ pub fn seal(
                 ..Default::default()
             };
             out.enc_reaction_message = message::EncReactionMessage {
-                target_message_key: message_key(Some(about), around),
+                target_message_key: message_key(Some(&about), around),
                 enc_payload: Some(sealed(&plain.encode_to_vec(), REACTION)?),
                 enc_iv: Some(iv.to_vec()),
             }
@@ -177,11 +179,25 @@ pub fn seal(
         Content::Comment(comment) => {
             let plain = Message { conversation: Some(comment.text.clone()), ..Default::default() };
             out.enc_comment_message = message::EncCommentMessage {
-                target_message_key: message_key(Some(about), around),
+                target_message_key: message_key(Some(&about), around),
                 enc_payload: Some(sealed(&plain.encode_to_vec(), COMMENT)?),
                 enc_iv: Some(iv.to_vec()),
             }
             .into();
+        }
+        Content::Edit(edit) => {
+            let plain = an_edit(edit, around, context(&content.context, around));
+            out.secret_encrypted_message = message::SecretEncryptedMessage {
+                target_message_key: message_key(Some(&about), around),
+                enc_payload: Some(sealed(&plain.encode_to_vec(), EDIT)?),
+                enc_iv: Some(iv.to_vec()),
+                secret_enc_type: Some(SecretEncType::MESSAGE_EDIT),
+                ..Default::default()
+            }
+            .into();
+            // Who has lost the secret of the message, or came later, finds it beside.
+            let beside = MessageContextInfo { message_secret: Some(secret.key.clone()), ..Default::default() };
+            out.message_context_info = beside.into();
         }
         _ => return None,
     }

@@ -6,6 +6,7 @@
 use waproto::buffa::Message as _;
 use waproto::whatsapp::Message;
 use waproto::whatsapp::message::protocol_message::Type;
+use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
 
 use super::meaning::peel;
 use crate::stanza::{Builder, Stanza};
@@ -73,7 +74,9 @@ fn of(message: &Message) -> Wire {
     .into_iter()
     .any(|poll| poll.is_set());
     let vote = message.poll_update_message.is_set();
-    let event = message.event_message.is_set() || message.enc_event_response_message.is_set();
+    let event_edit = message.secret_encrypted_message.secret_enc_type == Some(SecretEncType::EVENT_EDIT);
+    let event =
+        message.event_message.is_set() || message.enc_event_response_message.is_set() || event_edit;
     let reaction = message.reaction_message.is_set() || message.enc_reaction_message.is_set();
     let kind = match () {
         () if reaction => "reaction",
@@ -87,6 +90,7 @@ fn of(message: &Message) -> Wire {
         () if vote => Some(("polltype", "vote")),
         () if message.event_message.is_set() => Some(("event_type", "creation")),
         () if message.enc_event_response_message.is_set() => Some(("event_type", "response")),
+        () if event_edit => Some(("event_type", "edit")),
         () => None,
     };
     let business = match () {
@@ -109,6 +113,11 @@ fn edit(message: &Message) -> Option<&'static str> {
             Some(Type::REVOKE) => Some("8"),
             _ => None,
         };
+    }
+    if let Some(SecretEncType::MESSAGE_EDIT | SecretEncType::EVENT_EDIT) =
+        message.secret_encrypted_message.secret_enc_type
+    {
+        return Some("1");
     }
     if message.pin_in_chat_message.is_set() {
         return Some("2");

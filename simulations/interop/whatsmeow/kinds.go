@@ -189,6 +189,13 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 			return "concealed_comment", "unreadable: " + err.Error(), about
 		}
 		return "concealed_comment", plain(comment), about
+	case m.GetSecretEncryptedMessage() != nil:
+		about = m.GetSecretEncryptedMessage().GetTargetMessageKey().GetID()
+		edited, err := cli.DecryptSecretEncryptedMessage(context.Background(), v)
+		if err != nil {
+			return "edit", "unreadable: " + err.Error(), about
+		}
+		return "edit", plain(edited.GetProtocolMessage().GetEditedMessage()), about
 	case m.GetEncEventResponseMessage() != nil:
 		return "event_response", "", m.GetEncEventResponseMessage().GetEventCreationMessageKey().GetID()
 	case m.GetLocationMessage() != nil:

@@ -81,6 +81,16 @@ async fn speak(from: &mut Speaker, to: &mut Speaker, matrix: &mut Matrix) -> Res
         from.client.say(&there, kind, text, &about).await?;
         opens(to, from.library, (heard_as, text, &about), matrix.row(row)).await?;
     }
+    let row = "encrypted edit";
+    if let Some(reason) = cannot_say(from.library, row).or(cannot_hear(to.library, row)) {
+        matrix.row(row).not_applicable(way, reason);
+        return Ok(());
+    }
+    let mine = from.client.say(&there, "secret", &format!("before, {names}"), "").await?;
+    to.client.message(&format!("before, {names}")).await?;
+    from.client.say(&there, "encrypted_edit", &format!("after, {names}"), &mine).await?;
+    assert_eq!(to.client.said("edit", &format!("after, {names}")).await?.about, mine, "{row}, {names}");
+    matrix.row(row).seen(way);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What the machine asks crypto for, so that it knows what to make of each answer.
 
 use crate::device::ImportedDevice;
-use crate::machine::{heard, inbound, outbound, pairing, peer, retry, secrets, tokens};
+use crate::machine::{inbound, outbound, pairing, peer, retry, secrets, tokens};
 
 /// What an answer is for.
 #[derive(Debug)]
@@ -49,13 +49,8 @@ pub(in crate::machine) enum Purpose {
     Lid {
         pn: String,
     },
-    /// A vote or an answer has come.
-    Question {
-        slot: u64,
-        question: Box<heard::Question>,
-    },
-    /// A vote or an answer is to be sent.
-    Answering(Box<secrets::Waiting>),
+    /// Something that has come, or is to be sent, needs the secret of a message.
+    Secret(Box<secrets::Sought>),
     /// A message waits to be sent, and may begin a chat.
     KnownChat {
         ordinal: i64,
@@ -103,9 +98,9 @@ impl Purpose {
             | Purpose::Identities { .. }
             | Purpose::Token(_)
             | Purpose::KnownChat { .. }
-            | Purpose::Admission(_)
-            | Purpose::Answering(_) => None,
+            | Purpose::Admission(_) => None,
             Purpose::Passkey { sealing, .. } => sealing.map(|(slot, _)| slot),
+            Purpose::Secret(sought) => sought.slot(),
             Purpose::Keys { slot }
             | Purpose::AcceptDevice { slot, .. }
             | Purpose::PairFinish { slot, .. }
@@ -117,8 +112,7 @@ impl Purpose {
             | Purpose::AppState { slot }
             | Purpose::Peer { slot, .. }
             | Purpose::Import { slot, .. }
-            | Purpose::State { slot }
-            | Purpose::Question { slot, .. } => Some(*slot),
+            | Purpose::State { slot } => Some(*slot),
         }
     }
 }

@@ -18,7 +18,7 @@ fn concealed_reactions_and_comments_open_with_the_secret_of_their_message() {
     let comment = api::Comment { message: target(false), text: "well said".into() };
     for content in [Content::Reaction(reaction), Content::Comment(comment)] {
         let content = plain(content);
-        assert_eq!(answered(&content).map(|about| about.whatsapp_id.as_str()), Some("3EB0TARGET"));
+        assert_eq!(answered(&content), target(false));
         let bytes = seal(&content, &around, &secret, &author[0], [3; 12]).expect("sealed");
         let Ok(Meaning::Concealed(concealed)) = read(&bytes) else { panic!("it is concealed") };
         let other = Secret { key: vec![8; 32], ..secret.clone() };
@@ -35,44 +35,34 @@ fn concealed_reactions_and_comments_open_with_the_secret_of_their_message() {
 }
 
 #[test]
-fn a_concealed_edit_opens_with_the_secret_beside_it_and_edits_what_it_names_outside() {
-    use aes_gcm::aead::{Aead as _, Payload};
-    use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
-    use waproto::buffa::Message as _;
-    use waproto::whatsapp::message::SecretEncryptedMessage;
-    use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
-    use waproto::whatsapp::{Message, MessageContextInfo, MessageKey};
-    let author = ["7654321@lid".to_owned()];
-    let edit = Content::Edit(api::EditMessage { whatsapp_id: "3EB0TARGET".into(), text: "better".into() });
-    let inner = encode(&plain(edit), &around());
-    let mut key = [0; 32];
-    let info = ["3EB0TARGET", &author[0], &author[0], "Message Edit"].concat();
-    hkdf::Hkdf::<sha2::Sha256>::new(None, &SECRET).expand(info.as_bytes(), &mut key).expect("32 bytes");
-    let cipher = Aes256Gcm::new_from_slice(&key).expect("32 bytes");
-    let sealed = cipher.encrypt(&Nonce::from([5; 12]), Payload { msg: &inner, aad: &[] }).expect("sealed");
-    let target = MessageKey { id: Some("3EB0TARGET".into()), from_me: Some(true), ..Default::default() };
-    let envelope = Message {
-        secret_encrypted_message: SecretEncryptedMessage {
-            target_message_key: target.into(),
-            enc_payload: Some(sealed),
-            enc_iv: Some(vec![5; 12]),
-            secret_enc_type: Some(SecretEncType::MESSAGE_EDIT),
-            ..Default::default()
-        }
-        .into(),
-        message_context_info: MessageContextInfo {
-            message_secret: Some(SECRET.to_vec()),
-            ..Default::default()
-        }
-        .into(),
-        ..Default::default()
-    };
-    let bytes = envelope.encode_to_vec();
+fn an_encrypted_edit_opens_with_the_secret_beside_it_and_edits_what_it_names_outside() {
+    let ours = Secret { key: SECRET.to_vec(), options: Vec::new(), lasting: false };
+    let edit = plain(Content::Edit(an_edit(true)));
+    assert_eq!(answered(&edit), target(true));
+    let author = [around().own.to_string()];
+    let bytes = seal(&edit, &around(), &ours, &author[0], [5; 12]).expect("sealed");
     assert_eq!(Secret::of(&bytes), None, "it is the secret of another message");
+    assert_eq!((Wire::of(&bytes).edit, Wire::of(&bytes).hidden), (Some("1"), true));
     let Ok(Meaning::Concealed(concealed)) = read(&bytes) else { panic!("it is concealed") };
     let secret = concealed.secret.clone().expect("beside it");
     let revealed = concealed.reveal(&secret, parties(&author, &author)).expect("opens");
     let Meaning::Edited { message, content } = revealed else { panic!("{revealed:?}") };
     assert_eq!((message.id.as_str(), message.of_the_sender), ("3EB0TARGET", true));
     assert_eq!(content, api::message_edited::Content::Text("better".into()));
+}
+
+#[test]
+fn an_encrypted_edit_is_never_said_plainly() {
+    assert_eq!(read(&encode(&plain(Content::Edit(an_edit(true))), &around())), Ok(Meaning::Protocol));
+}
+
+#[test]
+fn what_is_said_carries_a_secret_and_what_is_about_it_or_for_everybody_carries_none() {
+    let secret = |kind, around: &Surroundings| Secret::of(&encode(&plain(kind), around));
+    let text = || Content::Text("x".into());
+    assert_eq!(secret(text(), &around()).map(|secret| secret.key), Some(around().secret.to_vec()));
+    assert_eq!(secret(Content::Edit(an_edit(false)), &around()), None);
+    assert_eq!(secret(Content::Revoke(api::RevokeMessage { message: target(true) }), &around()), None);
+    let newsletter = Surroundings { chat: "120363000000000001@newsletter".parse().expect("a JID"), ..around() };
+    assert_eq!(secret(text(), &newsletter), None);
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, bail};
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::wacore::proto_helpers::build_quote_context;
+use whatsapp_rust::wacore::reporting_token::generate_message_secret;
 use whatsapp_rust::waproto::whatsapp::message::{
     ButtonsMessage, ContactMessage, ListMessage, LiveLocationMessage, LocationMessage, ProductMessage,
     buttons_message, list_message, product_message, protocol_message,
@@ -19,8 +20,8 @@ use crate::Command;
 pub struct Memory {
     /// What was received, by id.
     heard: Mutex<HashMap<String, InboundMessage>>,
-    /// The secrets of our own polls, by id.
-    polls: Mutex<HashMap<String, Vec<u8>>>,
+    /// The secrets of our own messages, as far as they are needed, by id.
+    secrets: Mutex<HashMap<String, Vec<u8>>>,
 }
 
 /// A message in words.
@@ -62,7 +63,7 @@ impl Memory {
             "poll" => {
                 let options = ["yes".to_owned(), "no".to_owned()];
                 let (sent, secret) = client.polls().create(to, text, &options, 1).await?;
-                lock(&self.polls).insert(sent.message_id.clone(), secret);
+                lock(&self.secrets).insert(sent.message_id.clone(), secret);
                 return Ok(sent.message_id);
             }
             "vote" => {
@@ -95,8 +96,22 @@ impl Memory {
                 let author = quoted.info.source.sender.to_non_ad().to_string();
                 wa::Message::text_with_context(text, build_quote_context(about, author, &quoted.message))
             }
-            // Every text gets a secret.
-            "secret" => wa::Message::text(text),
+            // Every text gets a secret; this one is known afterwards.
+            "secret" => {
+                let secret = generate_message_secret().to_vec();
+                let message_secret = Some(secret.clone());
+                let info = wa::MessageContextInfo { message_secret, ..Default::default() };
+                let message_context_info = MessageField::some(info);
+                let message = wa::Message { message_context_info, ..wa::Message::text(text) };
+                let sent = client.send_message(to, message).await?;
+                lock(&self.secrets).insert(sent.message_id.clone(), secret);
+                return Ok(sent.message_id);
+            }
+            "encrypted_edit" => {
+                let secret = lock(&self.secrets).get(about).cloned();
+                let secret = secret.with_context(|| format!("{about:?} has no secret"))?;
+                return Ok(client.edit_message_encrypted(to, about, &secret, wa::Message::text(text)).await?);
+            }
             kind => content(kind, text)?,
         };
         Ok(client.send_message(to, message).await?.message_id)
@@ -126,7 +141,7 @@ impl Memory {
         vote: &wa::message::PollUpdateMessage,
         poll: &str,
     ) -> String {
-        let secret = lock(&self.polls).get(poll).cloned();
+        let secret = lock(&self.secrets).get(poll).cloned();
         let (Some(secret), Some(sealed), Some(me)) = (secret, vote.vote.as_option(), client.lid()) else {
             return "in a poll of somebody else".to_owned();
         };
