@@ -41,6 +41,7 @@ impl Loading {
                 StateKind::Presence => loaded.presence = Some(row),
                 StateKind::StatusPost => loaded.posts.push((key.name, row)),
                 StateKind::Pacing => loaded.pacing = Some(row),
+                StateKind::SecretHead => loaded.secret_head = Some(row),
                 StateKind::AppStateHead => loaded.app_state.push((key.name, row)),
                 _ => loaded.history.push((key, row)),
             }
@@ -50,8 +51,8 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, Pacing, Presence, Retry, StatusPost};
+    use StateKind::{AppStateHead, Pacing, Presence, Retry, SecretHead, StatusPost};
     use StateKind::{History, HistoryFile, HistoryPiece, HistoryRange};
     let history = matches!(kind, History | HistoryPiece | HistoryFile | HistoryRange);
-    history || matches!(kind, Retry | Presence | Pacing | AppStateHead | StatusPost)
+    history || matches!(kind, Retry | Presence | Pacing | AppStateHead | StatusPost | SecretHead)
 }

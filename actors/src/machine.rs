@@ -278,6 +278,7 @@ impl Machine {
         self.app_state_load(&loaded.app_state, loaded.app_state_keys);
         self.history_load(loaded.history);
         self.posts_load(loaded.posts);
+        self.secrets = secrets::Secrets::behind(loaded.secret_head.as_ref());
         let presence = loaded.presence.as_deref().and_then(presence::Presence::from_bytes);
         self.presence = presence.unwrap_or_default();
         self.begin();

@@ -51,7 +51,7 @@ pub use self::seal::{KeyError, KeyFile, KeySource};
 const WATCH: usize = 4096;
 
 /// The kinds that `load` returns: all but those on demand.
-const LOADED_KINDS: [StateKind; 13] = [
+const LOADED_KINDS: [StateKind; 14] = [
     StateKind::Credentials,
     StateKind::Account,
     StateKind::Prekeys,
@@ -64,6 +64,7 @@ const LOADED_KINDS: [StateKind; 13] = [
     StateKind::HistoryRange,
     StateKind::Presence,
     StateKind::StatusPost,
+    StateKind::SecretHead,
     StateKind::Pacing,
 ];
 
@@ -163,6 +164,6 @@ mod tests {
             assert!(!StateKind::ON_DEMAND.contains(&kind));
             assert!(statement.contains(&format!("'{}'", kind.as_str())), "{kind:?} is not loaded");
         }
-        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 22, "as many as there are");
+        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 24, "as many as there are");
     }
 }

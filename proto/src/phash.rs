@@ -22,6 +22,13 @@ pub fn digest(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// The first 16 bytes of the SHA-256: what stands for a long name where room is dear.
+pub fn short_digest(bytes: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +45,6 @@ mod tests {
     #[test]
     fn a_digest_is_that_of_the_standard() {
         assert!(digest(b"abc").starts_with("ba7816bf8f01cfea"));
+        assert_eq!(hex::encode(short_digest(b"abc")), digest(b"abc")[..32]);
     }
 }

@@ -118,7 +118,8 @@ impl Machine {
             self.commits.gathering = std::mem::take(&mut next);
             next.batch.state = state;
         }
-        let Pending { batch, after, crypto } = next;
+        let Pending { mut batch, after, crypto } = next;
+        batch.state.extend(self.secrets.unwritten());
         let batch = Arc::new(Batch { age: self.now.age, ..batch });
         self.commits.flying = Some((batch.clone(), after, crypto));
         self.effects.push(Effect::Commit(batch));

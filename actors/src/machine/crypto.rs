@@ -143,9 +143,9 @@ pub enum Request {
     },
     /// Something about app state.
     AppState(Box<Work>),
-    /// The secret of a poll or an event, or whether there is a chat: the first row that there is.
+    /// The secret of a message, or whether there is a chat: the rows that there are, in order.
     Recall {
-        /// Of which kind: secrets or chats.
+        /// Of which kind: secrets, pages of them, or chats.
         kind: StateKind,
         /// Names of the rows.
         names: Vec<String>,
@@ -202,7 +202,7 @@ pub enum Changed {
     /// [`Request::AppState`].
     AppState(Worked),
     /// [`Request::Recall`].
-    Recalled(Option<Bytes>),
+    Recalled(Vec<Bytes>),
     /// [`Request::Identities`].
     Identities(PeerName),
     /// [`Request::Token`].
@@ -369,10 +369,12 @@ impl Machine {
             (Purpose::Peer { slot, job }, Changed::Encrypted(encryption)) => {
                 self.on_peer_encrypted(slot, *job, encryption);
             }
-            (Purpose::Secret(sought), Changed::Recalled(row)) => self.on_secret_row(*sought, row.as_ref()),
-            (Purpose::KnownChat { ordinal }, Changed::Recalled(row)) => self.on_chat(ordinal, row.is_some()),
-            (Purpose::Admission(waiting), Changed::Recalled(row)) => {
-                self.on_admission(*waiting, row.is_some())
+            (Purpose::Secret(sought), Changed::Recalled(rows)) => self.on_secret_rows(*sought, &rows),
+            (Purpose::KnownChat { ordinal }, Changed::Recalled(rows)) => {
+                self.on_chat(ordinal, !rows.is_empty());
+            }
+            (Purpose::Admission(waiting), Changed::Recalled(rows)) => {
+                self.on_admission(*waiting, !rows.is_empty());
             }
             (Purpose::Token(what), Changed::Token(token)) => self.on_token(what, &token),
             (purpose, changed) => unreachable!("crypto answered {purpose:?} with {changed:?}"),

@@ -68,7 +68,7 @@ impl Machine {
                 (concealed.about.clone(), Riddle::Concealed(concealed))
             }
             meaning => {
-                self.remember_secret(&mut outcome, &scene.sender, &message.id, message.own, &bytes);
+                self.keep_secret(&mut outcome, &scene.sender, &message.id, message.own, &bytes);
                 let payload = self.payload(&message, &scene, meaning);
                 outcome.batch.events.extend(payload.map(|payload| event(&message, &scene, payload)));
                 self.settle_told(slot, &message, outcome);
@@ -84,7 +84,7 @@ impl Machine {
             Some(secret) => self.on_secret(slot, question, Some(secret)),
             None => {
                 let need = Need::Reading(slot, Box::new(question));
-                self.seek_secret(names, Sought { id, own, need });
+                self.seek_secret(Sought::new(names, id, own, need));
             }
         }
         Ok(())

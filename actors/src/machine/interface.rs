@@ -60,6 +60,8 @@ pub struct Loaded {
     pub presence: Option<Bytes>,
     /// The row of [`StateKind::Pacing`](crate::port::StateKind::Pacing).
     pub pacing: Option<Bytes>,
+    /// The row of [`StateKind::SecretHead`](crate::port::StateKind::SecretHead).
+    pub secret_head: Option<Bytes>,
     /// The version of WhatsApp Web that was chosen for the device.
     pub version: ProtocolVersion,
     /// The status that the last owner left.

@@ -20,7 +20,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_placement::seeded::{self, Bug};
-use roost_proto::api;
 use roost_proto::content::Wire;
 use roost_proto::e2e;
 use roost_proto::signal::{Bundle, Ciphertext};
@@ -354,7 +353,7 @@ impl Machine {
         let Some(item) = self.outbox.items.get(&ordinal) else { return self.lane.fill(slot, outcome) };
         let item_begins = item.turn.begins();
         let NewMessage { message_id, whatsapp_id, content, .. } = item.message.clone();
-        self.remember_secret(&mut outcome, &api::Person::default(), &whatsapp_id, true, &content);
+        self.remember_sent(&whatsapp_id, &content);
         if item_begins {
             self.note_pace(&mut outcome);
         }

@@ -1,9 +1,11 @@
 //! Secrets of messages: what answers to them are encrypted under.
 //!
-//! What must hold: the secret of a poll or an event is written in the transaction of the message that brought it;
-//! one that is not durable yet is found all the same, because the latest are remembered. Those of other messages
-//! are remembered and not written: nearly every message has one, and few are ever needed; those of our own stand in
-//! the rows of these. What needs one that is not known any more is told as unreadable.
+//! What must hold: a secret is as durable as the message that brought it. Nearly every message has one, and few are
+//! ever needed; so that of a poll or an event, which are answered at any time, is a row of its own, those of the last
+//! thousand other messages of others stand in pages, and those of our own in the rows of these. The latest are
+//! remembered besides. What needs one that is not known any more is told as unreadable.
+
+mod pages;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,11 +21,12 @@ use super::inbound::bounded;
 use super::receipts::Lookup;
 use super::{CryptoRequest, Effect, Machine, Reply, heard};
 use crate::device::{SendError, SendRequest};
-use crate::port::{StateKey, StateKind, StoredMessage};
+use crate::port::{StateChange, StateKey, StateKind, StoredMessage};
+use pages::Pages;
 
 /// Secrets that are remembered; older ones are rows.
 const REMEMBERED: usize = 256;
-/// First byte of a row.
+/// First byte of the row of a poll or an event.
 const FORMAT: u8 = 1;
 
 /// The latest secrets by the names of their rows.
@@ -31,9 +34,20 @@ const FORMAT: u8 = 1;
 pub(super) struct Secrets {
     known: BTreeMap<String, Secret>,
     order: VecDeque<String>,
+    pages: Pages,
 }
 
 impl Secrets {
+    /// What the last owner has left, by the row of the page that it had begun.
+    pub(super) fn behind(head: Option<&Bytes>) -> Secrets {
+        Secrets { pages: Pages::behind(head), ..Secrets::default() }
+    }
+
+    /// What goes with the next batch.
+    pub(super) fn unwritten(&mut self) -> Vec<StateChange> {
+        self.pages.take()
+    }
+
     /// The first that is known under one of these names.
     pub(super) fn find(&self, names: &[String]) -> Option<Secret> {
         names.iter().find_map(|name| self.known.get(name)).cloned()
@@ -71,26 +85,41 @@ pub(super) enum Need {
 /// A secret that is looked for.
 #[derive(Debug)]
 pub(super) struct Sought {
+    /// Names of its row.
+    names: Vec<String>,
     /// WhatsApp's id of its message.
-    pub(super) id: String,
+    id: String,
     /// The message is of our account.
-    pub(super) own: bool,
-    pub(super) need: Need,
+    own: bool,
+    need: Need,
+    place: Place,
+}
+
+/// Where it is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Rows,
+    Pages,
 }
 
 impl Sought {
-    /// The slot that waits for it, if one does.
-    pub(super) fn slot(&self) -> Option<u64> {
-        match &self.need {
-            Need::Reading(slot, _) => Some(*slot),
-            Need::Sending(_) => None,
-        }
+    /// By the names of its row, the id of its message, and whether that is of our account.
+    pub(super) fn new(names: Vec<String>, id: String, own: bool, need: Need) -> Sought {
+        Sought { names, id, own, need, place: Place::Rows }
     }
 }
 
 impl Machine {
-    /// Keeps the secret of a message, under every name of its author.
-    pub(super) fn remember_secret(
+    /// Remembers the secret of a message of ours, which stands in its row.
+    pub(super) fn remember_sent(&mut self, id: &str, message: &[u8]) {
+        let Some(secret) = Secret::of(message) else { return };
+        for author in self.own_names() {
+            self.secrets.remember(secret_name(&author, id), secret.clone());
+        }
+    }
+
+    /// Keeps the secret of a message that has come, under every name of its author.
+    pub(super) fn keep_secret(
         &mut self,
         outcome: &mut Pending,
         author: &api::Person,
@@ -98,23 +127,36 @@ impl Machine {
         own: bool,
         message: &[u8],
     ) {
-        let Some(secret) = Secret::of(message) else { return };
+        if let Some((names, secret)) = self.remember_secret(outcome, author, id, own, message)
+            && !secret.lasting
+        {
+            self.secrets.pages.keep(&names, &secret);
+        }
+    }
+
+    /// Remembers the secret of a message that came with the history; that of a poll or an event is kept. Returns it
+    /// with its names.
+    pub(super) fn remember_secret(
+        &mut self,
+        outcome: &mut Pending,
+        author: &api::Person,
+        id: &str,
+        own: bool,
+        message: &[u8],
+    ) -> Option<(Vec<String>, Secret)> {
+        let secret = Secret::of(message)?;
         let authors =
             if own { self.own_names() } else { vec![author.lid.clone(), author.phone_number.clone()] };
-        let mut row = Writer::new(FORMAT);
-        row.bytes(&secret.key);
-        for option in &secret.options {
-            row.text(option);
-        }
-        let row = row.finish();
-        for author in authors.into_iter().filter(|author| !author.is_empty()) {
-            let name = secret_name(&author, id);
+        let authors = authors.into_iter().filter(|author| !author.is_empty());
+        let names: Vec<String> = authors.map(|author| secret_name(&author, id)).collect();
+        for name in &names {
             if secret.lasting {
                 let key = StateKey { kind: StateKind::MessageSecret, name: name.clone() };
-                outcome.batch.state.push((key, Some(row.clone())));
+                outcome.batch.state.push((key, Some(row_of(&secret))));
             }
-            self.secrets.remember(name, secret.clone());
+            self.secrets.remember(name.clone(), secret.clone());
         }
+        Some((names, secret))
     }
 
     /// A vote or an answer is to be sent: with the secret of what it answers, if that is known.
@@ -129,31 +171,53 @@ impl Machine {
             authors.iter().map(|author| secret_name(author, &about.whatsapp_id)).collect();
         let author = authors.into_iter().next().unwrap_or_default();
         let need = Need::Sending(Box::new(Waiting { token, request, author }));
-        self.seek_secret(names, Sought { id: about.whatsapp_id.clone(), own: about.from_me, need });
+        self.seek_secret(Sought::new(names, about.whatsapp_id.clone(), about.from_me, need));
     }
 
-    /// Looks for the secret of a message under these names: in memory, in rows, and last in the message itself.
-    pub(super) fn seek_secret(&mut self, names: Vec<String>, sought: Sought) {
-        match self.secrets.find(&names) {
+    /// Looks for the secret of a message: in memory, in the row of a poll or an event, in the message itself when it
+    /// is ours, and last in the pages.
+    pub(super) fn seek_secret(&mut self, sought: Sought) {
+        match self.secrets.find(&sought.names) {
             Some(secret) => self.on_sought(sought.need, Some(secret)),
-            None => self.ask_crypto(
-                CryptoRequest::Recall { kind: StateKind::MessageSecret, names },
-                Purpose::Secret(Box::new(sought)),
-            ),
+            None => self.recall_secret(sought),
         }
     }
 
-    /// The rows have it, or not.
-    pub(super) fn on_secret_row(&mut self, sought: Sought, row: Option<&Bytes>) {
-        match row.and_then(secret_from) {
-            None if sought.own => self.look_up(sought.id.clone(), Lookup::Secret(Box::new(sought))),
-            secret => self.on_sought(sought.need, secret),
+    fn recall_secret(&mut self, sought: Sought) {
+        let (kind, names) = match sought.place {
+            Place::Rows => (StateKind::MessageSecret, sought.names.clone()),
+            Place::Pages => (StateKind::SecretPage, pages::names()),
+        };
+        self.ask_crypto(CryptoRequest::Recall { kind, names }, Purpose::Secret(Box::new(sought)));
+    }
+
+    /// The rows that there are, with the secret or without.
+    pub(super) fn on_secret_rows(&mut self, mut sought: Sought, rows: &[Bytes]) {
+        let secret = match sought.place {
+            Place::Rows => rows.iter().find_map(secret_from),
+            Place::Pages => pages::find(rows, &sought.names),
+        };
+        match sought.place {
+            Place::Rows if secret.is_none() && sought.own => {
+                self.look_up(sought.id.clone(), Lookup::Secret(Box::new(sought)));
+            }
+            Place::Rows if secret.is_none() => {
+                sought.place = Place::Pages;
+                self.recall_secret(sought);
+            }
+            _ => self.on_sought(sought.need, secret),
         }
     }
 
     /// The message of ours was found, or another device of the account has sent it.
-    pub(super) fn on_secret_message(&mut self, sought: Sought, message: Option<&StoredMessage>) {
-        self.on_sought(sought.need, message.and_then(|stored| Secret::of(&stored.message.content)));
+    pub(super) fn on_secret_message(&mut self, mut sought: Sought, message: Option<&StoredMessage>) {
+        match message.and_then(|stored| Secret::of(&stored.message.content)) {
+            None => {
+                sought.place = Place::Pages;
+                self.recall_secret(sought);
+            }
+            secret => self.on_sought(sought.need, secret),
+        }
     }
 
     fn on_sought(&mut self, need: Need, secret: Option<Secret>) {
@@ -189,7 +253,17 @@ impl Machine {
     }
 }
 
-/// Reads a row.
+/// The row of a poll or an event.
+fn row_of(secret: &Secret) -> Bytes {
+    let mut row = Writer::new(FORMAT);
+    row.bytes(&secret.key);
+    for option in &secret.options {
+        row.text(option);
+    }
+    row.finish()
+}
+
+/// Reads it.
 fn secret_from(row: &Bytes) -> Option<Secret> {
     let mut rest = Reader::new(FORMAT, row)?;
     let key = rest.bytes()?.to_vec();

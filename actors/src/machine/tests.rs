@@ -13,6 +13,7 @@ mod ranges;
 mod reached;
 mod resends;
 mod rotation;
+mod secrets;
 mod tokens;
 mod unread;
 mod versions;

@@ -40,6 +40,10 @@ pub enum StateKind {
     HistoryRange,
     /// What the answers to a poll or an event are encrypted under; name = author and id. Read on demand.
     MessageSecret,
+    /// A page of the secrets of the last messages of others; name = page number. Read on demand.
+    SecretPage,
+    /// Which of these pages was begun last. One row, name "".
+    SecretHead,
     /// For whom a status post of the last day is; name = its id.
     StatusPost,
     /// The trusted-contact tokens between us and somebody; name = its bare address. Read on demand.
@@ -52,7 +56,7 @@ pub enum StateKind {
 
 impl StateKind {
     /// Kinds that can be many; `load` leaves them out and `read` fetches them.
-    pub const ON_DEMAND: [StateKind; 9] = [
+    pub const ON_DEMAND: [StateKind; 10] = [
         StateKind::Session,
         StateKind::SenderKey,
         StateKind::Identity,
@@ -60,6 +64,7 @@ impl StateKind {
         StateKind::Number,
         StateKind::AppStatePage,
         StateKind::MessageSecret,
+        StateKind::SecretPage,
         StateKind::ContactToken,
         StateKind::KnownChat,
     ];
@@ -85,6 +90,8 @@ impl StateKind {
             StateKind::HistoryFile => "history-file",
             StateKind::HistoryRange => "history-range",
             StateKind::MessageSecret => "message-secret",
+            StateKind::SecretPage => "secret-page",
+            StateKind::SecretHead => "secret-head",
             StateKind::StatusPost => "status-post",
             StateKind::ContactToken => "contact-token",
             StateKind::KnownChat => "known-chat",

@@ -171,7 +171,7 @@ impl Peers {
             names.insert(key.name.clone(), other);
             return;
         }
-        if let StateKind::MessageSecret | StateKind::KnownChat = key.kind {
+        if let StateKind::MessageSecret | StateKind::SecretPage | StateKind::KnownChat = key.kind {
             self.recalled.insert(key.clone(), bytes);
             return;
         }
@@ -334,9 +334,12 @@ impl Peers {
     }
 
     /// The first row that there is under these names. None is kept: others may be written meanwhile.
-    pub(super) fn recall(&mut self, kind: StateKind, names: &[String]) -> Option<Bytes> {
+    pub(super) fn recall(&mut self, kind: StateKind, names: &[String]) -> Vec<Bytes> {
         let mut rows = std::mem::take(&mut self.recalled);
-        names.iter().find_map(|name| rows.remove(&StateKey { kind, name: name.clone() }).flatten())
+        names
+            .iter()
+            .filter_map(|name| rows.remove(&StateKey { kind, name: name.clone() }).flatten())
+            .collect()
     }
 
     /// The LID of a phone number.

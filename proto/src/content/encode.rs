@@ -284,7 +284,11 @@ fn extended(
     }
 }
 
-pub(super) fn an_edit(edit: &api::EditMessage, around: &Surroundings, with: MessageField<ContextInfo>) -> Message {
+pub(super) fn an_edit(
+    edit: &api::EditMessage,
+    around: &Surroundings,
+    with: MessageField<ContextInfo>,
+) -> Message {
     let new = match with.is_unset() {
         true => Message { conversation: Some(edit.text.clone()), ..Default::default() },
         false => Message {

@@ -120,10 +120,10 @@ pub fn seal(
 ) -> Option<Vec<u8>> {
     let about = answered(content)?;
     let answerer = around.own.to_string();
+    // Who edits is the author, under the name that the chat knows.
+    let author = if matches!(content.kind, Content::Edit(_)) { &answerer } else { author };
     let sealed = |plaintext: &[u8], usage: &str| {
-        let (key, aad) = derive(secret, &about.whatsapp_id, author, &answerer, usage)?;
-        let payload = Payload { msg: plaintext, aad: &aad };
-        key.encrypt(&Nonce::from(iv), payload).ok()
+        encrypt(plaintext, secret, (&about.whatsapp_id, author, &answerer, usage), iv)
     };
     let mut out = Message::default();
     match &content.kind {
@@ -196,7 +196,8 @@ pub fn seal(
             }
             .into();
             // Who has lost the secret of the message, or came later, finds it beside.
-            let beside = MessageContextInfo { message_secret: Some(secret.key.clone()), ..Default::default() };
+            let beside =
+                MessageContextInfo { message_secret: Some(secret.key.clone()), ..Default::default() };
             out.message_context_info = beside.into();
         }
         _ => return None,
@@ -215,6 +216,17 @@ pub(super) fn open(sealed: &Sealed, secret: &Secret, parties: Parties<'_>, usage
     })
 }
 
+/// Encrypts under the id of a message, its author, who answers, and the word for the use.
+pub(super) fn encrypt(
+    plaintext: &[u8],
+    secret: &Secret,
+    (id, author, answerer, usage): (&str, &str, &str, &str),
+    iv: [u8; 12],
+) -> Option<Vec<u8>> {
+    let (key, aad) = derive(secret, id, author, answerer, usage)?;
+    key.encrypt(&Nonce::from(iv), Payload { msg: plaintext, aad: &aad }).ok()
+}
+
 fn derive(
     secret: &Secret,
     id: &str,
@@ -226,7 +238,8 @@ fn derive(
     let info = [id, author, answerer, usage].concat();
     Hkdf::<Sha256>::new(None, &secret.key).expand(info.as_bytes(), &mut key).ok()?;
     let cipher = Aes256Gcm::new_from_slice(&key).ok()?;
-    let bound = matches!(usage, VOTE | ANSWER);
+    // What a bot says has no word for its use.
+    let bound = matches!(usage, VOTE | ANSWER | "");
     let aad = bound.then(|| format!("{id}\0{answerer}").into_bytes());
     Some((cipher, aad.unwrap_or_default()))
 }

@@ -75,8 +75,7 @@ fn of(message: &Message) -> Wire {
     .any(|poll| poll.is_set());
     let vote = message.poll_update_message.is_set();
     let event_edit = message.secret_encrypted_message.secret_enc_type == Some(SecretEncType::EVENT_EDIT);
-    let event =
-        message.event_message.is_set() || message.enc_event_response_message.is_set() || event_edit;
+    let event = message.event_message.is_set() || message.enc_event_response_message.is_set() || event_edit;
     let reaction = message.reaction_message.is_set() || message.enc_reaction_message.is_set();
     let kind = match () {
         () if reaction => "reaction",

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -101,11 +101,11 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 	case "edit":
 		message = cli.BuildEdit(to, c.About, &waE2E.Message{Conversation: proto.String(c.Text)})
 	case "secret":
-		secret := make([]byte, 32)
-		_, _ = rand.Read(secret)
+		// One that the test knows, for its bot.
+		secret := sha256.Sum256([]byte(c.Text))
 		message = &waE2E.Message{
 			Conversation:       proto.String(c.Text),
-			MessageContextInfo: &waE2E.MessageContextInfo{MessageSecret: secret},
+			MessageContextInfo: &waE2E.MessageContextInfo{MessageSecret: secret[:]},
 		}
 	case "concealed_reaction":
 		reaction := cli.BuildReaction(to, author, c.About, c.Text).GetReactionMessage()

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
+use roost_proto::api::message_received::Content;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_simulations::interop::{ClientEvent, Cluster, Failure, Person, Reader, Victim};
 
-use super::{Speaker, statements, text_of};
+use super::{Speaker, cannot_say, statements, text_of};
 
 /// Of the kinds before each death.
 const BEFORE: usize = 3;
@@ -24,9 +25,16 @@ pub(crate) async fn talk(
     roost: &Person,
     reader: &Reader,
 ) -> Result<(), Failure> {
-    for Speaker { client, person, .. } in speakers {
+    for Speaker { library, client, person } in speakers {
         let (to, from) = (format!("amid, to {}", client.name()), format!("amid, from {}", client.name()));
         let (mut said, mut heard, mut epoch) = (BTreeMap::new(), BTreeMap::new(), 0);
+        let mut root = None;
+        if cannot_say(*library, "concealed comment").is_none() {
+            let text = format!("amid, a secret of {}", client.name());
+            let id = client.say(&roost.lid_jid(), "secret", &text, "").await?;
+            reader.wait("a message with a secret", |payload| came(payload, &id)).await?;
+            root = Some(id);
+        }
         for (at, (kind, content)) in statements(&to, roost).into_iter().enumerate() {
             if at == BEFORE {
                 (_, epoch) = cluster.kill_owner(device, Victim::Worker).await?;
@@ -39,6 +47,18 @@ pub(crate) async fn talk(
             client.wait(&format!("{kind} of {id}"), fits).await?;
         }
         cluster.taken_over(device, epoch).await?;
+        if let Some(root) = root {
+            // Under the secret of a message that no living owner has read.
+            client.say(&roost.lid_jid(), "concealed_comment", &from, &root).await?;
+            let about = |received: &api::CommentReceived| {
+                received.message.as_ref().is_some_and(|message| message.whatsapp_id == root)
+            };
+            let unreadable = |payload: &Payload| match payload {
+                Payload::CommentReceived(received) if about(received) => Some(received.unreadable),
+                _ => None,
+            };
+            assert!(!reader.wait(&format!("a comment of {}", client.name()), unreadable).await?);
+        }
 
         for (at, (kind, _)) in statements(&from, roost).into_iter().enumerate() {
             if at == BEFORE {
@@ -48,17 +68,8 @@ pub(crate) async fn talk(
         }
         cluster.taken_over(device, epoch).await?;
         for (id, kind) in &heard {
-            let content = |payload: &Payload| match payload {
-                Payload::MessageReceived(message) if message.whatsapp_id == *id => {
-                    Some(message.content.clone())
-                }
-                _ => None,
-            };
-            assert_eq!(
-                text_of(kind, reader.wait(&format!("{kind} of {id}"), content).await?)?,
-                from,
-                "{kind}"
-            );
+            let content = reader.wait(&format!("{kind} of {id}"), |payload| came(payload, id)).await?;
+            assert_eq!(text_of(kind, content)?, from, "{kind}");
         }
         let times = |id: &str| {
             let is = |event: &&api::Event| matches!(&event.payload, Some(Payload::MessageReceived(message)) if message.whatsapp_id == id);
@@ -67,4 +78,12 @@ pub(crate) async fn talk(
         assert!(heard.keys().all(|id| times(id) == 1), "each is in the event log once");
     }
     Ok(())
+}
+
+/// What the message with this id says, when this is it.
+fn came(payload: &Payload, id: &str) -> Option<Option<Content>> {
+    match payload {
+        Payload::MessageReceived(message) if message.whatsapp_id == id => Some(message.content.clone()),
+        _ => None,
+    }
 }

@@ -87,7 +87,8 @@ pub(in crate::machine) enum Purpose {
 }
 
 impl Purpose {
-    /// The slot that its answer fills, if it has one.
+    /// The slot that commits what it changed, if it changes something. Who only reads must name none: what was changed
+    /// for later slots in between would count as durable with this one.
     pub(in crate::machine) fn slot(&self) -> Option<u64> {
         match self {
             Purpose::Qr { .. }
@@ -98,9 +99,9 @@ impl Purpose {
             | Purpose::Identities { .. }
             | Purpose::Token(_)
             | Purpose::KnownChat { .. }
-            | Purpose::Admission(_) => None,
+            | Purpose::Admission(_)
+            | Purpose::Secret(_) => None,
             Purpose::Passkey { sealing, .. } => sealing.map(|(slot, _)| slot),
-            Purpose::Secret(sought) => sought.slot(),
             Purpose::Keys { slot }
             | Purpose::AcceptDevice { slot, .. }
             | Purpose::PairFinish { slot, .. }

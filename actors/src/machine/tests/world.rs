@@ -14,6 +14,7 @@ use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::Grant;
 use roost_proto::api::device::State;
+use roost_proto::api::event::Payload;
 use roost_proto::id::{Age, Epoch, Incarnation, Life, UnixMillis};
 use roost_proto::stanza::{self, Jid, Read, Stanza};
 
@@ -72,9 +73,13 @@ pub(super) struct World {
     status: State,
     events: BTreeSet<String>,
     received: BTreeSet<String>,
+    /// What was told, in order.
+    pub(super) payloads: Vec<Payload>,
+    /// What messages say, by their ids; others say their ids.
+    pub(super) said: BTreeMap<String, Vec<u8>>,
     wires: BTreeSet<Bytes>,
-    messages: BTreeMap<String, StoredMessage>,
-    rows: BTreeMap<StateKey, Bytes>,
+    pub(super) messages: BTreeMap<String, StoredMessage>,
+    pub(super) rows: BTreeMap<StateKey, Bytes>,
     /// Of the one ratchet that everything uses: what crypto made last, and what was committed last.
     made: u64,
     kept: u64,
@@ -157,6 +162,8 @@ impl World {
             status: State::Starting,
             events: BTreeSet::new(),
             received: BTreeSet::new(),
+            payloads: Vec::new(),
+            said: BTreeMap::new(),
             wires: BTreeSet::new(),
             messages: BTreeMap::new(),
             rows: BTreeMap::new(),
@@ -358,21 +365,6 @@ impl World {
     pub(super) fn tokens(&self) -> Vec<&str> {
         let rows = self.rows.keys().filter(|key| key.kind == StateKind::ContactToken);
         rows.map(|key| key.name.as_str()).collect()
-    }
-
-    /// The next owner, who loads what the store has.
-    pub(super) fn taken_over(self) -> World {
-        let awaited = self.rows.iter().filter(|(key, _)| key.kind == StateKind::Retry);
-        let awaited = awaited.map(|(key, row)| (key.name.clone(), row.clone())).collect();
-        let Machine { account, limits, .. } = self.machine;
-        let presence = self.rows.iter().find(|(key, _)| key.kind == StateKind::Presence);
-        let presence = presence.map(|(_, row)| row.clone());
-        let posts = self.rows.iter().filter(|(key, _)| key.kind == StateKind::StatusPost);
-        let posts = posts.map(|(key, row)| (key.name.clone(), row.clone())).collect();
-        let history = self.rows.iter().filter(|(key, _)| key.kind == StateKind::HistoryRange);
-        let history = history.map(|(key, row)| (key.clone(), row.clone())).collect();
-        let loaded = Loaded { account, keys: true, awaited, presence, posts, history, ..Loaded::default() };
-        World { rows: self.rows, messages: self.messages, ..World::begin(1, limits, self.now, loaded) }
     }
 
     pub(super) fn status(&self) -> State {

@@ -63,6 +63,7 @@ fn what_is_said_carries_a_secret_and_what_is_about_it_or_for_everybody_carries_n
     assert_eq!(secret(text(), &around()).map(|secret| secret.key), Some(around().secret.to_vec()));
     assert_eq!(secret(Content::Edit(an_edit(false)), &around()), None);
     assert_eq!(secret(Content::Revoke(api::RevokeMessage { message: target(true) }), &around()), None);
-    let newsletter = Surroundings { chat: "120363000000000001@newsletter".parse().expect("a JID"), ..around() };
+    let newsletter =
+        Surroundings { chat: "120363000000000001@newsletter".parse().expect("a JID"), ..around() };
     assert_eq!(secret(text(), &newsletter), None);
 }

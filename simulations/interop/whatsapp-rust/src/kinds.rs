@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail};
+use sha2::{Digest as _, Sha256};
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::wacore::proto_helpers::build_quote_context;
-use whatsapp_rust::wacore::reporting_token::generate_message_secret;
 use whatsapp_rust::waproto::whatsapp::message::{
     ButtonsMessage, ContactMessage, ListMessage, LiveLocationMessage, LocationMessage, ProductMessage,
     buttons_message, list_message, product_message, protocol_message,
@@ -96,9 +96,9 @@ impl Memory {
                 let author = quoted.info.source.sender.to_non_ad().to_string();
                 wa::Message::text_with_context(text, build_quote_context(about, author, &quoted.message))
             }
-            // Every text gets a secret; this one is known afterwards.
+            // Every text gets a secret; the test knows this one, for its bot.
             "secret" => {
-                let secret = generate_message_secret().to_vec();
+                let secret = Sha256::digest(text).to_vec();
                 let message_secret = Some(secret.clone());
                 let info = wa::MessageContextInfo { message_secret, ..Default::default() };
                 let message_context_info = MessageField::some(info);

@@ -15,6 +15,32 @@ use crate::machine::*;
 use crate::port::{Accepted, Batch, Committed, StateKey, StateKind, StoredMessage};
 
 impl World {
+    /// The next owner, who loads what the store has.
+    pub(in crate::machine::tests) fn taken_over(self) -> World {
+        let awaited = self.rows.iter().filter(|(key, _)| key.kind == StateKind::Retry);
+        let awaited = awaited.map(|(key, row)| (key.name.clone(), row.clone())).collect();
+        let Machine { account, limits, .. } = self.machine;
+        let presence = self.rows.iter().find(|(key, _)| key.kind == StateKind::Presence);
+        let presence = presence.map(|(_, row)| row.clone());
+        let posts = self.rows.iter().filter(|(key, _)| key.kind == StateKind::StatusPost);
+        let posts = posts.map(|(key, row)| (key.name.clone(), row.clone())).collect();
+        let history = self.rows.iter().filter(|(key, _)| key.kind == StateKind::HistoryRange);
+        let history = history.map(|(key, row)| (key.clone(), row.clone())).collect();
+        let secret_head = self.rows.iter().find(|(key, _)| key.kind == StateKind::SecretHead);
+        let secret_head = secret_head.map(|(_, row)| row.clone());
+        let loaded = Loaded {
+            account,
+            keys: true,
+            awaited,
+            presence,
+            posts,
+            history,
+            secret_head,
+            ..Loaded::default()
+        };
+        World { rows: self.rows, messages: self.messages, ..World::begin(1, limits, self.now, loaded) }
+    }
+
     pub(super) fn commit_done(&mut self) -> Vec<Effect> {
         let Some(batch) = self.flying.take() else { return Vec::new() };
         let committed = self.write(&batch);
@@ -57,8 +83,12 @@ impl World {
             let new = self.events.insert(event.dedupe.clone());
             let sequence = Sequence(i64::try_from(self.events.len()).expect("few"));
             committed.events.push(new.then_some(sequence));
+            self.payloads.push(event.payload.clone());
             match &event.payload {
                 Payload::MessageReceived(message) => _ = self.received.insert(message.whatsapp_id.clone()),
+                Payload::ReactionReceived(api::ReactionReceived { said: Some(said), .. }) => {
+                    self.received.insert(said.whatsapp_id.clone());
+                }
                 Payload::StatusReceived(api::StatusReceived { message: Some(post) }) => {
                     self.received.insert(post.whatsapp_id.clone());
                 }
@@ -84,7 +114,7 @@ impl World {
                         }),
                     })
                 } else if self.decrypted.insert(id.clone()) {
-                    let mut plaintext = e2e::text(&id);
+                    let mut plaintext = self.said.get(&id).cloned().unwrap_or_else(|| e2e::text(&id));
                     plaintext.push(1);
                     Ok((plaintext, false))
                 } else {
@@ -119,7 +149,7 @@ impl World {
             }
             CryptoRequest::Recall { kind, names } => {
                 let row = |name: &String| self.rows.get(&StateKey { kind, name: name.clone() }).cloned();
-                Changed::Recalled(names.iter().find_map(row))
+                Changed::Recalled(names.iter().filter_map(row).collect())
             }
             CryptoRequest::Prekeys(..) => {
                 let upload = PrekeyUpload {
