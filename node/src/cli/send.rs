@@ -211,12 +211,24 @@ pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem
     if message.state() != api::message::State::Failed {
         return Ok(());
     }
+    let why = meaning(&message.failure).map(|why| format!(": {why}")).unwrap_or_default();
     Err(Problem {
         code: Code::FailedPrecondition,
         reason: Some(message.failure),
-        message: "the message was accepted and could not be sent".to_owned(),
+        message: format!("the message was accepted and could not be sent{why}"),
         fields: Vec::new(),
         retry: None,
+    })
+}
+
+/// What clients know of a code of WhatsApp.
+fn meaning(failure: &str) -> Option<&'static str> {
+    Some(match failure.strip_prefix("UPSTREAM_NACK_")? {
+        "421" => "the group is addressed in another form now",
+        "463" => "WhatsApp lets this account begin no new chats, or misses the token of the receiver",
+        "475" => "WhatsApp lets this account begin no more new chats for some time",
+        "479" => "WhatsApp calls the stanza invalid",
+        _ => return None,
     })
 }
 
@@ -312,6 +324,12 @@ mod tests {
         assert_eq!(said, Content::Text("hello".into()));
         assert!(read(&["acme/shop", "4915112345678"]).is_err());
         assert!(read(&[]).is_err());
+    }
+
+    #[test]
+    fn a_code_that_clients_know_is_put_into_words() {
+        assert!(meaning("UPSTREAM_NACK_463").is_some_and(|why| why.contains("no new chats")));
+        assert_eq!((meaning("UPSTREAM_NACK_999"), meaning("RECIPIENT_HAS_NO_KEYS")), (None, None));
     }
 
     #[test]
