@@ -14,6 +14,7 @@ mod account;
 mod appstate;
 mod ask;
 mod awaited;
+mod bots;
 mod calls;
 mod codec;
 mod commit;

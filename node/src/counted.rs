@@ -160,5 +160,6 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::CommentReceived(_) => "comment_received",
         Payload::StatusMuted(_) => "status_muted",
         Payload::AccountHealthChanged(_) => "account_health_changed",
+        Payload::BotAnswered(_) => "bot_answered",
     }
 }

@@ -5,6 +5,7 @@
 //! bytes that came. What the server must be told about a message ([`Wire`]) follows from its bytes alone, so
 //! that a stored message needs nothing beside them. The types of WhatsApp's schema stay below this file.
 
+mod bots;
 mod concealed;
 mod encode;
 mod interactive;
@@ -14,6 +15,7 @@ mod refuse;
 mod sealed;
 mod wire;
 
+pub use bots::{open_bot, seal_bot};
 pub use concealed::{Concealed, Usage};
 pub use encode::{Surroundings, encode};
 pub use meaning::{Meaning, Ref, Sealed, Statement, read};

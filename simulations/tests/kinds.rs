@@ -7,6 +7,8 @@
 mod amid_a_kill;
 #[path = "kinds/among_clients.rs"]
 mod among_clients;
+#[path = "kinds/bots.rs"]
+mod bots;
 #[path = "kinds/statements.rs"]
 mod statements;
 
@@ -58,6 +60,7 @@ fn cannot_hear(library: Library, row: &str) -> Option<&'static str> {
         (Library::Baileys, "concealed reaction" | "concealed comment") => {
             Some("Baileys conceals and opens neither reactions nor comments")
         }
+        (Library::Baileys, "answer of a bot") => Some("Baileys opens no answers of bots"),
         (Library::Baileys, "encrypted edit") => Some("Baileys neither sends nor opens encrypted edits"),
         _ => None,
     }
@@ -347,6 +350,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
         pair.statements().await?;
         pair.polls().await?;
         pair.concealed().await?;
+        pair.bots(&stage).await?;
         speakers.push(speaker);
     }
     matrix.check()?;

@@ -223,7 +223,7 @@ impl Machine {
     }
 
     /// Whether a JID, as a text, is of our account.
-    fn is_us(&self, jid: &str) -> bool {
+    pub(super) fn is_us(&self, jid: &str) -> bool {
         match (jid.parse::<Jid>(), &self.account) {
             (Ok(jid), Some(account)) => account.is_own(&jid),
             _ => false,

@@ -16,7 +16,7 @@ use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 use super::commit::{After, Pending};
 use super::connect::encode;
 use super::crypto::{DecryptFailure, Decrypted, GroupCiphertext, PeerName, Purpose};
-use super::{CryptoRequest, Effect, Machine, posts};
+use super::{CryptoRequest, Effect, Machine, bots, posts};
 use crate::port::QuarantinedStanza;
 
 /// A message whose ciphertext is with crypto.
@@ -129,6 +129,9 @@ impl Machine {
     fn on_message(&mut self, link: u64, raw: Bytes, stanza: Stanza) {
         if let Some(from) = stanza.jid("from").filter(|from| from.server == Server::Newsletter) {
             return self.on_newsletter_message(link, raw, &from, &stanza);
+        }
+        if stanza.all_named("enc").any(|enc| enc.text("type").as_deref() == Some(bots::KIND)) {
+            return self.on_bot_message(link, raw, stanza);
         }
         let slot = self.lane.open();
         let envelope = self.envelope(link, &raw, &stanza);

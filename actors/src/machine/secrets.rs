@@ -19,7 +19,7 @@ use super::commit::Pending;
 use super::crypto::Purpose;
 use super::inbound::bounded;
 use super::receipts::Lookup;
-use super::{CryptoRequest, Effect, Machine, Reply, heard};
+use super::{CryptoRequest, Effect, Machine, Reply, bots, heard};
 use crate::device::{SendError, SendRequest};
 use crate::port::{StateChange, StateKey, StateKind, StoredMessage};
 use pages::Pages;
@@ -78,6 +78,8 @@ pub(super) struct Waiting {
 pub(super) enum Need {
     /// Something that has come, and fills this slot.
     Reading(u64, Box<heard::Question>),
+    /// What a bot answers, which fills this slot.
+    Answer(u64, Box<bots::Piece>),
     /// Something that is to be sent.
     Sending(Box<Waiting>),
 }
@@ -223,6 +225,7 @@ impl Machine {
     fn on_sought(&mut self, need: Need, secret: Option<Secret>) {
         match need {
             Need::Reading(slot, question) => self.on_secret(slot, *question, secret),
+            Need::Answer(slot, piece) => self.on_piece(slot, *piece, secret),
             Need::Sending(waiting) => self.on_secret_for_send(*waiting, secret),
         }
     }
@@ -246,7 +249,7 @@ impl Machine {
     }
 
     /// Our JIDs without device number, the hidden identity first.
-    fn own_names(&self) -> Vec<String> {
+    pub(super) fn own_names(&self) -> Vec<String> {
         let account = self.account.iter();
         let jids = account.flat_map(|account| [account.lid.as_ref(), Some(&account.pn)]).flatten();
         jids.map(|jid: &Jid| jid.to_non_ad().to_string()).collect()

@@ -1,6 +1,7 @@
 //! The machine against every order of events: properties that hold whatever happens, and examples.
 
 mod asks;
+mod bots;
 mod doubt;
 mod groups;
 mod health;

@@ -79,6 +79,8 @@ impl Machine {
                 }
                 Ok(())
             }
+            // Bots have no devices to tell.
+            _ if target.server == Server::Bot => Ok(()),
             _ => {
                 let author = self.account_of(&target).ok_or("the author is unknown")?.pn;
                 let forwarded = self.forwarded(now, from, stanza, to, kind);

@@ -67,3 +67,19 @@ fn what_is_said_carries_a_secret_and_what_is_about_it_or_for_everybody_carries_n
         Surroundings { chat: "120363000000000001@newsletter".parse().expect("a JID"), ..around() };
     assert_eq!(secret(text(), &newsletter), None);
 }
+
+#[test]
+fn what_a_bot_answers_opens_with_the_secret_of_the_question_and_under_its_own_names_alone() {
+    let secret = Secret { key: SECRET.to_vec(), options: Vec::new(), lasting: false };
+    let (asker, bot) = (["7654321@lid".to_owned()], ["867051314767696@bot".to_owned()]);
+    let parties = Parties { id: "3EB0ANSWER", author: &asker, answerer: &bot };
+    let message = encode(&MessageContent::text("Hens lay eggs."), &around());
+    let sealed = seal_bot(&message, &secret, parties, [4; 12]).expect("sealed");
+    let said = Some(api::bot_answered::Content::Text("Hens lay eggs.".into()));
+    assert_eq!(open_bot(&sealed, &secret, parties), said);
+    assert_eq!(open_bot(&sealed, &secret, Parties { id: "3EB0OTHER", ..parties }), None);
+    assert_eq!(open_bot(&sealed, &secret, Parties { answerer: &asker, ..parties }), None);
+    assert_eq!(open_bot(&sealed, &Secret { key: vec![8; 32], ..secret.clone() }, parties), None);
+    assert_eq!(open_bot(b"no message", &secret, parties), None);
+    assert_eq!(seal_bot(&message, &secret, Parties { author: &[], ..parties }, [4; 12]), None);
+}

@@ -1,0 +1,81 @@
+//! What bots answer: each piece is told, read or not.
+
+use roost_proto::api;
+use roost_proto::api::bot_answered::Content as Said;
+use roost_proto::api::event::Payload;
+use roost_proto::content::{self, MessageContent, Parties, Secret};
+use roost_proto::stanza::{Builder, Jid, Read, Stanza};
+
+use super::secrets::{PEER, hears_a_secret, next_owner, says_a_secret, theirs};
+use super::world::World;
+
+const BOT: &str = "867051314767696@bot";
+
+/// A piece of an answer to a message of this author: `edit` says which, and the id of the first.
+fn piece(id: &str, question: (&str, &str), text: &str, secret: &Secret, edit: (&str, &str)) -> Stanza {
+    let (asked, asker) = question;
+    let (author, bot) = ([asker.to_owned()], [BOT.to_owned()]);
+    let parties = Parties { id: edit.1, author: &author, answerer: &bot };
+    let message = content::encode(&MessageContent::text(text), &theirs());
+    let sealed = content::seal_bot(&message, secret, parties, [5; 12]).expect("sealed");
+    let jid = |text: &str| text.parse::<Jid>().expect("a JID");
+    let meta = Builder::new("meta")
+        .attr("target_id", asked.to_owned())
+        .attr("target_sender_jid", jid(asker))
+        .attr("target_chat_jid", jid(PEER));
+    let enc = Builder::new("enc").attr("v", "2").attr("type", "msmsg").bytes(sealed);
+    let bot = Builder::new("bot").attr("edit", edit.0.to_owned()).attr("edit_target_id", edit.1.to_owned());
+    Builder::new("message")
+        .attr("from", jid(BOT))
+        .attr("id", id.to_owned())
+        .attr("t", 1_700_000_000u64)
+        .attr("type", "text")
+        .children([bot.build(), meta.build(), enc.build()])
+        .build()
+}
+
+/// What is told of it, and what WhatsApp is.
+fn hears(world: &mut World, piece: Stanza) -> (api::BotAnswered, Stanza) {
+    world.stanza(piece);
+    let mut sent = world.commit_everything();
+    match world.payloads.last() {
+        Some(Payload::BotAnswered(told)) => (told.clone(), sent.pop().expect("it is settled")),
+        other => panic!("no answer: {other:?}"),
+    }
+}
+
+#[test]
+fn a_bot_that_is_asked_in_a_chat_is_heard_piece_by_piece_also_by_the_next_owner() {
+    let mut world = World::online(1);
+    let (id, ours) = says_a_secret(&mut world);
+    let to_us = (id.as_str(), "900000@lid");
+    let (told, settled) = hears(&mut world, piece("P1", to_us, "Hens", &ours, ("first", "P1")));
+    assert_eq!(
+        (told.content, told.unfinished, told.answer.as_str()),
+        (Some(Said::Text("Hens".into())), true, "P1")
+    );
+    assert_eq!((told.bot.as_str(), told.chat.expect("of two").lid.as_str()), (BOT, PEER));
+    assert!(told.question.expect("to a question").from_me);
+    assert_eq!((&*settled.tag, settled.text("error")), ("ack", None));
+
+    let mut next = next_owner(world);
+    let (told, _) = hears(&mut next, piece("P2", to_us, "Hens lay eggs.", &ours, ("last", "P1")));
+    let all = Some(Said::Text("Hens lay eggs.".into()));
+    assert_eq!((told.content, told.unfinished, told.answer.as_str()), (all, false, "P1"));
+    assert_eq!(told.whatsapp_id, "P2");
+
+    let theirs = hears_a_secret(&mut next, "Q");
+    let (told, _) = hears(&mut next, piece("P3", ("Q", PEER), "No.", &theirs, ("full", "P3")));
+    assert_eq!(told.content, Some(Said::Text("No.".into())));
+    let question = told.question.expect("to a question");
+    assert_eq!((question.from_me, question.sender.as_str()), (false, PEER));
+}
+
+#[test]
+fn an_answer_to_a_message_that_nobody_here_knows_is_told_as_unreadable_and_refused() {
+    let mut world = World::online(2);
+    let secret = Secret { key: vec![1; 32], options: Vec::new(), lasting: false };
+    let (told, settled) = hears(&mut world, piece("P1", ("NEVER", PEER), "Hens", &secret, ("full", "P1")));
+    assert!(told.unreadable && told.content.is_none());
+    assert_eq!(settled.text("error").as_deref(), Some("495"));
+}

@@ -1,0 +1,69 @@
+//! What a bot answers in a chat of a device and a client: both read it, piece by piece, whoever of the two has asked.
+
+use roost_proto::api;
+use roost_proto::api::bot_answered::Content as Said;
+use roost_proto::api::event::Payload;
+use roost_proto::api::send_message_request::Content;
+use roost_proto::content::{self, MessageContent, Surroundings};
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::Jid;
+use roost_simulations::interop::{Failure, Stage};
+use roost_simulations::wa::Question;
+use sha2::{Digest as _, Sha256};
+
+use super::{Pair, cannot_hear};
+
+const ROW: &str = "answer of a bot";
+
+impl Pair<'_> {
+    pub(crate) async fn bots(&mut self, stage: &Stage) -> Result<(), Failure> {
+        let name = self.speaker.client.name().to_owned();
+        if let Some(reason) = cannot_hear(self.speaker.library, ROW) {
+            self.matrix.row(ROW).not_applicable(self.from, reason).not_applicable(self.to, reason);
+            return Ok(());
+        }
+        let (ours, theirs) = (self.roost.pn, self.speaker.person.pn);
+        let asked = format!("{name} hears us ask");
+        let secret: [u8; 32] = Sha256::digest(&asked).into();
+        let around = Surroundings {
+            chat: Jid::lid(self.speaker.person.lid.clone()),
+            own: Jid::lid(self.roost.lid.clone()),
+            now: UnixMillis(0),
+            secret,
+        };
+        let id = self.say(Content::Raw(content::encode(&MessageContent::text(&asked), &around))).await?;
+        self.speaker.client.message(&asked).await?;
+        let question = Question { asker: ours, chat: theirs, id, secret: secret.to_vec() };
+        self.bot_answers(stage, &question, &format!("Roost asked before {name}")).await?;
+        self.matrix.row(ROW).seen(self.to);
+
+        let asked = format!("{name} asks");
+        let id = self.hear("secret", &asked, "").await?;
+        self.received(&id).await?;
+        let secret = Sha256::digest(&asked).to_vec();
+        let question = Question { asker: theirs, chat: ours, id, secret };
+        self.bot_answers(stage, &question, &format!("{name} asked")).await?;
+        self.matrix.row(ROW).seen(self.from);
+        Ok(())
+    }
+
+    /// Three pieces, each longer than the one before.
+    async fn bot_answers(&mut self, stage: &Stage, question: &Question, text: &str) -> Result<(), Failure> {
+        let pieces = [format!("{text}."), format!("{text}. Hens"), format!("{text}. Hens lay eggs.")];
+        let texts = pieces.each_ref().map(String::as_str);
+        let ids = stage.sim.act(|machine, now| machine.bot_answers(now, question, &texts))?;
+        for (place, (id, piece)) in ids.iter().zip(&pieces).enumerate() {
+            assert_eq!(self.speaker.client.message(piece).await?.id, *id, "{piece}");
+            let answered = |payload: &Payload| match payload {
+                Payload::BotAnswered(told) if told.whatsapp_id == *id => Some(told.clone()),
+                _ => None,
+            };
+            let told: api::BotAnswered = self.reader.wait(&format!("piece {piece:?}"), answered).await?;
+            assert_eq!(told.content, Some(Said::Text(piece.clone())), "{piece}");
+            assert_eq!((&told.answer, told.unfinished), (&ids[0], place + 1 < ids.len()), "{piece}");
+            let asked = told.question.expect("a question");
+            assert_eq!((&asked.whatsapp_id, asked.from_me), (&question.id, question.asker == self.roost.pn));
+        }
+        Ok(())
+    }
+}
