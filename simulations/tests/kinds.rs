@@ -330,6 +330,7 @@ impl Pair<'_> {
 async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_killed() -> Result<(), Failure>
 {
     let Cast { stage, cluster, device, roost, reader } = Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
+    stage.sim.act(|machine, now| Ok::<_, Failure>(machine.with_bot(now)))?;
     let mut matrix = Matrix::new("1-messages");
     let mut speakers = Vec::new();
     for (library, name) in CLIENTS {
@@ -351,6 +352,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
         pair.polls().await?;
         pair.concealed().await?;
         pair.bots(&stage).await?;
+        pair.ask_bots().await?;
         speakers.push(speaker);
     }
     matrix.check()?;

@@ -31,6 +31,8 @@ pub enum Recipient {
     Status(Vec<Jid>),
     /// A newsletter: digits.
     Newsletter(String),
+    /// A bot of WhatsApp: digits.
+    Bot(String),
 }
 
 /// Why a text names nobody.
@@ -79,6 +81,7 @@ impl Recipient {
             Recipient::Lid(digits) => format!("{digits}@lid"),
             Recipient::Group(id) => format!("{id}@g.us"),
             Recipient::Newsletter(id) => format!("{id}@newsletter"),
+            Recipient::Bot(digits) => format!("{digits}@bot"),
             Recipient::Status(_) => "status@broadcast".to_owned(),
         }
     }

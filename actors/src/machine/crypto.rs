@@ -25,7 +25,7 @@ pub(super) use purpose::Purpose;
 pub struct PeerName {
     /// Phone number digits.
     pub pn: Option<String>,
-    /// LID digits.
+    /// LID digits; of a bot, which has neither, `{digits}@bot`.
     pub lid: Option<String>,
     /// Device number, 0 for the phone.
     pub device: u16,

@@ -314,6 +314,9 @@ impl Machine {
                 lid: account.lid.as_ref().map(|lid| lid.user.to_string()),
                 device: jid.device,
             },
+            (_, None) if jid.server == Server::Bot => {
+                PeerName { pn: None, lid: Some(jid.to_non_ad().to_string()), device: jid.device }
+            }
             (true, None) => PeerName { pn: None, lid: user, device: jid.device },
             (false, None) => PeerName { pn: user, lid: None, device: jid.device },
         }

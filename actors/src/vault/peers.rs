@@ -220,6 +220,7 @@ impl Peers {
     pub(super) fn address(&self, peer: &PeerName) -> Address {
         let known = peer.pn.as_ref().and_then(|pn| self.lids.get(pn).cloned().flatten());
         match (&peer.lid, known, &peer.pn) {
+            (Some(bot), _, _) if bot.ends_with("@bot") => Address::new(bot.clone(), peer.device),
             (Some(lid), _, _) => Address::new(format!("{lid}@lid"), peer.device),
             (None, Some(lid), _) => Address::new(format!("{lid}@lid"), peer.device),
             (None, None, pn) => {
@@ -333,7 +334,7 @@ impl Peers {
         if before.session.is_none() { Vec::new() } else { self.put(&address, &before, after, generation) }
     }
 
-    /// The first row that there is under these names. None is kept: others may be written meanwhile.
+    /// The rows that there are under these names, in their order. None is kept: others may be written meanwhile.
     pub(super) fn recall(&mut self, kind: StateKind, names: &[String]) -> Vec<Bytes> {
         let mut rows = std::mem::take(&mut self.recalled);
         names

@@ -314,8 +314,17 @@ fn recipient(to: Option<&api::Recipient>) -> Result<Recipient, ApiError> {
             let id = if id.contains('@') { id.clone() } else { format!("{id}@newsletter") };
             newsletter("to.newsletter", &id).map(|jid| Recipient::Newsletter(jid.user.to_string()))
         }
+        Some(api::recipient::To::Bot(bot)) => {
+            let digits = bot.strip_suffix("@bot").unwrap_or(bot);
+            if !(5..=20).contains(&digits.len()) || !is_number(digits) {
+                return Err(ApiError::field("to.bot", "must be 5 to 20 digits, with or without @bot"));
+            }
+            Ok(Recipient::Bot(digits.to_owned()))
+        }
         Some(api::recipient::To::Status(audience)) => statuses::audience(audience).map(Recipient::Status),
-        None => Err(ApiError::field("to", "is required: phone_number, lid, group, status or newsletter")),
+        None => {
+            Err(ApiError::field("to", "is required: phone_number, lid, group, status, newsletter or bot"))
+        }
     }
 }
 

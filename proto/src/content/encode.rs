@@ -7,7 +7,7 @@ use waproto::buffa::{Enumeration as _, Message as _, MessageField};
 use waproto::whatsapp::message::extended_text_message::FontType;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{self, pin_in_chat_message};
-use waproto::whatsapp::{ContextInfo, KeepType, Message, MessageContextInfo, MessageKey};
+use waproto::whatsapp::{BotMetadata, ContextInfo, KeepType, Message, MessageContextInfo, MessageKey};
 
 use super::MessageContent;
 use super::interactive::{a_list, a_product, some_buttons};
@@ -16,6 +16,9 @@ use crate::api::send_message_request::Content;
 use crate::id::UnixMillis;
 use crate::media;
 use crate::stanza::{Jid, Server};
+
+/// How whatsmeow wants bots to answer, whichever is asked.
+const PERSONA: &str = "867051314767696$760019659443059";
 
 /// What a message says beside what the caller said.
 #[derive(Debug, Clone)]
@@ -38,9 +41,12 @@ pub fn encode(content: &MessageContent, around: &Surroundings) -> Vec<u8> {
     }
     let mut message = body(content, around);
     if has_secret(&content.kind, around) {
-        let secret =
-            MessageContextInfo { message_secret: Some(around.secret.to_vec()), ..Default::default() };
-        message.message_context_info = secret.into();
+        let to_a_bot = around.chat.server == Server::Bot;
+        let bot =
+            to_a_bot.then(|| BotMetadata { persona_id: Some(PERSONA.to_owned()), ..Default::default() });
+        let message_secret = Some(around.secret.to_vec());
+        let info = MessageContextInfo { message_secret, bot_metadata: bot.into(), ..Default::default() };
+        message.message_context_info = info.into();
     }
     if content.context.view_once {
         let context = message.message_context_info.clone();

@@ -17,6 +17,7 @@ use roost_proto::noise::Pattern;
 use roost_proto::stanza::{Jid, Read as _, Server, Stanza};
 
 use super::account::{Account, DeviceRef, Form, Pn};
+use super::bots;
 use super::damage::Damage;
 use super::fault::Faults;
 use super::groups::Group;
@@ -371,6 +372,7 @@ impl Machine {
         let pn = match jid.server {
             Server::Pn | Server::Legacy => jid.user.parse().ok()?,
             Server::Lid => *self.by_lid.get(jid.user.as_str())?,
+            Server::Bot if jid.user == bots::BOT => bots::PN,
             _ => return None,
         };
         self.accounts.get(&pn)

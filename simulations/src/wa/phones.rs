@@ -11,6 +11,7 @@ use roost_proto::signal::{Bundle, CiphertextKind, DecryptError};
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, message_id};
 
 use super::account::{DeviceRef, Form, Pn};
+use super::bots;
 use super::machine::{Effect, Machine};
 use super::phone::Sent;
 
@@ -186,10 +187,14 @@ impl Machine {
                         (false, false) => {}
                     }
                     self.from_phones.push_back((phone, receipt.build()));
+                    let asks = read.is_ok() && phone.pn == bots::PN;
                     if let Ok(Some(asked)) = read
                         && from.pn == phone.pn
                     {
                         self.phone_is_asked(now, from, &id, asked);
+                    }
+                    if asks {
+                        self.bot_reads(now, from.pn, &id);
                     }
                 }
                 Err(error) => {

@@ -147,6 +147,8 @@ impl Machine {
             (false, Form::Lid) => "sender_pn",
         };
         builder = match own_copy {
+            // A bot has no other form.
+            true if to.server == Server::Bot => builder.attr("recipient", to.to_non_ad()),
             true => builder.attr("recipient", to.to_non_ad()).attr(key, other(self.account(recipient))),
             false => builder.attr(key, other(sender)),
         };

@@ -11,6 +11,7 @@ use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Stanza};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
+use super::bots;
 use super::machine::Machine;
 use super::query::Answer;
 
@@ -60,8 +61,11 @@ impl Machine {
         recipient: Pn,
         stanza: &Stanza,
     ) -> Option<&'static str> {
-        // A single ciphertext is an answer to a device that asked for it. Phones keep no tokens here.
-        let exempt = from.pn == recipient || from.device == 0 || stanza.child("participants").is_none();
+        // A single ciphertext is an answer to a device that asked for it. Phones keep no tokens here, and bots give none.
+        let exempt = from.pn == recipient
+            || from.device == 0
+            || recipient == bots::PN
+            || stanza.child("participants").is_none();
         if !self.trust.demanded || exempt {
             return None;
         }

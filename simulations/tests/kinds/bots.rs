@@ -3,16 +3,18 @@
 use roost_proto::api;
 use roost_proto::api::bot_answered::Content as Said;
 use roost_proto::api::event::Payload;
-use roost_proto::api::send_message_request::Content;
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_proto::content::{self, MessageContent, Surroundings};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
-use roost_simulations::interop::{Failure, Stage};
+use roost_simulations::interop::{Failure, Library, Stage};
 use roost_simulations::wa::Question;
 use sha2::{Digest as _, Sha256};
 
 use super::{Pair, cannot_hear};
 
+const BOT: &str = "867051314767696@bot";
 const ROW: &str = "answer of a bot";
 
 impl Pair<'_> {
@@ -44,6 +46,30 @@ impl Pair<'_> {
         let question = Question { asker: theirs, chat: ours, id, secret };
         self.bot_answers(stage, &question, &format!("{name} asked")).await?;
         self.matrix.row(ROW).seen(self.from);
+        Ok(())
+    }
+
+    /// The device asks the bot in its own chat, and so does the client, where its library can.
+    pub(crate) async fn ask_bots(&mut self) -> Result<(), Failure> {
+        let name = self.speaker.client.name().to_owned();
+        let text = format!("Roost, beside {name}");
+        let (bot, context) = (To::Bot(BOT.to_owned()), api::Context::default());
+        let id = self
+            .cluster
+            .say(self.device, bot, Content::Text(text.clone()), context, WaitFor::ServerAck)
+            .await?;
+        let answered = |payload: &Payload| match payload {
+            Payload::BotAnswered(told) if !told.unfinished => Some(told.clone())
+                .filter(|told| told.question.as_ref().is_some_and(|question| question.whatsapp_id == id)),
+            _ => None,
+        };
+        let told = self.reader.wait("an answer in the chat of the bot", answered).await?;
+        assert_eq!(told.content, Some(Said::Text(format!("You said: {text}"))));
+        assert_eq!((told.bot.as_str(), told.chat, told.group.as_str()), (BOT, None, ""));
+        if self.speaker.library == Library::Whatsmeow {
+            self.speaker.client.send(BOT, &name).await?;
+            self.speaker.client.message(&format!("You said: {name}")).await?;
+        }
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use roost_proto::api::event::Payload;
 use roost_proto::content::Wire;
 use roost_proto::phash::phash;
 use roost_proto::signal::{Ciphertext, CiphertextKind};
-use roost_proto::stanza::{Builder, Jid, Stanza};
+use roost_proto::stanza::{Builder, Jid, Server, Stanza};
 
 use crate::machine::commit::Pending;
 use crate::machine::crypto::{PeerName, Target};
@@ -156,7 +156,9 @@ impl Audience {
 
     fn peer_name(&self, account: &Account, jid: &Jid) -> PeerName {
         let digits = |jid: &Jid| jid.user.to_string();
-        let (pn, lid) = if account.is_own(jid) {
+        let (pn, lid) = if jid.server == Server::Bot {
+            (None, Some(jid.to_non_ad().to_string()))
+        } else if account.is_own(jid) {
             (Some(digits(&account.pn)), account.lid.as_ref().map(digits))
         } else if jid.is_lid() {
             (self.pn.as_ref().map(digits), Some(digits(jid)))
@@ -203,9 +205,12 @@ impl Machine {
     }
 }
 
-/// The JID under which bundles of a device are asked for: its LID, when one is known.
+/// The JID under which bundles of a device are asked for: its LID, when one is known, or that of a bot.
 pub(super) fn jid_of(peer: &PeerName) -> Jid {
     match (&peer.lid, &peer.pn) {
+        (Some(bot), _) if bot.ends_with("@bot") => {
+            Jid::new(bot.trim_end_matches("@bot"), Server::Bot).with_device(peer.device)
+        }
         (Some(lid), _) => Jid::lid_device(lid.as_str(), peer.device),
         (None, pn) => Jid::pn_device(pn.clone().unwrap_or_default(), peer.device),
     }

@@ -3,11 +3,14 @@
 use roost_proto::api;
 use roost_proto::api::bot_answered::Content as Said;
 use roost_proto::api::event::Payload;
+use roost_proto::api::send_message_request::Content;
 use roost_proto::content::{self, MessageContent, Parties, Secret};
 use roost_proto::stanza::{Builder, Jid, Read, Stanza};
 
+use super::posts::sent;
 use super::secrets::{PEER, hears_a_secret, next_owner, says_a_secret, theirs};
 use super::world::World;
+use crate::device::{Recipient, SendRequest};
 
 const BOT: &str = "867051314767696@bot";
 
@@ -78,4 +81,27 @@ fn an_answer_to_a_message_that_nobody_here_knows_is_told_as_unreadable_and_refus
     let (told, settled) = hears(&mut world, piece("P1", ("NEVER", PEER), "Hens", &secret, ("full", "P1")));
     assert!(told.unreadable && told.content.is_none());
     assert_eq!(settled.text("error").as_deref(), Some("495"));
+}
+
+#[test]
+fn a_bot_is_asked_under_its_own_name_and_with_a_secret() {
+    let mut world = World::online(3);
+    let question = SendRequest {
+        to: Recipient::Bot("867051314767696".into()),
+        content: MessageContent { kind: Content::Text("Hens?".into()), context: api::Context::default() },
+        request_id: "b1".into(),
+        request_hash: [0; 32],
+    };
+    let message = sent(&mut world, question);
+    assert_eq!(message.jid("to").map(|to| to.to_string()).as_deref(), Some(BOT));
+    let participants = message.child("participants").map(Read::all).unwrap_or_default();
+    let named: Vec<String> =
+        participants.iter().filter_map(|to| Some(to.jid("jid")?.to_non_ad().to_string())).collect();
+    assert!(named.iter().any(|jid| jid == BOT) && named.iter().any(|jid| jid == "900000@lid"), "{named:?}");
+    let stored = world.messages.values().next().expect("it was accepted");
+    let secret = Secret::of(&stored.message.content).expect("a secret");
+    let id = stored.message.whatsapp_id.clone();
+    let to_us = (id.as_str(), "4915100000000@s.whatsapp.net");
+    let answer = piece("P1", to_us, "Hens.", &secret, ("full", "P1"));
+    assert_eq!(hears(&mut world, answer).0.content, Some(Said::Text("Hens.".into())));
 }

@@ -28,7 +28,7 @@ fn taking_back(id: &str) -> SendRequest {
 }
 
 /// Sends it; what went on the wire.
-fn sent(world: &mut World, request: SendRequest) -> Stanza {
+pub(super) fn sent(world: &mut World, request: SendRequest) -> Stanza {
     let (_, mut stanzas) = world.command(Command::Send(Box::new(request)));
     for _ in 0..20 {
         stanzas.extend(world.commit_everything());

@@ -44,6 +44,8 @@ pub(super) fn fits(to: &Recipient, kind: &Content) -> Result<(), ApiError> {
         (Recipient::Newsletter(_), _) => {
             Err(ApiError::field("content", "must be text, reaction, edit, revoke or raw in a newsletter"))
         }
+        (Recipient::Bot(_), Content::Text(_) | Content::Raw(_)) => Ok(()),
+        (Recipient::Bot(_), _) => Err(ApiError::field("content", "must be text or raw to a bot")),
         _ => Ok(()),
     }
 }

@@ -70,6 +70,24 @@ fn wrong_recipients_are_refused() {
 }
 
 #[test]
+fn a_bot_is_asked_by_its_digits_and_in_words() {
+    let mut request = good();
+    for bot in ["867051314767696@bot", "867051314767696"] {
+        request.to = to(To::Bot(bot.into()));
+        assert_eq!(send(&request).expect("good").to.jid(), "867051314767696@bot");
+    }
+    for bad in ["", "@bot", "867051314767696@lid", "meta@bot", "0123456@bot"] {
+        assert_eq!(refused(|r| r.to = to(To::Bot(bad.into()))), "to.bot", "{bad:?}");
+    }
+    let edit = || api::EditMessage { whatsapp_id: "A".into(), text: "b".into(), encrypted: true };
+    let edits = |r: &mut api::SendMessageRequest| {
+        r.to = to(To::Bot("867051314767696".into()));
+        r.content = Some(Content::Edit(edit()));
+    };
+    assert_eq!(refused(edits), "content");
+}
+
+#[test]
 fn groups_are_recipients_too() {
     let mut request = good();
     request.to = to(To::Group("120363000000000001".into()));

@@ -4,7 +4,7 @@
 //! key index, companions with theirs, together with the list that the phone signed.
 
 use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
+use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 
 use super::super::account::{Account, DeviceRef, Form};
 use super::super::business::Business;
@@ -50,7 +50,9 @@ impl Machine {
                 answered = answered.attr("pn_jid", account.jid(Form::Pn));
             }
             let own = pn == asking.pn;
-            let parts = query.all().iter().filter_map(|part| part_of(account, &part.tag, number, own));
+            // Bots have no hidden identity.
+            let parts = query.all().iter().filter(|part| jid.server != Server::Bot || part.tag != "lid");
+            let parts = parts.filter_map(|part| part_of(account, &part.tag, number, own));
             users.push(answered.children(parts).build());
         }
         let attr = |key: &str, default: &str| usync.text(key).map_or(default.to_owned(), |v| v.into_owned());
