@@ -182,7 +182,12 @@ async fn edited(cast: &Cast, client: &mut RealClient, (ours, theirs): (&str, &st
     };
     let id = say(Content::Text(first.clone())).await?;
     assert_eq!(client.message(&first).await?.id, id);
-    say(Content::Edit(api::EditMessage { whatsapp_id: id.clone(), text: second.clone() })).await?;
+    say(Content::Edit(api::EditMessage {
+        whatsapp_id: id.clone(),
+        text: second.clone(),
+        ..Default::default()
+    }))
+    .await?;
     assert_eq!(client.said("edit", &second).await?.about, id);
     let message = Some(api::MessageRef { whatsapp_id: id.clone(), from_me: true, ..Default::default() });
     say(Content::Revoke(api::RevokeMessage { message })).await?;

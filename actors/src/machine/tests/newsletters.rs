@@ -16,7 +16,7 @@ fn request(kind: Content, number: u32) -> SendRequest {
 }
 
 fn edit(id: &str, text: &str, number: u32) -> SendRequest {
-    let edit = api::EditMessage { whatsapp_id: id.to_owned(), text: text.to_owned() };
+    let edit = api::EditMessage { whatsapp_id: id.to_owned(), text: text.to_owned(), ..Default::default() };
     request(Content::Edit(edit), number)
 }
 
