@@ -8,6 +8,7 @@
 mod chats;
 mod health;
 mod import;
+mod making;
 mod media;
 mod pairing;
 mod people;
@@ -37,12 +38,13 @@ pub(crate) use watched::Outputs;
 
 pub use health::{Bar, Pace, PacingPolicy};
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
+pub use making::{Make, MakeError};
 pub use media::LostMedia;
 pub use pairing::{Appearance, PairError, PairMethod, Pairing, PairingUpdate, PasskeyAnswer, PasskeyError};
+pub use people::{Identities, Typing};
 pub use reading::{MarkRead, Seen};
 pub use request::{
-    AcceptedSend, Answer, AskError, Command, CommandError, Identities, Recipient, RecipientError, SendError,
-    SendRequest, Typing,
+    AcceptedSend, Answer, AskError, Command, CommandError, Recipient, RecipientError, SendError, SendRequest,
 };
 
 /// What a device needs from outside.

@@ -40,6 +40,7 @@ impl Loading {
                 StateKind::Retry => loaded.awaited.push((key.name, row)),
                 StateKind::Presence => loaded.presence = Some(row),
                 StateKind::StatusPost => loaded.posts.push((key.name, row)),
+                StateKind::Making => loaded.makings.push((key.name, row)),
                 StateKind::Pacing => loaded.pacing = Some(row),
                 StateKind::SecretHead => loaded.secret_head = Some(row),
                 StateKind::AppStateHead => loaded.app_state.push((key.name, row)),
@@ -51,8 +52,9 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, Pacing, Presence, Retry, SecretHead, StatusPost};
+    use StateKind::{AppStateHead, Making, Pacing, Presence, Retry, SecretHead, StatusPost};
     use StateKind::{History, HistoryFile, HistoryPiece, HistoryRange};
     let history = matches!(kind, History | HistoryPiece | HistoryFile | HistoryRange);
-    history || matches!(kind, Retry | Presence | Pacing | AppStateHead | StatusPost | SecretHead)
+    let rows = matches!(kind, Retry | AppStateHead | StatusPost | Making);
+    history || rows || matches!(kind, Presence | Pacing | SecretHead)
 }

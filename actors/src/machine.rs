@@ -32,6 +32,7 @@ mod interface;
 mod known;
 mod lane;
 mod login;
+mod making;
 mod media;
 mod newsletters;
 mod notify;
@@ -116,6 +117,7 @@ pub struct Machine {
     presence: presence::Presence,
     issued: tokens::Issued,
     posts: posts::Posts,
+    makings: making::Makings,
     attempt: Option<pairing::Attempt>,
     /// What the answer to each crypto request is for.
     purposes: BTreeMap<u64, crypto::Purpose>,
@@ -167,6 +169,7 @@ impl Machine {
             presence: presence::Presence::default(),
             issued: tokens::Issued::default(),
             posts: posts::Posts::default(),
+            makings: making::Makings::default(),
             attempt: None,
             purposes: BTreeMap::new(),
             lookups: BTreeMap::new(),
@@ -280,6 +283,7 @@ impl Machine {
         self.history_load(loaded.history);
         self.posts_load(loaded.posts);
         self.secrets = secrets::Secrets::behind(loaded.secret_head.as_ref());
+        self.makings_load(loaded.makings);
         let presence = loaded.presence.as_deref().and_then(presence::Presence::from_bytes);
         self.presence = presence.unwrap_or_default();
         self.begin();
@@ -295,6 +299,7 @@ impl Machine {
             Command::AskForMedia(lost) => self.ask_for_media(token, *lost),
             Command::Logout => self.log_out(token),
             Command::Ask { request, patience } => self.ask(token, *request, patience),
+            Command::Make { make, patience } => self.make(token, *make, patience),
             Command::Change(actions) => self.change(token, actions),
             Command::Contents(collections) => self.read_app_state(token, collections),
             Command::WantHistory { wanted, since } => self.want_history(token, wanted, since),

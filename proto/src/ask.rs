@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod groups;
 pub mod health;
 pub mod links;
+pub mod making;
 pub mod media;
 pub mod newsletters;
 pub mod numbers;

@@ -11,6 +11,8 @@ use roost_proto::api::send_message_request::WaitFor;
 use roost_simulations::interop::{
     CLIENTS, Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
 };
+use roost_simulations::wa::{Fault, Group};
+use uuid::Uuid;
 
 /// A device of ours and two clients, all strangers.
 struct World {
@@ -179,6 +181,35 @@ async fn a_device_makes_a_group_and_runs_it() -> Result<(), Failure> {
 }
 
 #[tokio::test]
+async fn a_group_is_made_once_though_its_owner_dies_before_the_answer() -> Result<(), Failure> {
+    let Cast { stage, cluster, device, .. } = Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
+    let owner = stage.person("roost");
+    let late = |ms| stage.sim.commit(&Fault::Delay { device: Some(owner.first_device()), ms });
+    let create = api::CreateGroupRequest {
+        device: device.clone(),
+        subject: "Ducks".into(),
+        request_id: Uuid::new_v4().to_string(),
+        ..Default::default()
+    };
+    let is = |group: &&Group| group.subject == "Ducks";
+    let jid = |group: &Group| group.jid().to_string();
+    let made =
+        || -> Vec<String> { stage.sim.look(|world| world.groups().values().filter(is).map(jid).collect()) };
+    late(60_000)?;
+    let asked = cluster.ask(create.clone(), async |api, it| api.groups().create_group(it).await);
+    let killed = async {
+        cluster.until("a group of which nobody knows", || !made().is_empty()).await?;
+        cluster.kill_owner(&device, Victim::Worker).await?;
+        late(0)?;
+        Ok::<_, Failure>(())
+    };
+    let (group, killed) = tokio::join!(asked, killed);
+    killed?;
+    assert_eq!(made(), [group?.group]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_group_is_run_and_its_members_are_heard_though_the_owner_is_killed_again_and_again()
 -> Result<(), Failure> {
     let mut world = World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 2).await?).await?;
@@ -230,11 +261,13 @@ async fn run(world: &mut World) -> Result<(), Failure> {
         device: device.clone(),
         subject: "Hens".into(),
         participants: vec![w],
+        request_id: Uuid::new_v4().to_string(),
         ..Default::default()
     };
-    // Nothing that is safe to repeat: nobody dies amid it.
-    let made = world.cluster.callers.any().groups().create_group(create).await?.into_inner();
+    let made = world.cluster.ask(create.clone(), async |api, it| api.groups().create_group(it).await).await?;
     let group = made.group.clone();
+    let again = world.cluster.ask(create, async |api, it| api.groups().create_group(it).await).await?;
+    assert_eq!(again.group, group, "the same request is the same group");
     assert_eq!((made.subject.as_str(), made.participants.len()), ("Hens", 2));
     world.say(&group, "welcome", WaitFor::ServerAck).await?;
     world.w.message("welcome").await?;

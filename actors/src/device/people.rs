@@ -2,7 +2,27 @@
 
 use roost_proto::stanza::Jid;
 
-use super::{Answer, AskError, Command, CommandError, DeviceHandle, Identities, Typing};
+use super::{Answer, AskError, Command, CommandError, DeviceHandle};
+
+/// What is known of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identities {
+    /// Phone-number JID.
+    pub pn: Option<Jid>,
+    /// Hidden identity.
+    pub lid: Option<Jid>,
+}
+
+/// What a chat is told that we do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Typing {
+    /// We write.
+    Text,
+    /// We speak a voice message.
+    Voice,
+    /// Neither any more.
+    Paused,
+}
 
 impl DeviceHandle {
     /// What the device has learned of a user; asks nobody else.

@@ -13,8 +13,10 @@ use tokio::sync::watch;
 
 use super::health::{Bar, Pace, PacingPolicy};
 use super::import::Import;
+use super::making::{Make, MakeError};
 use super::media::LostMedia;
 use super::pairing::{PairError, Pairing, PairingUpdate, PasskeyAnswer, PasskeyError};
+use super::people::{Identities, Typing};
 use super::reading::MarkRead;
 use crate::port::StoredMessage;
 
@@ -175,26 +177,6 @@ pub enum CommandError {
     OwnershipLost,
 }
 
-/// What is known of a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identities {
-    /// Phone-number JID.
-    pub pn: Option<Jid>,
-    /// Hidden identity.
-    pub lid: Option<Jid>,
-}
-
-/// What a chat is told that we do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Typing {
-    /// We write.
-    Text,
-    /// We speak a voice message.
-    Voice,
-    /// Neither any more.
-    Paused,
-}
-
 /// Why there is no good answer to a question.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -249,6 +231,13 @@ pub enum Command {
         /// The `<iq>` without an id.
         request: Box<Stanza>,
         /// How long the caller waits.
+        patience: Duration,
+    },
+    /// See [`super::DeviceHandle::make`].
+    Make {
+        /// What, and by which request.
+        make: Box<Make>,
+        /// How long the caller waits for each answer.
         patience: Duration,
     },
     /// See [`super::DeviceHandle::change`].
@@ -314,6 +303,8 @@ pub enum Answer {
     Passkey(Result<(), PasskeyError>),
     /// To a question.
     Asked(Result<Box<Stanza>, AskError>),
+    /// To making something: its JID.
+    Made(Result<String, MakeError>),
     /// What collections of app state say.
     Contents(Vec<Action>),
     /// The phone was asked, with the message of this id.

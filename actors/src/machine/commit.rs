@@ -44,6 +44,8 @@ pub(super) enum After {
     AppState(super::appstate::AppliedThen),
     /// A slice of history is in the log.
     HistoryTold,
+    /// What is known of something that is made once, by its request id.
+    Making(String),
     /// How far a range of history has come is durable; a caller may wait for that.
     HistoryRange { name: String, token: Option<u64> },
 }
@@ -195,6 +197,7 @@ impl Machine {
                 After::Offer(key) => self.offer_signed_prekey(&key),
                 After::AppState(then) => self.app_state_durable(then),
                 After::HistoryTold => self.history_told(),
+                After::Making(request_id) => self.making_kept(request_id),
                 After::HistoryRange { name, token } => self.range_kept(name, token),
             }
         }

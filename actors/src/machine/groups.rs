@@ -11,10 +11,10 @@ use roost_proto::groups;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 
-use super::Machine;
 use super::commit::Pending;
 use super::inbound::bounded;
 use super::requests::Asked;
+use super::{Machine, making};
 use crate::port::NewEvent;
 
 /// Groups that are remembered; above this all are asked for anew.
@@ -68,6 +68,9 @@ impl Machine {
     pub(super) fn on_group_notification(&mut self, stanza: &Stanza, outcome: &mut Pending) {
         let Some(from) = stanza.jid("from") else { return };
         self.groups.forget(&from.to_string());
+        if let Some(key) = making::key_of(stanza) {
+            self.made_by_key(&key, &from.to_string(), outcome);
+        }
         let id = stanza.text("id").unwrap_or_default();
         let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
         let occurred = seconds.map_or(self.now.wall, UnixMillis);

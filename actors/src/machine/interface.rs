@@ -15,8 +15,8 @@ use super::Account;
 use super::crypto::{Changed, Request as CryptoRequest};
 use super::files::{Fetched, Fetching};
 use crate::device::{
-    AcceptedSend, Appearance, AskError, Command, CommandError, Finished, Identities, Pace, PairError,
-    PairingUpdate, PasskeyError, SendError,
+    AcceptedSend, Appearance, AskError, Command, CommandError, Finished, Identities, MakeError, Pace,
+    PairError, PairingUpdate, PasskeyError, SendError,
 };
 use crate::port::{
     Attempt, Batch, Committed, DeviceStatus, FileError, Reached, StateKey, StoredMessage, Urgency,
@@ -56,6 +56,8 @@ pub struct Loaded {
     pub history: Vec<(StateKey, Bytes)>,
     /// Rows of [`StateKind::StatusPost`](crate::port::StateKind::StatusPost) with their names.
     pub posts: Vec<(String, Bytes)>,
+    /// Rows of [`StateKind::Making`](crate::port::StateKind::Making) with their names.
+    pub makings: Vec<(String, Bytes)>,
     /// The row of [`StateKind::Presence`](crate::port::StateKind::Presence).
     pub presence: Option<Bytes>,
     /// The row of [`StateKind::Pacing`](crate::port::StateKind::Pacing).
@@ -255,6 +257,8 @@ pub enum Reply {
     Passkey(Result<(), PasskeyError>),
     /// To a question: WhatsApp's good answer.
     Asked(Result<Box<Stanza>, AskError>),
+    /// To making something: its JID.
+    Made(Result<String, MakeError>),
     /// What collections of app state say.
     Contents(Vec<Action>),
     /// The phone was asked, with the message of this id.

@@ -61,6 +61,14 @@ pub(super) enum Asked {
         to: PeerName,
         at: u64,
     },
+    /// What is made once is made.
+    Making {
+        request_id: String,
+    },
+    /// Whether it was made before.
+    Made {
+        request_id: String,
+    },
     /// Somebody asks through us.
     Caller {
         token: u64,
@@ -139,11 +147,11 @@ impl Machine {
         self.requests.ids.next_id()
     }
 
-    /// Sends what somebody asks through us; the answer may take as long as he waits.
-    pub(super) fn request_for(&mut self, token: u64, request: Stanza, patience: Duration) {
+    /// The same for somebody; the answer may take as long as he waits.
+    pub(super) fn request_within(&mut self, patience: Duration, asked: Asked, question: Stanza) {
         let id = self.requests.ids.next_id();
-        let stanza = ask::with_id(request, &id);
-        self.open_request(id, Asked::Caller { token }, patience.min(self.limits.request), &stanza);
+        let stanza = ask::with_id(question, &id);
+        self.open_request(id, asked, patience.min(self.limits.request), &stanza);
     }
 
     fn open_request(&mut self, id: String, asked: Asked, patience: Duration, stanza: &Stanza) {
@@ -194,12 +202,17 @@ impl Machine {
     }
 
     fn answered(&mut self, asked: Asked, outcome: Result<Stanza, NoAnswer>) {
-        if let Asked::Caller { token } = asked {
-            return self.asked(token, outcome);
-        }
+        let asked = match asked {
+            Asked::Caller { token } => return self.asked(token, outcome),
+            Asked::Making { request_id } => return self.on_making(request_id, outcome),
+            Asked::Made { request_id } => return self.on_made(request_id, outcome),
+            asked => asked,
+        };
         let outcome = outcome.map_err(NoAnswer::code);
         match asked {
-            Asked::Caller { .. } => unreachable!("answered above"),
+            Asked::Caller { .. } | Asked::Making { .. } | Asked::Made { .. } => {
+                unreachable!("answered above")
+            }
             Asked::Active => self.on_active(outcome.err()),
             Asked::PrekeyCount => self.on_prekey_count(outcome.ok()),
             Asked::PrekeyUpload { pages } => self.on_prekeys_uploaded(pages, outcome.err()),

@@ -6,6 +6,7 @@ mod doubt;
 mod groups;
 mod health;
 mod imports;
+mod making;
 mod newsletters;
 mod passkeys;
 mod people;
@@ -66,7 +67,7 @@ proptest! {
     /// stanzas only on the link that is up, a failed batch again as it was.
     #[test]
     fn whatever_happens_the_rules_hold(seed: u64, steps in prop::collection::vec(step(), 0..400)) {
-        let mut world = World::new(seed);
+        let mut world = World::loaded(seed);
         for step in steps {
             world.take(step);
         }
@@ -80,7 +81,7 @@ proptest! {
         before in prop::collection::vec(step(), 0..200),
         after in prop::collection::vec(step(), 0..100),
     ) {
-        let mut world = World::new(seed);
+        let mut world = World::loaded(seed);
         for step in before {
             world.take(step);
         }

@@ -50,6 +50,8 @@ pub enum StateKind {
     ContactToken,
     /// Somebody with whom there is a chat; name = JID. Read on demand.
     KnownChat,
+    /// Something that is made at WhatsApp once, of the last day; name = the request id.
+    Making,
     /// The pace of sending, and how far it is used up. One row, name "".
     Pacing,
 }
@@ -95,6 +97,7 @@ impl StateKind {
             StateKind::StatusPost => "status-post",
             StateKind::ContactToken => "contact-token",
             StateKind::KnownChat => "known-chat",
+            StateKind::Making => "making",
             StateKind::Pacing => "pacing",
         }
     }

@@ -108,7 +108,7 @@ pub(super) async fn on_its_way(call: &Call, device: &DeviceHandle) {
     let _ = tokio::time::timeout_at(call.deadline.min(Instant::now() + PATIENCE), there).await;
 }
 
-fn upstream(key: &DeviceKey, what: Upstream) -> ApiError {
+pub(super) fn upstream(key: &DeviceKey, what: Upstream) -> ApiError {
     ApiError::Upstream { key: key.clone(), what }
 }
 

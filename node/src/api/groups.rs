@@ -3,31 +3,28 @@
 //! What must hold: several changes in one call are made in the order of the fields; the first that WhatsApp
 //! refuses ends the call, and those before it stand.
 
+use roost_actors::device::{DeviceHandle, MakeError};
 use roost_proto::api;
+use roost_proto::api::group_service_client::GroupServiceClient;
 use roost_proto::api::group_service_server::GroupService;
 use roost_proto::api::update_participants_request::Action;
 use roost_proto::api::update_participants_response;
 use roost_proto::ask::groups::{
-    Act, AnswerJoinRequests, ChangeMembers, CreateGroup, GetGroup, Invite, JoinGroup, LeaveGroup, LinkGroup,
-    ListGroups, ListJoinRequests, ListSubgroups, Outcome, PreviewInvite, SetGroup, Setting,
+    Act, AnswerJoinRequests, ChangeMembers, GetGroup, Invite, JoinGroup, LeaveGroup, LinkGroup, ListGroups,
+    ListJoinRequests, ListSubgroups, Outcome, PreviewInvite, SetGroup, Setting,
 };
 use roost_proto::ask::pictures::SetPicture;
 use roost_proto::id::DeviceKey;
-use roost_proto::stanza::{Jid, Server};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::accounts::picture;
+use super::asks::{ask_error, on_its_way, upstream};
 use super::call::Call;
+use super::parse::groups::{code, create, description, group, people, settings};
 use super::{Api, method, parse};
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Upstream};
 
 const SERVICE: &str = "GroupService";
-/// Most people in one call.
-const MAX_PEOPLE: usize = 1_023;
-/// Longest subject, in characters.
-const MAX_SUBJECT: usize = 100;
-/// Longest description, in characters.
-const MAX_DESCRIPTION: usize = 2_048;
 
 #[async_trait]
 impl GroupService for Api {
@@ -37,17 +34,7 @@ impl GroupService for Api {
     ) -> Result<Response<api::Group>, Status> {
         self.unary(method(SERVICE, "CreateGroup"), request, |call, request| async move {
             let key = device(&call, &request.device)?;
-            let parent = match &*request.parent {
-                "" => None,
-                parent => Some(group("parent", parent)?),
-            };
-            let create = CreateGroup {
-                subject: subject("subject", &request.subject)?,
-                members: people("participants", &request.participants, 0)?,
-                community: request.community,
-                parent,
-            };
-            self.ask(&call, &key, &create).await
+            self.create(&call, &key, request).await
         })
         .await
     }
@@ -242,83 +229,56 @@ impl GroupService for Api {
     }
 }
 
+impl Api {
+    /// Has the owner of a device make a group, and reads it. A request with an id is safe to repeat, so nobody has to
+    /// be told that its outcome is unknown.
+    async fn create(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        request: api::CreateGroupRequest,
+    ) -> Result<api::Group, ApiError> {
+        let make = create(&request)?;
+        let once = request.request_id.is_empty();
+        let here = |device: DeviceHandle| {
+            let make = make.clone();
+            async move {
+                on_its_way(call, &device).await;
+                let request_id = make.request_id.clone();
+                let made = device.make(make, call.left()).await.map_err(|error| match error {
+                    MakeError::KeyReused => ApiError::KeyReused { request_id },
+                    MakeError::Ask(error) => ask_error(key, &device, error, once),
+                })?;
+                let get = GetGroup { group: group("group", &made)? };
+                match device.ask(&get, call.left()).await {
+                    Ok((group, _)) => Ok(group),
+                    Err(_) if once => Err(upstream(key, Upstream::OutcomeUnknown)),
+                    Err(error) => Err(ask_error(key, &device, error, false)),
+                }
+            }
+        };
+        let there = |channel| {
+            let request = call.forward(request.clone());
+            async move { Ok(GroupServiceClient::new(channel).create_group(request).await?.into_inner()) }
+        };
+        let group = match once {
+            true => self.router().at_owner_once(call, key, here, there).await,
+            false => self.router().at_owner(call, key, here, there).await,
+        };
+        match group {
+            Err(ApiError::NotFound { .. }) => Err(self.missing(key).await),
+            Err(ApiError::OwnerUnreachable { heard: true, .. }) if once => {
+                Err(upstream(key, Upstream::OutcomeUnknown))
+            }
+            group => group,
+        }
+    }
+}
+
 fn device(call: &Call, name: &str) -> Result<DeviceKey, ApiError> {
     let key = parse::device("device", name)?;
     call.may_name_device(&key)?;
     Ok(key)
-}
-
-fn group(field: &str, text: &str) -> Result<Jid, ApiError> {
-    match text.parse::<Jid>() {
-        Ok(jid) if jid.server == Server::Group && !jid.user.is_empty() && text.len() < 64 => Ok(jid),
-        _ => Err(ApiError::field(field, "must be the JID of a group: {digits}@g.us")),
-    }
-}
-
-fn people(field: &str, texts: &[String], least: usize) -> Result<Vec<Jid>, ApiError> {
-    if texts.len() < least || texts.len() > MAX_PEOPLE {
-        let why = format!("must be {least} to {MAX_PEOPLE} JIDs, not {}", texts.len());
-        return Err(ApiError::field(field, why));
-    }
-    let read = |(place, text): (usize, &String)| match text.parse::<Jid>() {
-        Ok(jid) if (jid.is_pn() || jid.is_lid()) && !jid.user.is_empty() && text.len() < 64 => {
-            Ok(jid.to_non_ad())
-        }
-        _ => {
-            let why = "must be a JID: {digits}@s.whatsapp.net or {digits}@lid";
-            Err(ApiError::field(format!("{field}[{place}]"), why))
-        }
-    };
-    texts.iter().enumerate().map(read).collect()
-}
-
-fn subject(field: &str, text: &str) -> Result<String, ApiError> {
-    if (1..=MAX_SUBJECT).contains(&text.chars().count()) {
-        return Ok(text.to_owned());
-    }
-    Err(ApiError::field(field, format!("must be 1 to {MAX_SUBJECT} characters long")))
-}
-
-fn code(text: &str) -> Result<String, ApiError> {
-    let code = text.strip_prefix("https://chat.whatsapp.com/").unwrap_or(text);
-    let good = (8..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric());
-    if good {
-        Ok(code.to_owned())
-    } else {
-        Err(ApiError::field("code", "must be an invite code or its link"))
-    }
-}
-
-fn description(request: &api::UpdateGroupRequest) -> Result<Option<String>, ApiError> {
-    match &request.description {
-        Some(text) if text.chars().count() > MAX_DESCRIPTION => {
-            let why = format!("must be at most {MAX_DESCRIPTION} characters long");
-            Err(ApiError::field("description", why))
-        }
-        description => Ok(description.clone()),
-    }
-}
-
-/// What is to be set, but for the description, which needs to know the present one.
-fn settings(request: &api::UpdateGroupRequest) -> Result<Vec<Setting>, ApiError> {
-    let subject = request.subject.as_ref().map(|text| subject("subject", text)).transpose()?;
-    let timer = match &request.disappearing {
-        None => None,
-        Some(span) if span.nanos == 0 => match u32::try_from(span.seconds) {
-            Ok(seconds) => Some(seconds),
-            Err(_) => return Err(ApiError::field("disappearing", "must not be negative")),
-        },
-        Some(_) => return Err(ApiError::field("disappearing", "must be whole seconds")),
-    };
-    let settings = [
-        subject.map(Setting::Subject),
-        request.announce.map(Setting::Announce),
-        request.locked.map(Setting::Locked),
-        timer.map(Setting::Disappearing),
-        request.members_add.map(Setting::MembersAdd),
-        request.approval.map(Setting::Approval),
-    ];
-    Ok(settings.into_iter().flatten().collect())
 }
 
 fn outcomes(outcomes: Vec<Outcome>) -> api::UpdateParticipantsResponse {
@@ -332,52 +292,4 @@ fn outcomes(outcomes: Vec<Outcome>) -> api::UpdateParticipantsResponse {
         }
     };
     api::UpdateParticipantsResponse { outcomes: outcomes.into_iter().map(outcome).collect() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused<T>(result: Result<T, ApiError>) -> String {
-        match result {
-            Err(ApiError::InvalidField { field, .. }) => field,
-            _ => panic!("it was not refused for its form"),
-        }
-    }
-
-    #[test]
-    fn bad_input_names_its_field() {
-        assert_eq!(refused(group("group", "4915112345678@s.whatsapp.net")), "group");
-        assert_eq!(refused(group("community", "@g.us")), "community");
-        assert_eq!(refused(people("participants", &[], 1)), "participants");
-        assert_eq!(
-            refused(people("participants", &["1234567@lid".into(), "you".into()], 1)),
-            "participants[1]"
-        );
-        assert_eq!(refused(subject("subject", "")), "subject");
-        assert_eq!(refused(subject("subject", &"x".repeat(101))), "subject");
-        assert_eq!(refused(code("no code!")), "code");
-        let long = api::UpdateGroupRequest { description: Some("x".repeat(2_049)), ..Default::default() };
-        assert_eq!(refused(description(&long)), "description");
-        let half = Some(api::Duration { seconds: 1, nanos: 1 });
-        let half = api::UpdateGroupRequest { disappearing: half, ..Default::default() };
-        assert_eq!(refused(settings(&half)), "disappearing");
-    }
-
-    #[test]
-    fn only_what_is_given_is_set() {
-        let request = api::UpdateGroupRequest {
-            announce: Some(false),
-            disappearing: Some(api::Duration::default()),
-            ..Default::default()
-        };
-        let settings = settings(&request).expect("good");
-        assert_eq!(settings, [Setting::Announce(false), Setting::Disappearing(0)]);
-    }
-
-    #[test]
-    fn an_invite_link_is_an_invite_code() {
-        let read = code("https://chat.whatsapp.com/AbCdEfGhIjK").expect("good");
-        assert_eq!(read, "AbCdEfGhIjK");
-    }
 }

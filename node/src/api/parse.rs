@@ -6,6 +6,7 @@
 pub mod business;
 pub mod chats;
 pub mod contacts;
+pub mod groups;
 pub mod imports;
 pub mod protocol;
 pub mod statuses;
@@ -243,7 +244,7 @@ fn request_hash(to: &Recipient, content: &MessageContent) -> [u8; 32] {
 
 fn request_id(field: &str, text: &str) -> Result<String, ApiError> {
     if text.is_empty() {
-        return Err(ApiError::field(field, "is required: a UUID that you make once per message"));
+        return Err(ApiError::field(field, "is required: a UUID that you make once per request"));
     }
     match uuid::Uuid::try_parse(text) {
         Ok(id) if !id.is_nil() => Ok(id.hyphenated().to_string()),

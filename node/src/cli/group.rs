@@ -5,7 +5,7 @@ use roost_proto::api;
 use roost_proto::api::update_participants_request::Action;
 
 use super::{Globals, Output, device_name, render};
-use crate::client::{Problem, request};
+use crate::client::{Problem, request, retrying};
 
 /// What can be done with groups.
 #[derive(Debug, Clone, Subcommand)]
@@ -25,6 +25,9 @@ pub enum GroupCommand {
         subject: String,
         /// JIDs of whom to add.
         members: Vec<String>,
+        /// A UUID that makes a repetition harmless; made up when it is missing.
+        #[arg(long)]
+        request_id: Option<String>,
     },
     /// Renames one.
     Rename {
@@ -93,10 +96,19 @@ pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), 
             let wanted = api::GetGroupRequest { device: device_name(&device), group };
             show(&[groups.get_group(request(wanted, deadline)).await?.into_inner()], globals.output);
         }
-        GroupCommand::Create { device, subject, members } => {
-            let (device, participants) = (device_name(&device), members);
-            let wanted = api::CreateGroupRequest { device, subject, participants, ..Default::default() };
-            show(&[groups.create_group(request(wanted, deadline)).await?.into_inner()], globals.output);
+        GroupCommand::Create { device, subject, members, request_id } => {
+            let wanted = api::CreateGroupRequest {
+                device: device_name(&device),
+                subject,
+                participants: members,
+                request_id: request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+                ..Default::default()
+            };
+            let made = retrying(deadline, || {
+                let (mut groups, wanted) = (client.groups(), wanted.clone());
+                async move { groups.create_group(request(wanted, deadline)).await }
+            });
+            show(&[made.await?], globals.output);
         }
         GroupCommand::Rename { group: Group { device, group }, subject } => {
             let (device, subject) = (device_name(&device), Some(subject));

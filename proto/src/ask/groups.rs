@@ -2,8 +2,10 @@
 //!
 //! Rules: `w:g2` as whatsmeow and Baileys agree on it. A group is always a JID here.
 
+mod create;
 mod members;
 
+pub use create::CreateGroup;
 pub use members::{
     Act, AnswerJoinRequests, ChangeMembers, JoinGroup, JoinRequest, Joined, LeaveGroup, ListJoinRequests,
     Outcome,
@@ -31,41 +33,6 @@ fn set(to: Jid, child: Builder) -> Stanza {
 
 fn participants(jids: &[Jid]) -> Vec<Stanza> {
     jids.iter().map(|jid| Builder::new("participant").attr("jid", jid.clone()).build()).collect()
-}
-
-/// Makes a group or a community.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreateGroup {
-    /// Its name.
-    pub subject: String,
-    /// Whom to add.
-    pub members: Vec<Jid>,
-    /// Make a community.
-    pub community: bool,
-    /// The community that it shall belong to.
-    pub parent: Option<Jid>,
-}
-
-impl Question for CreateGroup {
-    type Answer = api::Group;
-
-    const CHANGES: bool = true;
-
-    fn request(&self) -> Stanza {
-        let mut children = participants(&self.members);
-        if self.community {
-            let parent = Builder::new("parent").attr("default_membership_approval_mode", "request_required");
-            children.push(parent.build());
-        }
-        if let Some(parent) = &self.parent {
-            children.push(Builder::new("linked_parent").attr("jid", parent.clone()).build());
-        }
-        set(all_groups(), Builder::new("create").attr("subject", self.subject.clone()).children(children))
-    }
-
-    fn read(&self, answer: &Stanza) -> Result<api::Group, Missing> {
-        Ok(groups::group(answer.need_child("group")?))
-    }
 }
 
 /// Asks for one group.

@@ -56,6 +56,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
             put(StateKind::HistoryRange, "3EB2", "range"),
             put(StateKind::Presence, "", "hidden"),
             put(StateKind::Pacing, "", "slowly"),
+            put(StateKind::Making, "0-1", "made"),
             put(StateKind::KnownChat, "4915@s.whatsapp.net", "known"),
             put(StateKind::Number, "77", "4915"),
             put(StateKind::Account, "", "later wins"),
@@ -79,6 +80,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         put(StateKind::Presence, "", "hidden"),
         put(StateKind::Pacing, "", "slowly"),
         put(StateKind::SecretHead, "", "eight"),
+        put(StateKind::Making, "0-1", "made"),
         put(StateKind::AppStateKey, "0001", "key"),
         put(StateKind::AppStateHead, "regular", "head"),
         put(StateKind::History, "3EB0", "cursor"),
@@ -87,8 +89,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         put(StateKind::HistoryRange, "3EB2", "range"),
         put(StateKind::StatusPost, "3EB0", "people"),
     ];
-    let expected = expected.into_iter().map(|(key, value)| (key, value.expect("a value")));
-    assert_eq!(found, expected.collect());
+    assert_eq!(found, BTreeMap::from(expected.map(|(key, value)| (key, value.expect("a value")))));
     assert_eq!(loaded.status, Some(status("fine")));
 
     let keys = [
@@ -102,9 +103,8 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         state(StateKind::Account, ""),
     ];
     let read = world.ports.devices.read(&given, Age(0), &keys).await.expect("read");
-    let expected = ["ratchet", "page", "secret", "secrets", "token", "known", "later wins"].map(Some);
-    let expected = std::iter::once(None).chain(expected).map(|value| value.map(Bytes::from));
-    assert_eq!(read, expected.collect::<Vec<_>>());
+    let values = ["ratchet", "page", "secret", "secrets", "token", "known", "later wins"].map(Bytes::from);
+    assert_eq!(read, [&[None], &values.map(Some)[..]].concat());
     assert!(world.ports.devices.read(&given, Age(0), &[]).await.expect("read").is_empty());
     let device = world.ports.directory.device(&grant.key).await.expect("an answer").expect("a device");
     assert_eq!(device.status, Some(status("fine")));

@@ -244,6 +244,7 @@ impl Device {
             Reply::Sent(result) => Told::Sent(result),
             Reply::Pairing(result) => Told::Pairing(result),
             Reply::Asked(_)
+            | Reply::Made(_)
             | Reply::Imported(_)
             | Reply::Contents(_)
             | Reply::AskedPhone(_)

@@ -118,10 +118,6 @@ impl World {
         World::with_limits(seed, Limits::default())
     }
 
-    pub(super) fn new(seed: u64) -> World {
-        World::loaded(seed)
-    }
-
     pub(super) fn with_limits(seed: u64, limits: Limits) -> World {
         let account = Account {
             pn: Jid::pn_device("4915100000000", 1),

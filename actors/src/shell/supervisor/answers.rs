@@ -33,6 +33,7 @@ impl State {
             Reply::Sent(result) => Answer::Sent(result),
             Reply::Asked(result) => Answer::Asked(result),
             Reply::Passkey(result) => Answer::Passkey(result),
+            Reply::Made(result) => Answer::Made(result),
             Reply::Imported(result) => Answer::Imported(result),
             Reply::Media(result) => Answer::Media(result),
             Reply::Identities(result) => Answer::Identities(result),

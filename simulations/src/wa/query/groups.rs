@@ -191,9 +191,15 @@ impl Machine {
         let node = self.group_node(&group, true);
         let jid = group.jid();
         self.groups.insert(group.id.clone(), group);
-        let told = Builder::new("create").attr("type", "new").children([node.clone()]).build();
-        let others = members.into_iter().filter(|pn| *pn != device.pn).collect::<Vec<_>>();
-        self.tell_group(now, &jid, device, others, &told);
+        let others: Vec<Pn> = members.into_iter().filter(|pn| *pn != device.pn).collect();
+        let told = || Builder::new("create").attr("type", "new").children([node.clone()]);
+        self.tell_group(now, &jid, device, others, &told().build());
+        // Who made it is told by which key. That the same key again makes a second group is a guess.
+        let told = match create.text("key") {
+            Some(key) => told().attr("key", key.into_owned()),
+            None => told(),
+        };
+        self.tell_group(now, &jid, device, [device.pn], &told.build());
         Ok(vec![node])
     }
 

@@ -17,25 +17,19 @@ use crate::port::{Accepted, Batch, Committed, StateKey, StateKind, StoredMessage
 impl World {
     /// The next owner, who loads what the store has.
     pub(in crate::machine::tests) fn taken_over(self) -> World {
-        let awaited = self.rows.iter().filter(|(key, _)| key.kind == StateKind::Retry);
-        let awaited = awaited.map(|(key, row)| (key.name.clone(), row.clone())).collect();
         let Machine { account, limits, .. } = self.machine;
-        let presence = self.rows.iter().find(|(key, _)| key.kind == StateKind::Presence);
-        let presence = presence.map(|(_, row)| row.clone());
-        let posts = self.rows.iter().filter(|(key, _)| key.kind == StateKind::StatusPost);
-        let posts = posts.map(|(key, row)| (key.name.clone(), row.clone())).collect();
-        let history = self.rows.iter().filter(|(key, _)| key.kind == StateKind::HistoryRange);
-        let history = history.map(|(key, row)| (key.clone(), row.clone())).collect();
-        let secret_head = self.rows.iter().find(|(key, _)| key.kind == StateKind::SecretHead);
-        let secret_head = secret_head.map(|(_, row)| row.clone());
+        let rows = |kind| self.rows.iter().filter(move |(key, _)| key.kind == kind);
+        let named = |kind| rows(kind).map(|(key, row)| (key.name.clone(), row.clone())).collect();
+        let only = |kind| rows(kind).next().map(|(_, row)| row.clone());
         let loaded = Loaded {
             account,
             keys: true,
-            awaited,
-            presence,
-            posts,
-            history,
-            secret_head,
+            awaited: named(StateKind::Retry),
+            presence: only(StateKind::Presence),
+            posts: named(StateKind::StatusPost),
+            makings: named(StateKind::Making),
+            history: rows(StateKind::HistoryRange).map(|(key, row)| (key.clone(), row.clone())).collect(),
+            secret_head: only(StateKind::SecretHead),
             ..Loaded::default()
         };
         World { rows: self.rows, messages: self.messages, ..World::begin(1, limits, self.now, loaded) }

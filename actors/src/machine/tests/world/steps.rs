@@ -8,7 +8,7 @@ use roost_proto::stanza::{self, Builder, Jid, Stanza, server_jid};
 
 use super::answers::answer;
 use super::{Step, World};
-use crate::device::{Command, CommandError, Recipient, SendRequest};
+use crate::device::{Command, CommandError, MakeError, Recipient, SendRequest};
 use crate::machine::{Effect, Event, Reply};
 use crate::port::MessageState;
 
@@ -255,6 +255,14 @@ impl World {
     pub(in crate::machine::tests) fn done(&self, token: u64) -> Option<Result<(), CommandError>> {
         match self.replies.get(&token) {
             Some(Reply::Done(result)) => Some(result.clone()),
+            _ => None,
+        }
+    }
+
+    /// What was made, or why not, if that is known.
+    pub(in crate::machine::tests) fn made(&self, token: u64) -> Option<Result<String, MakeError>> {
+        match self.replies.get(&token) {
+            Some(Reply::Made(result)) => Some(result.clone()),
             _ => None,
         }
     }

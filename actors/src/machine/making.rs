@@ -1,0 +1,249 @@
+//! What is made at WhatsApp once, however often a caller asks for it.
+//!
+//! What must hold: that something is about to be made is durable before WhatsApp is asked for it. When the answer was
+//! lost, the next time that the request comes, whoever owns the device then, WhatsApp is asked what there is before it
+//! is asked to make anything; two can come of one request only if WhatsApp takes it after it has answered a later
+//! connection. A day later a request is forgotten.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roost_proto::ask::making::New;
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::{Read, Stanza, message_id};
+
+use super::codec::{Reader, Writer};
+use super::commit::{After, Pending};
+use super::requests::{Asked, NoAnswer};
+use super::{Effect, Machine, Reply};
+use crate::device::{AskError, Make, MakeError};
+use crate::port::{StateChange, StateKey, StateKind};
+
+/// For so long a request is known, in milliseconds.
+const LIFETIME: i64 = 24 * 3600 * 1000;
+/// Requests that are remembered; beyond, the oldest is forgotten.
+const REMEMBERED: usize = 256;
+/// First byte of a row.
+const FORMAT: u8 = 1;
+
+/// A request of the last day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Making {
+    at: UnixMillis,
+    hash: [u8; 32],
+    /// What WhatsApp knows it by.
+    key: String,
+    /// JID of what was made, once that is known.
+    made: Option<String>,
+}
+
+impl Making {
+    fn to_bytes(&self) -> Bytes {
+        let mut out = Writer::new(FORMAT);
+        out.bytes(&self.at.0.to_be_bytes());
+        out.bytes(&self.hash);
+        out.text(&self.key);
+        out.text(self.made.as_deref().unwrap_or_default());
+        out.finish()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Making> {
+        let mut rest = Reader::new(FORMAT, bytes)?;
+        let at = UnixMillis(i64::from_be_bytes(rest.bytes()?.try_into().ok()?));
+        let hash = rest.bytes()?.try_into().ok()?;
+        let key = rest.text()?.to_owned();
+        let made = Some(rest.text()?.to_owned()).filter(|made| !made.is_empty());
+        Some(Making { at, hash, key, made })
+    }
+}
+
+/// What is being made now, and who waits for it.
+#[derive(Debug)]
+struct UnderWay {
+    what: New,
+    patience: Duration,
+    waiting: Vec<u64>,
+}
+
+/// All by request id.
+#[derive(Debug, Default)]
+pub(super) struct Makings {
+    known: BTreeMap<String, Making>,
+    under_way: BTreeMap<String, UnderWay>,
+}
+
+impl Machine {
+    /// What the last owner knew. A row that cannot be read is left out.
+    pub(super) fn makings_load(&mut self, rows: Vec<(String, Bytes)>) {
+        let read = rows.into_iter().filter_map(|(id, bytes)| Some((id, Making::from_bytes(&bytes)?)));
+        self.makings.known.extend(read);
+    }
+
+    pub(super) fn make(&mut self, token: u64, make: Make, patience: Duration) {
+        let Make { what, request_id, request_hash } = make;
+        let known = self.makings.known.get(&request_id);
+        if known.is_some_and(|known| known.hash != request_hash) {
+            return self.making_reply(token, Err(MakeError::KeyReused));
+        }
+        if let Some(under_way) = self.makings.under_way.get_mut(&request_id) {
+            return under_way.waiting.push(token);
+        }
+        if let Some(made) = known.and_then(|known| known.made.clone()) {
+            return self.making_reply(token, Ok(made));
+        }
+        let busy = self.makings.under_way.len() >= self.limits.asks;
+        if let Some(refusal) = self.may_ask().err().or(busy.then_some(AskError::Busy)) {
+            return self.making_reply(token, Err(refusal.into()));
+        }
+        let in_doubt = known.is_some();
+        let look = what.look();
+        let waiting = vec![token];
+        self.makings.under_way.insert(request_id.clone(), UnderWay { what, patience, waiting });
+        if in_doubt {
+            return self.request_within(patience, Asked::Made { request_id }, look);
+        }
+        let key = message_id(&mut self.rng);
+        let making = Making { at: self.now.wall, hash: request_hash, key, made: None };
+        self.makings.known.insert(request_id.clone(), making);
+        let mut changes = self.forget_makings();
+        changes.extend(self.making_row(&request_id));
+        self.keep_making(request_id, changes);
+    }
+
+    /// The rows of those that are too old or too many.
+    fn forget_makings(&mut self) -> Vec<StateChange> {
+        let Makings { known, under_way } = &mut self.makings;
+        let mut by_age: Vec<(UnixMillis, String)> =
+            known.iter().map(|(id, making)| (making.at, id.clone())).collect();
+        by_age.sort();
+        let surplus = by_age.len().saturating_sub(REMEMBERED);
+        let mut gone = Vec::new();
+        for (place, (at, id)) in by_age.into_iter().enumerate() {
+            let over = place < surplus || self.now.wall.0 - at.0 > LIFETIME;
+            if over && !under_way.contains_key(&id) {
+                known.remove(&id);
+                gone.push((row(&id), None));
+            }
+        }
+        gone
+    }
+
+    fn making_row(&self, request_id: &str) -> Option<StateChange> {
+        self.makings.known.get(request_id).map(|making| (row(request_id), Some(making.to_bytes())))
+    }
+
+    fn keep_making(&mut self, request_id: String, changes: Vec<StateChange>) {
+        let gathering = self.commits.pending();
+        gathering.batch.state.extend(changes);
+        gathering.after.push(After::Making(request_id));
+    }
+
+    /// What is known of a request is durable: make it, or tell what was made.
+    pub(super) fn making_kept(&mut self, request_id: String) {
+        let Some(making) = self.makings.known.get(&request_id) else { return };
+        if let Some(made) = making.made.clone() {
+            return self.making_ended(&request_id, &Ok(made));
+        }
+        let Some(under_way) = self.makings.under_way.get(&request_id) else { return };
+        let (request, patience) = (under_way.what.request(&making.key), under_way.patience);
+        match self.may_ask() {
+            Ok(()) => self.request_within(patience, Asked::Making { request_id }, request),
+            Err(refusal) => self.making_ended(&request_id, &Err(refusal)),
+        }
+    }
+
+    /// WhatsApp has made it, or not.
+    pub(super) fn on_making(&mut self, request_id: String, outcome: Result<Stanza, NoAnswer>) {
+        let Some(under_way) = self.makings.under_way.get(&request_id) else { return };
+        match outcome {
+            Ok(answer) => match under_way.what.made(&answer) {
+                Ok(made) => self.is_made(request_id, made),
+                Err(missing) => self.making_ended(&request_id, &Err(missing.into())),
+            },
+            Err(why) => {
+                // What is refused for what it is was certainly not made.
+                if matches!(&why, NoAnswer::Refused(refused) if refused.code < 500) {
+                    self.makings.known.remove(&request_id);
+                    self.commits.pending().batch.state.push((row(&request_id), None));
+                }
+                self.making_ended(&request_id, &Err(why.into()));
+            }
+        }
+    }
+
+    /// WhatsApp has said what there is, of which one may have been made by a request whose answer was lost.
+    pub(super) fn on_made(&mut self, request_id: String, outcome: Result<Stanza, NoAnswer>) {
+        let Makings { known, under_way } = &self.makings;
+        let (Some(making), Some(under_way)) = (known.get(&request_id), under_way.get(&request_id)) else {
+            return;
+        };
+        let own = |jid: &_| self.account.as_ref().is_some_and(|account| account.is_own(jid));
+        let found = match outcome {
+            Ok(answer) => under_way.what.found(&answer, making.at.0 / 1000, own).map_err(AskError::from),
+            Err(why) => Err(why.into()),
+        };
+        match found {
+            Err(error) => self.making_ended(&request_id, &Err(error)),
+            Ok(found) => {
+                let taken = |jid: &String| known.values().any(|other| other.made.as_ref() == Some(jid));
+                match found.into_iter().find(|jid| !taken(jid)) {
+                    Some(made) => self.is_made(request_id, made),
+                    // It may have become known otherwise meanwhile; else it is asked for again, by the same key.
+                    None => self.making_kept(request_id),
+                }
+            }
+        }
+    }
+
+    /// A notification names the key of a request: what it tells of was made by that.
+    pub(super) fn made_by_key(&mut self, key: &str, made: &str, outcome: &mut Pending) {
+        let found = self.makings.known.iter_mut().find(|(_, making)| making.key == key);
+        let Some((id, making)) = found.filter(|(_, making)| making.made.is_none()) else { return };
+        making.made = Some(made.to_owned());
+        outcome.batch.state.push((row(id), Some(making.to_bytes())));
+    }
+
+    fn is_made(&mut self, request_id: String, made: String) {
+        if let Some(making) = self.makings.known.get_mut(&request_id) {
+            making.made = Some(made);
+        }
+        let row = self.making_row(&request_id);
+        self.keep_making(request_id, row.into_iter().collect());
+    }
+
+    fn making_ended(&mut self, request_id: &str, result: &Result<String, AskError>) {
+        let Some(under_way) = self.makings.under_way.remove(request_id) else { return };
+        for token in under_way.waiting {
+            self.making_reply(token, result.clone().map_err(MakeError::from));
+        }
+    }
+
+    fn making_reply(&mut self, token: u64, result: Result<String, MakeError>) {
+        self.effects.push(Effect::Reply { token, reply: Reply::Made(result) });
+    }
+}
+
+/// The key that the notification of a new group names.
+pub(super) fn key_of(notification: &Stanza) -> Option<String> {
+    Some(notification.child("create")?.text("key")?.into_owned())
+}
+
+fn row(request_id: &str) -> StateKey {
+    StateKey { kind: StateKind::Making, name: request_id.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_reads_back_as_it_was_written() {
+        for made in [None, Some("120363000000000001@g.us".to_owned())] {
+            let making = Making { at: UnixMillis(7), hash: [3; 32], key: "3EB0AA".to_owned(), made };
+            let bytes = making.to_bytes();
+            assert_eq!(Making::from_bytes(&bytes), Some(making));
+            assert_eq!(Making::from_bytes(&bytes[..20]), None);
+        }
+    }
+}

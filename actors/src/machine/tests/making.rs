@@ -1,0 +1,181 @@
+//! Groups that are asked for more than once: how many are made, and what each caller hears.
+
+use std::time::Duration;
+
+use roost_proto::ask::groups::CreateGroup;
+use roost_proto::ask::making::New;
+use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
+
+use super::world::{Step, World};
+use crate::device::{AskError, Command, Make, MakeError};
+
+const GROUP: &str = "120363000000000009@g.us";
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Somebody asks for a group by a request; his token.
+fn asked(world: &mut World, request_id: &str, hash: u8) -> u64 {
+    let subject = "Hens".to_owned();
+    let group = CreateGroup { subject, members: vec![Jid::lid("800000")], community: false, parent: None };
+    let make = Make { what: New::Group(group), request_id: request_id.to_owned(), request_hash: [hash; 32] };
+    let (token, _) = world.command(Command::Make { make: Box::new(make), patience: PATIENCE });
+    world.commit_everything();
+    token
+}
+
+/// The request that WhatsApp has to answer next.
+fn request(world: &mut World, tag: &str) -> Stanza {
+    let request = world.requests.pop_front().expect("WhatsApp was asked");
+    assert!(request.child(tag).is_some(), "{request:?} is no {tag}");
+    request
+}
+
+fn key(request: &Stanza) -> String {
+    request.child("create").and_then(|create| create.text("key")).expect("a key").into_owned()
+}
+
+fn group(id: &'static str) -> Stanza {
+    Builder::new("group")
+        .attr("id", id)
+        .attr("subject", "Hens")
+        .attr("creation", 1_700_000_001u64)
+        .attr("creator", Jid::lid("900000"))
+        .build()
+}
+
+fn answer(world: &mut World, request: &Stanza, child: Stanza) {
+    world.stanza(iq::result(request).children([child]).build());
+    world.commit_everything();
+}
+
+/// WhatsApp tells what there is.
+fn tell_all(world: &mut World, groups: impl IntoIterator<Item = &'static str>) {
+    let question = request(world, "participating");
+    let groups = Builder::new("groups").children(groups.into_iter().map(group)).build();
+    answer(world, &question, groups);
+}
+
+#[test]
+fn a_group_is_made_once_for_all_who_repeat_its_request() {
+    let mut world = World::online(1);
+    let first = asked(&mut world, "r1", 1);
+    let second = asked(&mut world, "r1", 1);
+    let create = request(&mut world, "create");
+    assert!(world.requests.is_empty(), "who repeats it meanwhile waits with the first");
+    assert_eq!(world.made(first), None);
+    answer(&mut world, &create, group("120363000000000009"));
+    let third = asked(&mut world, "r1", 1);
+    for token in [first, second, third] {
+        assert_eq!(world.made(token), Some(Ok(GROUP.to_owned())));
+    }
+    let other = asked(&mut world, "r1", 2);
+    assert_eq!(world.made(other), Some(Err(MakeError::KeyReused)));
+    let mut next = world.taken_over();
+    let late = asked(&mut next, "r1", 1);
+    assert_eq!(next.made(late), Some(Ok(GROUP.to_owned())), "the next owner knows it too");
+}
+
+#[test]
+fn a_group_whose_answer_was_lost_is_found_by_the_next_owner() {
+    let mut world = World::online(2);
+    let token = asked(&mut world, "r1", 1);
+    request(&mut world, "create");
+    world.take(Step::LinkDown);
+    assert_eq!(world.made(token), Some(Err(AskError::Lost.into())));
+    let mut next = world.taken_over();
+    next.go_online();
+    let again = asked(&mut next, "r1", 1);
+    tell_all(&mut next, ["120363000000000009"]);
+    assert_eq!(next.made(again), Some(Ok(GROUP.to_owned())));
+    assert!(next.requests.is_empty(), "nothing is made a second time");
+}
+
+#[test]
+fn a_group_that_was_never_made_is_made_under_the_same_key() {
+    let mut world = World::online(3);
+    asked(&mut world, "r1", 1);
+    let key = key(&request(&mut world, "create"));
+    let mut next = world.taken_over();
+    next.go_online();
+    let token = asked(&mut next, "r1", 1);
+    tell_all(&mut next, []);
+    let create = request(&mut next, "create");
+    assert_eq!(self::key(&create), key);
+    answer(&mut next, &create, group("120363000000000009"));
+    assert_eq!(next.made(token), Some(Ok(GROUP.to_owned())));
+}
+
+#[test]
+fn what_another_request_has_made_is_not_taken_for_it() {
+    let mut world = World::online(4);
+    asked(&mut world, "r1", 1);
+    let create = request(&mut world, "create");
+    answer(&mut world, &create, group("120363000000000009"));
+    asked(&mut world, "r2", 1);
+    request(&mut world, "create");
+    world.take(Step::LinkDown);
+    world.take(Step::Time(400_000));
+    world.go_online();
+    let again = asked(&mut world, "r2", 1);
+    tell_all(&mut world, ["120363000000000009"]);
+    let create = request(&mut world, "create");
+    answer(&mut world, &create, group("120363000000000010"));
+    assert_eq!(world.made(again), Some(Ok("120363000000000010@g.us".to_owned())));
+}
+
+#[test]
+fn the_notification_of_a_group_says_by_which_request_it_was_made() {
+    let mut world = World::online(5);
+    asked(&mut world, "r1", 1);
+    let key = key(&request(&mut world, "create"));
+    world.take(Step::Time(6_000));
+    let create = Builder::new("create").attr("type", "new").attr("key", key);
+    let told = Builder::new("notification").attr("type", "w:gp2").attr("id", "n1");
+    let told = told.attr("from", GROUP.parse::<Jid>().expect("a JID"));
+    world.stanza(told.children([create.children([group("120363000000000009")]).build()]).build());
+    world.commit_everything();
+    let token = asked(&mut world, "r1", 1);
+    assert_eq!(world.made(token), Some(Ok(GROUP.to_owned())));
+}
+
+#[test]
+fn a_refused_request_may_be_made_anew() {
+    let mut world = World::online(6);
+    let token = asked(&mut world, "r1", 1);
+    let create = request(&mut world, "create");
+    world.stanza(iq::error(&create, &iq::Refused::new(406)));
+    world.commit_everything();
+    let refused = AskError::Refused(iq::Refused::new(406));
+    assert_eq!(world.made(token), Some(Err(refused.into())));
+    asked(&mut world, "r1", 2);
+    request(&mut world, "create");
+}
+
+#[test]
+fn nothing_is_asked_of_whatsapp_before_the_request_is_durable_or_without_a_connection() {
+    let mut world = World::loaded(7);
+    let token = asked(&mut world, "r1", 1);
+    assert_eq!(world.made(token), Some(Err(AskError::NotConnected.into())));
+    world.go_online();
+    let group = CreateGroup { subject: "Hens".to_owned(), members: vec![], community: false, parent: None };
+    let make = Make { what: New::Group(group), request_id: "r1".to_owned(), request_hash: [1; 32] };
+    let (_, sent) = world.command(Command::Make { make: Box::new(make), patience: PATIENCE });
+    assert!(sent.is_empty() && world.requests.is_empty());
+    world.commit_everything();
+    request(&mut world, "create");
+}
+
+#[test]
+fn a_request_is_forgotten_after_a_day() {
+    let mut world = World::online(8);
+    asked(&mut world, "r1", 1);
+    let create = request(&mut world, "create");
+    answer(&mut world, &create, group("120363000000000009"));
+    let mut world = world.taken_over();
+    world.take(Step::Time(25 * 3600 * 1000));
+    world.go_online();
+    asked(&mut world, "r2", 1);
+    request(&mut world, "create");
+    let token = asked(&mut world, "r1", 1);
+    assert_eq!(world.made(token), None);
+    request(&mut world, "create");
+}

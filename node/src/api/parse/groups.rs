@@ -1,0 +1,186 @@
+//! Groups and what is asked about them, as typed values. What must hold: every refusal names its field.
+
+use roost_actors::device::Make;
+use roost_proto::api;
+use roost_proto::ask::groups::{CreateGroup, Setting};
+use roost_proto::ask::making::New;
+use roost_proto::prost::Message as _;
+use roost_proto::stanza::{Jid, Server};
+use sha2::{Digest as _, Sha256};
+
+use super::request_id;
+use crate::errors::ApiError;
+
+/// Most people in one call.
+const MAX_PEOPLE: usize = 1_023;
+/// Longest subject, in characters.
+const MAX_SUBJECT: usize = 100;
+/// Longest description, in characters.
+const MAX_DESCRIPTION: usize = 2_048;
+
+/// A group or a community to make, once for its request id. Without one the request is like no other.
+pub fn create(request: &api::CreateGroupRequest) -> Result<Make, ApiError> {
+    let parent = match &*request.parent {
+        "" => None,
+        _ if request.community => return Err(ApiError::field("parent", "must be empty for a community")),
+        parent => Some(group("parent", parent)?),
+    };
+    let create = CreateGroup {
+        subject: subject("subject", &request.subject)?,
+        members: people("participants", &request.participants, 0)?,
+        community: request.community,
+        parent,
+    };
+    let request_id = match &*request.request_id {
+        "" => uuid::Uuid::new_v4().to_string(),
+        id => request_id("request_id", id)?,
+    };
+    let mut hash = Sha256::new();
+    hash.update(b"roost create group\0");
+    let said = api::CreateGroupRequest { request_id: String::new(), ..request.clone() };
+    hash.update(said.encode_to_vec());
+    Ok(Make { what: New::Group(create), request_id, request_hash: hash.finalize().into() })
+}
+
+/// JID of a group.
+pub fn group(field: &str, text: &str) -> Result<Jid, ApiError> {
+    match text.parse::<Jid>() {
+        Ok(jid) if jid.server == Server::Group && !jid.user.is_empty() && text.len() < 64 => Ok(jid),
+        _ => Err(ApiError::field(field, "must be the JID of a group: {digits}@g.us")),
+    }
+}
+
+/// JIDs of people, at least so many.
+pub fn people(field: &str, texts: &[String], least: usize) -> Result<Vec<Jid>, ApiError> {
+    if texts.len() < least || texts.len() > MAX_PEOPLE {
+        let why = format!("must be {least} to {MAX_PEOPLE} JIDs, not {}", texts.len());
+        return Err(ApiError::field(field, why));
+    }
+    let read = |(place, text): (usize, &String)| match text.parse::<Jid>() {
+        Ok(jid) if (jid.is_pn() || jid.is_lid()) && !jid.user.is_empty() && text.len() < 64 => {
+            Ok(jid.to_non_ad())
+        }
+        _ => {
+            let why = "must be a JID: {digits}@s.whatsapp.net or {digits}@lid";
+            Err(ApiError::field(format!("{field}[{place}]"), why))
+        }
+    };
+    texts.iter().enumerate().map(read).collect()
+}
+
+fn subject(field: &str, text: &str) -> Result<String, ApiError> {
+    if (1..=MAX_SUBJECT).contains(&text.chars().count()) {
+        return Ok(text.to_owned());
+    }
+    Err(ApiError::field(field, format!("must be 1 to {MAX_SUBJECT} characters long")))
+}
+
+/// The code of an invite, or its link.
+pub fn code(text: &str) -> Result<String, ApiError> {
+    let code = text.strip_prefix("https://chat.whatsapp.com/").unwrap_or(text);
+    let good = (8..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric());
+    if good {
+        Ok(code.to_owned())
+    } else {
+        Err(ApiError::field("code", "must be an invite code or its link"))
+    }
+}
+
+/// The new description, if there is one; empty removes it.
+pub fn description(request: &api::UpdateGroupRequest) -> Result<Option<String>, ApiError> {
+    match &request.description {
+        Some(text) if text.chars().count() > MAX_DESCRIPTION => {
+            let why = format!("must be at most {MAX_DESCRIPTION} characters long");
+            Err(ApiError::field("description", why))
+        }
+        description => Ok(description.clone()),
+    }
+}
+
+/// What is to be set, but for the description, which needs to know the present one.
+pub fn settings(request: &api::UpdateGroupRequest) -> Result<Vec<Setting>, ApiError> {
+    let subject = request.subject.as_ref().map(|text| subject("subject", text)).transpose()?;
+    let timer = match &request.disappearing {
+        None => None,
+        Some(span) if span.nanos == 0 => match u32::try_from(span.seconds) {
+            Ok(seconds) => Some(seconds),
+            Err(_) => return Err(ApiError::field("disappearing", "must not be negative")),
+        },
+        Some(_) => return Err(ApiError::field("disappearing", "must be whole seconds")),
+    };
+    let settings = [
+        subject.map(Setting::Subject),
+        request.announce.map(Setting::Announce),
+        request.locked.map(Setting::Locked),
+        timer.map(Setting::Disappearing),
+        request.members_add.map(Setting::MembersAdd),
+        request.approval.map(Setting::Approval),
+    ];
+    Ok(settings.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused<T>(result: Result<T, ApiError>) -> String {
+        match result {
+            Err(ApiError::InvalidField { field, .. }) => field,
+            _ => panic!("it was not refused for its form"),
+        }
+    }
+
+    #[test]
+    fn bad_input_names_its_field() {
+        assert_eq!(refused(group("group", "4915112345678@s.whatsapp.net")), "group");
+        assert_eq!(refused(group("community", "@g.us")), "community");
+        assert_eq!(refused(people("participants", &[], 1)), "participants");
+        assert_eq!(
+            refused(people("participants", &["1234567@lid".into(), "you".into()], 1)),
+            "participants[1]"
+        );
+        assert_eq!(refused(subject("subject", "")), "subject");
+        assert_eq!(refused(subject("subject", &"x".repeat(101))), "subject");
+        assert_eq!(refused(code("no code!")), "code");
+        let long = api::UpdateGroupRequest { description: Some("x".repeat(2_049)), ..Default::default() };
+        assert_eq!(refused(description(&long)), "description");
+        let half = Some(api::Duration { seconds: 1, nanos: 1 });
+        let half = api::UpdateGroupRequest { disappearing: half, ..Default::default() };
+        assert_eq!(refused(settings(&half)), "disappearing");
+    }
+
+    #[test]
+    fn a_request_to_make_a_group_is_known_by_its_id_and_its_content() {
+        let request = |id: &str, subject: &str| api::CreateGroupRequest {
+            request_id: id.into(),
+            subject: subject.into(),
+            ..Default::default()
+        };
+        let (id, upper) = ("0192a9f0-0000-7000-8000-0000000000ab", "0192A9F0-0000-7000-8000-0000000000AB");
+        let read = |id, subject| create(&request(id, subject)).expect("good");
+        assert_eq!(read(id, "Hens"), read(upper, "Hens"));
+        assert_ne!(read(id, "Hens").request_hash, read(id, "Geese").request_hash);
+        assert_ne!(read("", "Hens").request_id, read("", "Hens").request_id);
+        assert_eq!(refused(create(&request("1", "Hens"))), "request_id");
+        let both =
+            api::CreateGroupRequest { parent: "1@g.us".into(), community: true, ..request(id, "Hens") };
+        assert_eq!(refused(create(&both)), "parent");
+    }
+
+    #[test]
+    fn only_what_is_given_is_set() {
+        let request = api::UpdateGroupRequest {
+            announce: Some(false),
+            disappearing: Some(api::Duration::default()),
+            ..Default::default()
+        };
+        let settings = settings(&request).expect("good");
+        assert_eq!(settings, [Setting::Announce(false), Setting::Disappearing(0)]);
+    }
+
+    #[test]
+    fn an_invite_link_is_an_invite_code() {
+        let read = code("https://chat.whatsapp.com/AbCdEfGhIjK").expect("good");
+        assert_eq!(read, "AbCdEfGhIjK");
+    }
+}

@@ -1,0 +1,55 @@
+//! What is made at WhatsApp once, however often it is asked for: how it is asked for, and how it is found when the
+//! answer to that was lost.
+
+use super::Question as _;
+use super::groups::{CreateGroup, ListGroups};
+use crate::stanza::{Jid, Missing, Stanza};
+
+/// Something to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum New {
+    /// A group or a community.
+    Group(CreateGroup),
+}
+
+impl New {
+    /// The `<iq>` that makes it, without an id. Where WhatsApp tells what was made for whom, it names `key`.
+    pub fn request(&self, key: &str) -> Stanza {
+        match self {
+            New::Group(group) => group.request(key),
+        }
+    }
+
+    /// JID of what was made, by the answer to that.
+    ///
+    /// # Errors
+    /// [`Missing`]: WhatsApp's answer lacks what the protocol promises.
+    pub fn made(&self, answer: &Stanza) -> Result<String, Missing> {
+        match self {
+            New::Group(group) => group.made(answer),
+        }
+    }
+
+    /// The `<iq>` that asks for all of its kind, without an id.
+    pub fn look(&self) -> Stanza {
+        match self {
+            New::Group(_) => ListGroups.request(),
+        }
+    }
+
+    /// JIDs of those in the answer to that which may be it, the likeliest first: `is_own` made them, and not before
+    /// `since`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// As [`Self::made`].
+    pub fn found(
+        &self,
+        all: &Stanza,
+        since: i64,
+        is_own: impl Fn(&Jid) -> bool,
+    ) -> Result<Vec<String>, Missing> {
+        match self {
+            New::Group(group) => group.found(all, since, is_own),
+        }
+    }
+}
