@@ -13,6 +13,7 @@ pub mod health;
 pub mod links;
 pub mod making;
 pub mod media;
+mod mex;
 pub mod newsletters;
 pub mod numbers;
 pub mod orders;

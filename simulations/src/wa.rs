@@ -59,7 +59,7 @@ pub use business::{Business, Product};
 pub use calls::Calls;
 pub use damage::Damage;
 pub use fault::Fault;
-pub use groups::{Group, Role};
+pub use groups::{Group, PersonalInvite, Role};
 pub use journal::Seen;
 pub use ledger::{ConnectionRecord, DeviceRecord, KeyReuse, Ledger, MessageRecord, Receiver, Totals};
 pub use machine::{ConnectionId, Effect, Event, Machine};

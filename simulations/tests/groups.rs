@@ -3,6 +3,11 @@
 //!
 //! Needs Go and Node.js, and fails without them: `.ci/test` installs both.
 
+#[path = "groups/communities.rs"]
+mod communities;
+#[path = "groups/doors.rs"]
+mod doors;
+
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::group_changed::{Action, Change};
@@ -76,6 +81,7 @@ impl World {
                     group: group.to_owned(),
                     action: i32::from(if action == "add" { Add } else { Remove }),
                     participants: vec![who.number_jid()],
+                    ..Default::default()
                 };
                 self.cluster.ask(change, async |api, it| api.groups().update_participants(it).await).await?;
                 return Ok(());
@@ -215,6 +221,8 @@ async fn a_group_is_run_and_its_members_are_heard_though_the_owner_is_killed_aga
     let mut world = World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 2).await?).await?;
     run(&mut world).await?;
     read_by_all(&mut world).await?;
+    let mut matrix = Matrix::new("2-groups-run");
+    all_sorts(&mut world, &mut matrix).await?;
     assert!(world.cluster.outlived().await? > 5);
     assert_eq!(world.reader.repeated(), Vec::<String>::new());
     assert_eq!(world.reader.faults(), Vec::<String>::new());
@@ -223,6 +231,20 @@ async fn a_group_is_run_and_its_members_are_heard_though_the_owner_is_killed_aga
         assert_eq!(client.doubled(), Vec::<String>::new());
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn settings_invites_and_communities_go_both_ways() -> Result<(), Failure> {
+    let mut matrix = Matrix::new("2-groups-run");
+    all_sorts(&mut World::new().await?, &mut matrix).await?;
+    matrix.check()
+}
+
+async fn all_sorts(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure> {
+    doors::settings(world, matrix).await?;
+    communities::of_roost(world, matrix).await?;
+    communities::of_clients(world, matrix).await?;
+    doors::invites(world, matrix).await
 }
 
 async fn read_by_all(world: &mut World) -> Result<(), Failure> {
@@ -279,6 +301,7 @@ async fn run(world: &mut World) -> Result<(), Failure> {
             group: group.clone(),
             action: action.into(),
             participants: vec![who.to_owned()],
+            ..Default::default()
         };
         let changed = world.cluster.ask(change, async |api, it| api.groups().update_participants(it).await);
         Ok(changed.await?.outcomes[0].code)
@@ -315,7 +338,7 @@ async fn run(world: &mut World) -> Result<(), Failure> {
     let invite = api::GetInviteRequest { device: device.clone(), group: group.clone(), reset: false };
     let code = world.cluster.ask(invite, async |api, it| api.groups().get_invite(it).await).await?.code;
     let preview = async |code: String| {
-        let preview = api::PreviewInviteRequest { device: device.clone(), code };
+        let preview = api::PreviewInviteRequest { device: device.clone(), code, ..Default::default() };
         world.cluster.ask(preview, async |api, it| api.groups().preview_invite(it).await).await
     };
     assert_eq!(preview(code).await?.subject, "Roosters");

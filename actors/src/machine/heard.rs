@@ -216,6 +216,12 @@ impl Machine {
                 said: about,
                 duration: (seconds > 0).then(|| span(seconds)),
             }),
+            Meaning::Labelled(_) if scene.group.is_empty() => return None,
+            Meaning::Labelled(label) => Payload::GroupChanged(api::GroupChanged {
+                group: scene.group.clone(),
+                author: Some(scene.sender.clone()),
+                change: Some(api::group_changed::Change::MemberLabel(label)),
+            }),
             Meaning::Voted(..) | Meaning::Answered(..) | Meaning::Concealed(_) | Meaning::Protocol => {
                 return None;
             }

@@ -10,17 +10,19 @@ use roost_proto::api::group_service_server::GroupService;
 use roost_proto::api::update_participants_request::Action;
 use roost_proto::api::update_participants_response;
 use roost_proto::ask::groups::{
-    Act, AnswerJoinRequests, ChangeMembers, GetGroup, Invite, JoinGroup, LeaveGroup, LinkGroup, ListGroups,
-    ListJoinRequests, ListSubgroups, Outcome, PreviewInvite, SetGroup, Setting,
+    Act, AnswerJoinRequests, ChangeMembers, DeactivateCommunity, GetGroup, Invite, JoinGroup, JoinSubgroup,
+    LeaveGroup, LinkGroup, ListCommunityParticipants, ListGroups, ListJoinRequests, ListReportedMessages,
+    ListSubgroups, Outcome, PreviewInvite, PreviewSubgroup, ReportMessages, RevokeInvites, SetGroup, Setting,
 };
 use roost_proto::ask::pictures::SetPicture;
 use roost_proto::id::DeviceKey;
+use roost_proto::stanza::iq::Refused;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::accounts::picture;
 use super::asks::{ask_error, on_its_way, upstream};
 use super::call::Call;
-use super::parse::groups::{code, create, description, group, people, settings};
+use super::parse::groups::{create, description, door, group, people, settings, whatsapp_ids};
 use super::{Api, method, parse};
 use crate::errors::{ApiError, Upstream};
 
@@ -102,7 +104,11 @@ impl GroupService for Api {
             };
             let group = group("group", &request.group)?;
             let members = people("participants", &request.participants, 1)?;
-            Ok(outcomes(self.ask(&call, &key, &ChangeMembers { group, act, members }).await?))
+            let linked = request.linked_groups;
+            if linked && act != Act::Remove {
+                return Err(ApiError::field("linked_groups", "is for REMOVE"));
+            }
+            Ok(outcomes(self.ask(&call, &key, &ChangeMembers { group, act, members, linked }).await?))
         })
         .await
     }
@@ -155,7 +161,8 @@ impl GroupService for Api {
     ) -> Result<Response<api::Group>, Status> {
         self.unary(method(SERVICE, "PreviewInvite"), request, |call, request| async move {
             let key = device(&call, &request.device)?;
-            self.ask(&call, &key, &PreviewInvite { code: code(&request.code)? }).await
+            let door = door(&request.code, request.personal.as_ref())?;
+            self.ask(&call, &key, &PreviewInvite { door }).await
         })
         .await
     }
@@ -166,7 +173,8 @@ impl GroupService for Api {
     ) -> Result<Response<api::JoinGroupResponse>, Status> {
         self.unary(method(SERVICE, "JoinGroup"), request, |call, request| async move {
             let key = device(&call, &request.device)?;
-            let joined = self.ask(&call, &key, &JoinGroup { code: code(&request.code)? }).await?;
+            let door = door(&request.code, request.personal.as_ref())?;
+            let joined = self.ask(&call, &key, &JoinGroup { door }).await?;
             Ok(api::JoinGroupResponse { group: joined.group.to_string(), waiting: joined.waiting })
         })
         .await
@@ -210,8 +218,15 @@ impl GroupService for Api {
             let key = device(&call, &request.device)?;
             let community = group("community", &request.community)?;
             let group = group("group", &request.group)?;
-            self.ask(&call, &key, &LinkGroup { community, group, unlink: request.unlink }).await?;
-            Ok(api::LinkGroupResponse {})
+            let api::LinkGroupRequest { unlink, remove_orphans, .. } = request;
+            if remove_orphans && !unlink {
+                return Err(ApiError::field("remove_orphans", "is for unlink"));
+            }
+            let link = LinkGroup { community, group, unlink, remove_orphans };
+            match self.ask(&call, &key, &link).await? {
+                Some(code) => Err(upstream(&key, Upstream::Refused(Refused::new(code)))),
+                None => Ok(api::LinkGroupResponse {}),
+            }
         })
         .await
     }
@@ -224,6 +239,96 @@ impl GroupService for Api {
             let key = device(&call, &request.device)?;
             let list = ListSubgroups { community: group("community", &request.community)? };
             Ok(api::ListGroupsResponse { groups: self.ask(&call, &key, &list).await? })
+        })
+        .await
+    }
+
+    async fn revoke_invites(
+        &self,
+        request: Request<api::RevokeInvitesRequest>,
+    ) -> Result<Response<api::UpdateParticipantsResponse>, Status> {
+        self.unary(method(SERVICE, "RevokeInvites"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let group = group("group", &request.group)?;
+            let people = people("participants", &request.participants, 1)?;
+            Ok(outcomes(self.ask(&call, &key, &RevokeInvites { group, people }).await?))
+        })
+        .await
+    }
+
+    async fn preview_subgroup(
+        &self,
+        request: Request<api::SubgroupRequest>,
+    ) -> Result<Response<api::Group>, Status> {
+        self.unary(method(SERVICE, "PreviewSubgroup"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let community = group("community", &request.community)?;
+            let group = group("group", &request.group)?;
+            self.ask(&call, &key, &PreviewSubgroup { community, group }).await
+        })
+        .await
+    }
+
+    async fn join_subgroup(
+        &self,
+        request: Request<api::SubgroupRequest>,
+    ) -> Result<Response<api::Group>, Status> {
+        self.unary(method(SERVICE, "JoinSubgroup"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let community = group("community", &request.community)?;
+            let group = group("group", &request.group)?;
+            self.ask(&call, &key, &JoinSubgroup { community, group }).await
+        })
+        .await
+    }
+
+    async fn list_community_participants(
+        &self,
+        request: Request<api::ListCommunityParticipantsRequest>,
+    ) -> Result<Response<api::ListCommunityParticipantsResponse>, Status> {
+        self.unary(method(SERVICE, "ListCommunityParticipants"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let list = ListCommunityParticipants { community: group("community", &request.community)? };
+            Ok(api::ListCommunityParticipantsResponse { people: self.ask(&call, &key, &list).await? })
+        })
+        .await
+    }
+
+    async fn deactivate_community(
+        &self,
+        request: Request<api::DeactivateCommunityRequest>,
+    ) -> Result<Response<api::DeactivateCommunityResponse>, Status> {
+        self.unary(method(SERVICE, "DeactivateCommunity"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let community = group("community", &request.community)?;
+            self.ask(&call, &key, &DeactivateCommunity { community }).await?;
+            Ok(api::DeactivateCommunityResponse {})
+        })
+        .await
+    }
+
+    async fn report_messages(
+        &self,
+        request: Request<api::ReportMessagesRequest>,
+    ) -> Result<Response<api::ReportMessagesResponse>, Status> {
+        self.unary(method(SERVICE, "ReportMessages"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let group = group("group", &request.group)?;
+            let messages = whatsapp_ids("whatsapp_ids", request.whatsapp_ids)?;
+            self.ask(&call, &key, &ReportMessages { group, messages }).await?;
+            Ok(api::ReportMessagesResponse {})
+        })
+        .await
+    }
+
+    async fn list_reported_messages(
+        &self,
+        request: Request<api::ListReportedMessagesRequest>,
+    ) -> Result<Response<api::ListReportedMessagesResponse>, Status> {
+        self.unary(method(SERVICE, "ListReportedMessages"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let list = ListReportedMessages { group: group("group", &request.group)? };
+            Ok(api::ListReportedMessagesResponse { messages: self.ask(&call, &key, &list).await? })
         })
         .await
     }

@@ -302,6 +302,7 @@ fn kind_name(kind: &api::send_message_request::Content) -> &'static str {
         Content::Edit(_) => "edit",
         Content::Revoke(_) => "revoke",
         Content::Pin(_) => "pin",
+        Content::MemberLabel(_) => "member_label",
         Content::Keep(_) => "keep",
         Content::DisappearingTimer(_) => "disappearing_timer",
         Content::Image(_) => "image",

@@ -202,6 +202,7 @@ pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
     let content = MessageContent { kind, context: request.context.clone().unwrap_or_default() };
     content::check(&content).map_err(|invalid| ApiError::field(invalid.field, invalid.why))?;
     statuses::fits(&to, &content.kind)?;
+    groups::fits(&to, &content.kind)?;
     let wait_for = match api::send_message_request::WaitFor::try_from(request.wait_for) {
         Ok(api::send_message_request::WaitFor::Unspecified) => api::send_message_request::WaitFor::ServerAck,
         Ok(wait_for) => wait_for,

@@ -25,10 +25,18 @@ pub enum GroupCommand {
         subject: String,
         /// JIDs of whom to add.
         members: Vec<String>,
+        /// Makes a community.
+        #[arg(long, conflicts_with = "parent")]
+        community: bool,
+        /// The community that it shall belong to: `{digits}@g.us`.
+        #[arg(long)]
+        parent: Option<String>,
         /// A UUID that makes a repetition harmless; made up when it is missing.
         #[arg(long)]
         request_id: Option<String>,
     },
+    /// Changes what its members may do.
+    Set(Settings),
     /// Renames one.
     Rename {
         #[command(flatten)]
@@ -61,6 +69,80 @@ pub enum GroupCommand {
     },
     /// Leaves one.
     Leave(Group),
+    /// Lists what members have reported to the admins.
+    Reports(Group),
+    /// Lists the groups of a community.
+    Subgroups(Group),
+    /// Links a group to a community, which is named first.
+    Link {
+        #[command(flatten)]
+        community: Group,
+        /// The group: `{digits}@g.us`.
+        member: String,
+        /// Ends that.
+        #[arg(long)]
+        unlink: bool,
+    },
+    /// Ends a community; its groups stay.
+    Deactivate(Group),
+}
+
+/// What members of a group may do: each `true` or `false`.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    #[command(flatten)]
+    group: Group,
+    /// Only admins send.
+    #[arg(long)]
+    announce: Option<bool>,
+    /// Only admins change subject, description and picture.
+    #[arg(long)]
+    locked: Option<bool>,
+    /// Admins approve who joins.
+    #[arg(long)]
+    approval: Option<bool>,
+    /// Every member adds others.
+    #[arg(long)]
+    members_add: Option<bool>,
+    /// Every member invites with the link.
+    #[arg(long)]
+    members_link: Option<bool>,
+    /// Newcomers may be given what was said before.
+    #[arg(long)]
+    history: Option<bool>,
+    /// Every member gives it.
+    #[arg(long)]
+    members_share_history: Option<bool>,
+    /// Members may report messages to the admins.
+    #[arg(long)]
+    admin_reports: Option<bool>,
+    /// What was forwarded often may not be sent.
+    #[arg(long)]
+    no_frequently_forwarded: Option<bool>,
+    /// Messages may not be exported.
+    #[arg(long)]
+    limit_sharing: Option<bool>,
+}
+
+impl Settings {
+    fn request(self) -> api::UpdateGroupRequest {
+        let Group { device, group } = self.group;
+        api::UpdateGroupRequest {
+            device: device_name(&device),
+            group,
+            announce: self.announce,
+            locked: self.locked,
+            approval: self.approval,
+            members_add: self.members_add,
+            members_link: self.members_link,
+            history: self.history,
+            members_share_history: self.members_share_history,
+            admin_reports: self.admin_reports,
+            no_frequently_forwarded: self.no_frequently_forwarded,
+            limit_sharing: self.limit_sharing,
+            ..Default::default()
+        }
+    }
 }
 
 /// A group, as one device sees it.
@@ -96,11 +178,13 @@ pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), 
             let wanted = api::GetGroupRequest { device: device_name(&device), group };
             show(&[groups.get_group(request(wanted, deadline)).await?.into_inner()], globals.output);
         }
-        GroupCommand::Create { device, subject, members, request_id } => {
+        GroupCommand::Create { device, subject, members, community, parent, request_id } => {
             let wanted = api::CreateGroupRequest {
                 device: device_name(&device),
                 subject,
                 participants: members,
+                community,
+                parent: parent.unwrap_or_default(),
                 request_id: request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
                 ..Default::default()
             };
@@ -109,6 +193,10 @@ pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), 
                 async move { groups.create_group(request(wanted, deadline)).await }
             });
             show(&[made.await?], globals.output);
+        }
+        GroupCommand::Set(settings) => {
+            let wanted = request(settings.request(), deadline);
+            show(&[groups.update_group(wanted).await?.into_inner()], globals.output);
         }
         GroupCommand::Rename { group: Group { device, group }, subject } => {
             let (device, subject) = (device_name(&device), Some(subject));
@@ -124,13 +212,37 @@ pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), 
             println!("{}", groups.get_invite(request(wanted, deadline)).await?.into_inner().code);
         }
         GroupCommand::Join { device, code } => {
-            let wanted = api::JoinGroupRequest { device: device_name(&device), code };
+            let wanted = api::JoinGroupRequest { device: device_name(&device), code, personal: None };
             let joined = groups.join_group(request(wanted, deadline)).await?.into_inner();
             println!("{}{}", joined.group, if joined.waiting { " (an admin has to approve it)" } else { "" });
         }
         GroupCommand::Leave(Group { device, group }) => {
             let wanted = api::LeaveGroupRequest { device: device_name(&device), group };
             groups.leave_group(request(wanted, deadline)).await?;
+        }
+        GroupCommand::Reports(Group { device, group }) => {
+            let wanted = api::ListReportedMessagesRequest { device: device_name(&device), group };
+            let found = groups.list_reported_messages(request(wanted, deadline)).await?.into_inner();
+            let row = |message: &api::list_reported_messages_response::ReportedMessage| {
+                let by = message.reports.iter().map(|report| name(report.reporter.as_ref()));
+                vec![render::clean(&message.whatsapp_id), by.collect::<Vec<_>>().join(" ")]
+            };
+            let rows: Vec<_> = found.messages.iter().map(row).collect();
+            print!("{}", render::columns(&["WHATSAPP ID", "REPORTED BY"], &rows));
+        }
+        GroupCommand::Subgroups(Group { device, group: community }) => {
+            let wanted = api::ListSubgroupsRequest { device: device_name(&device), community };
+            let found = groups.list_subgroups(request(wanted, deadline)).await?.into_inner();
+            show(&found.groups, globals.output);
+        }
+        GroupCommand::Link { community: Group { device, group: community }, member: group, unlink } => {
+            let device = device_name(&device);
+            let wanted = api::LinkGroupRequest { device, community, group, unlink, ..Default::default() };
+            groups.link_group(request(wanted, deadline)).await?;
+        }
+        GroupCommand::Deactivate(Group { device, group: community }) => {
+            let wanted = api::DeactivateCommunityRequest { device: device_name(&device), community };
+            groups.deactivate_community(request(wanted, deadline)).await?;
         }
     }
     Ok(())
@@ -144,7 +256,7 @@ async fn change(
 ) -> Result<(), Problem> {
     let Members { group: Group { device, group }, members: participants } = members;
     let (device, action) = (device_name(&device), action.into());
-    let wanted = api::UpdateParticipantsRequest { device, group, action, participants };
+    let wanted = api::UpdateParticipantsRequest { device, group, action, participants, ..Default::default() };
     let done = client.groups().update_participants(request(wanted, globals.deadline())).await?.into_inner();
     let row = |outcome: &api::update_participants_response::Outcome| {
         let who = name(outcome.person.as_ref());

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::mex::{data, query};
 use super::{Question, get, request};
 use crate::api;
 use crate::stanza::{Builder, Jid, Missing, Read, Stanza};
@@ -27,24 +28,6 @@ const UNMUTE: &str = "9864994326891137";
 
 /// The most newsletters, or messages of one, that an answer is believed to have.
 const MOST: usize = 1000;
-
-fn query(number: &'static str, variables: Value) -> Stanza {
-    let body = json!({ "variables": variables }).to_string();
-    let query = Builder::new("query").attr("query_id", number).bytes(body.into_bytes()).build();
-    get("w:mex").children([query]).build()
-}
-
-/// What an answer has under a name. WhatsApp also refuses inside of a good answer.
-fn data(answer: &Stanza, name: &'static str) -> Result<Value, Missing> {
-    let missing = |what| Missing { tag: "result".to_owned(), what };
-    let bytes = answer.need_child("result")?.leaf().ok_or_else(|| missing("JSON"))?;
-    let body: Value = serde_json::from_slice(bytes).map_err(|_| missing("JSON"))?;
-    let refused = body["errors"].as_array().is_some_and(|errors| !errors.is_empty());
-    match body["data"].get(name) {
-        Some(data) if !refused && !data.is_null() => Ok(data.clone()),
-        _ => Err(missing(name)),
-    }
-}
 
 fn need(value: &Value) -> Result<api::Newsletter, Missing> {
     newsletter(value).ok_or(Missing { tag: "result".to_owned(), what: "newsletter" })

@@ -7,7 +7,8 @@ use waproto::buffa::{Enumeration as _, Message as _, MessageField};
 use waproto::whatsapp::message::extended_text_message::FontType;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{self, pin_in_chat_message};
-use waproto::whatsapp::{BotMetadata, ContextInfo, KeepType, Message, MessageContextInfo, MessageKey};
+use waproto::whatsapp::{BotMetadata, ContextInfo, KeepType, MemberLabel, Message};
+use waproto::whatsapp::{MessageContextInfo, MessageKey};
 
 use super::MessageContent;
 use super::interactive::{a_list, a_product, some_buttons};
@@ -73,6 +74,7 @@ fn has_secret(kind: &Content, around: &Surroundings) -> bool {
         | Content::Pin(_)
         | Content::Keep(_)
         | Content::DisappearingTimer(_)
+        | Content::MemberLabel(_)
         | Content::Raw(_) => false,
         _ => around.chat.server != Server::Newsletter,
     }
@@ -228,6 +230,16 @@ fn body(content: &MessageContent, around: &Surroundings) -> Message {
                 r#type: Some(Type::EPHEMERAL_SETTING),
                 ephemeral_expiration: Some(timer.duration.as_ref().map_or(0, seconds)),
                 ephemeral_setting_timestamp: Some(around.now.0 / 1000),
+                ..Default::default()
+            }
+            .into();
+        }
+        Content::MemberLabel(member) => {
+            let label_timestamp = Some(around.now.0 / 1000);
+            let label = MemberLabel { label: Some(member.label.clone()), label_timestamp };
+            out.protocol_message = message::ProtocolMessage {
+                r#type: Some(Type::GROUP_MEMBER_LABEL_CHANGE),
+                member_label: label.into(),
                 ..Default::default()
             }
             .into();

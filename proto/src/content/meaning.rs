@@ -57,6 +57,8 @@ pub enum Meaning {
     Kept(Ref, bool),
     /// Messages of the chat disappear after so many seconds; 0: no longer.
     Timer(u32),
+    /// What the sender calls himself in the group; empty: nothing any more.
+    Labelled(String),
     /// A vote in a poll, still encrypted.
     Voted(Ref, Sealed),
     /// An answer to an event, still encrypted.
@@ -149,6 +151,7 @@ fn protocol_of(protocol: &message::ProtocolMessage) -> Meaning {
             };
             Meaning::Edited { message: reference(&protocol.key), content }
         }
+        Some(Type::GROUP_MEMBER_LABEL_CHANGE) => Meaning::Labelled(owned(&protocol.member_label.label)),
         Some(Type::EPHEMERAL_SETTING) => Meaning::Timer(protocol.ephemeral_expiration.unwrap_or(0)),
         _ => Meaning::Protocol,
     }

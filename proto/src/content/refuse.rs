@@ -18,6 +18,8 @@ const MAX_NAME: usize = 1_024;
 const MAX_BLOB: usize = 65_536;
 const MAX_MENTIONS: usize = 1_024;
 const MAX_CONTACTS: usize = 256;
+/// Longest label of a member, in characters; as Baileys cuts it.
+const MAX_LABEL: usize = 30;
 /// Pictures and films of one album.
 const MAX_ALBUM: usize = 100;
 /// A year.
@@ -153,6 +155,10 @@ fn kind(kind: &Content) -> Checked {
         Content::DisappearingTimer(timer) => {
             timer.duration.map_or(Ok(()), |duration| span("disappearing_timer.duration", &duration, 1))
         }
+        Content::MemberLabel(member) if member.label.chars().count() > MAX_LABEL => {
+            invalid("member_label.label", format!("must be at most {MAX_LABEL} characters long"))
+        }
+        Content::MemberLabel(_) => Ok(()),
         Content::Image(image) => file("image", image.media.as_ref(), &image.caption),
         Content::Video(video) if video.note && !video.caption.is_empty() => {
             invalid("video.caption", "does not go with a video note")

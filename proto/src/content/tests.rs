@@ -10,7 +10,7 @@ use super::*;
 use crate::api::message_received::Content as Received;
 use crate::api::send_message_request::Content;
 use crate::id::UnixMillis;
-use crate::stanza::Jid;
+use crate::stanza::{Jid, Read as _};
 
 fn around() -> Surroundings {
     Surroundings {
@@ -169,6 +169,13 @@ fn what_is_about_an_earlier_message_names_it() {
     assert_eq!(heard(&plain(keep(true))), Meaning::Kept(other, false));
     let timer = Content::DisappearingTimer(api::DisappearingTimer { duration: week });
     assert_eq!(heard(&plain(timer)), Meaning::Timer(604_800));
+    let label = |label: &str| plain(Content::MemberLabel(api::MemberLabel { label: label.into() }));
+    assert_eq!(heard(&label("cock")), Meaning::Labelled("cock".into()));
+    for (text, reason) in [("cock", "user_update"), ("", "user_delete")] {
+        let meta = Wire::of(&encode(&label(text), &around())).children().remove(0);
+        assert_eq!(meta.text("appdata").as_deref(), Some("member_tag"));
+        assert_eq!(meta.text("tag_reason").as_deref(), Some(reason));
+    }
 }
 
 #[test]
@@ -283,6 +290,8 @@ fn what_cannot_be_sent_is_refused_by_the_name_of_its_field() {
     assert_eq!(refused(Content::Reaction(api::Reaction::default())), "reaction.message");
     assert_eq!(refused(Content::Edit(api::EditMessage::default())), "edit.whatsapp_id");
     assert_eq!(refused(Content::GroupInvite(api::GroupInvite::default())), "group_invite.group");
+    let label = api::MemberLabel { label: "x".repeat(31) };
+    assert_eq!(refused(Content::MemberLabel(label)), "member_label.label");
     assert_eq!(refused(Content::Raw(vec![0xff])), "raw");
     assert_eq!(refused(Content::Raw(Vec::new())), "raw");
     let half = Some(api::Duration { seconds: 1, nanos: 5 });

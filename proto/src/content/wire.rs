@@ -22,15 +22,15 @@ pub struct Wire {
     pub media: Option<&'static str>,
     /// `decrypt-fail=hide` at every `<enc>`: nothing is to be shown for it.
     pub hidden: bool,
-    /// Attribute and value of `<meta>`.
-    meta: Option<(&'static str, &'static str)>,
+    /// Attributes and values of `<meta>`.
+    meta: &'static [(&'static str, &'static str)],
     /// Child of `<biz>`.
     business: Option<&'static str>,
 }
 
 impl Default for Wire {
     fn default() -> Wire {
-        Wire { kind: "text", edit: None, media: None, hidden: false, meta: None, business: None }
+        Wire { kind: "text", edit: None, media: None, hidden: false, meta: &[], business: None }
     }
 }
 
@@ -51,7 +51,9 @@ impl Wire {
 
     /// Children of the stanza beside the ciphertexts.
     pub fn children(&self) -> Vec<Stanza> {
-        let meta = self.meta.map(|(key, value)| Builder::new("meta").attr(key, value).build());
+        let with = |meta: Builder, (key, value): &(&'static str, &'static str)| meta.attr(key, *value);
+        let meta = self.meta.iter().fold(Builder::new("meta"), with).build();
+        let meta = (!self.meta.is_empty()).then_some(meta);
         let business = self.business.map(|kind| {
             let child = Builder::new(kind);
             let child =
@@ -84,13 +86,18 @@ fn of(message: &Message) -> Wire {
         () if media.is_some() => "media",
         () => "text",
     };
-    let meta = match () {
-        () if poll => Some(("polltype", "creation")),
-        () if vote => Some(("polltype", "vote")),
-        () if message.event_message.is_set() => Some(("event_type", "creation")),
-        () if message.enc_event_response_message.is_set() => Some(("event_type", "response")),
-        () if event_edit => Some(("event_type", "edit")),
-        () => None,
+    let label = &message.protocol_message.member_label;
+    let meta: &[_] = match () {
+        () if poll => &[("polltype", "creation")],
+        () if vote => &[("polltype", "vote")],
+        () if message.event_message.is_set() => &[("event_type", "creation")],
+        () if message.enc_event_response_message.is_set() => &[("event_type", "response")],
+        () if event_edit => &[("event_type", "edit")],
+        () if label.label.as_deref().is_some_and(|label| !label.is_empty()) => {
+            &[("appdata", "member_tag"), ("tag_reason", "user_update")]
+        }
+        () if label.is_set() => &[("appdata", "member_tag"), ("tag_reason", "user_delete")],
+        () => &[],
     };
     let business = match () {
         () if message.buttons_message.is_set() => Some("buttons"),

@@ -20,6 +20,7 @@ import makeWASocket, {
 import pino from 'pino'
 import { business } from './business.mjs'
 import * as chats from './chats.mjs'
+import { groups, onGroups } from './groups.mjs'
 import { newsletters } from './newsletters.mjs'
 import { onPeople, people } from './people.mjs'
 
@@ -107,6 +108,7 @@ function open() {
   socket.ev.on('message-receipt.update', updates => updates.forEach(onReceipt))
   chats.watch(socket, emit)
   onPeople(socket, emit)
+  onGroups(socket, emit)
 }
 
 function onConnection(socket, { connection, qr, isNewLogin, lastDisconnect }) {
@@ -237,6 +239,7 @@ const commands = {
   ...people(() => sock, emit),
   ...newsletters(() => sock, emit),
   ...business(() => sock, emit),
+  ...groups(() => sock, emit),
   async quit() {
     wanted = false
     sock?.end(undefined)

@@ -288,6 +288,9 @@ func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) err
 		if handled, err := d.business(ctx, cli, c); handled {
 			return err
 		}
+		if handled, err := d.groups(ctx, cli, c); handled {
+			return err
+		}
 		return fmt.Errorf("unknown command %q", c.Cmd)
 	}
 	return nil

@@ -4,7 +4,7 @@
 //! change what is theirs to change; members are addressed by their hidden identities. Rules: section 6.11 of
 //! the server contract. Which code the real server gives to members without a right is a guess (403).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng as _;
 use roost_proto::id::UnixMillis;
@@ -64,14 +64,45 @@ pub struct Group {
     /// Id of its picture.
     #[serde(default)]
     pub picture: Option<u64>,
+    /// What else is on, by WhatsApp's names: `group_history`, `default_sub_group`, …
+    #[serde(default)]
+    pub on: BTreeSet<String>,
+    /// What else has a mode: `member_link_mode`, `member_share_group_history_mode`.
+    #[serde(default)]
+    pub modes: BTreeMap<String, String>,
+    /// Who could only be invited.
+    #[serde(default)]
+    pub invites: BTreeMap<Pn, PersonalInvite>,
+    /// Messages that were reported to the admins, by whom and when (seconds).
+    #[serde(default)]
+    pub reports: BTreeMap<String, BTreeMap<Pn, u64>>,
     /// Grows with every change.
     pub version: u64,
+}
+
+/// An invite for one account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PersonalInvite {
+    /// Its code.
+    pub code: String,
+    /// Who sent it.
+    pub by: Pn,
+    /// Until when it holds, in seconds.
+    pub until_s: u64,
 }
 
 impl Group {
     /// Its JID.
     pub fn jid(&self) -> Jid {
         Jid::new(self.id.clone(), Server::Group)
+    }
+
+    /// Switches what has a name on or off.
+    pub(super) fn switch(&mut self, name: &str, on: bool) {
+        match on {
+            true => self.on.insert(name.to_owned()),
+            false => self.on.remove(name),
+        };
     }
 
     pub(super) fn is_admin(&self, pn: Pn) -> bool {
@@ -87,7 +118,10 @@ impl Machine {
 
     pub(super) fn new_group(&mut self, now: UnixMillis, creator: Pn, subject: String) -> Group {
         // The shape of the ids of present groups.
-        let id = format!("1203630{:011}", self.groups.len() as u64 + 1 + seconds(now) % 100_000 * 1_000);
+        let first = self.groups.len() as u64 + 1 + seconds(now) % 100_000 * 1_000;
+        // Groups come and go within one second.
+        let mut ids = (first..).map(|number| format!("1203630{number:011}"));
+        let id = ids.find(|id| !self.groups.contains_key(id)).expect("there is always a next one");
         let invite = self.invite_code();
         Group {
             id,
@@ -106,6 +140,10 @@ impl Machine {
             community: false,
             parent: None,
             picture: None,
+            on: BTreeSet::new(),
+            modes: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            reports: BTreeMap::new(),
             version: 1,
         }
     }
@@ -142,6 +180,10 @@ impl Machine {
             let about = Builder::new("description").attr("id", id.as_str()).attr("t", group.created_s);
             children.push(about.attr("participant", creator.jid(Form::Lid)).children([body]).build());
         }
+        children.extend(group.on.iter().map(|tag| Builder::new_dynamic(tag.clone()).build()));
+        let mode =
+            |(tag, mode): (&String, &String)| Builder::new_dynamic(tag.clone()).bytes(mode.clone()).build();
+        children.extend(group.modes.iter().map(mode));
         for (is, tag) in [(group.announce, "announcement"), (group.locked, "locked")] {
             children.extend(is.then(|| Builder::new(tag).build()));
         }

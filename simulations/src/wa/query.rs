@@ -4,7 +4,9 @@
 mod app_state;
 mod bots;
 mod business;
+mod communities;
 mod groups;
+mod invites;
 mod links;
 mod members;
 mod prekeys;

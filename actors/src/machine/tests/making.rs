@@ -14,12 +14,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Somebody asks for a group by a request; his token.
 fn asked(world: &mut World, request_id: &str, hash: u8) -> u64 {
-    let subject = "Hens".to_owned();
-    let group = CreateGroup { subject, members: vec![Jid::lid("800000")], community: false, parent: None };
-    let make = Make { what: New::Group(group), request_id: request_id.to_owned(), request_hash: [hash; 32] };
-    let (token, _) = world.command(Command::Make { make: Box::new(make), patience: PATIENCE });
+    let (token, _) = world.command(make(request_id, hash));
     world.commit_everything();
     token
+}
+
+fn make(request_id: &str, hash: u8) -> Command {
+    let group = CreateGroup {
+        subject: "Hens".to_owned(),
+        members: vec![Jid::lid("800000")],
+        community: false,
+        parent: None,
+        general_chat: false,
+        members_create_subgroups: false,
+    };
+    let make = Make { what: New::Group(group), request_id: request_id.to_owned(), request_hash: [hash; 32] };
+    Command::Make { make: Box::new(make), patience: PATIENCE }
 }
 
 /// The request that WhatsApp has to answer next.
@@ -156,9 +166,7 @@ fn nothing_is_asked_of_whatsapp_before_the_request_is_durable_or_without_a_conne
     let token = asked(&mut world, "r1", 1);
     assert_eq!(world.made(token), Some(Err(AskError::NotConnected.into())));
     world.go_online();
-    let group = CreateGroup { subject: "Hens".to_owned(), members: vec![], community: false, parent: None };
-    let make = Make { what: New::Group(group), request_id: "r1".to_owned(), request_hash: [1; 32] };
-    let (_, sent) = world.command(Command::Make { make: Box::new(make), patience: PATIENCE });
+    let (_, sent) = world.command(make("r1", 1));
     assert!(sent.is_empty() && world.requests.is_empty());
     world.commit_everything();
     request(&mut world, "create");

@@ -1,8 +1,9 @@
 //! Groups and what is asked about them, as typed values. What must hold: every refusal names its field.
 
-use roost_actors::device::Make;
+use roost_actors::device::{Make, Recipient};
 use roost_proto::api;
-use roost_proto::ask::groups::{CreateGroup, Setting};
+use roost_proto::api::send_message_request::Content;
+use roost_proto::ask::groups::{CreateGroup, Door, Personal, Setting};
 use roost_proto::ask::making::New;
 use roost_proto::prost::Message as _;
 use roost_proto::stanza::{Jid, Server};
@@ -15,6 +16,8 @@ use crate::errors::ApiError;
 const MAX_PEOPLE: usize = 1_023;
 /// Longest subject, in characters.
 const MAX_SUBJECT: usize = 100;
+/// Most messages in one report.
+const MAX_REPORTED: usize = 100;
 /// Longest description, in characters.
 const MAX_DESCRIPTION: usize = 2_048;
 
@@ -30,7 +33,16 @@ pub fn create(request: &api::CreateGroupRequest) -> Result<Make, ApiError> {
         members: people("participants", &request.participants, 0)?,
         community: request.community,
         parent,
+        general_chat: request.general_chat,
+        members_create_subgroups: request.members_create_subgroups,
     };
+    let of_communities = [
+        ("general_chat", request.general_chat),
+        ("members_create_subgroups", request.members_create_subgroups),
+    ];
+    if let Some((field, _)) = of_communities.iter().find(|(_, given)| *given && !request.community) {
+        return Err(ApiError::field(*field, "is for communities"));
+    }
     let request_id = match &*request.request_id {
         "" => uuid::Uuid::new_v4().to_string(),
         id => request_id("request_id", id)?,
@@ -40,6 +52,15 @@ pub fn create(request: &api::CreateGroupRequest) -> Result<Make, ApiError> {
     let said = api::CreateGroupRequest { request_id: String::new(), ..request.clone() };
     hash.update(said.encode_to_vec());
     Ok(Make { what: New::Group(create), request_id, request_hash: hash.finalize().into() })
+}
+
+/// Refuses what is for groups alone.
+pub fn fits(to: &Recipient, kind: &Content) -> Result<(), ApiError> {
+    match (to, kind) {
+        (Recipient::Group(_), _) => Ok(()),
+        (_, Content::MemberLabel(_)) => Err(ApiError::field("member_label", "is for groups")),
+        _ => Ok(()),
+    }
 }
 
 /// JID of a group.
@@ -68,6 +89,52 @@ pub fn people(field: &str, texts: &[String], least: usize) -> Result<Vec<Jid>, A
     texts.iter().enumerate().map(read).collect()
 }
 
+/// A way into a group: the code of a link, or an invite for one person.
+pub fn door(link: &str, personal: Option<&api::PersonalInvite>) -> Result<Door, ApiError> {
+    match personal {
+        Some(_) if !link.is_empty() => {
+            Err(ApiError::field("personal", "must be absent when there is a code"))
+        }
+        Some(invite) => Ok(Door::Personal(self::personal(invite)?)),
+        None => Ok(Door::Code(code(link)?)),
+    }
+}
+
+fn personal(invite: &api::PersonalInvite) -> Result<Personal, ApiError> {
+    let whose = people("personal.inviter", std::slice::from_ref(&invite.inviter), 1);
+    let inviter = whose.map_err(|_| {
+        let why = "must be a JID: {digits}@s.whatsapp.net or {digits}@lid";
+        ApiError::field("personal.inviter", why)
+    })?;
+    if !(1..=64).contains(&invite.code.len()) || !invite.code.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(ApiError::field("personal.code", "must be 1 to 64 visible ASCII characters"));
+    }
+    let expires = invite.expire_time.and_then(|time| u64::try_from(time.seconds).ok());
+    let expires =
+        expires.ok_or_else(|| ApiError::field("personal.expire_time", "is required, after 1970"))?;
+    Ok(Personal {
+        group: group("personal.group", &invite.group)?,
+        code: invite.code.clone(),
+        inviter: inviter.into_iter().next().expect("one was read"),
+        expires,
+    })
+}
+
+/// WhatsApp's ids of messages.
+pub fn whatsapp_ids(field: &str, ids: Vec<String>) -> Result<Vec<String>, ApiError> {
+    if !(1..=MAX_REPORTED).contains(&ids.len()) {
+        return Err(ApiError::field(field, format!("must be 1 to {MAX_REPORTED} ids")));
+    }
+    let good = |id: &String| (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic());
+    match ids.iter().position(|id| !good(id)) {
+        Some(place) => {
+            let why = "must be 1 to 128 visible ASCII characters";
+            Err(ApiError::field(format!("{field}[{place}]"), why))
+        }
+        None => Ok(ids),
+    }
+}
+
 fn subject(field: &str, text: &str) -> Result<String, ApiError> {
     if (1..=MAX_SUBJECT).contains(&text.chars().count()) {
         return Ok(text.to_owned());
@@ -75,8 +142,7 @@ fn subject(field: &str, text: &str) -> Result<String, ApiError> {
     Err(ApiError::field(field, format!("must be 1 to {MAX_SUBJECT} characters long")))
 }
 
-/// The code of an invite, or its link.
-pub fn code(text: &str) -> Result<String, ApiError> {
+fn code(text: &str) -> Result<String, ApiError> {
     let code = text.strip_prefix("https://chat.whatsapp.com/").unwrap_or(text);
     let good = (8..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric());
     if good {
@@ -115,6 +181,12 @@ pub fn settings(request: &api::UpdateGroupRequest) -> Result<Vec<Setting>, ApiEr
         timer.map(Setting::Disappearing),
         request.members_add.map(Setting::MembersAdd),
         request.approval.map(Setting::Approval),
+        request.members_link.map(Setting::MembersLink),
+        request.history.map(Setting::History),
+        request.members_share_history.map(Setting::MembersShareHistory),
+        request.admin_reports.map(Setting::AdminReports),
+        request.no_frequently_forwarded.map(Setting::NoFrequentlyForwarded),
+        request.limit_sharing.map(Setting::LimitSharing),
     ];
     Ok(settings.into_iter().flatten().collect())
 }
@@ -165,6 +237,15 @@ mod tests {
         let both =
             api::CreateGroupRequest { parent: "1@g.us".into(), community: true, ..request(id, "Hens") };
         assert_eq!(refused(create(&both)), "parent");
+        let chat = api::CreateGroupRequest { general_chat: true, ..request(id, "Hens") };
+        assert_eq!(refused(create(&chat)), "general_chat");
+    }
+
+    #[test]
+    fn a_label_is_for_groups() {
+        let label = Content::MemberLabel(api::MemberLabel { label: "cock".into() });
+        assert_eq!(refused(fits(&Recipient::Lid("1234567".into()), &label)), "member_label");
+        assert!(fits(&Recipient::Group("120363000000000001".into()), &label).is_ok());
     }
 
     #[test]
@@ -176,6 +257,30 @@ mod tests {
         };
         let settings = settings(&request).expect("good");
         assert_eq!(settings, [Setting::Announce(false), Setting::Disappearing(0)]);
+    }
+
+    #[test]
+    fn a_personal_invite_is_whole_and_alone() {
+        let good = api::PersonalInvite {
+            group: "1@g.us".into(),
+            code: "abc".into(),
+            inviter: "1234567@lid".into(),
+            expire_time: Some(api::Timestamp { seconds: 1, nanos: 0 }),
+        };
+        assert!(matches!(door("", Some(&good)), Ok(Door::Personal(_))));
+        assert_eq!(refused(door("AbCdEfGhIjK", Some(&good))), "personal");
+        let bad = |change: fn(&mut api::PersonalInvite)| {
+            let mut invite = good.clone();
+            change(&mut invite);
+            refused(door("", Some(&invite)))
+        };
+        assert_eq!(bad(|invite| invite.group.clear()), "personal.group");
+        assert_eq!(bad(|invite| invite.code.clear()), "personal.code");
+        assert_eq!(bad(|invite| invite.inviter = "you".into()), "personal.inviter");
+        assert_eq!(bad(|invite| invite.expire_time = None), "personal.expire_time");
+        assert_eq!(refused(whatsapp_ids("whatsapp_ids", vec![])), "whatsapp_ids");
+        let ids = vec!["3EB0".into(), "".into()];
+        assert_eq!(refused(whatsapp_ids("whatsapp_ids", ids)), "whatsapp_ids[1]");
     }
 
     #[test]

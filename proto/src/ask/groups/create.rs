@@ -18,6 +18,10 @@ pub struct CreateGroup {
     pub community: bool,
     /// The community that it shall belong to.
     pub parent: Option<Jid>,
+    /// Of a community: with a group in which all its members talk.
+    pub general_chat: bool,
+    /// Of a community: every member may make groups in it.
+    pub members_create_subgroups: bool,
 }
 
 impl CreateGroup {
@@ -27,6 +31,12 @@ impl CreateGroup {
         if self.community {
             let parent = Builder::new("parent").attr("default_membership_approval_mode", "request_required");
             children.push(parent.build());
+            if self.members_create_subgroups {
+                children.push(Builder::new("allow_non_admin_sub_group_creation").build());
+            }
+            if self.general_chat {
+                children.push(Builder::new("create_general_chat").build());
+            }
         }
         if let Some(parent) = &self.parent {
             children.push(Builder::new("linked_parent").attr("jid", parent.clone()).build());
@@ -85,7 +95,14 @@ mod tests {
 
     fn create() -> CreateGroup {
         let members = vec![Jid::lid("222222")];
-        CreateGroup { subject: "Hens".to_owned(), members, community: false, parent: None }
+        CreateGroup {
+            subject: "Hens".to_owned(),
+            members,
+            community: false,
+            parent: None,
+            general_chat: false,
+            members_create_subgroups: false,
+        }
     }
 
     fn group(id: &'static str, subject: &'static str, creation: u32, creator: Jid) -> Stanza {

@@ -41,7 +41,7 @@ pub struct Outcome {
     pub invite: Option<(String, Option<api::Timestamp>)>,
 }
 
-fn outcomes(list: &Stanza) -> Vec<Outcome> {
+pub(super) fn outcomes(list: &Stanza) -> Vec<Outcome> {
     let read = |one: &Stanza| {
         let code = |key| one.number(key).and_then(|code| u16::try_from(code).ok());
         let invite = one.child("add_request").and_then(|request| {
@@ -65,6 +65,8 @@ pub struct ChangeMembers {
     pub act: Act,
     /// With whom.
     pub members: Vec<Jid>,
+    /// Of a community: with its groups too.
+    pub linked: bool,
 }
 
 impl Question for ChangeMembers {
@@ -74,7 +76,8 @@ impl Question for ChangeMembers {
     const CHANGES: bool = true;
 
     fn request(&self) -> Stanza {
-        set(self.group.clone(), Builder::new(self.act.tag()).children(participants(&self.members)))
+        let change = Builder::new(self.act.tag()).children(participants(&self.members));
+        set(self.group.clone(), if self.linked { change.attr("linked_groups", "true") } else { change })
     }
 
     fn read(&self, answer: &Stanza) -> Result<Self::Answer, Missing> {
@@ -101,39 +104,6 @@ impl Question for LeaveGroup {
 
     fn read(&self, _: &Stanza) -> Result<(), Missing> {
         Ok(())
-    }
-}
-
-/// Joins by an invite code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JoinGroup {
-    /// The code.
-    pub code: String,
-}
-
-/// What became of joining.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Joined {
-    /// The group.
-    pub group: Jid,
-    /// Admins have to approve it first.
-    pub waiting: bool,
-}
-
-impl Question for JoinGroup {
-    type Answer = Joined;
-
-    const CHANGES: bool = true;
-
-    fn request(&self) -> Stanza {
-        set(all_groups(), Builder::new("invite").attr("code", self.code.clone()))
-    }
-
-    fn read(&self, answer: &Stanza) -> Result<Joined, Missing> {
-        if let Some(request) = answer.child("membership_approval_request") {
-            return Ok(Joined { group: request.need_jid("jid")?, waiting: true });
-        }
-        Ok(Joined { group: answer.need_child("group")?.need_jid("jid")?, waiting: false })
     }
 }
 
@@ -207,7 +177,12 @@ mod tests {
     #[test]
     fn an_outcome_is_read_in_every_clients_spelling() {
         let group: Jid = "120363000000000001@g.us".parse().expect("a JID");
-        let question = ChangeMembers { group, act: Act::Add, members: vec![Jid::lid("1"), Jid::lid("2")] };
+        let question = ChangeMembers {
+            group,
+            act: Act::Add,
+            members: vec![Jid::lid("1"), Jid::lid("2")],
+            linked: false,
+        };
         let done = Builder::new("participant").attr("jid", Jid::lid("1")).attr("type", 200u16).build();
         let request = Builder::new("add_request").attr("code", "abc").attr("expiration", 60u8).build();
         let invited = Builder::new("participant").attr("jid", Jid::lid("2")).attr("error", 403u16);
@@ -216,17 +191,5 @@ mod tests {
         assert_eq!((read[0].code, read[1].code), (200, 403));
         assert_eq!(read[1].invite.as_ref().map(|(code, _)| code.as_str()), Some("abc"));
         assert!(question.read(&Builder::new("iq").build()).is_err());
-    }
-
-    #[test]
-    fn joining_ends_in_the_group_or_before_its_door() {
-        let group: Jid = "120363000000000001@g.us".parse().expect("a JID");
-        let question = JoinGroup { code: "abc".to_owned() };
-        let answer = |tag: &'static str| {
-            let child = Builder::new(tag).attr("jid", group.clone()).build();
-            question.read(&Builder::new("iq").children([child]).build()).expect("complete")
-        };
-        assert!(!answer("group").waiting);
-        assert!(answer("membership_approval_request").waiting);
     }
 }

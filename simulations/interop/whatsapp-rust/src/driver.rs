@@ -17,7 +17,7 @@ use whatsapp_rust::{Client, Jid};
 use crate::events::{Emitter, Said};
 use crate::flags::Flags;
 use crate::kinds::{Memory, Words};
-use crate::{Command, files, http, people};
+use crate::{Command, files, groups, http, people};
 
 /// What the library would otherwise ask web.whatsapp.com for.
 const VERSION: (u32, u32, u32) = (2, 3000, 1_035_194_821);
@@ -170,10 +170,16 @@ impl Driver {
                 self.said.emit(Said::Changed { r#ref });
             }
             "logout" => client.logout().await,
-            unknown => match people::people(client, command).await? {
-                Some(value) => self.said.emit(Said::Answer { r#ref, value }),
-                None => bail!("unknown command {unknown:?}"),
-            },
+            unknown => {
+                let answer = match people::people(client, command).await? {
+                    Some(answer) => Some(answer),
+                    None => groups::groups(client, command).await?,
+                };
+                match answer {
+                    Some(value) => self.said.emit(Said::Answer { r#ref, value }),
+                    None => bail!("unknown command {unknown:?}"),
+                }
+            }
         }
         Ok(())
     }
@@ -262,7 +268,11 @@ fn own(jid: Option<Jid>) -> String {
     jid.map(|jid| jid.to_string()).unwrap_or_default()
 }
 
-fn jids(texts: &[String]) -> anyhow::Result<Vec<Jid>> {
+/// Addresses.
+///
+/// # Errors
+/// One is malformed.
+pub fn jids(texts: &[String]) -> anyhow::Result<Vec<Jid>> {
     texts.iter().map(|text| jid(text)).collect()
 }
 

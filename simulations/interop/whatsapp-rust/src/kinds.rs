@@ -249,6 +249,9 @@ fn describe(message: &wa::Message) -> Option<Words> {
         if let Some(edited) = protocol.edited_message.as_option() {
             return say("edit", &edited.text_content().map(str::to_owned), key);
         }
+        if let Some(member) = protocol.member_label.as_option() {
+            return say("member_label", &member.label, None);
+        }
         let revoked = protocol.r#type == Some(protocol_message::Type::Revoke);
         return if revoked { say("revoke", &None, key) } else { None };
     }

@@ -8,6 +8,7 @@ mod driver;
 mod events;
 mod files;
 mod flags;
+mod groups;
 mod http;
 mod kinds;
 mod log;

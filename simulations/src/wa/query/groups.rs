@@ -2,15 +2,21 @@
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
+use roost_proto::stanza::{Builder, Read as _, Server, Stanza};
 
 use super::super::account::{DeviceRef, Pn, seconds};
-use super::super::groups::{Group, MAX_MEMBERS, Role, add_mode, approval_mode};
+use super::super::groups::{Group, Role, add_mode, approval_mode};
 use super::super::machine::Machine;
 use super::Answer;
 
 /// The longest subject, in bytes.
-const MAX_SUBJECT: usize = 400;
+pub(super) const MAX_SUBJECT: usize = 400;
+/// What is on or off by the one or the other request; whatsapp-rust's.
+const SWITCHES: [(&str, &str); 3] = [
+    ("group_history", "no_group_history"),
+    ("allow_admin_reports", "not_allow_admin_reports"),
+    ("no_frequently_forwarded", "frequently_forwarded_ok"),
+];
 
 impl Machine {
     pub(super) fn group_query(
@@ -24,9 +30,23 @@ impl Machine {
         let to = stanza.jid("to").filter(|to| to.server == Server::Group).filter(|to| !to.user.is_empty());
         let Some(to) = to else { return self.groups_query(now, device, set, child) };
         let group = self.groups.get(&*to.user).cloned().ok_or_else(|| Refused::new(404))?;
+        let invite = child.child("add_request").filter(|_| child.tag == "query");
+        if let Some(invite) = invite.or((child.tag == "accept").then_some(child)) {
+            return self.personal_invite(now, device, group, invite, set);
+        }
+        if child.tag == "cancel_membership_requests" && set {
+            return self.end_requests(now, device, group, &[device.pn], child);
+        }
         let Some(role) = group.members.get(&device.pn).copied() else { return Err(Refused::new(403)) };
         let admin = role >= Role::Admin;
         let may = |is: bool| if is { Ok(()) } else { Err(Refused::new(403)) };
+        let switch = SWITCHES.iter().find(|(on, off)| [*on, *off].contains(&&*child.tag));
+        if let (Some((on, off)), true) = (switch, set) {
+            may(admin)?;
+            let is_on = child.tag == *on;
+            let told = Builder::new(if is_on { on } else { off }).build();
+            return self.change_group(now, device, group, told, |group| group.switch(on, is_on));
+        }
         match (&*child.tag, set) {
             ("query", false) => Ok(vec![self.group_node(&group, true)]),
             ("add" | "remove" | "promote" | "demote", true) => {
@@ -81,8 +101,18 @@ impl Machine {
                     child.child("group_join").and_then(|join| join.text("state")).as_deref() == Some("on");
                 self.change_group(now, device, group, approval_mode(on), |group| group.approval = on)
             }
-            ("invite", set) => {
+            ("revoke", true) => {
                 may(admin)?;
+                self.revoke_invites(now, device, group, child)
+            }
+            ("reports", set) => {
+                may(admin || (set && group.on.contains("allow_admin_reports")))?;
+                self.reports(now, device, group, set.then_some(child))
+            }
+            ("invite", set) => {
+                may(admin
+                    || (!set
+                        && group.modes.get("member_link_mode").is_some_and(|to| to.starts_with("all"))))?;
                 let mut code = group.invite.clone();
                 if set {
                     code = self.invite_code();
@@ -105,15 +135,7 @@ impl Machine {
                 may(admin)?;
                 self.answer_requests(now, device, group, child)
             }
-            ("links" | "unlink", true) => {
-                may(admin)?;
-                self.link_groups(now, device, group, child)
-            }
-            ("sub_groups", false) => {
-                let subs = self.groups.values().filter(|sub| sub.parent.as_deref() == Some(&*group.id));
-                let subs = subs.map(|sub| self.group_node(sub, false)).collect::<Vec<_>>();
-                Ok(vec![Builder::new("sub_groups").children(subs).build()])
-            }
+            _ if group.community => self.community_query(now, device, set, group, child),
             _ => Err(Refused::new(501)),
         }
     }
@@ -161,48 +183,6 @@ impl Machine {
         }
     }
 
-    fn create_group(&mut self, now: UnixMillis, device: DeviceRef, create: &Stanza) -> Answer {
-        let subject = create.text("subject").unwrap_or_default().into_owned();
-        if subject.is_empty() || subject.len() > MAX_SUBJECT {
-            return Err(Refused::new(406));
-        }
-        let mut group = self.new_group(now, device.pn, subject);
-        for participant in create.all_named("participant").take(MAX_MEMBERS - 1) {
-            let jid = participant.jid("jid").ok_or_else(|| Refused::new(400))?;
-            if let Some(account) = self.account_of(&jid) {
-                group.members.entry(account.pn).or_insert(Role::Member);
-            }
-        }
-        group.expiration = create
-            .child("ephemeral")
-            .and_then(|timer| u32::try_from(timer.number("expiration")?).ok())
-            .unwrap_or(0);
-        group.announce = create.child("announcement").is_some();
-        group.locked = create.child("locked").is_some();
-        group.community = create.child("parent").is_some();
-        if let Some(mode) = create.child("member_add_mode") {
-            group.members_add = mode.leaf_text() == Some("all_member_add");
-        }
-        if let Some(parent) = create.child("linked_parent").and_then(|parent| parent.jid("jid")) {
-            group.parent = Some(parent.user.to_string());
-        }
-        let members: Vec<Pn> = group.members.keys().copied().collect();
-        self.watch_members(&members);
-        let node = self.group_node(&group, true);
-        let jid = group.jid();
-        self.groups.insert(group.id.clone(), group);
-        let others: Vec<Pn> = members.into_iter().filter(|pn| *pn != device.pn).collect();
-        let told = || Builder::new("create").attr("type", "new").children([node.clone()]);
-        self.tell_group(now, &jid, device, others, &told().build());
-        // Who made it is told by which key. That the same key again makes a second group is a guess.
-        let told = match create.text("key") {
-            Some(key) => told().attr("key", key.into_owned()),
-            None => told(),
-        };
-        self.tell_group(now, &jid, device, [device.pn], &told.build());
-        Ok(vec![node])
-    }
-
     fn describe(&mut self, now: UnixMillis, device: DeviceRef, group: Group, child: &Stanza) -> Answer {
         let id = child.text("id").unwrap_or_default().into_owned();
         let before = group.description.as_ref().map(|(id, _)| id.clone()).unwrap_or_default();
@@ -221,7 +201,7 @@ impl Machine {
     }
 
     /// Changes a group and tells its members.
-    fn change_group(
+    pub(super) fn change_group(
         &mut self,
         now: UnixMillis,
         device: DeviceRef,
@@ -237,7 +217,7 @@ impl Machine {
         Ok(vec![])
     }
 
-    fn request_to_join(&mut self, now: UnixMillis, device: DeviceRef, mut group: Group) -> Answer {
+    pub(super) fn request_to_join(&mut self, now: UnixMillis, device: DeviceRef, mut group: Group) -> Answer {
         group.requests.insert(device.pn, seconds(now));
         let jid = group.jid();
         let admins: Vec<Pn> = group.members.keys().copied().filter(|pn| group.is_admin(*pn)).collect();
@@ -246,38 +226,5 @@ impl Machine {
         let told = Builder::new("created_membership_requests").attr("request_method", "invite_link");
         self.tell_group(now, &jid, device, admins, &told.children([asks]).build());
         Ok(vec![Builder::new("membership_approval_request").attr("jid", jid).build()])
-    }
-
-    fn link_groups(
-        &mut self,
-        now: UnixMillis,
-        device: DeviceRef,
-        community: Group,
-        child: &Stanza,
-    ) -> Answer {
-        if !community.community {
-            return Err(Refused::new(400));
-        }
-        let link = child.child("link").unwrap_or(child);
-        let named: Vec<Jid> = link.all_named("group").filter_map(|group| group.jid("jid")).collect();
-        let linking = child.tag == "links";
-        for jid in &named {
-            let Some(sub) = self.groups.get_mut(&*jid.user) else { return Err(Refused::new(404)) };
-            if !sub.is_admin(device.pn) {
-                return Err(Refused::new(403));
-            }
-            sub.parent = linking.then(|| community.id.clone());
-        }
-        let groups = named.iter().filter_map(|jid| self.groups.get(&*jid.user));
-        let groups: Vec<Stanza> = groups.map(|group| self.group_node(group, false)).collect();
-        let told = match linking {
-            true => Builder::new("link").attr("link_type", "sub_group"),
-            false => {
-                Builder::new("unlink").attr("unlink_type", "sub_group").attr("unlink_reason", "unlink_group")
-            }
-        };
-        let members: Vec<Pn> = community.members.keys().copied().collect();
-        self.tell_group(now, &community.jid(), device, members, &told.children(groups).build());
-        Ok(vec![])
     }
 }

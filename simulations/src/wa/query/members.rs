@@ -4,7 +4,7 @@ use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
 
 use super::super::account::{DeviceRef, Form, Pn};
-use super::super::groups::{Group, MAX_MEMBERS, Role};
+use super::super::groups::{Group, MAX_MEMBERS, PersonalInvite, Role};
 use super::super::machine::Machine;
 use super::Answer;
 
@@ -26,6 +26,7 @@ impl Machine {
                 (_, None, _) => 404,
                 (Some(_), _, "add") => 409,
                 (None, Some(_), "add") if group.members.len() + done.len() >= MAX_MEMBERS => 419,
+                (None, Some(pn), "add") if !self.account(pn).can_be_added() => 403,
                 (None, Some(_), "add") => 200,
                 (None, ..) => 404,
                 (Some(Role::Owner), ..) if found != Some(device.pn) => 406,
@@ -34,7 +35,14 @@ impl Machine {
             if let (200, Some(pn)) = (code, found) {
                 done.push(pn);
             }
-            outcomes.push(self.outcome(&jid, found, code));
+            let invite = found.filter(|_| code == 403);
+            let invite = invite.map(|pn| self.invite_person(now, device.pn, &group.id, pn));
+            outcomes.push(self.outcome(&jid, found, code, invite));
+        }
+        // What they are invited to is in the book now.
+        let group = self.groups.get(&group.id).cloned().unwrap_or(group);
+        if child.text("linked_groups").as_deref() == Some("true") && group.community && action == "remove" {
+            self.drop_everywhere(now, device, &group, &done);
         }
         match &*action {
             "add" => self.add_members(now, device, &group, &done, None),
@@ -50,6 +58,35 @@ impl Machine {
         Ok(vec![answer.children(outcomes).build()])
     }
 
+    /// Requests to join are taken back or turned down; the admins hear of it, and whose they were.
+    pub(super) fn end_requests(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        mut group: Group,
+        whose: &[Pn],
+        child: &Stanza,
+    ) -> Answer {
+        let gone: Vec<Pn> = whose.iter().copied().filter(|pn| group.requests.remove(pn).is_some()).collect();
+        let mut audience: Vec<Pn> = group.members.keys().copied().filter(|pn| group.is_admin(*pn)).collect();
+        audience.extend(&gone);
+        let jid = group.jid();
+        self.groups.insert(group.id.clone(), group);
+        let named: Vec<Stanza> = gone.iter().map(|pn| self.member_node(*pn, None).build()).collect();
+        if !named.is_empty() {
+            let told = Builder::new("revoked_membership_requests").children(named).build();
+            self.tell_group(now, &jid, device, audience, &told);
+        }
+        let outcome = |jid: Jid| {
+            let found = self.account_of(&jid).map(|account| account.pn);
+            let code = if found.is_some_and(|pn| gone.contains(&pn)) { 200 } else { 404 };
+            self.outcome(&jid, found, code, None)
+        };
+        let jids = child.all_named("participant").filter_map(|one| one.jid("jid"));
+        let outcomes: Vec<Stanza> = jids.map(outcome).collect();
+        Ok(vec![Builder::new_dynamic(child.tag.to_string()).children(outcomes).build()])
+    }
+
     /// Lets people in who asked, or turns them down.
     pub(super) fn answer_requests(
         &mut self,
@@ -62,19 +99,22 @@ impl Machine {
         else {
             return Err(roost_proto::stanza::iq::Refused::new(400));
         };
+        if action.tag == "reject" {
+            let jids = action.all_named("participant").filter_map(|one| one.jid("jid"));
+            let whose: Vec<Pn> = jids.filter_map(|jid| Some(self.account_of(&jid)?.pn)).collect();
+            let said = self.end_requests(now, device, group, &whose, action)?;
+            return Ok(vec![Builder::new("membership_requests_action").children(said).build()]);
+        }
         let (mut outcomes, mut done) = (Vec::new(), Vec::new());
         for jid in action.all_named("participant").filter_map(|participant| participant.jid("jid")) {
             let found = self.account_of(&jid).map(|account| account.pn);
             let asked = found.filter(|pn| group.requests.remove(pn).is_some());
             done.extend(asked);
-            outcomes.push(self.outcome(&jid, found, if asked.is_some() { 200 } else { 404 }));
+            outcomes.push(self.outcome(&jid, found, if asked.is_some() { 200 } else { 404 }, None));
         }
         self.groups.insert(group.id.clone(), group.clone());
-        let approve = action.tag == "approve";
-        if approve {
-            self.add_members(now, device, &group, &done, Some("linked_group_join"));
-        }
-        let said = Builder::new(if approve { "approve" } else { "reject" }).children(outcomes).build();
+        self.add_members(now, device, &group, &done, Some("linked_group_join"));
+        let said = Builder::new("approve").children(outcomes).build();
         Ok(vec![Builder::new("membership_requests_action").children([said]).build()])
     }
 
@@ -97,6 +137,9 @@ impl Machine {
         self.watch_members(&members);
         let jid = group.jid();
         let node = self.group_node(&group, true);
+        if let Some(community) = group.parent.clone() {
+            self.enroll(&community, new.to_vec());
+        }
         self.groups.insert(group.id.clone(), group);
         let added = new.iter().map(|pn| self.member_node(*pn, None).build()).collect::<Vec<_>>();
         let told = Builder::new("add").children(added);
@@ -141,10 +184,20 @@ impl Machine {
     }
 
     /// What became of one participant: its code in both spellings, because clients differ.
-    fn outcome(&self, asked: &Jid, found: Option<Pn>, code: u16) -> Stanza {
+    pub(super) fn outcome(
+        &self,
+        asked: &Jid,
+        found: Option<Pn>,
+        code: u16,
+        invite: Option<PersonalInvite>,
+    ) -> Stanza {
         let mut outcome = Builder::new("participant").attr("jid", asked.clone()).attr("type", code);
         if let Some(pn) = found {
             outcome = outcome.attr("phone_number", self.account(pn).jid(Form::Pn));
+        }
+        if let Some(PersonalInvite { code, until_s, .. }) = invite {
+            let request = Builder::new("add_request").attr("code", code).attr("expiration", until_s);
+            outcome = outcome.children([request.build()]);
         }
         if code == 200 { outcome.build() } else { outcome.attr("error", code).build() }
     }

@@ -46,6 +46,11 @@ impl Account {
         self.privacy.get(category).is_none_or(|value| value != "none")
     }
 
+    /// Whether others may add it to groups, instead of inviting it. Contacts are not kept, so `contacts` are none.
+    pub(super) fn can_be_added(&self) -> bool {
+        self.privacy.get("groupadd").is_none_or(|value| value == "all")
+    }
+
     /// Its about text, as `usync` tells it.
     pub(super) fn about(&self, own: bool) -> Stanza {
         let status = Builder::new("status");
@@ -78,7 +83,7 @@ impl Machine {
         Ok(vec![])
     }
 
-    /// `<query query_id>{"variables":…}</query>`: the about text, and newsletters.
+    /// `<query query_id>{"variables":…}</query>`: the about text, properties of groups, and newsletters.
     pub(super) fn mex(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let query = stanza.child("query").ok_or_else(|| Refused::new(400))?;
         let body: Value =
@@ -86,6 +91,9 @@ impl Machine {
         let number = query.text("query_id").unwrap_or_default();
         if let Some(said) = self.standing_of(now, device, &number) {
             return Ok(vec![said]);
+        }
+        if number == super::invites::PROPERTY {
+            return self.group_property(now, device, &body["variables"]);
         }
         if number != SET_ABOUT {
             return self.newsletter_query(now, device, &number, &body["variables"]);

@@ -147,3 +147,83 @@ fn one_sender_key_with_two_ciphertexts_is_a_violation() {
     assert_eq!(ledger.totals().key_reuses, 1);
     assert_eq!(ledger.key_reuses()[0].kind, "skmsg");
 }
+
+/// A request of the first of these probes about a member.
+fn about(world: &World, tag: &'static str, probe: usize) -> Builder {
+    let member = Builder::new("participant").attr("jid", world.lid(probe)).build();
+    Builder::new(tag).children([member])
+}
+
+#[test]
+fn who_can_only_be_invited_comes_in_by_an_invite_that_is_his_and_holds() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada]);
+    let only = Builder::new("category").attr("name", "groupadd").attr("value", "none").build();
+    let privacy = Builder::new("privacy").children([only]).build();
+    world.ask(bob, iq::set("p", "privacy").children([privacy]).build());
+    let answer = world.group_query(ada, "set", Some(&group), about(&world, "add", bob));
+    let outcome = answer.child("add").and_then(|add| add.child("participant")).expect("an outcome");
+    assert_eq!(outcome.number("error"), Some(403));
+    let invite = outcome.child("add_request").expect("an invite").clone();
+    let inviter = world.lid(ada);
+    let accept = || {
+        let accept = Builder::new("accept").attr("admin", inviter.clone());
+        let accept = accept.attr("code", invite.text("code").expect("a code").into_owned());
+        accept.attr("expiration", invite.number("expiration").expect("an end"))
+    };
+    assert_eq!(code(&world.group_query(eve, "set", Some(&group), accept())), Some(410));
+    world.group_query(ada, "set", Some(&group), about(&world, "revoke", bob));
+    assert_eq!(code(&world.group_query(bob, "set", Some(&group), accept())), Some(410));
+    let answer = world.group_query(ada, "set", Some(&group), about(&world, "revoke", bob));
+    let outcome = answer.child("revoke").and_then(|revoke| revoke.child("participant")).expect("an outcome");
+    assert_eq!(outcome.number("error"), Some(404), "there is none any more");
+}
+
+#[test]
+fn messages_are_reported_only_where_the_admins_want_that_and_only_they_see_it() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let group = world.group(&[ada, bob]);
+    let report = || {
+        let report = Builder::new("report").attr("message_id", "3EB0").build();
+        Builder::new("reports").children([report])
+    };
+    assert_eq!(code(&world.group_query(bob, "set", Some(&group), report())), Some(403));
+    world.group_query(ada, "set", Some(&group), Builder::new("allow_admin_reports"));
+    assert!(world.told(bob, "allow_admin_reports"));
+    assert_eq!(code(&world.group_query(bob, "set", Some(&group), report())), None);
+    assert!(world.told(ada, "reports") && !world.told(bob, "reports"));
+    assert_eq!(code(&world.group_query(bob, "get", Some(&group), Builder::new("reports"))), Some(403));
+    let seen = world.group_query(ada, "get", Some(&group), Builder::new("reports"));
+    let report = seen.child("reports").and_then(|reports| reports.child("report")).expect("one");
+    assert_eq!(report.child("reporter").and_then(|by| by.jid("jid")), Some(world.lid(bob)));
+}
+
+#[test]
+fn a_community_is_changed_by_its_admins_and_ends_without_its_groups() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let create = |name: &'static str, inside: Builder| {
+        Builder::new("create").attr("subject", name).children([inside.build()])
+    };
+    let jid = |answer: &Stanza| -> Jid {
+        let id = answer.child("group").and_then(|group| group.text("id")).expect("a group");
+        format!("{id}@g.us").parse().expect("a JID")
+    };
+    let farm = jid(&world.group_query(ada, "set", None, create("Farm", Builder::new("parent"))));
+    let inside = || Builder::new("linked_parent").attr("jid", farm.clone());
+    assert_eq!(code(&world.group_query(bob, "set", None, create("Barn", inside()))), Some(403));
+    let barn = jid(&world.group_query(ada, "set", None, create("Barn", inside())));
+    world.group_query(ada, "set", Some(&barn), about(&world, "add", bob));
+    let end = || Builder::new("delete_parent");
+    assert_eq!(code(&world.group_query(bob, "set", Some(&farm), end())), Some(403));
+    let look = || Builder::new("sub_groups");
+    assert_eq!(code(&world.group_query(eve, "get", Some(&farm), look())), Some(403));
+    let seen = world.group_query(bob, "get", Some(&farm), look());
+    assert_eq!(seen.child("sub_groups").map(|groups| groups.all().len()), Some(2), "with the announcements");
+    world.group_query(ada, "set", Some(&farm), end());
+    assert!(world.told(bob, "unlink") && world.told(bob, "delete"));
+    assert_eq!(code(&world.group_query(ada, "get", Some(&farm), look())), Some(404));
+    assert_eq!(code(&world.group_query(bob, "get", Some(&barn), Builder::new("query"))), None);
+}
