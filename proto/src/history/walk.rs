@@ -88,9 +88,10 @@ impl Walker {
         }
     }
 
-    /// Gives the next packed bytes. Those before must have been used up: [`Step::Hungry`] says so.
+    /// Gives the next packed bytes. Those before must have been used up: [`Step::Hungry`] says so. What stands behind the
+    /// end of the stream stays unread.
     pub(super) fn feed(&mut self, packed: Bytes) {
-        debug_assert!(self.packed.is_empty(), "it was not hungry");
+        debug_assert!(self.packed.is_empty() || self.over, "it was not hungry");
         self.packed = packed;
     }
 

@@ -182,3 +182,12 @@ proptest! {
         let _ = slices(&bytes, portion, Position::default());
     }
 }
+
+#[test]
+fn what_stands_behind_the_end_of_a_piece_stays_unread() {
+    let mut packed = pack(Kind::Recent, 100, &conversations(&[3]), &people());
+    let whole = survey(&packed, 10).expect("good");
+    packed.extend([7; 50]);
+    assert_eq!(survey(&packed, 10), Ok(whole));
+    assert_eq!(ids(&slices(&packed, 10, Position::default()).expect("good")).len(), 3);
+}
