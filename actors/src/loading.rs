@@ -43,6 +43,7 @@ impl Loading {
                 StateKind::Making => loaded.makings.push((key.name, row)),
                 StateKind::Pacing => loaded.pacing = Some(row),
                 StateKind::SecretHead => loaded.secret_head = Some(row),
+                StateKind::Salt => loaded.salt = Some(row),
                 StateKind::AppStateHead => loaded.app_state.push((key.name, row)),
                 _ => loaded.history.push((key, row)),
             }
@@ -52,9 +53,9 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, Making, Pacing, Presence, Retry, SecretHead, StatusPost};
+    use StateKind::{AppStateHead, Making, Pacing, Presence, Retry, Salt, SecretHead, StatusPost};
     use StateKind::{History, HistoryFile, HistoryPiece, HistoryRange};
     let history = matches!(kind, History | HistoryPiece | HistoryFile | HistoryRange);
     let rows = matches!(kind, Retry | AppStateHead | StatusPost | Making);
-    history || rows || matches!(kind, Presence | Pacing | SecretHead)
+    history || rows || matches!(kind, Presence | Pacing | Salt | SecretHead)
 }

@@ -116,6 +116,8 @@ pub struct Machine {
     questions: media::Questions,
     presence: presence::Presence,
     issued: tokens::Issued,
+    /// What tokens for strangers are made with; empty while the phone has given none.
+    salt: Bytes,
     posts: posts::Posts,
     makings: making::Makings,
     attempt: Option<pairing::Attempt>,
@@ -168,6 +170,7 @@ impl Machine {
             questions: media::Questions::default(),
             presence: presence::Presence::default(),
             issued: tokens::Issued::default(),
+            salt: Bytes::new(),
             posts: posts::Posts::default(),
             makings: making::Makings::default(),
             attempt: None,
@@ -275,6 +278,7 @@ impl Machine {
         self.connection.choose(loaded.version);
         self.health_load();
         self.pacing = loaded.pacing.as_deref().and_then(pacing::Pacing::from_bytes).unwrap_or_default();
+        self.salt = loaded.salt.unwrap_or_default();
         self.active = loaded.active;
         self.note_new_owner();
         self.outbox_load(loaded.outbox);

@@ -51,7 +51,7 @@ pub use self::seal::{KeyError, KeyFile, KeySource};
 const WATCH: usize = 4096;
 
 /// The kinds that `load` returns: all but those on demand.
-const LOADED_KINDS: [StateKind; 15] = [
+const LOADED_KINDS: [StateKind; 16] = [
     StateKind::Credentials,
     StateKind::Account,
     StateKind::Prekeys,
@@ -67,6 +67,7 @@ const LOADED_KINDS: [StateKind; 15] = [
     StateKind::SecretHead,
     StateKind::Making,
     StateKind::Pacing,
+    StateKind::Salt,
 ];
 
 /// An open database. Implements `Ledger`, `DeviceStore` and `Directory`. Its tasks and connections

@@ -12,7 +12,7 @@ mod key;
 mod patch;
 mod recovery;
 
-pub use action::{Action, Contact, Label, MessageRef, Mute, QuickReply, Range};
+pub use action::{Action, Call, Contact, Label, MessageRef, Mute, QuickReply, Range, is_value};
 pub use key::{Key, KeyError, Keyring};
 pub use patch::{
     Applied, ApplyError, Mutation, Patch, PatchError, Record, apply, apply_snapshot, encode, index_of,

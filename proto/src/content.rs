@@ -12,6 +12,7 @@ mod interactive;
 mod meaning;
 mod plain;
 mod refuse;
+mod report;
 mod sealed;
 mod wire;
 

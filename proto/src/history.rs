@@ -165,6 +165,7 @@ pub fn pack(kind: Kind, progress: u32, conversations: &[Conversation], people: &
         progress: Some(progress),
         push_names: pairs(&people.push_names),
         lids: pairs(&people.lids),
+        salt: people.salt.clone(),
     };
     let plain = slice.encode_to_vec();
     let mut packed = vec![0; zlib_rs::compress_bound(plain.len())];
@@ -173,13 +174,15 @@ pub fn pack(kind: Kind, progress: u32, conversations: &[Conversation], people: &
     packed.to_vec()
 }
 
-/// Names and identities of people.
+/// Names and identities of people, and how to write to those that one does not know.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct People {
     /// JID and the name that its owner chose.
     pub push_names: Vec<(String, String)>,
     /// JID of the phone number and JID of the hidden identity.
     pub lids: Vec<(String, String)>,
+    /// What tokens for strangers are made with ([`cstoken`](crate::cstoken::cstoken)), when the phone tells it.
+    pub salt: Option<Bytes>,
 }
 
 /// What is said of one chat of the past.

@@ -6,6 +6,7 @@ pub mod appstate;
 pub mod ask;
 pub mod cert;
 pub mod content;
+pub mod cstoken;
 pub mod e2e;
 pub mod frame;
 pub mod groups;

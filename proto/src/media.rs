@@ -13,6 +13,7 @@ mod keys;
 mod message;
 mod retry;
 mod sidecar;
+mod stickers;
 
 pub use cipher::{Decryptor, Encryptor, Hashes, Sealed, SealedError};
 pub(crate) use compose::put;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
-use roost_proto::api::{self, chat_changed::Change};
+use roost_proto::api::{self, chat_changed::Change, setting_changed::Setting};
 use roost_proto::appstate::{Action, Mute};
 use roost_proto::e2e;
 use roost_proto::history::Past;
@@ -109,6 +109,15 @@ impl World {
                 let wanted = api::SetPushNameRequest { parent, push_name: text };
                 self.cluster.ask(wanted, async |api, it| api.settings().set_push_name(it).await).await
             }
+            "status_mute" => {
+                let user = chat.trim_end_matches("@s.whatsapp.net").to_owned();
+                let wanted = api::MuteStatusRequest { device: parent, user, muted: on };
+                self.cluster.ask(wanted, async |api, it| api.statuses().mute_status(it).await).await.map(drop)
+            }
+            "link_previews" => {
+                let wanted = api::SetLinkPreviewsRequest { parent, disabled: on };
+                self.cluster.ask(wanted, async |api, it| api.settings().set_link_previews(it).await).await
+            }
             other => unreachable!("{other} is no change"),
         }
     }
@@ -141,10 +150,12 @@ fn fits(payload: &Payload, what: &str, chat: &str, on: bool, text: &str) -> bool
             let message = starred.message.clone().unwrap_or_default();
             what == "star" && message.whatsapp_id == text && starred.starred == on
         }
-        Payload::SettingChanged(changed) => {
-            what == "push_name"
-                && changed.setting == Some(api::setting_changed::Setting::PushName(text.to_owned()))
-        }
+        Payload::SettingChanged(changed) => match &changed.setting {
+            Some(Setting::PushName(name)) => what == "push_name" && name == text,
+            Some(Setting::LinkPreviewsDisabled(disabled)) => what == "link_previews" && *disabled == on,
+            _ => false,
+        },
+        Payload::StatusMuted(muted) => what == "status_mute" && muted.user == chat && muted.muted == on,
         _ => false,
     }
 }
@@ -160,7 +171,7 @@ async fn what_one_device_changes_the_others_see_though_the_owner_is_killed_again
     let mut world = World::of(3, past(1, 3)).await?;
     world.cluster.let_die(&world.device, 1);
     changed(&world).await?.check()?;
-    assert_eq!(world.cluster.outlived().await?, changes().len() + 1);
+    assert_eq!(world.cluster.outlived().await?, changes().len() + 2);
     Ok(())
 }
 

@@ -14,8 +14,8 @@ use roost_proto::api::upload_media_request::Header;
 use roost_proto::api::{self, GetMediaRequest};
 use roost_proto::media::media_of;
 use roost_simulations::interop::{
-    CLIENTS, Cast, ClientEvent, Cluster, Failure, Matrix, Person, Reader, RealClient, Stage, Victim, Way,
-    fetch, upload,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim,
+    Way, fetch, upload,
 };
 use roost_simulations::wa::Fault;
 use sha2::{Digest as _, Sha256};
@@ -104,10 +104,43 @@ impl World {
         let mut matrix = Matrix::new("3-media");
         self.hears(&mut matrix).await?;
         self.says(&mut matrix).await?;
+        self.packs(&mut matrix).await?;
         assert_eq!(self.reader.repeated(), Vec::<String>::new());
         assert_eq!(self.reader.faults(), Vec::<String>::new());
         assert_eq!(self.stage.key_reuse(), Vec::<String>::new());
         Ok(matrix)
+    }
+
+    /// Packs of stickers, which Baileys does not know.
+    async fn packs(&mut self, matrix: &mut Matrix) -> Result<(), Failure> {
+        let world = self;
+        for client in 0..world.clients.len() {
+            let (from, to) = ways(client);
+            if from == Way::From(Library::Baileys) {
+                let reason = "Baileys has no packs of stickers";
+                matrix.row("sticker pack").not_applicable(from, reason).not_applicable(to, reason);
+                continue;
+            }
+            let (path, hash) = world.file(&format!("pack-{client}"), 5000)?;
+            let content = world.sends(client, "sticker_pack", "application/zip", &path).await?;
+            assert_eq!(world.fetched(&content).await?.1, (5000, hash.clone()));
+            let Content::StickerPack(pack) = content else {
+                return Err(Failure::new(format!("a pack came as {content:?}")));
+            };
+            let told = (pack.pack_id.as_str(), pack.stickers[0].file_name.as_str(), pack.caption.as_str());
+            assert_eq!(told, ("hens", "hen.webp", "look"));
+            matrix.row("sticker pack").seen(from);
+            let media = Some(world.uploads(Kind::StickerPack, "application/zip", &path).await?);
+            let pack = Send::StickerPack(api::StickerPack { media, ..pack });
+            let id = world.gives(client, pack, WaitFor::Accepted).await?;
+            let file = world.clients[client].0.file(&id).await?;
+            assert_eq!(
+                (file.kind.as_str(), file.caption.as_str(), file.sha256),
+                ("sticker_pack", "look", hash)
+            );
+            matrix.row("sticker pack").seen(to);
+        }
+        Ok(())
     }
 
     /// Files of the clients, fetched through Roost.

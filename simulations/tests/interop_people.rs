@@ -188,8 +188,10 @@ impl World {
                 cluster.ask(look, async |api, it| api.contacts().get_profile_picture(it).await).await?;
             let changed = |payload: &Payload| {
                 matches!(payload, Payload::ProfileChanged(changed)
-                    if changed.what() == profile_changed::What::Picture && changed.value == shown.id
-                    && changed.person.as_ref().is_some_and(|who| who.phone_number == account.number_jid()))
+                if changed.what() == profile_changed::What::Picture && changed.value == shown.id
+                && changed.person.as_ref().is_some_and(|who| {
+                    who.phone_number == account.number_jid() && who.lid == account.lid_jid()
+                }))
             };
             reader.sees("a new picture", changed).await?;
             matrix.row("profile picture").seen(from);
@@ -218,7 +220,8 @@ impl World {
     }
 
     async fn presence(&mut self) -> Result<Matrix, Failure> {
-        let World { cluster, device, roost, clients, reader, .. } = self;
+        let World { stage, cluster, device, roost, clients, reader } = self;
+        let watched = |pn| stage.sim.look(|machine| machine.watched_by(pn));
         let presence = async |available| {
             let presence = SetPresenceRequest { device: device.clone(), available };
             cluster.ask(presence, async |api, it| api.presence().set_presence(it).await).await
@@ -285,6 +288,15 @@ impl World {
                 };
                 reader.sees(&format!("{name} {text} {media}"), told).await?;
             }
+            // whatsapp-rust alone can look away.
+            if name == "r" {
+                let before = watched(roost.pn);
+                ask(client, json!({"cmd": "unsubscribe", "to": roost.lid_jid()})).await?;
+                cluster.until("it looks away", || watched(roost.pn) < before).await?;
+            }
+            let end = SubscribePresenceRequest { device: device.clone(), user: account.lid_jid(), end: true };
+            cluster.ask(end, async |api, it| api.presence().subscribe_presence(it).await).await?;
+            cluster.until("the device looks away", || watched(account.pn) == 0).await?;
             matrix.row("presence").seen(from).seen(to);
             matrix.row("typing").seen(from).seen(to);
         }

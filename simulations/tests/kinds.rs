@@ -7,6 +7,8 @@
 mod amid_a_kill;
 #[path = "kinds/among_clients.rs"]
 mod among_clients;
+#[path = "kinds/between_two.rs"]
+mod between_two;
 #[path = "kinds/bots.rs"]
 mod bots;
 #[path = "kinds/statements.rs"]
@@ -20,6 +22,7 @@ use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_simulations::interop::{
     CLIENTS, Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Way,
 };
+use roost_simulations::wa::DeviceRecord;
 use sha2::{Digest as _, Sha256};
 use statements::{statements, text_of};
 
@@ -69,6 +72,16 @@ fn cannot_hear(library: Library, row: &str) -> Option<&'static str> {
 /// The kind under which a client tells of a concealed reaction: whatsapp-rust opens it and says no more of it.
 fn opened(library: Library) -> &'static str {
     if library == Library::WhatsappRust { "reaction" } else { "concealed_reaction" }
+}
+
+/// The poll that every client makes, or the quiz.
+fn poll(question: &str, right: &str) -> api::Poll {
+    api::Poll {
+        question: question.to_owned(),
+        options: vec!["yes".to_owned(), "no".to_owned()],
+        selectable: 1,
+        correct_option: right.to_owned(),
+    }
 }
 
 fn about(id: &str, from_me: bool) -> Option<api::MessageRef> {
@@ -290,10 +303,8 @@ impl Pair<'_> {
     /// Polls and votes in them.
     async fn polls(&mut self) -> Result<(), Failure> {
         let name = self.speaker.client.name().to_owned();
-        let options = vec!["yes".to_owned(), "no".to_owned()];
         let question = format!("to {name}?");
-        let ours =
-            self.say(Content::Poll(api::Poll { question: question.clone(), options, selectable: 1 })).await?;
+        let ours = self.say(Content::Poll(poll(&question, ""))).await?;
         self.speaker.client.said("poll", &format!("{question}: yes, no")).await?;
         self.matrix.row("poll").seen(self.to);
         if let Some(reason) = cannot_say(self.speaker.library, "vote in a poll") {
@@ -350,6 +361,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
         pair.remarks().await?;
         pair.statements().await?;
         pair.polls().await?;
+        pair.between_two().await?;
         pair.concealed().await?;
         pair.bots(&stage).await?;
         pair.ask_bots().await?;
@@ -358,6 +370,17 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
     matrix.check()?;
     among_clients::talk(&mut speakers).await?.check()?;
     amid_a_kill::talk(&mut speakers, &cluster, &device, &roost, &reader).await?;
+    // Phones compare the tokens that messages are reported by. The other clients make them in ways of their own, and
+    // whatsmeow counts nothing of its three edits, which lie in envelopes.
+    for (who, differ) in [(&roost, 0), (&speakers[0].person, 3)] {
+        let device = who.first_device();
+        let tokens = |record: &DeviceRecord| (record.reportable > 0, record.falsely_reportable);
+        assert_eq!(
+            stage.sim.ledger(|ledger| ledger.of(&device).map(tokens)),
+            Some((true, differ)),
+            "{device}"
+        );
+    }
     assert_eq!(reader.faults(), Vec::<String>::new());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())

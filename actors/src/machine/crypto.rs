@@ -21,7 +21,7 @@ use crate::port::{StateChange, StateKind};
 pub(super) use purpose::Purpose;
 
 /// A peer device, by whatever is known of its user. Ratchets are kept under the LID when one is known.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerName {
     /// Phone number digits.
     pub pn: Option<String>,
@@ -358,7 +358,7 @@ impl Machine {
                 self.note_mapped(&mut outcome);
                 self.lane.fill(slot, outcome);
             }
-            (Purpose::Identities { token }, Changed::Identities(known)) => self.on_identities(token, known),
+            (Purpose::Identities(wanted), Changed::Identities(known)) => self.on_identities(wanted, known),
             (Purpose::Import { slot, token, device }, Changed::State(changes)) => {
                 self.on_import_sealed(slot, token, device.map(|device| *device), changes);
             }

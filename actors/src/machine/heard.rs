@@ -222,6 +222,9 @@ impl Machine {
                 author: Some(scene.sender.clone()),
                 change: Some(api::group_changed::Change::MemberLabel(label)),
             }),
+            Meaning::SharingLimited(limited) => {
+                Payload::SharingLimited(api::SharingLimited { said: about, limited })
+            }
             Meaning::Voted(..) | Meaning::Answered(..) | Meaning::Concealed(_) | Meaning::Protocol => {
                 return None;
             }

@@ -203,6 +203,9 @@ impl Machine {
         for pairs in pairs.chunks(LEARNED) {
             self.change_state(CryptoRequest::Learn { pairs: pairs.to_vec() });
         }
+        if let Some(salt) = &outline.people.salt {
+            self.learn_salt(salt);
+        }
         let chats = outline.chats.iter().filter_map(|chat| chat.about.as_ref());
         let tokens: Vec<(PeerName, Token)> = chats.filter_map(token_of).collect();
         for tokens in tokens.chunks(LEARNED) {

@@ -18,6 +18,15 @@ use crate::port::{NewEvent, StateKind};
 /// The most pairs that one answer of WhatsApp teaches.
 const LEARNED: usize = 512;
 
+/// What the identities of somebody are wanted for.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// A caller has asked.
+    Caller { token: u64 },
+    /// He has changed what he shows, or the picture of a group: the event of this notification.
+    Profile { slot: u64, link: u64, stanza: Box<Stanza> },
+}
+
 impl Machine {
     /// What is known of a user.
     pub(super) fn identities(&mut self, token: u64, user: &Jid) {
@@ -27,12 +36,23 @@ impl Machine {
             return self.effects.push(Effect::Reply { token, reply });
         }
         let user = name_of(user);
-        self.ask_crypto(CryptoRequest::Identities { user }, Purpose::Identities { token });
+        self.ask_crypto(CryptoRequest::Identities { user }, Purpose::Identities(Wanted::Caller { token }));
     }
 
-    pub(super) fn on_identities(&mut self, token: u64, known: PeerName) {
+    pub(super) fn on_identities(&mut self, wanted: Wanted, known: PeerName) {
         let known = Identities { pn: known.pn.map(Jid::pn), lid: known.lid.map(Jid::lid) };
-        self.effects.push(Effect::Reply { token, reply: Reply::Identities(Ok(known)) });
+        match wanted {
+            Wanted::Caller { token } => {
+                self.effects.push(Effect::Reply { token, reply: Reply::Identities(Ok(known)) });
+            }
+            Wanted::Profile { slot, link, stanza } => {
+                let mut outcome = Pending::default();
+                let who = person(&[known.lid, known.pn]);
+                outcome.batch.events.extend(self.profile_changed(&stanza, who));
+                let ack = self.plain_ack(&stanza, None);
+                self.settle_slot(slot, link, outcome, ack);
+            }
+        }
     }
 
     /// An answer to a question may pair numbers with hidden identities.
@@ -77,8 +97,21 @@ impl Machine {
 
 impl Machine {
     /// `<notification type=picture><set jid id author?/>|<delete jid author?/>`,
-    /// `<notification type=status><set>{bytes}`.
-    pub(super) fn profile_changed(&self, stanza: &Stanza) -> Option<NewEvent> {
+    /// `<notification type=status><set>{bytes}`. It names who did it in one form; the store knows the other.
+    pub(super) fn on_profile_notification(&mut self, link: u64, stanza: Stanza) {
+        let slot = self.lane.open();
+        let change = stanza.child("set").or(stanza.child("delete"));
+        let who = match stanza.jid("from") {
+            Some(from) if from.server == Server::Group => change.and_then(|change| change.jid("author")),
+            from => from,
+        };
+        let user =
+            who.filter(|who| who.is_pn() || who.is_lid()).map_or_else(PeerName::default, |who| name_of(&who));
+        let wanted = Wanted::Profile { slot, link, stanza: Box::new(stanza) };
+        self.ask_crypto(CryptoRequest::Identities { user }, Purpose::Identities(wanted));
+    }
+
+    fn profile_changed(&self, stanza: &Stanza, who: api::Person) -> Option<NewEvent> {
         let from = stanza.jid("from")?;
         let of_group = from.server == Server::Group;
         if !of_group && !matches!(from.server, Server::Pn | Server::Lid) {
@@ -97,15 +130,13 @@ impl Machine {
         };
         let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
         let payload = if of_group {
-            let author = set.or(stanza.child("delete")).and_then(|change| change.jid("author"));
             Payload::GroupChanged(api::GroupChanged {
                 group: from.to_string(),
-                author: author.map(|author| person(&[Some(author)])),
+                author: Some(who).filter(|who| *who != api::Person::default()),
                 change: Some(api::group_changed::Change::Picture(value)),
             })
         } else {
-            let person = Some(person(&[Some(from.clone())]));
-            Payload::ProfileChanged(api::ProfileChanged { person, what: what.into(), value })
+            Payload::ProfileChanged(api::ProfileChanged { person: Some(who), what: what.into(), value })
         };
         Some(NewEvent {
             dedupe: bounded(format!("contact/{from}/{id}")),

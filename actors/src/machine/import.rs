@@ -4,6 +4,7 @@
 //! again; nothing shows and nothing dials before the device's own keys are durable, and these come last. A part
 //! that comes twice changes nothing.
 
+use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 
@@ -73,6 +74,9 @@ impl Machine {
             outcome.batch.events.push(event);
             Box::new(account)
         });
+        if account.is_some() {
+            self.take_salt(&mut outcome, Bytes::new());
+        }
         outcome.after.push(After::Imported(token, account));
         self.lane.fill(slot, outcome);
     }

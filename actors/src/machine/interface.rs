@@ -64,6 +64,8 @@ pub struct Loaded {
     pub pacing: Option<Bytes>,
     /// The row of [`StateKind::SecretHead`](crate::port::StateKind::SecretHead).
     pub secret_head: Option<Bytes>,
+    /// The row of [`StateKind::Salt`](crate::port::StateKind::Salt).
+    pub salt: Option<Bytes>,
     /// The version of WhatsApp Web that was chosen for the device.
     pub version: ProtocolVersion,
     /// The status that the last owner left.

@@ -17,6 +17,9 @@ use roost_proto::stanza::iq;
 
 impl Machine {
     pub(super) fn on_notification(&mut self, link: u64, stanza: Stanza) {
+        if matches!(stanza.text("type").as_deref(), Some("picture" | "status")) {
+            return self.on_profile_notification(link, stanza);
+        }
         let mut outcome = Pending::default();
         match stanza.text("type").as_deref() {
             Some("mediaretry") => self.on_media_retry(&stanza),
@@ -26,9 +29,6 @@ impl Machine {
             Some("companion_reg_refresh") => self.on_registration_refresh(&stanza),
             Some("passkey_prologue_request") => self.on_passkey_asked(&stanza),
             Some("crsc_continuation") => self.on_passkey_continued(&stanza),
-            Some("picture" | "status") => {
-                outcome.batch.events.extend(self.profile_changed(&stanza));
-            }
             Some("devices") => {
                 for jid in [stanza.jid("from"), stanza.jid("lid")].into_iter().flatten() {
                     self.directory.forget(&jid);

@@ -28,7 +28,7 @@ use roost_proto::stanza::{Jid, Server, Stanza};
 use super::commit::{After, Pending};
 use super::crypto::{Encryption, PeerName, Purpose};
 use super::requests::Asked;
-use super::tokens::{For, takes_part};
+use super::tokens::{For, element, stranger, takes_part};
 use super::{CryptoRequest, Machine, posts};
 use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
 pub(super) use accept::Admission;
@@ -76,9 +76,9 @@ struct Item {
     audience: Option<(Audience, Vec<Jid>)>,
     /// The same for a group.
     crowd: Option<Crowd>,
-    /// What the recipient has given us to show that we are no stranger.
-    token: Option<Bytes>,
-    /// Who is to be given the same of us, when WhatsApp has the message.
+    /// What lets us write to the recipient: a token of his, or one for strangers.
+    proof: Option<Stanza>,
+    /// Who is to be given a token of ours, when WhatsApp has the message.
     trusts: Option<PeerName>,
 }
 
@@ -135,7 +135,7 @@ impl Machine {
             phash: None,
             audience: None,
             crowd: None,
-            token: None,
+            proof: None,
             trusts: None,
         };
         self.outbox.items.insert(stored.ordinal, item);
@@ -330,7 +330,8 @@ impl Machine {
         let made =
             devices.into_iter().zip(ciphertexts).filter_map(|(jid, made)| Some((jid, made?))).collect();
         let marks = Wire::of(&item.message.content);
-        let wire = audience.stanza(&account, &item.message.whatsapp_id, &marks, made, item.token.as_ref());
+        let proof = item.proof.clone();
+        let wire = audience.stanza(&account, &item.message.whatsapp_id, &marks, made, proof);
         match wire.as_ref().and_then(super::connect::encode) {
             Some(wire) => self.commit_message(slot, ordinal, outcome, wire),
             None => {
@@ -340,12 +341,13 @@ impl Machine {
         }
     }
 
-    /// What is known of the tokens between us and the recipient of a message.
-    pub(super) fn outbox_token(&mut self, ordinal: i64, token: Option<Bytes>, due: bool) {
-        if let Some(item) = self.outbox.items.get_mut(&ordinal) {
-            item.token = token;
-            item.trusts = item.trusts.take().filter(|_| due);
-        }
+    /// What is known of the tokens between us and the recipient of a message: the one that he has given us, and
+    /// whether he is to be given ours.
+    pub(super) fn outbox_token(&mut self, ordinal: i64, token: Option<&Bytes>, due: bool) {
+        let Some(item) = self.outbox.items.get_mut(&ordinal) else { return };
+        let recipient = item.trusts.as_ref();
+        item.proof = token.map(element).or_else(|| stranger(&self.salt, recipient?));
+        item.trusts = item.trusts.take().filter(|_| due);
     }
 
     /// The bytes of a message exist: durable with the state that they took, then on the wire.

@@ -276,6 +276,7 @@ impl Machine {
         outcome.after.push(After::Pairing(PairingUpdate::Reconnecting));
         self.app_state_reset(&mut outcome);
         self.history_reset(&mut outcome);
+        self.take_salt(&mut outcome, Bytes::new());
         self.lane.fill(slot, outcome);
         self.lane_advance();
         self.account = Some(account);

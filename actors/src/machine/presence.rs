@@ -96,7 +96,11 @@ impl Machine {
         }
         let name = user.to_non_ad().to_string();
         if !watch {
-            self.presence.watched.remove(&name);
+            let watched = self.presence.watched.remove(&name).is_some();
+            if watched && self.connection.greeted() {
+                let presence = Builder::new("presence").attr("type", "unsubscribe");
+                self.send(&presence.attr("to", user.to_non_ad()).build());
+            }
         } else if self.presence.watched.len() >= WATCHED && !self.presence.watched.contains_key(&name) {
             return self.done(token, Err(CommandError::Busy));
         } else {

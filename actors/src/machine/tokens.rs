@@ -3,19 +3,24 @@
 //! What must hold: a token that came is durable before it is acknowledged; a message to one person carries
 //! the token that we have of him, while it is valid; whoever we write to is given one of ours, once in each
 //! span of seven days, after WhatsApp has taken the message; somebody with new keys is given his again.
-//! Rules and spans: what whatsmeow, Baileys and whatsapp-rust agree on.
+//! Rules and spans: what whatsmeow, Baileys and whatsapp-rust agree on. Without a valid token of the recipient, a
+//! message shows the one for strangers, once the phone has given the account its salt, in history or in app state;
+//! what app state says counts more.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use roost_proto::cstoken::cstoken;
 use roost_proto::stanza::{Builder, Jid, JidExt as _, Read, Server, Stanza, iq, server_jid};
 
 use super::codec::{Reader, Writer};
+use super::commit::Pending;
 use super::crypto::{PeerName, Purpose};
 use super::identities::name_of;
 use super::prekeys::leaf;
 use super::requests::Asked;
 use super::{CryptoRequest, Machine};
+use crate::port::{StateKey, StateKind};
 
 /// Tokens are told apart by spans of so many seconds.
 const SPAN: u64 = 7 * 24 * 3600;
@@ -136,7 +141,7 @@ impl Machine {
         let now = self.seconds();
         match what {
             For::Message(ordinal) => {
-                self.outbox_token(ordinal, token.valid(now).cloned(), token.due(now));
+                self.outbox_token(ordinal, token.valid(now), token.due(now));
             }
             For::Watching(user) => self.subscribe(&user, token.valid(now)),
             For::NewKeys(of) => {
@@ -181,6 +186,27 @@ impl Machine {
         self.keep_tokens(vec![(to, Token { given: None, issued: Some(at) })]);
     }
 
+    /// The phone gives what tokens for strangers are made with, or takes it back.
+    pub(super) fn take_salt(&mut self, outcome: &mut Pending, salt: Bytes) {
+        if salt == self.salt {
+            return;
+        }
+        self.salt = salt.clone();
+        let row = StateKey { kind: StateKind::Salt, name: String::new() };
+        outcome.batch.state.push((row, Some(salt).filter(|salt| !salt.is_empty())));
+    }
+
+    /// The same in history, which may be older than what app state says.
+    pub(super) fn learn_salt(&mut self, salt: &Bytes) {
+        if !self.salt.is_empty() {
+            return;
+        }
+        let (slot, mut outcome) = (self.lane.open(), Pending::default());
+        self.take_salt(&mut outcome, salt.clone());
+        self.lane.fill(slot, outcome);
+        self.lane_advance();
+    }
+
     fn seconds(&self) -> u64 {
         u64::try_from(self.now.wall.0 / 1000).unwrap_or(0)
     }
@@ -189,6 +215,13 @@ impl Machine {
 /// The element that shows a token to WhatsApp.
 pub(super) fn element(token: &Bytes) -> Stanza {
     leaf("tctoken", token.to_vec())
+}
+
+/// The element that shows WhatsApp that our phone lets us write to somebody who has given us no token; `None` when
+/// it has not, or when his hidden identity is not known.
+pub(super) fn stranger(salt: &Bytes, to: &PeerName) -> Option<Stanza> {
+    let token = cstoken(salt, &Jid::lid(to.lid.as_deref()?)).filter(|_| !salt.is_empty())?;
+    Some(leaf("cstoken", token.to_vec()))
 }
 
 /// Whether tokens are exchanged with somebody: with people, not with bots or WhatsApp itself.

@@ -54,6 +54,8 @@ pub enum StateKind {
     Making,
     /// The pace of sending, and how far it is used up. One row, name "".
     Pacing,
+    /// What the phone has given to make tokens for strangers with. One row, name "".
+    Salt,
 }
 
 impl StateKind {
@@ -99,6 +101,7 @@ impl StateKind {
             StateKind::KnownChat => "known-chat",
             StateKind::Making => "making",
             StateKind::Pacing => "pacing",
+            StateKind::Salt => "salt",
         }
     }
 }

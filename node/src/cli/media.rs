@@ -71,6 +71,8 @@ pub enum Kind {
     Document,
     /// A sticker: WebP.
     Sticker,
+    /// A pack of stickers: ZIP.
+    StickerPack,
 }
 
 impl From<Kind> for api::media::Kind {
@@ -81,6 +83,7 @@ impl From<Kind> for api::media::Kind {
             Kind::Audio => Self::Audio,
             Kind::Document => Self::Document,
             Kind::Sticker => Self::Sticker,
+            Kind::StickerPack => Self::StickerPack,
         }
     }
 }
@@ -236,6 +239,7 @@ pub(super) fn line(content: &Content) -> String {
             format!("[document {}: {file}] {}", document.file_name, document.caption)
         }
         Content::Sticker(_) => format!("[sticker: {file}]"),
+        Content::StickerPack(pack) => format!("[stickers {}: {file}] {}", pack.name, pack.caption),
         Content::Album(album) => format!("[album: {} images, {} videos]", album.images, album.videos),
         _ => String::new(),
     }

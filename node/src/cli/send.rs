@@ -76,6 +76,9 @@ enum Kind {
         /// How many one voter may choose; 0 means any number.
         #[arg(long, default_value_t = 1)]
         selectable: u32,
+        /// The answer that is right: makes it a quiz.
+        #[arg(long, default_value = "")]
+        correct: String,
     },
     /// A reaction to a message.
     Reaction {
@@ -240,8 +243,9 @@ fn content(kind: Kind) -> Result<(Whereto, Content), Problem> {
             let place = api::Location { latitude, longitude, name, ..Default::default() };
             (whereto, Content::Location(place))
         }
-        Kind::Poll { whereto, question, options, selectable } => {
-            (whereto, Content::Poll(api::Poll { question, options, selectable }))
+        Kind::Poll { whereto, question, options, selectable, correct } => {
+            let poll = api::Poll { question, options, selectable, correct_option: correct };
+            (whereto, Content::Poll(poll))
         }
         Kind::Reaction { whereto, message, emoji, sender, own } => {
             let message = Some(api::MessageRef { whatsapp_id: message, from_me: own, sender });
@@ -338,7 +342,13 @@ mod tests {
         let (whereto, poll) = read(&["poll", "acme/shop", "1@g.us", "When?", "now", "later"]).expect("good");
         let options = vec!["now".to_owned(), "later".to_owned()];
         assert_eq!(whereto.to, "1@g.us");
-        assert_eq!(poll, Content::Poll(api::Poll { question: "When?".into(), options, selectable: 1 }));
+        let asked = |correct: &str| {
+            let (question, correct_option) = ("When?".to_owned(), correct.to_owned());
+            Content::Poll(api::Poll { question, options: options.clone(), selectable: 1, correct_option })
+        };
+        assert_eq!(poll, asked(""));
+        let quiz = ["poll", "acme/shop", "1@g.us", "When?", "now", "later", "--correct", "now"];
+        assert_eq!(read(&quiz).expect("good").1, asked("now"));
         assert!(read(&["poll", "acme/shop", "1@g.us", "When?", "now"]).is_err(), "one answer is no choice");
         let place = ["location", "acme/shop", "1@lid", "--latitude", "-33.9", "--longitude", "18.4"];
         assert!(matches!(read(&place), Ok((_, Content::Location(at))) if at.latitude == -33.9));

@@ -44,7 +44,7 @@ macro_rules! plain_backend {
                              AND kind IN ('credentials', 'account', 'prekeys', 'retry',
                                'app-state-key', 'app-state-head', 'history', 'history-piece', 'history-file',
                                'history-range', 'presence', 'status-post', 'making',
-                               'secret-head', 'pacing')
+                               'secret-head', 'pacing', 'salt')
                            ORDER BY kind, name";
                 let state = sqlx::query_as(sql).bind(b).bind(d).fetch_all(&mut *tx).await?;
                 let sql = "SELECT * FROM message WHERE business_id = $1 AND device_id = $2 AND state IN (1, 2, 3)

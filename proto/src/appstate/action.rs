@@ -4,7 +4,13 @@
 //! same replaces it. Names, versions and collections are those that WhatsApp Web, whatsmeow and Baileys
 //! write. A record of a kind that is not read here is carried as bytes.
 
+mod call;
 mod wire;
+
+use waproto::buffa::Message as _;
+use waproto::whatsapp::SyncActionValue;
+
+pub use call::Call;
 
 use super::Collection;
 use crate::id::UnixMillis;
@@ -199,6 +205,32 @@ pub enum Action {
         /// Or not any more.
         muted: bool,
     },
+    /// What tokens for strangers are made with; `None` when the phone takes it back.
+    Salt(Option<Vec<u8>>),
+    /// Whether no previews of links are made.
+    NoLinkPreviews(bool),
+    /// A call is in the account's list.
+    Call {
+        /// Who called.
+        caller: Jid,
+        /// Its id.
+        id: String,
+        /// The account itself called; only the name of the record says so.
+        outgoing: bool,
+        /// What is said of it.
+        call: Box<Call>,
+    },
+    /// A record of any kind, to be written as it is. Read, it is its own kind or [`Action::Other`].
+    Record {
+        /// Where it is kept.
+        collection: Collection,
+        /// The version of its form.
+        form: i32,
+        /// What it is about.
+        index: Vec<String>,
+        /// An encoded `SyncActionValue`; `None` removes it.
+        value: Option<Vec<u8>>,
+    },
     /// Any other kind: its index, and its encoded `SyncActionValue`; `None` when removed.
     Other {
         /// What it is about.
@@ -206,6 +238,11 @@ pub enum Action {
         /// An encoded `SyncActionValue`.
         value: Option<Vec<u8>>,
     },
+}
+
+/// Whether bytes are an encoded `SyncActionValue`.
+pub fn is_value(bytes: &[u8]) -> bool {
+    SyncActionValue::decode_from_slice(bytes).is_ok()
 }
 
 impl Action {
@@ -217,7 +254,8 @@ impl Action {
             | Action::DeleteChat { .. }
             | Action::Star { .. }
             | Action::DeleteForMe { .. }
-            | Action::MuteStatus { .. } => Collection::RegularHigh,
+            | Action::MuteStatus { .. }
+            | Action::Salt(_) => Collection::RegularHigh,
             Action::Pin { .. }
             | Action::Archive { .. }
             | Action::MarkRead { .. }
@@ -227,14 +265,23 @@ impl Action {
             Action::Label { .. }
             | Action::LabelChat { .. }
             | Action::LabelMessage { .. }
-            | Action::QuickReply { .. } => Collection::Regular,
+            | Action::QuickReply { .. }
+            | Action::NoLinkPreviews(_)
+            | Action::Call { .. } => Collection::Regular,
+            Action::Record { collection, .. } => *collection,
             Action::PushName(_) => Collection::CriticalBlock,
         }
     }
 
     /// Whether it takes a record away instead of writing one.
     pub fn removes(&self) -> bool {
-        matches!(self, Action::Contact { contact: None, .. } | Action::Other { value: None, .. })
+        matches!(
+            self,
+            Action::Contact { contact: None, .. }
+                | Action::Salt(None)
+                | Action::Record { value: None, .. }
+                | Action::Other { value: None, .. }
+        )
     }
 
     /// Whether a collection that has `kept` about the same says all of it already.
@@ -249,7 +296,10 @@ impl Action {
             | Action::DeleteChat { .. }
             | Action::Other { .. } => false,
             Action::DeleteForMe { .. } => kept.is_some(),
-            Action::Contact { contact: None, .. } => kept.is_none(),
+            Action::Contact { contact: None, .. }
+            | Action::Salt(None)
+            | Action::Record { value: None, .. } => kept.is_none(),
+            Action::Record { .. } => false,
             _ => kept == Some(self),
         }
     }
@@ -298,7 +348,13 @@ impl Action {
             Action::QuickReply { id, .. } => put(&["quick_reply".to_owned(), id.clone()]),
             Action::MuteStatus { user, .. } => put(&chat("userStatusMute", user)),
             Action::UnarchiveChats(_) => put(&["setting_unarchiveChats".to_owned()]),
-            Action::Other { index, .. } => put(index),
+            Action::Salt(_) => put(&["nct_salt_sync".to_owned()]),
+            Action::NoLinkPreviews(_) => put(&["setting_disableLinkPreviews".to_owned()]),
+            Action::Call { caller, id, outgoing, .. } => {
+                put(&chat("call_log", caller));
+                put(&[id.clone(), flag(*outgoing)]);
+            }
+            Action::Record { index, .. } | Action::Other { index, .. } => put(index),
         }
         index
     }

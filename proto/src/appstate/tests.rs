@@ -106,6 +106,21 @@ fn samples() -> Vec<Action> {
             },
         },
         Action::UnarchiveChats(flag),
+        Action::Salt(Some(vec![7; 32])),
+        Action::NoLinkPreviews(flag),
+        Action::Call {
+            caller: Jid::lid("77"),
+            id: text("CALL"),
+            outgoing: false,
+            call: Box::new(Call {
+                start: UnixMillis(1_700_000_000_000),
+                duration: 65,
+                video: flag,
+                group: Some(group),
+                result: crate::api::call_logged::Result::AcceptedElsewhere,
+                participants: vec![(Jid::lid("78"), crate::api::call_logged::Result::Missed)],
+            }),
+        },
     ]
 }
 
@@ -140,6 +155,28 @@ fn a_later_record_about_the_same_replaces_the_earlier_and_removal_takes_it_out()
         assert_eq!(copy.records.len(), left);
     }
     assert_eq!((copy.head.version, copy.head.hash), (3, empty), "nothing is left in the hash either");
+}
+
+#[test]
+fn a_record_that_is_written_as_it_is_is_read_as_its_own_kind_and_can_be_removed() {
+    let chat: Jid = "1@lid".parse().expect("a JID");
+    let record = |value: Option<&[u8]>| Action::Record {
+        collection: Collection::RegularHigh,
+        form: 2,
+        index: vec!["mute".to_owned(), chat.to_string()],
+        value: value.map(<[u8]>::to_vec),
+    };
+    let mut copy = Copy::new(Collection::RegularHigh, &[1]);
+    // SyncActionValue { mute_action: { muted: true } }
+    let patch = copy.make(&[record(Some(&[0x22, 2, 8, 1]))]);
+    assert_eq!(copy.take(&patch), Ok(vec![mute("1@lid", Mute::Forever)]));
+    let kept = copy.records.values().next().and_then(Record::read).expect("one record");
+    assert_eq!(kept.1, UnixMillis(1_000), "the time was added");
+    let patch = copy.make(&[record(None)]);
+    let index = vec!["mute".to_owned(), chat.to_string()];
+    assert_eq!(copy.take(&patch), Ok(vec![Action::Other { index, value: None }]));
+    assert!(copy.records.is_empty());
+    assert!(is_value(&[0x22, 2, 8, 1]) && !is_value(&[0xff]));
 }
 
 #[test]

@@ -4,22 +4,21 @@
 //! not made here but under [`super::seal`]. What is said carries a secret, under which others may answer.
 
 use waproto::buffa::{Enumeration as _, Message as _, MessageField};
+use waproto::whatsapp::limit_sharing::TriggerType;
 use waproto::whatsapp::message::extended_text_message::FontType;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{self, pin_in_chat_message};
-use waproto::whatsapp::{BotMetadata, ContextInfo, KeepType, MemberLabel, Message};
+use waproto::whatsapp::{ContextInfo, KeepType, LimitSharing, MemberLabel, Message};
 use waproto::whatsapp::{MessageContextInfo, MessageKey};
 
-use super::MessageContent;
 use super::interactive::{a_list, a_product, some_buttons};
+use super::{MessageContent, report};
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::id::UnixMillis;
 use crate::media;
-use crate::stanza::{Jid, Server};
-
-/// How whatsmeow wants bots to answer, whichever is asked.
-const PERSONA: &str = "867051314767696$760019659443059";
+use crate::phash::digest;
+use crate::stanza::Jid;
 
 /// What a message says beside what the caller said.
 #[derive(Debug, Clone)]
@@ -30,7 +29,7 @@ pub struct Surroundings {
     pub own: Jid,
     /// When.
     pub now: UnixMillis,
-    /// Random: what votes and answers will be encrypted under.
+    /// Random: what votes, answers and comments will be encrypted under, and what makes the token of a report.
     pub secret: [u8; 32],
 }
 
@@ -41,14 +40,7 @@ pub fn encode(content: &MessageContent, around: &Surroundings) -> Vec<u8> {
         return raw.clone();
     }
     let mut message = body(content, around);
-    if has_secret(&content.kind, around) {
-        let to_a_bot = around.chat.server == Server::Bot;
-        let bot =
-            to_a_bot.then(|| BotMetadata { persona_id: Some(PERSONA.to_owned()), ..Default::default() });
-        let message_secret = Some(around.secret.to_vec());
-        let info = MessageContextInfo { message_secret, bot_metadata: bot.into(), ..Default::default() };
-        message.message_context_info = info.into();
-    }
+    report::add_secret(&mut message, &content.kind, around);
     if content.context.view_once {
         let context = message.message_context_info.clone();
         message = Message {
@@ -58,26 +50,6 @@ pub fn encode(content: &MessageContent, around: &Surroundings) -> Vec<u8> {
         };
     }
     message.encode_to_vec()
-}
-
-/// Whether others may answer to a message under a secret of it. What goes to a newsletter is read by everybody, so
-/// only polls and events have one there, without which they are none.
-fn has_secret(kind: &Content, around: &Surroundings) -> bool {
-    match kind {
-        Content::Poll(_) | Content::CalendarEvent(_) => true,
-        Content::PollVote(_)
-        | Content::EventResponse(_)
-        | Content::Reaction(_)
-        | Content::Comment(_)
-        | Content::Edit(_)
-        | Content::Revoke(_)
-        | Content::Pin(_)
-        | Content::Keep(_)
-        | Content::DisappearingTimer(_)
-        | Content::MemberLabel(_)
-        | Content::Raw(_) => false,
-        _ => around.chat.server != Server::Newsletter,
-    }
 }
 
 fn body(content: &MessageContent, around: &Surroundings) -> Message {
@@ -113,10 +85,17 @@ fn body(content: &MessageContent, around: &Surroundings) -> Message {
                 option_name: Some(name.clone()),
                 ..Default::default()
             });
+            let right = said(&poll.correct_option).map(|name| message::poll_creation_message::Option {
+                option_hash: Some(digest(name.as_bytes())),
+                option_name: Some(name),
+            });
             let creation = message::PollCreationMessage {
                 name: Some(poll.question.clone()),
                 options: options.collect(),
                 selectable_options_count: Some(poll.selectable),
+                poll_content_type: right.as_ref().map(|_| message::PollContentType::TEXT),
+                poll_type: right.as_ref().map(|_| message::PollType::QUIZ),
+                correct_answer: right.into(),
                 context_info: with,
                 ..Default::default()
             };
@@ -244,12 +223,32 @@ fn body(content: &MessageContent, around: &Surroundings) -> Message {
             }
             .into();
         }
+        Content::SharePhoneNumber(_) => {
+            let r#type = Some(Type::SHARE_PHONE_NUMBER);
+            out.protocol_message = message::ProtocolMessage { r#type, ..Default::default() }.into();
+        }
+        Content::RequestPhoneNumber(_) => {
+            out.request_phone_number_message =
+                message::RequestPhoneNumberMessage { context_info: with }.into();
+        }
+        Content::LimitSharing(limit) => {
+            let sharing = LimitSharing {
+                sharing_limited: Some(limit.limited),
+                trigger: Some(TriggerType::CHAT_SETTING),
+                limit_sharing_setting_timestamp: Some(around.now.0),
+                initiated_by_me: Some(true),
+            };
+            let (r#type, limit_sharing) = (Some(Type::LIMIT_SHARING), sharing.into());
+            let protocol = message::ProtocolMessage { r#type, limit_sharing, ..Default::default() };
+            out.protocol_message = protocol.into();
+        }
         // Made under a secret, or not here at all.
         Content::Image(_)
         | Content::Video(_)
         | Content::Audio(_)
         | Content::Document(_)
         | Content::Sticker(_)
+        | Content::StickerPack(_)
         | Content::Album(_) => {
             media::put(&mut out, &content.kind, with, &around.chat, content.context.view_once);
         }

@@ -9,6 +9,7 @@ use super::concealed::{Concealed, concealed};
 use crate::api;
 use crate::api::message_received::Content;
 use crate::e2e::PlaintextError;
+use crate::phash::digest;
 
 /// The deepest nesting of envelopes that is looked into.
 const DEPTH: usize = 5;
@@ -59,6 +60,8 @@ pub enum Meaning {
     Timer(u32),
     /// What the sender calls himself in the group; empty: nothing any more.
     Labelled(String),
+    /// What is said in the chat may not be shared; false: it may again.
+    SharingLimited(bool),
     /// A vote in a poll, still encrypted.
     Voted(Ref, Sealed),
     /// An answer to an event, still encrypted.
@@ -153,6 +156,13 @@ fn protocol_of(protocol: &message::ProtocolMessage) -> Meaning {
         }
         Some(Type::GROUP_MEMBER_LABEL_CHANGE) => Meaning::Labelled(owned(&protocol.member_label.label)),
         Some(Type::EPHEMERAL_SETTING) => Meaning::Timer(protocol.ephemeral_expiration.unwrap_or(0)),
+        Some(Type::SHARE_PHONE_NUMBER) => {
+            let content = Content::SharePhoneNumber(api::SharePhoneNumber {});
+            Meaning::Said(Box::new(Statement { content, context: None, quoted: None }))
+        }
+        Some(Type::LIMIT_SHARING) if protocol.limit_sharing.is_set() => {
+            Meaning::SharingLimited(protocol.limit_sharing.sharing_limited.unwrap_or(false))
+        }
         _ => Meaning::Protocol,
     }
 }
@@ -217,16 +227,32 @@ fn content(message: &Message) -> Option<(Content, Option<&ContextInfo>)> {
             question: owned(&creation.name),
             options,
             selectable: creation.selectable_options_count.unwrap_or(0),
+            correct_option: right(creation),
         };
         return Some((Content::Poll(poll), creation.context_info.as_option()));
     }
     if let Some(event) = message.event_message.as_option() {
         return Some((Content::CalendarEvent(calendar_event(event)), event.context_info.as_option()));
     }
+    if let Some(request) = message.request_phone_number_message.as_option() {
+        let content = Content::RequestPhoneNumber(api::RequestPhoneNumber {});
+        return Some((content, request.context_info.as_option()));
+    }
     if let Some(found) = crate::media::read(message, message) {
         return Some(found);
     }
     super::interactive::interactive(message)
+}
+
+/// The right option of a quiz: by its name, or as the one whose hash it says.
+fn right(creation: &message::PollCreationMessage) -> String {
+    let answer = &creation.correct_answer;
+    let by_hash = || {
+        let hash = answer.option_hash.as_ref()?;
+        let names = creation.options.iter().filter_map(|option| option.option_name.as_ref());
+        names.into_iter().find(|name| digest(name.as_bytes()).eq_ignore_ascii_case(hash)).cloned()
+    };
+    answer.option_name.clone().filter(|name| !name.is_empty()).or_else(by_hash).unwrap_or_default()
 }
 
 /// The poll in a message, whatever its version.

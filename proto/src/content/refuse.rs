@@ -22,6 +22,8 @@ const MAX_CONTACTS: usize = 256;
 const MAX_LABEL: usize = 30;
 /// Pictures and films of one album.
 const MAX_ALBUM: usize = 100;
+/// Stickers of one pack.
+const MAX_STICKERS: usize = 60;
 /// A year.
 const MAX_SPAN_S: i64 = 31_536_000;
 
@@ -159,6 +161,7 @@ fn kind(kind: &Content) -> Checked {
             invalid("member_label.label", format!("must be at most {MAX_LABEL} characters long"))
         }
         Content::MemberLabel(_) => Ok(()),
+        Content::SharePhoneNumber(_) | Content::RequestPhoneNumber(_) | Content::LimitSharing(_) => Ok(()),
         Content::Image(image) => file("image", image.media.as_ref(), &image.caption),
         Content::Video(video) if video.note && !video.caption.is_empty() => {
             invalid("video.caption", "does not go with a video note")
@@ -170,6 +173,20 @@ fn kind(kind: &Content) -> Checked {
             file("document", document.media.as_ref(), &document.caption)
         }
         Content::Sticker(sticker) => file("sticker", sticker.media.as_ref(), ""),
+        Content::StickerPack(pack) => {
+            length("sticker_pack.pack_id", &pack.pack_id, 1, 128)?;
+            length("sticker_pack.name", &pack.name, 1, MAX_NAME)?;
+            length("sticker_pack.publisher", &pack.publisher, 1, MAX_NAME)?;
+            length("sticker_pack.description", &pack.description, 0, MAX_TEXT)?;
+            count("sticker_pack.stickers", pack.stickers.len(), 1, MAX_STICKERS)?;
+            for (at, sticker) in pack.stickers.iter().enumerate() {
+                let field = format!("sticker_pack.stickers[{at}]");
+                length(format!("{field}.file_name"), &sticker.file_name, 1, MAX_NAME)?;
+                count(&format!("{field}.emojis"), sticker.emojis.len(), 0, 16)?;
+                length(format!("{field}.description"), &sticker.description, 0, MAX_NAME)?;
+            }
+            file("sticker_pack", pack.media.as_ref(), &pack.caption)
+        }
         Content::Album(album) => {
             let many = album.images.saturating_add(album.videos);
             count("album", usize::try_from(many).unwrap_or(usize::MAX), 2, MAX_ALBUM)
@@ -194,6 +211,14 @@ fn a_poll(poll: &api::Poll) -> Checked {
     }
     if poll.options.iter().collect::<BTreeSet<_>>().len() < poll.options.len() {
         return invalid("poll.options", "must all be different");
+    }
+    if !poll.correct_option.is_empty() {
+        if !poll.options.contains(&poll.correct_option) {
+            return invalid("poll.correct_option", "must be one of the options");
+        }
+        if poll.selectable != 1 {
+            return invalid("poll.selectable", "must be 1 in a quiz");
+        }
     }
     match usize::try_from(poll.selectable) {
         Ok(selectable) if selectable <= poll.options.len() => Ok(()),

@@ -10,7 +10,7 @@ use super::*;
 use crate::api::message_received::Content as Received;
 use crate::api::send_message_request::Content;
 use crate::id::UnixMillis;
-use crate::stanza::{Jid, Read as _};
+use crate::stanza::{Jid, Read as _, Server};
 
 fn around() -> Surroundings {
     Surroundings {
@@ -48,7 +48,16 @@ fn place() -> api::Location {
 }
 
 fn a_poll() -> api::Poll {
-    api::Poll { question: "When?".into(), options: vec!["now".into(), "later".into()], selectable: 1 }
+    api::Poll {
+        question: "When?".into(),
+        options: vec!["now".into(), "later".into()],
+        selectable: 1,
+        correct_option: String::new(),
+    }
+}
+
+fn a_quiz() -> api::Poll {
+    api::Poll { correct_option: "later".into(), ..a_poll() }
 }
 
 fn an_event() -> api::CalendarEvent {
@@ -105,6 +114,15 @@ fn what_is_said_is_what_a_receiver_reads() {
         (Content::Contacts(cards(&["Ada"])), Received::Contacts(cards(&["Ada"]))),
         (Content::Contacts(cards(&["Ada", "Bob"])), Received::Contacts(cards(&["Ada", "Bob"]))),
         (Content::Poll(a_poll()), Received::Poll(a_poll())),
+        (Content::Poll(a_quiz()), Received::Poll(a_quiz())),
+        (
+            Content::SharePhoneNumber(api::SharePhoneNumber {}),
+            Received::SharePhoneNumber(api::SharePhoneNumber {}),
+        ),
+        (
+            Content::RequestPhoneNumber(api::RequestPhoneNumber {}),
+            Received::RequestPhoneNumber(api::RequestPhoneNumber {}),
+        ),
         (Content::CalendarEvent(an_event()), Received::CalendarEvent(an_event())),
         (Content::List(list.clone()), Received::List(list)),
         (Content::ListAnswer(answer.clone()), Received::ListAnswer(answer)),
@@ -176,6 +194,10 @@ fn what_is_about_an_earlier_message_names_it() {
         assert_eq!(meta.text("appdata").as_deref(), Some("member_tag"));
         assert_eq!(meta.text("tag_reason").as_deref(), Some(reason));
     }
+    for limited in [true, false] {
+        let limit = Content::LimitSharing(api::LimitSharing { limited });
+        assert_eq!(heard(&plain(limit)), Meaning::SharingLimited(limited));
+    }
 }
 
 #[test]
@@ -232,6 +254,25 @@ fn an_answer_to_an_event_opens_with_the_secret_of_the_event() {
 }
 
 #[test]
+fn what_says_something_of_its_own_has_a_secret_and_a_token_to_report_it_by() {
+    let token = |kind, chat: &Jid| {
+        let bytes = encode(&plain(kind), &Surroundings { chat: chat.clone(), ..around() });
+        assert_eq!(Secret::of(&bytes).is_some(), Wire::of(&bytes).report_token("A", chat, chat).is_some());
+        Wire::of(&bytes).report_token("A", chat, chat)
+    };
+    let (chat, news) = (Jid::lid("7654321"), Jid::new("120363000000000009", Server::Newsletter));
+    for said in [Content::Text("x".into()), Content::Location(place()), Content::Poll(a_poll())] {
+        assert!(token(said, &chat).is_some());
+    }
+    let reaction = api::Reaction { message: target(true), emoji: "x".into(), concealed: false };
+    let pin = api::PinMessage { message: target(true), duration: None };
+    for remark in [Content::Reaction(reaction), Content::Pin(pin)] {
+        assert_eq!(token(remark, &chat), None);
+    }
+    assert_eq!(token(Content::Text("x".into()), &news), None, "nothing is encrypted there");
+}
+
+#[test]
 fn the_server_is_told_what_the_clients_tell_it() {
     let told = |kind| {
         let wire = Wire::of(&encode(&plain(kind), &around()));
@@ -280,6 +321,9 @@ fn what_cannot_be_sent_is_refused_by_the_name_of_its_field() {
     let same = api::Poll { options: vec!["a".into(), "a".into()], ..a_poll() };
     assert_eq!(refused(Content::Poll(same)), "poll.options");
     assert_eq!(refused(Content::Poll(api::Poll { selectable: 3, ..a_poll() })), "poll.selectable");
+    assert_eq!(refused(Content::Poll(api::Poll { selectable: 2, ..a_quiz() })), "poll.selectable");
+    let wrong = api::Poll { correct_option: "never".into(), ..a_poll() };
+    assert_eq!(refused(Content::Poll(wrong)), "poll.correct_option");
     assert_eq!(refused(Content::PollVote(api::PollVote::default())), "poll_vote.poll");
     let endless = api::CalendarEvent { start_time: None, ..an_event() };
     assert_eq!(refused(Content::CalendarEvent(endless)), "calendar_event.start_time");
@@ -292,6 +336,10 @@ fn what_cannot_be_sent_is_refused_by_the_name_of_its_field() {
     assert_eq!(refused(Content::GroupInvite(api::GroupInvite::default())), "group_invite.group");
     let label = api::MemberLabel { label: "x".repeat(31) };
     assert_eq!(refused(Content::MemberLabel(label)), "member_label.label");
+    let pack = api::StickerPack::default();
+    assert_eq!(refused(Content::StickerPack(pack.clone())), "sticker_pack.pack_id");
+    let pack = api::StickerPack { pack_id: "p".into(), name: "n".into(), publisher: "b".into(), ..pack };
+    assert_eq!(refused(Content::StickerPack(pack)), "sticker_pack.stickers");
     assert_eq!(refused(Content::Raw(vec![0xff])), "raw");
     assert_eq!(refused(Content::Raw(Vec::new())), "raw");
     let half = Some(api::Duration { seconds: 1, nanos: 5 });
@@ -331,6 +379,12 @@ fn a_file_that_is_sent_is_read_as_it_was_described() {
         }),
         ..Default::default()
     };
+    let pictured = api::Media { kind: api::media::Kind::Image.into(), ..media.clone() };
+    let image = api::Image { media: Some(pictured), album: "3EB0ALBUM".into(), ..Default::default() };
+    let bytes = encode(&plain(Content::Image(image)), &around());
+    assert!(Secret::of(&bytes).is_some());
+    assert!(matches!(read(&bytes), Ok(Meaning::Said(said))
+        if matches!(&said.content, Received::Image(image) if image.album == "3EB0ALBUM")));
     for caption in ["", "for you"] {
         let document =
             api::Document { media: Some(media.clone()), caption: caption.to_owned(), ..Default::default() };

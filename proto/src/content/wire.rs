@@ -9,7 +9,8 @@ use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
 
 use super::meaning::peel;
-use crate::stanza::{Builder, Stanza};
+use super::report::Reportable;
+use crate::stanza::{Builder, Jid, Stanza};
 
 /// Attributes and children for the stanza of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,18 +27,43 @@ pub struct Wire {
     meta: &'static [(&'static str, &'static str)],
     /// Child of `<biz>`.
     business: Option<&'static str>,
+    /// What a receiver can report of it.
+    reportable: Option<Reportable>,
 }
 
 impl Default for Wire {
     fn default() -> Wire {
-        Wire { kind: "text", edit: None, media: None, hidden: false, meta: &[], business: None }
+        Wire {
+            kind: "text",
+            edit: None,
+            media: None,
+            hidden: false,
+            meta: &[],
+            business: None,
+            reportable: None,
+        }
     }
 }
 
 impl Wire {
     /// Of an encoded message; of one that cannot be read, those of a text.
     pub fn of(message: &[u8]) -> Wire {
-        Message::decode_from_slice(message).map_or_else(|_| Wire::default(), |message| of(&message))
+        let Ok(decoded) = Message::decode_from_slice(message) else { return Wire::default() };
+        Wire { reportable: Reportable::of(message, &decoded), ..of(&decoded) }
+    }
+
+    /// The token by which WhatsApp can tell that a message that is reported was sent as it is shown; 16 bytes. Of the
+    /// message with this id, from an account to a chat, in the address form of the chat. `None` for a message that
+    /// has no secret.
+    pub fn report_token(&self, id: &str, sender: &Jid, chat: &Jid) -> Option<[u8; 16]> {
+        Some(self.reportable.as_ref()?.token(id, sender, chat))
+    }
+
+    /// The same as a child of the stanza.
+    pub fn reporting(&self, id: &str, sender: &Jid, chat: &Jid) -> Option<Stanza> {
+        let token = self.report_token(id, sender, chat)?;
+        let token = Builder::new("reporting_token").attr("v", "2").bytes(token).build();
+        Some(Builder::new("reporting").children([token]).build())
     }
 
     /// Attributes for an `<enc>`.
@@ -108,7 +134,7 @@ fn of(message: &Message) -> Wire {
     };
     let edit = edit(message);
     let hidden = edit.is_some() || reaction || vote || message.enc_event_response_message.is_set();
-    Wire { kind, edit, media, hidden, meta, business }
+    Wire { kind, edit, media, hidden, meta, business, reportable: None }
 }
 
 fn edit(message: &Message) -> Option<&'static str> {
@@ -138,6 +164,7 @@ fn media(message: &Message) -> Option<&'static str> {
         () if message.extended_text_message.title.is_some() => "url",
         () if message.image_message.is_set() => "image",
         () if message.sticker_message.is_set() => "sticker",
+        () if message.sticker_pack_message.is_set() => "sticker_pack",
         () if message.document_message.is_set() => "document",
         () if message.audio_message.is_set() && message.audio_message.ptt == Some(true) => "ptt",
         () if message.audio_message.is_set() => "audio",

@@ -81,7 +81,8 @@ impl Survey {
         self.walk()?;
         let head = HistorySlice::decode(&*self.head).map_err(|_| HistoryError::Malformed)?;
         let (kind, progress) = (head.kind.into(), head.progress.unwrap_or(0));
-        Ok(Outline { kind, progress, chats: self.chats, people: self.people })
+        let salt = head.salt.filter(|salt| !salt.is_empty());
+        Ok(Outline { kind, progress, chats: self.chats, people: People { salt, ..self.people } })
     }
 
     fn walk(&mut self) -> Result<(), HistoryError> {

@@ -16,6 +16,8 @@ pub(super) struct HistorySlice {
     pub(super) push_names: Vec<PairSlice>,
     #[prost(message, repeated, tag = "15")]
     pub(super) lids: Vec<PairSlice>,
+    #[prost(bytes = "bytes", optional, tag = "19")]
+    pub(super) salt: Option<Bytes>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -19,6 +19,7 @@ pub fn media_to_send(content: &Content) -> Option<&api::Media> {
         Content::Audio(audio) => audio.media.as_ref(),
         Content::Document(document) => document.media.as_ref(),
         Content::Sticker(sticker) => sticker.media.as_ref(),
+        Content::StickerPack(pack) => pack.media.as_ref(),
         _ => None,
     }
 }
@@ -31,6 +32,7 @@ pub fn media_to_send_mut(content: &mut Content) -> Option<&mut api::Media> {
         Content::Audio(audio) => audio.media.as_mut(),
         Content::Document(document) => document.media.as_mut(),
         Content::Sticker(sticker) => sticker.media.as_mut(),
+        Content::StickerPack(pack) => pack.media.as_mut(),
         _ => None,
     }
 }
@@ -166,6 +168,9 @@ pub(crate) fn put(
                 ..Default::default()
             }
             .into();
+        }
+        Content::StickerPack(pack) => {
+            out.sticker_pack_message = super::stickers::message(pack, media, with).into();
         }
         Content::Album(album) => {
             out.album_message = message::AlbumMessage {

@@ -52,6 +52,7 @@ pub fn kind(kind: Kind) -> Option<MediaKind> {
         Kind::Video => Some(MediaKind::Video),
         Kind::Audio => Some(MediaKind::Audio),
         Kind::Document => Some(MediaKind::Document),
+        Kind::StickerPack => Some(MediaKind::StickerPack),
         Kind::Unspecified => None,
     }
 }
@@ -64,6 +65,7 @@ pub fn media_of(content: &Content) -> Option<&api::Media> {
         Content::Audio(audio) => audio.media.as_ref(),
         Content::Document(document) => document.media.as_ref(),
         Content::Sticker(sticker) => sticker.media.as_ref(),
+        Content::StickerPack(pack) => pack.media.as_ref(),
         _ => None,
     }
 }
@@ -76,6 +78,7 @@ pub fn media_of_mut(content: &mut Content) -> Option<&mut api::Media> {
         Content::Audio(audio) => audio.media.as_mut(),
         Content::Document(document) => document.media.as_mut(),
         Content::Sticker(sticker) => sticker.media.as_mut(),
+        Content::StickerPack(pack) => pack.media.as_mut(),
         _ => None,
     }
 }
@@ -187,13 +190,16 @@ pub(crate) fn read<'a>(message: &'a Message, outer: &Message) -> Option<(Content
         let content = api::Sticker { media: Some(media), animated: sticker.is_animated == Some(true) };
         return Some((Content::Sticker(content), sticker.context_info.as_option()));
     }
+    if let Some(found) = super::stickers::read(message) {
+        return Some(found);
+    }
     let album = message.album_message.as_option()?;
     let content =
         api::Album { images: size(album.expected_image_count), videos: size(album.expected_video_count) };
     Some((Content::Album(content), album.context_info.as_option()))
 }
 
-fn described(
+pub(super) fn described(
     kind: Kind,
     mime_type: &Option<String>,
     length: Option<u64>,
@@ -226,7 +232,7 @@ fn bytes(bytes: &Option<impl AsRef<[u8]>>) -> Vec<u8> {
     copied(bytes).unwrap_or_default()
 }
 
-fn owned(text: &Option<String>) -> String {
+pub(super) fn owned(text: &Option<String>) -> String {
     text.clone().unwrap_or_default()
 }
 

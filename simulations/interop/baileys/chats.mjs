@@ -18,6 +18,9 @@ export function watch(socket, emit) {
     }
   })
   socket.ev.on('creds.update', ({ me }) => me?.name && say('push_name', '', true, me.name))
+  socket.ev.on('settings.update', ({ setting, value }) => {
+    if (setting === 'disableLinkPreviews') say('link_previews', '', !!value.isPreviewsDisabled)
+  })
   socket.ev.on('messaging-history.set', ({ chats, messages }) =>
     emit('history', { chats: chats.length, messages: messages.length }),
   )
@@ -37,6 +40,8 @@ export function change(socket, { what, chat, on, text }) {
       return socket.chatModify({ markRead: on, lastMessages }, chat)
     case 'star':
       return socket.chatModify({ star: { messages: [{ id: text, fromMe: true }], star: on } }, chat)
+    case 'link_previews':
+      return socket.updateDisableLinkPreviewsPrivacy(on)
     case 'push_name':
       return socket.updateProfileName(text)
   }

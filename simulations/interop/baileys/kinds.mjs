@@ -1,4 +1,5 @@
 // Messages of every kind: what Baileys is given to send, and received ones in words.
+import { createHash, randomBytes } from 'node:crypto'
 import { decryptPollVote, jidNormalizedUser, normalizeMessageContent, proto } from 'baileys'
 
 // The message that another one is about: as it was received, or one of our own.
@@ -16,6 +17,12 @@ export function contentOf(kind, text, target) {
       }
     case 'poll':
       return { poll: { name: text, values: ['yes', 'no'], selectableCount: 1 } }
+    case 'share_phone_number':
+      return { sharePhoneNumber: true }
+    case 'request_phone_number':
+      return { requestPhoneNumber: true }
+    case 'limit_sharing':
+      return { limitSharing: text === 'on' }
     case 'calendar_event':
       return { event: { name: text, startDate: new Date(1_900_000_000_000) } }
     case 'quote':
@@ -57,6 +64,17 @@ export function rawContent(kind, text) {
           ],
         },
       }
+    case 'quiz':
+      return {
+        messageContextInfo: { messageSecret: randomBytes(32) },
+        pollCreationMessageV3: {
+          name: text,
+          options: [{ optionName: 'yes' }, { optionName: 'no' }],
+          selectableOptionsCount: 1,
+          pollType: proto.Message.PollType.QUIZ,
+          correctAnswer: { optionName: 'no', optionHash: createHash('sha256').update('no').digest('hex') },
+        },
+      }
     case 'product':
       return { productMessage: { product: { productId: '1', title: text } } }
   }
@@ -68,7 +86,11 @@ export function describe(message) {
   const m = normalizeMessageContent(message)
   const said = (kind, text, about = '') => ({ kind, text: text ?? '', about: about ?? '' })
   const poll = m.pollCreationMessage ?? m.pollCreationMessageV2 ?? m.pollCreationMessageV3
-  if (poll) return said('poll', `${poll.name}: ${poll.options.map(option => option.optionName).join(', ')}`)
+  if (poll) {
+    const words = `${poll.name}: ${poll.options.map(option => option.optionName).join(', ')}`
+    const quiz = poll.pollType === proto.Message.PollType.QUIZ
+    return quiz ? said('quiz', `${words}; ${poll.correctAnswer?.optionName}`) : said('poll', words)
+  }
   if (m.reactionMessage) return said('reaction', m.reactionMessage.text, m.reactionMessage.key?.id)
   const protocol = m.protocolMessage
   if (protocol?.editedMessage) {
@@ -76,6 +98,11 @@ export function describe(message) {
     return said('edit', edited.conversation || edited.extendedTextMessage?.text, protocol.key?.id)
   }
   if (protocol?.key && !protocol.type) return said('revoke', '', protocol.key.id)
+  if (protocol?.type === proto.Message.ProtocolMessage.Type.SHARE_PHONE_NUMBER) return said('share_phone_number', '')
+  if (protocol?.type === proto.Message.ProtocolMessage.Type.LIMIT_SHARING) {
+    return said('limit_sharing', protocol.limitSharing?.sharingLimited ? 'on' : 'off')
+  }
+  if (m.requestPhoneNumberMessage) return said('request_phone_number', '')
   if (m.locationMessage) return said('location', m.locationMessage.name)
   if (m.liveLocationMessage) return said('live_location', m.liveLocationMessage.caption)
   if (m.contactMessage) return said('contact', m.contactMessage.displayName)

@@ -8,8 +8,10 @@ import (
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/appstate"
+	"go.mau.fi/whatsmeow/proto/waSyncAction"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
+	"google.golang.org/protobuf/proto"
 )
 
 // change makes one change as a person would in the client.
@@ -43,6 +45,14 @@ func (d *driver) change(ctx context.Context, cli *whatsmeow.Client, c command) e
 		patch = appstate.BuildStar(chat, chat, c.Text, true, c.On)
 	case "push_name":
 		patch = appstate.BuildSettingPushName(c.Text)
+	case "status_mute":
+		muted := &waSyncAction.UserStatusMuteAction{Muted: proto.Bool(c.On)}
+		patch = record(appstate.WAPatchRegularHigh, 7, &waSyncAction.SyncActionValue{UserStatusMuteAction: muted},
+			appstate.IndexUserStatusMute, chat.String())
+	case "link_previews":
+		disabled := &waSyncAction.PrivacySettingDisableLinkPreviewsAction{IsPreviewsDisabled: proto.Bool(c.On)}
+		patch = record(appstate.WAPatchRegular, 8,
+			&waSyncAction.SyncActionValue{PrivacySettingDisableLinkPreviewsAction: disabled}, linkPreviews)
 	default:
 		return fmt.Errorf("unknown change %q", c.What)
 	}
@@ -51,6 +61,15 @@ func (d *driver) change(ctx context.Context, cli *whatsmeow.Client, c command) e
 	}
 	d.emit("changed", fields{"ref": c.Ref})
 	return nil
+}
+
+// linkPreviews names the setting; the library has no name for it.
+const linkPreviews = "setting_disableLinkPreviews"
+
+// record is a change of a kind that the library has no function for.
+func record(name appstate.WAPatchName, version int32, value *waSyncAction.SyncActionValue, index ...string) appstate.PatchInfo {
+	mutation := appstate.MutationInfo{Index: index, Version: version, Value: value}
+	return appstate.PatchInfo{Type: name, Mutations: []appstate.MutationInfo{mutation}}
 }
 
 // onChat reports what others have changed.
@@ -69,6 +88,12 @@ func (d *driver) onChat(event any) {
 		say("read", v.JID.String(), v.Action.GetRead(), "")
 	case *events.Star:
 		say("star", v.ChatJID.String(), v.Action.GetStarred(), v.MessageID)
+	case *events.UserStatusMute:
+		say("status_mute", v.JID.String(), v.Action.GetMuted(), "")
+	case *events.AppState:
+		if v.Index[0] == linkPreviews {
+			say("link_previews", "", v.GetPrivacySettingDisableLinkPreviewsAction().GetIsPreviewsDisabled(), "")
+		}
 	case *events.PushNameSetting:
 		say("push_name", "", true, v.Action.GetName())
 	case *events.HistorySync:

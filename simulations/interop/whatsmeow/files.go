@@ -30,7 +30,7 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	kinds := map[string]whatsmeow.MediaType{
 		"image": whatsmeow.MediaImage, "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
 		"note": whatsmeow.MediaVideo, "audio": whatsmeow.MediaAudio, "voice": whatsmeow.MediaAudio,
-		"document": whatsmeow.MediaDocument,
+		"document": whatsmeow.MediaDocument, "sticker_pack": whatsmeow.MediaStickerPack,
 	}
 	kind, known := kinds[c.Kind]
 	if !known {
@@ -51,6 +51,13 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 		message.StickerMessage = &waE2E.StickerMessage{
 			Mimetype: proto.String(c.Mime), URL: &up.URL, DirectPath: &up.DirectPath,
 			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
+		}
+	case "sticker_pack":
+		message.StickerPackMessage = &waE2E.StickerPackMessage{
+			StickerPackID: proto.String("hens"), Name: proto.String("Hens"), Publisher: proto.String("whatsmeow"),
+			Caption: proto.String(c.Text), Stickers: []*waE2E.StickerPackMessage_Sticker{{FileName: proto.String("hen.webp")}},
+			DirectPath: &up.DirectPath, MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256,
+			FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
 		}
 	case "video", "note":
 		video := &waE2E.VideoMessage{
@@ -97,6 +104,9 @@ func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 		mime, caption = m.GetImageMessage().GetMimetype(), m.GetImageMessage().GetCaption()
 	case m.GetStickerMessage() != nil:
 		from, kind, mime = m.GetStickerMessage(), "sticker", m.GetStickerMessage().GetMimetype()
+	case m.GetStickerPackMessage() != nil:
+		from, kind, mime = m.GetStickerPackMessage(), "sticker_pack", "application/zip"
+		caption = m.GetStickerPackMessage().GetCaption()
 	case m.GetVideoMessage() != nil:
 		from, kind = m.GetVideoMessage(), "video"
 		mime, caption = m.GetVideoMessage().GetMimetype(), m.GetVideoMessage().GetCaption()

@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waCommon"
 	waE2E "go.mau.fi/whatsmeow/proto/waE2E"
 	"go.mau.fi/whatsmeow/types"
 	"go.mau.fi/whatsmeow/types/events"
@@ -57,6 +59,27 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		}}
 	case "poll":
 		message = cli.BuildPollCreation(c.Text, []string{"yes", "no"}, 1)
+	case "quiz":
+		message = cli.BuildPollCreation(c.Text, []string{"yes", "no"}, 1)
+		quiz, hash := message.GetPollCreationMessage(), sha256.Sum256([]byte("no"))
+		quiz.PollType = waE2E.PollType_QUIZ.Enum()
+		quiz.CorrectAnswer = &waE2E.PollCreationMessage_Option{
+			OptionName: proto.String("no"), OptionHash: proto.String(hex.EncodeToString(hash[:])),
+		}
+	case "share_phone_number":
+		message = &waE2E.Message{ProtocolMessage: &waE2E.ProtocolMessage{
+			Type: waE2E.ProtocolMessage_SHARE_PHONE_NUMBER.Enum(),
+		}}
+	case "request_phone_number":
+		message = &waE2E.Message{RequestPhoneNumberMessage: &waE2E.RequestPhoneNumberMessage{}}
+	case "limit_sharing":
+		message = &waE2E.Message{ProtocolMessage: &waE2E.ProtocolMessage{
+			Type: waE2E.ProtocolMessage_LIMIT_SHARING.Enum(),
+			LimitSharing: &waCommon.LimitSharing{
+				SharingLimited: proto.Bool(c.Text == "on"), Trigger: waCommon.LimitSharing_CHAT_SETTING.Enum(),
+				LimitSharingSettingTimestamp: proto.Int64(time.Now().UnixMilli()), InitiatedByMe: proto.Bool(true),
+			},
+		}}
 	case "vote":
 		if !heard {
 			return fmt.Errorf("no poll %s was received", c.About)
@@ -149,7 +172,11 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 			for _, option := range poll.GetOptions() {
 				options = append(options, option.GetOptionName())
 			}
-			return "poll", poll.GetName() + ": " + strings.Join(options, ", "), ""
+			words := poll.GetName() + ": " + strings.Join(options, ", ")
+			if poll.GetPollType() == waE2E.PollType_QUIZ {
+				return "quiz", words + "; " + poll.GetCorrectAnswer().GetOptionName(), ""
+			}
+			return "poll", words, ""
 		}
 	}
 	switch {
@@ -164,6 +191,15 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 		return "revoke", "", v.Info.ID
 	case m.GetProtocolMessage() != nil && m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_REVOKE:
 		return "revoke", "", m.GetProtocolMessage().GetKey().GetID()
+	case m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_SHARE_PHONE_NUMBER:
+		return "share_phone_number", "", ""
+	case m.GetRequestPhoneNumberMessage() != nil:
+		return "request_phone_number", "", ""
+	case m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_LIMIT_SHARING:
+		if m.GetProtocolMessage().GetLimitSharing().GetSharingLimited() {
+			return "limit_sharing", "on", ""
+		}
+		return "limit_sharing", "off", ""
 	case m.GetPollUpdateMessage() != nil:
 		about = m.GetPollUpdateMessage().GetPollCreationMessageKey().GetID()
 		vote, err := cli.DecryptPollVote(context.Background(), v)

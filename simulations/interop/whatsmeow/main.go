@@ -308,6 +308,7 @@ func (d *driver) connect(c command) {
 	cli := whatsmeow.NewClient(device, stderrLog{level: d.level})
 	// Otherwise it says nothing of a collection that it reads for the first time.
 	cli.EmitAppStateEventsOnFullSync = true
+	cli.SendReportingTokens = true
 	cli.SetPreLoginHTTPClient(d.http)
 	cli.SetWebsocketHTTPClient(d.http)
 	cli.SetMediaHTTPClient(d.http)

@@ -57,6 +57,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
             put(StateKind::Presence, "", "hidden"),
             put(StateKind::Pacing, "", "slowly"),
             put(StateKind::Making, "0-1", "made"),
+            put(StateKind::Salt, "", "salt"),
             put(StateKind::KnownChat, "4915@s.whatsapp.net", "known"),
             put(StateKind::Number, "77", "4915"),
             put(StateKind::Account, "", "later wins"),
@@ -81,6 +82,7 @@ pub(super) async fn a_new_owner_finds_what_the_last_one_committed(world: World) 
         put(StateKind::Pacing, "", "slowly"),
         put(StateKind::SecretHead, "", "eight"),
         put(StateKind::Making, "0-1", "made"),
+        put(StateKind::Salt, "", "salt"),
         put(StateKind::AppStateKey, "0001", "key"),
         put(StateKind::AppStateHead, "regular", "head"),
         put(StateKind::History, "3EB0", "cursor"),
@@ -290,11 +292,8 @@ pub(super) async fn a_message_never_goes_back(world: World) {
     assert_eq!((b.state, b.failure.as_deref()), (MessageState::Failed, Some("why")));
 
     let outbox = world.ports.devices.load(&grant).await.expect("loaded").outbox;
-    assert_eq!(
-        outbox.iter().map(|m| m.ordinal).collect::<Vec<_>>(),
-        [3],
-        "nothing that WhatsApp acknowledged"
-    );
+    let waiting: Vec<_> = outbox.iter().map(|m| m.ordinal).collect();
+    assert_eq!(waiting, [3], "nothing that WhatsApp acknowledged");
     let found = world.ports.devices.sent_message(&grant, "3EB0a").await.expect("an answer");
     assert_eq!(found, Some(a));
     assert!(world.ports.devices.sent_message(&grant, "3EB0none").await.expect("an answer").is_none());

@@ -192,7 +192,7 @@ pub enum Fault {
         forget: bool,
     },
     /// Messages from companions to other accounts are refused with 463, unless they show a token that their
-    /// recipient has given.
+    /// recipient has given, or one for strangers, of the salt of their phone.
     DemandTokens {
         /// Whether.
         demand: bool,

@@ -91,6 +91,19 @@ impl Ledger {
         repeated
     }
 
+    /// The counts of a device, named like `15550001000:1`.
+    pub fn of(&self, device: &str) -> Option<&DeviceRecord> {
+        let found = self.devices.iter().find(|(known, _)| known.to_string() == device);
+        found.map(|(_, record)| record)
+    }
+
+    /// A phone has compared the token of a message with what the message says.
+    pub(super) fn compared(&mut self, from: DeviceRef, fits: bool) {
+        let record = self.device(from);
+        let count = if fits { &mut record.reportable } else { &mut record.falsely_reportable };
+        *count += 1;
+    }
+
     /// Records one ciphertext on its way.
     pub(super) fn ciphertext(
         &mut self,

@@ -25,6 +25,14 @@ impl SimServer {
         self.shared.act(|machine, now| Ok(((), machine.phone_changes(now, pn, actions)?)))
     }
 
+    /// The phone makes a salt for tokens for strangers; who is linked from now on hears of it with history.
+    ///
+    /// # Errors
+    /// [`PhoneError`].
+    pub fn phone_makes_salt(&self, pn: Pn) -> Result<(), PhoneError> {
+        self.shared.act(|machine, _| Ok((machine.phone_makes_salt(pn)?, Vec::new())))
+    }
+
     /// The phone makes a new key of app state and tells nobody.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! recorded and settled in the same way; what it cannot decrypt it asks for again, at most five times.
 
 use bytes::Bytes;
+use roost_proto::content::Wire;
 use roost_proto::e2e::{self, DeviceSent};
 use roost_proto::id::UnixMillis;
 use roost_proto::retry;
@@ -13,7 +14,7 @@ use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, message_id};
 use super::account::{DeviceRef, Form, Pn};
 use super::bots;
 use super::machine::{Effect, Machine};
-use super::phone::Sent;
+use super::phone::{Phone, Sent};
 
 /// How often a phone asks for one message again.
 const RETRIES: u32 = 5;
@@ -173,6 +174,13 @@ impl Machine {
             let to = stanza.jid("from").expect("looked at before");
             if read.is_ok() && account.phone.is_news(from, &id) {
                 self.ledger.read(phone, from, &id);
+                let own = account.jid(Form::of(&to));
+                // Nobody reports from the account of a bot.
+                if phone.pn != bots::PN
+                    && let Some(fits) = token_fits(stanza, &account.phone, &id, &own)
+                {
+                    self.ledger.compared(from, fits);
+                }
             }
             let mut receipt = Builder::new("receipt").attr("id", id.as_str()).attr("to", to);
             if let Some(participant) = stanza.jid("participant") {
@@ -258,4 +266,14 @@ impl Machine {
         let stanza = if sent.peer { stanza.attr("category", "peer") } else { stanza }.build();
         self.from_phones.push_back((phone, stanza));
     }
+}
+
+/// Whether the token by which a message would be reported is that of what the phone has read; `None` when it came
+/// without one.
+fn token_fits(stanza: &Stanza, phone: &Phone, id: &str, own: &Jid) -> Option<bool> {
+    let shown = stanza.child("reporting")?.child("reporting_token")?.leaf()?;
+    let sender = stanza.jid("from")?;
+    let read = phone.has(id)?;
+    let expected = Wire::of(&read.content).report_token(id, &sender, own);
+    Some(expected.is_some_and(|expected| expected == shown))
 }

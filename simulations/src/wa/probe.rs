@@ -44,6 +44,8 @@ pub struct Probe {
     pub settles: bool,
     /// The trusted-contact token that it shows with texts.
     pub token: Option<Vec<u8>>,
+    /// The token for strangers that it shows with them.
+    pub stranger: Option<Vec<u8>>,
     name: String,
     prekeys: PrekeyPage,
     peers: BTreeMap<String, Peer>,
@@ -65,6 +67,7 @@ impl Probe {
             seen: Vec::new(),
             settles: true,
             token: None,
+            stranger: None,
             name: name.to_owned(),
             prekeys: PrekeyPage::generate(0, &mut rng),
             peers: BTreeMap::new(),
@@ -282,7 +285,9 @@ impl Probe {
             Builder::new("participants").children(entries).build(),
             Builder::new("device-identity").bytes(self.identity.clone()).build(),
         ];
-        children.extend(self.token.iter().map(|token| Builder::new("tctoken").bytes(token.clone()).build()));
+        let shown = |tag: &'static str, token: &Vec<u8>| Builder::new(tag).bytes(token.clone()).build();
+        children.extend(self.token.iter().map(|token| shown("tctoken", token)));
+        children.extend(self.stranger.iter().map(|token| shown("cstoken", token)));
         Builder::new("message")
             .attr("id", message_id(&mut self.rng))
             .attr("to", chat.clone())

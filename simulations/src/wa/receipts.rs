@@ -182,6 +182,14 @@ impl Machine {
                 let current = self.presence_of(now, pn, form);
                 self.send(now, connection, current);
             }
+            Some("unsubscribe") => {
+                let to = stanza.need_jid("to").map_err(|e| Refusal::from(e.to_string()))?;
+                let pn = self.account_of(&to).ok_or("nobody to look away from")?.pn;
+                if let Some(online) = self.online_mut(connection) {
+                    online.subscriptions.remove(&pn);
+                }
+                self.subscribers.entry(pn).or_default().remove(&connection);
+            }
             kind @ (None | Some("available" | "unavailable")) => {
                 let available = kind != Some("unavailable");
                 if let Some(name) = stanza.text("name").filter(|name| !name.is_empty()) {
@@ -195,6 +203,11 @@ impl Machine {
             Some(_) => return Err("unknown kind of presence".into()),
         }
         Ok(())
+    }
+
+    /// How many connections want to see whether an account is there.
+    pub fn watched_by(&self, pn: Pn) -> usize {
+        self.subscribers.get(&pn).map_or(0, |connections| connections.len())
     }
 
     /// Tells all subscribers whether an account is there.

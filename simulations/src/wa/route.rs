@@ -155,6 +155,8 @@ impl Machine {
         let mut children: Vec<Stanza> = entry.ciphertexts.iter().map(|enc| (*enc).clone()).collect();
         let opens = children.iter().any(|enc| enc.text("type").as_deref() == Some("pkmsg"));
         children.extend(stanza.child("device-identity").filter(|_| opens).cloned());
+        // Only the simulated phones look at it: what real ones are told of it is not known.
+        children.extend(stanza.child("reporting").filter(|_| entry.to.device == 0 && !own_copy).cloned());
         children.extend(stanza.all().iter().filter(|child| !NOT_COPIED.contains(&&*child.tag)).cloned());
         builder.children(children).build()
     }

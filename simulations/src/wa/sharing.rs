@@ -133,8 +133,9 @@ impl Machine {
         let newest = memory.conversations(0, NEWEST);
         let rest = memory.conversations(NEWEST, usize::MAX);
         let people = self.people();
-        let named = People { push_names: people.push_names.clone(), lids: Vec::new() };
-        let mapped = People { push_names: Vec::new(), lids: people.lids };
+        let salt = self.salt(device.pn).map(Bytes::copy_from_slice);
+        let named = People { push_names: people.push_names, ..People::default() };
+        let mapped = People { lids: people.lids, salt, ..People::default() };
         self.phone_tells(now, device, &PeerMessage::Keys(keys));
         self.tell_history(now, device, (Kind::Bootstrap, 1, 0), &newest, &mapped, None);
         self.tell_history(now, device, (Kind::PushNames, 1, 0), &[], &named, None);
@@ -267,6 +268,7 @@ impl Machine {
         People {
             push_names: accounts().map(|one| (jid(one.jid(Form::Pn)), one.name.clone())).collect(),
             lids: accounts().map(|one| (jid(one.jid(Form::Pn)), jid(one.jid(Form::Lid)))).collect(),
+            salt: None,
         }
     }
 

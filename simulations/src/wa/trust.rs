@@ -1,11 +1,15 @@
 //! Trusted-contact tokens: who has given whom one, and messages that are refused without.
 //!
 //! What must hold: while tokens are demanded, a message to another account is refused unless it shows the very
-//! token that its recipient has given its sender, and that is not too old. That the real server asks nothing
-//! else (how long the two know each other, who has whom as a contact) is a guess; clients only see the refusal.
+//! token that its recipient has given its sender, and that is not too old; or, when there is none such, the one for
+//! strangers, made with the salt of its sender's phone. That the real server asks nothing else (how long the two
+//! know each other, who has whom as a contact), that it knows the salt, and that such a token always opens a chat
+//! are guesses; clients only see the refusal.
 
 use std::collections::BTreeMap;
 
+use rand::Rng as _;
+use roost_proto::cstoken::cstoken;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Stanza};
@@ -13,6 +17,7 @@ use roost_proto::stanza::{Builder, Read as _, Stanza};
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::bots;
 use super::machine::Machine;
+use super::phones::PhoneError;
 use super::query::Answer;
 
 /// How a message without a good token is refused.
@@ -29,6 +34,8 @@ pub struct Trust {
     demanded: bool,
     /// By who gave it and who has it: the token, and its time in Unix seconds.
     given: BTreeMap<(Pn, Pn), (Vec<u8>, u64)>,
+    /// What phones make tokens for strangers with.
+    salts: BTreeMap<Pn, Vec<u8>>,
 }
 
 impl Trust {
@@ -69,9 +76,31 @@ impl Machine {
         if !self.trust.demanded || exempt {
             return None;
         }
-        let shown = stanza.child("tctoken").and_then(|token| token.leaf());
-        let good = shown.is_some_and(|shown| self.trust.is_good(recipient, from.pn, shown, now));
+        let shown = |tag: &str| stanza.child(tag).and_then(|token| token.leaf());
+        let known = shown("tctoken").is_some_and(|shown| self.trust.is_good(recipient, from.pn, shown, now));
+        let of_salt = |shown: &[u8]| {
+            let salt = self.trust.salts.get(&from.pn)?;
+            Some(cstoken(salt, &self.account(recipient).jid(Form::Lid))? == shown)
+        };
+        let good = known || shown("cstoken").and_then(of_salt).unwrap_or(false);
         (!good).then_some(STRANGER)
+    }
+
+    /// A phone makes a salt: companions that are linked from now on hear of it with history.
+    ///
+    /// # Errors
+    /// [`PhoneError::UnknownPhone`].
+    pub fn phone_makes_salt(&mut self, pn: Pn) -> Result<(), PhoneError> {
+        self.accounts.get(&pn).ok_or(PhoneError::UnknownPhone(pn))?;
+        let mut salt = vec![0; 32];
+        self.rng.fill_bytes(&mut salt);
+        self.trust.salts.insert(pn, salt);
+        Ok(())
+    }
+
+    /// The salt of a phone, if it has made one.
+    pub fn salt(&self, pn: Pn) -> Option<&[u8]> {
+        self.trust.salts.get(&pn).map(Vec::as_slice)
     }
 
     /// `<tokens><token jid t type=trusted_contact/></tokens>`: told to all devices of the contact.

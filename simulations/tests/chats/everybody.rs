@@ -1,20 +1,27 @@
 //! Everybody on one account changes chats and settings in turn, and all others see it.
 
 use roost_proto::api;
-use roost_proto::appstate::{Action, Mute};
-use roost_simulations::interop::{CLIENTS, ClientEvent, Failure, Matrix, RealClient, Way};
+use roost_proto::api::call_logged::Result as Ended;
+use roost_proto::api::event::Payload;
+use roost_proto::appstate::{Action, Call, Mute};
+use roost_proto::id::UnixMillis;
+use roost_simulations::interop::{CLIENTS, ClientEvent, Failure, Library, Matrix, RealClient, Way};
 
 use super::{CHAT, World};
 
 /// A chat that the phone changes when a client shall hear of something.
 pub(crate) const OTHER: &str = "15559980000@s.whatsapp.net";
+/// A chat that nobody else changes.
+const THIRD: &str = "15559970000@s.whatsapp.net";
+/// `SyncActionValue { mute_action: { muted: true } }`.
+const MUTED: [u8; 4] = [0x22, 2, 8, 1];
 /// How often it does so.
 const NUDGES: usize = 10;
 /// Looks after which a client is late.
 const LATE: usize = 40;
 
 /// The kinds of change: what the table calls each, what the clients do, and what it needs beside the chat.
-pub(crate) fn changes() -> [(&'static str, &'static str, &'static str, &'static str); 6] {
+pub(crate) fn changes() -> [(&'static str, &'static str, &'static str, &'static str); 8] {
     [
         ("mute a chat", "mute", CHAT, ""),
         ("pin a chat", "pin", CHAT, ""),
@@ -22,7 +29,18 @@ pub(crate) fn changes() -> [(&'static str, &'static str, &'static str, &'static 
         ("mark a chat as read", "read", CHAT, ""),
         ("archive a chat", "archive", CHAT, ""),
         ("push name", "push_name", "", "Corner shop"),
+        ("mute the posts of somebody", "status_mute", CHAT, ""),
+        ("no previews of links", "link_previews", "", ""),
     ]
+}
+
+/// Why a library does not tell of a change that others made.
+fn silent(library: Library, what: &str) -> Option<&'static str> {
+    match (library, what) {
+        (Library::Baileys, "status_mute") => Some("Baileys knows nothing of muted posts"),
+        (Library::WhatsappRust, "link_previews") => Some("whatsapp-rust tells nothing of this setting"),
+        _ => None,
+    }
 }
 
 /// Everybody changes everything in turn. Returns what was seen.
@@ -42,10 +60,19 @@ pub(crate) async fn changed(world: &World) -> Result<Matrix, Failure> {
         world.change(what, chat, true, &text("roost")).await?;
         all_see(world, &mut clients, None, (what, chat, true, &text("roost"))).await?;
         for (library, _) in CLIENTS {
-            matrix.row(row).seen(Way::To(library));
+            match silent(library, what) {
+                None => matrix.row(row).seen(Way::To(library)),
+                Some(reason) => matrix.row(row).not_applicable(Way::To(library), reason),
+            };
         }
+        let mut on = true;
         for (speaker, (library, name)) in CLIENTS.into_iter().enumerate() {
-            let (on, text) = (is_name || speaker % 2 == 1, text(name));
+            if let Some(reason) = silent(library, what).filter(|_| library == Library::Baileys) {
+                matrix.row(row).not_applicable(Way::From(library), reason);
+                continue;
+            }
+            on = is_name || !on;
+            let text = text(name);
             let before = world.times(what, chat, on, &text);
             clients[speaker].change(what, chat, on, &text).await?;
             let again = || world.times(what, chat, on, &text) > before;
@@ -54,6 +81,36 @@ pub(crate) async fn changed(world: &World) -> Result<Matrix, Failure> {
             all_see(world, &mut clients, Some(speaker), (what, chat, on, &text)).await?;
         }
     }
+    // A record that has no call of its own is written as it is: this one is a mute.
+    let record = api::PutAppStateRecordRequest {
+        parent: world.device.clone(),
+        collection: "regular_high".to_owned(),
+        index: vec!["mute".to_owned(), THIRD.to_owned()],
+        version: 2,
+        value: MUTED.to_vec(),
+    };
+    world.cluster.ask(record, async |api, it| api.settings().put_app_state_record(it).await).await?;
+    all_see(world, &mut clients, None, ("mute", THIRD, true, "")).await?;
+    let call = Action::Call {
+        caller: CHAT.parse()?,
+        id: "CALL1".to_owned(),
+        outgoing: false,
+        call: Box::new(Call {
+            start: UnixMillis(1_700_000_000_000),
+            duration: 65,
+            video: true,
+            group: None,
+            result: Ended::Connected,
+            participants: Vec::new(),
+        }),
+    };
+    world.stage.sim.phone_changes(world.person.pn, &[call])?;
+    let logged = |payload: &Payload| {
+        matches!(payload, Payload::CallLogged(call) if call.call_id == "CALL1" && call.video && !call.from_me
+            && call.result() == Ended::Connected
+            && call.caller.as_ref().is_some_and(|who| who.phone_number == CHAT))
+    };
+    world.reader.sees("a call in the list of the account", logged).await?;
     let wanted = api::GetChatRequest { parent: world.device.clone(), chat: CHAT.to_owned() };
     let chat = world.cluster.ask(wanted, async |api, it| api.chats().get_chat(it).await).await?;
     assert!(!chat.archived && chat.mute.is_none() && chat.marked_unread, "{chat:?}");
@@ -75,11 +132,11 @@ async fn all_see(
 ) -> Result<(), Failure> {
     let [whatsmeow, baileys, rust] = clients else { unreachable!("there are three") };
     for (at, client) in [&mut *whatsmeow, &mut *baileys].into_iter().enumerate() {
-        if but != Some(at) {
+        if but != Some(at) && silent(CLIENTS[at].0, what).is_none() {
             client.sees(what, chat, on, text).await?;
         }
     }
-    if but == Some(2) {
+    if but == Some(2) || silent(Library::WhatsappRust, what).is_some() {
         return Ok(());
     }
     for turn in 0..NUDGES {
@@ -95,7 +152,9 @@ async fn all_see(
         let (other, again) = (OTHER.parse()?, turn % 2 == 0);
         let mute = if again { Mute::Forever } else { Mute::Off };
         let (nudge, (what, chat, on, text)) = match what {
-            "mute" | "star" => (Action::Mute { chat: other, mute }, ("mute", OTHER, again, "")),
+            "mute" | "star" | "status_mute" => {
+                (Action::Mute { chat: other, mute }, ("mute", OTHER, again, ""))
+            }
             "push_name" => (Action::PushName(text.to_owned()), (what, chat, on, text)),
             _ => (Action::Pin { chat: other, pinned: again }, ("pin", OTHER, again, "")),
         };

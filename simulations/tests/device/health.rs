@@ -1,7 +1,11 @@
 //! Accounts that WhatsApp lets begin no new chats: nothing is tried in vain, and nothing that was accepted is lost.
 
 use roost_actors::device::{Bar, PacingPolicy, Recipient, SendError};
+use roost_node::directory::LoggedEvent;
+use roost_proto::api::device::State;
 use roost_proto::api::event::Payload;
+use roost_proto::appstate::{Action, Mute};
+use roost_proto::stanza::Jid;
 use roost_simulations::wa::Fault;
 
 use crate::scene::{Device, Scene, request, until};
@@ -139,4 +143,36 @@ async fn what_is_above_the_pace_waits_at_the_next_owner_too() {
     ada.handle().set_pacing(PacingPolicy { reach_out_per_day: 0, ..policy }).await.expect("durable");
     until("the other was taken", || async { ada.acknowledged().await == 3 }).await;
     ada.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_shows_a_token_of_the_salt_that_its_phone_has_given_whoever_owns_the_device() {
+    let scene = Scene::new().await;
+    let pn = scene.server.account(None, Some("eve"));
+    scene.server.phone_remembers(pn, Vec::new()).expect("it has a phone");
+    scene.server.phone_makes_salt(pn).expect("it has a phone");
+    let (ada, bob, cyd) = (scene.paired("ada").await, scene.paired("bob").await, scene.paired("cyd").await);
+    let mut eve = scene.paired("eve").await;
+    scene.server.commit(&Fault::DemandTokens { demand: true }).expect("no device");
+    let is_told = |event: &LoggedEvent| matches!(event.payload, Payload::HistoryChunk(_));
+    until("the phone has told", || async { eve.events().await.iter().any(is_told) }).await;
+    eve.sends(&ada, "by history").await;
+    until("ada has it", || async { ada.texts().await == ["by history"] }).await;
+    eve.taken_over().await;
+    eve.state(State::Online).await;
+    eve.sends(&bob, "by the next owner").await;
+    until("bob has it", || async { bob.texts().await == ["by the next owner"] }).await;
+
+    scene.server.phone_makes_salt(pn).expect("it has a phone");
+    let salt = scene.server.look(|machine| machine.salt(pn).map(<[u8]>::to_vec));
+    let marker = Action::Mute { chat: Jid::lid("77"), mute: Mute::Forever };
+    scene.server.phone_changes(pn, &[Action::Salt(salt), marker]).expect("changed");
+    let is_marker = |event: &LoggedEvent| matches!(event.payload, Payload::ChatChanged(_));
+    until("app state was read", || async { eve.events().await.iter().any(is_marker) }).await;
+    eve.sends(&cyd, "by app state").await;
+    until("cyd has it", || async { cyd.texts().await == ["by app state"] }).await;
+    let secret = |event: &LoggedEvent| matches!(event.payload, Payload::SettingChanged(_));
+    assert!(!eve.events().await.iter().any(secret), "the salt is no event");
+    eve.check_log().await;
+    assert_eq!(eve.failures().await, Vec::<String>::new());
 }

@@ -1,9 +1,12 @@
 //! Messages of every kind from each client to each other one, with nothing of Roost in between but the simulated
 //! WhatsApp: what they say to each other there, they could say to a device.
 
-use roost_simulations::interop::{ClientEvent, Failure, Library, Matrix, Row, Way};
+use roost_simulations::interop::{ClientEvent, Failure, Library, Matrix, Way};
 
 use super::{Speaker, cannot_hear, cannot_say, hash, opened};
+
+const UNREAD_EDIT: &str = "whatsapp-rust encrypts it under its number and sends it under its hidden identity, and \
+                           whatsmeow tries the latter alone";
 
 /// Kinds that are about nothing.
 const STATEMENTS: [&str; 7] =
@@ -63,7 +66,22 @@ async fn speak(from: &mut Speaker, to: &mut Speaker, matrix: &mut Matrix) -> Res
         let poll = to.client.say(&here, "poll", &question, "").await?;
         from.client.said("poll", &format!("{question}: yes, no")).await?;
         from.client.say(&there, "vote", "yes", &poll).await?;
-        opens(to, from.library, ("vote", &hash("yes"), &poll), matrix.row(row)).await?;
+        assert_eq!(to.client.said("vote", &hash("yes")).await?.about, poll, "{names}");
+        matrix.row(row).seen(way);
+    }
+
+    let quiz = from.client.say(&there, "quiz", &names, "").await?;
+    assert_eq!(to.client.said("quiz", &format!("{names}: yes, no; no")).await?.id, quiz, "{names}");
+    matrix.row("quiz").seen(way);
+    let kinds = [
+        ("phone number asked for", "request_phone_number", ""),
+        ("phone number given", "share_phone_number", ""),
+        ("sharing limited", "limit_sharing", "on"),
+    ];
+    for (row, kind, text) in kinds {
+        let id = from.client.say(&there, kind, text, "").await?;
+        assert_eq!(to.client.said(kind, text).await?.id, id, "{kind}, {names}");
+        matrix.row(row).seen(way);
     }
 
     let kinds = [
@@ -79,7 +97,8 @@ async fn speak(from: &mut Speaker, to: &mut Speaker, matrix: &mut Matrix) -> Res
         let about = to.client.say(&here, "secret", &format!("{row}, {names}"), "").await?;
         from.client.message(&format!("{row}, {names}")).await?;
         from.client.say(&there, kind, text, &about).await?;
-        opens(to, from.library, (heard_as, text, &about), matrix.row(row)).await?;
+        assert_eq!(to.client.said(heard_as, text).await?.about, about, "{kind}, {names}");
+        matrix.row(row).seen(way);
     }
     let row = "encrypted edit";
     if let Some(reason) = cannot_say(from.library, row).or(cannot_hear(to.library, row)) {
@@ -89,33 +108,16 @@ async fn speak(from: &mut Speaker, to: &mut Speaker, matrix: &mut Matrix) -> Res
     let mine = from.client.say(&there, "secret", &format!("before, {names}"), "").await?;
     to.client.message(&format!("before, {names}")).await?;
     from.client.say(&there, "encrypted_edit", &format!("after, {names}"), &mine).await?;
-    assert_eq!(to.client.said("edit", &format!("after, {names}")).await?.about, mine, "{row}, {names}");
-    matrix.row(row).seen(way);
-    Ok(())
-}
-
-/// Somebody hears what is encrypted under the secret of a message of his: its kind, text and that message.
-async fn opens(
-    to: &mut Speaker,
-    from: Library,
-    (kind, text, about): (&str, &str, &str),
-    row: &mut Row,
-) -> Result<(), Failure> {
-    let way = Way::Between(from, to.library);
-    if (from, to.library) != (Library::WhatsappRust, Library::Whatsmeow) {
-        assert_eq!(to.client.said(kind, text).await?.about, about, "{kind} of {from:?}");
-        row.seen(way);
+    if way == Way::Between(Library::WhatsappRust, Library::Whatsmeow) {
+        let unread = |event: &ClientEvent| {
+            matches!(event, ClientEvent::Said(said) if said.kind == "edit" && said.about == mine
+                && said.text.starts_with("unreadable"))
+        };
+        to.client.wait("an edit that it cannot open", unread).await?;
+        matrix.row(row).no(way, UNREAD_EDIT);
         return Ok(());
     }
-    let unread = |event: &ClientEvent| {
-        matches!(event, ClientEvent::Said(said) if said.kind == kind && said.about == about
-            && said.text.starts_with("unreadable"))
-    };
-    to.client.wait(&format!("{kind} that it cannot open"), unread).await?;
-    row.no(
-        way,
-        "whatsapp-rust encrypts it under its hidden identity and sends it under its number, and whatsmeow tries \
-         the latter alone",
-    );
+    assert_eq!(to.client.said("edit", &format!("after, {names}")).await?.about, mine, "{row}, {names}");
+    matrix.row(row).seen(way);
     Ok(())
 }

@@ -5,12 +5,13 @@
 
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
-use roost_proto::appstate::{Action, Collection, MessageRef, Mutation, Mute};
+use roost_proto::appstate::{Action, Call, Collection, MessageRef, Mutation, Mute};
 use roost_proto::id::UnixMillis;
 use roost_proto::phash::digest;
+use roost_proto::stanza::Jid;
 
 use crate::machine::commit::Pending;
-use crate::machine::inbound::bounded;
+use crate::machine::inbound::{bounded, person};
 use crate::machine::{Machine, pairing};
 use crate::port::NewEvent;
 
@@ -26,8 +27,10 @@ impl Machine {
     ) {
         let Some(pairing) = self.pairing() else { return };
         for (version, mutation) in mutations {
-            if let Action::PushName(name) = &mutation.action {
-                self.take_push_name(outcome, name);
+            match &mutation.action {
+                Action::PushName(name) => self.take_push_name(outcome, name),
+                Action::Salt(salt) => self.take_salt(outcome, salt.clone().unwrap_or_default().into()),
+                _ => {}
             }
             let index = digest(&mutation.index_mac);
             let removed = if mutation.record.is_none() { "/-" } else { "" };
@@ -35,7 +38,8 @@ impl Machine {
             let at = mutation.at;
             let occurred = if at.0 > 0 && at <= self.now.wall { at } else { self.now.wall };
             let origin = if anew { Origin::History } else { Origin::Live };
-            let payload = payload(collection, mutation.action);
+            let own = |jid: &Jid| self.account.as_ref().is_some_and(|account| account.is_own(jid));
+            let Some(payload) = payload(collection, mutation.action, own) else { continue };
             outcome.batch.events.push(NewEvent { dedupe, occurred, origin, payload });
         }
     }
@@ -61,12 +65,36 @@ impl Machine {
     }
 }
 
-fn payload(collection: Collection, action: Action) -> Payload {
+fn logged(caller: &Jid, from_me: bool, call_id: String, call: Call) -> api::CallLogged {
+    let somebody = |jid: &Jid| Some(person(&[Some(jid.clone())]));
+    let participant = |(who, result): &(Jid, api::call_logged::Result)| api::call_logged::Participant {
+        person: somebody(who),
+        result: (*result).into(),
+    };
+    api::CallLogged {
+        call_id,
+        caller: somebody(caller),
+        from_me,
+        start_time: Some(timestamp(call.start)),
+        duration: call.duration,
+        video: call.video,
+        group: call.group.map(|group| group.to_string()).unwrap_or_default(),
+        result: call.result.into(),
+        participants: call.participants.iter().map(participant).collect(),
+    }
+}
+
+/// The event of a change; none of a secret that is only for the device.
+fn payload(collection: Collection, action: Action, own: impl Fn(&Jid) -> bool) -> Option<Payload> {
     use api::chat_changed::Change;
     use api::setting_changed::Setting;
     let chat = |chat: String, change| Payload::ChatChanged(api::ChatChanged { chat, change: Some(change) });
     let setting = |setting| Payload::SettingChanged(api::SettingChanged { setting: Some(setting) });
-    match action {
+    Some(match action {
+        Action::Salt(_) => return None,
+        Action::Call { caller, id, call, .. } => {
+            Payload::CallLogged(logged(&caller, own(&caller), id, *call))
+        }
         Action::Mute { chat: jid, mute } => chat(jid.to_string(), Change::Mute(mute_of(mute))),
         Action::Pin { chat: jid, pinned } => chat(jid.to_string(), Change::Pinned(pinned)),
         Action::Archive { chat: jid, archived, .. } => chat(jid.to_string(), Change::Archived(archived)),
@@ -118,12 +146,13 @@ fn payload(collection: Collection, action: Action) -> Payload {
             };
             Payload::QuickReplyChanged(api::QuickReplyChanged { quick_reply: Some(quick_reply) })
         }
-        Action::Other { index, value } => {
+        Action::NoLinkPreviews(disabled) => setting(Setting::LinkPreviewsDisabled(disabled)),
+        Action::Record { index, value, .. } | Action::Other { index, value } => {
             let removed = value.is_none();
             let (collection, value) = (collection.as_str().to_owned(), value.unwrap_or_default());
             setting(Setting::Record(api::AppStateRecord { collection, index, value, removed }))
         }
-    }
+    })
 }
 
 fn mute_of(mute: Mute) -> api::Mute {

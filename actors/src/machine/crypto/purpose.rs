@@ -1,7 +1,7 @@
 //! What the machine asks crypto for, so that it knows what to make of each answer.
 
 use crate::device::ImportedDevice;
-use crate::machine::{inbound, outbound, pairing, peer, retry, secrets, tokens};
+use crate::machine::{identities, inbound, outbound, pairing, peer, retry, secrets, tokens};
 
 /// What an answer is for.
 #[derive(Debug)]
@@ -80,9 +80,7 @@ pub(in crate::machine) enum Purpose {
         attempt: u64,
         sealing: Option<(u64, u64)>,
     },
-    Identities {
-        token: u64,
-    },
+    Identities(identities::Wanted),
     Token(tokens::For),
 }
 
@@ -96,7 +94,7 @@ impl Purpose {
             | Purpose::Lid { .. }
             | Purpose::ResendRight(..)
             | Purpose::ReadAppState { .. }
-            | Purpose::Identities { .. }
+            | Purpose::Identities(identities::Wanted::Caller { .. })
             | Purpose::Token(_)
             | Purpose::KnownChat { .. }
             | Purpose::Admission(_)
@@ -113,7 +111,8 @@ impl Purpose {
             | Purpose::AppState { slot }
             | Purpose::Peer { slot, .. }
             | Purpose::Import { slot, .. }
-            | Purpose::State { slot } => Some(*slot),
+            | Purpose::State { slot }
+            | Purpose::Identities(identities::Wanted::Profile { slot, .. }) => Some(*slot),
         }
     }
 }

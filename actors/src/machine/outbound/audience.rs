@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use rand::Rng;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -17,7 +16,7 @@ use crate::machine::crypto::{PeerName, Target};
 use crate::machine::inbound::bounded;
 use crate::machine::prekeys::leaf;
 use crate::machine::resolve::Directory;
-use crate::machine::{Account, Machine, tokens};
+use crate::machine::{Account, Machine};
 
 /// Who gets a message, by bare JIDs of one address form: LIDs where the recipient's is known.
 #[derive(Debug)]
@@ -118,7 +117,7 @@ impl Audience {
         id: &str,
         marks: &Wire,
         ciphertexts: Vec<(Jid, Ciphertext)>,
-        token: Option<&Bytes>,
+        proof: Option<Stanza>,
     ) -> Option<Stanza> {
         let to_self = self.peer == self.own;
         if !ciphertexts.iter().any(|(jid, _)| to_self || jid.to_non_ad() == self.peer) {
@@ -135,7 +134,8 @@ impl Audience {
             children.push(leaf("device-identity", account.identity.to_vec()));
         }
         children.extend(marks.children());
-        children.extend(token.map(tokens::element));
+        children.extend(marks.reporting(id, &self.own, &self.chat));
+        children.extend(proof);
         let mut stanza = Builder::new("message")
             .attr("id", id.to_owned())
             .attr("to", self.chat.clone())

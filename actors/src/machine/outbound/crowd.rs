@@ -104,6 +104,8 @@ impl Crowd {
         let enc = Builder::new("enc").attr("v", "2").attr("type", "skmsg");
         children.push(marks.mark(enc).bytes(ciphertext.to_vec()).build());
         children.extend(marks.children());
+        let own = account.lid.as_ref().filter(|_| self.by_lid).unwrap_or(&account.pn);
+        children.extend(marks.reporting(id, own, &self.chat));
         let mut stanza = Builder::new("message")
             .attr("id", id.to_owned())
             .attr("to", self.chat.clone())

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use roost_proto::api::event::Payload;
 use roost_proto::stanza::{Builder, Jid, Read, Stanza};
 
 use super::world::{Step, World};
@@ -61,7 +62,8 @@ fn nobody_watches_more_people_than_the_limit() {
     }
     let (token, _) = world.command(Command::WatchPresence { user: adas(), watch: true });
     assert_eq!(world.done(token), Some(Err(CommandError::Busy)));
-    let (token, _) = world.command(Command::WatchPresence { user: Jid::lid("9000000"), watch: false });
+    let (token, sent) = world.command(Command::WatchPresence { user: Jid::lid("9000000"), watch: false });
+    assert_eq!(tagged(&sent, "presence")[0].text("type").as_deref(), Some("unsubscribe"));
     world.commit_everything();
     assert_eq!(world.done(token), Some(Ok(())));
     let (token, _) = world.command(Command::WatchPresence { user: adas(), watch: true });
@@ -141,6 +143,17 @@ fn an_answer_that_pairs_a_number_with_a_lid_teaches_it_once() {
         world.commit_everything();
     }
     assert_eq!(kinds(world.events(), "mapped/4915188888881/800000"), 1);
+    let set = Builder::new("set").attr("id", "77").build();
+    let from = Jid::pn("4915188888881");
+    let told = Builder::new("notification").attr("type", "picture").attr("id", "n1").attr("from", from);
+    world.stanza(told.children([set]).build());
+    let committed = world.take(Step::Crypto).into_iter().find_map(|effect| match effect {
+        super::Effect::Commit(batch) => batch.events.first().map(|event| event.payload.clone()),
+        _ => None,
+    });
+    let Some(Payload::ProfileChanged(changed)) = committed else { panic!("{committed:?}") };
+    let who = changed.person.expect("somebody");
+    assert_eq!((&*who.lid, &*who.phone_number), ("800000@lid", "4915188888881@s.whatsapp.net"));
 }
 
 #[test]

@@ -63,6 +63,21 @@ fn a_token_that_is_too_old_stays_behind() {
 }
 
 #[test]
+fn who_has_given_no_token_is_written_to_with_one_of_the_salt_of_our_phone() {
+    let mut world = World::online(8);
+    let (message, _) = sent(&mut world);
+    assert!(message.child("cstoken").is_none(), "the phone has given no salt");
+    world.phone_salts(b"salt");
+    let (message, _) = sent(&mut world);
+    let expected = roost_proto::cstoken::cstoken(b"salt", &Jid::lid("800000"));
+    assert_eq!(message.child("cstoken").and_then(Read::leaf), expected.as_ref().map(|token| &token[..]));
+    assert!(message.child("tctoken").is_none());
+    given(&mut world, 1_700_000_000);
+    let (message, _) = sent(&mut world);
+    assert!(message.child("cstoken").is_none() && message.child("tctoken").is_some(), "he is no stranger");
+}
+
+#[test]
 fn whoever_is_written_to_is_given_a_token_once_in_a_span() {
     let mut world = World::online(3);
     let (_, issued) = sent(&mut world);

@@ -9,7 +9,7 @@ use roost_proto::api::label_service_client::LabelServiceClient;
 use roost_proto::api::label_service_server::LabelService;
 use roost_proto::api::setting_service_client::SettingServiceClient;
 use roost_proto::api::setting_service_server::SettingService;
-use roost_proto::appstate::Collection;
+use roost_proto::appstate::{Action, Collection};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Done, Page, known};
@@ -133,6 +133,31 @@ impl SettingService for Api {
             self.change(&call, change, |channel| {
                 let request = call.forward(request.clone());
                 async move { SettingServiceClient::new(channel).edit_quick_reply(request).await }
+            })
+            .await
+        })
+        .await
+    }
+
+    async fn set_link_previews(&self, request: Request<api::SetLinkPreviewsRequest>) -> Done {
+        self.unary(method("SettingService", "SetLinkPreviews"), request, |call, request| async move {
+            let change =
+                (parse::device("parent", &request.parent)?, vec![Action::NoLinkPreviews(request.disabled)]);
+            self.change(&call, change, |channel| {
+                let request = call.forward(request.clone());
+                async move { SettingServiceClient::new(channel).set_link_previews(request).await }
+            })
+            .await
+        })
+        .await
+    }
+
+    async fn put_app_state_record(&self, request: Request<api::PutAppStateRecordRequest>) -> Done {
+        self.unary(method("SettingService", "PutAppStateRecord"), request, |call, request| async move {
+            let change = parsed::record(&request)?;
+            self.change(&call, change, |channel| {
+                let request = call.forward(request.clone());
+                async move { SettingServiceClient::new(channel).put_app_state_record(request).await }
             })
             .await
         })

@@ -33,6 +33,7 @@ fn named(content: &Content) -> Option<(&'static str, Kind)> {
         Content::Audio(_) => ("audio.media.name", Kind::Audio),
         Content::Document(_) => ("document.media.name", Kind::Document),
         Content::Sticker(_) => ("sticker.media.name", Kind::Sticker),
+        Content::StickerPack(_) => ("sticker_pack.media.name", Kind::StickerPack),
         _ => return None,
     })
 }

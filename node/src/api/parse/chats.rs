@@ -3,7 +3,7 @@
 //! What must hold: every refusal names its field; a chat is a person or a group, never a device.
 
 use roost_proto::api;
-use roost_proto::appstate::{Action, Contact, Label, MessageRef, Mute, QuickReply, Range};
+use roost_proto::appstate::{Action, Collection, Contact, Label, MessageRef, Mute, QuickReply, Range};
 use roost_proto::id::{DeviceKey, UnixMillis};
 use roost_proto::phone::WantHistory;
 use roost_proto::stanza::{Jid, Server};
@@ -238,6 +238,27 @@ pub fn quick_reply(request: &api::EditQuickReplyRequest) -> Result<Change, ApiEr
     Ok((device("parent", &request.parent)?, vec![action]))
 }
 
+/// `PutAppStateRecord`.
+pub fn record(request: &api::PutAppStateRecordRequest) -> Result<Change, ApiError> {
+    let key = device("parent", &request.parent)?;
+    let collection = request.collection.parse::<Collection>();
+    let collection = collection.map_err(|error| ApiError::field("collection", error.to_string()))?;
+    let index = &request.index;
+    if !(1..=16).contains(&index.len()) || index[0].is_empty() || index.iter().any(|part| part.len() > 256) {
+        let form = "must be 1 to 16 texts of at most 256 bytes, the first of which names the kind";
+        return Err(ApiError::field("index", form));
+    }
+    if !(1..=1000).contains(&request.version) {
+        return Err(ApiError::field("version", "must be 1 to 1000"));
+    }
+    if request.value.len() > 64 << 10 || !roost_proto::appstate::is_value(&request.value) {
+        return Err(ApiError::field("value", "must be an encoded SyncActionValue of at most 64 KiB"));
+    }
+    let value = Some(request.value.clone()).filter(|value| !value.is_empty());
+    let (form, index) = (request.version, index.clone());
+    Ok((key, vec![Action::Record { collection, form, index, value }]))
+}
+
 /// `SyncHistory`.
 pub fn history(
     request: &api::SyncHistoryRequest,
@@ -318,6 +339,22 @@ mod tests {
         assert_eq!(field(star(&api::StarMessageRequest::default())), "message");
         assert_eq!(field(assign_label(&api::AssignLabelRequest::default())), "label");
         assert_eq!(field(push_name(&api::SetPushNameRequest::default())), "push_name");
+        let put = api::PutAppStateRecordRequest {
+            parent: PARENT.to_owned(),
+            collection: "regular".to_owned(),
+            index: vec!["a_kind".to_owned()],
+            version: 3,
+            value: Vec::new(),
+        };
+        assert!(record(&put).is_ok_and(|(_, actions)| actions[0].removes()), "nothing is no record");
+        let elsewhere = api::PutAppStateRecordRequest { collection: "odd".to_owned(), ..put.clone() };
+        assert_eq!(field(record(&elsewhere)), "collection");
+        assert_eq!(
+            field(record(&api::PutAppStateRecordRequest { index: Vec::new(), ..put.clone() })),
+            "index"
+        );
+        assert_eq!(field(record(&api::PutAppStateRecordRequest { version: 0, ..put.clone() })), "version");
+        assert_eq!(field(record(&api::PutAppStateRecordRequest { value: vec![0xff], ..put })), "value");
         let wish = api::SyncHistoryRequest { count: 501, ..Default::default() };
         assert_eq!(field(history(&wish)), "count");
         let wish = api::SyncHistoryRequest {

@@ -46,6 +46,10 @@ pub(super) fn fits(to: &Recipient, kind: &Content) -> Result<(), ApiError> {
         }
         (Recipient::Bot(_), Content::Text(_) | Content::Raw(_)) => Ok(()),
         (Recipient::Bot(_), _) => Err(ApiError::field("content", "must be text or raw to a bot")),
+        (
+            Recipient::Group(_),
+            Content::SharePhoneNumber(_) | Content::RequestPhoneNumber(_) | Content::LimitSharing(_),
+        ) => Err(ApiError::field("content", "of this kind only goes to one person")),
         _ => Ok(()),
     }
 }
@@ -128,6 +132,9 @@ mod tests {
         assert!(fits(&status, &Content::Text("x".into())).is_ok());
         assert!(fits(&status, &Content::Poll(api::Poll::default())).is_err());
         assert!(fits(&Recipient::Lid("77777".into()), &Content::Poll(api::Poll::default())).is_ok());
+        let share = Content::SharePhoneNumber(api::SharePhoneNumber {});
+        assert!(fits(&Recipient::Group("120363000000000001".into()), &share).is_err());
+        assert!(fits(&Recipient::Lid("77777".into()), &share).is_ok());
         let crowd = api::StatusAudience { people: vec!["77777@lid".into(); MAX_AUDIENCE + 1] };
         assert!(audience(&crowd).is_err());
         assert!(audience(&api::StatusAudience { people: vec!["x".into()] }).is_err());

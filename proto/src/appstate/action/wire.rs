@@ -4,7 +4,7 @@ use waproto::buffa::{Message as _, MessageField};
 use waproto::whatsapp::sync_action_value as wire;
 use waproto::whatsapp::{MessageKey, SyncActionValue};
 
-use super::{Action, Contact, Label, MessageRef, Mute, QuickReply, Range};
+use super::{Action, Call, Contact, Label, MessageRef, Mute, QuickReply, Range};
 use crate::id::UnixMillis;
 use crate::stanza::Jid;
 
@@ -17,7 +17,9 @@ impl Action {
             Action::Pin { .. } => 5,
             Action::ClearChat { .. } | Action::DeleteChat { .. } => 6,
             Action::MuteStatus { .. } => 7,
-            Action::PushName(_) => 1,
+            Action::PushName(_) | Action::Salt(_) | Action::Call { .. } => 1,
+            Action::NoLinkPreviews(_) => 8,
+            Action::Record { form, .. } => *form,
             Action::UnarchiveChats(_) => 4,
             _ => 3,
         }
@@ -114,6 +116,25 @@ impl Action {
                 value.user_status_mute_action =
                     MessageField::some(wire::UserStatusMuteAction { muted: Some(*muted) });
             }
+            Action::Salt(salt) => {
+                value.nct_salt_sync_action =
+                    MessageField::some(wire::NctSaltSyncAction { salt: salt.clone() });
+            }
+            Action::NoLinkPreviews(disabled) => {
+                let disabled =
+                    wire::PrivacySettingDisableLinkPreviewsAction { is_previews_disabled: Some(*disabled) };
+                value.privacy_setting_disable_link_previews_action = MessageField::some(disabled);
+            }
+            Action::Call { caller, id, call, .. } => {
+                let call_log_record = call.to_wire(caller, id);
+                value.call_log_action = MessageField::some(wire::CallLogAction { call_log_record });
+            }
+            Action::Record { value: bytes, .. } => {
+                let bytes = bytes.as_deref().unwrap_or_default();
+                if let Ok(other) = SyncActionValue::decode_from_slice(bytes) {
+                    value = SyncActionValue { timestamp: other.timestamp.or(value.timestamp), ..other };
+                }
+            }
             Action::Other { value: bytes, .. } => {
                 let bytes = bytes.as_deref().unwrap_or_default();
                 if let Ok(other) = SyncActionValue::decode_from_slice(bytes) {
@@ -143,6 +164,9 @@ impl Action {
         let name = part(0)?;
         if name == "contact" && value.is_none() {
             return Some(Action::Contact { jid: jid(1)?, contact: None });
+        }
+        if name == "nct_salt_sync" && value.is_none() {
+            return Some(Action::Salt(None));
         }
         let value = value?;
         Some(match name {
@@ -234,6 +258,20 @@ impl Action {
             "userStatusMute" => {
                 let muted = value.user_status_mute_action.as_option()?.muted.unwrap_or(false);
                 Action::MuteStatus { user: jid(1)?, muted }
+            }
+            "setting_disableLinkPreviews" => {
+                let action = value.privacy_setting_disable_link_previews_action.as_option()?;
+                Action::NoLinkPreviews(action.is_previews_disabled?)
+            }
+            "call_log" => {
+                let record = value.call_log_action.as_option()?.call_log_record.as_option()?;
+                let (id, outgoing) = (part(2)?.to_owned(), part(3) == Some("1"));
+                let call = Box::new(Call::read(record));
+                Action::Call { caller: jid(1)?.to_non_ad(), id, outgoing, call }
+            }
+            "nct_salt_sync" => {
+                let salt = value.nct_salt_sync_action.as_option()?.salt.clone();
+                Action::Salt(Some(salt.filter(|salt| !salt.is_empty())?))
             }
             "setting_unarchiveChats" => {
                 let action = value.unarchive_chats_setting.as_option()?;

@@ -24,6 +24,7 @@ fn people() -> People {
     People {
         push_names: vec![("1@lid".to_owned(), "Ada".to_owned())],
         lids: vec![("4915112345678@s.whatsapp.net".to_owned(), "1@lid".to_owned())],
+        salt: Some(Bytes::from_static(b"salt")),
     }
 }
 
@@ -157,7 +158,7 @@ fn what_is_not_history_is_refused() {
 #[test]
 fn names_without_end_are_refused_and_not_kept() {
     let many: Vec<(String, String)> = (0..200_000).map(|n| (format!("{n}@lid"), "A".repeat(40))).collect();
-    let packed = pack(Kind::PushNames, 0, &[], &People { push_names: many, lids: Vec::new() });
+    let packed = pack(Kind::PushNames, 0, &[], &People { push_names: many, ..People::default() });
     assert_eq!(survey(&packed, 1 << 16), Err(HistoryError::TooLarge));
 }
 

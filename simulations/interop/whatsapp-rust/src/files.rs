@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use whatsapp_rust::download::{DownloadParams, Downloadable, MediaType};
 use whatsapp_rust::media::{self, AudioOptions, DocumentOptions, ImageOptions, VideoOptions};
 use whatsapp_rust::prelude::*;
-use whatsapp_rust::waproto::whatsapp::message::StickerMessage;
+use whatsapp_rust::waproto::whatsapp::message::{StickerMessage, StickerPackMessage, sticker_pack_message};
 use whatsapp_rust::{ErrorChainExt as _, MediaRetryResult, MediaReuploadRequest, UploadOptions};
 
 use crate::Command;
@@ -25,6 +25,7 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
         "video" | "note" => MediaType::Video,
         "audio" | "voice" => MediaType::Audio,
         "document" => MediaType::Document,
+        "sticker_pack" => MediaType::StickerPack,
         unknown => bail!("unknown kind of file {unknown:?}"),
     };
     let file = client.upload(data, media_type, UploadOptions::new()).await?;
@@ -41,6 +42,26 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
             let file_name = Some("file.bin".to_owned());
             let options = DocumentOptions { file_name, caption, mimetype, ..Default::default() };
             media::document_message(file, options)
+        }
+        "sticker_pack" => {
+            let hen = sticker_pack_message::Sticker {
+                file_name: Some("hen.webp".to_owned()),
+                ..Default::default()
+            };
+            let pack = StickerPackMessage {
+                sticker_pack_id: Some("hens".to_owned()),
+                name: Some("Hens".to_owned()),
+                publisher: Some("whatsapp-rust".to_owned()),
+                stickers: vec![hen],
+                direct_path: Some(file.direct_path),
+                media_key: Some(file.media_key.to_vec()),
+                file_sha256: Some(file.file_sha256.to_vec()),
+                file_enc_sha256: Some(file.file_enc_sha256.to_vec()),
+                file_length: Some(file.file_length),
+                caption,
+                ..Default::default()
+            };
+            wa::Message { sticker_pack_message: MessageField::some(pack), ..Default::default() }
         }
         "sticker" => {
             let sticker = StickerMessage {
@@ -104,6 +125,9 @@ fn file_of(message: &wa::Message) -> Option<File<'_>> {
     }
     if let Some(document) = message.document_message.as_option() {
         return Some(("document", &document.mimetype, &document.caption, document));
+    }
+    if let Some(pack) = message.sticker_pack_message.as_option() {
+        return Some(("sticker_pack", &None, &pack.caption, pack));
     }
     let sticker = message.sticker_message.as_option()?;
     Some(("sticker", &sticker.mimetype, &None, sticker))

@@ -9,7 +9,8 @@ use whatsapp_rust::prelude::*;
 use whatsapp_rust::wacore::proto_helpers::build_quote_context;
 use whatsapp_rust::waproto::whatsapp::message::{
     ButtonsMessage, ContactMessage, ListMessage, LiveLocationMessage, LocationMessage, ProductMessage,
-    buttons_message, list_message, product_message, protocol_message,
+    ProtocolMessage, RequestPhoneNumberMessage, buttons_message, list_message, product_message,
+    protocol_message,
 };
 use whatsapp_rust::{EventCreationParams, PinDuration, PollVoteCiphertext, RevokeType};
 
@@ -65,6 +66,10 @@ impl Memory {
                 let (sent, secret) = client.polls().create(to, text, &options, 1).await?;
                 lock(&self.secrets).insert(sent.message_id.clone(), secret);
                 return Ok(sent.message_id);
+            }
+            "quiz" => {
+                let options = ["yes".to_owned(), "no".to_owned()];
+                return Ok(client.polls().create_quiz(to, text, &options, 1).await?.0.message_id);
             }
             "vote" => {
                 let poll = received()?;
@@ -213,6 +218,23 @@ fn content(kind: &str, text: &str) -> anyhow::Result<wa::Message> {
                 ..Default::default()
             });
         }
+        "share_phone_number" => {
+            let r#type = Some(protocol_message::Type::SHARE_PHONE_NUMBER);
+            message.protocol_message =
+                MessageField::some(ProtocolMessage { r#type, ..Default::default() });
+        }
+        "request_phone_number" => {
+            message.request_phone_number_message = MessageField::some(RequestPhoneNumberMessage::default());
+        }
+        "limit_sharing" => {
+            let (sharing_limited, initiated_by_me) = (Some(text == "on"), Some(true));
+            let limit = wa::LimitSharing { sharing_limited, initiated_by_me, ..Default::default() };
+            message.protocol_message = MessageField::some(ProtocolMessage {
+                r#type: Some(protocol_message::Type::LIMIT_SHARING),
+                limit_sharing: MessageField::some(limit),
+                ..Default::default()
+            });
+        }
         "product" => {
             let product_id = Some("1".to_owned());
             let product = product_message::ProductSnapshot { product_id, title: said, ..Default::default() };
@@ -239,7 +261,12 @@ fn describe(message: &wa::Message) -> Option<Words> {
         let options = poll.options.iter().filter_map(|option| option.option_name.as_deref());
         let options: Vec<&str> = options.collect();
         let question = poll.name.as_deref().unwrap_or_default();
-        return say("poll", &Some(format!("{question}: {}", options.join(", "))), None);
+        let words = format!("{question}: {}", options.join(", "));
+        if poll.poll_type != Some(wa::message::PollType::QUIZ) {
+            return say("poll", &Some(words), None);
+        }
+        let right = poll.correct_answer.as_option().and_then(|right| right.option_name.as_deref());
+        return say("quiz", &Some(format!("{words}; {}", right.unwrap_or_default())), None);
     }
     if let Some(reaction) = message.reaction_message.as_option() {
         return say("reaction", &reaction.text, reaction.key.as_option());
@@ -252,8 +279,18 @@ fn describe(message: &wa::Message) -> Option<Words> {
         if let Some(member) = protocol.member_label.as_option() {
             return say("member_label", &member.label, None);
         }
-        let revoked = protocol.r#type == Some(protocol_message::Type::Revoke);
-        return if revoked { say("revoke", &None, key) } else { None };
+        return match protocol.r#type? {
+            protocol_message::Type::REVOKE => say("revoke", &None, key),
+            protocol_message::Type::SHARE_PHONE_NUMBER => say("share_phone_number", &None, None),
+            protocol_message::Type::LIMIT_SHARING => {
+                let limited = protocol.limit_sharing.sharing_limited == Some(true);
+                say("limit_sharing", &Some(if limited { "on" } else { "off" }.to_owned()), None)
+            }
+            _ => None,
+        };
+    }
+    if message.request_phone_number_message.is_set() {
+        return say("request_phone_number", &None, None);
     }
     if let Some(location) = message.location_message.as_option() {
         return say("location", &location.name, None);

@@ -6,9 +6,11 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::SpamReportRequest;
+use whatsapp_rust::schemas;
 use whatsapp_rust::types::call::CallAction;
 use whatsapp_rust::types::presence::{ChatPresence, ChatPresenceMedia};
 use whatsapp_rust::wacore::iq::privacy::{PrivacyCategory, PrivacyValue};
+use whatsapp_rust::waproto::whatsapp::sync_action_value::PrivacySettingDisableLinkPreviewsAction;
 
 use crate::Command;
 use crate::driver::jid;
@@ -58,6 +60,10 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
         "presence" if text == "available" => json!(client.presence().set_available().await?),
         "presence" => json!(client.presence().set_unavailable().await?),
         "subscribe" => json!(client.presence().subscribe(to()?).await?),
+        "unsubscribe" => {
+            client.presence().unsubscribe(&to()?).await?;
+            Value::Null
+        }
         "typing" => match (text, command.subject.as_str()) {
             ("composing", "audio") => json!(client.chatstate().send_recording(&to()?).await?),
             ("composing", _) => json!(client.chatstate().send_composing(&to()?).await?),
@@ -153,6 +159,7 @@ pub fn seen(event: &Event) -> Option<Said<'static>> {
         Event::PinUpdate(it) => chat("pin", &it.jid, it.action.pinned, ""),
         Event::ArchiveUpdate(it) => chat("archive", &it.jid, it.action.archived, ""),
         Event::MarkChatAsReadUpdate(it) => chat("read", &it.jid, it.action.read, ""),
+        Event::UserStatusMuteUpdate(it) => chat("status_mute", &it.jid, Some(it.muted), ""),
         Event::StarUpdate(it) => chat("star", &it.chat_jid, it.action.starred, &it.message_id),
         Event::SelfPushNameUpdated(it) => {
             let (chat, text) = (String::new(), it.new_name.clone());
@@ -184,10 +191,23 @@ pub async fn change(client: &Arc<Client>, command: &Command) -> anyhow::Result<(
         ("read", read) => actions.mark_chat_as_read(&chat()?, read, None).await?,
         ("star", true) => actions.star_message(&chat()?, None, &command.text, true).await?,
         ("star", false) => actions.unstar_message(&chat()?, None, &command.text, true).await?,
+        ("status_mute", muted) => actions.set_user_status_mute(&chat()?, muted).await?,
+        ("link_previews", disabled) => {
+            let mut value = wa::SyncActionValue { timestamp: Some(now()), ..Default::default() };
+            value.privacy_setting_disable_link_previews_action =
+                MessageField::some(PrivacySettingDisableLinkPreviewsAction { is_previews_disabled: Some(disabled) });
+            client.send_app_state_action(&schemas::DISABLE_LINK_PREVIEWS, &[], &value).await?
+        }
         ("push_name", _) => client.profile().set_push_name(&command.text).await?,
         (unknown, _) => bail!("unknown change {unknown:?}"),
     }
     Ok(())
+}
+
+/// Unix milliseconds.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or_default()
 }
 
 /// Adds, removes, promotes or demotes members of a group.

@@ -73,6 +73,10 @@ pub struct DeviceRecord {
     pub retries: u64,
     /// Stanzas of it that were refused.
     pub refused_stanzas: u64,
+    /// Its messages that a phone has read, whose tokens to report them by were those of what they say.
+    pub reportable: u64,
+    /// Those whose tokens were others.
+    pub falsely_reportable: u64,
     /// Deliveries that were dropped because its backlog was full.
     pub dropped: u64,
     /// Its last connections, oldest first.

@@ -15,6 +15,11 @@ const PRIVACY: [&str; 8] =
 
 /// The property that makes clients which ask for it send their trusted-contact tokens with every message.
 const TOKENS_WITH_MESSAGES: u32 = 10518;
+/// The one that makes them send those for strangers.
+const TOKENS_FOR_STRANGERS: u32 = 24941;
+/// The one that tells them that one-to-one chats are named by hidden identities
+/// (`lid_one_on_one_migration_enabled`).
+const CHATS_BY_LID: u32 = 9435;
 
 /// The most blocked contacts of one account.
 const MAX_BLOCKED: usize = 10_000;
@@ -37,7 +42,7 @@ impl Machine {
                     .attr("hash", "1")
                     .attr("refresh", 86_400u32)
                     .attr("refresh_id", 1u8)
-                    .children([prop(TOKENS_WITH_MESSAGES)])
+                    .children([TOKENS_WITH_MESSAGES, TOKENS_FOR_STRANGERS, CHATS_BY_LID].map(prop))
                     .build(),
             ]),
             ("blocklist", _, false) => Ok(vec![self.block_list(device)]),

@@ -1,5 +1,7 @@
 //! Trusted-contact tokens, and messages that are refused without one.
 
+use roost_proto::cstoken::cstoken;
+
 use super::*;
 
 fn gives(world: &mut World, from: usize, to: &Jid) {
@@ -19,6 +21,31 @@ fn refused(world: &World, probe: usize) -> Option<String> {
         .rev()
         .find(|stanza| stanza.text("class").as_deref() == Some("message"));
     ack.expect("messages are acknowledged").text("error").map(|error| error.into_owned())
+}
+
+#[test]
+fn a_stranger_needs_the_token_of_the_salt_that_its_own_phone_has_made_for_this_recipient() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let (chat, own) = (world.lid(bob), world.lid(ada));
+    demand(&mut world);
+    for probe in [ada, bob] {
+        let pn = world.device(probe).pn;
+        world.machine.phone_makes_salt(pn).expect("it has a phone");
+    }
+    let token = |by: usize, to: &Jid| {
+        let salt = world.machine.salt(world.device(by).pn).expect("made above");
+        cstoken(salt, to).map(|token| token.to_vec())
+    };
+    let shown =
+        [(None, true), (token(bob, &chat), true), (token(ada, &own), true), (token(ada, &chat), false)];
+    for (stranger, is_refused) in shown {
+        world.probes[ada].stranger = stranger;
+        world.text(ada, &chat, "from a stranger");
+        assert_eq!(refused(&world, ada).is_some(), is_refused);
+    }
+    assert_eq!(world.texts(bob), ["from a stranger"]);
+    assert!(world.machine.phone_makes_salt(1).is_err(), "nobody's phone");
 }
 
 fn demand(world: &mut World) {

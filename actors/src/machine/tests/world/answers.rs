@@ -10,7 +10,7 @@ use roost_proto::id::{Sequence, UnixMillis};
 use roost_proto::signal::{Ciphertext, CiphertextKind, PublicSignedPrekey};
 use roost_proto::stanza::{self, Builder, Jid, Read, Stanza};
 
-use super::World;
+use super::{Step, World};
 use crate::machine::*;
 use crate::port::{Accepted, Batch, Committed, StateKey, StateKind, StoredMessage};
 
@@ -156,7 +156,12 @@ impl World {
                 let key = StateKey { kind: StateKind::Prekeys, name: "0".to_owned() };
                 Changed::Prekeys(vec![(key, Some(Bytes::from_static(b"page")))], Box::new(upload))
             }
-            CryptoRequest::Identities { user } => Changed::Identities(user),
+            CryptoRequest::Identities { mut user } => {
+                let key = |name: &String| StateKey { kind: StateKind::Lid, name: name.clone() };
+                let known = user.pn.as_ref().and_then(|pn| self.rows.get(&key(pn)));
+                user.lid = user.lid.or(known.map(|lid| String::from_utf8_lossy(lid).into_owned()));
+                Changed::Identities(user)
+            }
             CryptoRequest::Learn { pairs } => {
                 let row = |pair: PeerName| {
                     let key = StateKey { kind: StateKind::Lid, name: pair.pn.expect("a pair") };
@@ -219,6 +224,15 @@ impl World {
             self.tokens_kept.insert(user_of(&of), known);
         }
         changes
+    }
+
+    /// The phone gives a salt with history; it is in the store by then.
+    pub(in crate::machine::tests) fn phone_salts(&mut self, salt: &'static [u8]) {
+        self.machine.learn_salt(&Bytes::from_static(salt));
+        self.take(Step::Time(1));
+        self.commit_everything();
+        let key = StateKey { kind: StateKind::Salt, name: String::new() };
+        assert_eq!(self.rows.get(&key).map(Bytes::as_ref), Some(salt));
     }
 
     /// The row of the device's own keys.
