@@ -368,7 +368,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
         speakers.push(speaker);
     }
     matrix.check()?;
-    among_clients::talk(&mut speakers).await?.check()?;
+    among_clients::talk(&stage, &mut speakers).await?.check()?;
     amid_a_kill::talk(&mut speakers, &cluster, &device, &roost, &reader).await?;
     // Phones compare the tokens that messages are reported by. The other clients make them in ways of their own, and
     // whatsmeow counts nothing of its three edits, which lie in envelopes.

@@ -7,7 +7,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
+use super::cluster::{LOOK, PATIENCE};
 use super::{Endpoint, InteropError, Library, RealClient};
 use crate::wa::{Pn, Scanner, SimOptions, SimServer};
 
@@ -120,6 +122,21 @@ impl Stage {
     /// Where the simulated WhatsApp's certificate authority is written.
     pub fn ca(&self) -> &PathBuf {
         &self.endpoint.ca
+    }
+
+    /// Waits until this is so.
+    ///
+    /// # Errors
+    /// It was not within the patience of a caller.
+    pub async fn until(&self, what: &str, mut is: impl FnMut() -> bool) -> Result<(), Failure> {
+        let deadline = Instant::now() + PATIENCE;
+        while !is() {
+            if Instant::now() > deadline {
+                return Err(Failure::new(format!("no {what} within {PATIENCE:?}")));
+            }
+            sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// Starts a client under a name; the same name again is the same device.

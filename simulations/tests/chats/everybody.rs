@@ -43,8 +43,21 @@ fn silent(library: Library, what: &str) -> Option<&'static str> {
     }
 }
 
+/// What was seen with Roost, and among the clients.
+pub(crate) struct Seen {
+    with_roost: Matrix,
+    among_clients: Matrix,
+}
+
+impl Seen {
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        self.with_roost.check()?;
+        self.among_clients.check()
+    }
+}
+
 /// Everybody changes everything in turn. Returns what was seen.
-pub(crate) async fn changed(world: &World) -> Result<Matrix, Failure> {
+pub(crate) async fn changed(world: &World) -> Result<Seen, Failure> {
     let mut clients: Vec<RealClient> = Vec::new();
     for (library, name) in CLIENTS {
         clients.push(world.stage.paired(library, name, &world.person).await?);
@@ -52,7 +65,7 @@ pub(crate) async fn changed(world: &World) -> Result<Matrix, Failure> {
     // Baileys is told, and not wanted to show it.
     let told = |event: &ClientEvent| matches!(event, ClientEvent::History { .. });
     clients[0].wait("history", told).await?;
-    let mut matrix = Matrix::new("4-chats");
+    let (mut matrix, mut among) = (Matrix::new("4-chats"), Matrix::among_clients("4-chats"));
     for (row, what, chat, text) in changes() {
         // Roost does it, and each client the opposite of the one before. A name is only set, each time another.
         let is_name = what == "push_name";
@@ -67,8 +80,13 @@ pub(crate) async fn changed(world: &World) -> Result<Matrix, Failure> {
         }
         let mut on = true;
         for (speaker, (library, name)) in CLIENTS.into_iter().enumerate() {
+            let others =
+                || CLIENTS.into_iter().map(|(other, _)| other).filter(move |other| *other != library);
             if let Some(reason) = silent(library, what).filter(|_| library == Library::Baileys) {
                 matrix.row(row).not_applicable(Way::From(library), reason);
+                for other in others() {
+                    among.row(row).not_applicable(Way::Between(library, other), reason);
+                }
                 continue;
             }
             on = is_name || !on;
@@ -79,6 +97,13 @@ pub(crate) async fn changed(world: &World) -> Result<Matrix, Failure> {
             world.cluster.until(&format!("{what} {chat} {on} {text} by {name}"), again).await?;
             matrix.row(row).seen(Way::From(library));
             all_see(world, &mut clients, Some(speaker), (what, chat, on, &text)).await?;
+            for other in others() {
+                let way = Way::Between(library, other);
+                match silent(other, what) {
+                    None => among.row(row).seen(way),
+                    Some(reason) => among.row(row).not_applicable(way, reason),
+                };
+            }
         }
     }
     // A record that has no call of its own is written as it is: this one is a mute.
@@ -117,7 +142,7 @@ pub(crate) async fn changed(world: &World) -> Result<Matrix, Failure> {
     assert_eq!(world.reader.repeated(), Vec::<String>::new());
     assert_eq!(world.reader.faults(), Vec::<String>::new());
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
-    Ok(matrix)
+    Ok(Seen { with_roost: matrix, among_clients: among })
 }
 
 /// All clients see a change but the one that made it, if one of them did.

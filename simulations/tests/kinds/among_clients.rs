@@ -1,7 +1,9 @@
 //! Messages of every kind from each client to each other one, with nothing of Roost in between but the simulated
 //! WhatsApp: what they say to each other there, they could say to a device.
 
-use roost_simulations::interop::{ClientEvent, Failure, Library, Matrix, Way};
+use roost_simulations::interop::{ClientEvent, Failure, Library, Matrix, Stage, Way};
+use roost_simulations::wa::Question;
+use sha2::{Digest as _, Sha256};
 
 use super::{Speaker, cannot_hear, cannot_say, hash, opened};
 
@@ -13,7 +15,7 @@ const STATEMENTS: [&str; 7] =
     ["location", "live_location", "contact", "calendar_event", "list", "buttons", "product"];
 
 /// Each speaker talks to each other one. Returns what was seen.
-pub(crate) async fn talk(speakers: &mut [Speaker]) -> Result<Matrix, Failure> {
+pub(crate) async fn talk(stage: &Stage, speakers: &mut [Speaker]) -> Result<Matrix, Failure> {
     let mut matrix = Matrix::among_clients("1-messages");
     for one in 0..speakers.len() {
         for other in one + 1..speakers.len() {
@@ -21,6 +23,8 @@ pub(crate) async fn talk(speakers: &mut [Speaker]) -> Result<Matrix, Failure> {
             let (one, other) = (&mut left[one], &mut right[0]);
             speak(one, other, &mut matrix).await?;
             speak(other, one, &mut matrix).await?;
+            hear_a_bot(stage, one, other, &mut matrix).await?;
+            hear_a_bot(stage, other, one, &mut matrix).await?;
         }
     }
     Ok(matrix)
@@ -118,6 +122,32 @@ async fn speak(from: &mut Speaker, to: &mut Speaker, matrix: &mut Matrix) -> Res
         return Ok(());
     }
     assert_eq!(to.client.said("edit", &format!("after, {names}")).await?.about, mine, "{row}, {names}");
+    matrix.row(row).seen(way);
+    Ok(())
+}
+
+/// One asks a bot in the chat with the other, and both hear what it answers.
+async fn hear_a_bot(
+    stage: &Stage,
+    from: &mut Speaker,
+    to: &mut Speaker,
+    matrix: &mut Matrix,
+) -> Result<(), Failure> {
+    let (row, way) = ("answer of a bot", Way::Between(from.library, to.library));
+    if let Some(reason) = cannot_say(from.library, row).or(cannot_hear(to.library, row)) {
+        matrix.row(row).not_applicable(way, reason);
+        return Ok(());
+    }
+    let asked = format!("{} asks beside {}", from.client.name(), to.client.name());
+    let id = from.client.say(&to.person.lid_jid(), "secret", &asked, "").await?;
+    to.client.message(&asked).await?;
+    let secret = Sha256::digest(&asked).to_vec();
+    let question = Question { asker: from.person.pn, chat: to.person.pn, id, secret };
+    let answer = format!("answered, {asked}");
+    let ids = stage.sim.act(|machine, now| machine.bot_answers(now, &question, &[&answer]))?;
+    for speaker in [from, to] {
+        assert_eq!(speaker.client.message(&answer).await?.id, ids[0]);
+    }
     matrix.row(row).seen(way);
     Ok(())
 }
