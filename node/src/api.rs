@@ -39,6 +39,7 @@ mod groups;
 mod health;
 mod imports;
 mod incoming;
+mod making;
 mod media;
 mod members;
 mod messages;

@@ -30,7 +30,7 @@ pub use files::DeviceFiles;
 pub use folder::Folder;
 pub use hosts::HostCache;
 pub use http::{HttpClient, HttpError};
-pub use offer::{Shown, Uploaded, offer, show};
+pub use offer::{Shown, Uploaded, offer, publish, show};
 pub use preview::{LARGEST as LARGEST_PREVIEWED, Preview, can_look_at, preview};
 pub use problem::MediaProblem;
 pub use rows::{MediaRows, location_row};

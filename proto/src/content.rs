@@ -19,7 +19,7 @@ mod wire;
 pub use bots::{open_bot, seal_bot};
 pub use concealed::{Concealed, Usage};
 pub use encode::{Surroundings, encode};
-pub use meaning::{Meaning, Ref, Sealed, Statement, read};
+pub use meaning::{Meaning, Ref, Sealed, Statement, read, read_in_newsletter};
 pub use plain::{Spoken, spoken};
 pub use refuse::{Invalid, MAX_RAW, MAX_TEXT, check};
 pub use sealed::{Parties, Secret, answered, open_answer, open_vote, seal};

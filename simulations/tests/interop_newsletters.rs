@@ -3,16 +3,22 @@
 //!
 //! Real processes as in `interop.rs`: one `roost serve`, or three of which one dies, and a driver of each library.
 
+#[path = "newsletters/files.rs"]
+mod files;
+#[path = "newsletters/posts.rs"]
+mod posts;
+
 use std::time::Duration;
 
+use roost_node::client::Client;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
-use roost_simulations::callers::within;
 use roost_simulations::interop::{CLIENTS, Cast, Failure, Library, Matrix, RealClient, Way};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// Bound of one call.
 const CALL: Duration = Duration::from_secs(30);
@@ -44,10 +50,12 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
         device: device.clone(),
         title: "Hens".to_owned(),
         description: "and eggs".to_owned(),
+        request_id: Uuid::new_v4().to_string(),
     };
-    // Not safe to repeat: nobody dies amid it.
-    let ours =
-        cluster.callers.any().newsletters().create_newsletter(within(create, CALL)).await?.into_inner();
+    let make = async |api: Client, it| api.newsletters().create_newsletter(it).await;
+    let ours = cluster.ask(create.clone(), make).await?;
+    // The same request makes no second one.
+    assert_eq!(cluster.ask(create, make).await?.newsletter, ours.newsletter);
     assert_eq!((ours.title.as_str(), ours.role()), ("Hens", api::newsletter::Role::Owner));
     let say = async |to: &str, content| -> Result<String, Failure> {
         let to = To::Newsletter(to.to_owned());
@@ -55,7 +63,7 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
     };
     let posts_of = async |newsletter: &str| -> Result<Vec<api::NewsletterPost>, Failure> {
         let (device, newsletter) = (device.clone(), newsletter.to_owned());
-        let list = api::ListNewsletterMessagesRequest { device, newsletter, count: 10, before: 0 };
+        let list = api::ListNewsletterMessagesRequest { device, newsletter, count: 100, before: 0 };
         let list = cluster.ask(list, async |api, it| api.newsletters().list_newsletter_messages(it).await);
         Ok(list.await?.posts)
     };
@@ -112,6 +120,11 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
         cluster.ask(follow, async |api, it| api.newsletters().follow_newsletter(it).await).await?;
         let list = api::ListNewslettersRequest { device: device.clone() };
         let list = cluster.ask(list, async |api, it| api.newsletters().list_newsletters(it).await).await?;
+        assert_eq!(
+            list.newsletters.iter().filter(|one| one.description == "and eggs").count(),
+            1,
+            "{list:?}"
+        );
         assert!(
             list.newsletters.iter().any(|one| one.newsletter == theirs && one.title == format!("by {name}"))
         );
@@ -156,13 +169,13 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
         } else {
             matrix.row("view of a newsletter").seen(to);
         }
-        if library == Library::Whatsmeow {
-            edited(cast, &mut client, (&ours.newsletter, &theirs)).await?;
-        }
+        let both = (library, &*ours.newsletter, &*theirs);
+        posts::edited(cast, &mut client, both, &mut matrix).await?;
+        files::shown(cast, (&mut client, &person), both, &mut matrix).await?;
         assert_eq!(client.doubled(), Vec::<String>::new());
     }
     let said = posts_of(&ours.newsletter).await?;
-    assert_eq!(said.len(), CLIENTS.len() + 1, "each once: {said:?}");
+    assert_eq!(said.len(), 2 * CLIENTS.len() + files::SHOWN, "each once: {said:?}");
     assert_eq!(reader.repeated(), Vec::<String>::new());
     assert_eq!(reader.faults(), Vec::<String>::new());
     // Repeated after it was done, it would be refused, as what it names is gone: nobody dies amid it.
@@ -170,44 +183,6 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
     cluster.ask_spared(delete, async |api, it| api.newsletters().delete_newsletter(it).await).await?;
     assert!(posts_of(&ours.newsletter).await.is_err(), "there is no such newsletter");
     Ok(matrix)
-}
-
-/// Each edits a post of its own and takes it back.
-async fn edited(cast: &Cast, client: &mut RealClient, (ours, theirs): (&str, &str)) -> Result<(), Failure> {
-    let Cast { cluster, device, reader, .. } = cast;
-    let (first, second) = ("hens are sold".to_owned(), "ducks are sold".to_owned());
-    let say = async |content| -> Result<String, Failure> {
-        let to = To::Newsletter(ours.to_owned());
-        cluster.say(device, to, content, api::Context::default(), WaitFor::ServerAck).await
-    };
-    let id = say(Content::Text(first.clone())).await?;
-    assert_eq!(client.message(&first).await?.id, id);
-    say(Content::Edit(api::EditMessage {
-        whatsapp_id: id.clone(),
-        text: second.clone(),
-        ..Default::default()
-    }))
-    .await?;
-    assert_eq!(client.said("edit", &second).await?.about, id);
-    let message = Some(api::MessageRef { whatsapp_id: id.clone(), from_me: true, ..Default::default() });
-    say(Content::Revoke(api::RevokeMessage { message })).await?;
-    assert_eq!(client.said("revoke", "").await?.about, id);
-
-    let id = client.send(theirs, "geese are sold").await?;
-    let posted = async |what: &str, fits: &dyn Fn(&api::NewsletterPosted) -> bool| {
-        let of_it = |payload: &Payload| {
-            let Payload::NewsletterPosted(posted) = payload else { return None };
-            let said = posted.post.as_ref()?.message.as_ref()?;
-            (said.whatsapp_id == id && fits(posted)).then(|| said.content.clone())
-        };
-        reader.wait(what, of_it).await
-    };
-    posted("post", &|posted| !posted.edited && !posted.revoked).await?;
-    client.say(theirs, "edit", &second, &id).await?;
-    assert_eq!(posted("edit", &|posted| posted.edited).await?, Some(Received::Text(second)));
-    client.say(theirs, "revoke", "", &id).await?;
-    assert_eq!(posted("revocation", &|posted| posted.revoked).await?, None);
-    Ok(())
 }
 
 /// Roost renames its own, and the client what it has made.

@@ -3,7 +3,6 @@
 //! What must hold: several changes in one call are made in the order of the fields; the first that WhatsApp
 //! refuses ends the call, and those before it stand.
 
-use roost_actors::device::{DeviceHandle, MakeError};
 use roost_proto::api;
 use roost_proto::api::group_service_client::GroupServiceClient;
 use roost_proto::api::group_service_server::GroupService;
@@ -20,7 +19,7 @@ use roost_proto::stanza::iq::Refused;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::accounts::picture;
-use super::asks::{ask_error, on_its_way, upstream};
+use super::asks::upstream;
 use super::call::Call;
 use super::parse::groups::{create, description, door, group, people, settings, whatsapp_ids};
 use super::{Api, method, parse};
@@ -36,7 +35,13 @@ impl GroupService for Api {
     ) -> Result<Response<api::Group>, Status> {
         self.unary(method(SERVICE, "CreateGroup"), request, |call, request| async move {
             let key = device(&call, &request.device)?;
-            self.create(&call, &key, request).await
+            let make = (create(&request)?, request.request_id.is_empty());
+            let get = |made: &str| Ok(GetGroup { group: group("group", made)? });
+            let there = |channel| {
+                let request = call.forward(request.clone());
+                async move { Ok(GroupServiceClient::new(channel).create_group(request).await?.into_inner()) }
+            };
+            self.made_once(&call, &key, make, (get, |(group, _)| group), there).await
         })
         .await
     }
@@ -331,52 +336,6 @@ impl GroupService for Api {
             Ok(api::ListReportedMessagesResponse { messages: self.ask(&call, &key, &list).await? })
         })
         .await
-    }
-}
-
-impl Api {
-    /// Has the owner of a device make a group, and reads it. A request with an id is safe to repeat, so nobody has to
-    /// be told that its outcome is unknown.
-    async fn create(
-        &self,
-        call: &Call,
-        key: &DeviceKey,
-        request: api::CreateGroupRequest,
-    ) -> Result<api::Group, ApiError> {
-        let make = create(&request)?;
-        let once = request.request_id.is_empty();
-        let here = |device: DeviceHandle| {
-            let make = make.clone();
-            async move {
-                on_its_way(call, &device).await;
-                let request_id = make.request_id.clone();
-                let made = device.make(make, call.left()).await.map_err(|error| match error {
-                    MakeError::KeyReused => ApiError::KeyReused { request_id },
-                    MakeError::Ask(error) => ask_error(key, &device, error, once),
-                })?;
-                let get = GetGroup { group: group("group", &made)? };
-                match device.ask(&get, call.left()).await {
-                    Ok((group, _)) => Ok(group),
-                    Err(_) if once => Err(upstream(key, Upstream::OutcomeUnknown)),
-                    Err(error) => Err(ask_error(key, &device, error, false)),
-                }
-            }
-        };
-        let there = |channel| {
-            let request = call.forward(request.clone());
-            async move { Ok(GroupServiceClient::new(channel).create_group(request).await?.into_inner()) }
-        };
-        let group = match once {
-            true => self.router().at_owner_once(call, key, here, there).await,
-            false => self.router().at_owner(call, key, here, there).await,
-        };
-        match group {
-            Err(ApiError::NotFound { .. }) => Err(self.missing(key).await),
-            Err(ApiError::OwnerUnreachable { heard: true, .. }) if once => {
-                Err(upstream(key, Upstream::OutcomeUnknown))
-            }
-            group => group,
-        }
     }
 }
 

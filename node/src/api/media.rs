@@ -8,12 +8,15 @@ use roost_placement::ledger::Unavailable;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::media_service_server::MediaService;
+use roost_proto::ask::newsletters::ListNewsletterMessages;
 use roost_proto::id::{BusinessId, DeviceKey, Sequence};
 use roost_proto::media::{media_of, media_of_mut};
 use roost_proto::prost::Message as _;
+use roost_proto::stanza::{Jid, Server};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use super::call::Call;
+use super::call::{Call, DEFAULT_DEADLINE};
 use super::streams::{Answers, Sink, Until};
 use super::{Api, method, parse};
 use crate::directory::LoggedEvent;
@@ -34,13 +37,15 @@ pub(super) enum Handle {
     Uploaded(BlobKey),
     /// The file of a received message.
     Received(DeviceKey, Sequence),
+    /// The file of a post that was listed: digits of the newsletter, and the server's number.
+    Posted(DeviceKey, String, u64),
 }
 
 impl Handle {
     fn tenant(&self) -> &BusinessId {
         match self {
             Handle::Uploaded(key) => &key.tenant,
-            Handle::Received(key, _) => &key.business_id,
+            Handle::Received(key, _) | Handle::Posted(key, ..) => &key.business_id,
         }
     }
 }
@@ -50,14 +55,21 @@ impl std::fmt::Display for Handle {
         match self {
             Handle::Uploaded(key) => write!(f, "tenants/{}/media/{}", key.tenant, key.id),
             Handle::Received(key, sequence) => write!(f, "{key}/media/{sequence}"),
+            Handle::Posted(key, digits, number) => write!(f, "{key}/newsletters/{digits}/media/{number}"),
         }
     }
 }
 
-/// `tenants/{business_id}/media/{id}` or `tenants/{business_id}/devices/{device_id}/media/{sequence}`.
+/// `tenants/{business_id}/media/{id}`, `tenants/{business_id}/devices/{device_id}/media/{sequence}` or
+/// `tenants/{business_id}/devices/{device_id}/newsletters/{digits}/media/{server_id}`.
 pub(super) fn handle(field: &str, name: &str) -> Result<Handle, ApiError> {
     let form = || ApiError::field(field, "is not the name of a file: take it from an upload or an event");
     let (parent, id) = name.split_once("/media/").ok_or_else(form)?;
+    if let Some((device, digits)) = parent.split_once("/newsletters/") {
+        let newsletter = parse::newsletter(field, &format!("{digits}@newsletter")).map_err(|_| form())?;
+        let number = id.parse().ok().filter(|number| *number > 0).ok_or_else(form)?;
+        return Ok(Handle::Posted(parse::device(field, device)?, newsletter.user.to_string(), number));
+    }
     if parent.matches('/').count() > 1 {
         let sequence = id.parse().ok().filter(|sequence| *sequence > 0).ok_or_else(form)?;
         return Ok(Handle::Received(parse::device(field, parent)?, Sequence(sequence)));
@@ -70,9 +82,21 @@ pub(super) fn handle(field: &str, name: &str) -> Result<Handle, ApiError> {
 /// Says in an event of a message with a file how the file is called.
 pub(super) fn name_in(event: &mut LoggedEvent) {
     let handle = Handle::Received(event.key.clone(), event.sequence);
-    if let Payload::MessageReceived(message) = &mut event.payload
-        && let Some(media) = message.content.as_mut().and_then(media_of_mut)
-    {
+    let message = match &mut event.payload {
+        Payload::MessageReceived(message) => Some(message),
+        Payload::NewsletterPosted(posted) => posted.post.as_mut().and_then(|post| post.message.as_mut()),
+        _ => None,
+    };
+    if let Some(media) = message.and_then(|message| message.content.as_mut()).and_then(media_of_mut) {
+        media.name = handle.to_string();
+    }
+}
+
+/// The same in a post that WhatsApp has listed.
+pub(super) fn name_in_post(key: &DeviceKey, newsletter: &Jid, post: &mut api::NewsletterPost) {
+    let handle = Handle::Posted(key.clone(), newsletter.user.to_string(), post.server_id);
+    let content = post.message.as_mut().and_then(|message| message.content.as_mut());
+    if let Some(media) = content.and_then(media_of_mut) {
         media.name = handle.to_string();
     }
 }
@@ -99,7 +123,7 @@ impl MediaService for Api {
         self.streaming(named, request, Until::Drain, |call, request| async move {
             let handle = handle("name", &request.name)?;
             call.may_name(handle.tenant())?;
-            let found = self.find_file(&handle).await?;
+            let found = self.find_file(&call, &handle).await?;
             let api = self.clone();
             Ok(move |sink: Sink<api::DownloadMediaResponse>| async move {
                 api.give_file(&call, &handle, found, (request.offset, request.limit), sink).await
@@ -115,7 +139,7 @@ impl MediaService for Api {
         self.unary(method(SERVICE, "GetMedia"), request, |call, request| async move {
             let handle = handle("name", &request.name)?;
             call.may_name(handle.tenant())?;
-            Ok(self.find_file(&handle).await?.media)
+            Ok(self.find_file(&call, &handle).await?.media)
         })
         .await
     }
@@ -147,9 +171,10 @@ impl MediaService for Api {
             let handle = handle("name", &request.name)?;
             call.may_name(handle.tenant())?;
             let Handle::Received(key, sequence) = &handle else {
-                return Err(ApiError::field("name", "is an upload: only files of messages can be asked for"));
+                let why = "is no file of a message of a chat: only those can be asked for";
+                return Err(ApiError::field("name", why));
             };
-            let found = self.find_file(&handle).await?;
+            let found = self.find_file(&call, &handle).await?;
             self.refresh(&call, key, *sequence, found).await
         })
         .await
@@ -164,7 +189,7 @@ pub(super) struct Found {
 
 impl Api {
     /// What a handle names.
-    pub(super) async fn find_file(&self, handle: &Handle) -> Result<Found, ApiError> {
+    pub(super) async fn find_file(&self, call: &Call, handle: &Handle) -> Result<Found, ApiError> {
         let missing = || ApiError::not_found(Resource::Media, handle);
         match handle {
             Handle::Uploaded(key) => {
@@ -175,7 +200,12 @@ impl Api {
                 let before = Sequence(sequence.0 - 1);
                 let event = self.directory().events(key, before, 1).await?.pop();
                 let event = event.filter(|event| event.sequence == *sequence).ok_or_else(missing)?;
-                let Payload::MessageReceived(message) = event.payload else { return Err(missing()) };
+                let message = match event.payload {
+                    Payload::MessageReceived(message) => Some(message),
+                    Payload::NewsletterPosted(posted) => posted.post.and_then(|post| post.message),
+                    _ => None,
+                };
+                let message = message.ok_or_else(missing)?;
                 let mut media = message.content.as_ref().and_then(media_of).cloned().ok_or_else(missing)?;
                 media.name = handle.to_string();
                 let row = location_row(&key.device_id, *sequence);
@@ -188,8 +218,23 @@ impl Api {
                 }
                 Ok(Found { media, message: Some(Box::new(message)) })
             }
+            Handle::Posted(key, digits, number) => {
+                let newsletter = Jid::new(&**digits, Server::Newsletter);
+                let before = number.saturating_add(1);
+                let one = ListNewsletterMessages { newsletter, count: 1, before };
+                let post = self.ask(&with_time(call), key, &one).await?.pop();
+                let post = post.filter(|post| post.server_id == *number).ok_or_else(missing)?;
+                let content = post.message.and_then(|message| message.content);
+                let media = content.as_ref().and_then(media_of).cloned().ok_or_else(missing)?;
+                Ok(Found { media: api::Media { name: handle.to_string(), ..media }, message: None })
+            }
         }
     }
+}
+
+/// A stream has no deadline of its own: for what is asked on behalf of it there is as long as for a call.
+fn with_time(call: &Call) -> Call {
+    Call { deadline: Instant::now() + DEFAULT_DEADLINE, ..call.clone() }
 }
 
 fn decoded(body: &[u8]) -> Result<api::Media, ApiError> {
@@ -211,7 +256,11 @@ mod tests {
 
     #[test]
     fn handles_are_read_as_they_are_written() {
-        for name in ["tenants/acme/media/01J9ZK", "tenants/acme/devices/shop/media/17"] {
+        for name in [
+            "tenants/acme/media/01J9ZK",
+            "tenants/acme/devices/shop/media/17",
+            "tenants/acme/devices/shop/newsletters/120363000000000009/media/101",
+        ] {
             assert_eq!(handle("name", name).expect("well formed").to_string(), name);
         }
         for bad in [
@@ -223,6 +272,9 @@ mod tests {
             "tenants/acme/devices/shop/media/0",
             "tenants/acme/devices/shop/media/x",
             "tenants/acme/devices/shop/media/-1",
+            "tenants/acme/devices/shop/newsletters/1/media/101",
+            "tenants/acme/devices/shop/newsletters/120363000000000009/media/0",
+            "tenants/acme/newsletters/120363000000000009/media/1",
         ] {
             assert!(matches!(handle("name", bad), Err(ApiError::InvalidField { .. })), "{bad:?}");
         }

@@ -133,7 +133,7 @@ impl Api {
                     request_hash: send.request_hash,
                 };
                 async move {
-                    self.ready_file(call, &send.key, &mut wanted.content.kind).await?;
+                    self.ready_file(call, &send.key, &wanted.to, &mut wanted.content.kind).await?;
                     let revokes = matches!(wanted.content.kind, api::send_message_request::Content::Revoke(_));
                     self.ready_audience(call, &send.key, &device, &mut wanted.to, revokes).await?;
                     let done = device.send(wanted).await;

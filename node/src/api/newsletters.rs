@@ -1,9 +1,12 @@
 //! `NewsletterService`.
 
+use roost_actors::device::{Make, Recipient};
 use roost_proto::api;
 use roost_proto::api::follow_newsletter_request::How;
 use roost_proto::api::get_newsletter_request::By;
+use roost_proto::api::newsletter_service_client::NewsletterServiceClient;
 use roost_proto::api::newsletter_service_server::NewsletterService;
+use roost_proto::ask::making::New;
 use roost_proto::ask::newsletters::{
     CreateNewsletter, DeleteNewsletter, FollowNewsletter, Following, GetNewsletter, ListNewsletterMessages,
     ListNewsletters, UpdateNewsletter, WatchNewsletter,
@@ -13,6 +16,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::accounts::picture;
 use super::call::Call;
+use super::media::name_in_post;
 use super::{Api, method, parse};
 use crate::errors::ApiError;
 
@@ -34,9 +38,14 @@ impl NewsletterService for Api {
     ) -> Result<Response<api::Newsletter>, Status> {
         self.unary(method(SERVICE, "CreateNewsletter"), request, |call, request| async move {
             let key = device(&call, &request.device)?;
-            let title = length("title", request.title, 1, MAX_TITLE)?;
-            let description = length("description", request.description, 0, MAX_DESCRIPTION)?;
-            self.ask(&call, &key, &CreateNewsletter { title, description }).await
+            let make = (create(&request)?, request.request_id.is_empty());
+            let get = |made: &str| Ok(GetNewsletter::ById(parse::newsletter("newsletter", made)?));
+            let there = |channel| {
+                let (mut there, request) =
+                    (NewsletterServiceClient::new(channel), call.forward(request.clone()));
+                async move { Ok(there.create_newsletter(request).await?.into_inner()) }
+            };
+            self.made_once(&call, &key, make, (get, |made| made), there).await
         })
         .await
     }
@@ -123,8 +132,10 @@ impl NewsletterService for Api {
             let key = device(&call, &request.device)?;
             let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
             let (before, count) = (request.before, count(request.count)?);
-            let list = ListNewsletterMessages { newsletter, count, before };
-            Ok(api::ListNewsletterMessagesResponse { posts: self.ask(&call, &key, &list).await? })
+            let list = ListNewsletterMessages { newsletter: newsletter.clone(), count, before };
+            let mut posts = self.ask(&call, &key, &list).await?;
+            posts.iter_mut().for_each(|post| name_in_post(&key, &newsletter, post));
+            Ok(api::ListNewsletterMessagesResponse { posts })
         })
         .await
     }
@@ -144,10 +155,28 @@ impl NewsletterService for Api {
     }
 }
 
+/// Refuses what WhatsApp's own clients do not let be said in newsletters, beside kinds.
+pub(super) fn fits(to: &Recipient, context: &api::Context) -> Result<(), ApiError> {
+    match to {
+        Recipient::Newsletter(_) if context.view_once => {
+            Err(ApiError::field("context.view_once", "is not for newsletters, where everybody looks"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn device(call: &Call, name: &str) -> Result<DeviceKey, ApiError> {
     let key = parse::device("device", name)?;
     call.may_name_device(&key)?;
     Ok(key)
+}
+
+fn create(request: &api::CreateNewsletterRequest) -> Result<Make, ApiError> {
+    let title = length("title", request.title.clone(), 1, MAX_TITLE)?;
+    let description = length("description", request.description.clone(), 0, MAX_DESCRIPTION)?;
+    let said = api::CreateNewsletterRequest { request_id: String::new(), ..request.clone() };
+    let what = New::Newsletter(CreateNewsletter { title, description });
+    parse::make(what, &request.request_id, "newsletter", &said)
 }
 
 fn update(request: api::UpdateNewsletterRequest) -> Result<UpdateNewsletter, ApiError> {
@@ -202,6 +231,16 @@ mod tests {
             title: Some("Hens".to_owned()),
             ..Default::default()
         };
+        let made = |id: &str, title: &str| {
+            let (request_id, title) = (id.to_owned(), title.to_owned());
+            create(&api::CreateNewsletterRequest { request_id, title, ..Default::default() })
+        };
+        assert_eq!(refused(made("1", "Hens").map(drop)), "request_id");
+        assert_eq!(refused(made("", "").map(drop)), "title");
+        let id = "0192a9f0-0000-7000-8000-0000000000ab";
+        assert_eq!(made(id, "Hens").expect("good"), made(id, "Hens").expect("good"));
+        let hash = |title| made(id, title).expect("good").request_hash;
+        assert_ne!(hash("Hens"), hash("Geese"));
         assert!(update(change.clone()).is_ok());
         for (bad, field) in [
             (api::UpdateNewsletterRequest { newsletter: "1@g.us".into(), ..change.clone() }, "newsletter"),
@@ -215,6 +254,10 @@ mod tests {
         ] {
             assert_eq!(refused(update(bad).map(drop)), field);
         }
+        let once = api::Context { view_once: true, ..Default::default() };
+        let refusal = fits(&Recipient::Newsletter("1203631".to_owned()), &once);
+        assert_eq!(refused(refusal), "context.view_once");
+        assert!(fits(&Recipient::Phone("4915".to_owned()), &once).is_ok());
         assert_eq!(refused(count(101).map(drop)), "count");
         assert_eq!(refused(count(-1).map(drop)), "count");
         assert_eq!(refused(code("no code!").map(drop)), "invite");

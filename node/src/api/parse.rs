@@ -11,12 +11,13 @@ pub mod imports;
 pub mod protocol;
 pub mod statuses;
 
-use roost_actors::device::Recipient;
+use roost_actors::device::{Make, Recipient};
 use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::api;
+use roost_proto::ask::making::New;
 use roost_proto::content::{self, MessageContent};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId};
-use roost_proto::prost::Message as _;
+use roost_proto::prost::Message;
 use roost_proto::stanza::{Jid, Server};
 use sha2::{Digest as _, Sha256};
 
@@ -203,6 +204,7 @@ pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
     content::check(&content).map_err(|invalid| ApiError::field(invalid.field, invalid.why))?;
     statuses::fits(&to, &content.kind)?;
     groups::fits(&to, &content.kind)?;
+    super::newsletters::fits(&to, &content.context)?;
     let wait_for = match api::send_message_request::WaitFor::try_from(request.wait_for) {
         Ok(api::send_message_request::WaitFor::Unspecified) => api::send_message_request::WaitFor::ServerAck,
         Ok(wait_for) => wait_for,
@@ -241,6 +243,18 @@ fn request_hash(to: &Recipient, content: &MessageContent) -> [u8; 32] {
         }
     }
     hash.finalize().into()
+}
+
+/// Something to make once. A caller without a request id of his own gets one; `said` is his request without it.
+pub(super) fn make(what: New, id: &str, kind: &str, said: &impl Message) -> Result<Make, ApiError> {
+    let request_id = match id {
+        "" => uuid::Uuid::new_v4().to_string(),
+        id => request_id("request_id", id)?,
+    };
+    let mut hash = Sha256::new();
+    hash.update(format!("roost create {kind}\0"));
+    hash.update(said.encode_to_vec());
+    Ok(Make { what, request_id, request_hash: hash.finalize().into() })
 }
 
 fn request_id(field: &str, text: &str) -> Result<String, ApiError> {

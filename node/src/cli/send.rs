@@ -20,7 +20,7 @@ pub struct SendArgs {
     /// The sending device: `acme/shop` or its whole name.
     #[arg(requires = "to")]
     device: Option<String>,
-    /// Phone number in international form, `{digits}@lid`, `{digits}@g.us` for a group, `{digits}@bot`, or `status@broadcast`.
+    /// Phone number in international form, `{digits}@lid`, `{digits}@g.us` for a group, `{digits}@newsletter`, `{digits}@bot`, or `status@broadcast`.
     #[arg(requires = "text")]
     to: Option<String>,
     /// What to say.
@@ -144,7 +144,7 @@ struct Text {
 struct Whereto {
     /// The sending device: `acme/shop` or its whole name.
     device: String,
-    /// Phone number in international form, `{digits}@lid`, `{digits}@g.us` for a group, `{digits}@bot`, or `status@broadcast`.
+    /// Phone number in international form, `{digits}@lid`, `{digits}@g.us` for a group, `{digits}@newsletter`, `{digits}@bot`, or `status@broadcast`.
     to: String,
     /// A UUID that makes a repetition harmless; made up when it is missing.
     #[arg(long)]
@@ -172,6 +172,7 @@ pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem
         to if to == "status@broadcast" => api::recipient::To::Status(api::StatusAudience::default()),
         to if to.ends_with("@lid") => api::recipient::To::Lid(to.clone()),
         to if to.ends_with("@g.us") => api::recipient::To::Group(to.clone()),
+        to if to.ends_with("@newsletter") => api::recipient::To::Newsletter(to.clone()),
         to if to.ends_with("@bot") => api::recipient::To::Bot(to.clone()),
         to => api::recipient::To::PhoneNumber(to.clone()),
     };

@@ -1,4 +1,4 @@
-//! Downloading a file from WhatsApp's media hosts, decrypted on its way.
+//! Downloading a file from WhatsApp's media hosts, decrypted on its way unless everybody may read it.
 //!
 //! What must hold: after a broken connection the next host goes on where the last one ended, and hashes and MAC
 //! still cover the whole; the host never comes from a message, whose sender must not choose whom we ask; what
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_RANGE, ORIGIN, RANGE};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use roost_proto::media::{Decryptor, File};
+use roost_proto::media::{AnyFile, Opener};
 
 use super::Media;
 use super::http::{HttpError, nothing, piece};
@@ -39,15 +39,15 @@ pub enum Fetched {
 
 /// A download that may go on elsewhere.
 pub struct Download {
-    decryptor: Decryptor,
+    opener: Opener,
     /// Bytes of the blob so far.
     received: u64,
 }
 
 impl Download {
     /// Nothing yet.
-    pub fn new(file: &File) -> Download {
-        Download { decryptor: Decryptor::new(&file.key, file.kind), received: 0 }
+    pub fn new(file: &AnyFile) -> Download {
+        Download { opener: Opener::new(file), received: 0 }
     }
 }
 
@@ -64,7 +64,7 @@ pub trait Taker: Send {
 pub async fn fetch<T: Taker>(
     media: &Media,
     hosts: &[String],
-    file: &File,
+    file: &AnyFile,
     download: &mut Option<Download>,
     taker: &mut T,
 ) -> Result<Fetched, T::Error> {
@@ -90,9 +90,9 @@ pub async fn fetch<T: Taker>(
                     let mut body = answer.into_body();
                     match read(&mut body, going, status, taker).await? {
                         None => {
-                            let Download { decryptor, .. } = download.take().expect("it is going on");
+                            let Download { opener, .. } = download.take().expect("it is going on");
                             let mut rest = Vec::new();
-                            let whole = decryptor.finish(&file.hashes, &mut rest);
+                            let whole = opener.finish(&mut rest);
                             let whole = whole.map_err(MediaProblem::Corrupt)?;
                             taker.take(rest.into()).await?;
                             return Ok(Fetched::Whole(whole));
@@ -115,10 +115,15 @@ pub async fn fetch<T: Taker>(
     Err(MediaProblem::HostsFailed(last).into())
 }
 
-async fn ask(media: &Media, host: &str, file: &File, from: u64) -> Result<Response<Incoming>, HttpError> {
-    let joint = if file.direct_path.contains('?') { '&' } else { '?' };
-    let hash = URL_SAFE_NO_PAD.encode(file.hashes.sealed);
-    let path = format!("{}{joint}hash={hash}%3D&mms-type={}&__wa-mms=", file.direct_path, file.kind.path());
+async fn ask(media: &Media, host: &str, file: &AnyFile, from: u64) -> Result<Response<Incoming>, HttpError> {
+    let (direct_path, kind) = (file.direct_path(), file.kind().path());
+    let joint = if direct_path.contains('?') { '&' } else { '?' };
+    let hash = match file {
+        AnyFile::Sealed(file) => format!("{}%3D", URL_SAFE_NO_PAD.encode(file.hashes.sealed)),
+        // whatsmeow names none either.
+        AnyFile::Plain(_) => String::new(),
+    };
+    let path = format!("{direct_path}{joint}hash={hash}&mms-type={kind}&__wa-mms=");
     let mut request =
         Request::get(format!("{}://{host}{path}", media.http.scheme())).header(ORIGIN, WEB_ORIGIN);
     if from > 0 {
@@ -162,7 +167,7 @@ async fn read<T: Taker>(
         if going.received > LARGEST {
             return Err(MediaProblem::TooLarge { most: LARGEST }.into());
         }
-        going.decryptor.update(piece, &mut plain);
+        going.opener.update(piece, &mut plain);
         if !plain.is_empty() {
             taker.take(std::mem::take(&mut plain).into()).await?;
         }

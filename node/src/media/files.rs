@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use roost_actors::port::{FetchedFile, FileError, Files};
-use roost_proto::media::{Decryptor, File, MediaKind};
+use roost_proto::media::{AnyFile, Decryptor, File, MediaKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Media;
@@ -65,7 +65,8 @@ impl Files for DeviceFiles {
         let spooling = Spooling::begin(folder, &self.outside.name(), file.kind, most).await;
         let mut filling = Filling(spooling.map_err(refused)?);
         let place = self.media.transfer_place().await;
-        let fetched = fetch(&self.media, hosts, file, &mut None, &mut filling).await.map_err(refused)?;
+        let wanted = AnyFile::Sealed(file.clone());
+        let fetched = fetch(&self.media, hosts, &wanted, &mut None, &mut filling).await.map_err(refused)?;
         drop(place);
         if let Fetched::Gone(status) = fetched {
             tracing::debug!(status, "WhatsApp has dropped a file for a device");

@@ -1,4 +1,5 @@
-//! Uploading to WhatsApp's media hosts: an encrypted file, or a picture that everybody may see.
+//! Uploading to WhatsApp's media hosts: an encrypted file, a file that is shown in newsletters, or a picture that
+//! everybody may see.
 //!
 //! What must hold: the same file may be uploaded again at any time, so every failure may be tried again; hosts are
 //! tried in the order that WhatsApp gave, and the budget of tries is bounded and jittered.
@@ -8,15 +9,16 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{Request, StatusCode};
 use roost_proto::ask::media::MediaHosts;
-use roost_proto::media::MediaKind;
+use roost_proto::media::{Decryptor, File, MediaKind};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::Media;
-use super::blobs::BlobKey;
+use super::blobs::{BlobKey, Pieces};
 use super::http::{Body, HttpError, streamed, text, whole};
 use super::problem::MediaProblem;
 
@@ -37,12 +39,16 @@ pub enum Shown {
     Cover,
 }
 
-/// What the hosts say of an upload; of a cover picture all but the path, of everything else the path alone.
+/// What the hosts say of an upload; of a cover picture all but the path and the handle, of a file for newsletters these two,
+/// of everything else the path alone.
 #[derive(Debug, Default, Deserialize)]
 pub struct Uploaded {
     /// Where it is: begins with a slash.
     #[serde(default)]
     pub direct_path: String,
+    /// What they call it.
+    #[serde(default)]
+    pub handle: String,
     /// The number of the picture, whether it came as a number or as a text.
     #[serde(default)]
     pub fbid: serde_json::Value,
@@ -75,6 +81,8 @@ struct Upload<'a> {
 
 enum Source<'a> {
     Stored(&'a BlobKey),
+    /// What is in a stored blob.
+    Opened(&'a BlobKey, &'a File),
     Here(Bytes),
 }
 
@@ -101,6 +109,20 @@ pub async fn offer(
     let folder = format!("mms/{}", kind.path());
     let upload = Upload { folder, bytes: Source::Stored(key), sha256: *sha256, length, form: None };
     Ok(try_hosts(media, hosts, &upload).await?.direct_path)
+}
+
+/// Uploads what is in a stored blob as it is, for newsletters: so many bytes. Returns what the host says of it; `Err(None)`
+/// as above.
+pub async fn publish(
+    media: &Media,
+    hosts: &MediaHosts,
+    key: &BlobKey,
+    file: &File,
+    length: u64,
+) -> Result<Uploaded, Option<MediaProblem>> {
+    let folder = format!("newsletter/newsletter-{}", file.kind.path());
+    let (bytes, sha256) = (Source::Opened(key, file), file.hashes.plain);
+    try_hosts(media, hosts, &Upload { folder, bytes, sha256, length, form: None }).await
 }
 
 /// Uploads a picture that everybody may see. Returns what the host says of it; `Err(None)` as above.
@@ -131,6 +153,10 @@ async fn try_hosts(
         let host = &hosts.hosts[attempt % hosts.hosts.len()];
         let body = match &upload.bytes {
             Source::Stored(key) => streamed(media.blobs.get(key).await.map_err(|error| Some(error.into()))?),
+            Source::Opened(key, file) => {
+                let blob = media.blobs.get(key).await.map_err(|error| Some(error.into()))?;
+                streamed(opened(blob, file))
+            }
             Source::Here(bytes) => whole(bytes.clone()),
         };
         let scheme = media.http.scheme();
@@ -159,6 +185,23 @@ async fn try_hosts(
         }
     }
     Err(Some(MediaProblem::HostsFailed(last)))
+}
+
+/// A blob decrypted on its way. It fails at its end when it is not the file that it should be.
+fn opened(blob: Pieces, file: &File) -> Pieces {
+    let (begin, hashes) = (Some((blob, Decryptor::new(&file.key, file.kind))), file.hashes);
+    Box::pin(futures_util::stream::try_unfold(begin, move |going| async move {
+        let Some((mut blob, mut decryptor)) = going else { return Ok(None) };
+        let mut plain = Vec::new();
+        while let Some(piece) = blob.try_next().await? {
+            decryptor.update(&piece, &mut plain);
+            if !plain.is_empty() {
+                return Ok(Some((Bytes::from(plain), Some((blob, decryptor)))));
+            }
+        }
+        decryptor.finish(&hashes, &mut plain).map_err(std::io::Error::other)?;
+        Ok((!plain.is_empty()).then(|| (plain.into(), None)))
+    }))
 }
 
 async fn one(media: &Media, form: Option<Shown>, request: Request<Body>) -> Result<Tried, HttpError> {
@@ -195,6 +238,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use roost_proto::media::{Encryptor, MediaKey};
+
     use super::*;
 
     #[test]
@@ -206,6 +251,25 @@ mod tests {
             assert!(said(cover).serves(Some(Shown::Cover)) && !said(cover).serves(None), "{cover}");
         }
         assert!(!said(r#"{"fbid":7}"#).serves(Some(Shown::Cover)));
+    }
+
+    #[tokio::test]
+    async fn a_stored_file_is_published_as_it_is_and_a_broken_one_is_not() {
+        let (key, kind) = (MediaKey::generate(&mut rand::rng()), MediaKind::Document);
+        let plain: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
+        let (mut encryptor, mut blob) = (Encryptor::new(&key, kind), Vec::new());
+        encryptor.update(&plain, &mut blob);
+        let hashes = encryptor.finish(&mut blob).hashes;
+        let file = File { kind, key, hashes, direct_path: String::new() };
+        let read = async |blob: &[u8]| {
+            let pieces: Vec<_> = blob.chunks(999).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+            let pieces = opened(Box::pin(futures_util::stream::iter(pieces)), &file);
+            pieces.try_collect::<Vec<Bytes>>().await.map(|pieces| pieces.concat())
+        };
+        assert_eq!(read(&blob).await.expect("whole"), plain);
+        assert!(read(&blob[..blob.len() - 16]).await.is_err(), "cut short");
+        blob[5000] ^= 1;
+        assert!(read(&blob).await.is_err(), "other bytes");
     }
 
     #[test]

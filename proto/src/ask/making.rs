@@ -3,13 +3,19 @@
 
 use super::Question as _;
 use super::groups::{CreateGroup, ListGroups};
+use super::newsletters::{CreateNewsletter, ListNewsletters};
 use crate::stanza::{Jid, Missing, Stanza};
+
+/// By so much the clocks of WhatsApp and of a node may differ, in seconds.
+pub(super) const SKEW: i64 = 60;
 
 /// Something to make.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum New {
     /// A group or a community.
     Group(CreateGroup),
+    /// A newsletter.
+    Newsletter(CreateNewsletter),
 }
 
 impl New {
@@ -17,6 +23,7 @@ impl New {
     pub fn request(&self, key: &str) -> Stanza {
         match self {
             New::Group(group) => group.request(key),
+            New::Newsletter(newsletter) => newsletter.request(),
         }
     }
 
@@ -27,6 +34,7 @@ impl New {
     pub fn made(&self, answer: &Stanza) -> Result<String, Missing> {
         match self {
             New::Group(group) => group.made(answer),
+            New::Newsletter(newsletter) => newsletter.made(answer),
         }
     }
 
@@ -34,6 +42,7 @@ impl New {
     pub fn look(&self) -> Stanza {
         match self {
             New::Group(_) => ListGroups.request(),
+            New::Newsletter(_) => ListNewsletters.request(),
         }
     }
 
@@ -50,6 +59,7 @@ impl New {
     ) -> Result<Vec<String>, Missing> {
         match self {
             New::Group(group) => group.found(all, since, is_own),
+            New::Newsletter(newsletter) => newsletter.found(all, since),
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Queries are named by numbers that WhatsApp changes from time to time; those here are whatsmeow's and Baileys'.
 
+mod create;
 mod told;
 
 use base64::Engine as _;
@@ -14,11 +15,11 @@ use super::{Question, get, request};
 use crate::api;
 use crate::stanza::{Builder, Jid, Missing, Read, Stanza};
 
+pub use create::CreateNewsletter;
 pub use told::{changes, newsletter, post, posts};
 
 const FETCH: &str = "6563316087068696";
 const LIST: &str = "6388546374527196";
-const CREATE: &str = "8823471724422422";
 const UPDATE: &str = "24250201037901610";
 const DELETE: &str = "30062808666639665";
 const FOLLOW: &str = "24404358912487870";
@@ -31,30 +32,6 @@ const MOST: usize = 1000;
 
 fn need(value: &Value) -> Result<api::Newsletter, Missing> {
     newsletter(value).ok_or(Missing { tag: "result".to_owned(), what: "newsletter" })
-}
-
-/// Makes a newsletter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CreateNewsletter {
-    /// What it is called.
-    pub title: String,
-    /// What it is about; may be empty.
-    pub description: String,
-}
-
-impl Question for CreateNewsletter {
-    type Answer = api::Newsletter;
-
-    const CHANGES: bool = true;
-
-    fn request(&self) -> Stanza {
-        let description = Some(&self.description).filter(|text| !text.is_empty());
-        query(CREATE, json!({ "input": { "name": self.title, "description": description } }))
-    }
-
-    fn read(&self, answer: &Stanza) -> Result<api::Newsletter, Missing> {
-        need(&data(answer, "xwa2_newsletter_create")?)
-    }
 }
 
 /// Changes a newsletter of the account.

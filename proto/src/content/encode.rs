@@ -12,6 +12,7 @@ use waproto::whatsapp::{ContextInfo, KeepType, LimitSharing, MemberLabel, Messag
 use waproto::whatsapp::{MessageContextInfo, MessageKey};
 
 use super::interactive::{a_list, a_product, some_buttons};
+use super::plain::carried;
 use super::{MessageContent, report};
 use crate::api;
 use crate::api::send_message_request::Content;
@@ -49,7 +50,7 @@ pub fn encode(content: &MessageContent, around: &Surroundings) -> Vec<u8> {
             ..Default::default()
         };
     }
-    message.encode_to_vec()
+    carried(&content.kind, &around.chat, message.encode_to_vec())
 }
 
 fn body(content: &MessageContent, around: &Surroundings) -> Message {

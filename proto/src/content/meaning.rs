@@ -9,6 +9,7 @@ use super::concealed::{Concealed, concealed};
 use crate::api;
 use crate::api::message_received::Content;
 use crate::e2e::PlaintextError;
+use crate::media::{File, media_of};
 use crate::phash::digest;
 
 /// The deepest nesting of envelopes that is looked into.
@@ -83,11 +84,23 @@ pub struct Sealed {
     pub iv: Vec<u8>,
 }
 
-/// Reads an encoded message.
+/// Reads an encoded message of a chat, where every file is encrypted: one that is not is no file.
 ///
 /// # Errors
 /// [`PlaintextError::Encoding`] when it is none.
 pub fn read(bytes: &[u8]) -> Result<Meaning, PlaintextError> {
+    read_where(bytes, |content| media_of(content).is_none_or(|media| File::of(media).is_some()))
+}
+
+/// Reads an encoded message of a newsletter, where nothing is encrypted.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_in_newsletter(bytes: &[u8]) -> Result<Meaning, PlaintextError> {
+    read_where(bytes, |_| true)
+}
+
+fn read_where(bytes: &[u8], fits: impl Fn(&Content) -> bool) -> Result<Meaning, PlaintextError> {
     let outer = Message::decode_from_slice(bytes).map_err(|_| PlaintextError::Encoding)?;
     let message = peel(&outer);
     if let Some(protocol) = message.protocol_message.as_option() {
@@ -96,7 +109,7 @@ pub fn read(bytes: &[u8]) -> Result<Meaning, PlaintextError> {
     if let Some(about) = about(message, &outer) {
         return Ok(about);
     }
-    let Some((content, info)) = content(message) else {
+    let Some((content, info)) = content(message).filter(|(content, _)| fits(content)) else {
         let mut rest = outer.clone();
         rest.sender_key_distribution_message = MessageField::none();
         rest.message_context_info = MessageField::none();

@@ -374,8 +374,7 @@ fn a_file_that_is_sent_is_read_as_it_was_described() {
             media_key: vec![2; 32],
             encrypted_sha256: vec![3; 32],
             direct_path: "/v/1?ccb=11".to_owned(),
-            upload_time: None,
-            streaming_sidecar: Vec::new(),
+            ..Default::default()
         }),
         ..Default::default()
     };

@@ -48,11 +48,13 @@ pub(crate) fn put(
     let none = api::Media::default();
     let media = media_to_send(content).unwrap_or(&none);
     let file = media.file.clone().unwrap_or_default();
-    let key = || Some(file.media_key.clone());
-    let hashes = (Some(media.sha256.clone()), Some(file.encrypted_sha256.clone()));
+    // A file that is not encrypted has no key and no second hash, and WhatsApp's clients tell it by that.
+    let sealed = |bytes: &[u8]| (!bytes.is_empty()).then(|| bytes.to_vec());
+    let key = || sealed(&file.media_key);
+    let hashes = (Some(media.sha256.clone()), sealed(&file.encrypted_sha256));
     let path = || Some(file.direct_path.clone());
     let sidecar = || (!file.streaming_sidecar.is_empty()).then(|| file.streaming_sidecar.clone());
-    let uploaded = || file.upload_time.map(|time| time.seconds);
+    let uploaded = || file.upload_time.filter(|_| !file.media_key.is_empty()).map(|time| time.seconds);
     let mime_type = || Some(media.mime_type.clone());
     let thumbnail = || (!media.thumbnail.is_empty()).then(|| media.thumbnail.clone());
     let number = |number: u32| (number > 0).then_some(number);

@@ -1,7 +1,8 @@
 //! Files in messages: from WhatsApp's `Message` to what the public schema says of it, and back.
 //!
-//! What must hold: only files with a key, both hashes and a path are read as files; any other message stays
-//! what it is. The types of WhatsApp's schema stay below this file.
+//! What must hold: only files with a key, both hashes and a path are read as files, or with neither key nor second
+//! hash, as newsletters have them; any other message stays what it is. The types of WhatsApp's schema stay below this
+//! file.
 
 use waproto::buffa::Message as _;
 use waproto::whatsapp::message_association::AssociationType;
@@ -16,7 +17,7 @@ use crate::api::message_received::Content;
 /// The deepest nesting of envelopes that is looked into.
 const DEPTH: usize = 5;
 
-/// What is needed to fetch the file of a message.
+/// What is needed to fetch the encrypted file of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     /// How its keys are derived.
@@ -30,7 +31,7 @@ pub struct File {
 }
 
 impl File {
-    /// Of a description; `None` when something of it is missing.
+    /// Of a description; `None` when something of it is missing, as from one of a file that is not encrypted.
     pub fn of(media: &api::Media) -> Option<File> {
         let file = media.file.as_ref()?;
         Some(File {
@@ -207,6 +208,10 @@ pub(super) fn described(
     path: &Option<String>,
 ) -> Option<api::Media> {
     let exactly_32 = |bytes: &Option<_>| copied(bytes).filter(|bytes: &Vec<u8>| bytes.len() == 32);
+    let (media_key, encrypted_sha256) = match (bytes(key).is_empty(), bytes(sealed).is_empty()) {
+        (true, true) => (Vec::new(), Vec::new()),
+        _ => (exactly_32(key)?, exactly_32(sealed)?),
+    };
     Some(api::Media {
         kind: kind.into(),
         mime_type: owned(mime_type),
@@ -214,11 +219,11 @@ pub(super) fn described(
         sha256: exactly_32(plain)?,
         thumbnail: copied(thumbnail).unwrap_or_default(),
         file: Some(api::WhatsAppFile {
-            media_key: exactly_32(key)?,
-            encrypted_sha256: exactly_32(sealed)?,
+            media_key,
+            encrypted_sha256,
             direct_path: path.clone().filter(|path| path.starts_with('/'))?,
-            upload_time: None,
             streaming_sidecar: bytes(sidecar),
+            ..Default::default()
         }),
         ..Default::default()
     })
@@ -251,6 +256,7 @@ mod tests {
     use waproto::whatsapp::{MessageAssociation, MessageContextInfo, MessageKey};
 
     use super::*;
+    use crate::media::PlainFile;
 
     fn image() -> message::ImageMessage {
         message::ImageMessage {
@@ -316,6 +322,16 @@ mod tests {
         }
         assert_eq!(said(Message { conversation: Some("text".to_owned()), ..Default::default() }), None);
         assert_eq!(content_in(b"\xff\xff"), None);
+    }
+
+    #[test]
+    fn a_file_without_key_and_second_hash_is_one_that_is_not_encrypted() {
+        let plain = message::ImageMessage { media_key: None, file_enc_sha256: None, ..image() };
+        let said = said(Message { image_message: plain.into(), ..Default::default() });
+        let media = said.as_ref().and_then(media_of).expect("a file");
+        assert_eq!(File::of(media), None);
+        let file = PlainFile::of(media).expect("a plain one");
+        assert_eq!((file.kind, file.sha256), (MediaKind::Image, [1; 32]));
     }
 
     #[test]

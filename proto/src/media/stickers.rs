@@ -90,8 +90,7 @@ mod tests {
             media_key: vec![2; 32],
             encrypted_sha256: vec![3; 32],
             direct_path: "/v/1?ccb=11".to_owned(),
-            upload_time: None,
-            streaming_sidecar: Vec::new(),
+            ..Default::default()
         };
         let media = api::Media {
             kind: Kind::StickerPack.into(),

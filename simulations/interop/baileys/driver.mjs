@@ -21,7 +21,7 @@ import pino from 'pino'
 import { business } from './business.mjs'
 import * as chats from './chats.mjs'
 import { groups, onGroups } from './groups.mjs'
-import { newsletters } from './newsletters.mjs'
+import { changed, newsletters } from './newsletters.mjs'
 import { onPeople, people } from './people.mjs'
 
 import { contentOf, describe, messageAbout, openVote, rawContent } from './kinds.mjs'
@@ -187,6 +187,11 @@ const commands = {
       sent.set(id, raw)
       await sock.relayMessage(to, raw, { messageId: id })
       return emit('sent', { ref: ref ?? '', id })
+    }
+    const change = to.endsWith('@newsletter') && changed(kind, text)
+    if (change) {
+      await sock.relayMessage(to, change.content, { messageId: about, additionalAttributes: { edit: change.edit } })
+      return emit('sent', { ref: ref ?? '', id: about })
     }
     const target = messageAbout(heard.get(about), about, to)
     const answer = await sock.sendMessage(to, contentOf(kind, text, target), {

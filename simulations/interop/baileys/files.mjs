@@ -50,6 +50,8 @@ export async function received(message, options, reupload) {
   ].find(([, part]) => part)
   if (!found) return undefined
   const [kind, part] = found
+  // The library fetches what is encrypted; files in newsletters are not.
+  if (!part.mediaKey?.length) return undefined
   const fetched = of => downloadMediaMessage(of, 'buffer', { options })
   const data = await fetched(message).catch(async error => {
     if (![404, 410].includes(error?.output?.statusCode)) throw error

@@ -1,4 +1,12 @@
 // Commands about newsletters. Each is answered by one `answer` line.
+
+// A post is edited and taken back under its own id, with what it says now; `undefined` for other kinds.
+export function changed(kind, text) {
+  if (kind === 'edit') return { edit: '3', content: { conversation: text } }
+  if (kind === 'revoke') return { edit: '8', content: {} }
+  return undefined
+}
+
 export function newsletters(socket, emit) {
   const answer = (ref, value = null) => emit('answer', { ref: ref ?? '', value })
   const sock = () => socket()

@@ -36,7 +36,12 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	if !known {
 		return fmt.Errorf("unknown kind of file %q", c.Kind)
 	}
-	up, err := cli.Upload(ctx, data, kind)
+	// Nothing is encrypted in a newsletter.
+	upload := cli.Upload
+	if to.Server == types.NewsletterServer {
+		upload = cli.UploadNewsletter
+	}
+	up, err := upload(ctx, data, kind)
 	if err != nil {
 		return err
 	}
@@ -85,7 +90,11 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	d.lock.Lock()
 	d.sent[id] = message
 	d.lock.Unlock()
-	answer, err := cli.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: id})
+	extra := whatsmeow.SendRequestExtra{ID: id}
+	if to.Server == types.NewsletterServer {
+		extra.MediaHandle = up.Handle
+	}
+	answer, err := cli.SendMessage(ctx, to, message, extra)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/ca.pem", get(async |State(shared): World| shared.authority.ca_pem().to_owned()))
         .route("/admin/root.hex", get(async |State(shared): World| hex::encode(shared.authority.root())))
         .route("/mms/{kind}/{token}", post(super::files::upload).delete(super::files::delete))
+        .route("/newsletter/{kind}/{token}", post(super::files::upload))
         .route("/product/{kind}/{token}", post(super::files::upload))
         .route("/pps/{kind}/{token}", post(super::files::upload))
         .route("/v/{*rest}", get(super::files::download))

@@ -25,7 +25,7 @@ pub(super) struct Upload {
     token: String,
 }
 
-/// `POST /mms/{kind}/{token}?auth=&token=`, and the same of the pictures that everybody may see.
+/// `POST /mms/{kind}/{token}?auth=&token=`, and the same of what everybody may see.
 pub(super) async fn upload(
     State(shared): World,
     Path((kind, path)): Path<(String, String)>,

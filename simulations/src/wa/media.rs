@@ -6,7 +6,9 @@
 //! are kept in memory, within a bound, and not across restarts.
 //!
 //! With which code the real server refuses a bad `auth` or a wrong hash is a guess, as no client tells them apart. That
-//! it does not look at what a direct path has behind its signature is one too: whatsapp-rust spoils that.
+//! it does not look at what a direct path has behind its signature is one too: whatsapp-rust spoils that. So is that a
+//! post has to name the handle of its upload, if it has one: whatsmeow says so, and Baileys uploads such files where
+//! encrypted ones go, for which there is none.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -64,6 +66,8 @@ pub(super) struct Store {
 pub(super) enum Form {
     /// Encrypted.
     Sealed,
+    /// As it is, for newsletters.
+    Plain,
     /// A picture of a product.
     Product,
     /// The picture above the profile of a business.
@@ -77,6 +81,9 @@ impl Form {
     pub(super) fn of(path: &str, kind: &str) -> Form {
         match (path.split('/').nth(1), kind) {
             (Some("mms"), kind) if MediaKind::from_path(kind).is_some() => Form::Sealed,
+            (Some("newsletter"), kind) if kind.strip_prefix("newsletter-").is_some_and(is_shown) => {
+                Form::Plain
+            }
             (Some("product"), "image") => Form::Product,
             (Some("pps"), "biz-cover-photo") => Form::Cover,
             _ => Form::Unknown,
@@ -84,8 +91,15 @@ impl Form {
     }
 }
 
+/// Whether newsletters have files of this kind.
+fn is_shown(kind: &str) -> bool {
+    matches!(kind, "image" | "video" | "audio" | "document")
+}
+
 struct Blob {
     bytes: Bytes,
+    /// What an upload for newsletters is called.
+    handle: Option<String>,
     /// The signature: the query of its direct path up to what is not signed.
     query: String,
     hash: [u8; 32],
@@ -163,7 +177,7 @@ impl Store {
         let query = format!("ccb=11-4&oh=01_{signature:016x}&oe=7FFFFFFF");
         self.bytes += bytes.len();
         self.order.push_back(path.clone());
-        self.blobs.insert(path.clone(), Blob { bytes, query: query.clone(), hash, gone: None });
+        self.blobs.insert(path.clone(), Blob { bytes, handle: None, query: query.clone(), hash, gone: None });
         while self.bytes > KEPT
             && let Some(oldest) = self.order.pop_front()
         {
@@ -179,7 +193,8 @@ impl Store {
         if !blob.query.split('&').all(|part| parts.next() == Some(part)) {
             return Err(403);
         }
-        let hash = parts.find_map(|part| part.strip_prefix("hash="));
+        // Of a file that is not encrypted whatsmeow says none.
+        let hash = parts.find_map(|part| part.strip_prefix("hash=")).filter(|hash| !hash.is_empty());
         let decode = |text: &str| URL_SAFE.decode(text.replace("%3D", "=")).ok();
         if hash.is_some_and(|hash| decode(hash).is_none_or(|hash| hash != blob.hash)) {
             return Err(403);
@@ -214,6 +229,12 @@ impl Store {
             "handle": "",
             "object_id": "",
         });
+        let path = direct_path.split('?').next().unwrap_or_default();
+        if let Some(blob) = self.blobs.get_mut(path).filter(|_| form == Form::Plain) {
+            let handle = format!("{:032x}", rng.random::<u128>());
+            answer["handle"] = handle.clone().into();
+            blob.handle = Some(handle);
+        }
         if form == Form::Cover {
             let (number, proof): (u32, u64) = (rng.random(), rng.random());
             answer["fbid"] = number.into();
@@ -230,6 +251,16 @@ impl Store {
     /// Whether a cover picture was uploaded and this shows it.
     pub(super) fn is_cover(&self, number: &str, proof: &str, at_s: u64) -> bool {
         self.covers.get(number).is_some_and(|cover| *cover == (proof.to_owned(), at_s))
+    }
+
+    /// Whether a post may show the file at a direct path, when it says that its upload is called this.
+    pub(super) fn may_show(&self, direct_path: &str, handle: Option<&str>) -> Result<(), &'static str> {
+        let path = direct_path.split('?').next().unwrap_or_default();
+        let blob = self.blobs.get(path).ok_or("a post with a file that was never uploaded")?;
+        match blob.handle.as_deref() == handle {
+            true => Ok(()),
+            false => Err("a post with a file whose upload is called otherwise than its media_id"),
+        }
     }
 
     /// Whether something is behind this URL.
@@ -321,77 +352,4 @@ impl Machine {
 }
 
 #[cfg(test)]
-mod tests {
-    use rand::SeedableRng as _;
-    use rand::rngs::StdRng;
-
-    use super::*;
-
-    fn stored() -> (Store, String, String) {
-        let (mut store, mut rng) = (Store::default(), StdRng::seed_from_u64(1));
-        store.auths.insert("auth".to_owned(), DeviceRef { pn: 1, device: 1 });
-        let bytes = Bytes::from_static(b"blob");
-        let token = URL_SAFE.encode(Sha256::digest(&bytes));
-        let hash = store.may_upload(Form::Sealed, &token, "auth", &token).expect("well formed");
-        let path = store.upload(&mut rng, hash, bytes).expect("the hash is right");
-        let (path, query) = path.split_once('?').expect("it has a query");
-        (store, path.to_owned(), query.to_owned())
-    }
-
-    #[test]
-    fn an_upload_names_its_hash_and_comes_from_a_device() {
-        let (mut store, ..) = stored();
-        let token = URL_SAFE_NO_PAD.encode(Sha256::digest(b"blob"));
-        assert_eq!(store.may_upload(Form::Sealed, &token, "stranger", &token), Err(401));
-        assert_eq!(store.may_upload(Form::of("/mms/picture/x", "picture"), &token, "auth", &token), Err(400));
-        assert_eq!(store.may_upload(Form::Sealed, &token, "auth", "another"), Err(400));
-        let hash = store.may_upload(Form::Sealed, &token, "auth", &token).expect("without padding too");
-        let other = Bytes::from_static(b"other");
-        assert_eq!(store.upload(&mut StdRng::seed_from_u64(2), hash, other), Err(400));
-    }
-
-    #[test]
-    fn a_download_needs_the_path_with_its_signature() {
-        let (store, path, query) = stored();
-        assert_eq!(store.download(&path, &query), Ok(Bytes::from_static(b"blob")));
-        let hash = URL_SAFE.encode(Sha256::digest(b"blob"));
-        assert!(store.download(&path, &format!("{query}&hash={hash}&mms-type=image&__wa-mms=")).is_ok());
-        assert!(store.download(&path, &format!("{query}?auth=auth&token={hash}")).is_ok());
-        assert_eq!(store.download(&path, &format!("{query}&hash=AAAA")), Err(403));
-        assert_eq!(store.download(&path, &query.replace("oh=01_", "oh=02_")), Err(403));
-        assert_eq!(store.download(&path, "ccb=11-4"), Err(403));
-        assert_eq!(store.download("/v/elsewhere", &query), Err(404));
-    }
-
-    #[test]
-    fn what_has_expired_comes_back_under_another_path() {
-        let (mut store, path, query) = stored();
-        store.expire(Some(&format!("{path}?{query}")), 410);
-        assert_eq!(store.download(&path, &query), Err(410));
-        let hash = Sha256::digest(b"blob").into();
-        let again = store.again(&mut StdRng::seed_from_u64(3), &hash).expect("the phone has it");
-        let (new, query) = again.split_once('?').expect("it has a query");
-        assert!(new != path && store.download(new, query).is_ok());
-        store.phones_forget(true);
-        assert_eq!(store.again(&mut StdRng::seed_from_u64(3), &hash), None);
-    }
-
-    #[test]
-    fn hosts_fail_and_transfers_are_refused_for_a_while() {
-        let (mut store, ..) = stored();
-        store.fail_host("a", Some(503));
-        store.refuse(1, 429);
-        assert_eq!([store.admit("a"), store.admit("b"), store.admit("b")], [Err(503), Err(429), Ok(())]);
-        store.fail_host("a", None);
-        assert_eq!(store.admit("a"), Ok(()));
-    }
-
-    #[test]
-    fn a_client_deletes_with_its_auth() {
-        let (mut store, path, query) = stored();
-        let d_md = URL_SAFE_NO_PAD.encode(&path);
-        assert_eq!(store.delete("stranger", &d_md), Err(401));
-        assert_eq!(store.delete("auth", &d_md), Ok(()));
-        assert_eq!(store.download(&path, &query), Err(404));
-    }
-}
+mod tests;

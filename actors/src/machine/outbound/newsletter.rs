@@ -49,7 +49,7 @@ pub(super) fn stanza_id(message: &NewMessage) -> Option<String> {
     }
     Some(match spoken(&message.content) {
         Spoken::Edit { id, .. } | Spoken::Revocation { id } => id,
-        Spoken::Post | Spoken::Reaction { .. } => message.whatsapp_id.clone(),
+        Spoken::Post { .. } | Spoken::Reaction { .. } => message.whatsapp_id.clone(),
     })
 }
 
@@ -72,7 +72,13 @@ impl Machine {
 fn stanza(newsletter: &Jid, id: &str, bytes: &[u8]) -> Stanza {
     let message = Builder::new("message").attr("to", newsletter.clone()).attr("id", id.to_owned());
     match spoken(bytes) {
-        Spoken::Post => plain(message, bytes),
+        Spoken::Post { content, media_handle } => {
+            let message = match media_handle {
+                Some(handle) => message.attr("media_id", handle),
+                None => message,
+            };
+            plain(message, &content)
+        }
         Spoken::Edit { content, .. } => plain(message.attr("edit", "3"), &content),
         Spoken::Revocation { .. } => {
             let nothing = Builder::new("plaintext").build();

@@ -1,9 +1,10 @@
-//! Groups that are asked for more than once: how many are made, and what each caller hears.
+//! Groups and newsletters that are asked for more than once: how many are made, and what each caller hears.
 
 use std::time::Duration;
 
 use roost_proto::ask::groups::CreateGroup;
 use roost_proto::ask::making::New;
+use roost_proto::ask::newsletters::CreateNewsletter;
 use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
 
 use super::world::{Step, World};
@@ -186,4 +187,47 @@ fn a_request_is_forgotten_after_a_day() {
     let token = asked(&mut world, "r1", 1);
     assert_eq!(world.made(token), None);
     request(&mut world, "create");
+}
+
+/// An answer to a query about newsletters.
+fn told(name: &str, body: &str) -> Stanza {
+    let body = format!(r#"{{"data":{{"{name}":{body}}}}}"#).into_bytes();
+    Builder::new("result").bytes(body).build()
+}
+
+/// A newsletter of the account, made now.
+fn newsletter(number: u64) -> String {
+    format!(
+        r#"{{"id":"{number}@newsletter","thread_metadata":{{"creation_time":"1700000001","name":{{"text":"Hens"}}}},
+            "viewer_metadata":{{"role":"OWNER"}}}}"#
+    )
+}
+
+fn make_newsletter(request_id: &str) -> Command {
+    let newsletter = CreateNewsletter { title: "Hens".to_owned(), description: String::new() };
+    let (what, request_id) = (New::Newsletter(newsletter), request_id.to_owned());
+    Command::Make { make: Box::new(Make { what, request_id, request_hash: [1; 32] }), patience: PATIENCE }
+}
+
+#[test]
+fn a_newsletter_whose_answer_was_lost_is_found_by_the_next_owner_and_one_that_was_not_made_is_made() {
+    for made in [true, false] {
+        let mut world = World::online(9);
+        world.command(make_newsletter("r1"));
+        world.commit_everything();
+        request(&mut world, "query");
+        let mut next = world.taken_over();
+        next.go_online();
+        let (token, _) = next.command(make_newsletter("r1"));
+        next.commit_everything();
+        let question = request(&mut next, "query");
+        let all = if made { format!("[{}]", newsletter(1203631)) } else { "[]".to_owned() };
+        answer(&mut next, &question, told("xwa2_newsletter_subscribed", &all));
+        if !made {
+            let create = request(&mut next, "query");
+            answer(&mut next, &create, told("xwa2_newsletter_create", &newsletter(1203631)));
+        }
+        assert_eq!(next.made(token), Some(Ok("1203631@newsletter".to_owned())));
+        assert!(next.requests.is_empty(), "nothing is made a second time");
+    }
 }

@@ -1,18 +1,19 @@
 //! Files of messages that are sent: uploaded to WhatsApp when they are not there, and described in the message.
 //!
-//! What must hold: a message is accepted only with a file that WhatsApp has; a sender that dies between the upload
+//! What must hold: into a newsletter goes a file as it is, into every chat an encrypted one; a message is accepted only with a file that WhatsApp has; a sender that dies between the upload
 //! and the acceptance has done no harm, because the next one finds the file where the row says, or uploads it
 //! again.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use roost_actors::device::Recipient;
 use roost_proto::api;
 use roost_proto::api::media::Kind;
 use roost_proto::api::send_message_request::Content;
 use roost_proto::ask::media::MediaHosts;
 use roost_proto::id::DeviceKey;
-use roost_proto::media::{File, media_to_send, media_to_send_mut};
+use roost_proto::media::{File, PlainFile, media_to_send, media_to_send_mut};
 use roost_proto::prost::Message as _;
 
 use super::{Handle, handle};
@@ -20,7 +21,7 @@ use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::convert::timestamp;
 use crate::errors::ApiError;
-use crate::media::{BlobKey, MediaProblem, Shown, Uploaded, offer, show};
+use crate::media::{BlobKey, MediaProblem, Shown, Uploaded, offer, publish, show};
 
 /// For how long an upload is believed to be there. WhatsApp keeps files for weeks; for how long exactly is not known.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
@@ -44,6 +45,7 @@ impl Api {
         &self,
         call: &Call,
         key: &DeviceKey,
+        to: &Recipient,
         content: &mut Content,
     ) -> Result<(), ApiError> {
         let Some((field, kind)) = named(content) else { return Ok(()) };
@@ -52,7 +54,7 @@ impl Api {
         if *handle.tenant() != key.business_id {
             return Err(unknown());
         }
-        let mut media = match self.find_file(&handle).await {
+        let mut media = match self.find_file(call, &handle).await {
             Err(ApiError::NotFound { .. }) => return Err(unknown()),
             found => found?.media,
         };
@@ -60,21 +62,39 @@ impl Api {
             let why = format!("is of kind {}, not {}", media.kind().as_str_name(), kind.as_str_name());
             return Err(ApiError::field(field, why));
         }
-        if let Handle::Uploaded(blob) = &handle
-            && !self.is_fresh(&media)
-        {
-            media = self.upload(call, key, blob, media).await?;
+        match (&handle, to) {
+            (Handle::Uploaded(blob), Recipient::Newsletter(_)) => {
+                let here = |file: &&api::WhatsAppFile| file.device == key.to_string() && self.is_fresh(file);
+                if media.plain_file.as_ref().filter(here).is_none() {
+                    media = self.publish(call, key, blob, media).await?;
+                }
+                media.file = media.plain_file;
+            }
+            (_, Recipient::Newsletter(_)) => {
+                return Err(ApiError::field(field, "is the file of a message: into a newsletter go uploads"));
+            }
+            (Handle::Uploaded(blob), _) => {
+                if media.file.as_ref().filter(|file| self.is_fresh(file)).is_none() {
+                    media = self.upload(call, key, blob, media).await?;
+                }
+            }
+            (Handle::Received(..) | Handle::Posted(..), _) => {
+                if PlainFile::of(&media).is_some() {
+                    let why = "is of a newsletter and not encrypted: into a chat goes an upload of it";
+                    return Err(ApiError::field(field, why));
+                }
+            }
         }
+        media.plain_file = None;
         if let Some(named) = media_to_send_mut(content) {
             *named = media;
         }
         Ok(())
     }
 
-    fn is_fresh(&self, media: &api::Media) -> bool {
+    fn is_fresh(&self, file: &api::WhatsAppFile) -> bool {
         let now = (self.parts().outside.wall)();
-        let file = media.file.as_ref().filter(|file| !file.direct_path.is_empty());
-        let at = file.and_then(|file| file.upload_time).map(|time| time.seconds);
+        let at = file.upload_time.filter(|_| !file.direct_path.is_empty()).map(|time| time.seconds);
         at.is_some_and(|at| now.0 / 1000 - at < FRESH.as_secs().cast_signed())
     }
 
@@ -96,6 +116,31 @@ impl Api {
             file.direct_path = direct_path;
             file.upload_time = Some(timestamp((self.parts().outside.wall)()));
         }
+        self.directory().put_media(&blob.tenant, &blob.id, &described.encode_to_vec()).await?;
+        Ok(described)
+    }
+
+    /// The same for newsletters: as it is.
+    async fn publish(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        blob: &BlobKey,
+        mut described: api::Media,
+    ) -> Result<api::Media, ApiError> {
+        let media = &self.parts().media;
+        let file = File::of(&described).ok_or(MediaProblem::Expired("its description is not complete"))?;
+        let (file, length) = (&file, described.size_bytes);
+        let to = |hosts| async move { publish(media, &hosts, blob, file, length).await };
+        let Uploaded { direct_path, handle, .. } = self.to_hosts(call, key, to).await?;
+        described.plain_file = Some(api::WhatsAppFile {
+            direct_path,
+            media_handle: handle,
+            // Whether another account may use a handle is not known.
+            device: key.to_string(),
+            upload_time: Some(timestamp((self.parts().outside.wall)())),
+            ..Default::default()
+        });
         self.directory().put_media(&blob.tenant, &blob.id, &described.encode_to_vec()).await?;
         Ok(described)
     }

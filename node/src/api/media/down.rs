@@ -1,15 +1,15 @@
 //! Files that callers get: from our store when they were uploaded here, otherwise from WhatsApp; decrypted on
-//! their way, with hashes and MAC checked at the end.
+//! their way, with hashes and MAC checked at the end. Those of newsletters are not encrypted, and have a hash alone.
 //!
 //! What must hold: a part is cut out of the whole, which is always read and checked, because nothing vouches for a
-//! part; a file that WhatsApp has dropped is asked for from the phone once.
+//! part; an encrypted file that WhatsApp has dropped is asked for from the phone once.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use roost_proto::api;
 use roost_proto::api::download_media_response::Part;
 use roost_proto::id::{DeviceKey, Sequence};
-use roost_proto::media::{Decryptor, File};
+use roost_proto::media::{AnyFile, Decryptor, File};
 use tonic::async_trait;
 
 use super::{Found, Handle};
@@ -17,7 +17,7 @@ use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::streams::Sink;
 use crate::errors::ApiError;
-use crate::media::{BlobError, BlobKey, Fetched, MediaProblem, Taker, fetch};
+use crate::media::{BlobError, BlobKey, Download, Fetched, MediaProblem, Taker, fetch};
 
 /// Largest piece of an answer.
 const PIECE: usize = 256 << 10;
@@ -59,14 +59,24 @@ impl Api {
         to: To,
     ) -> Result<(), ApiError> {
         let broken = MediaProblem::Expired("its message does not say how to fetch it");
-        let file = File::of(&found.media).ok_or(broken)?;
+        let file = AnyFile::of(&found.media).ok_or(broken)?;
         let described = Part::Media(found.media.clone());
         to.send(api::DownloadMediaResponse { part: Some(described) }).await?;
         let mut window = Window { skip, left: if limit == 0 { u64::MAX } else { limit }, to };
-        match handle {
-            Handle::Uploaded(key) => self.give_stored(key, &file, &mut window).await,
-            Handle::Received(key, sequence) => {
-                self.give_fetched(call, key, *sequence, file, found, &mut window).await
+        match (handle, file) {
+            (Handle::Uploaded(key), AnyFile::Sealed(file)) => self.give_stored(key, &file, &mut window).await,
+            (Handle::Uploaded(_), AnyFile::Plain(_)) => {
+                Err(MediaProblem::Expired("its description is not complete").into())
+            }
+            (Handle::Received(key, sequence), AnyFile::Sealed(file)) => {
+                self.give_sealed(call, key, *sequence, file, found, &mut window).await
+            }
+            (Handle::Received(key, _) | Handle::Posted(key, ..), file) => {
+                let hosts = self.hosts_for_download(call, key).await;
+                match self.give_fetched(&hosts, &file, &mut None, &mut window).await? {
+                    Fetched::Whole(_) => Ok(()),
+                    Fetched::Gone(_) => Err(MediaProblem::Expired("WhatsApp has dropped it").into()),
+                }
             }
         }
     }
@@ -84,7 +94,8 @@ impl Api {
         window.take(plain.into()).await
     }
 
-    async fn give_fetched(
+    /// An encrypted file, which the phone may have when WhatsApp has not.
+    async fn give_sealed(
         &self,
         call: &Call,
         key: &DeviceKey,
@@ -93,27 +104,35 @@ impl Api {
         found: Found,
         window: &mut Window,
     ) -> Result<(), ApiError> {
-        let media = &self.parts().media;
         let hosts = self.hosts_for_download(call, key).await;
         let (mut going, mut lost) = (None, Some(found));
         loop {
-            let place = media.transfer_place().await;
-            let done = fetch(media, &hosts, &file, &mut going, window).await?;
-            drop(place);
-            match done {
-                Fetched::Whole(bytes) => {
-                    self.parts().metrics.add("roost_media_downloaded_bytes_total", &[], bytes);
-                    return Ok(());
-                }
-                Fetched::Gone(status) => {
-                    let gone =
-                        MediaProblem::Expired("WhatsApp has dropped it, also what the phone sent again");
-                    let found = lost.take().ok_or(gone)?;
-                    tracing::debug!(%key, %sequence, status, "WhatsApp has dropped a file; the phone is asked");
-                    let moved = self.refresh_anywhere(call, key, sequence, found).await?;
-                    file.direct_path = moved.file.unwrap_or_default().direct_path;
-                }
-            }
+            let wanted = AnyFile::Sealed(file.clone());
+            let Fetched::Gone(status) = self.give_fetched(&hosts, &wanted, &mut going, window).await? else {
+                return Ok(());
+            };
+            let gone = MediaProblem::Expired("WhatsApp has dropped it, also what the phone sent again");
+            let found = lost.take().ok_or(gone)?;
+            tracing::debug!(%key, %sequence, status, "WhatsApp has dropped a file; the phone is asked");
+            let moved = self.refresh_anywhere(call, key, sequence, found).await?;
+            file.direct_path = moved.file.unwrap_or_default().direct_path;
         }
+    }
+
+    async fn give_fetched(
+        &self,
+        hosts: &[String],
+        file: &AnyFile,
+        going: &mut Option<Download>,
+        window: &mut Window,
+    ) -> Result<Fetched, ApiError> {
+        let media = &self.parts().media;
+        let place = media.transfer_place().await;
+        let done = fetch(media, hosts, file, going, window).await?;
+        drop(place);
+        if let Fetched::Whole(bytes) = done {
+            self.parts().metrics.add("roost_media_downloaded_bytes_total", &[], bytes);
+        }
+        Ok(done)
     }
 }

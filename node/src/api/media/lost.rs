@@ -11,7 +11,7 @@ use roost_proto::id::{DeviceKey, Sequence};
 use roost_proto::media::{MediaKey, RetryAnswer};
 use roost_proto::prost::Message as _;
 
-use super::{Found, Handle};
+use super::{Found, Handle, with_time};
 use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::messages::command_error;
@@ -51,12 +51,7 @@ impl Api {
         sequence: Sequence,
         found: Found,
     ) -> Result<api::Media, ApiError> {
-        // A stream has no deadline of its own: the phone gets as long as a call.
-        let call = &Call {
-            deadline: tokio::time::Instant::now() + crate::api::call::DEFAULT_DEADLINE,
-            ..call.clone()
-        };
-        self.refresh(call, key, sequence, found).await
+        self.refresh(&with_time(call), key, sequence, found).await
     }
 
     pub(super) async fn refresh(

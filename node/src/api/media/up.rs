@@ -121,10 +121,10 @@ impl Api {
             file: Some(api::WhatsAppFile {
                 media_key: spooled.key.as_bytes().to_vec(),
                 encrypted_sha256: spooled.sealed.hashes.sealed.to_vec(),
-                direct_path: String::new(),
-                upload_time: None,
                 streaming_sidecar: spooled.sealed.sidecar.clone(),
+                ..Default::default()
             }),
+            plain_file: None,
         }
     }
 }

@@ -5,11 +5,9 @@ use roost_proto::api;
 use roost_proto::api::send_message_request::Content;
 use roost_proto::ask::groups::{CreateGroup, Door, Personal, Setting};
 use roost_proto::ask::making::New;
-use roost_proto::prost::Message as _;
 use roost_proto::stanza::{Jid, Server};
-use sha2::{Digest as _, Sha256};
 
-use super::request_id;
+use super::make;
 use crate::errors::ApiError;
 
 /// Most people in one call.
@@ -43,15 +41,8 @@ pub fn create(request: &api::CreateGroupRequest) -> Result<Make, ApiError> {
     if let Some((field, _)) = of_communities.iter().find(|(_, given)| *given && !request.community) {
         return Err(ApiError::field(*field, "is for communities"));
     }
-    let request_id = match &*request.request_id {
-        "" => uuid::Uuid::new_v4().to_string(),
-        id => request_id("request_id", id)?,
-    };
-    let mut hash = Sha256::new();
-    hash.update(b"roost create group\0");
     let said = api::CreateGroupRequest { request_id: String::new(), ..request.clone() };
-    hash.update(said.encode_to_vec());
-    Ok(Make { what: New::Group(create), request_id, request_hash: hash.finalize().into() })
+    make(New::Group(create), &request.request_id, "group", &said)
 }
 
 /// Refuses what is for groups alone.

@@ -39,11 +39,21 @@ pub(super) fn fits(to: &Recipient, kind: &Content) -> Result<(), ApiError> {
         )),
         (
             Recipient::Newsletter(_),
-            Content::Text(_) | Content::Reaction(_) | Content::Edit(_) | Content::Revoke(_) | Content::Raw(_),
+            Content::Text(_)
+            | Content::Image(_)
+            | Content::Video(_)
+            | Content::Audio(_)
+            | Content::Document(_)
+            | Content::Sticker(_)
+            | Content::Reaction(_)
+            | Content::Edit(_)
+            | Content::Revoke(_)
+            | Content::Raw(_),
         ) => Ok(()),
-        (Recipient::Newsletter(_), _) => {
-            Err(ApiError::field("content", "must be text, reaction, edit, revoke or raw in a newsletter"))
-        }
+        (Recipient::Newsletter(_), _) => Err(ApiError::field(
+            "content",
+            "must be text, image, video, audio, document, sticker, reaction, edit, revoke or raw in a newsletter",
+        )),
         (Recipient::Bot(_), Content::Text(_) | Content::Raw(_)) => Ok(()),
         (Recipient::Bot(_), _) => Err(ApiError::field("content", "must be text or raw to a bot")),
         (
@@ -132,6 +142,9 @@ mod tests {
         assert!(fits(&status, &Content::Text("x".into())).is_ok());
         assert!(fits(&status, &Content::Poll(api::Poll::default())).is_err());
         assert!(fits(&Recipient::Lid("77777".into()), &Content::Poll(api::Poll::default())).is_ok());
+        let newsletter = Recipient::Newsletter("120363000000000001".into());
+        assert!(fits(&newsletter, &Content::Sticker(api::Sticker::default())).is_ok());
+        assert!(fits(&newsletter, &Content::StickerPack(api::StickerPack::default())).is_err());
         let share = Content::SharePhoneNumber(api::SharePhoneNumber {});
         assert!(fits(&Recipient::Group("120363000000000001".into()), &share).is_err());
         assert!(fits(&Recipient::Lid("77777".into()), &share).is_ok());

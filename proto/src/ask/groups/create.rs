@@ -1,11 +1,9 @@
 //! Making a group or a community, and finding one that was made when nobody has heard so.
 
 use super::{all_groups, participants, set};
+use crate::ask::making::SKEW;
 use crate::groups;
 use crate::stanza::{Builder, Jid, Missing, Read, Stanza};
-
-/// By so much the clocks of WhatsApp and of a node may differ, in seconds.
-const SKEW: i64 = 60;
 
 /// Makes a group or a community.
 #[derive(Debug, Clone, PartialEq, Eq)]

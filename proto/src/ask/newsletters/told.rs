@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::MOST;
 use crate::api;
-use crate::content::{Meaning, read};
+use crate::content::{Meaning, read_in_newsletter};
 use crate::stanza::{Jid, Read, Stanza};
 
 /// What a newsletter is, as WhatsApp's JSON says it; `None` when it does not say which.
@@ -48,7 +48,7 @@ pub fn posts(messages: &Stanza) -> Vec<api::NewsletterPost> {
 /// One `<message>` of a newsletter; `None` when it has no number.
 pub fn post(message: &Stanza) -> Option<api::NewsletterPost> {
     let plain = message.child("plaintext");
-    let said = plain.and_then(Read::leaf).and_then(|bytes| match read(bytes).ok()? {
+    let said = plain.and_then(Read::leaf).and_then(|bytes| match read_in_newsletter(bytes).ok()? {
         Meaning::Said(statement) => Some(*statement),
         _ => None,
     });

@@ -17,7 +17,7 @@ use whatsapp_rust::{Client, Jid};
 use crate::events::{Emitter, Said};
 use crate::flags::Flags;
 use crate::kinds::{Memory, Words};
-use crate::{Command, files, groups, http, people};
+use crate::{Command, files, groups, http, newsletters, people};
 
 /// What the library would otherwise ask web.whatsapp.com for.
 const VERSION: (u32, u32, u32) = (2, 3000, 1_035_194_821);
@@ -126,6 +126,10 @@ impl Driver {
                 let sent = client.status().revoke(&command.about, &people, Default::default()).await?;
                 self.said.emit(Said::Sent { r#ref, id: sent.message_id });
             }
+            "say" if command.to.ends_with("@newsletter") && newsletters::is_change(&command.kind) => {
+                newsletters::change(client, &jid(&command.to)?, command).await?;
+                self.said.emit(Said::Sent { r#ref, id: command.about.clone() });
+            }
             "say" => {
                 let id = self.memory.say(client, jid(&command.to)?, command).await?;
                 self.said.emit(Said::Sent { r#ref, id });
@@ -197,11 +201,17 @@ impl Driver {
                 Err(error) => said.emit(Said::Error { r#ref: "", message: format!("{error:#}") }),
             }
         });
-        if let Some(Words { kind, text, about }) = self.memory.describe(client, message).await {
+        let changed = newsletters::changed(message);
+        let is_new = changed.is_none();
+        let words = match changed {
+            Some(words) => Some(words),
+            None => self.memory.describe(client, message).await,
+        };
+        if let Some(Words { kind, text, about }) = words {
             let (id, chat, sender) = (id.clone(), chat.clone(), sender.clone());
             self.said.emit(Said::Said { id, kind, text, about, from_me, chat, sender });
         }
-        if let Some(text) = message.message.text_content() {
+        if let Some(text) = message.message.text_content().filter(|_| is_new) {
             let alt = if from_me { &source.recipient_alt } else { &source.sender_alt };
             self.said.emit(Said::Message {
                 id: id.clone(),

@@ -12,6 +12,7 @@ mod groups;
 mod http;
 mod kinds;
 mod log;
+mod newsletters;
 mod people;
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Commands about people, presence and newsletters, each answered by one `answer`, and what others show and do.
+//! Commands about people and presence, each answered by one `answer`, and what others show and do.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use whatsapp_rust::waproto::whatsapp::sync_action_value::PrivacySettingDisableLi
 use crate::Command;
 use crate::driver::jid;
 use crate::events::Said;
+use crate::newsletters::newsletters;
 
 /// Carries out a command of this file. Returns its answer; none for another command.
 ///
@@ -96,35 +97,6 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
         }
         "reject_call" => json!(client.voip().reject_call(text, &to()?, &to()?).await?),
         _ => return newsletters(client, command).await,
-    };
-    Ok(Some(answer))
-}
-
-async fn newsletters(client: &Arc<Client>, command: &Command) -> anyhow::Result<Option<Value>> {
-    let to = || jid(&command.to);
-    let newsletter = client.newsletter();
-    let answer = match command.cmd.as_str() {
-        "newsletter_create" => json!(newsletter.create(&command.text, None).await?.jid.to_string()),
-        "newsletter_title" => json!(newsletter.get_metadata(&to()?).await?.name),
-        "newsletter_update" => json!(newsletter.update(&to()?, Some(&command.text), None).await?.name),
-        "newsletter_follow" => {
-            newsletter.join(&to()?).await?;
-            Value::Null
-        }
-        "newsletter_react" => {
-            let number = command.about.parse().context("about is not a number")?;
-            json!(newsletter.send_reaction(&to()?, number, &command.text).await?)
-        }
-        // Each in words: its number and its reactions; the library counts no views.
-        "newsletter_posts" => {
-            let posts = newsletter.get_messages(to()?, 10, None).await?;
-            let words = posts.iter().map(|post| {
-                let reactions = post.reactions.iter().map(|one| format!(" {}{}", one.code, one.count));
-                format!("{}{}", post.server_id, reactions.collect::<String>())
-            });
-            json!(words.collect::<Vec<_>>())
-        }
-        _ => return Ok(None),
     };
     Ok(Some(answer))
 }

@@ -4,17 +4,20 @@
 //! their post by the id of their stanza. Whoever asked is told of views and reactions for a while. That the numbers of
 //! messages begin at 100 is a simplification; how long the real server tells of counts is what clients have been
 //! seen to be told (300 s). Guesses, as no client shows them: with which codes it refuses, that
-//! an edit that changes nothing is told to nobody, and that a post that was taken back stays in the list, empty.
+//! an edit that changes nothing is told to nobody, that a post that was taken back stays in the list, empty, and that
+//! encrypted files are refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use roost_proto::id::UnixMillis;
+use roost_proto::media::{PlainFile, content_in, media_of};
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 
 use super::MOST;
 use crate::wa::account::{DeviceRef, Pn, seconds};
 use crate::wa::machine::{Machine, Refusal};
+use crate::wa::media::Store;
 use crate::wa::query::Answer;
 
 /// For how long who asked is told of counts, in seconds.
@@ -76,6 +79,15 @@ impl Post {
             children.push(meta.attr("original_msg_t", self.at_s).build());
         }
         children
+    }
+}
+
+/// What is wrong with the file of a post, whose upload is said to be called this.
+fn unfit(media: &Store, bytes: &[u8], handle: Option<&str>) -> Option<&'static str> {
+    let content = content_in(bytes)?;
+    match PlainFile::of(media_of(&content)?) {
+        Some(file) => media.may_show(&file.direct_path, handle).err(),
+        None => Some("a post with an encrypted file"),
     }
 }
 
@@ -159,6 +171,9 @@ impl Machine {
         };
         if bytes.is_empty() != (edit == Some("8")) {
             return refuse(self, "400", "only what takes a post back says nothing");
+        }
+        if let Some(why) = unfit(&self.media, &bytes, stanza.text("media_id").as_deref()) {
+            return refuse(self, "400", why);
         }
         let posts = &mut newsletter.posts;
         let known = posts.iter_mut().find(|(_, post)| post.id == id);

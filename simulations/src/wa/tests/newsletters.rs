@@ -1,5 +1,10 @@
 //! Newsletters: who speaks, who hears, and what is counted.
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use roost_proto::api;
+use roost_proto::api::send_message_request::Content;
+use roost_proto::content::{MessageContent, Surroundings, encode};
 use serde_json::{Value, json};
 
 use super::*;
@@ -147,4 +152,38 @@ fn a_post_is_edited_and_taken_back_under_its_own_id() {
         .collect();
     let told = [(None, &b"eggs"[..]), (Some("3"), b"ducks"), (Some("8"), b"")];
     assert_eq!(heard, told.map(|(edit, text)| (edit.map(str::to_owned), text.to_vec())));
+}
+
+#[test]
+fn a_post_shows_only_files_that_were_uploaded_as_they_are() {
+    let mut world = World::new();
+    let ada = world.linked("ada");
+    let bob = world.linked("bob");
+    let newsletter = followed(&mut world, ada, bob);
+    let mut rng = StdRng::seed_from_u64(7);
+    let here = world.machine.media.keep(&mut rng, [7; 32], bytes::Bytes::from_static(b"jpeg"));
+    for (place, (key, direct_path, code)) in
+        [(32, &*here, Some("400")), (0, "/v/nowhere?ccb=1", Some("400")), (0, &*here, None)]
+            .into_iter()
+            .enumerate()
+    {
+        let file = api::WhatsAppFile {
+            media_key: vec![1; key],
+            encrypted_sha256: vec![2; key],
+            direct_path: direct_path.to_owned(),
+            ..Default::default()
+        };
+        let kind = api::media::Kind::Image.into();
+        let media = api::Media { kind, sha256: vec![7; 32], file: Some(file), ..Default::default() };
+        let image = api::Image { media: Some(media), ..Default::default() };
+        let (kind, context) = (Content::Image(image), api::Context::default());
+        let (chat, own) = (newsletter.clone(), Jid::lid("1"));
+        let around = Surroundings { chat, own, now: UnixMillis(0), secret: [0; 32] };
+        let bytes = encode(&MessageContent { kind, context }, &around);
+        let plain = Builder::new("plaintext").attr("mediatype", "image").bytes(bytes).build();
+        let message = Builder::new("message").attr("id", format!("F{place}")).attr("to", newsletter.clone());
+        world.say(ada, message.attr("type", "media").children([plain]).build());
+        let ack = seen(&world, ada, "ack").pop().expect("an ack");
+        assert_eq!(ack.text("error").as_deref(), code, "{place}");
+    }
 }

@@ -1,0 +1,77 @@
+//! Commands about newsletters, each answered by one `answer`, and posts that are changed.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use whatsapp_rust::prelude::*;
+use whatsapp_rust::types::message::EditAttribute;
+use whatsapp_rust::wacore_binary::JidExt as _;
+
+use crate::Command;
+use crate::driver::jid;
+use crate::kinds::Words;
+
+/// Carries out a command of this file. Returns its answer; none for another command.
+///
+/// # Errors
+/// A malformed JID, or what the library says.
+pub async fn newsletters(client: &Arc<Client>, command: &Command) -> anyhow::Result<Option<Value>> {
+    let to = || jid(&command.to);
+    let newsletter = client.newsletter();
+    let answer = match command.cmd.as_str() {
+        "newsletter_create" => json!(newsletter.create(&command.text, None).await?.jid.to_string()),
+        "newsletter_title" => json!(newsletter.get_metadata(&to()?).await?.name),
+        "newsletter_update" => json!(newsletter.update(&to()?, Some(&command.text), None).await?.name),
+        "newsletter_follow" => {
+            newsletter.join(&to()?).await?;
+            Value::Null
+        }
+        "newsletter_react" => {
+            let number = command.about.parse().context("about is not a number")?;
+            json!(newsletter.send_reaction(&to()?, number, &command.text).await?)
+        }
+        // Each in words: its number and its reactions; the library counts no views.
+        "newsletter_posts" => {
+            let posts = newsletter.get_messages(to()?, 10, None).await?;
+            let words = posts.iter().map(|post| {
+                let reactions = post.reactions.iter().map(|one| format!(" {}{}", one.code, one.count));
+                format!("{}{}", post.server_id, reactions.collect::<String>())
+            });
+            json!(words.collect::<Vec<_>>())
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(answer))
+}
+
+/// Whether a kind of message changes a post.
+pub fn is_change(kind: &str) -> bool {
+    matches!(kind, "edit" | "revoke")
+}
+
+/// Edits a post or takes it back, which goes out under its own id.
+///
+/// # Errors
+/// What the library says.
+pub async fn change(client: &Client, to: &Jid, command: &Command) -> anyhow::Result<()> {
+    let (newsletter, post) = (client.newsletter(), command.about.as_str());
+    match command.kind.as_str() {
+        "edit" => newsletter.edit_message(to, post, wa::Message::text(&command.text)).await?,
+        _ => newsletter.revoke_message(to, post).await?,
+    }
+    Ok(())
+}
+
+/// A post that was edited or taken back, in words; none for a new one, and elsewhere.
+pub fn changed(message: &InboundMessage) -> Option<Words> {
+    let info = &message.info;
+    let text = message.message.text_content().unwrap_or_default().to_owned();
+    let kind = match info.edit {
+        _ if !info.source.chat.is_newsletter() => return None,
+        EditAttribute::AdminEdit => "edit",
+        EditAttribute::AdminRevoke => "revoke",
+        _ => return None,
+    };
+    Some(Words { kind, text, about: info.id.clone() })
+}
