@@ -16,6 +16,20 @@ use tonic::Code;
 use crate::client::{Client, Problem};
 use crate::config::{self, EXIT_CONFIGURATION};
 
+/// Calls a method of one of the API's services until it works or is refused for good, which the function returns. For
+/// calls that may be repeated: they ask, or say what shall be.
+macro_rules! repeat {
+    ($client:ident.$service:ident.$method:ident, $wanted:expr, $deadline:expr) => {{
+        let (wanted, deadline) = ($wanted, $deadline);
+        let answer = crate::client::retrying(deadline, || {
+            let (mut service, wanted) = ($client.$service(), wanted.clone());
+            async move { service.$method(crate::client::request(wanted, deadline)).await }
+        });
+        answer.await?
+    }};
+}
+
+mod business;
 mod call;
 mod chat;
 mod cluster;
@@ -81,7 +95,10 @@ pub enum Command {
     /// Devices: list, create, show, explain, pin, start, stop, log out, delete, pair, import, watch.
     #[command(subcommand)]
     Device(device::DeviceCommand),
-    /// People: whose a number is, what they show, whom the account has blocked.
+    /// Businesses: profile, cover, products, collections, orders.
+    #[command(subcommand)]
+    Business(business::BusinessCommand),
+    /// People: whose a number is, what they show, whom the account has blocked, links to them.
     #[command(subcommand)]
     Contact(contact::ContactCommand),
     /// What a device shows of itself, typing included.
@@ -141,6 +158,7 @@ pub enum ConfigCommand {
 pub async fn run(command: Command, globals: &Globals) -> ExitCode {
     let done = match command {
         Command::Device(command) => device::run(command, globals).await,
+        Command::Business(command) => business::run(command, globals).await,
         Command::Contact(command) => contact::run(command, globals).await,
         Command::Presence(command) => contact::presence(command, globals).await,
         Command::Send(args) => send::run(args, globals).await,

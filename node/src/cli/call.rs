@@ -5,7 +5,7 @@ use roost_proto::api;
 use serde_json::json;
 
 use super::{Globals, Output, device_name};
-use crate::client::{Problem, request, retrying};
+use crate::client::{Problem, request};
 
 /// What can be done with calls.
 #[derive(Debug, Clone, Subcommand)]
@@ -35,11 +35,7 @@ pub(super) async fn run(command: CallCommand, globals: &Globals) -> Result<(), P
     match command {
         CallCommand::Reject { device, caller, call_id } => {
             let wanted = api::RejectCallRequest { device: device_name(&device), caller, call_id };
-            let rejected = retrying(deadline, || {
-                let (mut calls, wanted) = (client.calls(), wanted.clone());
-                async move { calls.reject_call(request(wanted, deadline)).await }
-            });
-            rejected.await?;
+            repeat!(client.calls.reject_call, wanted, deadline);
         }
         // Made again, it would be another.
         CallCommand::Link { device, video } => {

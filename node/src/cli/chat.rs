@@ -6,7 +6,7 @@ use clap::Subcommand;
 use roost_proto::api;
 
 use super::{Globals, Output, device_name, parse_duration, render};
-use crate::client::{Problem, request, retrying};
+use crate::client::Problem;
 
 /// What can be done with chats.
 #[derive(Debug, Clone, Subcommand)]
@@ -89,16 +89,6 @@ fn jid(text: &str) -> String {
 pub(super) async fn run(command: ChatCommand, globals: &Globals) -> Result<(), Problem> {
     let (client, deadline) = (globals.connect().await?, globals.deadline());
     // Every change may be made again.
-    macro_rules! call {
-        ($method:ident, $wanted:expr) => {{
-            let wanted = $wanted;
-            retrying(deadline, || {
-                let (mut chats, wanted) = (client.chats(), wanted.clone());
-                async move { chats.$method(request(wanted, deadline)).await }
-            })
-            .await?
-        }};
-    }
     let mute = |device: &str, chat: &str, mute| api::MuteChatRequest {
         parent: device_name(device),
         chat: jid(chat),
@@ -128,15 +118,21 @@ pub(super) async fn run(command: ChatCommand, globals: &Globals) -> Result<(), P
                 None => api::mute::Until::Forever(true),
                 Some(span) => api::mute::Until::Time((std::time::SystemTime::now() + span).into()),
             };
-            call!(mute_chat, mute(&device, &chat, Some(api::Mute { until: Some(until) })));
+            repeat!(
+                client.chats.mute_chat,
+                mute(&device, &chat, Some(api::Mute { until: Some(until) })),
+                deadline
+            );
         }
-        ChatCommand::Unmute(of) => call!(mute_chat, mute(&of.device, &of.chat, None)),
-        ChatCommand::Pin(of) => call!(pin_chat, pin(of, true)),
-        ChatCommand::Unpin(of) => call!(pin_chat, pin(of, false)),
-        ChatCommand::Archive(of) => call!(archive_chat, archive(of, true)),
-        ChatCommand::Unarchive(of) => call!(archive_chat, archive(of, false)),
-        ChatCommand::Read(of) => call!(mark_chat, mark(of, true)),
-        ChatCommand::Unread(of) => call!(mark_chat, mark(of, false)),
+        ChatCommand::Unmute(of) => {
+            repeat!(client.chats.mute_chat, mute(&of.device, &of.chat, None), deadline)
+        }
+        ChatCommand::Pin(of) => repeat!(client.chats.pin_chat, pin(of, true), deadline),
+        ChatCommand::Unpin(of) => repeat!(client.chats.pin_chat, pin(of, false), deadline),
+        ChatCommand::Archive(of) => repeat!(client.chats.archive_chat, archive(of, true), deadline),
+        ChatCommand::Unarchive(of) => repeat!(client.chats.archive_chat, archive(of, false), deadline),
+        ChatCommand::Read(of) => repeat!(client.chats.mark_chat, mark(of, true), deadline),
+        ChatCommand::Unread(of) => repeat!(client.chats.mark_chat, mark(of, false), deadline),
     }
     Ok(())
 }
@@ -146,11 +142,7 @@ async fn list(device: &str, globals: &Globals) -> Result<(), Problem> {
     let (mut page_token, mut rows) = (String::new(), Vec::new());
     loop {
         let wanted = api::ListChatsRequest { parent: device_name(device), page_size: 1000, page_token };
-        let page = retrying(deadline, || {
-            let (mut chats, wanted) = (client.chats(), wanted.clone());
-            async move { chats.list_chats(request(wanted, deadline)).await }
-        });
-        let page = page.await?;
+        let page = repeat!(client.chats.list_chats, wanted, deadline);
         for chat in &page.chats {
             match globals.output {
                 Output::Json => println!("{}", render::chats::chat(chat)),
@@ -193,11 +185,7 @@ pub(super) async fn history(command: HistoryCommand, globals: &Globals) -> Resul
         count,
         since: since.map(at),
     };
-    let asked = retrying(deadline, || {
-        let (mut history, wanted) = (client.history(), wanted.clone());
-        async move { history.sync_history(request(wanted, deadline)).await }
-    });
-    let asked = asked.await?;
+    let asked = repeat!(client.history.sync_history, wanted, deadline);
     match globals.output {
         Output::Json => println!("{}", serde_json::json!({ "request": asked.request })),
         Output::Table => println!("asked the phone with {}; follow the events of the device", asked.request),

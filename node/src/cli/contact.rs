@@ -5,7 +5,7 @@ use roost_proto::api;
 use serde_json::json;
 
 use super::{Globals, Output, device_name, render};
-use crate::client::{Problem, request, retrying};
+use crate::client::{Problem, request};
 
 /// What can be asked and done about people.
 #[derive(Debug, Clone, Subcommand)]
@@ -45,57 +45,109 @@ pub enum ContactCommand {
         /// `acme/shop` or its whole name.
         device: String,
     },
+    /// Prints the link that leads to the account of a device.
+    Link {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// Makes a new one; the one before leads nowhere any more.
+        #[arg(long)]
+        renew: bool,
+    },
+    /// Says whom a link leads to.
+    Resolve {
+        /// The device that asks: `acme/shop` or its whole name.
+        device: String,
+        /// `https://wa.me/qr/…`, `https://wa.me/message/…`, or what stands behind the last slash.
+        link: String,
+    },
 }
 
 pub(super) async fn run(command: ContactCommand, globals: &Globals) -> Result<(), Problem> {
     let client = globals.connect().await?;
     let deadline = globals.deadline();
-    // Every call may be repeated: it asks, or says what shall be.
-    macro_rules! one {
-        ($method:ident, $request:expr) => {{
-            let wanted = $request;
-            let answer = retrying(deadline, || {
-                let (mut contacts, wanted) = (client.contacts(), wanted.clone());
-                async move { contacts.$method(request(wanted, deadline)).await }
-            });
-            answer.await?
-        }};
-    }
     match command {
         ContactCommand::Check { device, numbers } => {
             let device = device_name(&device);
-            let answer =
-                one!(check_numbers, api::CheckNumbersRequest { device, phone_numbers: numbers.clone() });
+            let answer = repeat!(
+                client.contacts.check_numbers,
+                api::CheckNumbersRequest { device, phone_numbers: numbers.clone() },
+                deadline
+            );
             for found in &answer.numbers {
                 show_check(found, globals.output);
             }
         }
         ContactCommand::Info { device, users } => {
             let device = device_name(&device);
-            let answer = one!(get_user_info, api::GetUserInfoRequest { device, users: users.clone() });
+            let answer = repeat!(
+                client.contacts.get_user_info,
+                api::GetUserInfoRequest { device, users: users.clone() },
+                deadline
+            );
             for user in &answer.users {
                 show_user(user, globals.output);
             }
         }
         ContactCommand::Block { device, user } => {
             let device = device_name(&device);
-            one!(block_contact, api::BlockContactRequest { device, user: user.clone() });
+            repeat!(
+                client.contacts.block_contact,
+                api::BlockContactRequest { device, user: user.clone() },
+                deadline
+            );
         }
         ContactCommand::Unblock { device, user } => {
             let device = device_name(&device);
-            one!(unblock_contact, api::UnblockContactRequest { device, user: user.clone() });
+            repeat!(
+                client.contacts.unblock_contact,
+                api::UnblockContactRequest { device, user: user.clone() },
+                deadline
+            );
         }
         ContactCommand::Blocked { device } => {
             let device = device_name(&device);
-            for person in one!(list_blocked, api::ListBlockedRequest { device }).people {
+            for person in
+                repeat!(client.contacts.list_blocked, api::ListBlockedRequest { device }, deadline).people
+            {
                 match globals.output {
                     Output::Json => println!("{}", render::json_person(Some(&person))),
                     Output::Table => println!("{}", render::clean(&render::person(Some(&person)))),
                 }
             }
         }
+        ContactCommand::Link { device, renew } => {
+            let wanted = api::GetContactLinkRequest { device: device_name(&device), renew };
+            // Renewed again, it would be yet another.
+            let link = match renew {
+                true => client.contacts().get_contact_link(request(wanted, deadline)).await?.into_inner(),
+                false => repeat!(client.contacts.get_contact_link, wanted, deadline),
+            };
+            match globals.output {
+                Output::Json => println!("{}", json!({ "url": link.url })),
+                Output::Table => println!("{}", render::clean(&link.url)),
+            }
+        }
+        ContactCommand::Resolve { device, link } => {
+            let wanted = api::ResolveLinkRequest { device: device_name(&device), link };
+            show_target(&repeat!(client.contacts.resolve_link, wanted, deadline), globals.output);
+        }
     }
     Ok(())
+}
+
+fn show_target(target: &api::LinkTarget, output: Output) {
+    match output {
+        Output::Json => println!("{}", roost_proto::json::of("LinkTarget", target).unwrap_or_default()),
+        Output::Table => {
+            let person = target.person.clone().unwrap_or_default();
+            let name =
+                if target.verified_name.is_empty() { &target.push_name } else { &target.verified_name };
+            let said = if target.text.is_empty() { "" } else { ", to be told: " };
+            let [number, lid, name, text] =
+                [&person.phone_number, &person.lid, name, &target.text].map(|text| render::clean(text));
+            println!("{number} {lid} {name}{said}{text}");
+        }
+    }
 }
 
 fn show_check(found: &api::NumberCheck, output: Output) {

@@ -7,7 +7,7 @@ use roost_proto::api;
 use tonic::Request;
 
 use super::{Globals, Output, device_name, import, pair, placement, render, tenant_name};
-use crate::client::{Client, Problem, request, retrying};
+use crate::client::{Client, Problem, request};
 
 /// What can be done with devices.
 #[derive(Debug, Clone, Subcommand)]
@@ -117,16 +117,6 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
     let client = globals.connect().await?;
     let deadline = globals.deadline();
     // Every call below but create may be repeated: it says what shall be, not what to change.
-    macro_rules! one {
-        ($method:ident, $request:expr) => {{
-            let wanted = $request;
-            let answer = retrying(deadline, || {
-                let (mut devices, wanted) = (client.devices(), wanted.clone());
-                async move { devices.$method(request(wanted, deadline)).await }
-            });
-            answer.await?
-        }};
-    }
     match command {
         DeviceCommand::List { tenant } => {
             show(&list(&client, globals, &parent(tenant)).await?, globals.output)
@@ -140,14 +130,22 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
             show(&[made.into_inner()], globals.output);
         }
         DeviceCommand::Show { device } => {
-            let found = one!(get_device, api::GetDeviceRequest { name: device_name(&device) });
+            let found = repeat!(
+                client.devices.get_device,
+                api::GetDeviceRequest { name: device_name(&device) },
+                deadline
+            );
             if globals.output == Output::Table && !found.state_reason.is_empty() {
                 println!("{}", render::clean(&found.state_reason));
             }
             show(&[found], globals.output);
         }
         DeviceCommand::Explain { device } => {
-            let said = one!(explain_device, api::ExplainDeviceRequest { name: device_name(&device) });
+            let said = repeat!(
+                client.devices.explain_device,
+                api::ExplainDeviceRequest { name: device_name(&device) },
+                deadline
+            );
             placement::show_explanation(&said, globals.output);
         }
         DeviceCommand::Pin { device, node, require } => {
@@ -159,19 +157,28 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
         }
         DeviceCommand::Start { device } => {
             let name = device_name(&device);
-            show(&[one!(start_device, api::StartDeviceRequest { name })], globals.output);
+            show(
+                &[repeat!(client.devices.start_device, api::StartDeviceRequest { name }, deadline)],
+                globals.output,
+            );
         }
         DeviceCommand::Stop { device } => {
             let name = device_name(&device);
-            show(&[one!(stop_device, api::StopDeviceRequest { name })], globals.output);
+            show(
+                &[repeat!(client.devices.stop_device, api::StopDeviceRequest { name }, deadline)],
+                globals.output,
+            );
         }
         DeviceCommand::Logout { device } => {
             let name = device_name(&device);
-            show(&[one!(logout_device, api::LogoutDeviceRequest { name })], globals.output);
+            show(
+                &[repeat!(client.devices.logout_device, api::LogoutDeviceRequest { name }, deadline)],
+                globals.output,
+            );
         }
         DeviceCommand::Delete { device } => {
             let name = device_name(&device);
-            one!(delete_device, api::DeleteDeviceRequest { name });
+            repeat!(client.devices.delete_device, api::DeleteDeviceRequest { name }, deadline);
         }
         DeviceCommand::Pair { device, code, custom_code, name, platform } => {
             let device = device_name(&device);
@@ -193,11 +200,7 @@ async fn list(client: &Client, globals: &Globals, parent: &str) -> Result<Vec<ap
     let mut page_token = String::new();
     loop {
         let wanted = api::ListDevicesRequest { parent: parent.to_owned(), page_size: 1000, page_token };
-        let page = retrying(deadline, || {
-            let (mut devices, wanted) = (client.devices(), wanted.clone());
-            async move { devices.list_devices(request(wanted, deadline)).await }
-        });
-        let page = page.await?;
+        let page = repeat!(client.devices.list_devices, wanted, deadline);
         found.extend(page.devices);
         page_token = page.next_page_token;
         if page_token.is_empty() {
