@@ -69,7 +69,7 @@ use crate::device::{Command, CommandError, Finished, Limits, Opening};
 pub use account::Account;
 pub use appstate::{AppliedPatches, Work, Worked};
 pub use crypto::{
-    Changed, DecryptFailure, Decrypted, Encryption, GroupCiphertext, GroupEncryption, PeerName,
+    Changed, DecryptFailure, Decrypted, Encryption, GroupCiphertext, GroupEncryption, KeysCompared, PeerName,
     Request as CryptoRequest, RetryKeys, Target,
 };
 pub use files::{Fetched, Fetching};

@@ -232,6 +232,7 @@ impl Vault {
                 let (changes, upload) = self.prekeys(*first, *more);
                 Changed::Prekeys(changes, Box::new(upload))
             }
+            CryptoRequest::CompareKeys(digest) => Changed::Compared(self.compare_keys(digest)),
             CryptoRequest::Rotate { now, period } => {
                 let (changes, rotation) = self.rotate(*now, *period);
                 Changed::Rotation(changes, rotation)

@@ -11,6 +11,7 @@
 //! change is reported, not refused, as WhatsApp's own clients do.
 
 mod agreements;
+mod digest;
 pub mod foreign;
 mod group;
 mod keys;
@@ -22,6 +23,7 @@ mod stores;
 use std::fmt;
 
 pub use agreements::remember_agreements;
+pub use digest::KeyDigest;
 pub use group::{
     Chain, GroupError, GroupKey, decrypt_from_group, distribution, encrypt_for_group, group_key, learn,
 };

@@ -6,6 +6,8 @@ mod collections;
 mod health;
 #[path = "device/history.rs"]
 mod history;
+#[path = "device/keys.rs"]
+mod keys;
 #[path = "device/placeholders.rs"]
 mod placeholders;
 #[path = "device/rotation.rs"]
@@ -64,8 +66,7 @@ async fn a_second_caller_joins_the_pairing_attempt() {
     let device = scene.opened("shop").await;
     device.state(State::Unpaired).await;
     let mut first = device.handle().pair(PairMethod::Qr).await.expect("starts");
-    let is_code = |update: &PairingUpdate| matches!(update, PairingUpdate::Code { .. });
-    let code = first.wait_for(is_code).await.expect("a code").clone();
+    let code = first.wait_for(|is| matches!(is, PairingUpdate::Code { .. })).await.expect("a code").clone();
     let second = device.handle().pair(PairMethod::Qr).await.expect("joins");
     assert_eq!(*second.borrow(), code);
     device.stop().await;

@@ -3,6 +3,7 @@
 //! The machine never sees a private key or a ratchet. Crypto names the state that it changed; the machine
 //! commits it together with what was decrypted or encrypted.
 
+mod made;
 mod purpose;
 
 use std::time::Duration;
@@ -11,13 +12,16 @@ use bytes::Bytes;
 use roost_proto::adv::{AdvError, DeviceIdentity};
 use roost_proto::id::UnixMillis;
 use roost_proto::pair_code::PairCode;
-use roost_proto::signal::{Bundle, Ciphertext, CiphertextKind, PublicSignedPrekey};
+use roost_proto::signal::{Bundle, CiphertextKind, KeyDigest};
 
 use super::commit::{After, Pending};
 use super::{Machine, PrekeyUpload, Token, Work, Worked, passkey};
 use crate::device::Import;
 use crate::port::{StateChange, StateKind};
 
+pub use made::{
+    DecryptFailure, Decrypted, Encryption, GroupCiphertext, GroupEncryption, KeysCompared, RetryKeys,
+};
 pub(super) use purpose::Purpose;
 
 /// A peer device, by whatever is known of its user. Ratchets are kept under the LID when one is known.
@@ -115,6 +119,8 @@ pub enum Request {
         /// Their numbers.
         pages: Vec<u32>,
     },
+    /// Whether what WhatsApp has of our keys is ours.
+    CompareKeys(Box<KeyDigest>),
     /// The signed prekey to offer to WhatsApp, when the present one has been in use for long enough.
     Rotate {
         /// When.
@@ -192,6 +198,8 @@ pub enum Changed {
     GroupEncrypted(GroupEncryption),
     /// [`Request::Prekeys`].
     Prekeys(Vec<StateChange>, Box<PrekeyUpload>),
+    /// [`Request::CompareKeys`].
+    Compared(KeysCompared),
     /// [`Request::Rotate`].
     Rotation(Vec<StateChange>, super::Rotation),
     /// [`Request::Uploaded`], [`Request::Rotated`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`],
@@ -207,89 +215,6 @@ pub enum Changed {
     Identities(PeerName),
     /// [`Request::Token`].
     Token(Token),
-}
-
-/// A message that was decrypted, or not.
-#[derive(Debug)]
-pub struct Decrypted {
-    /// State that changed, also when the message could not be decrypted (prekeys for a retry).
-    pub changes: Vec<StateChange>,
-    /// LID of the sender, when it is known.
-    pub lid: Option<String>,
-    /// The padded plaintext, and whether the sender has a new identity key.
-    pub result: Result<(Vec<u8>, bool), DecryptFailure>,
-}
-
-/// Why there is no plaintext.
-#[derive(Debug, PartialEq, Eq)]
-pub enum DecryptFailure {
-    /// It was decrypted before.
-    Duplicate,
-    /// The sender must encrypt it anew.
-    Undecryptable {
-        /// Why, for a person.
-        why: String,
-        /// Our registration id.
-        registration_id: u32,
-        /// Keys for the sender, when it was asked before.
-        keys: Option<Box<RetryKeys>>,
-    },
-}
-
-/// Keys that let a sender open a new ratchet with us.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryKeys {
-    /// Identity key.
-    pub identity: [u8; 32],
-    /// Signed prekey.
-    pub signed_prekey: PublicSignedPrekey,
-    /// A one-time prekey that was given to nobody else.
-    pub one_time: Option<(u32, [u8; 32])>,
-}
-
-/// What came of encrypting.
-#[derive(Debug)]
-pub enum Encryption {
-    /// One ciphertext per target, in order, `None` where the bundle was refused.
-    Done {
-        /// State that changed.
-        changes: Vec<StateChange>,
-        /// The ciphertexts.
-        ciphertexts: Vec<Option<Ciphertext>>,
-        /// Devices with another identity key than before.
-        renewed: Vec<PeerName>,
-    },
-    /// Nothing was done: there is no ratchet with these.
-    Missing(Vec<PeerName>),
-}
-
-/// What came with a message in a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupCiphertext {
-    /// JID of the group.
-    pub group: String,
-    /// What is encrypted under the sender key; none when everything is for this device alone.
-    pub bytes: Option<Bytes>,
-}
-
-/// What came of encrypting for a group.
-#[derive(Debug)]
-pub enum GroupEncryption {
-    /// It can be sent.
-    Done {
-        /// State that changed.
-        changes: Vec<StateChange>,
-        /// The message, under our sender key.
-        ciphertext: Bytes,
-        /// Our sender key, for those who lacked it.
-        distributed: Vec<(PeerName, Ciphertext)>,
-        /// Devices with another identity key than before.
-        renewed: Vec<PeerName>,
-    },
-    /// Nothing was done: there is no ratchet with these.
-    Missing(Vec<PeerName>),
-    /// Nothing was done: there are no usable keys.
-    Failed,
 }
 
 impl Machine {
@@ -350,6 +275,7 @@ impl Machine {
                 outcome.after.push(After::Upload(upload));
                 self.lane.fill(slot, outcome);
             }
+            (Purpose::CompareKeys, Changed::Compared(compared)) => self.on_keys_compared(compared),
             (Purpose::Rotation { slot }, Changed::Rotation(changes, rotation)) => {
                 self.on_rotation(slot, changes, rotation);
             }

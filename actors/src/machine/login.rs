@@ -25,7 +25,7 @@ impl Machine {
     /// presence is announced because receipts of an absent device do not show as delivered.
     pub(super) fn enter(&mut self) {
         self.request(Asked::Active, |id| iq::set(id, "passive").children([Builder::new("active").build()]));
-        self.count_prekeys();
+        self.check_prekeys();
         self.rotate_signed_prekey();
         self.check_health();
         self.announce_presence();

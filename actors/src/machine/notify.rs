@@ -61,6 +61,8 @@ impl Machine {
         if is_server(&from) {
             if let Some(count) = stanza.child("count").and_then(|count| count.number("value")) {
                 self.refill_prekeys(count);
+            } else if stanza.child("digest").is_some() {
+                self.ask_key_digest();
             }
         } else if stanza.child("identity").is_some() {
             let PeerName { pn, lid, .. } = self.peer_name(&from);

@@ -22,6 +22,7 @@ pub(super) enum Asked {
     PrekeyUpload {
         pages: Vec<u32>,
     },
+    KeyDigest,
     TimeLock,
     Capping,
     SignedPrekey {
@@ -216,6 +217,7 @@ impl Machine {
             Asked::Active => self.on_active(outcome.err()),
             Asked::PrekeyCount => self.on_prekey_count(outcome.ok()),
             Asked::PrekeyUpload { pages } => self.on_prekeys_uploaded(pages, outcome.err()),
+            Asked::KeyDigest => self.on_key_digest(outcome),
             Asked::TimeLock => self.on_time_lock(outcome),
             Asked::Capping => self.on_capping(outcome),
             Asked::SignedPrekey { id } => self.on_signed_prekey_answer(id, outcome.err()),

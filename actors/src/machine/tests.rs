@@ -11,6 +11,7 @@ mod newsletters;
 mod passkeys;
 mod people;
 mod posts;
+mod prekeys;
 mod ranges;
 mod reached;
 mod resends;

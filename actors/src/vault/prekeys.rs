@@ -4,10 +4,10 @@
 //! counted from it; each age of the database has pages of its own (`aged`).
 
 use roost_placement::seeded::{self, Bug};
-use roost_proto::signal::PrekeyPage;
+use roost_proto::signal::{KeyDigest, KeyPair, PrekeyPage};
 
 use super::{Vault, aged};
-use crate::machine::PrekeyUpload;
+use crate::machine::{KeysCompared, PrekeyUpload};
 use crate::port::{StateChange, StateKey, StateKind};
 
 /// Keys that were handed out with requests to send a message again, and not used yet. Above this, none
@@ -35,6 +35,21 @@ impl Vault {
             keys: fresh.iter().flat_map(|page| page.publics()).collect(),
         };
         (changes, upload)
+    }
+
+    /// Compares what WhatsApp has with what we have. A signed prekey that was offered counts as ours from then on. Of
+    /// one-time prekeys that we do not know (any more) no hash can be made; they do not count.
+    pub(super) fn compare_keys(&self, digest: &KeyDigest) -> KeysCompared {
+        let keys = self.keys.as_ref().expect("a device that is logged in has keys");
+        let signed = [keys.signed_prekey(), keys.newest_signed_prekey()];
+        let find = |id: &u32| self.pages.values().find_map(|page| page.get(*id)).map(KeyPair::public);
+        let known: Vec<&[u8; 32]> = digest.one_time.iter().filter_map(find).collect();
+        let all_known = known.len() == digest.one_time.len();
+        let ours = digest.identity == *keys.identity().public()
+            && digest.registration_id == keys.registration_id()
+            && signed.contains(&digest.signed_prekey)
+            && (!all_known || digest.hash_with(known.iter().copied()) == digest.hash);
+        if ours { KeysCompared::Ours { one_time: known.len() as u64 } } else { KeysCompared::Differ }
     }
 
     pub(super) fn uploaded(&mut self, pages: &[u32]) -> Vec<StateChange> {

@@ -1,6 +1,8 @@
 //! Sender keys between vaults: who can read, who cannot any more, and what a new owner goes on with; and
 //! signed prekeys, old and new.
 
+mod compared;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -136,6 +136,11 @@ pub enum Fault {
         /// How many are left.
         leave: u32,
     },
+    /// The server says that it has no keys of a device, when that asks for their digest, until it uploads some.
+    LoseKeys {
+        /// Whose.
+        device: String,
+    },
     /// Before the next uploads of app state by a device are looked at, its phone changes the same collection.
     /// Nothing happens when the phone has no memory.
     Overtake {
@@ -222,6 +227,7 @@ pub(super) struct DeviceFaults {
     pub(super) duplicate: u32,
     pub(super) corrupt: u32,
     pub(super) withhold: u32,
+    pub(super) keyless: bool,
     pub(super) overtake: u32,
     pub(super) tamper: u32,
     pub(super) delay_ms: u32,
@@ -242,6 +248,11 @@ impl Faults {
         let left = *counter > 0;
         *counter = counter.saturating_sub(1);
         left
+    }
+
+    /// Whether the server says that it has no keys of this device.
+    pub(super) fn keyless(&self, device: DeviceRef) -> bool {
+        self.devices.get(&device).is_some_and(|faults| faults.keyless)
     }
 
     /// The reason with which this login must fail.

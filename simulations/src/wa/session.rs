@@ -210,6 +210,10 @@ impl Machine {
                 }
                 self.tell_prekey_count(now, device, *leave);
             }
+            Fault::LoseKeys { device } => {
+                let device = self.known(device)?;
+                self.faults.of(device).keyless = true;
+            }
             Fault::Overtake { device, count } => {
                 let device = self.known(device)?;
                 self.faults.of(device).overtake = *count;

@@ -35,6 +35,7 @@ pub(in crate::machine) enum Purpose {
     Prekeys {
         slot: u64,
     },
+    CompareKeys,
     Rotation {
         slot: u64,
     },
@@ -90,6 +91,7 @@ impl Purpose {
     pub(in crate::machine) fn slot(&self) -> Option<u64> {
         match self {
             Purpose::Qr { .. }
+            | Purpose::CompareKeys
             | Purpose::PairHello { .. }
             | Purpose::Lid { .. }
             | Purpose::ResendRight(..)

@@ -29,8 +29,10 @@ impl Machine {
         if let Some(key) = stanza.child("key") {
             return self.bundles(now, device, key);
         }
+        let keyless = self.faults.keyless(device);
         let companion = self.companion(device)?;
         let answer = match stanza {
+            _ if keyless && stanza.child("digest").is_some() => return Err(Refused::new(404)),
             _ if stanza.child("count").is_some() => {
                 vec![Builder::new("count").attr("value", companion.one_time.len()).build()]
             }
@@ -45,6 +47,9 @@ impl Machine {
             _ if stanza.child("list").is_some() => {
                 let keys = upload(companion, stanza)?;
                 let signed = companion.signed_prekey.clone();
+                if keyless {
+                    self.faults.of(device).keyless = false;
+                }
                 self.ledger.note_signed_prekey(device, &signed);
                 for (id, public) in keys {
                     self.ledger.note_prekey(device, id, &public);

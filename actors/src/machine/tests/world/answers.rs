@@ -156,6 +156,10 @@ impl World {
                 let key = StateKey { kind: StateKind::Prekeys, name: "0".to_owned() };
                 Changed::Prekeys(vec![(key, Some(Bytes::from_static(b"page")))], Box::new(upload))
             }
+            CryptoRequest::CompareKeys(digest) => Changed::Compared(match digest.registration_id {
+                7 => KeysCompared::Ours { one_time: digest.one_time.len() as u64 },
+                _ => KeysCompared::Differ,
+            }),
             CryptoRequest::Identities { mut user } => {
                 let key = |name: &String| StateKey { kind: StateKind::Lid, name: name.clone() };
                 let known = user.pn.as_ref().and_then(|pn| self.rows.get(&key(pn)));

@@ -1,0 +1,62 @@
+//! A device whose keys WhatsApp has lost gives them again, as the one client does that looks. The last test needs a
+//! Rust toolchain for that client.
+
+use roost_proto::api::device::State;
+use roost_simulations::interop::{Endpoint, Failure, Library, RealClient};
+use roost_simulations::wa::{Fault, Scanner};
+
+use crate::scene::{Scene, until};
+
+/// How many one-time prekeys WhatsApp has of a device.
+fn there(scene: &Scene, device: &str) -> usize {
+    scene.server.look(|machine| {
+        let accounts = machine.accounts().values();
+        let mut companions = accounts.flat_map(|account| {
+            account.companions.iter().map(|(number, found)| (format!("{}:{number}", account.pn), found))
+        });
+        companions.find(|(name, _)| name == device).map_or(0, |(_, found)| found.one_time.len())
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_whose_keys_whatsapp_has_lost_gives_it_others() {
+    let scene = Scene::new().await;
+    let mut ada = scene.paired("ada").await;
+    until("keys are there", || async { there(&scene, &ada.name()) > 0 }).await;
+    let before = there(&scene, &ada.name());
+    ada.stop().await;
+    ada.taken_over().await;
+    ada.state(State::Online).await;
+    scene.server.commit(&Fault::LoseKeys { device: ada.name() }).expect("it is known");
+    ada.stop().await;
+    assert_eq!(there(&scene, &ada.name()), before, "what is there is ours");
+    ada.taken_over().await;
+    until("there are more", || async { there(&scene, &ada.name()) > before }).await;
+    let eve = scene.server.account(None, Some("eve"));
+    scene.server.phone_sends(eve, &ada.number(), "from a stranger").expect("sent");
+    until("it came", || async { ada.texts().await == ["from a stranger"] }).await;
+    ada.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatsapp_rust_gives_other_keys_too() -> Result<(), Failure> {
+    let scene = Scene::new().await;
+    let folder = tempfile::tempdir()?;
+    let ca = folder.path().join("whatsapp-ca.pem");
+    std::fs::write(&ca, scene.server.ca_pem())?;
+    let (url, noise_root) = (scene.server.url(), scene.server.root());
+    let endpoint = Endpoint { url, ca, noise_root, database: None };
+    let mut client = RealClient::start(Library::WhatsappRust, "rust", &endpoint, folder.path()).await?;
+    client.connect().await?;
+    let person = Scanner { pn: None, name: Some("rust".to_owned()) };
+    let device = scene.server.scan(&client.qr().await?, &person)?.device.to_string();
+    client.logged_in().await?;
+    until("keys are there", || async { there(&scene, &device) > 0 }).await;
+    let before = there(&scene, &device);
+    scene.server.commit(&Fault::LoseKeys { device: device.clone() })?;
+    scene.server.commit(&Fault::DropConnection { device: Some(device.clone()) })?;
+    client.logged_in().await?;
+    until("there are more", || async { there(&scene, &device) > before }).await;
+    client.quit().await?;
+    Ok(())
+}
