@@ -18,6 +18,7 @@ pub mod newsletters;
 pub mod numbers;
 pub mod orders;
 pub mod pictures;
+pub mod privacy;
 pub mod reports;
 pub mod settings;
 pub mod statuses;

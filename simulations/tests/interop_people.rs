@@ -10,6 +10,8 @@ mod business;
 mod links;
 #[path = "people/pairing.rs"]
 mod pairing;
+#[path = "people/privacy.rs"]
+mod privacy;
 
 use std::time::Duration;
 
@@ -201,8 +203,12 @@ impl World {
             assert_eq!(ask(client, json!({"cmd": "privacy"})).await?, json!("all"), "{name}");
         }
 
-        let hide =
-            SetPrivacyRequest { device: device.clone(), category: "status".into(), value: "none".into() };
+        let hide = SetPrivacyRequest {
+            device: device.clone(),
+            category: "status".into(),
+            value: "none".into(),
+            exceptions: None,
+        };
         let settings =
             cluster.ask(hide, async |api, it| api.accounts().set_privacy(it).await).await?.settings;
         assert_eq!(settings["status"], "none");

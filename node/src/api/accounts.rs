@@ -1,15 +1,20 @@
 //! `AccountService`: what the account of a device shows of itself, and to whom.
 
-use std::collections::BTreeMap;
-
 use roost_proto::api;
 use roost_proto::api::account_service_server::AccountService;
+use roost_proto::api::set_privacy_request::Exceptions;
 use roost_proto::ask::pictures::SetPicture;
-use roost_proto::ask::settings::{GetPrivacy, SetAbout, SetDefaultTimer, SetPrivacy};
+use roost_proto::ask::privacy::{GetPrivacy, LeftOut, ListChange, SetPrivacy, Told};
+use roost_proto::ask::settings::{SetAbout, SetDefaultTimer};
+use roost_proto::ask::users::AskUsers;
+use roost_proto::id::DeviceKey;
+use roost_proto::stanza::Jid;
 use tonic::{Request, Response, Status, async_trait};
 
+use super::call::Call;
+use super::parse::business::opaque;
 use super::{Api, method, parse};
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Resource};
 
 const SERVICE: &str = "AccountService";
 /// Longest about text, in characters: what WhatsApp's own clients allow.
@@ -17,16 +22,21 @@ const MAX_ABOUT: usize = 139;
 /// Largest profile picture, in bytes.
 const MAX_PICTURE: usize = 512 * 1024;
 /// Categories of privacy with the values that each can have.
-const PRIVACY: [(&str, &[&str]); 8] = [
+const PRIVACY: [(&str, &[&str]); 9] = [
     ("last", &["all", "contacts", "contact_blacklist", "none"]),
     ("online", &["all", "match_last_seen"]),
     ("profile", &["all", "contacts", "contact_blacklist", "none"]),
     ("status", &["all", "contacts", "contact_blacklist", "none"]),
     ("readreceipts", &["all", "none"]),
-    ("groupadd", &["all", "contacts", "contact_blacklist"]),
-    ("calladd", &["all", "known"]),
+    ("groupadd", &["all", "contacts", "contact_blacklist", "none"]),
+    ("calladd", &["all", "known", "contacts"]),
     ("messages", &["all", "contacts"]),
+    ("defense", &["off", "on_standard"]),
 ];
+/// The value of a category that leaves people out.
+const ALL_BUT: &str = "contact_blacklist";
+/// Most people that come to a list of exceptions or go from it in one change.
+const MAX_EXCEPTIONS: usize = 100;
 /// Timers that WhatsApp knows, in seconds: off, a day, a week, 90 days.
 const TIMERS: [i64; 4] = [0, 86_400, 604_800, 7_776_000];
 
@@ -99,8 +109,7 @@ impl AccountService for Api {
         self.unary(method(SERVICE, "GetPrivacy"), request, |call, request| async move {
             let key = parse::device("device", &request.device)?;
             call.may_name_device(&key)?;
-            let settings = self.ask(&call, &key, &GetPrivacy).await?;
-            Ok(api::Privacy { settings: settings.into_iter().collect() })
+            Ok(shown(self.ask(&call, &key, &GetPrivacy).await?))
         })
         .await
     }
@@ -112,13 +121,16 @@ impl AccountService for Api {
         self.unary(method(SERVICE, "SetPrivacy"), request, |call, request| async move {
             let key = parse::device("device", &request.device)?;
             call.may_name_device(&key)?;
-            let wanted = privacy(request.category, request.value)?;
-            let (name, value) = (wanted.name.clone(), wanted.value.clone());
+            let mut wanted = privacy(request.category, request.value)?;
+            let exceptions = request.exceptions.map(|list| exceptions(&wanted, list)).transpose()?;
+            if let Some(exceptions) = exceptions {
+                wanted.list = Some(self.list_change(&call, &key, &wanted.name, exceptions).await?);
+            }
             let told = self.ask(&call, &key, &wanted).await?;
-            let mut settings: BTreeMap<String, String> = self.ask(&call, &key, &GetPrivacy).await?;
+            let mut settings = self.ask(&call, &key, &GetPrivacy).await?;
             settings.extend(told);
-            settings.insert(name, value);
-            Ok(api::Privacy { settings: settings.into_iter().collect() })
+            settings.values.insert(wanted.name, wanted.value);
+            Ok(shown(settings))
         })
         .await
     }
@@ -136,6 +148,35 @@ impl AccountService for Api {
         })
         .await
     }
+}
+
+impl Api {
+    /// The change with the hidden identities of those whom it names, of the list that there is unless it names one.
+    async fn list_change(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        category: &str,
+        (mut hash, people): (String, Vec<(bool, Jid)>),
+    ) -> Result<ListChange, ApiError> {
+        if hash.is_empty() {
+            hash = self.ask(call, key, &GetPrivacy).await?.hashes.remove(category).unwrap_or_default();
+        }
+        let users = people.iter().map(|(_, user)| user.clone()).collect();
+        let known = self.ask(call, key, &AskUsers { users }).await?;
+        let of = |(add, user): (bool, Jid)| {
+            let found = known.iter().find(|known| known.jid == user);
+            let lid = found.and_then(|found| found.lid.clone());
+            let lid = lid.ok_or_else(|| ApiError::not_found(Resource::Contact, &user))?;
+            Ok(LeftOut { add, lid, pn: found.and_then(|found| found.pn.clone()) })
+        };
+        Ok(ListChange { hash, people: people.into_iter().map(of).collect::<Result<_, ApiError>>()? })
+    }
+}
+
+fn shown(told: Told) -> api::Privacy {
+    let Told { values, hashes } = told;
+    api::Privacy { settings: values.into_iter().collect(), exception_hashes: hashes.into_iter().collect() }
 }
 
 /// A JPEG, or nothing to remove the picture.
@@ -158,7 +199,29 @@ fn privacy(category: String, value: String) -> Result<SetPrivacy, ApiError> {
     if !values.contains(&value.as_str()) {
         return Err(ApiError::field("value", format!("must be one of {} for {category}", values.join(", "))));
     }
-    Ok(SetPrivacy { name: category, value })
+    Ok(SetPrivacy { name: category, value, list: None })
+}
+
+/// The hash of the present list, and who comes (`true`) and goes.
+fn exceptions(wanted: &SetPrivacy, list: Exceptions) -> Result<(String, Vec<(bool, Jid)>), ApiError> {
+    if wanted.value != ALL_BUT {
+        return Err(ApiError::field("exceptions", format!("goes with the value {ALL_BUT} alone")));
+    }
+    let Exceptions { add, remove, hash } = list;
+    let count = add.len() + remove.len();
+    if count == 0 || count > MAX_EXCEPTIONS {
+        let why = format!("must be, with those to remove, 1 to {MAX_EXCEPTIONS}, not {count}");
+        return Err(ApiError::field("exceptions.add", why));
+    }
+    let hash = if hash.is_empty() { hash } else { opaque("exceptions.hash", hash)? };
+    let read = |adds: bool, field: &'static str, users: Vec<String>| {
+        let each = users.into_iter().enumerate();
+        each.map(move |(place, user)| {
+            Ok((adds, parse::user(&format!("exceptions.{field}[{place}]"), &user)?))
+        })
+    };
+    let people = read(true, "add", add).chain(read(false, "remove", remove));
+    Ok((hash, people.collect::<Result<_, ApiError>>()?))
 }
 
 fn timer(field: &str, timer: Option<&api::Duration>) -> Result<u32, ApiError> {
@@ -183,6 +246,31 @@ mod tests {
         assert_eq!(timer("timer", Some(&seconds(604_800))).expect("a week"), 604_800);
         assert!(timer("timer", Some(&seconds(60))).is_err());
         assert!(timer("timer", Some(&api::Duration { seconds: 0, nanos: 1 })).is_err());
+    }
+
+    #[test]
+    fn exceptions_that_cannot_be_are_refused_by_their_field() {
+        let refused = |value: &str, list: Exceptions| {
+            let wanted = privacy("last".into(), value.into()).expect("known");
+            match exceptions(&wanted, list) {
+                Err(ApiError::InvalidField { field, .. }) => field,
+                other => panic!("{other:?}"),
+            }
+        };
+        let list = |add: &[&str], hash: &str| Exceptions {
+            add: add.iter().map(|user| (*user).to_owned()).collect(),
+            remove: Vec::new(),
+            hash: hash.to_owned(),
+        };
+        assert_eq!(refused("contacts", list(&["4930999999"], "")), "exceptions");
+        assert_eq!(refused(ALL_BUT, Exceptions::default()), "exceptions.add");
+        assert_eq!(refused(ALL_BUT, list(&["4930999999"; 101], "")), "exceptions.add");
+        assert_eq!(refused(ALL_BUT, list(&["4930999999", "me"], "")), "exceptions.add[1]");
+        assert_eq!(refused(ALL_BUT, list(&["4930999999"], "a b")), "exceptions.hash");
+        let wanted = privacy("last".into(), ALL_BUT.into()).expect("known");
+        let both = Exceptions { remove: vec!["70000@lid".into()], ..list(&["4930999999"], "h1") };
+        let (hash, people) = exceptions(&wanted, both).expect("good");
+        assert_eq!((hash.as_str(), people[0].0, people[1].0), ("h1", true, false));
     }
 
     #[test]

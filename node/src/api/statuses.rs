@@ -10,7 +10,7 @@ use roost_proto::api::status_service_client::StatusServiceClient;
 use roost_proto::api::status_service_server::StatusService;
 use roost_proto::appstate::{Action, Collection};
 use roost_proto::ask::Question as _;
-use roost_proto::ask::settings::GetPrivacy;
+use roost_proto::ask::privacy::GetPrivacy;
 use roost_proto::ask::statuses::{Audience, GetAudience};
 use roost_proto::id::DeviceKey;
 use roost_proto::stanza::{Jid, Server};
@@ -78,7 +78,7 @@ impl Api {
         let counted = wanted.chat.server == Server::Newsletter;
         if wanted.how == Seen::Read && !counted && !call.forwarded {
             let privacy = self.ask(call, &key, &GetPrivacy).await?;
-            if privacy.get("readreceipts").is_some_and(|shown| shown == "none") {
+            if privacy.values.get("readreceipts").is_some_and(|shown| shown == "none") {
                 wanted.how = Seen::Privately;
             }
         }

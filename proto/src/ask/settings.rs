@@ -1,7 +1,4 @@
-//! Settings of the own account: about text, privacy, the default timer of disappearing messages, and whom
-//! it has blocked.
-
-use std::collections::BTreeMap;
+//! Settings of the own account: about text, the default timer of disappearing messages, and whom it has blocked.
 
 use super::{Question, get, set};
 use crate::stanza::{Builder, Jid, Missing, Read, Stanza};
@@ -48,62 +45,6 @@ impl Question for SetDefaultTimer {
     fn read(&self, _: &Stanza) -> Result<(), Missing> {
         Ok(())
     }
-}
-
-/// Asks for the privacy settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GetPrivacy;
-
-impl Question for GetPrivacy {
-    /// Values by category, in WhatsApp's words: `last` is `all`, `contacts`, …
-    type Answer = BTreeMap<String, String>;
-
-    const CHANGES: bool = false;
-
-    fn request(&self) -> Stanza {
-        get("privacy").children([Builder::new("privacy").build()]).build()
-    }
-
-    fn read(&self, answer: &Stanza) -> Result<Self::Answer, Missing> {
-        Ok(categories(answer.need_child("privacy")?))
-    }
-}
-
-/// Changes one privacy setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetPrivacy {
-    /// The category.
-    pub name: String,
-    /// Its new value.
-    pub value: String,
-}
-
-impl Question for SetPrivacy {
-    /// What WhatsApp says is in force now; may leave out what was not changed.
-    type Answer = BTreeMap<String, String>;
-
-    const CHANGES: bool = true;
-
-    fn request(&self) -> Stanza {
-        let category = Builder::new("category")
-            .attr("name", self.name.clone())
-            .attr("value", self.value.clone())
-            .build();
-        set("privacy").children([Builder::new("privacy").children([category]).build()]).build()
-    }
-
-    fn read(&self, answer: &Stanza) -> Result<Self::Answer, Missing> {
-        Ok(answer.child("privacy").map(categories).unwrap_or_default())
-    }
-}
-
-fn categories(privacy: &Stanza) -> BTreeMap<String, String> {
-    let categories = privacy.all_named("category");
-    categories
-        .filter_map(|category| {
-            Some((category.text("name")?.into_owned(), category.text("value")?.into_owned()))
-        })
-        .collect()
 }
 
 /// Asks whom the account has blocked.
@@ -163,19 +104,6 @@ fn blocked(list: Option<&Stanza>) -> Vec<Jid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn privacy_is_read_by_category() {
-        let category = |name: &'static str, value: &'static str| {
-            Builder::new("category").attr("name", name).attr("value", value).build()
-        };
-        let privacy = Builder::new("privacy").children([category("last", "none"), category("online", "all")]);
-        let answer = Builder::new("iq").children([privacy.build()]).build();
-        let read = GetPrivacy.read(&answer).expect("complete");
-        assert_eq!(read["last"], "none");
-        assert_eq!(read.len(), 2);
-        assert!(GetPrivacy.read(&Builder::new("iq").build()).is_err());
-    }
 
     #[test]
     fn only_blocking_names_the_phone_number() {

@@ -23,6 +23,7 @@ use super::backlog::Backlog;
 use super::calls::Calls;
 use super::passkey::Passkey;
 use super::phone::Phone;
+use super::privacy::Privacy;
 use super::query::Profile;
 use super::standing::Standing;
 
@@ -104,8 +105,8 @@ pub struct Account {
     pub watchers: BTreeSet<Pn>,
     /// Whom it has blocked.
     pub blocked: BTreeSet<String>,
-    /// Privacy settings that were changed, by name.
-    pub privacy: BTreeMap<String, String>,
+    /// Whom it shows what.
+    pub privacy: Privacy,
     /// App state: all patches of each collection, in order.
     pub collections: BTreeMap<Collection, Vec<Patch>>,
     /// What it shows of itself.
@@ -161,7 +162,7 @@ impl Account {
             companions: BTreeMap::new(),
             watchers: BTreeSet::new(),
             blocked: BTreeSet::new(),
-            privacy: BTreeMap::new(),
+            privacy: Privacy::default(),
             collections: BTreeMap::new(),
             profile: Profile::default(),
             calls: Calls::default(),

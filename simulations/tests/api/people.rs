@@ -59,7 +59,12 @@ async fn an_account_is_changed_through_any_node_and_shows_it() {
     let privacy = GetPrivacyRequest { device: name.clone() };
     let settings = api.accounts().get_privacy(privacy).await.expect("answered").into_inner().settings;
     assert_eq!(settings["last"], "all");
-    let hide = SetPrivacyRequest { device: name.clone(), category: "last".into(), value: "none".into() };
+    let hide = SetPrivacyRequest {
+        device: name.clone(),
+        category: "last".into(),
+        value: "none".into(),
+        exceptions: None,
+    };
     assert_eq!(api.accounts().set_privacy(hide).await.expect("set").into_inner().settings["last"], "none");
 }
 
@@ -72,7 +77,12 @@ async fn what_whatsapp_does_not_know_is_refused_before_it_is_asked() {
     assert_eq!(bad_field(api.accounts().set_about(about).await), "text");
     let gif = SetProfilePictureRequest { device: name.clone(), jpeg: b"GIF89a".to_vec() };
     assert_eq!(bad_field(api.accounts().set_profile_picture(gif).await), "jpeg");
-    let mood = SetPrivacyRequest { device: name.clone(), category: "mood".into(), value: "all".into() };
+    let mood = SetPrivacyRequest {
+        device: name.clone(),
+        category: "mood".into(),
+        value: "all".into(),
+        exceptions: None,
+    };
     assert_eq!(bad_field(api.accounts().set_privacy(mood).await), "category");
     let hour = Some(Duration { seconds: 3600, nanos: 0 });
     let timer = SetDefaultTimerRequest { device: name.clone(), timer: hour };

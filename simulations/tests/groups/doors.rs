@@ -214,6 +214,7 @@ pub(super) async fn invites(world: &mut World, matrix: &mut Matrix) -> Result<()
         device: world.device.clone(),
         category: "groupadd".to_owned(),
         value: "contacts".to_owned(),
+        exceptions: None,
     };
     world.cluster.ask(hide, async |api, it| api.accounts().set_privacy(it).await).await?;
     for (library, name) in CLIENTS {

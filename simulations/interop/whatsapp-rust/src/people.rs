@@ -9,7 +9,9 @@ use whatsapp_rust::SpamReportRequest;
 use whatsapp_rust::schemas;
 use whatsapp_rust::types::call::CallAction;
 use whatsapp_rust::types::presence::{ChatPresence, ChatPresenceMedia};
-use whatsapp_rust::wacore::iq::privacy::{PrivacyCategory, PrivacyValue};
+use whatsapp_rust::wacore::iq::privacy::{
+    DisallowedListAction, DisallowedListUpdate, DisallowedListUserEntry, PrivacyCategory, PrivacyValue,
+};
 use whatsapp_rust::waproto::whatsapp::sync_action_value::PrivacySettingDisableLinkPreviewsAction;
 
 use crate::Command;
@@ -55,6 +57,12 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
         "hide_about" => {
             client.set_privacy_setting(PrivacyCategory::Status, PrivacyValue::None).await?;
             Value::Null
+        }
+        "hide_about_from" => {
+            let entry = DisallowedListUserEntry { action: DisallowedListAction::Add, jid: to()?, pn_jid: None };
+            let update = DisallowedListUpdate { dhash: text.to_owned(), users: vec![entry] };
+            let told = client.set_privacy_disallowed_list(PrivacyCategory::Status, update).await?;
+            json!(told.dhash)
         }
         "block" => json!(client.blocking().block(&to()?).await?),
         "blocked" => json!(client.blocking().get_blocklist().await?.len()),

@@ -1,8 +1,7 @@
 //! What accounts show of themselves: about text, picture, default timer.
 //!
-//! What must hold: what an account hides by its privacy settings is refused to everybody else; whoever has
-//! seen its device list hears of a new picture or text. That privacy knows only `all` and `none` here is a
-//! simplification; contacts are not kept.
+//! What must hold: what an account hides from somebody by its privacy settings is refused to him; whoever has
+//! seen its device list hears of a new picture or text.
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
@@ -41,21 +40,22 @@ pub struct Profile {
 }
 
 impl Account {
-    /// Whether others may see this.
-    fn shows(&self, category: &str) -> bool {
-        self.privacy.get(category).is_none_or(|value| value != "none")
+    /// Whether another account may see this.
+    fn shows(&self, category: &str, to: &Account) -> bool {
+        self.pn == to.pn || self.privacy.shows(category, &to.lid)
     }
 
-    /// Whether others may add it to groups, instead of inviting it. Contacts are not kept, so `contacts` are none.
-    pub(super) fn can_be_added(&self) -> bool {
-        self.privacy.get("groupadd").is_none_or(|value| value == "all")
+    /// Whether another account may add it to groups, instead of inviting it. Contacts are not kept, so `contacts` are
+    /// none.
+    pub(super) fn can_be_added(&self, by: &Account) -> bool {
+        self.privacy.value("groupadd") != "contacts" && self.privacy.shows("groupadd", &by.lid)
     }
 
     /// Its about text, as `usync` tells it.
-    pub(super) fn about(&self, own: bool) -> Stanza {
+    pub(super) fn about(&self, to: &Account) -> Stanza {
         let status = Builder::new("status");
         match &self.profile.about {
-            Some((text, since)) if own || self.shows("status") => {
+            Some((text, since)) if self.shows("status", to) => {
                 status.attr("t", *since).bytes(text.as_bytes()).build()
             }
             Some(_) => status.attr("code", 401u16).attr("type", "fail").build(),
@@ -64,8 +64,8 @@ impl Account {
     }
 
     /// The id of its picture.
-    pub(super) fn picture_id(&self, own: bool) -> Option<Stanza> {
-        let (id, _) = self.profile.picture.as_ref().filter(|_| own || self.shows("profile"))?;
+    pub(super) fn picture_id(&self, to: &Account) -> Option<Stanza> {
+        let (id, _) = self.profile.picture.as_ref().filter(|_| self.shows("profile", to))?;
         Some(Builder::new("picture").attr("id", *id).build())
     }
 
@@ -119,7 +119,7 @@ impl Machine {
         }
         let account = self.account_of(&of).ok_or_else(|| Refused::new(404))?;
         let (id, _) = account.profile.picture.as_ref().ok_or_else(|| Refused::new(404))?;
-        if account.pn != device.pn && !account.shows("profile") {
+        if !account.shows("profile", self.account(device.pn)) {
             return Err(Refused::new(401));
         }
         Ok(vec![shown(stanza, &account.lid, *id)])

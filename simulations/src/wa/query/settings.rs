@@ -9,10 +9,6 @@ use super::super::account::DeviceRef;
 use super::super::machine::Machine;
 use super::{Answer, bots};
 
-/// Privacy categories that clients know, with their default.
-const PRIVACY: [&str; 8] =
-    ["readreceipts", "profile", "status", "online", "last", "groupadd", "calladd", "messages"];
-
 /// The property that makes clients which ask for it send their trusted-contact tokens with every message.
 const TOKENS_WITH_MESSAGES: u32 = 10518;
 /// The one that makes them send those for strangers.
@@ -47,7 +43,7 @@ impl Machine {
             ]),
             ("blocklist", _, false) => Ok(vec![self.block_list(device)]),
             ("blocklist", "item", true) => self.block(device, stanza),
-            ("privacy", "privacy", false) => Ok(vec![self.privacy_of(device)]),
+            ("privacy", "privacy", false) => Ok(vec![self.account(device.pn).privacy.element(None)]),
             ("privacy", "privacy", true) => self.set_privacy(device, stanza),
             ("privacy", "tokens", true) => self.give_token(now, device, stanza),
             ("w:m", "media_conn", _) => Ok(vec![self.media_conn(device)]),
@@ -105,26 +101,12 @@ impl Machine {
         Ok(vec![self.block_list(device)])
     }
 
-    fn privacy_of(&self, device: DeviceRef) -> Stanza {
-        let changed = &self.account(device.pn).privacy;
-        let categories = PRIVACY.iter().map(|name| {
-            let value = changed.get(*name).map_or("all", String::as_str);
-            Builder::new("category").attr("name", *name).attr("value", value).build()
-        });
-        Builder::new("privacy").children(categories).build()
-    }
-
     fn set_privacy(&mut self, device: DeviceRef, stanza: &Stanza) -> Answer {
-        let privacy = stanza.child("privacy").map_or(&[][..], |privacy| privacy.all());
-        for category in privacy {
-            let (name, value) = (category.text("name"), category.text("value"));
-            let (Some(name), Some(value)) = (name, value) else { return Err(Refused::new(400)) };
-            if !PRIVACY.contains(&&*name) || value.len() > 64 {
-                return Err(Refused::new(400));
-            }
-            self.account_mut(device.pn).privacy.insert(name.into_owned(), value.into_owned());
-        }
-        Ok(vec![self.privacy_of(device)])
+        let privacy = &mut self.account_mut(device.pn).privacy;
+        let change = stanza.child("privacy").ok_or_else(|| Refused::new(400))?;
+        privacy.change(change)?;
+        // What was changed alone: whatsapp-rust looks at the first that is told.
+        Ok(vec![privacy.element(Some(change))])
     }
 }
 

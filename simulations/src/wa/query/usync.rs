@@ -49,10 +49,10 @@ impl Machine {
             if Form::of(&jid) == Form::Lid && number.is_some() {
                 answered = answered.attr("pn_jid", account.jid(Form::Pn));
             }
-            let own = pn == asking.pn;
+            let to = self.account(asking.pn);
             // Bots have no hidden identity.
             let parts = query.all().iter().filter(|part| jid.server != Server::Bot || part.tag != "lid");
-            let parts = parts.filter_map(|part| part_of(account, &part.tag, number, own));
+            let parts = parts.filter_map(|part| part_of(account, &part.tag, number, to));
             users.push(answered.children(parts).build());
         }
         let attr = |key: &str, default: &str| usync.text(key).map_or(default.to_owned(), |v| v.into_owned());
@@ -70,7 +70,7 @@ impl Machine {
 }
 
 /// What one protocol says of an account; protocols that may be left out are.
-fn part_of(account: &Account, protocol: &str, number: Option<&str>, own: bool) -> Option<Stanza> {
+fn part_of(account: &Account, protocol: &str, number: Option<&str>, to: &Account) -> Option<Stanza> {
     Some(match protocol {
         "devices" => devices(account),
         "lid" => Builder::new("lid").attr("val", account.jid(Form::Lid)).build(),
@@ -78,8 +78,8 @@ fn part_of(account: &Account, protocol: &str, number: Option<&str>, own: bool) -
             let text = number.map_or_else(|| account.pn.to_string(), str::to_owned);
             Builder::new("contact").attr("type", "in").bytes(text).build()
         }
-        "status" => account.about(own),
-        "picture" => return account.picture_id(own),
+        "status" => account.about(to),
+        "picture" => return account.picture_id(to),
         "disappearing_mode" => account.default_timer(),
         "business" => return account.profile.business.as_ref().map(Business::verified),
         // No business, no username, no bot: the element is left out.
