@@ -3,6 +3,8 @@
 //!
 //! Real processes as in `interop.rs`: one `roost serve`, or three of which one dies, and a driver of each library.
 
+#[path = "newsletters/admins.rs"]
+mod admins;
 #[path = "newsletters/files.rs"]
 mod files;
 #[path = "newsletters/posts.rs"]
@@ -172,10 +174,11 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
         let both = (library, &*ours.newsletter, &*theirs);
         posts::edited(cast, &mut client, both, &mut matrix).await?;
         files::shown(cast, (&mut client, &person), both, &mut matrix).await?;
+        admins::speak(cast, (&mut client, &person), both, &mut matrix).await?;
         assert_eq!(client.doubled(), Vec::<String>::new());
     }
     let said = posts_of(&ours.newsletter).await?;
-    assert_eq!(said.len(), 2 * CLIENTS.len() + files::SHOWN, "each once: {said:?}");
+    assert_eq!(said.len(), 2 * CLIENTS.len() + files::SHOWN + admins::SAID, "each once: {said:?}");
     assert_eq!(reader.repeated(), Vec::<String>::new());
     assert_eq!(reader.faults(), Vec::<String>::new());
     // Repeated after it was done, it would be refused, as what it names is gone: nobody dies amid it.

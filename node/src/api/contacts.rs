@@ -225,7 +225,12 @@ impl ContactService for Api {
 
 impl Api {
     /// Both identities of a user: what the device knows, or else what WhatsApp tells.
-    async fn identities(&self, call: &Call, key: &DeviceKey, user: &Jid) -> Result<Identities, ApiError> {
+    pub(super) async fn identities(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        user: &Jid,
+    ) -> Result<Identities, ApiError> {
         let here = |device: DeviceHandle| async move {
             let refused = |error| ask_error(key, &device, error, false);
             let known = device.identities(user.clone()).await.map_err(refused)?;

@@ -2,13 +2,15 @@
 
 use roost_actors::device::{Make, Recipient};
 use roost_proto::api;
+use roost_proto::api::change_newsletter_admin_request::Action;
 use roost_proto::api::follow_newsletter_request::How;
 use roost_proto::api::get_newsletter_request::By;
 use roost_proto::api::newsletter_service_client::NewsletterServiceClient;
 use roost_proto::api::newsletter_service_server::NewsletterService;
 use roost_proto::ask::making::New;
 use roost_proto::ask::newsletters::{
-    CreateNewsletter, DeleteNewsletter, FollowNewsletter, Following, GetNewsletter, ListNewsletterMessages,
+    AcceptInvite, AcceptTerms, AdminChange, ChangeAdmin, CountAdmins, CreateNewsletter, DeleteNewsletter,
+    FollowNewsletter, Following, GetNewsletter, ListFollowers, ListInvited, ListNewsletterMessages,
     ListNewsletters, UpdateNewsletter, WatchNewsletter,
 };
 use roost_proto::id::DeviceKey;
@@ -18,7 +20,7 @@ use super::accounts::picture;
 use super::call::Call;
 use super::media::name_in_post;
 use super::{Api, method, parse};
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Resource};
 
 const SERVICE: &str = "NewsletterService";
 /// Longest title, in characters.
@@ -27,6 +29,8 @@ const MAX_TITLE: usize = 100;
 const MAX_DESCRIPTION: usize = 2048;
 /// Messages in one answer: the most, and when nothing is said.
 const MESSAGES: (u32, u32) = (100, 50);
+/// The same of followers.
+const FOLLOWERS: (u32, u32) = (1000, 100);
 /// What stands before the code in a link.
 const LINK: &str = "https://whatsapp.com/channel/";
 
@@ -131,7 +135,7 @@ impl NewsletterService for Api {
         self.unary(method(SERVICE, "ListNewsletterMessages"), request, |call, request| async move {
             let key = device(&call, &request.device)?;
             let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
-            let (before, count) = (request.before, count(request.count)?);
+            let (before, count) = (request.before, count(request.count, MESSAGES)?);
             let list = ListNewsletterMessages { newsletter: newsletter.clone(), count, before };
             let mut posts = self.ask(&call, &key, &list).await?;
             posts.iter_mut().for_each(|post| name_in_post(&key, &newsletter, post));
@@ -152,6 +156,88 @@ impl NewsletterService for Api {
             Ok(api::WatchNewsletterResponse { duration: Some(api::Duration { seconds, nanos: 0 }) })
         })
         .await
+    }
+
+    async fn get_newsletter_admins(
+        &self,
+        request: Request<api::GetNewsletterAdminsRequest>,
+    ) -> Result<Response<api::NewsletterAdmins>, Status> {
+        self.unary(method(SERVICE, "GetNewsletterAdmins"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+            let count = self.ask(&call, &key, &CountAdmins { newsletter: newsletter.clone() }).await?;
+            let invited = self.ask(&call, &key, &ListInvited { newsletter }).await?;
+            Ok(api::NewsletterAdmins { count, invited })
+        })
+        .await
+    }
+
+    async fn change_newsletter_admin(
+        &self,
+        request: Request<api::ChangeNewsletterAdminRequest>,
+    ) -> Result<Response<api::ChangeNewsletterAdminResponse>, Status> {
+        self.unary(method(SERVICE, "ChangeNewsletterAdmin"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+            let (user, how) = (parse::user("user", &request.user)?, admin_change(request.action())?);
+            // WhatsApp names nobody by his number here.
+            let lid = self.identities(&call, &key, &user).await?.lid;
+            let user = lid.ok_or_else(|| ApiError::not_found(Resource::Contact, user))?;
+            let until = self.ask(&call, &key, &ChangeAdmin { newsletter, user, how }).await?;
+            let expire_time = until.map(|seconds| api::Timestamp { seconds, nanos: 0 });
+            Ok(api::ChangeNewsletterAdminResponse { expire_time })
+        })
+        .await
+    }
+
+    async fn accept_newsletter_invite(
+        &self,
+        request: Request<api::AcceptNewsletterInviteRequest>,
+    ) -> Result<Response<api::AcceptNewsletterInviteResponse>, Status> {
+        self.unary(method(SERVICE, "AcceptNewsletterInvite"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+            self.ask(&call, &key, &AcceptInvite { newsletter }).await?;
+            Ok(api::AcceptNewsletterInviteResponse {})
+        })
+        .await
+    }
+
+    async fn list_newsletter_followers(
+        &self,
+        request: Request<api::ListNewsletterFollowersRequest>,
+    ) -> Result<Response<api::ListNewsletterFollowersResponse>, Status> {
+        self.unary(method(SERVICE, "ListNewsletterFollowers"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+            let list = ListFollowers { newsletter, count: count(request.count, FOLLOWERS)? };
+            Ok(api::ListNewsletterFollowersResponse { followers: self.ask(&call, &key, &list).await? })
+        })
+        .await
+    }
+
+    async fn accept_newsletter_terms(
+        &self,
+        request: Request<api::AcceptNewsletterTermsRequest>,
+    ) -> Result<Response<api::AcceptNewsletterTermsResponse>, Status> {
+        self.unary(method(SERVICE, "AcceptNewsletterTerms"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            self.ask(&call, &key, &AcceptTerms).await?;
+            Ok(api::AcceptNewsletterTermsResponse {})
+        })
+        .await
+    }
+}
+
+fn admin_change(action: Action) -> Result<AdminChange, ApiError> {
+    match action {
+        Action::Invite => Ok(AdminChange::Invite),
+        Action::RevokeInvite => Ok(AdminChange::RevokeInvite),
+        Action::Demote => Ok(AdminChange::Demote),
+        Action::MakeOwner => Ok(AdminChange::MakeOwner),
+        Action::Unspecified => {
+            Err(ApiError::field("action", "must be INVITE, REVOKE_INVITE, DEMOTE or MAKE_OWNER"))
+        }
     }
 }
 
@@ -199,8 +285,7 @@ pub(super) fn length(field: &str, text: String, least: usize, most: usize) -> Re
     }
 }
 
-fn count(count: i32) -> Result<u32, ApiError> {
-    let (most, usual) = MESSAGES;
+fn count(count: i32, (most, usual): (u32, u32)) -> Result<u32, ApiError> {
     match u32::try_from(count) {
         Ok(0) => Ok(usual),
         Ok(count) if count <= most => Ok(count),
@@ -258,11 +343,13 @@ mod tests {
         let refusal = fits(&Recipient::Newsletter("1203631".to_owned()), &once);
         assert_eq!(refused(refusal), "context.view_once");
         assert!(fits(&Recipient::Phone("4915".to_owned()), &once).is_ok());
-        assert_eq!(refused(count(101).map(drop)), "count");
-        assert_eq!(refused(count(-1).map(drop)), "count");
+        assert_eq!(refused(admin_change(Action::Unspecified).map(drop)), "action");
+        assert_eq!(refused(count(1001, FOLLOWERS).map(drop)), "count");
+        assert_eq!(refused(count(101, MESSAGES).map(drop)), "count");
+        assert_eq!(refused(count(-1, MESSAGES).map(drop)), "count");
         assert_eq!(refused(code("no code!").map(drop)), "invite");
         assert_eq!(refused(parse::newsletter("newsletter", "1@g.us").map(drop)), "newsletter");
         assert_eq!(code("https://whatsapp.com/channel/0029VaX").expect("a link"), "0029VaX");
-        assert_eq!(count(0).expect("the usual"), 50);
+        assert_eq!(count(0, MESSAGES).expect("the usual"), 50);
     }
 }

@@ -1,8 +1,9 @@
 //! Newsletters, which people call channels: made, looked at, followed and left by `w:mex` queries, whose variables
 //! and answers are JSON; their messages by namespace `newsletter`.
 //!
-//! Queries are named by numbers that WhatsApp changes from time to time; those here are whatsmeow's and Baileys'.
+//! Queries are named by numbers that WhatsApp changes from time to time; those here are whatsmeow's, Baileys' and whatsapp-rust's.
 
+mod admins;
 mod create;
 mod told;
 
@@ -15,6 +16,9 @@ use super::{Question, get, request};
 use crate::api;
 use crate::stanza::{Builder, Jid, Missing, Read, Stanza};
 
+pub use admins::{
+    AcceptInvite, AcceptTerms, AdminChange, ChangeAdmin, CountAdmins, ListFollowers, ListInvited,
+};
 pub use create::CreateNewsletter;
 pub use told::{changes, newsletter, post, posts};
 

@@ -32,6 +32,9 @@ func (d *driver) newsletters(ctx context.Context, cli *whatsmeow.Client, c comma
 		value = info.ThreadMeta.Name.Text
 	case "newsletter_follow":
 		err = cli.FollowNewsletter(ctx, to)
+	case "newsletter_terms":
+		// As its documentation says it.
+		err = cli.AcceptTOSNotice(ctx, "20601218", "5")
 	case "newsletter_watch":
 		_, err = cli.NewsletterSubscribeLiveUpdates(ctx, to)
 	case "newsletter_react":

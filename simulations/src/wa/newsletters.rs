@@ -1,10 +1,12 @@
-//! Newsletters: one speaks, others follow; what is said in them is in `posts`.
+//! Newsletters: some speak, others follow; who speaks is in `admins`, what is said in `posts`.
 //!
-//! What must hold: only the owner changes a newsletter. That an owner has no helpers is a simplification.
+//! What must hold: only who speaks in a newsletter changes it, and only its owner ends it. Followers hear of its end, as
+//! whatsmeow and WhatsApp's own client expect it.
 
+mod admins;
 mod posts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,6 +35,10 @@ pub struct Newsletter {
     picture: Option<String>,
     invite: String,
     owner: Pn,
+    /// Who speaks in it beside the owner.
+    admins: BTreeSet<Pn>,
+    /// Who is asked to, until when, in seconds.
+    invited: BTreeMap<Pn, u64>,
     created_s: u64,
     /// Who follows it, and whether without a sound.
     pub followers: BTreeMap<Pn, bool>,
@@ -44,13 +50,7 @@ pub struct Newsletter {
 
 impl Newsletter {
     fn json(&self, id: &str, viewer: Pn) -> Value {
-        let role = if viewer == self.owner {
-            "OWNER"
-        } else if self.followers.contains_key(&viewer) {
-            "SUBSCRIBER"
-        } else {
-            "GUEST"
-        };
+        let role = self.role(viewer);
         let muted = self.followers.get(&viewer).copied().unwrap_or(false);
         let text = |text: &str| json!({ "id": "1", "text": text, "update_time": format!("{}000000", self.created_s) });
         let (id_of_picture, path) = match &self.picture {
@@ -116,7 +116,7 @@ impl Machine {
             }
             "6388546374527196" => {
                 let mine = self.newsletters.iter().filter(|(_, newsletter)| {
-                    newsletter.owner == device.pn || newsletter.followers.contains_key(&device.pn)
+                    newsletter.speaks(device.pn) || newsletter.followers.contains_key(&device.pn)
                 });
                 let list: Vec<Value> = mine.map(|(id, newsletter)| newsletter.json(id, device.pn)).collect();
                 told("xwa2_newsletter_subscribed", &list.into())
@@ -124,14 +124,18 @@ impl Machine {
             "24250201037901610" => self.update_newsletter(device, named, &variables["updates"]),
             "30062808666639665" => {
                 let id = self.owned(device, named)?;
-                self.newsletters.remove(id);
+                let ended = self.newsletters.remove(id).expect("it was found");
+                let state = json!({ "id": variables["newsletter_id"], "state": { "type": "DELETED" } });
+                let (operation, name) =
+                    ("NotificationNewsletterStateChange", "xwa2_notify_newsletter_on_state_change");
+                self.tell_mex(now, device, ended.audience(), operation, name, &state);
                 told("xwa2_newsletter_delete_v2", &json!({ "id": variables["newsletter_id"] }))
             }
             "9926858900719341" | "24404358912487870" => self.follow(now, device, named, Some(false), "join"),
             "6392786840836363" | "9767147403369991" => self.follow(now, device, named, None, "leave"),
             "6274038279359549" | "29766401636284406" => self.follow(now, device, named, Some(true), "mute"),
             "6068417879924485" | "9864994326891137" => self.follow(now, device, named, Some(false), "unmute"),
-            _ => Err(Refused::new(501)),
+            _ => self.admin_query(now, device, number, variables),
         }
     }
 
@@ -149,6 +153,8 @@ impl Machine {
             picture: None,
             invite: format!("0029Va{}", hex::encode(random)),
             owner: device.pn,
+            admins: BTreeSet::new(),
+            invited: BTreeMap::new(),
             created_s: seconds(now),
             followers: BTreeMap::new(),
             posts: BTreeMap::new(),
@@ -167,7 +173,7 @@ impl Machine {
     }
 
     fn update_newsletter(&mut self, device: DeviceRef, id: Option<&str>, updates: &Value) -> Answer {
-        let id = self.owned(device, id)?;
+        let id = self.spoken_in(device, id)?;
         let picture = updates["picture"].as_str().map(|text| STANDARD.decode(text));
         let picture = picture.transpose().map_err(|_| Refused::new(400))?;
         let newsletter = self.newsletters.get_mut(id).expect("it was found");
@@ -212,18 +218,31 @@ impl Machine {
                 ("NotificationNewsletterMuteChange", "xwa2_notify_newsletter_on_mute_change", muted)
             }
         };
+        self.tell_mex(now, device, BTreeSet::from([device.pn]), operation, name, &body);
+        told(&format!("xwa2_newsletter_{what}_v2"), &shown)
+    }
+
+    /// Tells the devices of accounts what has happened, but the one that has done it.
+    fn tell_mex(
+        &mut self,
+        now: UnixMillis,
+        from: DeviceRef,
+        to: BTreeSet<Pn>,
+        operation: &'static str,
+        name: &str,
+        body: &Value,
+    ) {
         let body = json!({ "data": { name: body } }).to_string().into_bytes();
         let update = Builder::new("update").attr("op_name", operation).bytes(body).build();
-        let others: Vec<DeviceRef> = self.companions_of(device.pn).filter(|other| *other != device).collect();
-        for other in others {
+        let devices = to.into_iter().flat_map(|pn| self.companions_of(pn));
+        for device in devices.filter(|device| *device != from).collect::<Vec<_>>() {
             let notification = Builder::new("notification")
                 .attr("type", "mex")
                 .attr("from", server_jid())
                 .attr("id", self.server_id())
                 .attr("t", seconds(now))
                 .children([update.clone()]);
-            self.deliver(now, other, notification.build());
+            self.deliver(now, device, notification.build());
         }
-        told(&format!("xwa2_newsletter_{what}_v2"), &shown)
     }
 }

@@ -96,7 +96,7 @@ fn messages_say_how_often_they_were_seen_and_what_they_were_answered() {
 }
 
 #[test]
-fn following_and_muting_elsewhere_are_changes() {
+fn what_is_done_elsewhere_and_who_speaks_are_changes() {
     use api::newsletter_changed::Change;
     let told = |name: &str, body: Value| {
         let body = json!({ "data": { name: body } }).to_string();
@@ -109,5 +109,17 @@ fn following_and_muting_elsewhere_are_changes() {
     let left = change("xwa2_notify_newsletter_on_leave", id.clone());
     assert_eq!(left, Some(Change::Unfollowed(true)));
     assert_eq!(change("xwa2_notify_newsletter_on_mute_change", id), Some(Change::Muted(true)));
+    let bob = || api::Person { lid: "77777@lid".to_owned(), ..Default::default() };
+    let role = json!({ "id": news().to_string(), "user": { "id": "77777@lid" }, "user_new_role": "ADMIN" });
+    let admin = api::newsletter::Role::Admin.into();
+    let promoted = api::NewsletterRole { person: Some(bob()), role: admin, actor: None };
+    for name in ["xwa2_notify_newsletter_admin_promote", "xwa2_notify_newsletter_admin_demote"] {
+        assert_eq!(change(name, role.clone()), Some(Change::Role(promoted.clone())));
+    }
+    let uninvited = change("xwa2_notify_newsletter_admin_invite_revoke", role);
+    assert_eq!(uninvited, Some(Change::Uninvited(bob())));
+    let state = |state: &str| json!({ "id": news().to_string(), "state": { "type": state } });
+    let ended = |word| change("xwa2_notify_newsletter_on_state_change", state(word));
+    assert_eq!((ended("DELETED"), ended("ACTIVE")), (Some(Change::Deleted(true)), None));
     assert!(told("xwa2_notify_account_reachout_timelock", json!({ "is_active": true })).is_empty());
 }

@@ -4,26 +4,15 @@ use serde_json::Value;
 
 use super::MOST;
 use crate::api;
+use crate::api::newsletter::Role;
 use crate::content::{Meaning, read_in_newsletter};
-use crate::stanza::{Jid, Read, Stanza};
+use crate::stanza::{Jid, Read, Server, Stanza};
 
 /// What a newsletter is, as WhatsApp's JSON says it; `None` when it does not say which.
 pub fn newsletter(value: &Value) -> Option<api::Newsletter> {
-    use api::newsletter::Role;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let number = |value: &Value| match value {
-        Value::String(text) => text.parse().unwrap_or(0),
-        value => value.as_i64().unwrap_or(0),
-    };
     let (thread, viewer) = (&value["thread_metadata"], &value["viewer_metadata"]);
     let id: Jid = value["id"].as_str()?.parse().ok()?;
-    let role = match &*text(&viewer["role"]).to_ascii_lowercase() {
-        "owner" => Role::Owner,
-        "admin" => Role::Admin,
-        "subscriber" => Role::Subscriber,
-        "guest" => Role::Guest,
-        _ => Role::Unspecified,
-    };
     let created = number(&thread["creation_time"]);
     Some(api::Newsletter {
         newsletter: id.to_string(),
@@ -33,11 +22,43 @@ pub fn newsletter(value: &Value) -> Option<api::Newsletter> {
         subscribers: number(&thread["subscribers_count"]),
         verified: text(&thread["verification"]).eq_ignore_ascii_case("verified"),
         create_time: (created > 0).then_some(api::Timestamp { seconds: created, nanos: 0 }),
-        role: role.into(),
+        role: role(&viewer["role"]).into(),
         muted: text(&viewer["mute"]).eq_ignore_ascii_case("on"),
         picture: text(&thread["picture"]["direct_path"]),
         suspended: !text(&value["state"]["type"]).eq_ignore_ascii_case("active"),
     })
+}
+
+/// A number, which WhatsApp also writes as a text; 0 when it is none.
+pub(super) fn number(value: &Value) -> i64 {
+    match value {
+        Value::String(text) => text.parse().unwrap_or(0),
+        value => value.as_i64().unwrap_or(0),
+    }
+}
+
+/// What somebody is in a newsletter; WhatsApp writes it in small and in large letters.
+pub(super) fn role(value: &Value) -> Role {
+    match &*value.as_str().unwrap_or_default().to_ascii_lowercase() {
+        "owner" => Role::Owner,
+        "admin" => Role::Admin,
+        "subscriber" => Role::Subscriber,
+        "guest" => Role::Guest,
+        _ => Role::Unspecified,
+    }
+}
+
+/// Somebody, named by `id` and perhaps by `pn`; `None` when neither is a user's.
+pub(super) fn person(value: &Value) -> Option<api::Person> {
+    let mut person = api::Person::default();
+    for jid in [&value["id"], &value["pn"]].into_iter().filter_map(|jid| jid.as_str()?.parse::<Jid>().ok()) {
+        match jid.server {
+            Server::Lid => person.lid = jid.to_non_ad().to_string(),
+            Server::Pn => person.phone_number = jid.to_non_ad().to_string(),
+            _ => {}
+        }
+    }
+    (person != api::Person::default()).then_some(person)
 }
 
 /// The `<message>`s in an element: a content when they are fetched, counts also when they are told of.
@@ -93,9 +114,19 @@ pub fn changes(notification: &Stanza) -> Vec<api::NewsletterChanged> {
             (joined, Change::Followed(newsletter(joined)?))
         } else if let Some(left) = told("xwa2_notify_newsletter_on_leave") {
             (left, Change::Unfollowed(true))
-        } else {
-            let muted = told("xwa2_notify_newsletter_on_mute_change")?;
+        } else if let Some(muted) = told("xwa2_notify_newsletter_on_mute_change") {
             (muted, Change::Muted(muted["mute"].as_str()?.eq_ignore_ascii_case("on")))
+        } else if let Some(revoked) = told("xwa2_notify_newsletter_admin_invite_revoke") {
+            (revoked, Change::Uninvited(person(&revoked["user"])?))
+        } else if let Some(state) = told("xwa2_notify_newsletter_on_state_change") {
+            let deleted = state["state"]["type"].as_str()?.eq_ignore_ascii_case("deleted");
+            (state, deleted.then_some(Change::Deleted(true))?)
+        } else {
+            let changed = told("xwa2_notify_newsletter_admin_promote");
+            let changed = changed.or_else(|| told("xwa2_notify_newsletter_admin_demote"))?;
+            let role = role(&changed["user_new_role"]).into();
+            let (person, actor) = (Some(person(&changed["user"])?), person(&changed["actor"]));
+            (changed, Change::Role(api::NewsletterRole { person, role, actor }))
         };
         let id: Jid = told["id"].as_str()?.parse().ok()?;
         Some(api::NewsletterChanged { newsletter: id.to_string(), change: Some(change) })

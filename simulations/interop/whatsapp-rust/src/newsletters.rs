@@ -6,6 +6,11 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::types::message::EditAttribute;
+use whatsapp_rust::MexRequest;
+use whatsapp_rust::wacore::iq::mex_operations::{
+    accept_newsletter_admin_invite, change_newsletter_owner, create_newsletter_admin_invite, demote_newsletter_admin,
+    fetch_newsletter_followers,
+};
 use whatsapp_rust::wacore_binary::JidExt as _;
 
 use crate::Command;
@@ -40,9 +45,32 @@ pub async fn newsletters(client: &Arc<Client>, command: &Command) -> anyhow::Res
             });
             json!(words.collect::<Vec<_>>())
         }
-        _ => return Ok(None),
+        _ => return admins(client, command).await,
     };
     Ok(Some(answer))
+}
+
+/// Who speaks in a newsletter: what the library has queries for and no functions. `sender` says whose part is changed.
+async fn admins(client: &Arc<Client>, command: &Command) -> anyhow::Result<Option<Value>> {
+    let one = json!({ "newsletter_id": command.to, "user_id": command.sender });
+    let newsletter = json!({ "newsletter_id": command.to });
+    let (name, id, variables) = match command.cmd.as_str() {
+        "newsletter_invite" => {
+            (create_newsletter_admin_invite::NAME, create_newsletter_admin_invite::DOC_ID, one)
+        }
+        "newsletter_accept" => {
+            (accept_newsletter_admin_invite::NAME, accept_newsletter_admin_invite::DOC_ID, newsletter)
+        }
+        "newsletter_demote" => (demote_newsletter_admin::NAME, demote_newsletter_admin::DOC_ID, one),
+        "newsletter_give" => (change_newsletter_owner::NAME, change_newsletter_owner::DOC_ID, one),
+        "newsletter_followers" => {
+            let variables = json!({ "input": { "newsletter_id": command.to, "count": 100 } });
+            (fetch_newsletter_followers::NAME, fetch_newsletter_followers::DOC_ID, variables)
+        }
+        _ => return Ok(None),
+    };
+    let answer = client.mex().mutate(MexRequest::new(name, id, variables)).await?;
+    Ok(Some(answer.data.unwrap_or_default()))
 }
 
 /// Whether a kind of message changes a post.

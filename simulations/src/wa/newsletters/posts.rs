@@ -1,6 +1,6 @@
 //! What is said in a newsletter: posts, their edits and ends, and what is counted of them.
 //!
-//! What must hold: only the owner speaks; followers' devices get what is said, once each; an edit and a revocation name
+//! What must hold: only the owner and admins speak; followers' devices get what is said, once each; an edit and a revocation name
 //! their post by the id of their stanza. Whoever asked is told of views and reactions for a while. That the numbers of
 //! messages begin at 100 is a simplification; how long the real server tells of counts is what clients have been
 //! seen to be told (300 s). Guesses, as no client shows them: with which codes it refuses, that
@@ -127,7 +127,7 @@ impl Machine {
         }
     }
 
-    /// The owner speaks, or somebody reacts.
+    /// Somebody speaks, or reacts.
     pub(in crate::wa) fn newsletter_message(
         &mut self,
         now: UnixMillis,
@@ -155,8 +155,8 @@ impl Machine {
             self.tell_counts(now, to, number);
             return Ok(());
         }
-        if newsletter.owner != from.pn {
-            return refuse(self, "403", "only the owner of a newsletter speaks in it");
+        if !newsletter.speaks(from.pn) {
+            return refuse(self, "403", "only the owner and the admins of a newsletter speak in it");
         }
         let Some(plain) = stanza.child("plaintext") else {
             return refuse(self, "400", "a message to a newsletter without a plaintext");
@@ -219,8 +219,7 @@ impl Machine {
             delivery = delivery.attr("edit", edit);
         }
         let delivery = delivery.children(post.content()).build();
-        let audience: Vec<Pn> = newsletter.followers.keys().copied().chain([from.pn]).collect();
-        let devices = audience.into_iter().flat_map(|pn| self.companions_of(pn));
+        let devices = newsletter.audience().into_iter().flat_map(|pn| self.companions_of(pn));
         for device in devices.filter(|device| *device != from).collect::<Vec<_>>() {
             self.deliver(now, device, delivery.clone());
         }

@@ -3,6 +3,8 @@
 //! What must hold: what an account hides from somebody by its privacy settings is refused to him; whoever has
 //! seen its device list hears of a new picture or text.
 
+use std::collections::BTreeMap;
+
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
@@ -31,6 +33,8 @@ pub struct Profile {
     pub timer: (u64, u64),
     /// Who sees its status posts.
     pub audience: Audience,
+    /// The notices of terms that it has accepted, and how far.
+    pub notices: BTreeMap<u64, u64>,
     /// Ids of the messages that it has reported as spam.
     pub reports: Vec<String>,
     /// Links that lead to it.

@@ -19,6 +19,8 @@ const CHATS_BY_LID: u32 = 9435;
 
 /// The most blocked contacts of one account.
 const MAX_BLOCKED: usize = 10_000;
+/// The most notices that one account is remembered to have accepted.
+const MAX_NOTICES: usize = 100;
 
 impl Machine {
     pub(super) fn setting(
@@ -57,11 +59,26 @@ impl Machine {
             ("status", "privacy", false) => Ok(vec![self.account(device.pn).profile.audience.element()]),
             ("status", "status", true) => self.set_about(now, device, stanza),
             ("disappearing_mode", "disappearing_mode", true) => self.set_timer(now, device, stanza),
+            ("tos", "notice", true) => self.accept_notice(device, stanza),
             ("urn:xmpp:whatsapp:push", _, _) | ("urn:xmpp:whatsapp:dirty", "clean", true) | ("tos", _, _) => {
                 Ok(vec![])
             }
             _ => Err(Refused::new(501)),
         }
+    }
+
+    /// `<notice id stage/>`
+    fn accept_notice(&mut self, device: DeviceRef, stanza: &Stanza) -> Answer {
+        let notice = stanza.child("notice").ok_or_else(|| Refused::new(400))?;
+        let (Some(id), Some(stage)) = (notice.number("id"), notice.number("stage")) else {
+            return Err(Refused::new(400));
+        };
+        let notices = &mut self.account_mut(device.pn).profile.notices;
+        if notices.len() >= MAX_NOTICES {
+            notices.pop_first();
+        }
+        notices.insert(id, stage);
+        Ok(vec![])
     }
 
     /// Kept by the message that it is about. How a report is called is a guess.

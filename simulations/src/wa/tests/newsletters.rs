@@ -187,3 +187,51 @@ fn a_post_shows_only_files_that_were_uploaded_as_they_are() {
         assert_eq!(ack.text("error").as_deref(), code, "{place}");
     }
 }
+
+#[test]
+fn who_is_asked_may_speak_until_the_owner_lets_him_go_or_gives_it_to_him() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let newsletter = followed(&mut world, ada, bob);
+    let lid = |world: &World, probe: usize| {
+        let device = world.device(probe);
+        world.machine.account(device.pn).jid(Form::Lid).to_string()
+    };
+    let (ada_lid, bob_lid) = (lid(&world, ada), lid(&world, bob));
+    let ask = |world: &mut World, probe, number, user: &str| {
+        let answer =
+            query(world, probe, number, &json!({ "newsletter_id": newsletter.to_string(), "user_id": user }));
+        let code = answer.child("error").and_then(|error| error.number("code"));
+        code.map_or_else(|| Ok(body(&answer)["data"].clone()), Err)
+    };
+    const INVITE: &str = "9387141988078609";
+    const REVOKE: &str = "9656078347839416";
+    const ACCEPT: &str = "9580828702035549";
+    const DEMOTE: &str = "9880997548630971";
+    const OWNER: &str = "9546742745432473";
+    const COUNT: &str = "26278439461859188";
+    assert_eq!(ask(&mut world, bob, INVITE, &bob_lid), Err(403));
+    assert_eq!(ask(&mut world, bob, ACCEPT, ""), Err(404));
+    assert_eq!(ask(&mut world, ada, INVITE, "4915@s.whatsapp.net"), Err(400));
+    assert!(ask(&mut world, ada, INVITE, &bob_lid).is_ok());
+    assert!(ask(&mut world, ada, REVOKE, &bob_lid).is_ok());
+    assert_eq!(ask(&mut world, ada, REVOKE, &bob_lid), Err(404));
+    assert_eq!(ask(&mut world, bob, ACCEPT, ""), Err(404));
+    assert!(ask(&mut world, ada, INVITE, &bob_lid).is_ok());
+    assert!(ask(&mut world, bob, ACCEPT, "").is_ok());
+    assert_eq!(ask(&mut world, ada, INVITE, &bob_lid), Err(409));
+    assert_eq!(ask(&mut world, eve, COUNT, ""), Err(403));
+    let count = ask(&mut world, bob, COUNT, "").expect("an admin may ask");
+    assert_eq!(count["xwa2_newsletter_admin"]["admin_count"], 2);
+    says(&mut world, bob, &newsletter, "N1");
+    let heard = seen(&world, ada, "message").into_iter().any(|it| it.text("id").as_deref() == Some("N1"));
+    assert!(heard, "the owner hears what an admin says");
+    assert_eq!(ask(&mut world, bob, DEMOTE, &ada_lid), Err(403));
+    assert!(ask(&mut world, ada, OWNER, &bob_lid).is_ok());
+    assert_eq!(ask(&mut world, ada, OWNER, &bob_lid), Err(403));
+    assert!(ask(&mut world, ada, DEMOTE, &ada_lid).is_ok(), "an admin may go by himself");
+    assert_eq!(ask(&mut world, bob, DEMOTE, &ada_lid), Err(404));
+    let told =
+        seen(&world, ada, "notification").into_iter().filter(|it| it.text("type").as_deref() == Some("mex"));
+    assert!(told.count() >= 1, "the owner has heard that somebody speaks");
+}

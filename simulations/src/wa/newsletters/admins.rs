@@ -1,0 +1,187 @@
+//! Who speaks in a newsletter beside its owner: who is asked to, who accepts, and who does no longer.
+//!
+//! What must hold: only the owner asks, lets go and gives away, and only to an admin; an admin may go by himself. People are
+//! named by hidden identities, as whatsapp-rust says. Guesses, as no client shows them: with which codes it refuses,
+//! that an invite is good for a week, that the owner counts among the admins, and who hears of what.
+
+use std::collections::BTreeSet;
+
+use roost_proto::id::UnixMillis;
+use roost_proto::stanza::Jid;
+use roost_proto::stanza::iq::Refused;
+use serde_json::{Value, json};
+
+use super::{Newsletter, told};
+use crate::wa::account::{DeviceRef, Form, Pn, seconds};
+use crate::wa::machine::Machine;
+use crate::wa::query::Answer;
+
+/// How long somebody who is asked has to answer, in seconds.
+const INVITED_S: u64 = 7 * 24 * 3600;
+
+impl Newsletter {
+    /// Whether somebody speaks in it.
+    pub(super) fn speaks(&self, pn: Pn) -> bool {
+        pn == self.owner || self.admins.contains(&pn)
+    }
+
+    /// What somebody is in it.
+    pub(super) fn role(&self, pn: Pn) -> &'static str {
+        match () {
+            () if pn == self.owner => "OWNER",
+            () if self.admins.contains(&pn) => "ADMIN",
+            () if self.followers.contains_key(&pn) => "SUBSCRIBER",
+            () => "GUEST",
+        }
+    }
+
+    /// Who hears what is said in it.
+    pub(super) fn audience(&self) -> BTreeSet<Pn> {
+        self.followers.keys().copied().chain(self.speakers()).collect()
+    }
+
+    fn speakers(&self) -> BTreeSet<Pn> {
+        self.admins.iter().copied().chain([self.owner]).collect()
+    }
+}
+
+impl Machine {
+    /// A query about who speaks in a newsletter and who follows it, under the numbers of Baileys and of whatsapp-rust.
+    pub(super) fn admin_query(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        number: &str,
+        variables: &Value,
+    ) -> Answer {
+        let jid = &variables["newsletter_id"];
+        let named = jid.as_str().and_then(|jid| jid.strip_suffix("@newsletter"));
+        let done = json!({ "id": jid });
+        match number {
+            "26278439461859188" | "7130823597031706" => {
+                let newsletter = &self.newsletters[self.spoken_in(device, named)?];
+                let admins = json!({ "id": jid, "admin_count": newsletter.speakers().len() });
+                told("xwa2_newsletter_admin", &admins)
+            }
+            "9783111038412085" => {
+                let newsletter = &self.newsletters[self.spoken_in(device, named)?];
+                let asked = newsletter.invited.iter().filter(|(_, until)| **until > seconds(now));
+                let asked: Vec<Value> = asked.map(|(pn, _)| json!({ "user": self.shown(*pn) })).collect();
+                told("xwa2_newsletter_admin", &json!({ "id": jid, "pending_admin_invites": asked }))
+            }
+            "9387141988078609" => {
+                let (id, user) = (self.owned(device, named)?, self.user(variables)?);
+                let newsletter = self.newsletters.get_mut(id).expect("it was found");
+                if newsletter.speaks(user) {
+                    return Err(Refused::new(409));
+                }
+                let until = seconds(now) + INVITED_S;
+                newsletter.invited.insert(user, until);
+                let invite = json!({ "id": jid, "invite_expiration_time": until.to_string() });
+                told("xwa2_newsletter_admin_invite_create", &invite)
+            }
+            "9656078347839416" => {
+                let (id, user) = (self.owned(device, named)?, self.user(variables)?);
+                let newsletter = self.newsletters.get_mut(id).expect("it was found");
+                newsletter.invited.remove(&user).ok_or_else(|| Refused::new(404))?;
+                let mut to = newsletter.speakers();
+                to.insert(user);
+                let body = json!({ "id": jid, "actor": self.shown(device.pn), "user": self.shown(user) });
+                let (operation, name) =
+                    ("NotificationNewsletterAdminInviteRevoke", "xwa2_notify_newsletter_admin_invite_revoke");
+                self.tell_mex(now, device, to, operation, name, &body);
+                told("xwa2_newsletter_admin_invite_revoke", &done)
+            }
+            "9580828702035549" => {
+                let id = named.ok_or_else(|| Refused::new(400))?;
+                let newsletter = self.newsletters.get_mut(id).ok_or_else(|| Refused::new(404))?;
+                let until = newsletter.invited.remove(&device.pn);
+                if until.is_none_or(|until| until <= seconds(now)) {
+                    return Err(Refused::new(404));
+                }
+                newsletter.admins.insert(device.pn);
+                self.tell_role(now, device, id, device.pn);
+                told("xwa2_newsletter_admin_invite_accept", &done)
+            }
+            "9880997548630971" | "6551828931592903" => {
+                let (id, user) = (self.spoken_in(device, named)?, self.user(variables)?);
+                let newsletter = self.newsletters.get_mut(id).expect("it was found");
+                if newsletter.owner != device.pn && user != device.pn {
+                    return Err(Refused::new(403));
+                }
+                if !newsletter.admins.remove(&user) {
+                    return Err(Refused::new(404));
+                }
+                newsletter.followers.entry(user).or_insert(false);
+                self.tell_role(now, device, id, user);
+                let own = number == "9880997548630971";
+                told(if own { "xwa2_newsletter_admin_demote" } else { "xwa2_newsletter_demote" }, &done)
+            }
+            "9546742745432473" | "7341777602580933" => {
+                let (id, user) = (self.owned(device, named)?, self.user(variables)?);
+                let newsletter = self.newsletters.get_mut(id).expect("it was found");
+                if !newsletter.admins.remove(&user) {
+                    return Err(Refused::new(404));
+                }
+                newsletter.admins.insert(device.pn);
+                newsletter.owner = user;
+                told("xwa2_newsletter_change_owner", &done)
+            }
+            "27472091235714801" => {
+                let (input, jid) = (&variables["input"], &variables["input"]["newsletter_id"]);
+                let named = jid.as_str().and_then(|jid| jid.strip_suffix("@newsletter"));
+                let newsletter = &self.newsletters[self.spoken_in(device, named)?];
+                let count = input["count"].as_u64().and_then(|count| usize::try_from(count).ok());
+                let people = newsletter.audience().into_iter().take(count.unwrap_or(0));
+                let edge = |pn| {
+                    json!({
+                        "node": self.shown(pn),
+                        "role": newsletter.role(pn),
+                        "follow_time": newsletter.created_s.to_string(),
+                    })
+                };
+                let edges: Vec<Value> = people.map(edge).collect();
+                let followers = json!({ "id": jid, "followers": { "edges": edges } });
+                told("xwa2_newsletter_followers", &followers)
+            }
+            _ => Err(Refused::new(501)),
+        }
+    }
+
+    /// The newsletter that a query names, if the account speaks in it.
+    pub(super) fn spoken_in<'a>(&self, device: DeviceRef, id: Option<&'a str>) -> Result<&'a str, Refused> {
+        let id = id.ok_or_else(|| Refused::new(400))?;
+        let newsletter = self.newsletters.get(id).ok_or_else(|| Refused::new(404))?;
+        if newsletter.speaks(device.pn) { Ok(id) } else { Err(Refused::new(403)) }
+    }
+
+    fn user(&self, variables: &Value) -> Result<Pn, Refused> {
+        let jid = variables["user_id"].as_str().and_then(|jid| jid.parse::<Jid>().ok());
+        let jid = jid.filter(Jid::is_lid).ok_or_else(|| Refused::new(400))?;
+        self.account_of(&jid).map(|account| account.pn).ok_or_else(|| Refused::new(404))
+    }
+
+    fn shown(&self, pn: Pn) -> Value {
+        let account = self.account(pn);
+        let jid = |form| account.jid(form).to_string();
+        json!({ "id": jid(Form::Lid), "pn": jid(Form::Pn), "display_name": account.name })
+    }
+
+    /// Who speaks, and he whom it is about, hear what he is now.
+    fn tell_role(&mut self, now: UnixMillis, from: DeviceRef, id: &str, user: Pn) {
+        let newsletter = &self.newsletters[id];
+        let (role, mut to) = (newsletter.role(user), newsletter.speakers());
+        to.insert(user);
+        let (operation, name) = match role {
+            "ADMIN" => ("NotificationNewsletterAdminPromote", "xwa2_notify_newsletter_admin_promote"),
+            _ => ("NotificationNewsletterAdminDemote", "xwa2_notify_newsletter_admin_demote"),
+        };
+        let body = json!({
+            "id": format!("{id}@newsletter"),
+            "user": self.shown(user),
+            "actor": self.shown(from.pn),
+            "user_new_role": role,
+        });
+        self.tell_mex(now, from, to, operation, name, &body);
+    }
+}
