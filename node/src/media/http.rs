@@ -17,6 +17,8 @@ use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use super::blobs::Pieces;
@@ -110,7 +112,25 @@ where
             tracing::debug!(%error, "an HTTP connection ended early");
         }
     });
-    Ok(sender.send_request(request).await?)
+    // Each piece that the server takes gives it time for the next, and the last for its answer.
+    let (took, taken) = watch::channel(Instant::now());
+    let request = request.map(|body| {
+        let noted = body.map_frame(move |frame| {
+            took.send_replace(Instant::now());
+            frame
+        });
+        noted.boxed_unsync()
+    });
+    let answering = sender.send_request(request);
+    tokio::pin!(answering);
+    loop {
+        let until = *taken.borrow() + IDLE_LIMIT;
+        match tokio::time::timeout_at(until, &mut answering).await {
+            Ok(answer) => return Ok(answer?),
+            Err(_) if *taken.borrow() + IDLE_LIMIT <= until => return Err(HttpError::Late),
+            Err(_) => {}
+        }
+    }
 }
 
 /// The next piece of an answer; `None` at its end.
@@ -163,5 +183,47 @@ impl Stream for Frames {
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Self::Item>> {
         self.0.as_mut().poll_next(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// What comes of a request to a server that reads so many bytes of it and says nothing.
+    async fn silence(body: Body, reads: usize) -> (Result<Response<Incoming>, HttpError>, Duration) {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 10);
+        let server = tokio::spawn(async move {
+            let mut read = vec![0; reads];
+            _ = theirs.read_exact(&mut read).await;
+            std::future::pending::<()>().await;
+        });
+        let begun = Instant::now();
+        let request = Request::put("/file").header(HOST, "media").body(body).expect("a request");
+        let answer = exchange(ours, request).await;
+        server.abort();
+        (answer, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_a_request_and_never_answers_is_left() {
+        for (body, reads) in [(nothing(), 10), (whole(Bytes::from(vec![0; 1 << 20])), 10)] {
+            let (answer, after) = silence(body, reads).await;
+            assert!(matches!(answer, Err(HttpError::Late)), "{answer:?}");
+            assert!(after < IDLE_LIMIT * 2, "{after:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_taken_slowly_is_given_time() {
+        let pieces = futures_util::stream::unfold(0, |number| async move {
+            _ = tokio::time::timeout(IDLE_LIMIT / 2, std::future::pending::<()>()).await;
+            (number < 6).then(|| (Ok(Bytes::from_static(b"piece")), number + 1))
+        });
+        let (answer, after) = silence(streamed(Box::pin(pieces)), 1 << 20).await;
+        assert!(matches!(answer, Err(HttpError::Late)), "{answer:?}");
+        assert!(after > IDLE_LIMIT * 3, "{after:?}");
     }
 }
