@@ -278,8 +278,12 @@ fn redacted(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    // A query may carry a password too (`?password=…`).
-    let rest = rest.split('?').next().unwrap_or_default();
+    // A query may carry a password too (`?password=…`), and a password a question mark.
+    let (before, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if query.contains('@') {
+        return format!("{scheme}://[redacted]");
+    }
+    let rest = before;
     match rest.rsplit_once('@') {
         Some((who, place)) => {
             let user = who.split(':').next().unwrap_or_default();
@@ -355,6 +359,10 @@ mod tests {
         assert!(printed.contains("postgres://roost:[redacted]@db/roost"), "{printed}");
         assert!(printed.contains("socks5://me:[redacted]@proxy:1080"), "{printed}");
         assert!(!printed.contains("hunter"), "{printed}");
+        // Where the password ends is not to be seen.
+        layers.file("[whatsapp]\nproxy = \"socks5://me:hunter5?hunter6@proxy:1080\"\n").expect("known");
+        let printed = layers.print();
+        assert!(printed.contains("socks5://[redacted]") && !printed.contains("hunter"), "{printed}");
     }
 
     #[test]
