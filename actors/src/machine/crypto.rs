@@ -15,6 +15,7 @@ use roost_proto::pair_code::PairCode;
 use roost_proto::signal::{Bundle, CiphertextKind, KeyDigest};
 
 use super::commit::{After, Pending};
+use super::pairing::account_key;
 use super::{Machine, PrekeyUpload, Token, Work, Worked, passkey};
 use crate::device::Import;
 use crate::port::{StateChange, StateKind};
@@ -237,8 +238,9 @@ impl Machine {
             self.lane.note_crypto(slot, token);
         }
         match (purpose, changed) {
-            (Purpose::Keys { slot }, Changed::Keys(changes)) => {
+            (Purpose::Keys { slot, anew }, Changed::Keys(changes)) => {
                 let mut outcome = with_state(changes);
+                outcome.batch.state.extend(anew.then(|| (account_key(), None)));
                 outcome.after.push(After::KeysMade);
                 self.keys = true;
                 self.lane.fill(slot, outcome);
@@ -255,8 +257,8 @@ impl Machine {
             (Purpose::Passkey { attempt, sealing }, Changed::Passkey(made)) => {
                 self.on_passkey_made(attempt, sealing, made);
             }
-            (Purpose::AcceptDevice { slot, link, iq, device }, Changed::Device(result)) => {
-                self.device_accepted(slot, link, &iq, *device, result);
+            (Purpose::AcceptDevice { attempt, slot, link, iq, device }, Changed::Device(result)) => {
+                self.device_accepted(slot, (attempt, link), &iq, *device, result);
             }
             (Purpose::Inbound { slot, message }, Changed::Decrypted(decrypted)) => {
                 self.on_decrypted(slot, *message, *decrypted);

@@ -75,6 +75,9 @@ impl Machine {
             Box::new(account)
         });
         if account.is_some() {
+            // Of the account that was linked before, if one was, nothing is told as this one's.
+            self.app_state_reset(&mut outcome);
+            self.history_reset(&mut outcome);
             self.take_salt(&mut outcome, Bytes::new());
         }
         outcome.after.push(After::Imported(token, account));

@@ -101,8 +101,10 @@ impl Machine {
         } else {
             self.account = None;
             let slot = self.lane.open();
-            self.ask_crypto(CryptoRequest::MakeKeys { now: self.now.wall }, Purpose::Keys { slot });
-            self.commits.pending().batch.state.push((account_key(), None));
+            self.ask_crypto(
+                CryptoRequest::MakeKeys { now: self.now.wall },
+                Purpose::Keys { slot, anew: true },
+            );
         }
     }
 
@@ -123,7 +125,7 @@ impl Machine {
         let Some(attempt) = self.attempt.as_ref().filter(|_| asked && self.account.is_none()) else { return };
         if attempt.passkey.is_none() && !attempt.by_code.as_ref().is_some_and(ByCode::was_typed) {
             let slot = self.lane.open();
-            self.ask_crypto(CryptoRequest::RenewSecret, Purpose::Keys { slot });
+            self.ask_crypto(CryptoRequest::RenewSecret, Purpose::Keys { slot, anew: false });
         }
     }
 
@@ -205,7 +207,7 @@ impl Machine {
 
     /// `<iq><pair-success>…</pair-success></iq>`
     pub(super) fn on_pair_success(&mut self, stanza: &Stanza, success: &Stanza) {
-        let Some(link) = self.connection.link().filter(|_| self.attempt.is_some()) else { return };
+        let (Some(attempt), Some(link)) = (self.attempt_number(), self.connection.link()) else { return };
         self.clear_timer(Timer::Qr);
         let iq = stanza.text("id").unwrap_or_default().into_owned();
         let device = success.child("device");
@@ -221,18 +223,22 @@ impl Machine {
         let device = Box::new(PairedAs { pn, lid });
         self.ask_crypto(
             CryptoRequest::AcceptDevice { bytes },
-            Purpose::AcceptDevice { slot, link, iq, device },
+            Purpose::AcceptDevice { attempt, slot, link, iq, device },
         );
     }
 
     pub(super) fn device_accepted(
         &mut self,
         slot: u64,
-        link: u64,
+        (attempt, link): (u64, u64),
         iq: &str,
         device: PairedAs,
         result: Result<(DeviceIdentity, Vec<u8>, Vec<u8>), AdvError>,
     ) {
+        // WhatsApp would never hear that we took it.
+        if self.attempt_number() != Some(attempt) || self.connection.link() != Some(link) {
+            return self.lane.fill(slot, Pending::default());
+        }
         let (identity, full, reply) = match result {
             Ok(accepted) => accepted,
             Err(error) => {

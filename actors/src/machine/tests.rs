@@ -8,6 +8,7 @@ mod health;
 mod imports;
 mod making;
 mod newsletters;
+mod pairing;
 mod passkeys;
 mod people;
 mod posts;
@@ -29,6 +30,7 @@ use roost_proto::stanza::{Builder, Read, Stanza};
 
 use super::*;
 use crate::device::{Finished, SendError};
+pub(super) use world::alone;
 use world::{GROUP, Step, World};
 
 fn step() -> impl Strategy<Value = Step> {

@@ -8,11 +8,14 @@ use crate::machine::{identities, inbound, outbound, pairing, peer, retry, secret
 pub(in crate::machine) enum Purpose {
     Keys {
         slot: u64,
+        /// The account that was unlinked goes with its keys.
+        anew: bool,
     },
     Qr {
         attempt: u64,
     },
     AcceptDevice {
+        attempt: u64,
         slot: u64,
         link: u64,
         iq: String,
@@ -102,7 +105,7 @@ impl Purpose {
             | Purpose::Admission(_)
             | Purpose::Secret(_) => None,
             Purpose::Passkey { sealing, .. } => sealing.map(|(slot, _)| slot),
-            Purpose::Keys { slot }
+            Purpose::Keys { slot, .. }
             | Purpose::AcceptDevice { slot, .. }
             | Purpose::PairFinish { slot, .. }
             | Purpose::Inbound { slot, .. }

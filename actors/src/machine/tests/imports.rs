@@ -6,6 +6,7 @@ use roost_proto::stanza::Jid;
 use super::world::{Step, World};
 use crate::device::{Command, Import, ImportedDevice, ImportedPeers, PairError, Part, Secret};
 use crate::machine::{Account, Effect, Event, Reply};
+use crate::port::{StateKey, StateKind};
 
 fn import(world: &mut World, part: Part) -> Vec<Effect> {
     let command = Command::Import(Box::new(Import { generation: 1 << 31, part }));
@@ -76,4 +77,14 @@ fn an_imported_device_dials_when_its_keys_are_durable() {
     assert_eq!((replied(&effects), dials(&effects)), (Some(Ok(())), false), "the same again changes nothing");
     let effects = import(&mut world, Part::Peers(ImportedPeers::default()));
     assert_eq!(replied(&effects), Some(Err(PairError::AlreadyPaired)));
+}
+
+#[test]
+fn nothing_of_the_account_that_was_linked_before_is_told_as_that_of_an_import() {
+    let mut world = World::unlinked(1);
+    let page = StateKey { kind: StateKind::AppStatePage, name: "regular/0".to_owned() };
+    world.rows.insert(page.clone(), Bytes::from_static(b"theirs"));
+    import(&mut world, device());
+    assert_eq!(replied(&finish(&mut world)), Some(Ok(())));
+    assert!(!world.rows.contains_key(&page));
 }

@@ -2,8 +2,10 @@
 //! answers in order, a WhatsApp that says anything at any time. It checks the rules after every event.
 
 mod answers;
+mod beginnings;
 mod steps;
 
+pub(in crate::machine) use beginnings::alone;
 pub(super) use steps::GROUP;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,11 +14,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
-use roost_placement::ledger::Grant;
 use roost_proto::api::device::State;
 use roost_proto::api::event::Payload;
-use roost_proto::id::{Age, Epoch, Incarnation, Life, UnixMillis};
-use roost_proto::stanza::{self, Jid, Read, Stanza};
+use roost_proto::id::{Age, UnixMillis};
+use roost_proto::stanza::{self, Read, Stanza};
 
 use crate::device::{AskError, Limits, SendError};
 use crate::machine::*;
@@ -109,41 +110,11 @@ const BEGIN: Now = Now {
 };
 
 impl World {
-    pub(super) fn unpaired(seed: u64) -> World {
-        World::begin(seed, Limits::default(), BEGIN, Loaded::default())
-    }
-
-    /// Loaded with an account, and dialling.
-    pub(super) fn loaded(seed: u64) -> World {
-        World::with_limits(seed, Limits::default())
-    }
-
-    pub(super) fn with_limits(seed: u64, limits: Limits) -> World {
-        let account = Account {
-            pn: Jid::pn_device("4915100000000", 1),
-            lid: Some(Jid::lid_device("900000", 1)),
-            identity: Bytes::from_static(b"identity"),
-            push_name: String::new(),
-            logged_out: false,
-        };
-        let loaded = Loaded { account: Some(account), keys: true, ..Loaded::default() };
-        World::begin(seed, limits, BEGIN, loaded)
-    }
-
-    pub(super) fn online(seed: u64) -> World {
-        let mut world = World::loaded(seed);
-        world.go_online();
-        world
-    }
-
     fn begin(seed: u64, limits: Limits, now: Now, loaded: Loaded) -> World {
-        let key = "tenants/acme/devices/shop".parse().expect("an id");
-        let life = Life { node: "n1".parse().expect("an id"), incarnation: Incarnation(1) };
-        let grant = Grant { key, life, epoch: Epoch(1) };
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_be_bytes());
         let mut world = World {
-            machine: Machine::new(grant.into(), limits, bytes, now),
+            machine: beginnings::machine(limits, bytes, now),
             now,
             dialling: None,
             up: None,
@@ -361,6 +332,11 @@ impl World {
     pub(super) fn tokens(&self) -> Vec<&str> {
         let rows = self.rows.keys().filter(|key| key.kind == StateKind::ContactToken);
         rows.map(|key| key.name.as_str()).collect()
+    }
+
+    /// How many requests crypto has not answered.
+    pub(super) fn with_crypto(&self) -> usize {
+        self.crypto.len()
     }
 
     pub(super) fn status(&self) -> State {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use roost_proto::adv::{AdvError, DeviceIdentity};
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::e2e;
@@ -213,7 +214,11 @@ impl World {
                     PasskeyMade::Sealed { changes: vec![credentials("sealed")], sealed: vec![2; 100] }
                 }
             })),
-            CryptoRequest::AcceptDevice { .. } => Changed::Device(Err(roost_proto::adv::AdvError::Hmac)),
+            CryptoRequest::AcceptDevice { bytes } if bytes.as_ref() == b"signed" => {
+                let identity = DeviceIdentity { raw_id: 1, timestamp: 1_700_000_000, key_index: 1 };
+                Changed::Device(Ok((identity, b"whole".to_vec(), b"reply".to_vec())))
+            }
+            CryptoRequest::AcceptDevice { .. } => Changed::Device(Err(AdvError::Hmac)),
         };
         self.feed(Event::Crypto { token, changed })
     }

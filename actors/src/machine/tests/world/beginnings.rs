@@ -1,0 +1,65 @@
+//! Devices of several pasts, from which a world begins.
+
+use bytes::Bytes;
+use roost_placement::ledger::Grant;
+use roost_proto::id::{Epoch, Incarnation, Life};
+use roost_proto::stanza::Jid;
+
+use super::{BEGIN, World};
+use crate::device::Limits;
+use crate::machine::{Account, Loaded, Machine, Now};
+use crate::port::{StateKey, StateKind};
+
+impl World {
+    pub(in crate::machine::tests) fn unpaired(seed: u64) -> World {
+        World::begin(seed, Limits::default(), BEGIN, Loaded::default())
+    }
+
+    /// A device that its phone has unlinked.
+    pub(in crate::machine::tests) fn unlinked(seed: u64) -> World {
+        let account = Account { logged_out: true, ..ours() };
+        let loaded = Loaded { account: Some(account.clone()), keys: true, ..Loaded::default() };
+        let mut world = World::begin(seed, Limits::default(), BEGIN, loaded);
+        let key = StateKey { kind: StateKind::Account, name: String::new() };
+        world.rows.insert(key, account.to_bytes());
+        world
+    }
+
+    /// Loaded with an account, and dialling.
+    pub(in crate::machine::tests) fn loaded(seed: u64) -> World {
+        World::with_limits(seed, Limits::default())
+    }
+
+    pub(in crate::machine::tests) fn with_limits(seed: u64, limits: Limits) -> World {
+        let loaded = Loaded { account: Some(ours()), keys: true, ..Loaded::default() };
+        World::begin(seed, limits, BEGIN, loaded)
+    }
+
+    pub(in crate::machine::tests) fn online(seed: u64) -> World {
+        let mut world = World::loaded(seed);
+        world.go_online();
+        world
+    }
+}
+
+/// One that has loaded nothing.
+pub(super) fn machine(limits: Limits, seed: [u8; 32], now: Now) -> Machine {
+    let key = "tenants/acme/devices/shop".parse().expect("an id");
+    let life = Life { node: "n1".parse().expect("an id"), incarnation: Incarnation(1) };
+    Machine::new(Grant { key, life, epoch: Epoch(1) }.into(), limits, seed, now)
+}
+
+/// The same with nothing around it.
+pub(in crate::machine) fn alone() -> Machine {
+    machine(Limits::default(), [1; 32], BEGIN)
+}
+
+fn ours() -> Account {
+    Account {
+        pn: Jid::pn_device("4915100000000", 1),
+        lid: Some(Jid::lid_device("900000", 1)),
+        identity: Bytes::from_static(b"identity"),
+        push_name: String::new(),
+        logged_out: false,
+    }
+}
