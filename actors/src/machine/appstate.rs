@@ -59,7 +59,7 @@ pub(super) struct AppState {
     /// Keys that the phone was asked for, how often, and when it is asked again.
     missing: BTreeSet<Vec<u8>>,
     asked: (u32, Option<BootTime>),
-    /// Collections that the phone was asked for, in which message and when.
+    /// Collections that the phone was asked for, in which message (none when it has answered) and when.
     wanted: BTreeMap<Collection, (String, BootTime)>,
     /// What it has given.
     given: BTreeMap<Collection, Recovery>,
@@ -129,7 +129,10 @@ impl Machine {
 
     /// The device belongs to another pairing now: nothing of the last one is compared with what comes.
     pub(super) fn app_state_reset(&mut self, outcome: &mut Pending) {
-        self.app_state = AppState::default();
+        let AppState { changes, job, .. } = std::mem::take(&mut self.app_state);
+        for change in changes.into_iter().chain(job.and_then(|job| job.change)) {
+            self.done(change.token, Err(CommandError::NotConnected));
+        }
         let pages = Collection::ALL.into_iter().flat_map(crate::vault::collections::all_pages);
         let gone = pages.map(|name| (StateKey { kind: StateKind::AppStatePage, name }, None));
         outcome.batch.state.extend(gone);
@@ -277,10 +280,13 @@ impl Machine {
         self.app_state.wanted.insert(collection, (id, now));
     }
 
-    /// The phone gives a collection. It counts when it was asked for and is still needed.
+    /// The phone gives a collection. It counts when it was asked for and is still needed, once; when the phone was
+    /// asked stays known, so that one whose collection does not verify either is not asked without a pause.
     pub(super) fn take_collection(&mut self, request: &str, recovery: Option<Recovery>) {
-        let asked = self.app_state.wanted.extract_if(.., |_, (id, _)| id == request).next();
-        let Some((collection, _)) = asked else { return };
+        let mut wanted = self.app_state.wanted.iter_mut();
+        let asked = wanted.find(|(_, (id, _))| id == request && !id.is_empty());
+        let Some((&collection, (id, _))) = asked else { return };
+        id.clear();
         if self.app_state.troubles.contains_key(&collection) {
             self.app_state.given.extend(recovery.map(|recovery| (collection, recovery)));
         }
@@ -299,5 +305,29 @@ impl Machine {
             _ => Vec::new(),
         };
         self.effects.push(Effect::Reply { token, reply: Reply::Contents(contents) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::machine::Now;
+    use crate::machine::tests::alone;
+
+    use super::*;
+
+    #[test]
+    fn a_phone_whose_collection_does_not_verify_either_is_asked_again_after_a_day() {
+        let mut machine = alone();
+        let (collection, now) = (Collection::Regular, machine.now);
+        machine.app_state.troubles.insert(collection, (2, now.boot));
+        machine.ask_for_collection(collection);
+        let asked = machine.app_state.wanted[&collection].0.clone();
+        assert!(!asked.is_empty());
+        machine.take_collection(&asked, None);
+        machine.ask_for_collection(collection);
+        assert_eq!(machine.app_state.wanted[&collection], (String::new(), now.boot));
+        machine.now = Now { boot: now.boot.plus(ASK_ANEW), ..now };
+        machine.ask_for_collection(collection);
+        assert!(!machine.app_state.wanted[&collection].0.is_empty());
     }
 }

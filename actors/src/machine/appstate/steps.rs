@@ -222,6 +222,7 @@ impl Machine {
             self.lane.fill(slot, outcome);
         }
         self.app_state.troubles.remove(&collection);
+        self.app_state.wanted.remove(&collection);
         match self.app_state.job.as_ref().is_some_and(|job| job.change.is_some()) {
             true => self.encode_change(),
             false => self.app_state.job = None,
