@@ -2,13 +2,14 @@
 //!
 //! What must hold: that something is about to be made is durable before WhatsApp is asked for it. When the answer was
 //! lost, the next time that the request comes, whoever owns the device then, WhatsApp is asked what there is before it
-//! is asked to make anything; two can come of one request only if WhatsApp takes it after it has answered a later
-//! connection. A day later a request is forgotten.
+//! is asked to make anything, and that on a later connection; two can come of one request only if WhatsApp takes it
+//! after it has answered that one. Nothing is made for callers who have given up. A day later a request is forgotten.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use roost_placement::lease::BootTime;
 use roost_proto::ask::making::New;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Read, Stanza, message_id};
@@ -16,6 +17,7 @@ use roost_proto::stanza::{Read, Stanza, message_id};
 use super::codec::{Reader, Writer};
 use super::commit::{After, Pending};
 use super::requests::{Asked, NoAnswer};
+use super::timer::Timer;
 use super::{Effect, Machine, Reply};
 use crate::device::{AskError, Make, MakeError};
 use crate::port::{StateChange, StateKey, StateKind};
@@ -36,6 +38,8 @@ struct Making {
     key: String,
     /// JID of what was made, once that is known.
     made: Option<String>,
+    /// On which link of this life WhatsApp was asked for it last.
+    asked_on: Option<u64>,
 }
 
 impl Making {
@@ -54,7 +58,7 @@ impl Making {
         let hash = rest.bytes()?.try_into().ok()?;
         let key = rest.text()?.to_owned();
         let made = Some(rest.text()?.to_owned()).filter(|made| !made.is_empty());
-        Some(Making { at, hash, key, made })
+        Some(Making { at, hash, key, made, asked_on: None })
     }
 }
 
@@ -62,8 +66,8 @@ impl Making {
 #[derive(Debug)]
 struct UnderWay {
     what: New,
-    patience: Duration,
-    waiting: Vec<u64>,
+    /// Tokens, and until when each waits.
+    waiting: Vec<(u64, BootTime)>,
 }
 
 /// All by request id.
@@ -86,25 +90,32 @@ impl Machine {
         if known.is_some_and(|known| known.hash != request_hash) {
             return self.making_reply(token, Err(MakeError::KeyReused));
         }
+        let until = self.now.boot.plus(patience);
         if let Some(under_way) = self.makings.under_way.get_mut(&request_id) {
-            return under_way.waiting.push(token);
+            if under_way.waiting.len() >= self.limits.asks {
+                return self.making_reply(token, Err(AskError::Busy.into()));
+            }
+            under_way.waiting.push((token, until));
+            return self.set_timer_at_most(Timer::Requests, patience);
         }
         if let Some(made) = known.and_then(|known| known.made.clone()) {
             return self.making_reply(token, Ok(made));
         }
         let busy = self.makings.under_way.len() >= self.limits.asks;
-        if let Some(refusal) = self.may_ask().err().or(busy.then_some(AskError::Busy)) {
+        let away = self.commits.failing().then_some(AskError::Unavailable);
+        if let Some(refusal) = self.may_ask().err().or(away).or(busy.then_some(AskError::Busy)) {
             return self.making_reply(token, Err(refusal.into()));
         }
         let in_doubt = known.is_some();
         let look = what.look();
-        let waiting = vec![token];
-        self.makings.under_way.insert(request_id.clone(), UnderWay { what, patience, waiting });
+        let waiting = vec![(token, until)];
+        self.makings.under_way.insert(request_id.clone(), UnderWay { what, waiting });
+        self.set_timer_at_most(Timer::Requests, patience);
         if in_doubt {
-            return self.request_within(patience, Asked::Made { request_id }, look);
+            return self.request_of_ours(Asked::Made { request_id }, look);
         }
         let key = message_id(&mut self.rng);
-        let making = Making { at: self.now.wall, hash: request_hash, key, made: None };
+        let making = Making { at: self.now.wall, hash: request_hash, key, made: None, asked_on: None };
         self.makings.known.insert(request_id.clone(), making);
         let mut changes = self.forget_makings();
         changes.extend(self.making_row(&request_id));
@@ -141,16 +152,36 @@ impl Machine {
 
     /// What is known of a request is durable: make it, or tell what was made.
     pub(super) fn making_kept(&mut self, request_id: String) {
-        let Some(making) = self.makings.known.get(&request_id) else { return };
+        let (may_ask, online) = (self.may_ask(), self.connection.online());
+        let Makings { known, under_way } = &mut self.makings;
+        let Some(making) = known.get_mut(&request_id) else { return };
         if let Some(made) = making.made.clone() {
             return self.making_ended(&request_id, &Ok(made));
         }
-        let Some(under_way) = self.makings.under_way.get(&request_id) else { return };
-        let (request, patience) = (under_way.what.request(&making.key), under_way.patience);
-        match self.may_ask() {
-            Ok(()) => self.request_within(patience, Asked::Making { request_id }, request),
-            Err(refusal) => self.making_ended(&request_id, &Err(refusal)),
+        let Some(under_way) = under_way.get(&request_id) else { return };
+        // Nobody waits any more, or WhatsApp was asked on this connection and has not said its word.
+        let late = under_way.waiting.is_empty() || online.is_some() && making.asked_on == online;
+        if let Some(refusal) = may_ask.err().or(late.then_some(AskError::Late)) {
+            return self.making_ended(&request_id, &Err(refusal));
         }
+        making.asked_on = online;
+        let request = under_way.what.request(&making.key);
+        self.request_of_ours(Asked::Making { request_id }, request);
+    }
+
+    /// Those who have waited long enough hear that nothing is known yet; what is being made goes on. Returns when the
+    /// next of them has.
+    pub(super) fn expire_makings(&mut self) -> Option<BootTime> {
+        let now = self.now.boot;
+        let under_way = self.makings.under_way.values_mut();
+        let late: Vec<u64> = under_way
+            .flat_map(|one| one.waiting.extract_if(.., |(_, until)| *until <= now))
+            .map(|(token, _)| token)
+            .collect();
+        for token in late {
+            self.making_reply(token, Err(AskError::Late.into()));
+        }
+        self.makings.under_way.values().flat_map(|one| &one.waiting).map(|(_, until)| *until).min()
     }
 
     /// WhatsApp has made it, or not.
@@ -202,6 +233,7 @@ impl Machine {
         let Some((id, making)) = found.filter(|(_, making)| making.made.is_none()) else { return };
         making.made = Some(made.to_owned());
         outcome.batch.state.push((row(id), Some(making.to_bytes())));
+        outcome.after.push(After::Making(id.clone()));
     }
 
     fn is_made(&mut self, request_id: String, made: String) {
@@ -214,7 +246,7 @@ impl Machine {
 
     fn making_ended(&mut self, request_id: &str, result: &Result<String, AskError>) {
         let Some(under_way) = self.makings.under_way.remove(request_id) else { return };
-        for token in under_way.waiting {
+        for (token, _) in under_way.waiting {
             self.making_reply(token, result.clone().map_err(MakeError::from));
         }
     }
@@ -240,7 +272,8 @@ mod tests {
     #[test]
     fn a_request_reads_back_as_it_was_written() {
         for made in [None, Some("120363000000000001@g.us".to_owned())] {
-            let making = Making { at: UnixMillis(7), hash: [3; 32], key: "3EB0AA".to_owned(), made };
+            let key = "3EB0AA".to_owned();
+            let making = Making { at: UnixMillis(7), hash: [3; 32], key, made, asked_on: None };
             let bytes = making.to_bytes();
             assert_eq!(Making::from_bytes(&bytes), Some(making));
             assert_eq!(Making::from_bytes(&bytes[..20]), None);

@@ -189,7 +189,9 @@ impl Machine {
                 self.answered(asked, Err(NoAnswer::Late));
             }
         }
-        if let Some(next) = self.requests.open.values().map(|(_, deadline)| *deadline).min() {
+        let waiting = self.expire_makings();
+        let open = self.requests.open.values().map(|(_, deadline)| *deadline);
+        if let Some(next) = open.chain(waiting).min() {
             self.set_timer(Timer::Requests, next.since(now));
         }
     }

@@ -116,6 +116,41 @@ fn a_group_that_was_never_made_is_made_under_the_same_key() {
 }
 
 #[test]
+fn what_takes_longer_than_its_callers_wait_is_not_asked_for_twice_on_one_connection() {
+    let mut world = World::online(10);
+    let first = asked(&mut world, "r1", 1);
+    let create = request(&mut world, "create");
+    world.take(Step::Time(6_000));
+    assert_eq!(world.made(first), Some(Err(AskError::Late.into())));
+    let second = asked(&mut world, "r1", 1);
+    assert!(world.requests.is_empty(), "it is being made");
+    answer(&mut world, &create, group("120363000000000009"));
+    assert_eq!(world.made(second), Some(Ok(GROUP.to_owned())));
+
+    asked(&mut world, "r2", 1);
+    request(&mut world, "create");
+    world.take(Step::Time(40_000));
+    world.requests.clear();
+    let third = asked(&mut world, "r2", 1);
+    tell_all(&mut world, []);
+    assert_eq!(world.made(third), Some(Err(AskError::Late.into())), "it may still be made");
+    assert!(world.requests.is_empty());
+}
+
+#[test]
+fn nothing_is_made_for_callers_who_have_given_up_while_the_store_was_away() {
+    let mut world = World::online(11);
+    let (token, _) = world.command(make("r1", 1));
+    world.take(Step::CommitFailed);
+    let (refused, _) = world.command(make("r2", 1));
+    assert_eq!(world.made(refused), Some(Err(AskError::Unavailable.into())));
+    world.take(Step::Time(6_000));
+    assert_eq!(world.made(token), Some(Err(AskError::Late.into())));
+    world.commit_everything();
+    assert!(world.requests.iter().all(|request| request.child("create").is_none()));
+}
+
+#[test]
 fn what_another_request_has_made_is_not_taken_for_it() {
     let mut world = World::online(4);
     asked(&mut world, "r1", 1);
