@@ -155,12 +155,14 @@ impl Machine {
             CappingStatus::SecondWarning => capping::Status::SecondWarning,
             CappingStatus::Capped => capping::Status::Capped,
         };
+        // An end that is over by our clock is none: it would be asked about without a pause.
+        let cycle_end = quota.cycle_end.filter(|end| *end > self.now.wall);
         let lasting = (quota.status == CappingStatus::Capped).then(|| after(self.now.wall, CYCLE));
         let quota = Capping {
             status: status.into(),
             total: quota.total,
             used: quota.used,
-            cycle_end: quota.cycle_end.or(lasting).map(timestamp),
+            cycle_end: cycle_end.or(lasting).map(timestamp),
         };
         if self.health.now.capping.as_ref() != Some(&quota) {
             self.health.now.capping = Some(quota);

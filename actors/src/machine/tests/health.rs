@@ -1,6 +1,6 @@
 //! New chats that WhatsApp does not allow, and the pace of those that it does.
 
-use roost_proto::stanza::{Builder, Stanza, server_jid};
+use roost_proto::stanza::{Builder, Read as _, Stanza, iq, server_jid};
 
 use super::world::{Step, World};
 use crate::device::{Bar, Command, PacingPolicy, SendError};
@@ -129,4 +129,28 @@ fn new_chats_above_the_pace_wait_and_replies_do_not() {
     let waited =
         effects.iter().any(|effect| matches!(effect, Effect::Paced(waited) if waited.as_secs() >= 1));
     assert!(waited, "how long it was held back is told");
+}
+
+#[test]
+fn a_quota_whose_cycle_has_ended_by_our_clock_is_asked_about_with_a_pause() {
+    let mut world = World::online(6);
+    assert_eq!(send(&mut world, 1), Ok(()));
+    world.refuse_ours(475);
+    let mut asked = 0;
+    for _ in 0..20 {
+        for step in [Step::CommitDone, Step::Crypto, Step::Time(10)] {
+            world.take(step);
+        }
+        while let Some(request) = world.requests.pop_front() {
+            if request.text("xmlns").is_none_or(|xmlns| xmlns != "w:mex") {
+                continue;
+            }
+            asked += 1;
+            let said = r#"{"data":{"xwa2_message_capping_info":{"capping_status":"CAPPED","cycle_end_timestamp":"1699999999"}}}"#;
+            let result = Builder::new("result").bytes(said).build();
+            world.stanza(iq::result(&request).children([result]).build());
+        }
+    }
+    assert!(asked <= 2, "WhatsApp was asked {asked} times");
+    assert!(is_barred(send(&mut world, 2)));
 }
