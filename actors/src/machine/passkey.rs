@@ -32,11 +32,23 @@ pub(super) enum Stage {
     /// The authenticator is waited for.
     Asked { challenge: Vec<u8> },
     /// It has answered; the phone's part is waited for.
-    Answered { assertion: Box<Assertion>, compare: bool },
+    Answered { assertion: Box<Assertion>, compare: bool, agreement: Agreement },
     /// Both sides show a code.
     Showing { code: String, assertion: Box<Assertion>, compare: bool },
     /// The codes are the same, or need not be compared.
     Same,
+}
+
+/// How far the agreement with the phone has come: each part is taken once, or whoever stands between could put another
+/// key behind the code that people compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Agreement {
+    /// WhatsApp is asked how to name it.
+    Begun,
+    /// The phone has our commitment.
+    Offered,
+    /// It has given its key.
+    Met,
 }
 
 /// A step that needs keys.
@@ -142,7 +154,8 @@ impl Machine {
                 if !matches!(stage, Stage::Asked { challenge } if answers.as_ref() == Some(challenge)) {
                     return Err(PasskeyError::OtherChallenge);
                 }
-                *stage = Stage::Answered { assertion: Box::new(assertion), compare };
+                let agreement = Agreement::Begun;
+                *stage = Stage::Answered { assertion: Box::new(assertion), compare, agreement };
                 self.request_passkey(number, Part::Reference, Builder::new("ref"));
                 Ok(())
             }
@@ -211,8 +224,12 @@ impl Machine {
     /// `<notification type=crsc_continuation>`: the phone's part.
     pub(super) fn on_passkey_continued(&mut self, stanza: &Stanza) {
         let Some(attempt) = self.attempt_number().filter(|_| is_from_server(stanza)) else { return };
-        let stage = self.attempt_mut(attempt).and_then(|attempt| attempt.passkey.as_ref());
-        let Some(Stage::Answered { .. }) = stage else { return };
+        let stage = self.attempt_mut(attempt).and_then(|attempt| attempt.passkey.as_mut());
+        let Some(Stage::Answered { agreement, .. }) = stage else { return };
+        if *agreement != Agreement::Offered {
+            return;
+        }
+        *agreement = Agreement::Met;
         let primary = stanza.child("primary_ephemeral_identity").and_then(Read::leaf).unwrap_or_default();
         let step = Step::Meet { primary: primary.to_vec() };
         self.ask_crypto(CryptoRequest::Passkey(step), Purpose::Passkey { attempt, sealing: None });
@@ -224,7 +241,12 @@ impl Machine {
             (Some(Made::Sealed { changes, sealed }), _, Some((slot, link))) => {
                 self.send_sealed(number, (slot, link), changes, sealed);
             }
-            (Some(Made::Prologue { prologue, proof }), Some(Stage::Answered { assertion, .. }), _) => {
+            (
+                Some(Made::Prologue { prologue, proof }),
+                Some(Stage::Answered { assertion, agreement, .. }),
+                _,
+            ) => {
+                *agreement = Agreement::Offered;
                 let leaf = |tag: &'static str, bytes: Vec<u8>| Builder::new(tag).bytes(bytes).build();
                 let mut parts = vec![
                     leaf("credential_id", assertion.credential.clone()),
@@ -236,7 +258,7 @@ impl Machine {
                 self.request_passkey(number, Part::Prologue, prologue);
             }
             (Some(Made::Met { nonce, code }), Some(stage @ Stage::Answered { .. }), _) => {
-                if let Stage::Answered { assertion, compare } = stage {
+                if let Stage::Answered { assertion, compare, .. } = stage {
                     *stage = Stage::Showing { code, assertion: assertion.clone(), compare: *compare };
                 }
                 let nonce = Builder::new("companion_nonce").bytes(nonce.to_vec());

@@ -140,3 +140,19 @@ fn codes_are_compared_before_anything_is_sealed_when_that_was_asked_for() {
     commit(&mut world);
     respond(&mut world, "encrypted_pairing_request", Vec::new());
 }
+
+#[test]
+fn the_phones_key_is_taken_once_and_only_after_our_commitment() {
+    let mut world = asked();
+    answer(&mut world, "_-8", true);
+    let phone =
+        |world: &mut World, key| notify(world, "crsc_continuation", "primary_ephemeral_identity", key);
+    phone(&mut world, "early");
+    assert_eq!(world.with_crypto(), 0, "an attempt before this one may have made a commitment");
+    respond(&mut world, "ref", vec![Builder::new("ref").bytes("2@other").build()]);
+    world.take(Step::Crypto);
+    respond(&mut world, "passkey_prologue", Vec::new());
+    phone(&mut world, "key");
+    phone(&mut world, "another");
+    assert_eq!(world.with_crypto(), 1);
+}
