@@ -45,8 +45,7 @@ pub(super) struct Connection {
     /// The version of WhatsApp Web that is chosen, and the one that was last dialled with.
     version: ProtocolVersion,
     dialled: ProtocolVersion,
-    /// Where WhatsApp wants the next connection to go. It is said on each, and used once: what leads nowhere is not tried
-    /// again.
+    /// Where WhatsApp wants the next connection to go, said on each. Used once: what leads nowhere is not tried again.
     pub(super) routing: Option<Bytes>,
     /// What the ending of the present link asks for, said before the link went down.
     verdict: Option<Verdict>,
@@ -231,6 +230,7 @@ impl Machine {
         self.outbox_link_lost();
         self.resends_link_lost();
         self.app_state_link_lost();
+        self.history_link_lost();
         let verdict = self.connection.verdict.take();
         if verdict.is_none() && self.attempt.is_some() && self.account.is_none() {
             return self.end_attempt("CONNECTION_LOST", why);

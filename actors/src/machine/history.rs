@@ -216,9 +216,12 @@ impl Machine {
 
     /// A file of history has come, or something of it, or it has not.
     pub(super) fn on_history_file(&mut self, name: &str, outcome: Result<Fetched, FileError>) {
+        let offline = self.connection.online().is_none();
         let Some(piece) = self.history.waiting.get_mut(name) else {
             return self.history.busy = false;
         };
+        // The phone is asked for it when there is a connection.
+        let may_be_asked = !piece.asked && !matches!(outcome, Err(FileError::TooLarge(_)));
         match outcome {
             Ok(Fetched::History(outline)) => {
                 piece.trouble = None;
@@ -227,7 +230,7 @@ impl Machine {
             }
             Ok(Fetched::Slice(slice)) => self.tell_slice(name, slice),
             Ok(Fetched::Whole(_)) => unreachable!("history is read in slices"),
-            Err(FileError::Unavailable(_)) => {
+            Err(error) if matches!(error, FileError::Unavailable(_)) || may_be_asked && offline => {
                 let times = piece.trouble.map_or(0, |(times, _)| times);
                 let pause = PAUSES.0.saturating_mul(2u32.saturating_pow(times)).min(PAUSES.1);
                 piece.trouble = Some((times + 1, self.now.boot.plus(pause)));

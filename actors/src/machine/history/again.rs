@@ -10,7 +10,7 @@ use roost_proto::media::{MediaKind, retry_request};
 use roost_proto::phone::{Notice, Place};
 use roost_proto::stanza::Builder;
 
-use super::piece::Source;
+use super::piece::{Piece, Source};
 use super::{Machine, row};
 use crate::machine::commit::{After, Pending};
 use crate::machine::connect::encode;
@@ -49,6 +49,14 @@ impl Machine {
         true
     }
 
+    /// The phone may never have heard what it was asked: it is asked again on the next connection.
+    pub(in crate::machine) fn history_link_lost(&mut self) {
+        let asked = |piece: &&mut Piece| piece.asked && piece.trouble.is_some_and(|(times, _)| times == 0);
+        for piece in self.history.waiting.values_mut().filter(asked) {
+            piece.asked = false;
+        }
+    }
+
     /// A notice may be about a piece that was told before: its file is another one now.
     pub(super) fn take_again(&mut self, name: &str, notice: &Notice, outcome: &mut Pending) -> bool {
         let Some(original) = notice.original.clone().map(bounded) else { return false };
@@ -72,5 +80,32 @@ impl Machine {
                 .attr("type", "hist_sync");
             outcome.after.extend(encode(&receipt.build()).map(|bytes| After::Wire(link, bytes)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roost_proto::history::{Blob, Kind};
+
+    use super::super::piece::Cursor;
+    use super::*;
+    use crate::machine::tests::alone;
+
+    #[test]
+    fn a_file_that_is_gone_waits_for_the_connection_on_which_the_phone_can_be_asked() {
+        let mut machine = alone();
+        let blob = Blob::default();
+        let place = Place::File(blob.clone());
+        let notice =
+            Notice { kind: Kind::Recent, order: 0, progress: 0, request: None, original: None, place };
+        let piece = Piece::new(Cursor::new(&notice), Source::File(blob));
+        machine.history.waiting.insert("N1".to_owned(), piece);
+        machine.on_history_file("N1", Err(FileError::Gone));
+        let piece = machine.history.waiting.get_mut("N1").expect("it is not given up");
+        assert!(!piece.asked && piece.trouble.is_some());
+
+        (piece.asked, piece.trouble) = (true, Some((0, machine.now.boot)));
+        machine.history_link_lost();
+        assert!(!machine.history.waiting["N1"].asked, "the phone may not have heard it");
     }
 }
