@@ -336,16 +336,13 @@ fn context(
     let none = ContextInfo::default();
     let info = info.unwrap_or(&none);
     let quote = info.stanza_id.as_ref().map(|id| {
-        let said = content(peel(&info.quoted_message)).map(|(content, _)| content);
-        let text = match said {
-            Some(Content::Text(text)) => text,
-            _ => String::new(),
-        };
+        let text = words(peel(&info.quoted_message));
         let sender = owned(&info.participant);
         let message = api::MessageRef { whatsapp_id: id.clone(), from_me: false, sender };
         api::Quote { message: Some(message), text }
     });
-    let score = info.forwarding_score.unwrap_or(u32::from(info.is_forwarded == Some(true)));
+    // The first forward has a score of 0 from whatsapp-rust, and of 1 from Baileys.
+    let score = info.forwarding_score.unwrap_or(0).max(u32::from(info.is_forwarded == Some(true)));
     let context = api::Context {
         mentions: info.mentioned_jid.clone(),
         quote,
@@ -358,6 +355,16 @@ fn context(
     };
     let quoted = context.quote.as_ref().and(info.participant.clone());
     ((context != api::Context::default()).then_some(context), quoted)
+}
+
+/// The text of a message, or what is said with its file.
+fn words(message: &Message) -> String {
+    let captions =
+        [&message.image_message.caption, &message.video_message.caption, &message.document_message.caption];
+    match content(message) {
+        Some((Content::Text(text), _)) => text,
+        _ => captions.into_iter().find_map(Option::clone).unwrap_or_default(),
+    }
 }
 
 pub(super) fn reference(key: &MessageKey) -> Ref {

@@ -1,6 +1,7 @@
 //! Messages through WhatsApp's schema and back.
 
 mod concealed;
+mod context;
 
 use proptest::prelude::*;
 use waproto::buffa::Message as _;
