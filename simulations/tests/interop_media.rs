@@ -3,6 +3,9 @@
 //!
 //! Real processes, as in `interop.rs`; needs Go and Node.js, which `.ci/test` installs.
 
+#[path = "media/pictures.rs"]
+mod pictures;
+
 use std::path::{Path, PathBuf};
 
 use roost_proto::api::event::Payload;
@@ -105,6 +108,11 @@ impl World {
         self.hears(&mut matrix).await?;
         self.says(&mut matrix).await?;
         self.packs(&mut matrix).await?;
+        for client in 0..self.clients.len() {
+            self.once(client, &mut matrix).await?;
+            self.quoted(client, &mut matrix).await?;
+            self.album(client, &mut matrix).await?;
+        }
         assert_eq!(self.reader.repeated(), Vec::<String>::new());
         assert_eq!(self.reader.faults(), Vec::<String>::new());
         assert_eq!(self.stage.key_reuse(), Vec::<String>::new());

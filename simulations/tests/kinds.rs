@@ -7,6 +7,8 @@
 mod amid_a_kill;
 #[path = "kinds/among_clients.rs"]
 mod among_clients;
+#[path = "kinds/beside.rs"]
+mod beside;
 #[path = "kinds/between_two.rs"]
 mod between_two;
 #[path = "kinds/bots.rs"]
@@ -49,6 +51,9 @@ struct Speaker {
 fn cannot_say(library: Library, row: &str) -> Option<&'static str> {
     match (library, row) {
         (Library::Baileys, "vote in a poll") => Some("Baileys cannot vote"),
+        (Library::Baileys, "answer to a calendar event") => {
+            Some("Baileys opens answers to events and makes none")
+        }
         (Library::Whatsmeow, "encrypted edit") => Some("whatsmeow opens encrypted edits and sends none"),
         (Library::WhatsappRust, "concealed reaction") => {
             Some("whatsapp-rust conceals reactions in announcement groups only")
@@ -62,6 +67,9 @@ fn cannot_hear(library: Library, row: &str) -> Option<&'static str> {
     match (library, row) {
         (Library::Baileys, "concealed reaction" | "concealed comment") => {
             Some("Baileys conceals and opens neither reactions nor comments")
+        }
+        (Library::Whatsmeow, "answer to a calendar event") => {
+            Some("whatsmeow neither makes nor opens answers to events")
         }
         (Library::Baileys, "answer of a bot") => Some("Baileys opens no answers of bots"),
         (Library::Baileys, "encrypted edit") => Some("Baileys neither sends nor opens encrypted edits"),
@@ -340,7 +348,8 @@ impl Pair<'_> {
 #[tokio::test]
 async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_killed() -> Result<(), Failure>
 {
-    let Cast { stage, cluster, device, roost, reader } = Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
+    let Cast { stage, mut cluster, device, roost, reader } =
+        Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
     stage.sim.act(|machine, now| Ok::<_, Failure>(machine.with_bot(now)))?;
     let mut matrix = Matrix::new("1-messages");
     let mut speakers = Vec::new();
@@ -360,6 +369,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
         };
         pair.remarks().await?;
         pair.statements().await?;
+        pair.beside().await?;
         pair.polls().await?;
         pair.between_two().await?;
         pair.concealed().await?;
@@ -370,6 +380,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
     matrix.check()?;
     among_clients::talk(&stage, &mut speakers).await?.check()?;
     amid_a_kill::talk(&mut speakers, &cluster, &device, &roost, &reader).await?;
+    amid_a_kill::beside(&mut speakers, &mut cluster, &device, &roost, &reader).await?;
     // Phones compare the tokens that messages are reported by. The other clients make them in ways of their own, and
     // whatsmeow counts nothing of its three edits, which lie in envelopes.
     for (who, differ) in [(&roost, 0), (&speakers[0].person, 3)] {

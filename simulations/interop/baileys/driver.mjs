@@ -18,6 +18,7 @@ import makeWASocket, {
   WA_CERT_DETAILS,
 } from 'baileys'
 import pino from 'pino'
+import { openAnswer, optionsBeside } from './beside.mjs'
 import { business } from './business.mjs'
 import * as chats from './chats.mjs'
 import { groups, onGroups } from './groups.mjs'
@@ -132,10 +133,13 @@ const identity = () => ({ pn: auth.state.creds.me?.id ?? '', lid: auth.state.cre
 function onMessage({ key, message, messageStubType, messageStubParameters, pushName }) {
   if (message) heard.set(key.id, { key, message })
   const vote = message?.pollUpdateMessage
-  const about = vote?.pollCreationMessageKey?.id
+  const answer = message?.encEventResponseMessage
+  const about = (vote?.pollCreationMessageKey ?? answer?.eventCreationMessageKey)?.id
   const said = vote
     ? { kind: 'vote', text: openVote(vote, key, sent.get(about), identity()), about }
-    : message && describe(message)
+    : answer
+      ? { kind: 'event_response', text: openAnswer(answer, key, sent.get(about), identity()), about }
+      : message && describe(message)
   if (said) {
     const chat = key.remoteJid
     emit('said', { id: key.id, ...said, from_me: !!key.fromMe, chat, sender: key.participant || chat })
@@ -182,7 +186,8 @@ const commands = {
   },
   async say({ to, kind, text, about, people, ref }) {
     const id = generateMessageIDV2(sock.user.id)
-    const raw = rawContent(kind, text)
+    const target = messageAbout(heard.get(about), about, to)
+    const raw = rawContent(kind, text, target)
     if (raw) {
       sent.set(id, raw)
       await sock.relayMessage(to, raw, { messageId: id })
@@ -193,11 +198,10 @@ const commands = {
       await sock.relayMessage(to, change.content, { messageId: about, additionalAttributes: { edit: change.edit } })
       return emit('sent', { ref: ref ?? '', id: about })
     }
-    const target = messageAbout(heard.get(about), about, to)
-    const answer = await sock.sendMessage(to, contentOf(kind, text, target), {
+    const answer = await sock.sendMessage(to, contentOf(kind, text, target, about), {
       messageId: id,
       statusJidList: people,
-      ...(kind === 'quote' ? { quoted: target } : {}),
+      ...optionsBeside(kind, target),
     })
     sent.set(answer.key.id, answer.message)
     emit('sent', { ref: ref ?? '', id: answer.key.id })
@@ -206,9 +210,9 @@ const commands = {
     await sock.groupParticipantsUpdate(group, participants, action)
     emit('sent', { ref: ref ?? '', id: '' })
   },
-  async file({ to, kind, path, mime, text, ref }) {
+  async file({ to, kind, path, mime, text, about, ref }) {
     const id = generateMessageIDV2(sock.user.id)
-    const answer = await sock.sendMessage(to, files.content(kind, path, mime, text), { messageId: id })
+    const answer = await sock.sendMessage(to, files.content(kind, path, mime, text, files.album(to, about)), { messageId: id })
     sent.set(id, answer.message)
     emit('sent', { ref: ref ?? '', id })
   },

@@ -4,7 +4,7 @@ import crypto from 'node:crypto'
 import fs from 'node:fs'
 import https from 'node:https'
 import tls from 'node:tls'
-import { downloadMediaMessage, normalizeMessageContent } from 'baileys'
+import { downloadMediaMessage, normalizeMessageContent, proto } from 'baileys'
 import { Agent } from 'undici'
 
 export function transport(server, ca) {
@@ -21,11 +21,15 @@ export function transport(server, ca) {
   return { fetchAgent, options: { dispatcher } }
 }
 
+// Where a picture belongs, when that is an album of ours.
+export const album = (remoteJid, id) => id && { remoteJid, fromMe: true, id }
+
 // What sendMessage takes for a file.
-export function content(kind, path, mimetype, caption) {
+export function content(kind, path, mimetype, caption, albumParentKey) {
   const file = { url: path }
   switch (kind) {
-    case 'image': return { image: file, mimetype, caption, jpegThumbnail: '' }
+    case 'image': return { image: file, mimetype, caption, jpegThumbnail: '', albumParentKey }
+    case 'view_once': return { image: file, mimetype, caption, jpegThumbnail: '', viewOnce: true }
     case 'video': return { video: file, mimetype, caption, jpegThumbnail: '' }
     case 'note': return { video: file, mimetype, ptv: true, jpegThumbnail: '' }
     case 'audio': return { audio: file, mimetype, seconds: 1 }
@@ -49,7 +53,11 @@ export async function received(message, options, reupload) {
     ['sticker', inner?.stickerMessage],
   ].find(([, part]) => part)
   if (!found) return undefined
-  const [kind, part] = found
+  const [, part] = found
+  const { viewOnceMessage, viewOnceMessageV2 } = message.message
+  const kind = viewOnceMessage || viewOnceMessageV2 ? 'view_once' : found[0]
+  const association = (message.message.messageContextInfo ?? inner.messageContextInfo)?.messageAssociation
+  const ofAlbum = association?.associationType === proto.MessageAssociation.AssociationType.MEDIA_ALBUM
   // The library fetches what is encrypted; files in newsletters are not.
   if (!part.mediaKey?.length) return undefined
   const fetched = of => downloadMediaMessage(of, 'buffer', { options })
@@ -65,6 +73,7 @@ export async function received(message, options, reupload) {
     size: data.length,
     sha256: crypto.createHash('sha256').update(data).digest('hex'),
     from_me: !!message.key.fromMe,
+    about: (ofAlbum && association.parentMessageKey?.id) || '',
     chat: message.key.remoteJid,
   }
 }

@@ -1,13 +1,14 @@
 // Messages of every kind: what Baileys is given to send, and received ones in words.
 import { createHash, randomBytes } from 'node:crypto'
 import { decryptPollVote, jidNormalizedUser, normalizeMessageContent, proto } from 'baileys'
+import { contentBeside, describeBeside, groupInvite, keep } from './beside.mjs'
 
 // The message that another one is about: as it was received, or one of our own.
 export function messageAbout(heard, id, to) {
   return heard ?? { key: { remoteJid: to, fromMe: true, id }, message: { conversation: 'quoted' } }
 }
 
-export function contentOf(kind, text, target) {
+export function contentOf(kind, text, target, about) {
   switch (kind) {
     case 'location':
       return { location: { degreesLatitude: 52.5, degreesLongitude: 13.5, name: text } }
@@ -25,8 +26,6 @@ export function contentOf(kind, text, target) {
       return { limitSharing: text === 'on' }
     case 'calendar_event':
       return { event: { name: text, startDate: new Date(1_900_000_000_000) } }
-    case 'quote':
-      return { text }
     case 'reaction':
       return { react: { text, key: target.key } }
     case 'edit':
@@ -35,14 +34,19 @@ export function contentOf(kind, text, target) {
       return { delete: target.key }
     case 'pin':
       return { pin: target.key, type: 1, time: 86400 }
-    default:
-      throw new Error(`unknown kind ${kind}`)
   }
+  const content = contentBeside(kind, text, target, about)
+  if (!content) throw new Error(`unknown kind ${kind}`)
+  return content
 }
 
 // Kinds that Baileys has no words for: their content as it travels.
-export function rawContent(kind, text) {
+export function rawContent(kind, text, target) {
   switch (kind) {
+    case 'keep':
+      return keep(text, target)
+    case 'group_invite':
+      return groupInvite(text)
     case 'live_location':
       return { liveLocationMessage: { degreesLatitude: 52.5, degreesLongitude: 13.5, caption: text } }
     case 'list':
@@ -107,15 +111,11 @@ export function describe(message) {
   if (m.liveLocationMessage) return said('live_location', m.liveLocationMessage.caption)
   if (m.contactMessage) return said('contact', m.contactMessage.displayName)
   if (m.eventMessage) return said('calendar_event', m.eventMessage.name)
-  if (m.encEventResponseMessage) return said('event_response', '', m.encEventResponseMessage.eventCreationMessageKey?.id)
   if (m.listMessage) return said('list', m.listMessage.description)
   if (m.buttonsMessage) return said('buttons', m.buttonsMessage.contentText)
   if (m.productMessage) return said('product', m.productMessage.product?.title)
   if (m.pinInChatMessage) return said('pin', '', m.pinInChatMessage.key?.id)
-  if (m.keepInChatMessage) return said('keep', '', m.keepInChatMessage.key?.id)
-  const quoted = m.extendedTextMessage?.contextInfo?.stanzaId
-  if (quoted) return said('quote', m.extendedTextMessage.text, quoted)
-  return undefined
+  return describeBeside(m)
 }
 
 // A vote in a poll of ours: Baileys leaves opening it to the application. Both sides have two addresses, and

@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.mau.fi/whatsmeow"
@@ -17,7 +18,8 @@ import (
 // change makes one change as a person would in the client.
 func (d *driver) change(ctx context.Context, cli *whatsmeow.Client, c command) error {
 	var chat types.JID
-	if c.Chat != "" {
+	// Labels and quick replies stand in its place.
+	if c.What != "label" && c.What != "quick_reply" && c.Chat != "" {
 		var err error
 		if chat, err = types.ParseJID(c.Chat); err != nil {
 			return err
@@ -43,6 +45,37 @@ func (d *driver) change(ctx context.Context, cli *whatsmeow.Client, c command) e
 		patch = appstate.BuildMarkChatAsRead(chat, c.On, time.Time{}, nil)
 	case "star":
 		patch = appstate.BuildStar(chat, chat, c.Text, true, c.On)
+	case "clear":
+		cleared := &waSyncAction.ClearChatAction{MessageRange: &waSyncAction.SyncActionMessageRange{
+			LastMessageTimestamp: proto.Int64(time.Now().Unix()),
+		}}
+		patch = record(appstate.WAPatchRegularHigh, 6, &waSyncAction.SyncActionValue{ClearChatAction: cleared},
+			appstate.IndexClearChat, chat.String(), "1", "0")
+	case "delete":
+		patch = appstate.BuildDeleteChat(chat, time.Time{}, nil, false)
+	case "delete_for_me":
+		gone := &waSyncAction.DeleteMessageForMeAction{
+			DeleteMedia: proto.Bool(false), MessageTimestamp: proto.Int64(time.Now().Unix()),
+		}
+		patch = record(appstate.WAPatchRegularHigh, 3, &waSyncAction.SyncActionValue{DeleteMessageForMeAction: gone},
+			appstate.IndexDeleteMessageForMe, chat.String(), c.Text, "1", "0")
+	case "contact":
+		saved := &waSyncAction.ContactAction{FullName: proto.String(c.Text), SaveOnPrimaryAddressbook: proto.Bool(true)}
+		patch = record(appstate.WAPatchCriticalUnblockLow, 2, &waSyncAction.SyncActionValue{ContactAction: saved},
+			appstate.IndexContact, chat.String())
+	case "label":
+		patch = appstate.BuildLabelEdit(c.Chat, c.Text, 1, !c.On)
+	case "label_chat":
+		patch = appstate.BuildLabelChat(chat, c.Text, c.On)
+	case "label_message":
+		label, message, _ := strings.Cut(c.Text, " ")
+		patch = appstate.BuildLabelMessage(chat, label, message, c.On)
+	case "quick_reply":
+		reply := &waSyncAction.QuickReplyAction{
+			Shortcut: proto.String(c.Chat), Message: proto.String(c.Text), Deleted: proto.Bool(!c.On),
+		}
+		patch = record(appstate.WAPatchRegular, 2, &waSyncAction.SyncActionValue{QuickReplyAction: reply},
+			appstate.IndexQuickReply, c.Chat)
 	case "push_name":
 		patch = appstate.BuildSettingPushName(c.Text)
 	case "status_mute":
@@ -88,11 +121,28 @@ func (d *driver) onChat(event any) {
 		say("read", v.JID.String(), v.Action.GetRead(), "")
 	case *events.Star:
 		say("star", v.ChatJID.String(), v.Action.GetStarred(), v.MessageID)
+	case *events.ClearChat:
+		say("clear", v.JID.String(), true, "")
+	case *events.DeleteChat:
+		say("delete", v.JID.String(), true, "")
+	case *events.DeleteForMe:
+		say("delete_for_me", v.ChatJID.String(), true, v.MessageID)
+	case *events.Contact:
+		say("contact", v.JID.String(), true, v.Action.GetFullName())
+	case *events.LabelEdit:
+		say("label", v.LabelID, !v.Action.GetDeleted(), v.Action.GetName())
+	case *events.LabelAssociationChat:
+		say("label_chat", v.JID.String(), v.Action.GetLabeled(), v.LabelID)
+	case *events.LabelAssociationMessage:
+		say("label_message", v.JID.String(), v.Action.GetLabeled(), v.LabelID+" "+v.MessageID)
 	case *events.UserStatusMute:
 		say("status_mute", v.JID.String(), v.Action.GetMuted(), "")
 	case *events.AppState:
-		if v.Index[0] == linkPreviews {
+		switch v.Index[0] {
+		case linkPreviews:
 			say("link_previews", "", v.GetPrivacySettingDisableLinkPreviewsAction().GetIsPreviewsDisabled(), "")
+		case appstate.IndexQuickReply:
+			say("quick_reply", v.Index[1], !v.GetQuickReplyAction().GetDeleted(), v.GetQuickReplyAction().GetMessage())
 		}
 	case *events.PushNameSetting:
 		say("push_name", "", true, v.Action.GetName())

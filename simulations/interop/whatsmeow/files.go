@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"go.mau.fi/whatsmeow"
+	"go.mau.fi/whatsmeow/proto/waCommon"
 	waE2E "go.mau.fi/whatsmeow/proto/waE2E"
 	waMmsRetry "go.mau.fi/whatsmeow/proto/waMmsRetry"
 	"go.mau.fi/whatsmeow/types"
@@ -28,7 +29,7 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 		return err
 	}
 	kinds := map[string]whatsmeow.MediaType{
-		"image": whatsmeow.MediaImage, "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
+		"image": whatsmeow.MediaImage, "view_once": whatsmeow.MediaImage, "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
 		"note": whatsmeow.MediaVideo, "audio": whatsmeow.MediaAudio, "voice": whatsmeow.MediaAudio,
 		"document": whatsmeow.MediaDocument, "sticker_pack": whatsmeow.MediaStickerPack,
 	}
@@ -47,7 +48,7 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	}
 	message := &waE2E.Message{}
 	switch c.Kind {
-	case "image":
+	case "image", "view_once":
 		message.ImageMessage = &waE2E.ImageMessage{
 			Caption: proto.String(c.Text), Mimetype: proto.String(c.Mime), URL: &up.URL, DirectPath: &up.DirectPath,
 			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
@@ -85,6 +86,15 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 			URL: &up.URL, DirectPath: &up.DirectPath,
 			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
 		}
+	}
+	if c.About != "" {
+		album := &waCommon.MessageKey{RemoteJID: proto.String(to.String()), FromMe: proto.Bool(true), ID: proto.String(c.About)}
+		message.MessageContextInfo = &waE2E.MessageContextInfo{MessageAssociation: &waE2E.MessageAssociation{
+			AssociationType: waE2E.MessageAssociation_MEDIA_ALBUM.Enum(), ParentMessageKey: album,
+		}}
+	}
+	if c.Kind == "view_once" {
+		message = &waE2E.Message{ViewOnceMessage: &waE2E.FutureProofMessage{Message: message}}
 	}
 	id := cli.GenerateMessageID()
 	d.lock.Lock()
@@ -132,6 +142,13 @@ func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 	default:
 		return
 	}
+	if v.IsViewOnce {
+		kind = "view_once"
+	}
+	about := ""
+	if of := v.Message.GetMessageContextInfo().GetMessageAssociation(); of.GetAssociationType() == waE2E.MessageAssociation_MEDIA_ALBUM {
+		about = of.GetParentMessageKey().GetID()
+	}
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 		defer cancel()
@@ -147,6 +164,7 @@ func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 		d.emit("file", fields{
 			"id": v.Info.ID, "kind": kind, "mime": mime, "caption": caption, "size": len(data),
 			"sha256": hex.EncodeToString(sum[:]), "from_me": v.Info.IsFromMe, "chat": v.Info.Chat.String(),
+			"about": about,
 		})
 	}()
 }

@@ -41,9 +41,14 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 	d.lock.Unlock()
 	author, root := types.EmptyJID, own(cli, to, c.About)
 	if heard {
-		author, root = about.Sender, &about
+		author, root = about.Info.Sender, &about.Info
 	}
-	var message *waE2E.Message
+	message, err := beside(cli, c, to, about)
+	if err != nil {
+		return err
+	} else if message != nil {
+		return d.send(ctx, cli, c, to, message)
+	}
 	switch c.Kind {
 	case "location":
 		message = &waE2E.Message{LocationMessage: &waE2E.LocationMessage{
@@ -84,7 +89,7 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		if !heard {
 			return fmt.Errorf("no poll %s was received", c.About)
 		}
-		if message, err = cli.BuildPollVote(ctx, &about, []string{c.Text}); err != nil {
+		if message, err = cli.BuildPollVote(ctx, root, []string{c.Text}); err != nil {
 			return err
 		}
 	case "calendar_event":
@@ -110,14 +115,6 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		message = &waE2E.Message{ProductMessage: &waE2E.ProductMessage{
 			Product:          &waE2E.ProductMessage_ProductSnapshot{ProductID: proto.String("1"), Title: proto.String(c.Text)},
 			BusinessOwnerJID: proto.String(cli.Store.GetJID().ToNonAD().String()),
-		}}
-	case "quote":
-		message = &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{
-			Text: proto.String(c.Text),
-			ContextInfo: &waE2E.ContextInfo{
-				StanzaID: proto.String(c.About), Participant: proto.String(author.ToNonAD().String()),
-				QuotedMessage: &waE2E.Message{Conversation: proto.String("quoted")},
-			},
 		}}
 	case "reaction":
 		message = cli.BuildReaction(to, author, c.About, c.Text)
@@ -250,12 +247,8 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 		return "product", m.GetProductMessage().GetProduct().GetTitle(), ""
 	case m.GetPinInChatMessage() != nil:
 		return "pin", "", m.GetPinInChatMessage().GetKey().GetID()
-	case m.GetKeepInChatMessage() != nil:
-		return "keep", "", m.GetKeepInChatMessage().GetKey().GetID()
-	case m.GetExtendedTextMessage().GetContextInfo().GetStanzaID() != "":
-		return "quote", m.GetExtendedTextMessage().GetText(), m.GetExtendedTextMessage().GetContextInfo().GetStanzaID()
 	}
-	return "", "", ""
+	return describeBeside(m)
 }
 
 // plain is the text of a text message, which has two shapes.

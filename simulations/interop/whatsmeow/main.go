@@ -75,7 +75,7 @@ type driver struct {
 	// What was sent, for peers that ask again after a reconnect. A test sends few messages.
 	sent map[types.MessageID]*waE2E.Message
 	// What was received, for messages about it.
-	heard map[types.MessageID]types.MessageInfo
+	heard map[types.MessageID]*events.Message
 }
 
 func main() {
@@ -86,7 +86,7 @@ func main() {
 	level := flag.String("log", cmp.Or(os.Getenv("WA_LOG"), "warn"), "least level of whatsmeow's log: debug, info, warn or error")
 	flag.Parse()
 
-	d := &driver{level: strings.ToUpper(*level), out: json.NewEncoder(os.Stdout), sent: map[types.MessageID]*waE2E.Message{}, heard: map[types.MessageID]types.MessageInfo{}}
+	d := &driver{level: strings.ToUpper(*level), out: json.NewEncoder(os.Stdout), sent: map[types.MessageID]*waE2E.Message{}, heard: map[types.MessageID]*events.Message{}}
 	// The Signal library prints what it thinks of a message; standard output carries events only.
 	os.Stdout = os.Stderr
 	if err := d.open(*server, *ca, *root, *db); err != nil {
@@ -356,7 +356,7 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 		d.emit("connected", fields{"pn": cli.Store.GetJID().String(), "lid": cli.Store.GetLID().String()})
 	case *events.Message:
 		d.lock.Lock()
-		d.heard[v.Info.ID] = v.Info
+		d.heard[v.Info.ID] = v
 		d.lock.Unlock()
 		d.received(cli, v)
 		text := plain(v.Message)

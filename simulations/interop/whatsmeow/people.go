@@ -125,6 +125,8 @@ func (d *driver) onPeople(event any) bool {
 		d.emit("typing", fields{"from": v.Sender.String(), "state": state})
 	case *events.CallOffer:
 		d.emit("call", fields{"id": v.CallID, "from": v.From.String(), "what": "offer"})
+	case *events.CallReject:
+		d.emit("call", fields{"id": v.CallID, "from": v.From.String(), "what": "reject"})
 	case *events.CallTerminate:
 		d.emit("call", fields{"id": v.CallID, "from": v.From.String(), "what": "terminate"})
 	case *events.Picture:

@@ -134,13 +134,13 @@ pub enum ClientEvent {
     },
     /// Somebody has changed a chat or a setting of the account.
     Chat {
-        /// `mute`, `pin`, `archive`, `read`, `star` or `push_name`.
+        /// `mute`, `pin`, `archive`, `read`, `star`, `push_name`, …
         what: String,
-        /// Where; empty for a setting.
+        /// Where, or which label or quick reply; empty for a setting.
         chat: String,
         /// Done or undone.
         on: bool,
-        /// Id of a message, or a name.
+        /// Id of a message, a label, or a name.
         text: String,
     },
     /// The phone has told of the past.
@@ -187,7 +187,7 @@ pub struct Said {
 pub struct ReceivedFile {
     /// Id of its message.
     pub id: String,
-    /// `image`, `video`, `note`, `audio`, `voice`, `document` or `sticker`.
+    /// `image`, `video`, `note`, `audio`, `voice`, `document`, `sticker`, or `view_once`: an image to look at once.
     pub kind: String,
     /// Its type.
     pub mime: String,
@@ -197,6 +197,8 @@ pub struct ReceivedFile {
     pub size: u64,
     /// In hex.
     pub sha256: String,
+    /// The album that a picture belongs to; empty for none.
+    pub about: String,
     /// Where.
     pub chat: String,
 }

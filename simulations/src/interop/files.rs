@@ -33,10 +33,28 @@ impl RealClient {
         path: &Path,
         caption: &str,
     ) -> Result<String, InteropError> {
-        let path = path.display().to_string();
-        let command =
-            json!({ "cmd": "file", "to": to, "kind": kind, "mime": mime, "path": path, "text": caption });
-        match self.ask(&format!("send a {kind} to {to}"), command).await? {
+        let file = json!({ "kind": kind, "mime": mime, "path": path, "text": caption });
+        self.give_file(to, file).await
+    }
+
+    /// Sends the picture at a path into this album. Returns the id of its message.
+    ///
+    /// # Errors
+    /// As [`Self::send_file`].
+    pub async fn send_into_album(
+        &mut self,
+        to: &str,
+        path: &Path,
+        album: &str,
+    ) -> Result<String, InteropError> {
+        let file = json!({ "kind": "image", "mime": "image/jpeg", "path": path, "about": album });
+        self.give_file(to, file).await
+    }
+
+    async fn give_file(&mut self, to: &str, mut file: serde_json::Value) -> Result<String, InteropError> {
+        file["cmd"] = json!("file");
+        file["to"] = json!(to);
+        match self.ask(&format!("send {file}"), file).await? {
             ClientEvent::Sent { id, .. } => Ok(id),
             other => unreachable!("only a send is answered with the ref of a send: {other:?}"),
         }

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 
-const KINDS: [(&str, &str, usize); 7] = [
+const KINDS: [(&str, &str, usize); 8] = [
     ("image", "image/jpeg", 300_000),
     ("document", "application/pdf", 70_000),
     ("video", "video/mp4", 70_000),
@@ -15,6 +15,7 @@ const KINDS: [(&str, &str, usize); 7] = [
     ("audio", "audio/mp4", 1),
     ("voice", "audio/ogg; codecs=opus", 4096),
     ("sticker", "image/webp", 16),
+    ("view_once", "image/jpeg", 5000),
 ];
 
 impl Pair<'_> {
@@ -36,6 +37,20 @@ impl Pair<'_> {
             assert_eq!((file.kind.as_str(), file.size, file.sha256), (kind, length as u64, hash), "{kind}");
             self.seen(kind);
         }
+        let (path, _) = self.file("quoted", 3000)?;
+        let id = self.to.client.send_file(&here, "image", "image/jpeg", &path, "look").await?;
+        self.from.client.file(&id).await?;
+        let text = format!("quoting a picture, {}", self.names);
+        self.from.client.say(&there, "quote", &text, &id).await?;
+        assert_eq!(self.to.client.said("quote", &text).await?.about, id);
+        self.seen("quote of a picture");
+        let album = self.from.client.say(&there, "album", "2", "").await?;
+        assert_eq!(self.to.client.said("album", "2").await?.id, album);
+        for _ in 0..2 {
+            let id = self.from.client.send_into_album(&there, &path, &album).await?;
+            assert_eq!(self.to.client.file(&id).await?.about, album);
+        }
+        self.seen("album");
         let row = "sticker pack";
         if [self.from.library, self.to.library].contains(&Library::Baileys) {
             self.cannot(row, "Baileys has no packs of stickers");

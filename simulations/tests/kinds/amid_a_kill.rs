@@ -10,12 +10,14 @@ use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
-use roost_simulations::interop::{ClientEvent, Cluster, Failure, Person, Reader, Victim};
+use roost_simulations::interop::{ClientEvent, Cluster, Failure, Matrix, Person, Reader, Victim, Way};
 
-use super::{Speaker, cannot_say, statements, text_of};
+use super::{Pair, Speaker, cannot_say, statements, text_of};
 
 /// Of the kinds before each death.
 const BEFORE: usize = 3;
+/// One in so many messages of the device has the owner killed.
+const EVERY: usize = 6;
 
 /// Each speaker in its turn.
 pub(crate) async fn talk(
@@ -77,6 +79,25 @@ pub(crate) async fn talk(
         };
         assert!(heard.keys().all(|id| times(id) == 1), "each is in the event log once");
     }
+    Ok(())
+}
+
+/// What goes with messages, what keeps them, and answers: the same conversation while owners die.
+pub(crate) async fn beside(
+    speakers: &mut [Speaker],
+    cluster: &mut Cluster,
+    device: &str,
+    roost: &Person,
+    reader: &Reader,
+) -> Result<(), Failure> {
+    cluster.let_die(device, EVERY);
+    let mut matrix = Matrix::new("seen already");
+    for speaker in speakers {
+        let (from, to) = (Way::From(speaker.library), Way::To(speaker.library));
+        let matrix = &mut matrix;
+        Pair { cluster, device, reader, roost, speaker, matrix, from, to }.beside().await?;
+    }
+    assert!(cluster.outlived().await? > 5);
     Ok(())
 }
 

@@ -5,14 +5,14 @@ use roost_simulations::interop::{ClientEvent, Failure, Library, Matrix, Stage, W
 use roost_simulations::wa::Question;
 use sha2::{Digest as _, Sha256};
 
-use super::{Speaker, cannot_hear, cannot_say, hash, opened};
+use super::{Speaker, beside, cannot_hear, cannot_say, hash, opened};
 
 const UNREAD_EDIT: &str = "whatsapp-rust encrypts it under its number and sends it under its hidden identity, and \
                            whatsmeow tries the latter alone";
 
 /// Kinds that are about nothing.
-const STATEMENTS: [&str; 7] =
-    ["location", "live_location", "contact", "calendar_event", "list", "buttons", "product"];
+const STATEMENTS: [&str; 8] =
+    ["location", "live_location", "contact", "calendar_event", "list", "buttons", "product", "group_invite"];
 
 /// Each speaker talks to each other one. Returns what was seen.
 pub(crate) async fn talk(stage: &Stage, speakers: &mut [Speaker]) -> Result<Matrix, Failure> {
@@ -58,6 +58,7 @@ async fn speak(from: &mut Speaker, to: &mut Speaker, matrix: &mut Matrix) -> Res
         assert_eq!(to.client.said(kind, &names).await?.id, id, "{kind}, {names}");
         matrix.row(kind).seen(way);
     }
+    beside::among(from, to, matrix).await?;
 
     let poll = from.client.say(&there, "poll", &names, "").await?;
     assert_eq!(to.client.said("poll", &format!("{names}: yes, no")).await?.id, poll, "{names}");

@@ -6,7 +6,7 @@ use roost_proto::api::send_message_request::Content;
 use roost_simulations::interop::{Failure, Person};
 
 /// One of each kind, under the name that clients give it. All say this text; the product is of this person.
-pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content); 7] {
+pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content); 8] {
     let text = || text.to_owned();
     let place = api::Location { latitude: 52.5, longitude: 13.5, name: text(), ..Default::default() };
     let live = api::LiveLocation { latitude: 1.0, caption: text(), ..Default::default() };
@@ -34,6 +34,13 @@ pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content)
         title: text(),
         ..Default::default()
     };
+    let invite = api::GroupInvite {
+        group: "120363000000000001@g.us".into(),
+        code: "HENS".into(),
+        group_name: "Hens".into(),
+        caption: text(),
+        ..Default::default()
+    };
     [
         ("location", Content::Location(place)),
         ("live_location", Content::LiveLocation(live)),
@@ -42,6 +49,7 @@ pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content)
         ("list", Content::List(list)),
         ("buttons", Content::Buttons(buttons)),
         ("product", Content::Product(product)),
+        ("group_invite", Content::GroupInvite(invite)),
     ]
 }
 
@@ -55,6 +63,7 @@ pub(crate) fn text_of(kind: &str, content: Option<Received>) -> Result<String, F
         Some(Received::List(list)) => Ok(list.text),
         Some(Received::Buttons(buttons)) => Ok(buttons.text),
         Some(Received::Product(product)) => Ok(product.title),
+        Some(Received::GroupInvite(invite)) if invite.code == "HENS" => Ok(invite.caption),
         other => Err(Failure::new(format!("{kind} came as {other:?}"))),
     }
 }

@@ -17,7 +17,7 @@ use whatsapp_rust::{Client, Jid};
 use crate::events::{Emitter, Said};
 use crate::flags::Flags;
 use crate::kinds::{Memory, Words};
-use crate::{Command, files, groups, http, newsletters, people};
+use crate::{Command, chats, files, groups, http, newsletters, people};
 
 /// What the library would otherwise ask web.whatsapp.com for.
 const VERSION: (u32, u32, u32) = (2, 3000, 1_035_194_821);
@@ -170,7 +170,7 @@ impl Driver {
                 self.said.emit(Said::Sent { r#ref, id: String::new() });
             }
             "change" => {
-                people::change(client, command).await?;
+                chats::change(client, command).await?;
                 self.said.emit(Said::Changed { r#ref });
             }
             "logout" => client.logout().await,

@@ -53,6 +53,7 @@ pub enum Said<'a> {
         caption: String,
         size: usize,
         sha256: String,
+        about: String,
         from_me: bool,
         chat: String,
     },

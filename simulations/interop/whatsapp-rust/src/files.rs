@@ -7,7 +7,10 @@ use sha2::{Digest as _, Sha256};
 use whatsapp_rust::download::{DownloadParams, Downloadable, MediaType};
 use whatsapp_rust::media::{self, AudioOptions, DocumentOptions, ImageOptions, VideoOptions};
 use whatsapp_rust::prelude::*;
-use whatsapp_rust::waproto::whatsapp::message::{StickerMessage, StickerPackMessage, sticker_pack_message};
+use whatsapp_rust::waproto::whatsapp::message::{
+    FutureProofMessage, StickerMessage, StickerPackMessage, sticker_pack_message,
+};
+use whatsapp_rust::waproto::whatsapp::message_association::AssociationType;
 use whatsapp_rust::{ErrorChainExt as _, MediaRetryResult, MediaReuploadRequest, UploadOptions};
 
 use crate::Command;
@@ -20,7 +23,7 @@ use crate::events::Said;
 pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result<String> {
     let data = std::fs::read(&command.path).with_context(|| command.path.clone())?;
     let media_type = match command.kind.as_str() {
-        "image" => MediaType::Image,
+        "image" | "view_once" => MediaType::Image,
         "sticker" => MediaType::Sticker,
         "video" | "note" => MediaType::Video,
         "audio" | "voice" => MediaType::Audio,
@@ -30,8 +33,10 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
     };
     let file = client.upload(data, media_type, UploadOptions::new()).await?;
     let (caption, mimetype) = (Some(command.text.clone()), Some(command.mime.clone()));
-    let message = match command.kind.as_str() {
-        "image" => media::image_message(file, ImageOptions { caption, mimetype, ..Default::default() }),
+    let mut message = match command.kind.as_str() {
+        "image" | "view_once" => {
+            media::image_message(file, ImageOptions { caption, mimetype, ..Default::default() })
+        }
         "video" => media::video_message(file, VideoOptions { caption, mimetype, ..Default::default() }),
         "note" => {
             let mut film = media::video_message(file, VideoOptions { mimetype, ..Default::default() });
@@ -82,7 +87,42 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
             media::audio_message(file, AudioOptions { ptt, mimetype, ..Default::default() })
         }
     };
+    if !command.about.is_empty() {
+        message.message_context_info = in_album(&to, &command.about);
+    }
+    if command.kind == "view_once" {
+        let envelope = FutureProofMessage { message: message.into() };
+        message = wa::Message { view_once_message: MessageField::some(envelope), ..Default::default() };
+    }
     Ok(client.send_message(to, message).await?.message_id)
+}
+
+/// That a picture belongs to an album of ours.
+fn in_album(chat: &Jid, album: &str) -> MessageField<wa::MessageContextInfo> {
+    let key = wa::MessageKey {
+        remote_jid: Some(chat.to_string()),
+        from_me: Some(true),
+        id: Some(album.to_owned()),
+        ..Default::default()
+    };
+    let association = wa::MessageAssociation {
+        association_type: Some(AssociationType::MEDIA_ALBUM),
+        parent_message_key: MessageField::some(key),
+        ..Default::default()
+    };
+    let message_association = MessageField::some(association);
+    MessageField::some(wa::MessageContextInfo { message_association, ..Default::default() })
+}
+
+/// The album that a picture belongs to; empty for none.
+fn album_of(inbound: &InboundMessage) -> String {
+    let association = |message: &wa::Message| {
+        let association = message.message_context_info.as_option()?.message_association.as_option()?;
+        let of_album = association.association_type == Some(AssociationType::MEDIA_ALBUM);
+        association.parent_message_key.as_option()?.id.clone().filter(|_| of_album)
+    };
+    let inner = association(inbound.message.get_base_message());
+    inner.or_else(|| association(&inbound.message)).unwrap_or_default()
 }
 
 /// Fetches the file of a message, if it has one, and says what it is.
@@ -92,6 +132,7 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
 pub async fn received(client: Arc<Client>, inbound: InboundMessage) -> anyhow::Result<Option<Said<'static>>> {
     let message = inbound.message.get_base_message();
     let Some((kind, mime, caption, part)) = file_of(message) else { return Ok(None) };
+    let kind = if inbound.message.is_view_once() { "view_once" } else { kind };
     let data = fetch(&client, &inbound.info, part).await;
     let data = data.with_context(|| format!("download of {kind} {}", inbound.info.id))?;
     Ok(Some(Said::File {
@@ -102,6 +143,7 @@ pub async fn received(client: Arc<Client>, inbound: InboundMessage) -> anyhow::R
         size: data.len(),
         sha256: crate::kinds::hex(&Sha256::digest(&data)),
         from_me: inbound.info.source.is_from_me,
+        about: album_of(&inbound),
         chat: inbound.info.source.chat.to_string(),
     }))
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, bail};
 use sha2::{Digest as _, Sha256};
 use whatsapp_rust::prelude::*;
-use whatsapp_rust::wacore::proto_helpers::build_quote_context;
+use whatsapp_rust::wacore::event::decrypt_event_response_with_secret;
+use whatsapp_rust::waproto::whatsapp::message::event_response_message::EventResponseType;
 use whatsapp_rust::waproto::whatsapp::message::{
     ButtonsMessage, ContactMessage, ListMessage, LiveLocationMessage, LocationMessage, ProductMessage,
     ProtocolMessage, RequestPhoneNumberMessage, buttons_message, list_message, product_message,
@@ -14,7 +15,7 @@ use whatsapp_rust::waproto::whatsapp::message::{
 };
 use whatsapp_rust::{EventCreationParams, PinDuration, PollVoteCiphertext, RevokeType};
 
-use crate::Command;
+use crate::{Command, beside};
 
 /// What later messages may be about.
 #[derive(Debug, Default)]
@@ -73,9 +74,7 @@ impl Memory {
             }
             "vote" => {
                 let poll = received()?;
-                let context = poll.message.message_context_info.as_option();
-                let secret = context.and_then(|context| context.message_secret.clone());
-                let secret = secret.with_context(|| format!("{about:?} has no secret"))?;
+                let secret = secret_of(poll).with_context(|| format!("{about:?} has no secret"))?;
                 let author = poll.info.source.sender.to_non_ad();
                 let choice = [text.to_owned()];
                 return Ok(client.polls().vote(to, about, &author, &secret, &choice).await?.message_id);
@@ -83,7 +82,19 @@ impl Memory {
             "calendar_event" => {
                 let (name, start_time) = (text.to_owned(), Some(1_900_000_000));
                 let params = EventCreationParams { name, start_time, ..Default::default() };
-                return Ok(client.events().create(to, params).await?.0.message_id);
+                let (sent, secret) = client.events().create(to, params).await?;
+                lock(&self.secrets).insert(sent.message_id.clone(), secret);
+                return Ok(sent.message_id);
+            }
+            "event_response" => {
+                let event = received()?;
+                let secret = secret_of(event).with_context(|| format!("{about:?} has no secret"))?;
+                let (author, going) = (event.info.source.sender.to_non_ad(), EventResponseType::GOING);
+                return Ok(client
+                    .events()
+                    .respond(to, about, &author, &secret, going, None)
+                    .await?
+                    .message_id);
             }
             "reaction" => return Ok(client.send_reaction(to, key, text).await?.message_id),
             "concealed_comment" => return Ok(client.comments().send_text(to, key, text).await?.message_id),
@@ -95,11 +106,6 @@ impl Memory {
             "pin" => {
                 client.pin_message(to, key, PinDuration::Hours24).await?;
                 return Ok(String::new());
-            }
-            "quote" => {
-                let quoted = received()?;
-                let author = quoted.info.source.sender.to_non_ad().to_string();
-                wa::Message::text_with_context(text, build_quote_context(about, author, &quoted.message))
             }
             // Every text gets a secret; the test knows this one, for its bot.
             "secret" => {
@@ -115,9 +121,14 @@ impl Memory {
             "encrypted_edit" => {
                 let secret = lock(&self.secrets).get(about).cloned();
                 let secret = secret.with_context(|| format!("{about:?} has no secret"))?;
-                return Ok(client.edit_message_encrypted(to, about, &secret, wa::Message::text(text)).await?);
+                return Ok(client
+                    .edit_message_encrypted(to, about, &secret, wa::Message::text(text))
+                    .await?);
             }
-            kind => content(kind, text)?,
+            kind => match beside::message(command, heard.as_ref(), &key)? {
+                Some(message) => message,
+                None => content(kind, text)?,
+            },
         };
         Ok(client.send_message(to, message).await?.message_id)
     }
@@ -135,7 +146,35 @@ impl Memory {
             let text = self.open_vote(client, inbound, vote, &about).await;
             return Some(Words { kind: "vote", text, about });
         }
+        if let Some(answer) = message.enc_event_response_message.as_option() {
+            let about = id(answer.event_creation_message_key.as_option());
+            let text = self.open_answer(client, inbound, answer, &about);
+            return Some(Words { kind: "event_response", text, about });
+        }
         describe(message)
+    }
+
+    /// What somebody has answered to an event of ours.
+    fn open_answer(
+        &self,
+        client: &Client,
+        inbound: &InboundMessage,
+        answer: &wa::message::EncEventResponseMessage,
+        event: &str,
+    ) -> String {
+        let secret = lock(&self.secrets).get(event).cloned();
+        let (Some(secret), Some(me)) = (secret, client.lid()) else {
+            return "to an event of somebody else".to_owned();
+        };
+        let payload = answer.enc_payload.as_deref().unwrap_or_default();
+        let iv = answer.enc_iv.as_deref().unwrap_or_default();
+        let me = me.to_non_ad().to_string();
+        let sender = inbound.info.source.sender.to_non_ad().to_string();
+        match decrypt_event_response_with_secret(payload, iv, &secret, event, &me, &sender) {
+            Ok(opened) if opened.response == Some(EventResponseType::GOING) => "going".to_owned(),
+            Ok(opened) => format!("{:?}", opened.response),
+            Err(error) => format!("unreadable: {error:#}"),
+        }
     }
 
     /// The SHA-256 of each option that was voted for.
@@ -160,6 +199,11 @@ impl Memory {
             Err(error) => format!("unreadable: {error:#}"),
         }
     }
+}
+
+/// What votes and answers to this message are encrypted under.
+fn secret_of(message: &InboundMessage) -> Option<Vec<u8>> {
+    message.message.message_context_info.as_option()?.message_secret.clone()
 }
 
 /// Kinds that the library has no function for: their content as it travels.
@@ -220,8 +264,7 @@ fn content(kind: &str, text: &str) -> anyhow::Result<wa::Message> {
         }
         "share_phone_number" => {
             let r#type = Some(protocol_message::Type::SHARE_PHONE_NUMBER);
-            message.protocol_message =
-                MessageField::some(ProtocolMessage { r#type, ..Default::default() });
+            message.protocol_message = MessageField::some(ProtocolMessage { r#type, ..Default::default() });
         }
         "request_phone_number" => {
             message.request_phone_number_message = MessageField::some(RequestPhoneNumberMessage::default());
@@ -286,6 +329,9 @@ fn describe(message: &wa::Message) -> Option<Words> {
                 let limited = protocol.limit_sharing.sharing_limited == Some(true);
                 say("limit_sharing", &Some(if limited { "on" } else { "off" }.to_owned()), None)
             }
+            protocol_message::Type::EPHEMERAL_SETTING => {
+                say("timer", &Some(protocol.ephemeral_expiration.unwrap_or_default().to_string()), None)
+            }
             _ => None,
         };
     }
@@ -316,12 +362,11 @@ fn describe(message: &wa::Message) -> Option<Words> {
     if let Some(pin) = message.pin_in_chat_message.as_option() {
         return say("pin", &None, pin.key.as_option());
     }
-    let text = message.extended_text_message.as_option()?;
-    let about = text.context_info.as_option()?.stanza_id.clone()?;
-    Some(Words { kind: "quote", text: text.text.clone().unwrap_or_default(), about })
+    beside::describe(message)
 }
 
-fn id(key: Option<&wa::MessageKey>) -> String {
+/// Of the message that a key names.
+pub fn id(key: Option<&wa::MessageKey>) -> String {
     key.and_then(|key| key.id.clone()).unwrap_or_default()
 }
 

@@ -4,6 +4,8 @@
 //! The library's root key of the Noise certificates is a constant, so its features that skip that check and
 //! the one of TLS are on here, in a build of its own: cargo would unify them into a product beside it.
 
+mod beside;
+mod chats;
 mod driver;
 mod events;
 mod files;

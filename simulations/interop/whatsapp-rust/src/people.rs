@@ -4,20 +4,18 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use whatsapp_rust::prelude::*;
 use whatsapp_rust::SpamReportRequest;
-use whatsapp_rust::schemas;
+use whatsapp_rust::prelude::*;
 use whatsapp_rust::types::call::CallAction;
 use whatsapp_rust::types::presence::{ChatPresence, ChatPresenceMedia};
 use whatsapp_rust::wacore::iq::privacy::{
     DisallowedListAction, DisallowedListUpdate, DisallowedListUserEntry, PrivacyCategory, PrivacyValue,
 };
-use whatsapp_rust::waproto::whatsapp::sync_action_value::PrivacySettingDisableLinkPreviewsAction;
 
-use crate::Command;
 use crate::driver::jid;
 use crate::events::Said;
 use crate::newsletters::newsletters;
+use crate::{Command, chats};
 
 /// Carries out a command of this file. Returns its answer; none for another command.
 ///
@@ -88,7 +86,8 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
                 hours.timezone.unwrap_or_default(),
             ];
             words.extend(hours.business_config.unwrap_or_default().into_iter().map(|day| {
-                let minute = |minute: Option<u32>| minute.map(|minute| minute.to_string()).unwrap_or_default();
+                let minute =
+                    |minute: Option<u32>| minute.map(|minute| minute.to_string()).unwrap_or_default();
                 let (open, close) = (minute(day.open_time), minute(day.close_time));
                 format!("{} {} {open}-{close}", day.day_of_week.as_str(), day.mode.as_str())
             }));
@@ -133,61 +132,14 @@ pub fn seen(event: &Event) -> Option<Said<'static>> {
             CallAction::Offer { call_id, .. } => {
                 Said::Call { id: call_id.clone(), from: call.from.to_string(), what: "offer" }
             }
+            CallAction::Reject { call_id, .. } => {
+                Said::Call { id: call_id.clone(), from: call.from.to_string(), what: "reject" }
+            }
             _ => return None,
         },
-        Event::MuteUpdate(it) => chat("mute", &it.jid, it.action.muted, ""),
-        Event::PinUpdate(it) => chat("pin", &it.jid, it.action.pinned, ""),
-        Event::ArchiveUpdate(it) => chat("archive", &it.jid, it.action.archived, ""),
-        Event::MarkChatAsReadUpdate(it) => chat("read", &it.jid, it.action.read, ""),
-        Event::UserStatusMuteUpdate(it) => chat("status_mute", &it.jid, Some(it.muted), ""),
-        Event::StarUpdate(it) => chat("star", &it.chat_jid, it.action.starred, &it.message_id),
-        Event::SelfPushNameUpdated(it) => {
-            let (chat, text) = (String::new(), it.new_name.clone());
-            Said::Chat { what: "push_name", chat, on: true, text }
-        }
-        _ => return None,
+        event => return chats::changed(event),
     };
     Some(said)
-}
-
-fn chat(what: &'static str, chat: &Jid, on: Option<bool>, text: &str) -> Said<'static> {
-    Said::Chat { what, chat: chat.to_string(), on: on.unwrap_or_default(), text: text.to_owned() }
-}
-
-/// Makes one change of a chat or a setting as a person would in the client.
-///
-/// # Errors
-/// An unknown change, a malformed JID, or what the library says.
-pub async fn change(client: &Arc<Client>, command: &Command) -> anyhow::Result<()> {
-    let actions = client.chat_actions();
-    let chat = || jid(&command.chat);
-    match (command.what.as_str(), command.on) {
-        ("mute", true) => actions.mute_chat(&chat()?).await?,
-        ("mute", false) => actions.unmute_chat(&chat()?).await?,
-        ("pin", true) => actions.pin_chat(&chat()?).await?,
-        ("pin", false) => actions.unpin_chat(&chat()?).await?,
-        ("archive", true) => actions.archive_chat(&chat()?, None).await?,
-        ("archive", false) => actions.unarchive_chat(&chat()?, None).await?,
-        ("read", read) => actions.mark_chat_as_read(&chat()?, read, None).await?,
-        ("star", true) => actions.star_message(&chat()?, None, &command.text, true).await?,
-        ("star", false) => actions.unstar_message(&chat()?, None, &command.text, true).await?,
-        ("status_mute", muted) => actions.set_user_status_mute(&chat()?, muted).await?,
-        ("link_previews", disabled) => {
-            let mut value = wa::SyncActionValue { timestamp: Some(now()), ..Default::default() };
-            value.privacy_setting_disable_link_previews_action =
-                MessageField::some(PrivacySettingDisableLinkPreviewsAction { is_previews_disabled: Some(disabled) });
-            client.send_app_state_action(&schemas::DISABLE_LINK_PREVIEWS, &[], &value).await?
-        }
-        ("push_name", _) => client.profile().set_push_name(&command.text).await?,
-        (unknown, _) => bail!("unknown change {unknown:?}"),
-    }
-    Ok(())
-}
-
-/// Unix milliseconds.
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or_default()
 }
 
 /// Adds, removes, promotes or demotes members of a group.

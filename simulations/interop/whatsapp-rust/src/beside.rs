@@ -1,0 +1,157 @@
+//! What goes with a message (mentions, a preview of a link, a forward, a time after which it disappears), what keeps
+//! messages or lets them disappear, and answers to messages that ask for one.
+
+use anyhow::Context as _;
+use whatsapp_rust::prelude::*;
+use whatsapp_rust::wacore::proto_helpers::build_quote_context;
+use whatsapp_rust::waproto::whatsapp::message::buttons_response_message::{self, Response};
+use whatsapp_rust::waproto::whatsapp::message::protocol_message::Type;
+use whatsapp_rust::waproto::whatsapp::message::{
+    AlbumMessage, ButtonsResponseMessage, ExtendedTextMessage, GroupInviteMessage, KeepInChatMessage,
+    ListResponseMessage, ProtocolMessage, list_response_message,
+};
+
+use crate::Command;
+use crate::kinds::{Words, id};
+
+/// What is previewed.
+const LINK: &str = "https://hens.example";
+/// After which a message disappears: a day, in seconds.
+const DAY: u32 = 86_400;
+
+/// The message that a command of this file says; none for another kind. `key` names what it is about.
+///
+/// # Errors
+/// A message that was never received, or a time that is no number.
+pub fn message(
+    command: &Command,
+    heard: Option<&InboundMessage>,
+    key: &wa::MessageKey,
+) -> anyhow::Result<Option<wa::Message>> {
+    let (text, about) = (command.text.as_str(), command.about.as_str());
+    let received = || heard.with_context(|| format!("{about:?} was not received"));
+    let quoting = || {
+        let quoted = received()?;
+        let author = quoted.info.source.sender.to_non_ad().to_string();
+        anyhow::Ok(build_quote_context(about, author, &quoted.message))
+    };
+    let mut message = wa::Message::default();
+    match command.kind.as_str() {
+        "quote" => message = wa::Message::text_with_context(text, quoting()?),
+        "mention" => {
+            let context = wa::ContextInfo { mentioned_jid: vec![about.to_owned()], ..Default::default() };
+            message = wa::Message::text_with_context(text, context);
+        }
+        "disappearing" => {
+            let context = wa::ContextInfo { expiration: Some(DAY), ..Default::default() };
+            message = wa::Message::text_with_context(text, context);
+        }
+        "link_preview" => {
+            message.extended_text_message = MessageField::some(ExtendedTextMessage {
+                text: Some(LINK.to_owned()),
+                matched_text: Some(LINK.to_owned()),
+                title: Some(text.to_owned()),
+                ..Default::default()
+            });
+        }
+        "forward" => message = *received()?.message.prepare_for_forward(),
+        "keep" => {
+            let undo = text == "undo";
+            let kind = if undo { wa::KeepType::UNDO_KEEP_FOR_ALL } else { wa::KeepType::KEEP_FOR_ALL };
+            message.keep_in_chat_message = MessageField::some(KeepInChatMessage {
+                key: MessageField::some(key.clone()),
+                keep_type: Some(kind),
+                timestamp_ms: Some(crate::chats::now()),
+            });
+        }
+        "timer" => {
+            message.protocol_message = MessageField::some(ProtocolMessage {
+                r#type: Some(Type::EPHEMERAL_SETTING),
+                ephemeral_expiration: Some(text.parse()?),
+                ..Default::default()
+            });
+        }
+        "list_answer" => {
+            let selected_row_id = Some("1".to_owned());
+            let reply = list_response_message::SingleSelectReply { selected_row_id };
+            message.list_response_message = MessageField::some(ListResponseMessage {
+                title: Some(text.to_owned()),
+                list_type: Some(list_response_message::ListType::SINGLE_SELECT),
+                single_select_reply: MessageField::some(reply),
+                context_info: MessageField::some(quoting()?),
+                ..Default::default()
+            });
+        }
+        "button_answer" => {
+            message.buttons_response_message = MessageField::some(ButtonsResponseMessage {
+                selected_button_id: Some("1".to_owned()),
+                r#type: Some(buttons_response_message::Type::DISPLAY_TEXT),
+                response: Some(Response::SelectedDisplayText(text.to_owned())),
+                context_info: MessageField::some(quoting()?),
+            });
+        }
+        "group_invite" => {
+            message.group_invite_message = MessageField::some(GroupInviteMessage {
+                group_jid: Some("120363000000000001@g.us".to_owned()),
+                invite_code: Some("HENS".to_owned()),
+                group_name: Some("Hens".to_owned()),
+                caption: Some(text.to_owned()),
+                ..Default::default()
+            });
+        }
+        "album" => {
+            let expected_image_count = Some(text.parse()?);
+            message.album_message =
+                MessageField::some(AlbumMessage { expected_image_count, ..Default::default() });
+        }
+        _ => return Ok(None),
+    }
+    Ok(Some(message))
+}
+
+/// A received message of this file in words.
+pub fn describe(message: &wa::Message) -> Option<Words> {
+    let quoted = |context: &MessageField<wa::ContextInfo>| {
+        context.as_option().and_then(|context| context.stanza_id.clone()).unwrap_or_default()
+    };
+    let words = |kind, text: &str, about: String| Some(Words { kind, text: text.to_owned(), about });
+    if let Some(keep) = message.keep_in_chat_message.as_option() {
+        let undone = keep.keep_type == Some(wa::KeepType::UNDO_KEEP_FOR_ALL);
+        return words("keep", if undone { "undo" } else { "" }, id(keep.key.as_option()));
+    }
+    if let Some(answer) = message.list_response_message.as_option() {
+        let title = answer.title.as_deref().unwrap_or_default();
+        return words("list_answer", title, quoted(&answer.context_info));
+    }
+    if let Some(answer) = message.buttons_response_message.as_option() {
+        let text = match &answer.response {
+            Some(Response::SelectedDisplayText(text)) => text.as_str(),
+            None => "",
+        };
+        return words("button_answer", text, quoted(&answer.context_info));
+    }
+    if let Some(invite) = message.group_invite_message.as_option() {
+        return words("group_invite", invite.caption.as_deref().unwrap_or_default(), String::new());
+    }
+    if let Some(album) = message.album_message.as_option() {
+        let images = album.expected_image_count.unwrap_or_default();
+        return words("album", &images.to_string(), String::new());
+    }
+    let text = message.extended_text_message.as_option()?;
+    let said = text.text.as_deref().unwrap_or_default();
+    if let Some(title) = &text.title {
+        return words("link_preview", title, text.matched_text.clone().unwrap_or_default());
+    }
+    let context = text.context_info.as_option()?;
+    if context.is_forwarded == Some(true) {
+        let score = context.forwarding_score.unwrap_or_default();
+        return words("forward", &format!("{said}; {score}"), String::new());
+    }
+    if let Some(who) = context.mentioned_jid.first() {
+        return words("mention", said, who.clone());
+    }
+    if let Some(after) = context.expiration.filter(|after| *after > 0) {
+        return words("disappearing", &format!("{said}; {after}"), String::new());
+    }
+    words("quote", said, context.stanza_id.clone()?)
+}
