@@ -3,7 +3,7 @@
 use roost_proto::api;
 use roost_proto::api::call_logged::Result as Ended;
 use roost_proto::api::event::Payload;
-use roost_proto::appstate::{Action, Call, Mute};
+use roost_proto::appstate::{Action, Call, Contact, Label, Mute};
 use roost_proto::id::UnixMillis;
 use roost_simulations::interop::{CLIENTS, ClientEvent, Failure, Library, Matrix, RealClient, Way};
 
@@ -20,24 +20,72 @@ const NUDGES: usize = 10;
 /// Looks after which a client is late.
 const LATE: usize = 40;
 
-/// The kinds of change: what the table calls each, what the clients do, and what it needs beside the chat.
-pub(crate) fn changes() -> [(&'static str, &'static str, &'static str, &'static str); 8] {
-    [
-        ("mute a chat", "mute", CHAT, ""),
-        ("pin a chat", "pin", CHAT, ""),
-        ("star a message", "star", CHAT, "OLD0X0"),
-        ("mark a chat as read", "read", CHAT, ""),
-        ("archive a chat", "archive", CHAT, ""),
-        ("push name", "push_name", "", "Corner shop"),
-        ("mute the posts of somebody", "status_mute", CHAT, ""),
-        ("no previews of links", "link_previews", "", ""),
-    ]
+/// Somebody in the address book, and a chat that is cleared and deleted.
+const FRIEND: &str = "15559960000@s.whatsapp.net";
+/// The label that everybody edits, and the one that the phone does.
+const LABEL: &str = "7";
+const OTHER_LABEL: &str = "9";
+
+/// One kind of change.
+pub(crate) struct Kind {
+    /// What the table calls it.
+    row: &'static str,
+    /// What the clients call it.
+    what: &'static str,
+    /// Where, or which label or quick reply.
+    chat: &'static str,
+    /// What it needs beside.
+    text: &'static str,
+    /// Each does it anew, with another text where there is one; otherwise each does the opposite of the one before.
+    anew: bool,
+}
+
+const fn turned(row: &'static str, what: &'static str, chat: &'static str, text: &'static str) -> Kind {
+    Kind { row, what, chat, text, anew: false }
+}
+
+const fn anew(row: &'static str, what: &'static str, chat: &'static str, text: &'static str) -> Kind {
+    Kind { row, what, chat, text, anew: true }
+}
+
+/// All of them, but for what is taken out of the address book.
+pub(crate) const CHANGES: [Kind; 16] = [
+    turned("mute a chat", "mute", CHAT, ""),
+    turned("pin a chat", "pin", CHAT, ""),
+    turned("star a message", "star", CHAT, "OLD0X0"),
+    turned("mark a chat as read", "read", CHAT, ""),
+    turned("archive a chat", "archive", CHAT, ""),
+    anew("push name", "push_name", "", "Corner shop"),
+    turned("mute the posts of somebody", "status_mute", CHAT, ""),
+    turned("no previews of links", "link_previews", "", ""),
+    anew("delete a message for oneself", "delete_for_me", FRIEND, "OLD0X1"),
+    anew("clear a chat", "clear", FRIEND, ""),
+    anew("delete a chat", "delete", FRIEND, ""),
+    anew("contact saved", "contact", FRIEND, "Ada"),
+    anew("label edited", "label", LABEL, "eggs"),
+    turned("label on a chat", "label_chat", CHAT, LABEL),
+    turned("label on a message", "label_message", CHAT, "7 OLD0X0"),
+    anew("quick reply", "quick_reply", "hours", "open from nine"),
+];
+
+/// Why a library does not make a change.
+fn unable(library: Library, what: &str) -> Option<&'static str> {
+    match (library, what) {
+        (Library::Baileys, "status_mute") | (Library::WhatsappRust, "label_message") => silent(library, what),
+        _ => None,
+    }
 }
 
 /// Why a library does not tell of a change that others made.
 fn silent(library: Library, what: &str) -> Option<&'static str> {
     match (library, what) {
         (Library::Baileys, "status_mute") => Some("Baileys knows nothing of muted posts"),
+        (Library::Baileys, "clear") => Some("Baileys tells nothing of cleared chats"),
+        (Library::Baileys, "quick_reply") => Some("Baileys makes quick replies and tells nothing of them"),
+        (Library::WhatsappRust, "label_message") => Some("whatsapp-rust knows no labels on messages"),
+        (Library::WhatsappRust, "quick_reply") => {
+            Some("whatsapp-rust makes quick replies and tells nothing of them")
+        }
         (Library::WhatsappRust, "link_previews") => Some("whatsapp-rust tells nothing of this setting"),
         _ => None,
     }
@@ -66,10 +114,11 @@ pub(crate) async fn changed(world: &World) -> Result<Seen, Failure> {
     let told = |event: &ClientEvent| matches!(event, ClientEvent::History { .. });
     clients[0].wait("history", told).await?;
     let (mut matrix, mut among) = (Matrix::new("4-chats"), Matrix::among_clients("4-chats"));
-    for (row, what, chat, text) in changes() {
-        // Roost does it, and each client the opposite of the one before. A name is only set, each time another.
-        let is_name = what == "push_name";
-        let text = |by: &str| if is_name { format!("{text} {by}") } else { text.to_owned() };
+    for Kind { row, what, chat, text, anew } in CHANGES {
+        let text = |by: &str| match text {
+            text if !anew || text.is_empty() => text.to_owned(),
+            text => format!("{text} {by}"),
+        };
         world.change(what, chat, true, &text("roost")).await?;
         all_see(world, &mut clients, None, (what, chat, true, &text("roost"))).await?;
         for (library, _) in CLIENTS {
@@ -82,14 +131,14 @@ pub(crate) async fn changed(world: &World) -> Result<Seen, Failure> {
         for (speaker, (library, name)) in CLIENTS.into_iter().enumerate() {
             let others =
                 || CLIENTS.into_iter().map(|(other, _)| other).filter(move |other| *other != library);
-            if let Some(reason) = silent(library, what).filter(|_| library == Library::Baileys) {
+            if let Some(reason) = unable(library, what) {
                 matrix.row(row).not_applicable(Way::From(library), reason);
                 for other in others() {
                     among.row(row).not_applicable(Way::Between(library, other), reason);
                 }
                 continue;
             }
-            on = is_name || !on;
+            on = anew || !on;
             let text = text(name);
             let before = world.times(what, chat, on, &text);
             clients[speaker].change(what, chat, on, &text).await?;
@@ -106,6 +155,7 @@ pub(crate) async fn changed(world: &World) -> Result<Seen, Failure> {
             }
         }
     }
+    taken_out(world, &mut clients[1], &mut matrix, &mut among).await?;
     // A record that has no call of its own is written as it is: this one is a mute.
     let record = api::PutAppStateRecordRequest {
         parent: world.device.clone(),
@@ -145,6 +195,40 @@ pub(crate) async fn changed(world: &World) -> Result<Seen, Failure> {
     Ok(Seen { with_roost: matrix, among_clients: among })
 }
 
+/// Somebody is taken out of the address book, by the device and by Baileys, which alone tells of it.
+async fn taken_out(
+    world: &World,
+    baileys: &mut RealClient,
+    matrix: &mut Matrix,
+    among: &mut Matrix,
+) -> Result<(), Failure> {
+    let row = "contact removed";
+    world.change("contact", FRIEND, false, "").await?;
+    baileys.sees("contact", FRIEND, false, "").await?;
+    matrix.row(row).seen(Way::To(Library::Baileys));
+    baileys.change("contact", FRIEND, true, "Ada again").await?;
+    world.sees("contact", FRIEND, true, "Ada again").await?;
+    let before = world.times("contact", FRIEND, false, "");
+    baileys.change("contact", FRIEND, false, "").await?;
+    let again = || world.times("contact", FRIEND, false, "") > before;
+    world.cluster.until("somebody is taken out by Baileys", again).await?;
+    matrix.row(row).seen(Way::From(Library::Baileys));
+    let others = [
+        (Library::Whatsmeow, "whatsmeow removes no records and tells of none that is removed"),
+        (Library::WhatsappRust, "whatsapp-rust removes no records and tells of none that is removed"),
+    ];
+    for (library, reason) in others {
+        matrix.row(row).not_applicable(Way::From(library), reason).not_applicable(Way::To(library), reason);
+        for (other, _) in CLIENTS.into_iter().filter(|(other, _)| *other != library) {
+            among
+                .row(row)
+                .not_applicable(Way::Between(library, other), reason)
+                .not_applicable(Way::Between(other, library), reason);
+        }
+    }
+    Ok(())
+}
+
 /// All clients see a change but the one that made it, if one of them did.
 ///
 /// whatsapp-rust passes over what is announced while it fetches the same collection, as it does right after its
@@ -174,13 +258,24 @@ async fn all_see(
         if rust.has_seen(what, chat, on, text) {
             break;
         }
-        let (other, again) = (OTHER.parse()?, turn % 2 == 0);
+        let (other, again, name) =
+            (OTHER.parse()?, turn % 2 == 0, format!("the phone, {what} {text} {turn}"));
         let mute = if again { Mute::Forever } else { Mute::Off };
         let (nudge, (what, chat, on, text)) = match what {
-            "mute" | "star" | "status_mute" => {
+            "mute" | "star" | "status_mute" | "clear" | "delete" | "delete_for_me" => {
                 (Action::Mute { chat: other, mute }, ("mute", OTHER, again, ""))
             }
             "push_name" => (Action::PushName(text.to_owned()), (what, chat, on, text)),
+            "label" | "label_chat" => {
+                let label = Label { name: name.clone(), color: 1, deleted: false };
+                let change = ("label", OTHER_LABEL, true, name.as_str());
+                (Action::Label { id: OTHER_LABEL.to_owned(), label }, change)
+            }
+            "contact" => {
+                let contact = Contact { full_name: name.clone(), ..Default::default() };
+                let change = ("contact", OTHER, true, name.as_str());
+                (Action::Contact { jid: other, contact: Some(contact) }, change)
+            }
             _ => (Action::Pin { chat: other, pinned: again }, ("pin", OTHER, again, "")),
         };
         let before = world.times(what, chat, on, text);
