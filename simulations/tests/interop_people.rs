@@ -6,6 +6,8 @@
 
 #[path = "people/business.rs"]
 mod business;
+#[path = "people/calls.rs"]
+mod calls;
 #[path = "people/links.rs"]
 mod links;
 #[path = "people/pairing.rs"]
@@ -18,7 +20,7 @@ use std::time::Duration;
 use roost_proto::api::event::Payload;
 use roost_proto::api::*;
 use roost_simulations::interop::{
-    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Matrix, Person, Reader, RealClient, Stage, Way,
 };
 use serde_json::{Value, json};
 
@@ -94,12 +96,12 @@ async fn presence_and_typing_go_both_ways() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn calls_ring_everywhere_and_whoever_rejects_ends_them() -> Result<(), Failure> {
-    World::new().await?.calls().await
+    World::new().await?.calls().await?.check()
 }
 
 #[tokio::test]
 async fn blocking_is_known_to_every_device_of_an_account() -> Result<(), Failure> {
-    World::new().await?.blocking().await
+    World::new().await?.blocking().await?.check()
 }
 
 #[tokio::test]
@@ -107,8 +109,8 @@ async fn all_of_this_is_so_though_the_owner_is_killed_again_and_again() -> Resul
     let mut world = World::mortal().await?;
     world.numbers().await?.check()?;
     world.presence().await?.check()?;
-    world.calls().await?;
-    world.blocking().await?;
+    world.calls().await?.check()?;
+    world.blocking().await?.check()?;
     assert!(world.cluster.outlived().await? > 12);
     assert_eq!(world.reader.repeated(), Vec::<String>::new());
     assert_eq!(world.reader.faults(), Vec::<String>::new());
@@ -307,64 +309,5 @@ impl World {
             matrix.row("typing").seen(from).seen(to);
         }
         Ok(matrix)
-    }
-
-    async fn calls(&mut self) -> Result<(), Failure> {
-        let World { stage, cluster, device, roost, clients, reader } = self;
-        let caller = stage.person("caller");
-        let state = |id: &str| {
-            stage.sim.look(|machine| machine.accounts().get(&caller.pn).and_then(|a| a.calls.state(id)))
-        };
-        let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, roost.pn, true))?;
-        let rings = |payload: &Payload| {
-            matches!(payload, Payload::CallIncoming(call) if call.call_id == id && call.video
-                && call.caller.as_ref().is_some_and(|who| who.phone_number == caller.number_jid()))
-        };
-        reader.sees("a call", rings).await?;
-        let reject =
-            RejectCallRequest { device: device.clone(), caller: caller.lid_jid(), call_id: id.clone() };
-        cluster.ask(reject, async |api, it| api.calls().reject_call(it).await).await?;
-        cluster.until("the caller hears it", || state(&id) == Some("rejected")).await?;
-
-        let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, roost.pn, false))?;
-        stage.sim.act(|machine, now| machine.phone_hangs_up(now, caller.pn, roost.pn, &id))?;
-        let ended = |payload: &Payload| {
-            matches!(payload, Payload::CallEnded(call) if call.call_id == id
-                && call.how() == call_ended::How::Terminated && call.reason == "timeout")
-        };
-        reader.sees("the end of a call", ended).await?;
-
-        for (client, account) in clients.iter_mut() {
-            let id = stage.sim.act(|machine, now| machine.phone_calls(now, caller.pn, account.pn, false))?;
-            let rings = |event: &ClientEvent| matches!(event, ClientEvent::Call { id: call, what, .. } if *call == id && what == "offer");
-            client.wait("a call", rings).await?;
-            ask(client, json!({"cmd": "reject_call", "to": caller.lid_jid(), "text": id})).await?;
-            cluster.until("the caller hears it", || state(&id) == Some("rejected")).await?;
-        }
-        Ok(())
-    }
-
-    async fn blocking(&mut self) -> Result<(), Failure> {
-        let World { stage, cluster, device, roost, clients, .. } = self;
-        let account = clients[0].1.clone();
-        let mut sibling = stage.paired(Library::Baileys, "sibling", roost).await?;
-        let block = BlockContactRequest { device: device.clone(), user: account.pn.to_string() };
-        cluster.ask(block, async |api, it| api.contacts().block_contact(it).await).await?;
-        assert_eq!(ask(&mut sibling, json!({"cmd": "blocked"})).await?, json!(1));
-        let blocked = async || -> Result<Vec<String>, Failure> {
-            let list = ListBlockedRequest { device: device.clone() };
-            let people =
-                cluster.ask(list, async |api, it| api.contacts().list_blocked(it).await).await?.people;
-            Ok(people.into_iter().map(|person| person.lid).collect())
-        };
-        assert_eq!(blocked().await?, [account.lid_jid()]);
-        let unblock = UnblockContactRequest { device: device.clone(), user: account.lid_jid() };
-        cluster.ask(unblock, async |api, it| api.contacts().unblock_contact(it).await).await?;
-        assert_eq!(blocked().await?, Vec::<String>::new());
-        // A real client blocks by the same request.
-        let (client, _) = &mut clients[0];
-        ask(client, json!({"cmd": "block", "to": roost.lid_jid()})).await?;
-        assert_eq!(ask(client, json!({"cmd": "blocked"})).await?, json!(1));
-        Ok(())
     }
 }
