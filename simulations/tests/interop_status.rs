@@ -12,10 +12,12 @@ use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_proto::api::upload_media_request::Header;
 use roost_simulations::interop::{
-    CLIENTS, Cast, ClientEvent, Cluster, Failure, Matrix, Person, Reader, RealClient, Stage, Way, upload,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
+    fetch, upload,
 };
 use roost_simulations::wa::{Audience, Fault};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 /// Where posts are.
 const STATUS: &str = "status@broadcast";
@@ -115,6 +117,31 @@ impl Pair<'_> {
         let gone = |payload: &Payload| matches!(payload, Payload::StatusRevoked(revoked) if revoked.whatsapp_id == theirs && !revoked.from_me);
         self.reader.sees("the post was taken back", gone).await?;
         self.matrix.row("status post taken back").seen(self.from).seen(self.to);
+        Ok(())
+    }
+
+    /// A picture in a post.
+    async fn picture_post(&mut self) -> Result<(), Failure> {
+        let header = Header {
+            parent: "tenants/acme".into(),
+            kind: api::media::Kind::Image.into(),
+            mime_type: "image/jpeg".into(),
+            ..Default::default()
+        };
+        let media = self.cluster.insist(async |api| upload(&api, header.clone(), b"an egg").await).await?;
+        let picture = Content::Image(api::Image { media: Some(media), ..Default::default() });
+        let ours = self.say(self.audience(), picture).await?;
+        assert_eq!(self.client.file(&ours).await?.sha256, hex::encode(Sha256::digest(b"an egg")));
+
+        let path = self.stage.folder().join("a hen");
+        std::fs::write(&path, b"a hen")?;
+        let theirs = self.client.send_file(STATUS, "image", "image/jpeg", &path, "look").await?;
+        let Some(Received::Image(image)) = self.post_of(&theirs).await?.content else {
+            return Err(Failure::new("the post is no picture"));
+        };
+        let name = image.media.unwrap_or_default().name;
+        let whole = (5, hex::encode(Sha256::digest(b"a hen")));
+        assert_eq!(self.cluster.insist(async |api| fetch(&api, &name).await).await?, whole);
         Ok(())
     }
 
@@ -246,6 +273,10 @@ async fn everything(cast: &Cast) -> Result<Matrix, Failure> {
         let mut pair = Pair { stage, cluster, device, reader, roost, client, person, matrix, from, to };
         pair.tokens().await?;
         pair.status().await?;
+        // The other drivers post texts only.
+        if library == Library::Whatsmeow {
+            pair.picture_post().await?;
+        }
         pair.receipts().await?;
         pair.played().await?;
         assert_eq!(client.doubled(), Vec::<String>::new());

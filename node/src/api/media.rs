@@ -4,6 +4,7 @@
 //! is whole only when the stream ends without an error. What only the owner of a device can do (ask WhatsApp
 //! for hosts, ask the phone for a file) goes through `route.rs`; the bytes go through the node that was asked.
 
+use roost_actors::device::LostMedia;
 use roost_placement::ledger::Unavailable;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -82,13 +83,20 @@ pub(super) fn handle(field: &str, name: &str) -> Result<Handle, ApiError> {
 /// Says in an event of a message with a file how the file is called.
 pub(super) fn name_in(event: &mut LoggedEvent) {
     let handle = Handle::Received(event.key.clone(), event.sequence);
-    let message = match &mut event.payload {
-        Payload::MessageReceived(message) => Some(message),
-        Payload::NewsletterPosted(posted) => posted.post.as_mut().and_then(|post| post.message.as_mut()),
-        _ => None,
-    };
+    let message = message_in(&mut event.payload);
     if let Some(media) = message.and_then(|message| message.content.as_mut()).and_then(media_of_mut) {
         media.name = handle.to_string();
+    }
+}
+
+/// The message that an event tells of, which may have a file.
+fn message_in(payload: &mut Payload) -> Option<&mut api::MessageReceived> {
+    match payload {
+        Payload::MessageReceived(message) => Some(message),
+        Payload::NewsletterPosted(posted) => posted.post.as_mut()?.message.as_mut(),
+        Payload::StatusReceived(posted) => posted.message.as_mut(),
+        Payload::CommentReceived(comment) => comment.comment.as_mut(),
+        _ => None,
     }
 }
 
@@ -184,7 +192,8 @@ impl MediaService for Api {
 /// A file and what is known of its message.
 pub(super) struct Found {
     pub(super) media: api::Media,
-    message: Option<Box<api::MessageReceived>>,
+    /// How its phone is asked for it.
+    lost: Option<LostMedia>,
 }
 
 impl Api {
@@ -194,18 +203,15 @@ impl Api {
         match handle {
             Handle::Uploaded(key) => {
                 let body = self.directory().media(&key.tenant, &key.id).await?.ok_or_else(missing)?;
-                Ok(Found { media: decoded(&body)?, message: None })
+                Ok(Found { media: decoded(&body)?, lost: None })
             }
             Handle::Received(key, sequence) => {
                 let before = Sequence(sequence.0 - 1);
                 let event = self.directory().events(key, before, 1).await?.pop();
-                let event = event.filter(|event| event.sequence == *sequence).ok_or_else(missing)?;
-                let message = match event.payload {
-                    Payload::MessageReceived(message) => Some(message),
-                    Payload::NewsletterPosted(posted) => posted.post.and_then(|post| post.message),
-                    _ => None,
-                };
-                let message = message.ok_or_else(missing)?;
+                let event = event.filter(|event| event.sequence == *sequence);
+                let mut payload = event.ok_or_else(missing)?.payload;
+                let status = matches!(payload, Payload::StatusReceived(_));
+                let message = message_in(&mut payload).ok_or_else(missing)?;
                 let mut media = message.content.as_ref().and_then(media_of).cloned().ok_or_else(missing)?;
                 media.name = handle.to_string();
                 let row = location_row(&key.device_id, *sequence);
@@ -216,7 +222,8 @@ impl Api {
                 {
                     file.direct_path = moved.direct_path;
                 }
-                Ok(Found { media, message: Some(Box::new(message)) })
+                let lost = lost::lost(message, status, &media);
+                Ok(Found { media, lost })
             }
             Handle::Posted(key, digits, number) => {
                 let newsletter = Jid::new(&**digits, Server::Newsletter);
@@ -226,7 +233,7 @@ impl Api {
                 let post = post.filter(|post| post.server_id == *number).ok_or_else(missing)?;
                 let content = post.message.and_then(|message| message.content);
                 let media = content.as_ref().and_then(media_of).cloned().ok_or_else(missing)?;
-                Ok(Found { media: api::Media { name: handle.to_string(), ..media }, message: None })
+                Ok(Found { media: api::Media { name: handle.to_string(), ..media }, lost: None })
             }
         }
     }

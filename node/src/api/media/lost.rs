@@ -61,8 +61,7 @@ impl Api {
         sequence: Sequence,
         found: Found,
     ) -> Result<api::Media, ApiError> {
-        let Found { media, message } = found;
-        let lost = message.and_then(|message| lost(&message, &media));
+        let Found { media, lost } = found;
         let lost = lost.ok_or(MediaProblem::Expired("its message does not say how to ask for it"))?;
         let here = |device: DeviceHandle| {
             let (api, key, lost, media) = (self.clone(), key.clone(), lost.clone(), media.clone());
@@ -106,15 +105,20 @@ impl Api {
     }
 }
 
-/// How to ask the phone for the file of a message.
-fn lost(message: &api::MessageReceived, media: &api::Media) -> Option<LostMedia> {
+/// Where status posts are.
+const STATUS: &str = "status@broadcast";
+
+/// How to ask the phone for the file of a message, or of a status post.
+pub(super) fn lost(message: &api::MessageReceived, status: bool, media: &api::Media) -> Option<LostMedia> {
     let jid = |person: &api::Person| match person.lid.is_empty() {
         true => person.phone_number.clone(),
         false => person.lid.clone(),
     };
+    let sender = || message.sender.as_ref().map(jid);
     let (chat, participant) = match message.group.as_str() {
+        _ if status => (STATUS.to_owned(), sender()),
         "" => (jid(message.chat.as_ref()?), None),
-        group => (group.to_owned(), message.sender.as_ref().map(jid)),
+        group => (group.to_owned(), sender()),
     };
     Some(LostMedia {
         whatsapp_id: message.whatsapp_id.clone(),
@@ -123,4 +127,20 @@ fn lost(message: &api::MessageReceived, media: &api::Media) -> Option<LostMedia>
         participant,
         key: MediaKey::from_slice(&media.file.as_ref()?.media_key)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_is_asked_for_the_file_of_a_status_post_by_whom_it_is_from() {
+        let sender = Some(api::Person { lid: "77@lid".to_owned(), ..Default::default() });
+        let message = api::MessageReceived { whatsapp_id: "S1".to_owned(), sender, ..Default::default() };
+        let file = Some(api::WhatsAppFile { media_key: vec![1; 32], ..Default::default() });
+        let media = api::Media { file, ..Default::default() };
+        let asked = lost(&message, true, &media).expect("it has a key");
+        assert_eq!((asked.chat.as_str(), asked.participant.as_deref()), ("status@broadcast", Some("77@lid")));
+        assert!(lost(&message, false, &media).is_none(), "a message of no chat cannot be named");
+    }
 }
