@@ -168,12 +168,14 @@ impl Machine {
                 }
                 Payload::MessageReceived(api::MessageReceived {
                     whatsapp_id: message.id.clone(),
-                    chat: Some(scene.chat.clone()).filter(|_| scene.group.is_empty()),
+                    chat: Some(scene.chat.clone())
+                        .filter(|chat| scene.group.is_empty() && *chat != api::Person::default()),
                     sender: Some(scene.sender.clone()),
                     from_me: message.own,
                     push_name: message.push_name(),
                     group: scene.group.clone(),
                     context,
+                    broadcast_list: message.list.as_ref().map(|list| list.to_string()).unwrap_or_default(),
                     content: Some(content),
                 })
             }

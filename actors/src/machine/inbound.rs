@@ -4,61 +4,25 @@
 //! commit of what came of it; a stanza that cannot be handled is kept whole and settled too, so that it
 //! never blocks the line.
 
+mod envelope;
+
 use bytes::Bytes;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
-use roost_proto::api::event::{Origin, Payload};
-use roost_proto::id::UnixMillis;
+use roost_proto::api::event::Payload;
 use roost_proto::login::{Failure, StreamError};
 use roost_proto::signal::CiphertextKind;
 use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 
 use super::commit::{After, Pending};
 use super::connect::encode;
-use super::crypto::{DecryptFailure, Decrypted, GroupCiphertext, PeerName, Purpose};
-use super::{CryptoRequest, Effect, Machine, bots, posts};
+use super::crypto::{DecryptFailure, Decrypted, GroupCiphertext, Purpose};
+use super::{CryptoRequest, Effect, Machine, bots};
 use crate::port::QuarantinedStanza;
-
-/// A message whose ciphertext is with crypto.
-#[derive(Debug)]
-pub(super) struct Inbound {
-    pub(super) link: u64,
-    pub(super) raw: Bytes,
-    pub(super) stanza: Stanza,
-    pub(super) id: String,
-    /// The sending device, in the form in which it came.
-    pub(super) from: Jid,
-    pub(super) peer: PeerName,
-    /// The group in which it was said.
-    pub(super) group: Option<Jid>,
-    /// Sent by another device of our account, to this one.
-    pub(super) recipient: Option<Jid>,
-    pub(super) own: bool,
-    pub(super) occurred: UnixMillis,
-    pub(super) origin: Origin,
-    /// Its content is from our phone; the stanza was settled before.
-    pub(super) from_phone: bool,
-}
-
-impl Inbound {
-    pub(super) fn stanza_jid(&self, key: &str) -> Option<Jid> {
-        self.stanza.jid(key)
-    }
-
-    /// The name that the sender gave itself.
-    pub(super) fn push_name(&self) -> String {
-        self.stanza.text("notify").unwrap_or_default().into_owned()
-    }
-}
+pub(super) use envelope::{Inbound, Refused};
 
 /// A ciphertext for this device alone.
 type Single = (CiphertextKind, Bytes);
-
-/// Why a message cannot be handled, and how WhatsApp is told.
-pub(super) struct Refused {
-    reason: &'static str,
-    nack: Option<u16>,
-}
 
 impl Machine {
     pub(super) fn on_stanza(
@@ -155,49 +119,6 @@ impl Machine {
         }
     }
 
-    /// Who says it, where and when.
-    pub(super) fn envelope(&self, link: u64, raw: &Bytes, stanza: &Stanza) -> Result<Inbound, Refused> {
-        let refused = |reason, nack| Refused { reason, nack };
-        let account = self.account.as_ref().ok_or(refused("a message came before pairing", None))?;
-        let id = stanza.text("id").ok_or(refused("a message without an id", None))?.into_owned();
-        let place = stanza.jid("from").ok_or(refused("a message without a sender", Some(487)))?;
-        let (group, from) = match (place.server, stanza.jid("participant")) {
-            (Server::Pn | Server::Lid, None) => (None, place),
-            (Server::Group, Some(participant)) => (Some(place), participant),
-            (_, Some(participant)) if posts::is_place(&place) => (Some(place), participant),
-            (Server::Group, None) => return Err(refused("a message in a group without a sender", Some(487))),
-            _ => return Err(refused("only chats with people, groups and status posts are supported", None)),
-        };
-        let own = account.is_own(&from);
-        let other_form = |sender, participant| {
-            let key = if group.is_some() { participant } else { sender };
-            stanza.jid(key).map(|jid| jid.user.to_string())
-        };
-        let (pn, lid) = if own {
-            (Some(account.pn.user.to_string()), account.lid.as_ref().map(|lid| lid.user.to_string()))
-        } else if from.server == Server::Lid {
-            (other_form("sender_pn", "participant_pn"), Some(from.user.to_string()))
-        } else {
-            (Some(from.user.to_string()), other_form("sender_lid", "participant_lid"))
-        };
-        let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok());
-        let occurred = seconds.and_then(|t| t.checked_mul(1000)).map_or(self.now.wall, UnixMillis);
-        Ok(Inbound {
-            link,
-            raw: raw.clone(),
-            stanza: stanza.clone(),
-            id,
-            peer: PeerName { pn, lid, device: from.device },
-            group,
-            recipient: stanza.jid("recipient").filter(|_| own),
-            from,
-            own,
-            occurred,
-            origin: if stanza.text("offline").is_some() { Origin::OfflineQueue } else { Origin::Live },
-            from_phone: false,
-        })
-    }
-
     pub(super) fn on_decrypted(&mut self, slot: u64, message: Inbound, decrypted: Decrypted) {
         self.active = Some(self.now.wall);
         let mut outcome = super::crypto::with_state(decrypted.changes);
@@ -261,9 +182,14 @@ impl Machine {
     /// that hides it does not show.
     pub(super) fn receipt(&self, message: &Inbound) -> Option<Stanza> {
         let receipt = Builder::new("receipt").attr("id", message.id.clone());
-        let receipt = if let Some(group) = &message.group {
-            let receipt = receipt.attr("to", group.clone()).attr("participant", message.from.clone());
-            if message.own { receipt.attr("type", "sender") } else { receipt }
+        let receipt = if let Some(place) = message.place() {
+            let receipt = receipt.attr("to", place.clone()).attr("participant", message.from.clone());
+            let hidden = message.list.is_some() && self.presence.hidden();
+            match message.own {
+                true => receipt.attr("type", "sender"),
+                false if hidden => receipt.attr("type", "inactive"),
+                false => receipt,
+            }
         } else if !message.own && self.presence.hidden() {
             receipt.attr("to", message.from.clone()).attr("type", "inactive")
         } else if !message.own {
@@ -348,7 +274,7 @@ fn ciphertexts(
     let kind = |enc: &Stanza| enc.text("type").as_deref().and_then(CiphertextKind::parse);
     let single = stanza.all_named("enc").find_map(|enc| Some((kind(enc)?, bytes(enc)?)));
     let shared = stanza.all_named("enc").find(|enc| enc.text("type").as_deref() == Some("skmsg"));
-    let shared = shared.filter(|_| inbound.group.is_some()).and_then(bytes);
+    let shared = shared.filter(|_| inbound.place().is_some()).and_then(bytes);
     if single.is_none() && shared.is_none() {
         let reason = match stanza.child("enc").is_some() {
             true => "a ciphertext of an unknown kind, or without bytes",
@@ -356,8 +282,7 @@ fn ciphertexts(
         };
         return Err(Refused { reason, nack: Some(488) });
     }
-    let group = inbound.group.as_ref();
-    let ciphertext = group.map(|group| GroupCiphertext { group: group.to_string(), bytes: shared });
+    let ciphertext = inbound.place().map(|place| GroupCiphertext { group: place.to_string(), bytes: shared });
     Ok((inbound, single, ciphertext))
 }
 

@@ -111,8 +111,8 @@ impl Machine {
             children.push(Builder::new("keys").children(parts).build());
         }
         let mut receipt = Builder::new("receipt").attr("id", message.id.clone()).attr("type", "retry");
-        receipt = match &message.group {
-            Some(group) => receipt.attr("to", group.clone()).attr("participant", message.from.clone()),
+        receipt = match message.place() {
+            Some(place) => receipt.attr("to", place.clone()).attr("participant", message.from.clone()),
             None => receipt.attr("to", message.from.clone()),
         };
         if let Some(recipient) = &message.recipient {

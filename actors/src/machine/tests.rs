@@ -6,6 +6,7 @@ mod doubt;
 mod groups;
 mod health;
 mod imports;
+mod lists;
 mod making;
 mod newsletters;
 mod pairing;
