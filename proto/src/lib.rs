@@ -25,6 +25,7 @@ pub mod phone;
 pub mod retry;
 pub mod signal;
 pub mod stanza;
+pub mod verified;
 pub mod version;
 
 /// What encodes and decodes the messages of `api` and `peer`; others use it from here.

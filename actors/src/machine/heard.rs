@@ -175,6 +175,7 @@ impl Machine {
                     push_name: message.push_name(),
                     group: scene.group.clone(),
                     context,
+                    verified_name: message.verified_name(),
                     broadcast_list: message.list.as_ref().map(|list| list.to_string()).unwrap_or_default(),
                     content: Some(content),
                 })

@@ -129,6 +129,7 @@ impl Machine {
                     sender,
                     from_me: message.own,
                     push_name: message.push_name(),
+                    verified_name: message.verified_name(),
                     context,
                     content: Some(content),
                     ..Default::default()

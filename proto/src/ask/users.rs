@@ -5,11 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use prost::Message as _;
-
 use super::numbers::usync;
 use super::{Question, get};
 use crate::stanza::{Builder, Jid, Missing, Read, Stanza};
+use crate::verified::verified_name;
 
 /// The most devices that an account is believed to have.
 const DEVICES: usize = 128;
@@ -89,29 +88,9 @@ fn read_user(jid: &Jid, user: &Stanza) -> Option<User> {
         about_since: status.and_then(|status| status.number("t")),
         picture: user.child("picture").and_then(|picture| picture.text("id")).map(|id| id.into_owned()),
         devices: devices.into_iter().take(DEVICES).collect(),
-        business: user.child("business").map(verified_name),
+        business: user.child("business").map(|business| verified_name(business).unwrap_or_default()),
         disappearing: disappearing.and_then(|seconds| seconds.try_into().ok()),
     })
-}
-
-/// The name in the certificate of a business; WhatsApp vouches for it, so its signature is not checked.
-fn verified_name(business: &Stanza) -> String {
-    let certificate = business.child("verified_name").and_then(Read::leaf);
-    let certificate = certificate.and_then(|bytes| Certificate::decode(bytes).ok());
-    let details = certificate.and_then(|certificate| Details::decode(certificate.details.as_slice()).ok());
-    details.map(|details| details.verified_name).unwrap_or_default()
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Certificate {
-    #[prost(bytes = "vec", tag = "1")]
-    details: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Details {
-    #[prost(string, tag = "4")]
-    verified_name: String,
 }
 
 #[cfg(test)]
@@ -131,8 +110,7 @@ mod tests {
     fn what_an_account_shows_is_read_and_what_it_hides_is_absent() {
         let ada = Jid::pn("4915100000001");
         let bob = Jid::lid("77");
-        let details = Details { verified_name: "Ada's Shop".to_owned() }.encode_to_vec();
-        let name = Certificate { details }.encode_to_vec();
+        let name = crate::verified::certificate("Ada's Shop");
         let shown = Builder::new("user")
             .attr("jid", ada.clone())
             .children([

@@ -130,7 +130,7 @@ function onConnection(socket, { connection, qr, isNewLogin, lastDisconnect }) {
 
 const identity = () => ({ pn: auth.state.creds.me?.id ?? '', lid: auth.state.creds.me?.lid ?? '' })
 
-function onMessage({ key, message, messageStubType, messageStubParameters, pushName }) {
+function onMessage({ key, message, messageStubType, messageStubParameters, pushName, verifiedBizName }) {
   if (message) heard.set(key.id, { key, message })
   const vote = message?.pollUpdateMessage
   const answer = message?.encEventResponseMessage
@@ -153,7 +153,8 @@ function onMessage({ key, message, messageStubType, messageStubParameters, pushN
   const sender = key.participant || (key.fromMe ? identity().pn : chat)
   if (text) {
     const alt = key.participantAlt ?? key.remoteJidAlt ?? ''
-    emit('message', { id: key.id, text, from_me: !!key.fromMe, chat, sender, alt, push_name: pushName ?? '' })
+    const names = { push_name: pushName ?? '', verified: verifiedBizName ?? '' }
+    emit('message', { id: key.id, text, from_me: !!key.fromMe, chat, sender, alt, ...names })
   } else if (messageStubType === proto.WebMessageInfo.StubType.CIPHERTEXT) {
     emit('undecryptable', { id: key.id, chat, sender, message: (messageStubParameters ?? []).join(' ') })
   }

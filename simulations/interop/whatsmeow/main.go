@@ -376,7 +376,7 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 		d.emit("message", fields{
 			"id": v.Info.ID, "text": text, "from_me": v.Info.IsFromMe,
 			"chat": v.Info.Chat.String(), "sender": v.Info.Sender.String(), "alt": jidText(alt),
-			"push_name": v.Info.PushName,
+			"push_name": v.Info.PushName, "verified": verified(v.Info),
 		})
 	case *events.UndecryptableMessage:
 		d.emit("undecryptable", fields{"id": v.Info.ID, "chat": v.Info.Chat.String(), "sender": v.Info.Sender.String()})
@@ -429,6 +429,14 @@ func recode(trees []string) []string {
 		}
 	}
 	return done
+}
+
+// verified is the name of a business, as WhatsApp has certified it.
+func verified(info types.MessageInfo) string {
+	if info.VerifiedName == nil {
+		return ""
+	}
+	return info.VerifiedName.Details.GetVerifiedName()
 }
 
 func jidText(jid types.JID) string {

@@ -218,4 +218,6 @@ pub struct ReceivedMessage {
     pub sender: String,
     /// The sender's other address; for a copy, the chat's.
     pub alt: String,
+    /// The name of a business, as WhatsApp has certified it.
+    pub verified: String,
 }

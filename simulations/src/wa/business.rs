@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use rand::RngExt as _;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Stanza};
+use roost_proto::verified::certificate;
 
-use super::account::{Pn, seconds};
+use super::account::{Account, Pn, seconds};
 use super::machine::Machine;
 
 /// A business.
@@ -49,16 +50,10 @@ struct Order {
 }
 
 impl Business {
-    /// `<business><verified_name>`: a certificate, which holds `details`, which hold the name. Nobody has signed it; no
-    /// client looks.
+    /// `<verified_name>`: a certificate with the name. Nobody has signed it; no client looks.
     pub(super) fn verified(&self) -> Stanza {
-        let field = |tag: u8, bytes: &[u8]| {
-            let length = u8::try_from(bytes.len()).unwrap_or(0);
-            [&[tag, length][..], bytes].concat()
-        };
-        let details = field(0x22, self.verified_name.as_bytes());
-        let name = Builder::new("verified_name").bytes(field(0x0a, &details)).build();
-        Builder::new("business").children([name]).build()
+        let name = Builder::new("verified_name").attr("v", 1u8).attr("verified_level", "unknown");
+        name.bytes(certificate(&self.verified_name)).build()
     }
 
     /// `<profile>`.
@@ -93,6 +88,13 @@ impl Business {
     pub(super) fn order(&self, id: u64, token: &str) -> Option<Option<Stanza>> {
         let order = self.orders.get(&id)?;
         Some((order.token == token).then(|| order.element(id)))
+    }
+}
+
+impl Account {
+    /// What goes with all that a business says. (That it goes with everything is a guess.)
+    pub(super) fn certified(&self) -> Option<Stanza> {
+        self.profile.business.as_ref().map(Business::verified)
     }
 }
 

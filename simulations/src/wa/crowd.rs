@@ -149,6 +149,7 @@ impl Machine {
         let opens = children.iter().any(|enc| enc.text("type").as_deref() == Some("pkmsg"));
         children.extend(stanza.child("device-identity").filter(|_| opens).cloned());
         children.extend(stanza.all().iter().filter(|child| !NOT_COPIED.contains(&&*child.tag)).cloned());
+        children.extend(sender.certified());
         builder.children(children).build()
     }
 }

@@ -158,6 +158,7 @@ impl Machine {
         // Only the simulated phones look at it: what real ones are told of it is not known.
         children.extend(stanza.child("reporting").filter(|_| entry.to.device == 0 && !own_copy).cloned());
         children.extend(stanza.all().iter().filter(|child| !NOT_COPIED.contains(&&*child.tag)).cloned());
+        children.extend(sender.certified().filter(|_| !own_copy));
         builder.children(children).build()
     }
 

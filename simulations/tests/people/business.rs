@@ -4,6 +4,10 @@ use std::convert::Infallible;
 
 use roost_node::client::Client;
 use roost_proto::api::business_hours::{Day, Mode, Weekday};
+use roost_proto::api::event::Payload;
+use roost_proto::api::message_received::Content as Received;
+use roost_proto::api::recipient::To;
+use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::set_cover_photo_request::Change;
 use roost_proto::api::update_business_profile_request::Websites;
 use roost_proto::api::*;
@@ -48,7 +52,33 @@ async fn a_business_shows_and_sells_the_same_to_every_client() -> Result<(), Fai
     let mut matrix = Matrix::new("8-business");
     profiles(&mut world, &mut matrix).await?;
     catalogs(&mut world, &mut matrix).await?;
+    names(&mut world, &mut matrix).await?;
     matrix.check()
+}
+
+/// What a business says comes with its name.
+async fn names(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure> {
+    let World { stage, cluster, device, roost, clients, reader, .. } = world;
+    let row = "name of a business in what it says";
+    for (client, account) in clients.iter_mut() {
+        let (name, to) = (client.name().to_owned(), To::Lid(account.lid.clone()));
+        let text = format!("open again, {name}");
+        cluster.send(device, to, &text, WaitFor::ServerAck).await?;
+        assert_eq!(client.message(&text).await?.verified, "Roost Hens", "{name}");
+        make_business(stage, account.pn, &format!("Shop of {name}"))?;
+        let text = format!("{name} is open");
+        client.send(&roost.lid_jid(), &text).await?;
+        let named = |payload: &Payload| match payload {
+            Payload::MessageReceived(message) if message.content == Some(Received::Text(text.clone())) => {
+                Some(message.verified_name.clone())
+            }
+            _ => None,
+        };
+        assert_eq!(reader.wait("what a business says", named).await?, format!("Shop of {name}"));
+        let (from, to) = ways(&name);
+        matrix.row(row).seen(from).seen(to);
+    }
+    Ok(())
 }
 
 async fn profiles(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure> {

@@ -74,6 +74,7 @@ impl Machine {
             group: scene.group,
             context,
             content: Some(content),
+            ..Default::default()
         });
         outcome.batch.events.push(NewEvent { dedupe, occurred: past.at, origin: Origin::History, payload });
     }

@@ -46,6 +46,11 @@ impl Inbound {
     pub(in crate::machine) fn push_name(&self) -> String {
         self.stanza.text("notify").unwrap_or_default().into_owned()
     }
+
+    /// The name of a business, as WhatsApp has certified it.
+    pub(in crate::machine) fn verified_name(&self) -> String {
+        roost_proto::verified::verified_name(&self.stanza).unwrap_or_default()
+    }
 }
 
 /// Why a message cannot be handled, and how WhatsApp is told.

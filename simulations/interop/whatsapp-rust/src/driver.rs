@@ -213,6 +213,7 @@ impl Driver {
         }
         if let Some(text) = message.message.text_content().filter(|_| is_new) {
             let alt = if from_me { &source.recipient_alt } else { &source.sender_alt };
+            let verified = message.info.verified_name.as_ref().and_then(|verified| verified.name.clone());
             self.said.emit(Said::Message {
                 id: id.clone(),
                 text: text.to_owned(),
@@ -221,6 +222,7 @@ impl Driver {
                 sender,
                 alt: own(alt.clone()),
                 push_name: message.info.push_name.clone(),
+                verified: verified.unwrap_or_default(),
             });
         }
     }

@@ -36,6 +36,7 @@ pub enum Said<'a> {
         sender: String,
         alt: String,
         push_name: String,
+        verified: String,
     },
     Said {
         id: String,

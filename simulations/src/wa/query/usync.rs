@@ -81,7 +81,10 @@ fn part_of(account: &Account, protocol: &str, number: Option<&str>, to: &Account
         "status" => account.about(to),
         "picture" => return account.picture_id(to),
         "disappearing_mode" => account.default_timer(),
-        "business" => return account.profile.business.as_ref().map(Business::verified),
+        "business" => {
+            let name = account.profile.business.as_ref().map(Business::verified)?;
+            return Some(Builder::new("business").children([name]).build());
+        }
         // No business, no username, no bot: the element is left out.
         _ => return None,
     })
