@@ -7,6 +7,8 @@
 mod communities;
 #[path = "groups/doors.rs"]
 mod doors;
+#[path = "groups/edits.rs"]
+mod edits;
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -242,6 +244,7 @@ async fn settings_invites_and_communities_go_both_ways() -> Result<(), Failure> 
 
 async fn all_sorts(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure> {
     doors::settings(world, matrix).await?;
+    edits::edits(world, matrix).await?;
     communities::of_roost(world, matrix).await?;
     communities::of_clients(world, matrix).await?;
     doors::invites(world, matrix).await
