@@ -225,8 +225,9 @@ impl Vault {
             CryptoRequest::Encrypt { bundles, plaintexts, targets, lost } => {
                 Changed::Encrypted(self.encrypt(bundles, plaintexts, targets, lost.as_deref()))
             }
-            CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets } => {
-                Changed::GroupEncrypted(self.encrypt_for_group(group, bundles, plaintext, targets))
+            CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside } => {
+                let made = self.encrypt_for_group(group, bundles, plaintext, targets, beside.as_ref());
+                Changed::GroupEncrypted(made)
             }
             CryptoRequest::Prekeys(first, more) => {
                 let (changes, upload) = self.prekeys(*first, *more);

@@ -16,7 +16,7 @@ mod report;
 mod sealed;
 mod wire;
 
-pub use bots::{open_bot, seal_bot};
+pub use bots::{BotKey, for_bot, open_bot, seal_bot};
 pub use concealed::{Concealed, Usage};
 pub use encode::{Surroundings, encode};
 pub use meaning::{Meaning, Ref, Sealed, Statement, read, read_in_newsletter};

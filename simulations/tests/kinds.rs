@@ -375,6 +375,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
         pair.concealed().await?;
         pair.bots(&stage).await?;
         pair.ask_bots().await?;
+        pair.call_bots().await?;
         speakers.push(speaker);
     }
     matrix.check()?;

@@ -111,6 +111,8 @@ pub enum Request {
         plaintext: Bytes,
         /// Every device that shall read it.
         targets: Vec<PeerName>,
+        /// One device that reads no messages of the group gets this, padded, for itself.
+        beside: Option<(PeerName, Bytes)>,
     },
     /// One-time prekeys to upload: those that were not uploaded, or else new ones, so many pages of them: when
     /// there was none before, and later.

@@ -7,6 +7,7 @@
 
 mod accept;
 mod audience;
+mod called;
 mod crowd;
 mod ended;
 mod group;
@@ -21,7 +22,6 @@ use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::content::Wire;
-use roost_proto::e2e;
 use roost_proto::signal::{Bundle, Ciphertext};
 use roost_proto::stanza::{Jid, Server, Stanza};
 
@@ -33,6 +33,7 @@ use super::{CryptoRequest, Machine, posts};
 use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
 pub(super) use accept::Admission;
 use audience::Audience;
+use called::Called;
 use crowd::Crowd;
 use turn::Turn;
 
@@ -225,17 +226,15 @@ impl Machine {
             return self
                 .fail(ordinal, if absent { "RECIPIENT_NOT_ON_WHATSAPP" } else { "RECIPIENT_HAS_NO_KEYS" });
         }
-        let destination = audience.chat.to_string();
-        let content = item.message.content.to_vec();
-        let wrapped = e2e::wrap_device_sent(&e2e::DeviceSent { destination, message: content.clone() });
-        let plaintexts =
-            [content, wrapped].map(|message| Bytes::from(e2e::pad(&message, &mut self.rng))).to_vec();
+        let called = Called::of(&item.message.content, &item.skip, &mut self.rng);
+        let mut plaintexts = audience.plaintexts(&item.message.content, &mut self.rng);
         let Some(item) = self.outbox.items.get_mut(&ordinal) else { return };
         item.phash = Some(audience.phash(&self.directory));
         item.stage = Stage::Encrypting;
         let bundles = item.bundles.clone();
         let slot = self.lane.open();
-        let (devices, targets) = targets.list.into_iter().unzip();
+        let (mut devices, mut targets): (Vec<_>, Vec<_>) = targets.list.into_iter().unzip();
+        Called::join(called, &mut devices, &mut targets, &mut plaintexts);
         let contact = audience.contact(&account).filter(|_| takes_part(&audience.peer));
         item.trusts = contact.clone();
         item.audience = Some((audience, devices));

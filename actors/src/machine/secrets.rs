@@ -195,10 +195,11 @@ impl Machine {
 
     /// The rows that there are, with the secret or without.
     pub(super) fn on_secret_rows(&mut self, mut sought: Sought, rows: &[Bytes]) {
-        let secret = match sought.place {
+        // The message may have been with crypto when its secret was asked for, as one is whose answer is right behind it.
+        let secret = self.secrets.find(&sought.names).or_else(|| match sought.place {
             Place::Rows => rows.iter().find_map(secret_from),
             Place::Pages => pages::find(rows, &sought.names),
-        };
+        });
         match sought.place {
             Place::Rows if secret.is_none() && sought.own => {
                 self.look_up(sought.id.clone(), Lookup::Secret(Box::new(sought)));

@@ -120,8 +120,11 @@ impl Vault {
 
     /// Rows of the ratchets that a distribution to a group needs.
     pub(super) fn wanted_ratchets(&mut self, request: &CryptoRequest) -> Vec<StateKey> {
-        let CryptoRequest::EncryptForGroup { group, targets, .. } = request else { return Vec::new() };
-        let (lacking, _) = self.lacking(group, targets);
+        let CryptoRequest::EncryptForGroup { group, targets, beside, .. } = request else {
+            return Vec::new();
+        };
+        let (mut lacking, _) = self.lacking(group, targets);
+        lacking.extend(beside.iter().map(|(peer, _)| peer.clone()));
         self.peers.wanted_for(&lacking, self.generation)
     }
 
@@ -151,18 +154,19 @@ impl Vault {
         Ok((plaintext, self.chains.put(name, chain.0)))
     }
 
-    /// Encrypts once for all, and the key for those who lack it.
+    /// Encrypts once for all, and the key for those who lack it; and something for one device beside.
     pub(super) fn encrypt_for_group(
         &mut self,
         group: &str,
         bundles: &[(PeerName, Bundle)],
         plaintext: &[u8],
         targets: &[PeerName],
+        beside: Option<&(PeerName, Bytes)>,
     ) -> GroupEncryption {
         let Some(keys) = self.keys.clone() else { return GroupEncryption::Failed };
         let (lacking, anew) = self.lacking(group, targets);
         let bundles = self.by_address(bundles);
-        let missing = self.without_ratchet(&bundles, lacking.iter());
+        let missing = self.without_ratchet(&bundles, lacking.iter().chain(beside.map(|(peer, _)| peer)));
         if !missing.is_empty() {
             return GroupEncryption::Missing(missing);
         }
@@ -191,7 +195,10 @@ impl Vault {
         }
         let row = self.holders_row(group);
         changes.extend(self.chains.put(row, Some(written(&holders))));
-        GroupEncryption::Done { changes, ciphertext, distributed, renewed }
+        let beside = beside.and_then(|(peer, plaintext)| {
+            self.encrypt_one(&keys, &bundles, peer, plaintext, &mut changes, &mut renewed)
+        });
+        GroupEncryption::Done { changes, ciphertext, distributed, beside, renewed }
     }
 
     /// A device has shown that it does not have our chain.

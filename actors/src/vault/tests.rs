@@ -1,6 +1,7 @@
 //! Sender keys between vaults: who can read, who cannot any more, and what a new owner goes on with; and
 //! signed prekeys, old and new.
 
+mod beside;
 mod compared;
 
 use std::collections::BTreeSet;
@@ -96,6 +97,7 @@ impl Device {
             bundles: to.iter().map(|device| device.bundle()).collect(),
             plaintext: Bytes::from_static(&[b'x', 1]),
             targets: to.iter().map(|device| device.name()).collect(),
+            beside: None,
         };
         match self.work(request) {
             Changed::GroupEncrypted(GroupEncryption::Done { ciphertext, distributed, .. }) => {

@@ -12,8 +12,7 @@ use waproto::whatsapp::{ContextInfo, KeepType, LimitSharing, MemberLabel, Messag
 use waproto::whatsapp::{MessageContextInfo, MessageKey};
 
 use super::interactive::{a_list, a_product, some_buttons};
-use super::plain::carried;
-use super::{MessageContent, report};
+use super::{MessageContent, bots, plain::carried, report};
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::id::UnixMillis;
@@ -41,7 +40,8 @@ pub fn encode(content: &MessageContent, around: &Surroundings) -> Vec<u8> {
         return raw.clone();
     }
     let mut message = body(content, around);
-    report::add_secret(&mut message, &content.kind, around);
+    report::add_secret(&mut message, content, around);
+    message = bots::calling(message, content, around);
     if content.context.view_once {
         let context = message.message_context_info.clone();
         message = Message {

@@ -123,11 +123,11 @@ fn read_where(bytes: &[u8], fits: impl Fn(&Content) -> bool) -> Result<Meaning, 
     Ok(Meaning::Said(Box::new(Statement { content, context, quoted })))
 }
 
-/// What lies inside of envelopes: for disappearing and view-once messages, edits, captions.
+/// What lies inside of envelopes: for disappearing and view-once messages, edits, captions, questions to bots.
 pub(super) fn peel(message: &Message) -> &Message {
     let mut inner = message;
     for _ in 0..DEPTH {
-        let envelopes: [&MessageField<FutureProofMessage>; 8] = [
+        let envelopes: [&MessageField<FutureProofMessage>; 9] = [
             &inner.ephemeral_message,
             &inner.view_once_message,
             &inner.view_once_message_v2,
@@ -136,6 +136,7 @@ pub(super) fn peel(message: &Message) -> &Message {
             &inner.edited_message,
             &inner.associated_child_message,
             &inner.lottie_sticker_message,
+            &inner.bot_invoke_message,
         ];
         match envelopes.into_iter().find_map(|envelope| envelope.as_option()?.message.as_option()) {
             Some(next) => inner = next,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::MessageContent;
+use super::{MessageContent, bots};
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::e2e;
@@ -63,6 +63,7 @@ fn count(field: &str, count: usize, least: usize, most: usize) -> Checked {
 /// [`Invalid`] with the path of the field below `SendMessageRequest`.
 pub fn check(content: &MessageContent) -> Checked {
     kind(&content.kind)?;
+    mentions(content)?;
     context(&content.context)
 }
 
@@ -241,11 +242,29 @@ fn a_list(list: &api::ListMessage) -> Checked {
     Ok(())
 }
 
-fn context(context: &api::Context) -> Checked {
-    count("context.mentions", context.mentions.len(), 0, MAX_MENTIONS)?;
-    for (at, mention) in context.mentions.iter().enumerate() {
-        jid(&format!("context.mentions[{at}]"), mention)?;
+/// People, and one bot, which hears what it is asked when that is a text.
+fn mentions(content: &MessageContent) -> Checked {
+    let mentions = &content.context.mentions;
+    count("context.mentions", mentions.len(), 0, MAX_MENTIONS)?;
+    let mut bots = 0;
+    for (at, mention) in mentions.iter().enumerate() {
+        let field = format!("context.mentions[{at}]");
+        if bots::bot(mention).is_none() {
+            jid(&field, mention)?;
+            continue;
+        }
+        bots += 1;
+        if !matches!(content.kind, Content::Text(_)) {
+            return invalid(field, "is a bot, which only a text can call");
+        }
+        if bots > 1 {
+            return invalid(field, "is a second bot; one message calls one");
+        }
     }
+    Ok(())
+}
+
+fn context(context: &api::Context) -> Checked {
     if let Some(quote) = &context.quote {
         message("context.quote.message", quote.message.as_ref())?;
         length("context.quote.text", &quote.text, 0, MAX_TEXT)?;

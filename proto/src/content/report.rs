@@ -8,17 +8,15 @@
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use waproto::whatsapp::{BotMetadata, Message};
+use waproto::whatsapp::Message;
 
-use super::Surroundings;
+use super::bots::{called, for_bots};
+use super::{MessageContent, Surroundings};
 use crate::api::send_message_request::Content;
 use crate::stanza::{Jid, Server};
 
 /// The version of the tokens.
 const VERSION: i32 = 2;
-
-/// How whatsmeow wants bots to answer, whichever is asked.
-const PERSONA: &str = "867051314767696$760019659443059";
 
 /// What the key is for.
 const USE: &[u8] = b"Report Token";
@@ -81,12 +79,12 @@ const MESSAGE: &[(u64, Part)] = &[
 
 /// Adds the secret that goes with a message: votes, answers, edits and comments are encrypted under it, and its token is
 /// made with it.
-pub(super) fn add_secret(message: &mut Message, kind: &Content, around: &Surroundings) {
-    if !has_secret(kind, around) {
+pub(super) fn add_secret(message: &mut Message, content: &MessageContent, around: &Surroundings) {
+    if !has_secret(&content.kind, around) {
         return;
     }
-    let to_a_bot = around.chat.server == Server::Bot;
-    let bot = to_a_bot.then(|| BotMetadata { persona_id: Some(PERSONA.to_owned()), ..Default::default() });
+    let to_a_bot = around.chat.server == Server::Bot || called(content, around).is_some();
+    let bot = to_a_bot.then(for_bots);
     // The album of a picture may stand there already.
     let beside = message.message_context_info.get_or_insert_default();
     beside.message_secret = Some(around.secret.to_vec());

@@ -18,12 +18,19 @@ import (
 
 // Messages of every kind: sending them, and putting received ones into words.
 
+// metaAI is the bot that is called into chats.
+var metaAI = types.NewJID("867051314767696", types.BotServer)
+
 func (d *driver) send(ctx context.Context, cli *whatsmeow.Client, c command, to types.JID, message *waE2E.Message) error {
 	id := cli.GenerateMessageID()
 	d.lock.Lock()
 	d.sent[id] = message
 	d.lock.Unlock()
-	answer, err := cli.SendMessage(ctx, to, message, whatsmeow.SendRequestExtra{ID: id})
+	extra := whatsmeow.SendRequestExtra{ID: id}
+	if c.Kind == "call_bot" {
+		extra.InlineBotJID = metaAI
+	}
+	answer, err := cli.SendMessage(ctx, to, message, extra)
 	if err != nil {
 		return err
 	}
@@ -115,6 +122,10 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		message = &waE2E.Message{ProductMessage: &waE2E.ProductMessage{
 			Product:          &waE2E.ProductMessage_ProductSnapshot{ProductID: proto.String("1"), Title: proto.String(c.Text)},
 			BusinessOwnerJID: proto.String(cli.Store.GetJID().ToNonAD().String()),
+		}}
+	case "call_bot":
+		message = &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{
+			Text: proto.String(c.Text), ContextInfo: &waE2E.ContextInfo{MentionedJID: []string{metaAI.String()}},
 		}}
 	case "reaction":
 		message = cli.BuildReaction(to, author, c.About, c.Text)

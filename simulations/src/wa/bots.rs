@@ -1,15 +1,19 @@
 //! A bot of WhatsApp: Meta AI, an account that nobody owns. Who writes to it is told what he has written, in two pieces;
-//! in a chat of others it answers to what its caller says, under the secret that he knows.
+//! so is who calls it into a chat, with all who are there. In a chat of others it answers to what its caller says, under the
+//! secret that he knows.
 //!
-//! The form of an answer is what whatsmeow and whatsapp-rust read. Guesses: that a bot is found like an account with
-//! one device, under its JID; that it receives the secret of the message itself; and that in a chat of two both sides
-//! hear it, each with the other as the chat. That others call it into a chat is not simulated.
+//! The form of an answer is what whatsmeow and whatsapp-rust read, and that of a call is what whatsmeow sends. Guesses: that
+//! a bot is found like an account with one device, under its JID; that one that is asked in its own chat receives the secret
+//! of the message itself; that in a chat of two both sides hear it, each with the other as the chat, and in a group all
+//! members; and that nobody is told that it has a message that calls it.
 
 use rand::Rng as _;
-use roost_proto::content::{Parties, Secret, seal_bot};
-use roost_proto::e2e::{self, Content};
+use roost_proto::api::message_received::Content;
+use roost_proto::content::{BotKey, Meaning, Parties, Secret, read, seal_bot};
+use roost_proto::e2e;
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Builder, Jid, Server, Stanza, message_id};
+use roost_proto::signal::CiphertextKind;
+use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza, message_id};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::machine::{Effect, Machine};
@@ -33,6 +37,26 @@ pub struct Question {
     pub secret: Vec<u8>,
 }
 
+/// Where a bot is asked.
+#[derive(Debug, Clone)]
+enum Place {
+    /// In its own chat.
+    Own,
+    /// In the chat of the asker with this account.
+    Chat(Pn),
+    /// In this group.
+    Group(Jid),
+}
+
+/// A question as the bot has it.
+#[derive(Debug)]
+struct Asked {
+    asker: Pn,
+    place: Place,
+    id: String,
+    key: BotKey,
+}
+
 impl Machine {
     /// The bot is there from now on.
     pub fn with_bot(&mut self, now: UnixMillis) -> ((), Vec<Effect>) {
@@ -40,16 +64,55 @@ impl Machine {
         ((), self.settle_phones(now))
     }
 
-    /// Somebody has written to it.
-    pub(super) fn bot_reads(&mut self, now: UnixMillis, asker: Pn, id: &str) {
-        let Some(past) = self.account(PN).phone.has(id) else { return };
-        let (Some(secret), Ok(Content::Text(text))) =
-            (Secret::of(&past.content), e2e::content(&past.content))
-        else {
+    /// A message calls the bot: it gets the copy that nobody else gets, with the chat that it is called into.
+    pub(super) fn call_bot(&mut self, now: UnixMillis, from: DeviceRef, to: &Jid, stanza: &Stanza) {
+        let id = stanza.text("id").unwrap_or_default().into_owned();
+        for entry in stanza.child("bot").into_iter().flat_map(|bot| bot.all_named("to")) {
+            let device = entry.jid("jid").and_then(|jid| self.device_at(&jid));
+            let Some(bot) = device.filter(|device| *device == DeviceRef { pn: PN, device: 0 }) else {
+                tracing::warn!(device = %from, to = ?entry.text("jid"), "a call for what is no bot");
+                self.ledger.device(from).refused_stanzas += 1;
+                continue;
+            };
+            let copies: Vec<Stanza> = entry.all_named("enc").cloned().collect();
+            for enc in &copies {
+                let kind = enc.text("type").and_then(|kind| CiphertextKind::parse(&kind));
+                if let (Some(kind), Some(bytes)) = (kind, enc.leaf()) {
+                    self.ledger.ciphertext((from, bot), &id, kind, bytes, now);
+                }
+            }
+            let place = Builder::new("meta").attr("target_chat_jid", to.to_non_ad()).build();
+            let call = Builder::new("message")
+                .attr("from", self.account(from.pn).device_jid(from.device, Form::Lid))
+                .attr("id", id.clone())
+                .attr("t", seconds(now))
+                .children(copies.into_iter().chain([place]));
+            self.deliver(now, bot, call.build());
+        }
+    }
+
+    /// The bot has read a message.
+    pub(super) fn bot_reads(&mut self, now: UnixMillis, asker: Pn, stanza: &Stanza) {
+        let id = stanza.text("id").unwrap_or_default().into_owned();
+        let Some(past) = self.account(PN).phone.has(&id) else { return };
+        let place = match called_into(stanza) {
+            None => Some(Place::Own),
+            Some(group) if group.server == Server::Group => Some(Place::Group(group)),
+            Some(chat) => self.account_of(&chat).map(|account| Place::Chat(account.pn)),
+        };
+        let key = match &place {
+            Some(Place::Own) => Secret::of(&past.content).and_then(|secret| BotKey::of(&secret)),
+            _ => BotKey::given(&past.content),
+        };
+        let text = match read(&past.content) {
+            Ok(Meaning::Said(said)) => Some(said.content),
+            _ => None,
+        };
+        let (Some(place), Some(key), Some(Content::Text(text))) = (place, key, text) else {
             return tracing::warn!(asker, id, "a bot was asked without a secret, or without a text");
         };
-        let question = Question { asker, chat: PN, id: id.to_owned(), secret: secret.key };
-        self.bot_says(now, &question, &["You said", &format!("You said: {text}")]);
+        let asked = Asked { asker, place, id, key };
+        self.bot_says(now, &asked, &["You said", &format!("You said: {text}")]);
     }
 
     /// The bot answers, piece by piece, each instead of those before it. Returns the ids of the pieces.
@@ -62,17 +125,29 @@ impl Machine {
         question: &Question,
         pieces: &[&str],
     ) -> Result<(Vec<String>, Vec<Effect>), PhoneError> {
-        for pn in [question.asker, question.chat] {
+        let Question { asker, chat, id, secret } = question.clone();
+        for pn in [asker, chat] {
             if !self.accounts.contains_key(&pn) {
                 return Err(PhoneError::UnknownPhone(pn));
             }
         }
-        let ids = self.bot_says(now, question, pieces);
+        let secret = Secret { key: secret, options: Vec::new(), lasting: false };
+        let key = BotKey::of(&secret).ok_or(PhoneError::UnknownPhone(asker))?;
+        let ids = self.bot_says(now, &Asked { asker, place: Place::Chat(chat), id, key }, pieces);
         Ok((ids, self.settle_phones(now)))
     }
 
-    fn bot_says(&mut self, now: UnixMillis, question: &Question, pieces: &[&str]) -> Vec<String> {
+    fn bot_says(&mut self, now: UnixMillis, asked: &Asked, pieces: &[&str]) -> Vec<String> {
         let ids: Vec<String> = pieces.iter().map(|_| message_id(&mut self.rng)).collect();
+        // Who hears it, and with whom his chat is.
+        let hearers: Vec<(Pn, Pn)> = match &asked.place {
+            Place::Own => vec![(asked.asker, PN)],
+            Place::Chat(other) => vec![(asked.asker, *other), (*other, asked.asker)],
+            Place::Group(group) => {
+                let members = self.groups.get(&*group.user).map(|group| group.members.keys().copied());
+                members.into_iter().flatten().map(|pn| (pn, PN)).collect()
+            }
+        };
         for (place, (id, text)) in ids.iter().zip(pieces).enumerate() {
             let edit = match place {
                 0 if pieces.len() == 1 => "full",
@@ -80,9 +155,9 @@ impl Machine {
                 _ if place + 1 < pieces.len() => "inner",
                 _ => "last",
             };
-            for (pn, other) in [(question.asker, question.chat), (question.chat, question.asker)] {
-                let piece = self.piece(now, question, other, (id, &ids[0]), edit, text);
-                let receivers: Vec<DeviceRef> = self.companions_of(pn).collect();
+            for (pn, other) in &hearers {
+                let piece = self.piece(now, asked, *other, (id, &ids[0]), edit, text);
+                let receivers: Vec<DeviceRef> = self.companions_of(*pn).collect();
                 for receiver in receivers {
                     self.deliver(now, receiver, piece.clone());
                 }
@@ -91,24 +166,23 @@ impl Machine {
         ids
     }
 
-    /// One piece, for those whose chat with `other` it is.
+    /// One piece, for those whose chat with `other` it is, or for the group.
     fn piece(
         &mut self,
         now: UnixMillis,
-        question: &Question,
+        asked: &Asked,
         other: Pn,
         (id, first): (&str, &str),
         edit: &'static str,
         text: &str,
     ) -> Stanza {
         // Its own chat is addressed by number. (Guess.)
-        let form = if question.chat == PN { Form::Pn } else { Form::Lid };
-        let (bot, asker) = (Jid::new(BOT, Server::Bot), self.account(question.asker).jid(form));
-        let secret = Secret { key: question.secret.clone(), options: Vec::new(), lasting: false };
+        let form = if matches!(asked.place, Place::Own) { Form::Pn } else { Form::Lid };
+        let (bot, asker) = (Jid::new(BOT, Server::Bot), self.account(asked.asker).jid(form));
         let mut iv = [0; 12];
         self.rng.fill_bytes(&mut iv);
         let parties = Parties { id: first, author: &[asker.to_string()], answerer: &[bot.to_string()] };
-        let sealed = seal_bot(&e2e::text(text), &secret, parties, iv).unwrap_or_default();
+        let sealed = seal_bot(&e2e::text(text), &asked.key, parties, iv).unwrap_or_default();
         let mut info = Builder::new("bot").attr("edit", edit);
         if matches!(edit, "inner" | "last") {
             info = info
@@ -116,17 +190,27 @@ impl Machine {
                 .attr("sender_timestamp_ms", u64::try_from(now.0).unwrap_or_default());
         }
         let mut meta =
-            Builder::new("meta").attr("target_id", question.id.clone()).attr("target_sender_jid", asker);
-        if question.chat != PN {
-            meta = meta.attr("target_chat_jid", self.account(other).jid(Form::Lid));
+            Builder::new("meta").attr("target_id", asked.id.clone()).attr("target_sender_jid", asker);
+        let mut message = Builder::new("message");
+        match &asked.place {
+            Place::Own => message = message.attr("from", bot),
+            Place::Chat(_) => {
+                message = message.attr("from", bot);
+                meta = meta.attr("target_chat_jid", self.account(other).jid(Form::Lid));
+            }
+            Place::Group(group) => message = message.attr("from", group.clone()).attr("participant", bot),
         }
         let enc = Builder::new("enc").attr("v", "2").attr("type", "msmsg").bytes(sealed);
-        Builder::new("message")
-            .attr("from", bot)
+        message
             .attr("id", id.to_owned())
             .attr("t", seconds(now))
             .attr("type", "text")
             .children([info.build(), meta.build(), enc.build()])
             .build()
     }
+}
+
+/// The chat into which a message calls a bot.
+pub(super) fn called_into(stanza: &Stanza) -> Option<Jid> {
+    stanza.child("meta")?.jid("target_chat_jid")
 }

@@ -70,6 +70,7 @@ impl Machine {
             let delivery = self.group_delivery(now, from, stanza, to, ciphertexts);
             self.deliver(now, to_device, delivery);
         }
+        self.call_bot(now, from, to, stanza);
         let hash = phash(&named);
         let differs = stanza.text("phash").is_some_and(|theirs| theirs != hash);
         let extra = differs.then_some(("phash", hash));

@@ -194,7 +194,9 @@ impl Machine {
                         (false, true) => receipt = receipt.attr("type", "sender"),
                         (false, false) => {}
                     }
-                    self.from_phones.push_back((phone, receipt.build()));
+                    if bots::called_into(stanza).is_none() {
+                        self.from_phones.push_back((phone, receipt.build()));
+                    }
                     let asks = read.is_ok() && phone.pn == bots::PN;
                     if let Ok(Some(asked)) = read
                         && from.pn == phone.pn
@@ -202,7 +204,7 @@ impl Machine {
                         self.phone_is_asked(now, from, &id, asked);
                     }
                     if asks {
-                        self.bot_reads(now, from.pn, &id);
+                        self.bot_reads(now, from.pn, stanza);
                     }
                 }
                 Err(error) => {

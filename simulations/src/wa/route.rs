@@ -12,8 +12,8 @@ use super::account::{Account, DeviceRef, Form, participants_hash, seconds};
 use super::machine::{ConnectionId, Machine, Refusal};
 
 /// Children of a message that are the server's own business, or are delivered in another way.
-pub(super) const NOT_COPIED: [&str; 6] =
-    ["participants", "enc", "device-identity", "reporting", "tctoken", "cstoken"];
+pub(super) const NOT_COPIED: [&str; 7] =
+    ["participants", "enc", "device-identity", "reporting", "tctoken", "cstoken", "bot"];
 
 /// Ciphertexts for one device.
 struct Entry<'a> {
@@ -76,6 +76,7 @@ impl Machine {
             let delivery = self.delivery(now, from, recipient, stanza, &to, &entry);
             self.deliver(now, entry.to, delivery);
         }
+        self.call_bot(now, from, &to, stanza);
         // A guess: only when it differs. whatsmeow counts the sending device in, whatsapp-rust does not and
         // forgets all devices when the hash is not its own, so no hash would please both.
         let hash = incomplete

@@ -3,6 +3,7 @@
 use roost_proto::api;
 use roost_proto::api::bot_answered::Content as Said;
 use roost_proto::api::event::Payload;
+use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_proto::content::{self, MessageContent, Surroundings};
@@ -11,6 +12,7 @@ use roost_proto::stanza::Jid;
 use roost_simulations::interop::{Failure, Library, Stage};
 use roost_simulations::wa::Question;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::{Pair, cannot_hear};
 
@@ -58,12 +60,7 @@ impl Pair<'_> {
             .cluster
             .say(self.device, bot, Content::Text(text.clone()), context, WaitFor::ServerAck)
             .await?;
-        let answered = |payload: &Payload| match payload {
-            Payload::BotAnswered(told) if !told.unfinished => Some(told.clone())
-                .filter(|told| told.question.as_ref().is_some_and(|question| question.whatsapp_id == id)),
-            _ => None,
-        };
-        let told = self.reader.wait("an answer in the chat of the bot", answered).await?;
+        let told = self.answered(&id).await?;
         assert_eq!(told.content, Some(Said::Text(format!("You said: {text}"))));
         assert_eq!((told.bot.as_str(), told.chat, told.group.as_str()), (BOT, None, ""));
         if self.speaker.library == Library::Whatsmeow {
@@ -71,6 +68,62 @@ impl Pair<'_> {
             self.speaker.client.message(&format!("You said: {name}")).await?;
         }
         Ok(())
+    }
+
+    /// The bot is called into their chat and into a group, by the device and by a client that can. Both hear what it
+    /// was asked and what it answers.
+    pub(crate) async fn call_bots(&mut self) -> Result<(), Failure> {
+        let (row, name) = ("bot called into a chat", self.speaker.client.name().to_owned());
+        if let Some(reason) = cannot_hear(self.speaker.library, ROW) {
+            self.matrix.row(row).not_applicable(self.from, reason).not_applicable(self.to, reason);
+            return Ok(());
+        }
+        let create = api::CreateGroupRequest {
+            device: self.device.to_owned(),
+            subject: format!("with a bot and {name}"),
+            participants: vec![self.speaker.person.number_jid()],
+            request_id: Uuid::new_v4().to_string(),
+            ..Default::default()
+        };
+        let group =
+            self.cluster.ask(create, async |api, it| api.groups().create_group(it).await).await?.group;
+        let chat = (To::Lid(self.speaker.person.lid.clone()), self.roost.lid_jid(), "");
+        for (to, theirs, group) in [chat, (To::Group(group.clone()), group.clone(), &group)] {
+            let text = format!("@867051314767696 {name}, how do hens sleep? {group}");
+            let context = api::Context { mentions: vec![BOT.to_owned()], ..Default::default() };
+            let said = Content::Text(text.clone());
+            let id = self.cluster.say(self.device, to, said, context, WaitFor::ServerAck).await?;
+            assert_eq!(self.speaker.client.message(&text).await?.id, id);
+            self.speaker.client.message(&format!("You said: {text}")).await?;
+            let told = self.answered(&id).await?;
+            assert_eq!(told.content, Some(Said::Text(format!("You said: {text}"))));
+            assert_eq!((told.group.as_str(), told.question.map(|asked| asked.from_me)), (group, Some(true)));
+            self.matrix.row(row).seen(self.to);
+            if self.speaker.library != Library::Whatsmeow {
+                self.matrix.row(row).not_applicable(self.from, "whatsapp-rust calls no bots into chats");
+                continue;
+            }
+            let text = format!("@867051314767696 what do hens eat, asks {name}? {group}");
+            let id = self.speaker.client.say(&theirs, "call_bot", &text, "").await?;
+            let asked = self.received(&id).await?;
+            assert_eq!(asked.content, Some(Received::Text(text.clone())));
+            assert_eq!(asked.context.unwrap_or_default().mentions, [BOT]);
+            self.speaker.client.message(&format!("You said: {text}")).await?;
+            let told = self.answered(&id).await?;
+            assert_eq!(told.content, Some(Said::Text(format!("You said: {text}"))));
+            self.matrix.row(row).seen(self.from);
+        }
+        Ok(())
+    }
+
+    /// The whole answer to a question with this id, as the device hears it.
+    async fn answered(&self, id: &str) -> Result<api::BotAnswered, Failure> {
+        let answered = |payload: &Payload| match payload {
+            Payload::BotAnswered(told) if !told.unfinished => Some(told.clone())
+                .filter(|told| told.question.as_ref().is_some_and(|question| question.whatsapp_id == id)),
+            _ => None,
+        };
+        self.reader.wait("an answer of the bot", answered).await
     }
 
     /// Three pieces, each longer than the one before.

@@ -80,6 +80,8 @@ pub enum GroupEncryption {
         ciphertext: Bytes,
         /// Our sender key, for those who lacked it.
         distributed: Vec<(PeerName, Ciphertext)>,
+        /// For the device beside, unless its bundle was refused.
+        beside: Option<Ciphertext>,
         /// Devices with another identity key than before.
         renewed: Vec<PeerName>,
     },

@@ -3,14 +3,17 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use rand::Rng;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::content::Wire;
+use roost_proto::e2e;
 use roost_proto::phash::phash;
 use roost_proto::signal::{Ciphertext, CiphertextKind};
 use roost_proto::stanza::{Builder, Jid, Server, Stanza};
 
+use super::called;
 use crate::machine::commit::Pending;
 use crate::machine::crypto::{PeerName, Target};
 use crate::machine::inbound::bounded;
@@ -96,6 +99,13 @@ impl Audience {
         Targets { list, peers }
     }
 
+    /// What the targets get: the message as it is, and wrapped for our own devices; padded.
+    pub(super) fn plaintexts(&self, message: &[u8], rng: &mut impl Rng) -> Vec<Bytes> {
+        let sent = e2e::DeviceSent { destination: self.chat.to_string(), message: message.to_vec() };
+        let wrapped = e2e::wrap_device_sent(&sent);
+        [message, &wrapped].map(|message| Bytes::from(e2e::pad(message, rng))).to_vec()
+    }
+
     /// The hash by which WhatsApp compares device lists.
     pub(super) fn phash(&self, directory: &Directory) -> String {
         let users: BTreeSet<String> = [&self.peer, &self.own].map(ToString::to_string).into();
@@ -124,6 +134,8 @@ impl Audience {
             return None;
         }
         let opens = ciphertexts.iter().any(|(_, ciphertext)| ciphertext.kind == CiphertextKind::Pkmsg);
+        let is_called = |(jid, _): &(Jid, _)| jid.server == Server::Bot && jid.to_non_ad() != self.peer;
+        let (called, ciphertexts): (Vec<_>, Vec<_>) = ciphertexts.into_iter().partition(is_called);
         let participants = ciphertexts.into_iter().map(|(jid, ciphertext)| {
             let enc = Builder::new("enc").attr("v", "2").attr("type", ciphertext.kind.as_str());
             let enc = marks.mark(enc).bytes(ciphertext.bytes.to_vec()).build();
@@ -134,6 +146,7 @@ impl Audience {
             children.push(leaf("device-identity", account.identity.to_vec()));
         }
         children.extend(marks.children());
+        children.extend(called.into_iter().map(|(bot, made)| called::element(bot, made)));
         children.extend(marks.reporting(id, &self.own, &self.chat));
         children.extend(proof);
         let mut stanza = Builder::new("message")

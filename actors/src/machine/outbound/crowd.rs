@@ -9,6 +9,7 @@ use roost_proto::phash::phash;
 use roost_proto::signal::{Ciphertext, CiphertextKind};
 use roost_proto::stanza::{Builder, Jid, Server, Stanza};
 
+use super::called;
 use crate::machine::crypto::PeerName;
 use crate::machine::groups::Group;
 use crate::machine::prekeys::leaf;
@@ -26,6 +27,8 @@ pub(super) struct Crowd {
     pub(super) phash: String,
     /// Of a status post: who sees it. WhatsApp knows that from nothing else than the message.
     people: Option<Vec<Jid>>,
+    /// The bot that the message calls.
+    pub(super) called: Option<Jid>,
 }
 
 /// Members whose devices are not known.
@@ -55,7 +58,7 @@ impl Crowd {
         let devices = all.into_iter().filter(|jid| !ours(jid) && !skip.contains(jid)).collect();
         let others = group.members.iter().filter(|member| !account.is_own(member));
         let people = posts::is_place(chat).then(|| others.cloned().collect());
-        Crowd { chat: chat.clone(), by_lid: group.by_lid, devices, phash, people }
+        Crowd { chat: chat.clone(), by_lid: group.by_lid, devices, phash, people, called: None }
     }
 
     pub(super) fn targets(&self, account: &Account, group: &Group) -> Vec<PeerName> {
@@ -82,8 +85,10 @@ impl Crowd {
         marks: &Wire,
         ciphertext: &Bytes,
         distributed: Vec<(Jid, Ciphertext)>,
+        called: Option<(Jid, Ciphertext)>,
     ) -> Stanza {
-        let opens = distributed.iter().any(|(_, made)| made.kind == CiphertextKind::Pkmsg);
+        let all = distributed.iter().chain(&called);
+        let opens = all.into_iter().any(|(_, made)| made.kind == CiphertextKind::Pkmsg);
         let mut children = Vec::new();
         let given: BTreeSet<String> = distributed.iter().map(|(jid, _)| jid.user.to_string()).collect();
         let rest = self.people.iter().flatten().filter(|person| !given.contains(&*person.user));
@@ -104,6 +109,7 @@ impl Crowd {
         let enc = Builder::new("enc").attr("v", "2").attr("type", "skmsg");
         children.push(marks.mark(enc).bytes(ciphertext.to_vec()).build());
         children.extend(marks.children());
+        children.extend(called.map(|(bot, made)| called::element(bot, made)));
         let own = account.lid.as_ref().filter(|_| self.by_lid).unwrap_or(&account.pn);
         children.extend(marks.reporting(id, own, &self.chat));
         let mut stanza = Builder::new("message")

@@ -5,6 +5,7 @@ use roost_proto::content::Wire;
 use roost_proto::e2e;
 use roost_proto::stanza::Jid;
 
+use super::called::Called;
 use super::crowd::{Crowd, unknown};
 use super::{Stage, audience};
 use crate::machine::commit::Pending;
@@ -30,7 +31,9 @@ impl Machine {
     /// Every device of every member is known: encrypt once for all of them.
     pub(super) fn encrypt_for_crowd(&mut self, ordinal: i64, account: &Account, chat: &Jid, group: &Group) {
         let Some(item) = self.outbox.items.get(&ordinal) else { return };
-        let crowd = Crowd::of(account, chat, group, &self.directory, &item.skip);
+        let mut crowd = Crowd::of(account, chat, group, &self.directory, &item.skip);
+        let called = Called::of(&item.message.content, &item.skip, &mut self.rng);
+        crowd.called = called.as_ref().map(|called| called.bot.clone());
         let targets = crowd.targets(account, group);
         let plaintext = Bytes::from(e2e::pad(&item.message.content, &mut self.rng));
         let bundles = item.bundles.clone();
@@ -40,7 +43,8 @@ impl Machine {
         item.crowd = Some(crowd);
         let slot = self.lane.open();
         let group = chat.to_string();
-        let request = CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets };
+        let beside = called.map(|called| (called.peer(), called.plaintext));
+        let request = CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside };
         self.ask_crypto(request, Purpose::Outgoing { slot, ordinal });
     }
 
@@ -50,7 +54,7 @@ impl Machine {
         ordinal: i64,
         encryption: GroupEncryption,
     ) {
-        let (changes, ciphertext, distributed, renewed) = match encryption {
+        let (changes, ciphertext, distributed, beside, renewed) = match encryption {
             GroupEncryption::Missing(peers) => {
                 self.lane.fill(slot, Pending::default());
                 return self.fetch_bundles(ordinal, &peers);
@@ -59,8 +63,8 @@ impl Machine {
                 self.lane.fill(slot, Pending::default());
                 return self.fail(ordinal, "RECIPIENT_HAS_NO_KEYS");
             }
-            GroupEncryption::Done { changes, ciphertext, distributed, renewed } => {
-                (changes, ciphertext, distributed, renewed)
+            GroupEncryption::Done { changes, ciphertext, distributed, beside, renewed } => {
+                (changes, ciphertext, distributed, beside, renewed)
             }
         };
         let mut outcome = crate::machine::crypto::with_state(changes);
@@ -68,7 +72,8 @@ impl Machine {
         let account = self.account.clone();
         let item = self.outbox.items.get_mut(&ordinal);
         let (Some(account), Some(item)) = (account, item) else { return self.lane.fill(slot, outcome) };
-        let Some(crowd) = item.crowd.take() else { return self.lane.fill(slot, outcome) };
+        let Some(mut crowd) = item.crowd.take() else { return self.lane.fill(slot, outcome) };
+        let called = crowd.called.take().zip(beside);
         let named = |peer: &PeerName| {
             let jid = audience::jid_of(peer);
             let as_in_group = crowd.devices.iter().find(|device| {
@@ -79,7 +84,8 @@ impl Machine {
         };
         let distributed = distributed.into_iter().map(|(peer, made)| (named(&peer), made)).collect();
         let marks = Wire::of(&item.message.content);
-        let stanza = crowd.stanza(&account, &item.message.whatsapp_id, &marks, &ciphertext, distributed);
+        let id = &item.message.whatsapp_id;
+        let stanza = crowd.stanza(&account, id, &marks, &ciphertext, distributed, called);
         match crate::machine::connect::encode(&stanza) {
             Some(wire) => self.commit_message(slot, ordinal, outcome, wire),
             None => {

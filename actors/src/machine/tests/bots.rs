@@ -4,8 +4,8 @@ use roost_proto::api;
 use roost_proto::api::bot_answered::Content as Said;
 use roost_proto::api::event::Payload;
 use roost_proto::api::send_message_request::Content;
-use roost_proto::content::{self, MessageContent, Parties, Secret};
-use roost_proto::stanza::{Builder, Jid, Read, Stanza};
+use roost_proto::content::{self, BotKey, MessageContent, Parties, Secret};
+use roost_proto::stanza::{Builder, Jid, JidExt as _, Read, Stanza};
 
 use super::posts::sent;
 use super::secrets::{PEER, hears_a_secret, next_owner, says_a_secret, theirs};
@@ -20,7 +20,8 @@ fn piece(id: &str, question: (&str, &str), text: &str, secret: &Secret, edit: (&
     let (author, bot) = ([asker.to_owned()], [BOT.to_owned()]);
     let parties = Parties { id: edit.1, author: &author, answerer: &bot };
     let message = content::encode(&MessageContent::text(text), &theirs());
-    let sealed = content::seal_bot(&message, secret, parties, [5; 12]).expect("sealed");
+    let key = BotKey::of(secret).expect("a key");
+    let sealed = content::seal_bot(&message, &key, parties, [5; 12]).expect("sealed");
     let jid = |text: &str| text.parse::<Jid>().expect("a JID");
     let meta = Builder::new("meta")
         .attr("target_id", asked.to_owned())
@@ -75,12 +76,59 @@ fn a_bot_that_is_asked_in_a_chat_is_heard_piece_by_piece_also_by_the_next_owner(
 }
 
 #[test]
+fn an_answer_that_comes_right_behind_its_question_is_read() {
+    let mut world = World::online(5);
+    let question = content::encode(&MessageContent::text("Hens?"), &theirs());
+    let secret = Secret::of(&question).expect("a secret");
+    world.said.insert("Q1".to_owned(), question);
+    let enc = Builder::new("enc").attr("v", "2").attr("type", "msg").bytes(*b"Q1").build();
+    let message = Builder::new("message").attr("from", PEER.parse::<Jid>().expect("a JID")).attr("id", "Q1");
+    world.stanza(message.attr("t", 1_700_000_000u64).attr("type", "text").children([enc]).build());
+    let (told, settled) = hears(&mut world, piece("P1", ("Q1", PEER), "Yes.", &secret, ("full", "P1")));
+    assert_eq!((told.content, settled.text("error")), (Some(Said::Text("Yes.".into())), None));
+}
+
+#[test]
 fn an_answer_to_a_message_that_nobody_here_knows_is_told_as_unreadable_and_refused() {
     let mut world = World::online(2);
     let secret = Secret { key: vec![1; 32], options: Vec::new(), lasting: false };
     let (told, settled) = hears(&mut world, piece("P1", ("NEVER", PEER), "Hens", &secret, ("full", "P1")));
     assert!(told.unreadable && told.content.is_none());
     assert_eq!(settled.text("error").as_deref(), Some("495"));
+}
+
+/// A text that calls the bot.
+fn calls(to: Recipient, request_id: &str) -> SendRequest {
+    let context = api::Context { mentions: vec![BOT.to_owned()], ..Default::default() };
+    let content = MessageContent { kind: Content::Text("@867051314767696 hens?".into()), context };
+    SendRequest { to, content, request_id: request_id.to_owned(), request_hash: [0; 32] }
+}
+
+#[test]
+fn a_bot_that_is_called_into_a_chat_gets_a_copy_beside_those_of_the_people_and_its_answer_is_read() {
+    let mut world = World::online(4);
+    let group = Recipient::Group("120363000000000001".to_owned());
+    for (number, to) in [Recipient::Lid("800000".into()), group].into_iter().enumerate() {
+        let asked = sent(&mut world, calls(to, &format!("c{number}")));
+        let copies = asked.child("bot").map(Read::all).unwrap_or_default();
+        let named: Vec<_> = copies.iter().filter_map(|to| Some(to.jid("jid")?.to_string())).collect();
+        assert_eq!(named, [BOT], "the bot alone");
+        assert!(copies[0].child("enc").is_some());
+        let people = asked.child("participants").map(Read::all).unwrap_or_default();
+        assert!(people.iter().all(|to| to.jid("jid").is_some_and(|jid| !jid.is_bot())));
+        let id = asked.text("id").expect("an id").into_owned();
+        let stored = world.messages.values().find(|stored| stored.message.whatsapp_id == id);
+        let secret = Secret::of(&stored.expect("it was accepted").message.content).expect("a secret");
+        let answer = piece(
+            &format!("P{number}"),
+            (&id, "900000@lid"),
+            "Hens.",
+            &secret,
+            ("full", &format!("P{number}")),
+        );
+        assert_eq!(hears(&mut world, answer).0.content, Some(Said::Text("Hens.".into())));
+        world.calm_down();
+    }
 }
 
 #[test]

@@ -74,12 +74,52 @@ fn what_a_bot_answers_opens_with_the_secret_of_the_question_and_under_its_own_na
     let (asker, bot) = (["7654321@lid".to_owned()], ["867051314767696@bot".to_owned()]);
     let parties = Parties { id: "3EB0ANSWER", author: &asker, answerer: &bot };
     let message = encode(&MessageContent::text("Hens lay eggs."), &around());
-    let sealed = seal_bot(&message, &secret, parties, [4; 12]).expect("sealed");
+    let key = BotKey::of(&secret).expect("a key");
+    let sealed = seal_bot(&message, &key, parties, [4; 12]).expect("sealed");
     let said = Some(api::bot_answered::Content::Text("Hens lay eggs.".into()));
     assert_eq!(open_bot(&sealed, &secret, parties), said);
     assert_eq!(open_bot(&sealed, &secret, Parties { id: "3EB0OTHER", ..parties }), None);
     assert_eq!(open_bot(&sealed, &secret, Parties { answerer: &asker, ..parties }), None);
     assert_eq!(open_bot(&sealed, &Secret { key: vec![8; 32], ..secret.clone() }, parties), None);
     assert_eq!(open_bot(b"no message", &secret, parties), None);
-    assert_eq!(seal_bot(&message, &secret, Parties { author: &[], ..parties }, [4; 12]), None);
+    assert_eq!(seal_bot(&message, &key, Parties { author: &[], ..parties }, [4; 12]), None);
+}
+
+#[test]
+fn a_bot_that_a_text_mentions_gets_the_text_and_a_key_of_its_secret_and_others_the_secret() {
+    let bot = "867051314767696@bot".to_owned();
+    let question = |mentions: Vec<String>| {
+        let context = api::Context { mentions, ..Default::default() };
+        MessageContent { kind: Content::Text("@867051314767696 hens?".into()), context }
+    };
+    let asked = question(vec!["77@lid".to_owned(), bot.clone()]);
+    assert_eq!(check(&asked), Ok(()));
+    let bytes = encode(&asked, &around());
+    let (called, copy) = for_bot(&bytes).expect("it calls one");
+    assert_eq!(called.to_string(), bot);
+    let secret = Secret::of(&bytes).expect("a secret");
+    assert_eq!((BotKey::given(&copy), Secret::of(&copy)), (BotKey::of(&secret), None));
+    for said in [&bytes, &copy] {
+        let Ok(Meaning::Said(said)) = read(said) else { panic!("something said") };
+        assert_eq!(said.content, Received::Text("@867051314767696 hens?".into()));
+        assert_eq!(said.context.map(|context| context.mentions), Some(asked.context.mentions.clone()));
+    }
+    assert_eq!(for_bot(&encode(&question(vec!["77@lid".to_owned()]), &around())), None);
+    let newsletter = "120363000000000001@newsletter".parse().expect("a JID");
+    assert_eq!(for_bot(&encode(&asked, &Surroundings { chat: newsletter, ..around() })), None);
+}
+
+#[test]
+fn one_text_calls_one_bot_and_nothing_else_calls_any() {
+    let refused = |kind: Content, bots: &[&str]| {
+        let mentions = bots.iter().map(|bot| (*bot).to_owned()).collect();
+        let context = api::Context { mentions, ..Default::default() };
+        check(&MessageContent { kind, context }).expect_err("refused").to_string()
+    };
+    let (text, bot) = (Content::Text("hens?".into()), "867051314767696@bot");
+    let two = refused(text.clone(), &[bot, "12345@bot"]);
+    assert_eq!(two, "context.mentions[1] is a second bot; one message calls one");
+    let place = Content::Location(api::Location::default());
+    assert_eq!(refused(place, &[bot]), "context.mentions[0] is a bot, which only a text can call");
+    assert!(refused(text, &["meta@bot"]).starts_with("context.mentions[0] must be a JID"));
 }

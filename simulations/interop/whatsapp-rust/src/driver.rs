@@ -211,7 +211,9 @@ impl Driver {
             let (id, chat, sender) = (id.clone(), chat.clone(), sender.clone());
             self.said.emit(Said::Said { id, kind, text, about, from_me, chat, sender });
         }
-        if let Some(text) = message.message.text_content().filter(|_| is_new) {
+        let call = message.message.bot_invoke_message.as_option().and_then(|call| call.message.as_option());
+        let called = call.and_then(|call| call.text_content());
+        if let Some(text) = message.message.text_content().or(called).filter(|_| is_new) {
             let alt = if from_me { &source.recipient_alt } else { &source.sender_alt };
             let verified = message.info.verified_name.as_ref().and_then(|verified| verified.name.clone());
             self.said.emit(Said::Message {

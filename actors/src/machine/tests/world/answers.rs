@@ -130,7 +130,7 @@ impl World {
                     Changed::Encrypted(Encryption::Done { changes, ciphertexts, renewed: Vec::new() })
                 }
             }
-            CryptoRequest::EncryptForGroup { bundles, targets, .. } => {
+            CryptoRequest::EncryptForGroup { bundles, targets, beside, .. } => {
                 Changed::GroupEncrypted(if bundles.is_empty() && self.made == 0 {
                     GroupEncryption::Missing(vec![targets[0].clone()])
                 } else {
@@ -138,6 +138,10 @@ impl World {
                         changes: vec![self.change()],
                         ciphertext: Bytes::from(vec![4; 40]),
                         distributed: Vec::new(),
+                        beside: beside.map(|_| Ciphertext {
+                            kind: CiphertextKind::Msg,
+                            bytes: Bytes::from(vec![5; 40]),
+                        }),
                         renewed: Vec::new(),
                     }
                 })
