@@ -246,7 +246,7 @@ impl Vault {
             CryptoRequest::Recall { kind, names } => Changed::Recalled(self.peers.recall(*kind, names)),
             CryptoRequest::Identities { user } => Changed::Identities(self.peers.complete(user)),
             CryptoRequest::Learn { pairs } => Changed::State(self.peers.learn_pairs(pairs)),
-            CryptoRequest::Token { of } => Changed::Token(self.token(of)),
+            CryptoRequest::Tokens { of } => Changed::Tokens(of.iter().map(|of| self.token(of)).collect()),
             CryptoRequest::KeepTokens(tokens) => Changed::State(self.keep_tokens(tokens)),
         })
     }

@@ -53,6 +53,7 @@ pub fn group(stanza: &Stanza) -> api::Group {
         announcements_of_community: stanza.child("default_sub_group").is_some(),
         general_chat_of_community: stanza.child("general_chat").is_some(),
         suspended: stanza.child("suspended").is_some(),
+        left_out: Vec::new(),
     }
 }
 

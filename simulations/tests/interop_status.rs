@@ -1,6 +1,6 @@
 //! Unmodified whatsmeow, Baileys and whatsapp-rust judge the status posts of a Roost device and what it says of messages that
-//! were read; and they are no strangers to it when WhatsApp demands tokens. All of it once more while the owner of the
-//! device is killed.
+//! were read; and they are no strangers to it when WhatsApp demands tokens, or strangers with a token of their phone. All of
+//! it once more while the owner of the device is killed.
 //!
 //! Real processes as in `interop.rs`: one `roost serve`, or three of which one dies, and a driver of each library.
 
@@ -10,7 +10,10 @@ use roost_proto::api::group_changed::Change;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
+use roost_proto::api::update_participants_request::Action;
 use roost_proto::api::upload_media_request::Header;
+use roost_proto::appstate::{Action as Changed, Mute};
+use roost_proto::stanza::Jid;
 use roost_simulations::interop::{
     CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
     fetch, upload,
@@ -18,9 +21,32 @@ use roost_simulations::interop::{
 use roost_simulations::wa::{Audience, Fault};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 /// Where posts are.
 const STATUS: &str = "status@broadcast";
+
+/// A device of somebody whom no client knows, and whose phone has made a salt.
+struct Stranger {
+    device: String,
+    person: Person,
+    reader: Reader,
+}
+
+impl Stranger {
+    /// Linked, and told by its phone.
+    async fn new(cast: &Cast) -> Result<Stranger, Failure> {
+        let person = cast.stage.person("stranger");
+        cast.stage.sim.phone_remembers(person.pn, Vec::new())?;
+        cast.stage.sim.phone_makes_salt(person.pn)?;
+        let device = cast.cluster.create_device("acme", "stranger").await?;
+        cast.cluster.pair(&cast.stage, &device, &person).await?;
+        let reader = Reader::start(&cast.cluster, &device);
+        let told = |payload: &Payload| matches!(payload, Payload::HistoryChunk(_));
+        reader.sees("the salt, with what the phone has told", told).await?;
+        Ok(Stranger { device, person, reader })
+    }
+}
 
 /// A Roost device, and one client that it knows.
 struct Pair<'a> {
@@ -221,6 +247,99 @@ impl Pair<'_> {
         Ok(())
     }
 
+    /// Who has never heard of each other writes all the same, with a token of the salt of the own phone: somebody else
+    /// whose device Roost hosts to the client, and the client to our device.
+    async fn strangers(&mut self, stranger: &Stranger) -> Result<(), Failure> {
+        let (name, row) = (self.client.name().to_owned(), "tokens for strangers");
+        let (library, person) = (self.library(), self.person.pn);
+        let strange = |one, other| {
+            let given = |by, to| self.stage.sim.look(|machine| machine.trust().token(by, to).is_some());
+            !given(one, other) && !given(other, one)
+        };
+        assert!(strange(stranger.person.pn, person) && strange(self.roost.pn, person));
+        self.stage.sim.commit(&Fault::DemandTokens { demand: true })?;
+        let text = format!("a stranger to {name}");
+        let (to, said) = (To::Lid(self.person.lid.clone()), Content::Text(text.clone()));
+        self.cluster.say(&stranger.device, to, said, api::Context::default(), WaitFor::ServerAck).await?;
+        self.client.message(&text).await?;
+        self.matrix.row(row).seen(self.to);
+        if library == Library::Baileys {
+            self.matrix.row(row).not_applicable(self.from, "Baileys makes no tokens for strangers");
+        } else {
+            let salt = self.stage.sim.look(|machine| machine.salt(person).map(<[u8]>::to_vec));
+            // Behind the salt, so that the salt is known when this is.
+            let marker = Changed::Mute { chat: Jid::lid("77"), mute: Mute::Forever };
+            self.stage.sim.phone_changes(person, &[Changed::Salt(salt), marker])?;
+            let marked =
+                |event: &ClientEvent| matches!(event, ClientEvent::Chat { what, .. } if what == "mute");
+            self.client.wait("the salt of its phone", marked).await?;
+            let text = format!("{name}, a stranger");
+            self.client.send(&self.roost.lid_jid(), &text).await?;
+            self.reader.received(&[text]).await?;
+            self.matrix.row(row).seen(self.from);
+            // Of which it hears nothing: from now on only a token of the other counts.
+            self.stage.sim.phone_makes_salt(person)?;
+        }
+        self.stage.sim.commit(&Fault::DemandTokens { demand: false })?;
+        Ok(())
+    }
+
+    /// While tokens are demanded, who has given one can be brought into a group; who has not gets an invite.
+    async fn newcomers(&mut self) -> Result<(), Failure> {
+        let (name, row) = (self.client.name().to_owned(), "token of who is added to a group");
+        let loner = self.stage.person("loner").number_jid();
+        let create = api::CreateGroupRequest {
+            device: self.device.to_owned(),
+            subject: format!("by a token, with {name}"),
+            participants: vec![self.person.number_jid(), loner.clone()],
+            request_id: Uuid::new_v4().to_string(),
+            ..Default::default()
+        };
+        let deaths = self.cluster.outlived().await?;
+        let group = self.cluster.ask(create, async |api, it| api.groups().create_group(it).await).await?;
+        assert_eq!(group.participants.len(), 2, "the loner has given no token");
+        // An owner that died with the answer took the invite with it.
+        if self.cluster.outlived().await? == deaths {
+            assert_eq!(group.left_out.len(), 1);
+        }
+        assert!(group.left_out.iter().all(|one| one.code == 403 && !one.invite_code.is_empty()));
+        let members = async |action: Action, who: &str| {
+            let change = api::UpdateParticipantsRequest {
+                device: self.device.to_owned(),
+                group: group.group.clone(),
+                action: action.into(),
+                participants: vec![who.to_owned()],
+                ..Default::default()
+            };
+            let done =
+                self.cluster.ask(change, async |api, it| api.groups().update_participants(it).await).await?;
+            Ok::<_, Failure>((done.outcomes[0].code, !done.outcomes[0].invite_code.is_empty()))
+        };
+        assert_eq!(members(Action::Add, &loner).await?, (403, true));
+        // Whose answer was lost asks twice, and hears that it was done before.
+        assert!(matches!(members(Action::Remove, &self.person.number_jid()).await?, (200 | 404, false)));
+        assert!(matches!(members(Action::Add, &self.person.number_jid()).await?, (200 | 409, false)));
+        self.matrix.row(row).seen(self.to);
+
+        let theirs = self.client.group(&format!("by a token, of {name}"), &[self.roost.number_jid()]).await?;
+        let (id, roost) = (theirs.trim_end_matches("@g.us").to_owned(), self.roost.pn);
+        let is_in = self.stage.sim.look(|sim| sim.groups()[&id].members.contains_key(&roost));
+        assert_eq!(is_in, self.library() != Library::Baileys, "{name}");
+        match is_in {
+            true => self.matrix.row(row).seen(self.from),
+            false => {
+                self.matrix.row(row).not_applicable(self.from, "Baileys adds people without their tokens")
+            }
+        };
+        Ok(())
+    }
+
+    fn library(&self) -> Library {
+        match self.from {
+            Way::From(library) | Way::To(library) | Way::Between(library, _) => library,
+        }
+    }
+
     /// Both have written to each other, so both have tokens.
     async fn tokens(&mut self) -> Result<(), Failure> {
         let name = self.client.name().to_owned();
@@ -239,6 +358,7 @@ impl Pair<'_> {
         self.client.send(&self.roost.lid_jid(), &text).await?;
         self.reader.received(&[text]).await?;
         self.matrix.row("trusted-contact tokens").seen(self.from);
+        self.newcomers().await?;
         self.stage.sim.commit(&Fault::DemandTokens { demand: false })?;
         Ok(())
     }
@@ -263,14 +383,20 @@ async fn posts_receipts_and_tokens_go_both_ways_though_the_owner_is_killed_again
 async fn everything(cast: &Cast) -> Result<Matrix, Failure> {
     let Cast { stage, cluster, device, roost, reader } = cast;
     let mut matrix = Matrix::new("6-status");
+    let stranger = Stranger::new(cast).await?;
     for (library, name) in CLIENTS {
         let (from, to) = (Way::From(library), Way::To(library));
         let person = stage.person(name);
+        if library != Library::Baileys {
+            stage.sim.phone_remembers(person.pn, Vec::new())?;
+            stage.sim.phone_makes_salt(person.pn)?;
+        }
         let mut client = stage.paired(library, name, &person).await?;
-        client.send(&roost.number_jid(), &format!("hello from {name}")).await?;
-        reader.received(&[format!("hello from {name}")]).await?;
         let (client, person, matrix) = (&mut client, &person, &mut matrix);
         let mut pair = Pair { stage, cluster, device, reader, roost, client, person, matrix, from, to };
+        pair.strangers(&stranger).await?;
+        pair.client.send(&roost.number_jid(), &format!("hello from {name}")).await?;
+        reader.received(&[format!("hello from {name}")]).await?;
         pair.tokens().await?;
         pair.status().await?;
         // The other drivers post texts only.
@@ -281,8 +407,10 @@ async fn everything(cast: &Cast) -> Result<Matrix, Failure> {
         pair.played().await?;
         assert_eq!(client.doubled(), Vec::<String>::new());
     }
-    assert_eq!(reader.repeated(), Vec::<String>::new());
-    assert_eq!(reader.faults(), Vec::<String>::new());
+    for reader in [reader, &stranger.reader] {
+        assert_eq!(reader.repeated(), Vec::<String>::new());
+        assert_eq!(reader.faults(), Vec::<String>::new());
+    }
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(matrix)
 }

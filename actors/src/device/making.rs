@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roost_proto::ask::making::New;
+use roost_proto::ask::making::{Made, New};
 
 use super::{Answer, AskError, Command, DeviceHandle};
 
@@ -30,8 +30,8 @@ pub enum MakeError {
 
 impl DeviceHandle {
     /// Makes something, or finds what the same request has made within the last day; waits at most this long for each
-    /// of WhatsApp's answers (and at most [`Limits::request`](super::Limits::request)). Returns its JID.
-    pub async fn make(&self, make: Make, patience: Duration) -> Result<String, MakeError> {
+    /// of WhatsApp's answers (and at most [`Limits::request`](super::Limits::request)). Returns what was made.
+    pub async fn make(&self, make: Make, patience: Duration) -> Result<Made, MakeError> {
         if self.inner.watched.finished.borrow().is_some() {
             return Err(AskError::Unavailable.into());
         }

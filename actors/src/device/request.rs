@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use roost_proto::appstate::{Action, Collection};
+use roost_proto::ask::making::Made;
 use roost_proto::content::MessageContent;
 use roost_proto::id::UnixMillis;
 use roost_proto::media::RetryAnswer;
@@ -304,7 +305,7 @@ pub enum Answer {
     /// To a question.
     Asked(Result<Box<Stanza>, AskError>),
     /// To making something: its JID.
-    Made(Result<String, MakeError>),
+    Made(Result<Made, MakeError>),
     /// What collections of app state say.
     Contents(Vec<Action>),
     /// The phone was asked, with the message of this id.

@@ -6,10 +6,12 @@
 
 use std::time::Duration;
 
-use roost_proto::stanza::Stanza;
+use roost_proto::ask::groups::{newcomers, with_tokens};
+use roost_proto::stanza::{Jid, Stanza};
 
+use super::crypto::Purpose;
 use super::requests::{Asked, NoAnswer};
-use super::{Effect, Machine, Reply};
+use super::{CryptoRequest, Effect, Machine, Reply, Token};
 use crate::device::AskError;
 
 impl Machine {
@@ -17,7 +19,40 @@ impl Machine {
         match self.may_ask() {
             Err(refusal) => self.asked_reply(token, Err(refusal)),
             Ok(()) if self.callers() >= self.limits.asks => self.asked_reply(token, Err(AskError::Busy)),
-            Ok(()) => self.request_within(patience, Asked::Caller { token }, request),
+            Ok(()) => self.ask_with_tokens(patience, Asked::Caller { token }, request),
+        }
+    }
+
+    /// Asks WhatsApp something for a caller; whom it brings into a group shows the token that he has given us.
+    pub(super) fn ask_with_tokens(&mut self, patience: Duration, asked: Asked, question: Stanza) {
+        let people = newcomers(&question);
+        if people.is_empty() {
+            return self.request_within(patience, asked, question);
+        }
+        let of = people.iter().map(|jid| self.peer_name(jid)).collect();
+        let bringing = Bringing { people, patience, asked, question };
+        self.ask_crypto(CryptoRequest::Tokens { of }, Purpose::Bringing(Box::new(bringing)));
+    }
+
+    /// What is known of the tokens of those people, in their order.
+    pub(super) fn on_newcomers(&mut self, bringing: Bringing, tokens: &[Token]) {
+        let Bringing { people, patience, asked, question } = bringing;
+        let refusal = match self.may_ask() {
+            Ok(()) => {
+                let now = self.seconds();
+                let shown = |jid: &Jid| {
+                    let at = people.iter().position(|person| person == jid)?;
+                    tokens.get(at)?.valid(now).map(|token| token.to_vec())
+                };
+                let question = with_tokens(question, shown);
+                return self.request_within(patience, asked, question);
+            }
+            Err(refusal) => refusal,
+        };
+        match asked {
+            Asked::Making { request_id } => self.making_not_asked(&request_id, refusal),
+            Asked::Caller { token } => self.asked_reply(token, Err(refusal)),
+            other => unreachable!("{other:?} brings nobody into a group"),
         }
     }
 
@@ -43,6 +78,15 @@ impl Machine {
     fn asked_reply(&mut self, token: u64, result: Result<Box<Stanza>, AskError>) {
         self.effects.push(Effect::Reply { token, reply: Reply::Asked(result) });
     }
+}
+
+/// A question that waits for the tokens of people whom it brings into a group.
+#[derive(Debug)]
+pub(super) struct Bringing {
+    people: Vec<Jid>,
+    patience: Duration,
+    asked: Asked,
+    question: Stanza,
 }
 
 impl From<NoAnswer> for AskError {

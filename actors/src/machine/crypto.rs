@@ -169,10 +169,10 @@ pub enum Request {
         /// Both are known in each.
         pairs: Vec<PeerName>,
     },
-    /// The tokens between us and a contact.
-    Token {
+    /// The tokens between us and each of these contacts.
+    Tokens {
         /// Who.
-        of: PeerName,
+        of: Vec<PeerName>,
     },
     /// Tokens that were given.
     KeepTokens(Vec<(PeerName, Token)>),
@@ -216,8 +216,8 @@ pub enum Changed {
     Recalled(Vec<Bytes>),
     /// [`Request::Identities`].
     Identities(PeerName),
-    /// [`Request::Token`].
-    Token(Token),
+    /// [`Request::Tokens`], in their order.
+    Tokens(Vec<Token>),
 }
 
 impl Machine {
@@ -306,7 +306,10 @@ impl Machine {
             (Purpose::Admission(waiting), Changed::Recalled(rows)) => {
                 self.on_admission(*waiting, !rows.is_empty());
             }
-            (Purpose::Token(what), Changed::Token(token)) => self.on_token(what, &token),
+            (Purpose::Token(what), Changed::Tokens(tokens)) => {
+                self.on_token(what, &tokens.into_iter().next().unwrap_or_default());
+            }
+            (Purpose::Bringing(it), Changed::Tokens(tokens)) => self.on_newcomers(*it, &tokens),
             (purpose, changed) => unreachable!("crypto answered {purpose:?} with {changed:?}"),
         }
     }

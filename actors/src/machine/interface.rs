@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_proto::appstate::Action;
+use roost_proto::ask::making::Made;
 use roost_proto::id::{Age, Sequence, UnixMillis};
 use roost_proto::media::RetryAnswer;
 use roost_proto::stanza::Stanza;
@@ -260,7 +261,7 @@ pub enum Reply {
     /// To a question: WhatsApp's good answer.
     Asked(Result<Box<Stanza>, AskError>),
     /// To making something: its JID.
-    Made(Result<String, MakeError>),
+    Made(Result<Made, MakeError>),
     /// What collections of app state say.
     Contents(Vec<Action>),
     /// The phone was asked, with the message of this id.

@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_placement::lease::BootTime;
-use roost_proto::ask::making::New;
+use roost_proto::api;
+use roost_proto::ask::making::{Made, New};
 use roost_proto::id::UnixMillis;
+use roost_proto::prost::Message as _;
 use roost_proto::stanza::{Read, Stanza, message_id};
 
 use super::codec::{Reader, Writer};
@@ -30,14 +32,14 @@ const REMEMBERED: usize = 256;
 const FORMAT: u8 = 1;
 
 /// A request of the last day.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Making {
     at: UnixMillis,
     hash: [u8; 32],
     /// What WhatsApp knows it by.
     key: String,
-    /// JID of what was made, once that is known.
-    made: Option<String>,
+    /// What was made, once that is known.
+    made: Option<Made>,
     /// On which link of this life WhatsApp was asked for it last.
     asked_on: Option<u64>,
 }
@@ -48,7 +50,9 @@ impl Making {
         out.bytes(&self.at.0.to_be_bytes());
         out.bytes(&self.hash);
         out.text(&self.key);
-        out.text(self.made.as_deref().unwrap_or_default());
+        let made = self.made.clone().unwrap_or(Made::of(""));
+        out.text(&made.jid);
+        out.bytes(&api::UpdateParticipantsResponse { outcomes: made.left_out }.encode_to_vec());
         out.finish()
     }
 
@@ -57,7 +61,10 @@ impl Making {
         let at = UnixMillis(i64::from_be_bytes(rest.bytes()?.try_into().ok()?));
         let hash = rest.bytes()?.try_into().ok()?;
         let key = rest.text()?.to_owned();
-        let made = Some(rest.text()?.to_owned()).filter(|made| !made.is_empty());
+        let jid = Some(rest.text()?.to_owned()).filter(|jid| !jid.is_empty());
+        // Rows of earlier versions end here.
+        let left_out = rest.bytes().and_then(|bytes| api::UpdateParticipantsResponse::decode(bytes).ok());
+        let made = jid.map(|jid| Made { jid, left_out: left_out.unwrap_or_default().outcomes });
         Some(Making { at, hash, key, made, asked_on: None })
     }
 }
@@ -166,7 +173,7 @@ impl Machine {
         }
         making.asked_on = online;
         let request = under_way.what.request(&making.key);
-        self.request_of_ours(Asked::Making { request_id }, request);
+        self.ask_with_tokens(self.limits.request, Asked::Making { request_id }, request);
     }
 
     /// Those who have waited long enough hear that nothing is known yet; what is being made goes on. Returns when the
@@ -217,9 +224,9 @@ impl Machine {
         match found {
             Err(error) => self.making_ended(&request_id, &Err(error)),
             Ok(found) => {
-                let taken = |jid: &String| known.values().any(|other| other.made.as_ref() == Some(jid));
-                match found.into_iter().find(|jid| !taken(jid)) {
-                    Some(made) => self.is_made(request_id, made),
+                let made: Vec<_> = known.values().filter_map(|other| other.made.as_ref()).collect();
+                match found.into_iter().find(|jid| !made.iter().any(|made| made.jid == *jid)) {
+                    Some(jid) => self.is_made(request_id, Made::of(jid)),
                     // It may have become known otherwise meanwhile; else it is asked for again, by the same key.
                     None => self.making_kept(request_id),
                 }
@@ -231,12 +238,12 @@ impl Machine {
     pub(super) fn made_by_key(&mut self, key: &str, made: &str, outcome: &mut Pending) {
         let found = self.makings.known.iter_mut().find(|(_, making)| making.key == key);
         let Some((id, making)) = found.filter(|(_, making)| making.made.is_none()) else { return };
-        making.made = Some(made.to_owned());
+        making.made = Some(Made::of(made));
         outcome.batch.state.push((row(id), Some(making.to_bytes())));
         outcome.after.push(After::Making(id.clone()));
     }
 
-    fn is_made(&mut self, request_id: String, made: String) {
+    fn is_made(&mut self, request_id: String, made: Made) {
         if let Some(making) = self.makings.known.get_mut(&request_id) {
             making.made = Some(made);
         }
@@ -244,14 +251,22 @@ impl Machine {
         self.keep_making(request_id, row.into_iter().collect());
     }
 
-    fn making_ended(&mut self, request_id: &str, result: &Result<String, AskError>) {
+    /// It could not be asked for after all.
+    pub(super) fn making_not_asked(&mut self, request_id: &str, refusal: AskError) {
+        if let Some(making) = self.makings.known.get_mut(request_id) {
+            making.asked_on = None;
+        }
+        self.making_ended(request_id, &Err(refusal));
+    }
+
+    fn making_ended(&mut self, request_id: &str, result: &Result<Made, AskError>) {
         let Some(under_way) = self.makings.under_way.remove(request_id) else { return };
         for (token, _) in under_way.waiting {
             self.making_reply(token, result.clone().map_err(MakeError::from));
         }
     }
 
-    fn making_reply(&mut self, token: u64, result: Result<String, MakeError>) {
+    fn making_reply(&mut self, token: u64, result: Result<Made, MakeError>) {
         self.effects.push(Effect::Reply { token, reply: Reply::Made(result) });
     }
 }
@@ -271,7 +286,10 @@ mod tests {
 
     #[test]
     fn a_request_reads_back_as_it_was_written() {
-        for made in [None, Some("120363000000000001@g.us".to_owned())] {
+        let outcome = api::update_participants_response::Outcome { code: 403, ..Default::default() };
+        let group = "120363000000000001@g.us".to_owned();
+        let with = |left_out| Some(Made { jid: group.clone(), left_out });
+        for made in [None, with(Vec::new()), with(vec![outcome])] {
             let key = "3EB0AA".to_owned();
             let making = Making { at: UnixMillis(7), hash: [3; 32], key, made, asked_on: None };
             let bytes = making.to_bytes();

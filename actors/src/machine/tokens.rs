@@ -77,7 +77,7 @@ impl Token {
     }
 
     /// What may be shown to WhatsApp now.
-    fn valid(&self, now: u64) -> Option<&Bytes> {
+    pub(super) fn valid(&self, now: u64) -> Option<&Bytes> {
         self.given.as_ref().filter(|(_, at)| lives(*at, now)).map(|(bytes, _)| bytes)
     }
 
@@ -134,7 +134,7 @@ impl Machine {
 
     /// Looks for what is known of somebody. What crypto is asked after this is answered after this.
     pub(super) fn ask_token(&mut self, of: PeerName, what: For) {
-        self.ask_crypto(CryptoRequest::Token { of }, Purpose::Token(what));
+        self.ask_crypto(CryptoRequest::Tokens { of: vec![of] }, Purpose::Token(what));
     }
 
     pub(super) fn on_token(&mut self, what: For, token: &Token) {
@@ -207,7 +207,7 @@ impl Machine {
         self.lane_advance();
     }
 
-    fn seconds(&self) -> u64 {
+    pub(super) fn seconds(&self) -> u64 {
         u64::try_from(self.now.wall.0 / 1000).unwrap_or(0)
     }
 }

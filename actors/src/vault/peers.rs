@@ -89,9 +89,10 @@ impl Peers {
                 let keys = names.iter().map(|name| StateKey { kind: *kind, name: name.clone() });
                 wanted.extend(keys.filter(|key| !self.recalled.contains_key(key)));
             }
-            CryptoRequest::Identities { user } | CryptoRequest::Token { of: user } => {
+            CryptoRequest::Identities { user } => {
                 self.want_names(user, &mut wanted);
             }
+            CryptoRequest::Tokens { of } => of.iter().for_each(|user| self.want_names(user, &mut wanted)),
             CryptoRequest::KeepTokens(tokens) => {
                 for (of, _) in tokens {
                     self.want_names(of, &mut wanted);

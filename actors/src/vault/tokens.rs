@@ -64,7 +64,7 @@ impl Vault {
     /// Rows of tokens that a request needs and that are not in memory. Addresses are known by now.
     pub(super) fn wanted_tokens(&self, request: &CryptoRequest) -> Vec<StateKey> {
         let contacts: Vec<&PeerName> = match request {
-            CryptoRequest::Token { of } => vec![of],
+            CryptoRequest::Tokens { of } => of.iter().collect(),
             CryptoRequest::KeepTokens(tokens) => tokens.iter().map(|(of, _)| of).collect(),
             _ => return Vec::new(),
         };

@@ -7,12 +7,12 @@ use roost_proto::api;
 use roost_proto::api::group_service_client::GroupServiceClient;
 use roost_proto::api::group_service_server::GroupService;
 use roost_proto::api::update_participants_request::Action;
-use roost_proto::api::update_participants_response;
 use roost_proto::ask::groups::{
     Act, AnswerJoinRequests, ChangeMembers, DeactivateCommunity, GetGroup, Invite, JoinGroup, JoinSubgroup,
     LeaveGroup, LinkGroup, ListCommunityParticipants, ListGroups, ListJoinRequests, ListReportedMessages,
     ListSubgroups, Outcome, PreviewInvite, PreviewSubgroup, ReportMessages, RevokeInvites, SetGroup, Setting,
 };
+use roost_proto::ask::making::Made;
 use roost_proto::ask::pictures::SetPicture;
 use roost_proto::id::DeviceKey;
 use roost_proto::stanza::iq::Refused;
@@ -41,7 +41,8 @@ impl GroupService for Api {
                 let request = call.forward(request.clone());
                 async move { Ok(GroupServiceClient::new(channel).create_group(request).await?.into_inner()) }
             };
-            self.made_once(&call, &key, make, (get, |(group, _)| group), there).await
+            let told = |(group, _), made: Made| api::Group { left_out: made.left_out, ..group };
+            self.made_once(&call, &key, make, (get, told), there).await
         })
         .await
     }
@@ -346,14 +347,5 @@ fn device(call: &Call, name: &str) -> Result<DeviceKey, ApiError> {
 }
 
 fn outcomes(outcomes: Vec<Outcome>) -> api::UpdateParticipantsResponse {
-    let outcome = |outcome: Outcome| {
-        let (invite_code, invite_expire_time) = outcome.invite.unwrap_or_default();
-        update_participants_response::Outcome {
-            person: Some(outcome.person),
-            code: u32::from(outcome.code),
-            invite_code,
-            invite_expire_time,
-        }
-    };
-    api::UpdateParticipantsResponse { outcomes: outcomes.into_iter().map(outcome).collect() }
+    api::UpdateParticipantsResponse { outcomes: outcomes.into_iter().map(Into::into).collect() }
 }

@@ -4,6 +4,7 @@ use std::future::Future;
 
 use roost_actors::device::{DeviceHandle, Make, MakeError};
 use roost_proto::ask::Question;
+use roost_proto::ask::making::Made;
 use roost_proto::id::DeviceKey;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -15,14 +16,14 @@ use crate::errors::{ApiError, Upstream};
 
 impl Api {
     /// Has the owner of a device make something, and reads what was made: `question` asks for it by its JID, `told` says
-    /// what of the answer is told. A request with an id of the caller is safe to repeat, so nobody has to be told that its
+    /// what is told of the answer and of what was made. A request with an id of the caller is safe to repeat, so nobody has to be told that its
     /// outcome is unknown; one without is made `once`.
     pub(super) async fn made_once<Q, T, F, FF>(
         &self,
         call: &Call,
         key: &DeviceKey,
         (make, once): (Make, bool),
-        (question, told): (impl Fn(&str) -> Result<Q, ApiError>, impl Fn(Q::Answer) -> T),
+        (question, told): (impl Fn(&str) -> Result<Q, ApiError>, impl Fn(Q::Answer, Made) -> T),
         there: F,
     ) -> Result<T, ApiError>
     where
@@ -40,8 +41,8 @@ impl Api {
                     MakeError::KeyReused => ApiError::KeyReused { request_id },
                     MakeError::Ask(error) => ask_error(key, &device, error, once),
                 })?;
-                match device.ask(&question(&made)?, call.left()).await {
-                    Ok(answer) => Ok(told(answer)),
+                match device.ask(&question(&made.jid)?, call.left()).await {
+                    Ok(answer) => Ok(told(answer, made)),
                     Err(_) if once => Err(upstream(key, Upstream::OutcomeUnknown)),
                     Err(error) => Err(ask_error(key, &device, error, false)),
                 }

@@ -49,7 +49,7 @@ impl NewsletterService for Api {
                     (NewsletterServiceClient::new(channel), call.forward(request.clone()));
                 async move { Ok(there.create_newsletter(request).await?.into_inner()) }
             };
-            self.made_once(&call, &key, make, (get, |made| made), there).await
+            self.made_once(&call, &key, make, (get, |newsletter, _| newsletter), there).await
         })
         .await
     }

@@ -6,6 +6,7 @@ mod community;
 mod create;
 mod invites;
 mod members;
+mod newcomers;
 mod reports;
 mod settings;
 
@@ -17,6 +18,7 @@ pub use invites::{Door, Invite, JoinGroup, Joined, Personal, PreviewInvite, Revo
 pub use members::{
     Act, AnswerJoinRequests, ChangeMembers, JoinRequest, LeaveGroup, ListJoinRequests, Outcome,
 };
+pub use newcomers::{newcomers, with_tokens};
 pub use reports::{ListReportedMessages, ReportMessages};
 pub use settings::{SetGroup, Setting};
 

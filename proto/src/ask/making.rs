@@ -4,6 +4,7 @@
 use super::Question as _;
 use super::groups::{CreateGroup, ListGroups};
 use super::newsletters::{CreateNewsletter, ListNewsletters};
+use crate::api::update_participants_response;
 use crate::stanza::{Jid, Missing, Stanza};
 
 /// By so much the clocks of WhatsApp and of a node may differ, in seconds.
@@ -18,6 +19,22 @@ pub enum New {
     Newsletter(CreateNewsletter),
 }
 
+/// What was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// Its JID.
+    pub jid: String,
+    /// Who should be in it and could not be added; nobody when the answer that said so was lost.
+    pub left_out: Vec<update_participants_response::Outcome>,
+}
+
+impl Made {
+    /// This, and nobody was left out as far as is known.
+    pub fn of(jid: impl Into<String>) -> Made {
+        Made { jid: jid.into(), left_out: Vec::new() }
+    }
+}
+
 impl New {
     /// The `<iq>` that makes it, without an id. Where WhatsApp tells what was made for whom, it names `key`.
     pub fn request(&self, key: &str) -> Stanza {
@@ -27,14 +44,14 @@ impl New {
         }
     }
 
-    /// JID of what was made, by the answer to that.
+    /// What was made, by the answer to that.
     ///
     /// # Errors
     /// [`Missing`]: WhatsApp's answer lacks what the protocol promises.
-    pub fn made(&self, answer: &Stanza) -> Result<String, Missing> {
+    pub fn made(&self, answer: &Stanza) -> Result<Made, Missing> {
         match self {
             New::Group(group) => group.made(answer),
-            New::Newsletter(newsletter) => newsletter.made(answer),
+            New::Newsletter(newsletter) => newsletter.made(answer).map(Made::of),
         }
     }
 

@@ -86,6 +86,17 @@ impl Machine {
         (!good).then_some(STRANGER)
     }
 
+    /// Whether an account may bring another into a group, with the token that it shows. (That tokens are demanded for that
+    /// too, as for messages, is a guess. whatsmeow shows the bytes and whatsapp-rust their hexadecimal digits; which of them
+    /// is wanted no client shows, so both are good.)
+    pub(super) fn may_bring(&self, now: UnixMillis, by: Pn, whom: Pn, participant: &Stanza) -> bool {
+        let shown = participant.child("privacy").and_then(|token| token.leaf());
+        let is_good = |shown: &[u8]| self.trust.is_good(whom, by, shown, now);
+        let known =
+            shown.is_some_and(|shown| is_good(shown) || hex::decode(shown).is_ok_and(|it| is_good(&it)));
+        self.account(whom).can_be_added(self.account(by)) && (known || !self.trust.demanded)
+    }
+
     /// A phone makes a salt: companions that are linked from now on hear of it with history.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! What the machine asks crypto for, so that it knows what to make of each answer.
 
 use crate::device::ImportedDevice;
-use crate::machine::{identities, inbound, outbound, pairing, peer, retry, secrets, tokens};
+use crate::machine::{ask, identities, inbound, outbound, pairing, peer, retry, secrets, tokens};
 
 /// What an answer is for.
 #[derive(Debug)]
@@ -86,6 +86,8 @@ pub(in crate::machine) enum Purpose {
     },
     Identities(identities::Wanted),
     Token(tokens::For),
+    /// People are to be brought into a group.
+    Bringing(Box<ask::Bringing>),
 }
 
 impl Purpose {
@@ -101,6 +103,7 @@ impl Purpose {
             | Purpose::ReadAppState { .. }
             | Purpose::Identities(identities::Wanted::Caller { .. })
             | Purpose::Token(_)
+            | Purpose::Bringing(_)
             | Purpose::KnownChat { .. }
             | Purpose::Admission(_)
             | Purpose::Secret(_) => None,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use roost_proto::ask::Question as _;
+use roost_proto::ask::groups::{Act, ChangeMembers};
 use roost_proto::stanza::{Builder, Jid, Read, Stanza};
 
 use super::world::{Step, World};
@@ -123,6 +125,29 @@ fn a_token_that_whatsapp_did_not_take_is_given_with_the_next_message() {
     world.take(Step::RefuseRequest);
     let (_, issued) = sent(&mut world);
     assert_eq!(issued.len(), 1);
+}
+
+/// Somebody asks for a question that brings a person into a group; what goes out.
+fn brought_in(world: &mut World, lid: &str) -> Stanza {
+    let group: Jid = "120363000000000001@g.us".parse().expect("a JID");
+    let add = ChangeMembers { group, act: Act::Add, members: vec![Jid::lid(lid)], linked: false };
+    let (request, patience) = (Box::new(add.request()), Duration::from_secs(5));
+    let (_, mut sent) = world.command(Command::Ask { request, patience });
+    sent.extend(world.commit_everything());
+    let add = sent.iter().find_map(|stanza| stanza.child("add")?.child("participant"));
+    add.expect("it was asked").clone()
+}
+
+#[test]
+fn who_is_added_to_a_group_shows_the_token_that_he_has_given_us_and_a_stranger_shows_none() {
+    let mut world = World::online(9);
+    given(&mut world, 1_700_000_000);
+    let person = brought_in(&mut world, "800000");
+    assert_eq!(person.child("privacy").and_then(Read::leaf), Some(&b"trust"[..]));
+    assert!(brought_in(&mut world, "700000").child("privacy").is_none());
+    let mut world = World::online(10);
+    given(&mut world, 1_700_000_000 - 4 * WEEK);
+    assert!(brought_in(&mut world, "800000").child("privacy").is_none(), "it is too old");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Making a group or a community, and finding one that was made when nobody has heard so.
 
+use super::members::outcomes;
 use super::{all_groups, participants, set};
-use crate::ask::making::SKEW;
+use crate::ask::making::{Made, SKEW};
 use crate::groups;
 use crate::stanza::{Builder, Jid, Missing, Read, Stanza};
 
@@ -43,13 +44,15 @@ impl CreateGroup {
         set(all_groups(), create.children(children))
     }
 
-    /// JID of the group, by the answer to the request.
+    /// The group, and who could not be added, by the answer to the request.
     ///
     /// # Errors
     /// [`Missing`]: WhatsApp's answer lacks what the protocol promises.
-    pub fn made(&self, answer: &Stanza) -> Result<String, Missing> {
+    pub fn made(&self, answer: &Stanza) -> Result<Made, Missing> {
         let group = answer.child("group").or_else(|| answer.child("community"));
-        jid(group.map_or_else(|| answer.need_child("group"), Ok)?)
+        let group = group.map_or_else(|| answer.need_child("group"), Ok)?;
+        let left_out = outcomes(group).into_iter().filter(|outcome| outcome.code != 200);
+        Ok(Made { jid: jid(group)?, left_out: left_out.map(Into::into).collect() })
     }
 
     /// Which of the account's groups may be it: those of its name that `is_own` made, not before `since` (seconds
@@ -134,7 +137,20 @@ mod tests {
         let asked = request.child("create").expect("one");
         assert_eq!(asked.text("key").as_deref(), Some("3EB0AA"));
         let answer = Builder::new("iq").children([group("1", "Hens", 0, Jid::lid("1"))]).build();
-        assert_eq!(create().made(&answer).expect("complete"), "1@g.us");
+        assert_eq!(create().made(&answer).expect("complete"), Made::of("1@g.us"));
         assert!(create().made(&Builder::new("iq").build()).is_err());
+    }
+
+    #[test]
+    fn who_could_not_be_added_to_a_new_group_is_told_with_his_invite() {
+        let owner = Builder::new("participant").attr("jid", Jid::lid("1")).attr("type", "superadmin").build();
+        let invite = Builder::new("add_request").attr("code", "abc").attr("expiration", 60u8).build();
+        let strange = Builder::new("participant").attr("jid", Jid::lid("222222")).attr("error", 403u16);
+        let group =
+            Builder::new("group").attr("id", "1").children([owner, strange.children([invite]).build()]);
+        let answer = Builder::new("iq").children([group.build()]).build();
+        let made = create().made(&answer).expect("complete");
+        assert_eq!(made.left_out.len(), 1, "the owner is in it");
+        assert_eq!((made.left_out[0].code, made.left_out[0].invite_code.as_str()), (403, "abc"));
     }
 }

@@ -41,6 +41,14 @@ pub struct Outcome {
     pub invite: Option<(String, Option<api::Timestamp>)>,
 }
 
+impl From<Outcome> for api::update_participants_response::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        let (invite_code, invite_expire_time) = outcome.invite.unwrap_or_default();
+        let (person, code) = (Some(outcome.person), u32::from(outcome.code));
+        api::update_participants_response::Outcome { person, code, invite_code, invite_expire_time }
+    }
+}
+
 pub(super) fn outcomes(list: &Stanza) -> Vec<Outcome> {
     let read = |one: &Stanza| {
         let code = |key| one.number(key).and_then(|code| u16::try_from(code).ok());

@@ -5,7 +5,7 @@
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Builder, Read as _, Stanza};
+use roost_proto::stanza::{Builder, Content, Read as _, Stanza};
 
 use super::super::account::{DeviceRef, Pn};
 use super::super::groups::{Group, MAX_MEMBERS, Role};
@@ -20,10 +20,13 @@ impl Machine {
             return Err(Refused::new(406));
         }
         let mut group = self.new_group(now, device.pn, subject);
+        let mut left_out = Vec::new();
         for participant in create.all_named("participant").take(MAX_MEMBERS - 1) {
             let jid = participant.jid("jid").ok_or_else(|| Refused::new(400))?;
-            if let Some(account) = self.account_of(&jid) {
-                group.members.entry(account.pn).or_insert(Role::Member);
+            let found = self.account_of(&jid).map(|account| account.pn);
+            match found.filter(|pn| *pn == device.pn || self.may_bring(now, device.pn, *pn, participant)) {
+                Some(pn) => _ = group.members.entry(pn).or_insert(Role::Member),
+                None => left_out.push((jid, found)),
             }
         }
         group.expiration = create
@@ -76,6 +79,17 @@ impl Machine {
             None => told(),
         };
         self.tell_group(now, &jid, device, [device.pn], &told.build());
+        let left_out: Vec<Stanza> = left_out
+            .into_iter()
+            .map(|(jid, found)| {
+                let invite = found.map(|pn| self.invite_person(now, device.pn, &made.id, pn));
+                self.outcome(&jid, found, if found.is_some() { 403 } else { 404 }, invite)
+            })
+            .collect();
+        let mut node = node;
+        if let Some(Content::Nodes(children)) = &mut node.content {
+            children.extend(left_out);
+        }
         Ok(vec![node])
     }
 

@@ -26,7 +26,7 @@ impl Machine {
                 (_, None, _) => 404,
                 (Some(_), _, "add") => 409,
                 (None, Some(_), "add") if group.members.len() + done.len() >= MAX_MEMBERS => 419,
-                (None, Some(pn), "add") if !self.account(pn).can_be_added(self.account(device.pn)) => 403,
+                (None, Some(pn), "add") if !self.may_bring(now, device.pn, pn, participant) => 403,
                 (None, Some(_), "add") => 200,
                 (None, ..) => 404,
                 (Some(Role::Owner), ..) if found != Some(device.pn) => 406,

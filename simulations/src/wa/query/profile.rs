@@ -51,7 +51,7 @@ impl Account {
 
     /// Whether another account may add it to groups, instead of inviting it. Contacts are not kept, so `contacts` are
     /// none.
-    pub(super) fn can_be_added(&self, by: &Account) -> bool {
+    pub(in crate::wa) fn can_be_added(&self, by: &Account) -> bool {
         self.privacy.value("groupadd") != "contacts" && self.privacy.shows("groupadd", &by.lid)
     }
 

@@ -11,11 +11,17 @@ use super::{Answer, bots};
 
 /// The property that makes clients which ask for it send their trusted-contact tokens with every message.
 const TOKENS_WITH_MESSAGES: u32 = 10518;
+/// Those that make them show the tokens of people whom they bring into a group: a new one, and one that there is.
+const TOKENS_IN_NEW_GROUPS: u32 = 11261;
+const TOKENS_IN_GROUPS: u32 = 11262;
 /// The one that makes them send those for strangers.
 const TOKENS_FOR_STRANGERS: u32 = 24941;
 /// The one that tells them that one-to-one chats are named by hidden identities
 /// (`lid_one_on_one_migration_enabled`).
 const CHATS_BY_LID: u32 = 9435;
+
+const PROPERTIES: [u32; 5] =
+    [TOKENS_WITH_MESSAGES, TOKENS_IN_NEW_GROUPS, TOKENS_IN_GROUPS, TOKENS_FOR_STRANGERS, CHATS_BY_LID];
 
 /// The most blocked contacts of one account.
 const MAX_BLOCKED: usize = 10_000;
@@ -40,7 +46,7 @@ impl Machine {
                     .attr("hash", "1")
                     .attr("refresh", 86_400u32)
                     .attr("refresh_id", 1u8)
-                    .children([TOKENS_WITH_MESSAGES, TOKENS_FOR_STRANGERS, CHATS_BY_LID].map(prop))
+                    .children(PROPERTIES.map(prop))
                     .build(),
             ]),
             ("blocklist", _, false) => Ok(vec![self.block_list(device)]),

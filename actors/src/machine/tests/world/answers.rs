@@ -190,8 +190,9 @@ impl World {
                 let known = self.rows.get(&StateKey { kind: StateKind::Lid, name: pn });
                 Changed::Lid(known.map(|lid| String::from_utf8(lid.to_vec()).expect("a LID")))
             }
-            CryptoRequest::Token { of } => {
-                Changed::Token(self.tokens_kept.get(&user_of(&of)).cloned().unwrap_or_default())
+            CryptoRequest::Tokens { of } => {
+                let kept = |of| self.tokens_kept.get(&user_of(of)).cloned().unwrap_or_default();
+                Changed::Tokens(of.iter().map(kept).collect())
             }
             CryptoRequest::KeepTokens(tokens) => Changed::State(self.keep_tokens(tokens)),
             CryptoRequest::AppState(_) => Changed::AppState(Worked::NoKey),

@@ -259,10 +259,10 @@ impl World {
         }
     }
 
-    /// What was made, or why not, if that is known.
+    /// JID of what was made, or why not, if that is known.
     pub(in crate::machine::tests) fn made(&self, token: u64) -> Option<Result<String, MakeError>> {
         match self.replies.get(&token) {
-            Some(Reply::Made(result)) => Some(result.clone()),
+            Some(Reply::Made(result)) => Some(result.clone().map(|made| made.jid)),
             _ => None,
         }
     }
