@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
+use serde::de::Error as _;
 
 use crate::api;
 
@@ -18,6 +19,19 @@ pub fn of<M: Message>(name: &str, message: &M) -> Option<serde_json::Value> {
     let message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok()?;
     let options = SerializeOptions::new().skip_default_fields(false);
     message.serialize_with_options(serde_json::value::Serializer, &options).ok()
+}
+
+/// The message of this type of package `roost.v1` that a text in JSON says.
+///
+/// # Errors
+/// What is wrong with the text: it is no JSON, or has other fields than the type.
+pub fn read<M: Message + Default>(name: &str, text: &str) -> Result<M, serde_json::Error> {
+    let descriptor = SCHEMA.get_message_by_name(&format!("roost.v1.{name}"));
+    let descriptor = descriptor.ok_or_else(|| serde_json::Error::custom("there is no such type"))?;
+    let mut rest = serde_json::Deserializer::from_str(text);
+    let message = DynamicMessage::deserialize(descriptor, &mut rest)?;
+    rest.end()?;
+    M::decode(message.encode_to_vec().as_slice()).map_err(serde_json::Error::custom)
 }
 
 #[cfg(test)]
@@ -40,5 +54,7 @@ mod tests {
         assert_eq!(json["messageStateChanged"]["state"], "READ");
         assert_eq!(json["messageStateChanged"]["failure"], "");
         assert!(of("Nothing", &event).is_none());
+        assert_eq!(read::<api::Event>("Event", &json.to_string()).expect("the same"), event);
+        assert!(read::<api::Event>("Nothing", "{}").is_err());
     }
 }

@@ -1,4 +1,7 @@
-//! `roost send`: one message, accepted once however often it is tried.
+//! `roost send`: one message, or an album of several, each accepted once however often it is tried.
+
+mod album;
+mod content;
 
 use std::path::PathBuf;
 
@@ -9,7 +12,7 @@ use roost_proto::media::media_to_send_mut;
 use tonic::Code;
 
 use super::{Globals, Output, device_name, render};
-use crate::client::{Problem, request, retrying};
+use crate::client::{Client, Problem, request, retrying};
 
 /// Arguments of `roost send`: a kind with its own, or those of a text.
 #[derive(Debug, Clone, Args)]
@@ -20,7 +23,8 @@ pub struct SendArgs {
     /// The sending device: `acme/shop` or its whole name.
     #[arg(requires = "to")]
     device: Option<String>,
-    /// Phone number in international form, `{digits}@lid`, `{digits}@g.us` for a group, `{digits}@newsletter`, `{digits}@bot`, or `status@broadcast`.
+    /// Phone number in international form, `{digits}@lid`, `{digits}@g.us` for a group, `{digits}@newsletter`,
+    /// `{digits}@bot`, or `status@broadcast`.
     #[arg(requires = "text")]
     to: Option<String>,
     /// What to say.
@@ -109,6 +113,38 @@ enum Kind {
     Document(FileArgs),
     /// A sticker: WebP.
     Sticker(FileArgs),
+    /// Pictures and films that are shown as one.
+    Album(album::AlbumArgs),
+    /// Another text for a message of this account.
+    Edit {
+        #[command(flatten)]
+        whereto: Whereto,
+        /// WhatsApp's id of the message.
+        message: String,
+        /// The new text.
+        text: String,
+        /// Encrypt it under the secret of the message, as the announcement groups of communities want it.
+        #[arg(long)]
+        encrypted: bool,
+    },
+    /// Takes a message back.
+    Revoke {
+        #[command(flatten)]
+        whereto: Whereto,
+        /// WhatsApp's id of the message.
+        message: String,
+        /// JID of who sent the message: for admins of groups. Without it, it is one of this account.
+        #[arg(long, default_value = "")]
+        sender: String,
+    },
+    /// A message of any kind, with all that may go with it: `{"poll": {"question": …}, "context": {"mentions": […]}}`, as
+    /// in the JSON of a SendMessageRequest. Files in it are named by handles.
+    Json {
+        #[command(flatten)]
+        whereto: Whereto,
+        /// A file, or `-` for standard input.
+        file: PathBuf,
+    },
     /// An encoded WhatsApp message of any kind, from a file.
     Raw {
         #[command(flatten)]
@@ -144,7 +180,8 @@ struct Text {
 struct Whereto {
     /// The sending device: `acme/shop` or its whole name.
     device: String,
-    /// Phone number in international form, `{digits}@lid`, `{digits}@g.us` for a group, `{digits}@newsletter`, `{digits}@bot`, or `status@broadcast`.
+    /// Phone number in international form, `{digits}@lid`, `{digits}@g.us` for a group, `{digits}@newsletter`,
+    /// `{digits}@bot`, or `status@broadcast`.
     to: String,
     /// A UUID that makes a repetition harmless; made up when it is missing.
     #[arg(long)]
@@ -167,21 +204,44 @@ enum Wait {
 
 pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem> {
     let kind = args.kind().ok_or_else(|| bad_input("nothing to send"))?;
-    let (whereto, mut content) = content(kind)?;
-    let to = match &whereto.to {
-        to if to == "status@broadcast" => api::recipient::To::Status(api::StatusAudience::default()),
-        to if to.ends_with("@lid") => api::recipient::To::Lid(to.clone()),
-        to if to.ends_with("@g.us") => api::recipient::To::Group(to.clone()),
-        to if to.ends_with("@newsletter") => api::recipient::To::Newsletter(to.clone()),
-        to if to.ends_with("@bot") => api::recipient::To::Bot(to.clone()),
-        to => api::recipient::To::PhoneNumber(to.clone()),
+    let sent = match kind {
+        Kind::Album(album) => album::send(album, globals).await?,
+        kind => {
+            let (whereto, said) = content::of(kind)?;
+            let client = globals.connect().await?;
+            vec![send(&client, globals, &whereto, said).await?]
+        }
     };
+    match globals.output {
+        Output::Json => sent.iter().for_each(|message| println!("{}", render::message(message))),
+        Output::Table => {
+            let row = |message: &api::Message| {
+                let state = message.state().as_str_name().to_owned();
+                vec![message.name.clone(), state, message.whatsapp_id.clone(), message.failure.clone()]
+            };
+            let rows: Vec<_> = sent.iter().map(row).collect();
+            print!("{}", render::columns(&["MESSAGE", "STATE", "WHATSAPP ID", "FAILURE"], &rows));
+        }
+    }
+    let failed = sent.into_iter().find(|message| message.state() == api::message::State::Failed);
+    failed.map_or(Ok(()), |message| Err(failure(message)))
+}
+
+/// What is said, and what goes with it.
+type Said = (Content, Option<api::Context>);
+
+/// Sends one message; a file that is named by a path is uploaded before.
+async fn send(
+    client: &Client,
+    globals: &Globals,
+    whereto: &Whereto,
+    (mut content, context): Said,
+) -> Result<api::Message, Problem> {
     let wait_for = match whereto.wait {
         Wait::Accepted => api::send_message_request::WaitFor::Accepted,
         Wait::ServerAck => api::send_message_request::WaitFor::ServerAck,
         Wait::Delivered => api::send_message_request::WaitFor::Delivered,
     };
-    let client = globals.connect().await?;
     if let Some(media) = media_to_send_mut(&mut content)
         && !media.name.starts_with("tenants/")
     {
@@ -189,41 +249,44 @@ pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem
         let tenant = device.split("/devices/").next().unwrap_or_default().to_owned();
         let file = PathBuf::from(&media.name);
         let header = super::media::header(tenant, &file, media.kind(), None);
-        *media = super::media::upload(&client, globals, header, &file).await?;
+        *media = super::media::upload(client, globals, header, &file).await?;
     }
     let wanted = api::SendMessageRequest {
         parent: device_name(&whereto.device),
-        to: Some(api::Recipient { to: Some(to) }),
+        to: Some(api::Recipient { to: Some(recipient(&whereto.to)) }),
         content: Some(content),
-        request_id: whereto.request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        request_id: whereto.request_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         wait_for: wait_for as i32,
-        context: None,
+        context,
     };
     let deadline = globals.deadline();
     let message = retrying(deadline, || {
         let (mut messages, wanted) = (client.messages(), wanted.clone());
         async move { messages.send_message(request(wanted, deadline)).await }
     });
-    let message = message.await?;
-    match globals.output {
-        Output::Json => println!("{}", render::message(&message)),
-        Output::Table => {
-            let state = message.state().as_str_name().to_owned();
-            let row = vec![message.name.clone(), state, message.whatsapp_id.clone(), message.failure.clone()];
-            print!("{}", render::columns(&["MESSAGE", "STATE", "WHATSAPP ID", "FAILURE"], &[row]));
-        }
+    message.await
+}
+
+fn recipient(to: &str) -> api::recipient::To {
+    match to {
+        "status@broadcast" => api::recipient::To::Status(api::StatusAudience::default()),
+        to if to.ends_with("@lid") => api::recipient::To::Lid(to.to_owned()),
+        to if to.ends_with("@g.us") => api::recipient::To::Group(to.to_owned()),
+        to if to.ends_with("@newsletter") => api::recipient::To::Newsletter(to.to_owned()),
+        to if to.ends_with("@bot") => api::recipient::To::Bot(to.to_owned()),
+        to => api::recipient::To::PhoneNumber(to.to_owned()),
     }
-    if message.state() != api::message::State::Failed {
-        return Ok(());
-    }
+}
+
+fn failure(message: api::Message) -> Problem {
     let why = meaning(&message.failure).map(|why| format!(": {why}")).unwrap_or_default();
-    Err(Problem {
+    Problem {
         code: Code::FailedPrecondition,
         reason: Some(message.failure),
         message: format!("the message was accepted and could not be sent{why}"),
         fields: Vec::new(),
         retry: None,
-    })
+    }
 }
 
 /// What clients know of a code of WhatsApp.
@@ -235,62 +298,6 @@ fn meaning(failure: &str) -> Option<&'static str> {
         "479" => "WhatsApp calls the stanza invalid",
         _ => return None,
     })
-}
-
-fn content(kind: Kind) -> Result<(Whereto, Content), Problem> {
-    Ok(match kind {
-        Kind::Text(Text { whereto, text }) => (whereto, Content::Text(text)),
-        Kind::Location { whereto, latitude, longitude, name } => {
-            let place = api::Location { latitude, longitude, name, ..Default::default() };
-            (whereto, Content::Location(place))
-        }
-        Kind::Poll { whereto, question, options, selectable, correct } => {
-            let poll = api::Poll { question, options, selectable, correct_option: correct };
-            (whereto, Content::Poll(poll))
-        }
-        Kind::Reaction { whereto, message, emoji, sender, own } => {
-            let message = Some(api::MessageRef { whatsapp_id: message, from_me: own, sender });
-            (whereto, Content::Reaction(api::Reaction { message, emoji, concealed: false }))
-        }
-        Kind::Image(FileArgs { whereto, file, caption }) => {
-            let media = named(file, api::media::Kind::Image);
-            (whereto, Content::Image(api::Image { media, caption, ..Default::default() }))
-        }
-        Kind::Video(FileArgs { whereto, file, caption }) => {
-            let media = named(file, api::media::Kind::Video);
-            (whereto, Content::Video(api::Video { media, caption, ..Default::default() }))
-        }
-        Kind::Note(FileArgs { whereto, file, .. }) => {
-            let media = named(file, api::media::Kind::Video);
-            (whereto, Content::Video(api::Video { media, note: true, ..Default::default() }))
-        }
-        Kind::Audio(FileArgs { whereto, file, .. }) => {
-            let media = named(file, api::media::Kind::Audio);
-            (whereto, Content::Audio(api::Audio { media, voice: false }))
-        }
-        Kind::Voice(FileArgs { whereto, file, .. }) => {
-            let media = named(file, api::media::Kind::Audio);
-            (whereto, Content::Audio(api::Audio { media, voice: true }))
-        }
-        Kind::Document(FileArgs { whereto, file, caption }) => {
-            let media = named(file, api::media::Kind::Document);
-            (whereto, Content::Document(api::Document { media, caption, ..Default::default() }))
-        }
-        Kind::Sticker(FileArgs { whereto, file, .. }) => {
-            let media = named(file, api::media::Kind::Sticker);
-            (whereto, Content::Sticker(api::Sticker { media, animated: false }))
-        }
-        Kind::Raw { whereto, file } => {
-            let bytes = std::fs::read(&file);
-            let bytes = bytes.map_err(|error| bad_input(&format!("{}: {error}", file.display())))?;
-            (whereto, Content::Raw(bytes))
-        }
-    })
-}
-
-/// A file by its path or handle; a path is uploaded before it is sent.
-fn named(file: String, kind: api::media::Kind) -> Option<api::Media> {
-    Some(api::Media { name: file, kind: kind.into(), ..Default::default() })
 }
 
 fn bad_input(message: &str) -> Problem {
@@ -318,7 +325,8 @@ mod tests {
     fn read(line: &[&str]) -> Result<(Whereto, Content), String> {
         let parsed = Line::try_parse_from([&["send"], line].concat()).map_err(|error| error.to_string())?;
         let kind = parsed.send.kind().ok_or("nothing")?;
-        content(kind).map_err(|problem| problem.message)
+        let (whereto, (said, _)) = content::of(kind).map_err(|problem| problem.message)?;
+        Ok((whereto, said))
     }
 
     #[test]
@@ -355,6 +363,14 @@ mod tests {
         assert!(matches!(read(&place), Ok((_, Content::Location(at))) if at.latitude == -33.9));
         let note = read(&["note", "acme/shop", "1@lid", "round.mp4"]);
         assert!(matches!(note, Ok((_, Content::Video(video))) if video.note && video.caption.is_empty()));
+        let edit = read(&["edit", "acme/shop", "1@lid", "3EB0", "better", "--encrypted"]).expect("good").1;
+        assert!(matches!(edit, Content::Edit(edit) if edit.encrypted && edit.text == "better"));
+        let revoke = |line: &[&str]| match read(&[&["revoke", "acme/shop", "1@g.us", "3EB0"], line].concat())
+        {
+            Ok((_, Content::Revoke(revoke))) => revoke.message.map(|message| message.from_me),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((revoke(&[]), revoke(&["--sender", "2@lid"])), (Some(true), Some(false)));
         let missing = read(&["raw", "acme/shop", "1@lid", "/nonexistent/file"]).expect_err("no such file");
         assert!(missing.contains("/nonexistent/file"));
     }
