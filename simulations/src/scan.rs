@@ -64,7 +64,7 @@ async fn pair(args: &SimScanArgs, endpoint: &str) -> Result<String, Failed> {
     let client = Client::connect(endpoint).await?;
     let start = || {
         let (mut pairing, device) = (client.pairing(), args.device.clone());
-        async move { pairing.start_pairing(StartPairingRequest { device, method: None, appearance: None }).await }
+        async move { pairing.start_pairing(StartPairingRequest { device, ..Default::default() }).await }
     };
     // A device that was made a moment ago may not have an owner yet.
     let mut events = retrying(Instant::now() + LIMIT, start).await?;

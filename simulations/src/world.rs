@@ -293,7 +293,7 @@ async fn pair(
     let device = callers.call(CALL, create).await?.into_inner().name;
     let phone = sim.account(None, Some(&device));
     let follow = |client: Client| {
-        let request = StartPairingRequest { device: device.clone(), method: None, appearance: None };
+        let request = StartPairingRequest { device: device.clone(), ..Default::default() };
         async move { client.pairing().start_pairing(request).await }
     };
     let mut events = callers.call(PAIRING, follow).await?.into_inner();

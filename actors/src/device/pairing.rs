@@ -89,11 +89,13 @@ pub struct Pairing {
     pub method: PairMethod,
     /// As what.
     pub appearance: Appearance,
+    /// With the account of this phone number alone: digits.
+    pub expected: Option<String>,
 }
 
 impl From<PairMethod> for Pairing {
     fn from(method: PairMethod) -> Pairing {
-        Pairing { method, appearance: Appearance::default() }
+        Pairing { method, appearance: Appearance::default(), expected: None }
     }
 }
 
@@ -146,7 +148,7 @@ pub enum PairingUpdate {
     /// Over without success.
     Failed {
         /// A reason in capitals: `QR_EXPIRED`, `CODE_EXPIRED`, `CODE_REFUSED`, `PASSKEY_EXPIRED`,
-        /// `PASSKEY_REFUSED`, `SIGNATURE_MISMATCH`, `CONNECTION_LOST`, `REPLACED`, `STOPPED`.
+        /// `PASSKEY_REFUSED`, `OTHER_ACCOUNT`, `SIGNATURE_MISMATCH`, `CONNECTION_LOST`, `REPLACED`, `STOPPED`.
         reason: &'static str,
         /// A sentence.
         message: String,

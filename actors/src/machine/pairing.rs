@@ -1,7 +1,7 @@
 //! Pairing: attempts, QR codes and their times, the phone's answer, and the restart that follows.
 //!
 //! What must hold: keys are durable before the first code shows them; the account is durable before
-//! WhatsApp learns that we took it. A restart (515) after that is the normal way.
+//! WhatsApp learns that we took it; of an account that was not expected nothing is kept. A restart (515) after that is the normal way.
 
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(super) struct Attempt {
     showing: Option<(String, Option<UnixMillis>)>,
     by_code: Option<ByCode>,
     pub(super) appearance: Appearance,
+    /// The phone number of the account, when only that one will do.
+    expected: Option<String>,
     pub(super) passkey: Option<passkey::Stage>,
 }
 
@@ -49,7 +51,7 @@ impl Attempt {
             }
             _ => false,
         };
-        same && self.appearance == wanted.appearance
+        same && self.appearance == wanted.appearance && self.expected == wanted.expected
     }
 }
 
@@ -79,7 +81,7 @@ impl Machine {
             return;
         }
         let number = self.token();
-        let Pairing { method, appearance } = wanted;
+        let Pairing { method, appearance, expected } = wanted;
         let by_code = match method {
             PairMethod::Qr => None,
             PairMethod::PhoneCode { phone, code } => Some(ByCode::new(phone, code)),
@@ -91,6 +93,7 @@ impl Machine {
             showing: None,
             by_code,
             appearance,
+            expected,
             passkey: None,
         });
         self.effects.push(Effect::Pairing(PairingUpdate::Connecting));
@@ -248,6 +251,13 @@ impl Machine {
                 return self.end_attempt("SIGNATURE_MISMATCH", &error.to_string());
             }
         };
+        let expected = self.attempt.as_ref().and_then(|attempt| attempt.expected.as_deref());
+        if expected.is_some_and(|expected| device.pn.user != expected) {
+            self.lane.fill(slot, Pending::default());
+            self.refuse_pairing(iq, 500, "internal-error");
+            let scanned = format!("the phone of another account answered, that of {}", device.pn.user);
+            return self.end_attempt("OTHER_ACCOUNT", &scanned);
+        }
         let account = Account {
             pn: device.pn.clone(),
             lid: device.lid.clone(),

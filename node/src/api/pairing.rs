@@ -180,7 +180,9 @@ fn wanted(request: &api::StartPairingRequest) -> Result<Pairing, ApiError> {
         }
     };
     let appearance = request.appearance.as_ref().map(appearance).transpose()?;
-    Ok(Pairing { method, appearance: appearance.unwrap_or_default() })
+    let expected = Some(request.expected_phone_number.as_str()).filter(|number| !number.is_empty());
+    let expected = expected.map(|number| parse::phone_number("expected_phone_number", number)).transpose()?;
+    Ok(Pairing { method, appearance: appearance.unwrap_or_default(), expected })
 }
 
 fn appearance(wanted: &start_pairing_request::Appearance) -> Result<Appearance, ApiError> {

@@ -86,6 +86,9 @@ pub enum DeviceCommand {
         /// Its icon there: chrome, firefox, opera, safari, edge or desktop.
         #[arg(long, value_parser = pair::platform)]
         platform: Option<api::start_pairing_request::Platform>,
+        /// The phone number of the account that it shall be paired with; others are refused.
+        #[arg(long, value_name = "NUMBER")]
+        expect: Option<String>,
     },
     /// Goes on with a pairing that asks for the passkey of the account: reads what the authenticator answered.
     Passkey {
@@ -180,9 +183,9 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
             let name = device_name(&device);
             repeat!(client.devices.delete_device, api::DeleteDeviceRequest { name }, deadline);
         }
-        DeviceCommand::Pair { device, code, custom_code, name, platform } => {
+        DeviceCommand::Pair { device, code, custom_code, name, platform, expect } => {
             let device = device_name(&device);
-            let wanted = pair::wanted(device, code, custom_code, name, platform);
+            let wanted = pair::wanted(device, code, custom_code, name, platform, expect);
             pair::run(wanted, globals).await?;
         }
         DeviceCommand::Passkey { device, credential, compare_code, same_code: _ } => {

@@ -24,13 +24,14 @@ use crate::client::{Client, Problem};
 /// How often a broken stream is opened anew.
 const REOPEN_BUDGET: u32 = 20;
 
-/// What is asked for: `phone` is the number of a phone on which a code is typed.
+/// What is asked for: `phone` is the number of a phone on which a code is typed, `expected` that of the account.
 pub(super) fn wanted(
     device: String,
     phone: Option<String>,
     code: Option<String>,
     name: Option<String>,
     platform: Option<Platform>,
+    expected: Option<String>,
 ) -> StartPairingRequest {
     let code = code.unwrap_or_default();
     let method = phone.map(|phone_number| Method::PhoneCode(PhoneCode { phone_number, code }));
@@ -39,7 +40,8 @@ pub(super) fn wanted(
         name: name.unwrap_or_default(),
         platform: platform.unwrap_or(Platform::Unspecified).into(),
     };
-    StartPairingRequest { device, method, appearance: shown.then_some(appearance) }
+    let appearance = shown.then_some(appearance);
+    StartPairingRequest { device, method, appearance, expected_phone_number: expected.unwrap_or_default() }
 }
 
 /// Reads the name of a platform.

@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -260,6 +261,9 @@ func (d *driver) call(ctx context.Context, cli *whatsmeow.Client, c command) err
 		d.emit("pair_code", fields{"ref": c.Ref, "code": code})
 	case "passkey":
 		return d.answerPasskey(ctx, cli, c)
+	case "expect":
+		cli.PrePairCallback = func(jid types.JID, _, _ string) bool { return jid.User == c.Phone }
+		d.emit("answer", fields{"ref": c.Ref, "value": nil})
 	case "group":
 		members := make([]types.JID, len(c.Participants))
 		for i, text := range c.Participants {
@@ -342,6 +346,12 @@ func (d *driver) showCodes(codes <-chan whatsmeow.QRChannelItem) {
 		case whatsmeow.QRChannelEventPasskeyRequest:
 			d.passkeyAsked(item)
 		case "success":
+		case whatsmeow.QRChannelEventError:
+			if !errors.Is(item.Error, whatsmeow.ErrPairRejectedLocally) {
+				d.emit("error", fields{"message": "pairing: " + item.Error.Error()})
+				continue
+			}
+			d.emit("disconnected", fields{"reason": "refused"})
 		default:
 			d.emit("error", fields{"message": "pairing: " + item.Event})
 		}

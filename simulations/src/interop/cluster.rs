@@ -116,7 +116,7 @@ impl Cluster {
             let request = tonic::Request::new(StartPairingRequest {
                 device: device.to_owned(),
                 method: None,
-                appearance: None,
+                ..Default::default()
             });
             async move { client.pairing().start_pairing(request).await }
         };

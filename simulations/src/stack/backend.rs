@@ -160,7 +160,7 @@ impl Backend {
         let pn = self.sim.account(None, Some(&device));
         self.record.number(pn, &key);
         let follow = |client: Client| {
-            let request = StartPairingRequest { device: device.clone(), method: None, appearance: None };
+            let request = StartPairingRequest { device: device.clone(), ..Default::default() };
             async move { client.pairing().start_pairing(request).await }
         };
         'attempts: loop {

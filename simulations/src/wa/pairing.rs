@@ -226,6 +226,9 @@ impl Machine {
                 Err("the answer to pair-success is due".into())
             };
         }
+        if stanza.text("type").as_deref() == Some("error") {
+            return self.refuse_pairing(now, connection, "the device does not take this account");
+        }
         let sign = stanza.child("pair-device-sign").and_then(|sign| sign.child("device-identity"));
         let account = self.account(signing.device.pn);
         let checked =
@@ -267,7 +270,7 @@ impl Machine {
         connection: ConnectionId,
         why: &'static str,
     ) -> Result<(), Refusal> {
-        // What the real server does with a bad signature is not known; the attempt cannot go on.
+        // What the real server does with a bad signature, or an error in its place, is not known; the attempt cannot go on.
         self.end(now, connection, StreamError::Other(401), "pairing refused");
         Err(why.into())
     }

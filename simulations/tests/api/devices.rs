@@ -86,7 +86,7 @@ async fn every_call_says_which_part_of_a_name_is_unknown_or_malformed() {
         let pairing = world
             .at(0)
             .pairing()
-            .start_pairing(StartPairingRequest { device: named(), method: None, appearance: None })
+            .start_pairing(StartPairingRequest { device: named(), ..Default::default() })
             .await;
         assert_eq!(refusal(pairing.map(|_| ())), expected);
     }

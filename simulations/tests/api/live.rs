@@ -94,7 +94,7 @@ impl Live {
 
     /// Pairs a device through one node with the phone of this name. Returns its account's device.
     pub(crate) async fn pair(&self, place: usize, device: &str, phone: &str) -> DeviceRef {
-        let request = StartPairingRequest { device: device.into(), method: None, appearance: None };
+        let request = StartPairingRequest { device: device.into(), ..Default::default() };
         let mut steps = self.at(place).pairing().start_pairing(request).await.expect("opened").into_inner();
         let mut scanned = None;
         loop {

@@ -21,7 +21,7 @@ async fn a_device_pairs_through_a_node_that_does_not_own_it() {
         let again = live
             .at(place)
             .pairing()
-            .start_pairing(StartPairingRequest { device: name.clone(), method: None, appearance: None })
+            .start_pairing(StartPairingRequest { device: name.clone(), ..Default::default() })
             .await;
         let expected = (Code::FailedPrecondition, "DEVICE_ALREADY_PAIRED".to_owned());
         assert_eq!(refusal(again.map(drop)), expected);
@@ -33,7 +33,7 @@ async fn a_second_caller_joins_the_attempt_that_is_under_way() {
     let live = Live::new(2).await;
     let (name, owner, other) = live.device("shop").await;
     let first_code = async |place: usize| {
-        let request = StartPairingRequest { device: name.clone(), method: None, appearance: None };
+        let request = StartPairingRequest { device: name.clone(), ..Default::default() };
         let mut steps = live.at(place).pairing().start_pairing(request).await.expect("opened").into_inner();
         loop {
             let step = tokio::time::timeout(LIMIT, steps.message()).await.expect("in time");
@@ -102,12 +102,59 @@ pub(crate) async fn step<T>(
     }
 }
 
+/// How the attempt of a stream fails.
+pub(crate) async fn failure(steps: &mut tonic::Streaming<PairingEvent>) -> pairing_event::PairingFailed {
+    loop {
+        let next = tokio::time::timeout(LIMIT, steps.message()).await.expect("in time");
+        let event = next.expect("no refusal").expect("no end").event;
+        if let Some(pairing_event::Event::Failed(failed)) = event {
+            return failed;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_phone_of_another_account_than_was_expected_is_refused_and_nothing_of_it_is_kept() {
+    let live = Live::new(2).await;
+    let (name, owner, other) = live.device("shop").await;
+    let person = |name| live.sim.account(None, Some(name));
+    let (expected, stranger) = (person("expected"), person("stranger"));
+    let start = async |place: usize, number: String| {
+        let request =
+            StartPairingRequest { device: name.clone(), expected_phone_number: number, ..Default::default() };
+        live.at(place).pairing().start_pairing(request).await.map(tonic::Response::into_inner)
+    };
+    assert_eq!(bad_field(start(other, "12".to_owned()).await.map(drop)), "expected_phone_number");
+    for (place, phone) in [(other, stranger), (owner, stranger), (other, expected)] {
+        let mut steps = start(place, format!("+{expected}")).await.expect("opened");
+        let code = step(&mut steps, |event| match event {
+            pairing_event::Event::Qr(code) => Some(code.payload),
+            _ => None,
+        });
+        live.sim.scan(&code.await, &Scanner { pn: Some(phone), name: None }).expect("a good code");
+        let linked = || live.sim.look(|machine| machine.accounts()[&phone].companions.len());
+        if phone == expected {
+            step(&mut steps, |event| matches!(event, pairing_event::Event::Paired(_)).then_some(())).await;
+            assert_eq!(linked(), 1);
+            continue;
+        }
+        let failed = failure(&mut steps).await;
+        assert_eq!(failed.reason, "OTHER_ACCOUNT");
+        assert!(failed.message.contains(&stranger.to_string()), "{failed:?}");
+        live.until_state(&name, device::State::Unpaired).await;
+        let found = live.at(place).devices().get_device(GetDeviceRequest { name: name.clone() }).await;
+        assert_eq!(found.expect("it is there").into_inner().account, None);
+        assert_eq!(linked(), 0);
+    }
+    live.until_state(&name, device::State::Online).await;
+}
+
 fn by_code(device: &str, phone_number: String) -> StartPairingRequest {
     let method = start_pairing_request::Method::PhoneCode(start_pairing_request::PhoneCode {
         phone_number,
         code: String::new(),
     });
-    StartPairingRequest { device: device.to_owned(), method: Some(method), appearance: None }
+    StartPairingRequest { device: device.to_owned(), method: Some(method), ..Default::default() }
 }
 
 #[tokio::test]
@@ -151,6 +198,7 @@ async fn the_code_and_how_the_device_is_shown_are_chosen_by_the_caller() {
             code: code.to_owned(),
         })),
         appearance: Some(start_pairing_request::Appearance { name: shown.to_owned(), platform }),
+        ..Default::default()
     };
     let firefox = start_pairing_request::Platform::Firefox.into();
     for (bad, field) in [
@@ -182,7 +230,7 @@ async fn the_code_and_how_the_device_is_shown_are_chosen_by_the_caller() {
 async fn a_code_whose_secret_is_retired_is_shown_again_with_another() {
     let live = Live::new(1).await;
     let (name, owner, _) = live.device("shop").await;
-    let request = StartPairingRequest { device: name, method: None, appearance: None };
+    let request = StartPairingRequest { device: name, ..Default::default() };
     let mut steps = live.at(owner).pairing().start_pairing(request).await.expect("opened").into_inner();
     let code = |event| match event {
         pairing_event::Event::Qr(code) => Some(code),
@@ -205,7 +253,7 @@ async fn a_code_whose_secret_is_retired_is_shown_again_with_another() {
 async fn asking_for_another_way_to_pair_ends_the_attempt_that_runs() {
     let live = Live::new(1).await;
     let (name, owner, _) = live.device("shop").await;
-    let qr = StartPairingRequest { device: name.clone(), method: None, appearance: None };
+    let qr = StartPairingRequest { device: name.clone(), ..Default::default() };
     let mut first = live.at(owner).pairing().start_pairing(qr).await.expect("opened").into_inner();
     step(&mut first, |event| matches!(event, pairing_event::Event::Qr(_)).then_some(())).await;
     let request = by_code(&name, live.friend().to_string());
@@ -222,7 +270,7 @@ async fn asking_for_another_way_to_pair_ends_the_attempt_that_runs() {
 async fn a_pairing_goes_on_with_another_code_when_its_node_gives_the_device_away() {
     let live = Live::new(2).await;
     let (name, owner, other) = live.device("shop").await;
-    let request = StartPairingRequest { device: name.clone(), method: None, appearance: None };
+    let request = StartPairingRequest { device: name.clone(), ..Default::default() };
     let mut steps = live.at(other).pairing().start_pairing(request).await.expect("opened").into_inner();
     let code = |event| match event {
         pairing_event::Event::Qr(code) => Some(code.payload),

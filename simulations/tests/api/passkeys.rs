@@ -6,7 +6,7 @@ use roost_simulations::wa::{Authenticator, Pn, Scanner};
 use tonic::{Code, Status, Streaming};
 
 use crate::live::Live;
-use crate::pairing::step;
+use crate::pairing::{failure, step};
 use crate::world::{bad_field, refusal};
 
 const CREDENTIAL: &str = "assertion.credential_json";
@@ -26,7 +26,7 @@ impl Asked {
         let (device, owner, other) = live.device("shop").await;
         let phone = live.friend();
         live.sim.change(|machine| machine.make_passkey(phone));
-        let request = StartPairingRequest { device: device.clone(), method: None, appearance: None };
+        let request = StartPairingRequest { device: device.clone(), ..Default::default() };
         let steps = live.at(other).pairing().start_pairing(request).await.expect("opened").into_inner();
         let mut asked = Asked { device, owner, other, phone, steps, options: String::new() };
         asked.scan(live).await;
@@ -76,13 +76,7 @@ impl Asked {
     }
 
     async fn failed(&mut self) -> String {
-        loop {
-            let next = tokio::time::timeout(crate::pairing::LIMIT, self.steps.message()).await;
-            let event = next.expect("in time").expect("no refusal").expect("no end").event;
-            if let Some(pairing_event::Event::Failed(failed)) = event {
-                return failed.reason;
-            }
-        }
+        failure(&mut self.steps).await.reason
     }
 }
 
@@ -160,8 +154,7 @@ async fn whatsapp_refuses_a_passkey_that_was_not_unlocked_or_is_for_another_page
     let mut asked = Asked::new(&live).await;
     for case in 0..3 {
         if case > 0 {
-            let request =
-                StartPairingRequest { device: asked.device.clone(), method: None, appearance: None };
+            let request = StartPairingRequest { device: asked.device.clone(), ..Default::default() };
             let steps = live.at(0).pairing().start_pairing(request).await;
             asked.steps = steps.expect("opened").into_inner();
             asked.scan(&live).await;

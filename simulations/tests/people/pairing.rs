@@ -9,6 +9,7 @@ use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
 use roost_proto::pairing::QrCode;
 use roost_simulations::interop::{CLIENTS, Cluster, Failure, Library, Person, Stage, Victim};
+use serde_json::json;
 
 use super::{CALL, World};
 
@@ -23,7 +24,7 @@ async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<()
     let request = StartPairingRequest {
         device: second.clone(),
         method: Some(start_pairing_request::Method::PhoneCode(method)),
-        appearance: None,
+        ..Default::default()
     };
     // It is owned; until its owner has loaded it, who asks is told to come back.
     let start = |api: Client| {
@@ -91,7 +92,7 @@ async fn whatsmeow_and_a_device_are_paired_with_an_account_that_has_a_passkey() 
     let second = cluster.create_device("acme", "with-passkey").await?;
     cluster.until_owned(&second).await?;
     let start = |api: Client| {
-        let request = StartPairingRequest { device: second.clone(), method: None, appearance: None };
+        let request = StartPairingRequest { device: second.clone(), ..Default::default() };
         async move { api.pairing().start_pairing(request).await }
     };
     let mut steps = cluster.callers.call(CALL, start).await?.into_inner();
@@ -133,6 +134,47 @@ async fn whatsmeow_and_a_device_are_paired_with_an_account_that_has_a_passkey() 
 }
 
 #[tokio::test]
+async fn whatsmeow_and_a_device_are_not_paired_with_an_account_that_they_do_not_expect() -> Result<(), Failure>
+{
+    let World { stage, cluster, roost, .. } = World::empty().await?;
+    let stranger = stage.person("stranger");
+    let linked = || stage.sim.look(|machine| machine.accounts()[&stranger.pn].companions.len());
+    let mut client = stage.client(Library::Whatsmeow, "w").await?;
+    client.connect().await?;
+    let code = client.qr().await?;
+    client.people(json!({"cmd": "expect", "phone": roost.pn.to_string()})).await?;
+    stage.scan(&code, &stranger)?;
+    client.disconnected("refused").await?;
+    assert_eq!(linked(), 0);
+
+    let second = cluster.create_device("acme", "of-roost").await?;
+    cluster.until_owned(&second).await?;
+    let start = |api: Client| {
+        let (device, expected_phone_number) = (second.clone(), roost.pn.to_string());
+        let request = StartPairingRequest { device, expected_phone_number, ..Default::default() };
+        async move { api.pairing().start_pairing(request).await }
+    };
+    let mut steps = cluster.callers.call(CALL, start).await?.into_inner();
+    let mut scanned = false;
+    loop {
+        match steps.message().await?.and_then(|step| step.event) {
+            Some(pairing_event::Event::Qr(code)) if !scanned => {
+                scanned = true;
+                stage.scan(&code.payload, &stranger)?;
+            }
+            Some(pairing_event::Event::Failed(failed)) => {
+                assert_eq!(failed.reason, "OTHER_ACCOUNT");
+                break;
+            }
+            Some(pairing_event::Event::Paired(_)) | None => return Err(Failure::new("it was not refused")),
+            Some(_) => {}
+        }
+    }
+    assert_eq!(linked(), 0);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_pairing_goes_on_with_another_code_when_its_node_is_killed() -> Result<(), Failure> {
     let stage = Stage::set().await?;
     let url = stage.sqlite();
@@ -143,7 +185,7 @@ async fn a_pairing_goes_on_with_another_code_when_its_node_is_killed() -> Result
     cluster.until_owned(&device).await?;
     let node = cluster.bystander(&device).await?;
     let client = Client::lazy(&format!("http://{node}"))?;
-    let request = StartPairingRequest { device: device.clone(), method: None, appearance: None };
+    let request = StartPairingRequest { device: device.clone(), ..Default::default() };
     let mut steps = client.pairing().start_pairing(request).await?.into_inner();
     let (mut first, mut restarted) = (None, false);
     loop {
