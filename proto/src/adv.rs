@@ -3,9 +3,11 @@
 //! The phone signs a [`DeviceIdentity`] and proves with an HMAC that it saw the secret of the QR code; the
 //! companion checks both and adds its own signature; the server and every peer check that one. The same
 //! phone key signs the list of companions that are valid now. Formats and prefixes are facts of the
-//! protocol: `06 00` account, `06 01` device, `06 02` key-index list. Hosted accounts are not supported.
+//! protocol: `06 00` account, `06 01` device, `06 02` key-index list; of hosted devices `06 05` and `06 06`. Hosted
+//! accounts are not supported; peers may be hosted.
 //!
-//! What must hold: nothing is believed before its signature or MAC has been checked.
+//! What must hold: nothing of our own account, and no key of a peer, is believed before its signature or MAC has been
+//! checked, as far as there is a key to check it by.
 
 use hmac::{Hmac, KeyInit, Mac};
 use rand::{CryptoRng, Rng};
@@ -21,6 +23,8 @@ use crate::signal::{KeyPair, verify};
 const ACCOUNT: [u8; 2] = [6, 0];
 const DEVICE: [u8; 2] = [6, 1];
 const KEY_INDEX_LIST: [u8; 2] = [6, 2];
+/// Prefixes for account and device, of usual and of hosted companions.
+const PREFIXES: [([u8; 2], [u8; 2]); 2] = [(ACCOUNT, DEVICE), ([6, 5], [6, 6])];
 
 /// Why a device identity or a list was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -153,12 +157,47 @@ pub fn check_reply(
     Ok((identity, signed.encode(true)))
 }
 
-/// Peer: checks a published `device-identity` of a companion.
+/// Server: a whole identity without the account's key, as it is put into bundles.
+pub fn without_account_key(bytes: &[u8]) -> Result<Vec<u8>, AdvError> {
+    Ok(decode_signed(bytes)?.encode(false))
+}
+
+/// A device of ours, or of whoever keeps the whole identity: checks it.
 pub fn check_device(bytes: &[u8], companion_identity: &[u8; 32]) -> Result<DeviceIdentity, AdvError> {
     let signed = decode_signed(bytes)?;
     let identity = signed.check_account(companion_identity)?;
     signed.check_device(companion_identity)?;
     Ok(identity)
+}
+
+/// Peer: checks that a published `device-identity` binds a companion to its account. WhatsApp may leave the key of the
+/// account out, which is the identity key of its phone: then `account_key` is taken, and without either there is nothing
+/// to check by. (whatsapp-rust does the same, and knows both pairs of prefixes, too.)
+///
+/// # Errors
+/// [`AdvError`]: it is forged, or no identity at all.
+pub fn check_peer(
+    bytes: &[u8],
+    companion_identity: &[u8; 32],
+    account_key: Option<&[u8; 32]>,
+) -> Result<(), AdvError> {
+    let mut wire = ADVSignedDeviceIdentity::decode_from_slice(bytes).map_err(|_| AdvError::Malformed)?;
+    if wire.account_signature_key.as_ref().is_none_or(Vec::is_empty) {
+        wire.account_signature_key = account_key.map(|key| key.to_vec());
+    }
+    if wire.account_signature_key.is_none() {
+        return if wire.details.is_some() { Ok(()) } else { Err(AdvError::Malformed) };
+    }
+    let signed = Signed::of(wire)?;
+    let by_device = signed.device_signature.ok_or(AdvError::Malformed)?;
+    let input = |prefix: &[u8; 2], key: &[u8]| {
+        [&prefix[..], &signed.details[..], &companion_identity[..], key].concat()
+    };
+    let fits = PREFIXES.iter().any(|(account, device)| {
+        verify(&signed.account_key, &input(account, &[]), &signed.account_signature)
+            && verify(companion_identity, &input(device, &signed.account_key), &by_device)
+    });
+    if fits { Ok(()) } else { Err(AdvError::AccountSignature) }
 }
 
 /// An encoded `ADVSignedDeviceIdentity` of its parts, as other libraries keep them: details, the account's key,
@@ -197,6 +236,13 @@ pub fn sign_list<R: Rng + CryptoRng>(phone: &KeyPair, list: &KeyIndexList, rng: 
     .encode_to_vec()
 }
 
+/// Peer: what a key-index list says, unchecked: as WhatsApp itself names the devices beside it, a signature would keep
+/// nobody from adding one. It is for leaving out what is there no more. `None` when it cannot be read.
+pub fn read_list(bytes: &[u8]) -> Option<KeyIndexList> {
+    let signed = ADVSignedKeyIndexList::decode_from_slice(bytes).ok()?;
+    decode_list(&signed.details?).ok()
+}
+
 /// Peer: checks a key-index list by the key inside it, and returns that key with the list.
 pub fn check_list(bytes: &[u8]) -> Result<([u8; 32], KeyIndexList), AdvError> {
     let signed = ADVSignedKeyIndexList::decode_from_slice(bytes).map_err(|_| AdvError::Malformed)?;
@@ -206,14 +252,24 @@ pub fn check_list(bytes: &[u8]) -> Result<([u8; 32], KeyIndexList), AdvError> {
     if !verify(&key, &[&KEY_INDEX_LIST, details.as_slice()].concat(), &signature) {
         return Err(AdvError::AccountSignature);
     }
-    let list = ADVKeyIndexList::decode_from_slice(&details).map_err(|_| AdvError::Malformed)?;
-    let list = KeyIndexList {
+    Ok((key, decode_list(&details)?))
+}
+
+fn decode_list(details: &[u8]) -> Result<KeyIndexList, AdvError> {
+    let list = ADVKeyIndexList::decode_from_slice(details).map_err(|_| AdvError::Malformed)?;
+    Ok(KeyIndexList {
         raw_id: list.raw_id.ok_or(AdvError::Malformed)?,
         timestamp: list.timestamp.unwrap_or(0),
         current_index: list.current_index.unwrap_or(0),
         valid_indexes: list.valid_indexes,
-    };
-    Ok((key, list))
+    })
+}
+
+impl KeyIndexList {
+    /// Whether a companion with this key index belongs to the account: it is named, or newer than the list.
+    pub fn has(&self, key_index: u32) -> bool {
+        self.valid_indexes.contains(&key_index) || key_index > self.current_index
+    }
 }
 
 struct Signed {
@@ -289,100 +345,4 @@ fn sized<const N: usize>(bytes: Option<Vec<u8>>) -> Result<[u8; N], AdvError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rand::SeedableRng;
-    use rand::rngs::StdRng;
-
-    const IDENTITY: DeviceIdentity = DeviceIdentity { raw_id: 9, timestamp: 1_700_000_000, key_index: 3 };
-
-    struct Scene {
-        phone: KeyPair,
-        companion: KeyPair,
-        secret: [u8; 32],
-        rng: StdRng,
-    }
-
-    fn scene() -> Scene {
-        let mut rng = StdRng::seed_from_u64(7);
-        let (phone, companion) = (KeyPair::generate(&mut rng), KeyPair::generate(&mut rng));
-        Scene { phone, companion, secret: [4; 32], rng }
-    }
-
-    impl Scene {
-        fn offer(&mut self) -> Vec<u8> {
-            sign_device(&self.phone, self.companion.public(), &self.secret, &IDENTITY, &mut self.rng)
-        }
-
-        fn accept(&mut self, offer: &[u8]) -> Result<Accepted, AdvError> {
-            accept_device(offer, &self.companion, &self.secret, &mut self.rng)
-        }
-    }
-
-    #[test]
-    fn phone_companion_server_and_peer_agree() {
-        let mut scene = scene();
-        let offer = scene.offer();
-        let accepted = scene.accept(&offer).expect("both know the secret");
-        assert_eq!(accepted.identity, IDENTITY);
-        let (identity, published) =
-            check_reply(&accepted.reply, scene.phone.public(), scene.companion.public()).expect("signed");
-        assert_eq!(identity, IDENTITY);
-        assert_eq!(published, accepted.full);
-        assert_eq!(check_device(&published, scene.companion.public()), Ok(IDENTITY));
-    }
-
-    #[test]
-    fn the_reply_leaves_the_account_key_out_and_the_server_takes_both_forms() {
-        let mut scene = scene();
-        let offer = scene.offer();
-        let accepted = scene.accept(&offer).expect("valid");
-        assert_eq!(check_device(&accepted.reply, scene.companion.public()), Err(AdvError::Malformed));
-        assert!(check_reply(&accepted.full, scene.phone.public(), scene.companion.public()).is_ok());
-    }
-
-    #[test]
-    fn another_secret_another_companion_and_another_phone_are_refused() {
-        let mut scene = scene();
-        let offer = scene.offer();
-        let stranger = KeyPair::generate(&mut scene.rng);
-        let wrong_secret = accept_device(&offer, &scene.companion, &[5; 32], &mut scene.rng);
-        assert_eq!(wrong_secret, Err(AdvError::Hmac));
-        let wrong_companion = accept_device(&offer, &stranger, &scene.secret, &mut scene.rng);
-        assert_eq!(wrong_companion, Err(AdvError::AccountSignature));
-        let accepted = scene.accept(&offer).expect("valid");
-        let wrong_phone = check_reply(&accepted.reply, stranger.public(), scene.companion.public());
-        assert_eq!(wrong_phone, Err(AdvError::AccountSignature));
-    }
-
-    #[test]
-    fn a_companion_that_did_not_sign_is_refused() {
-        let mut scene = scene();
-        let offer = scene.offer();
-        let accepted = scene.accept(&offer).expect("valid");
-        let mut forged = ADVSignedDeviceIdentity::decode_from_slice(&accepted.full).expect("own encoding");
-        forged.device_signature = Some(vec![1; 64]);
-        let result = check_device(&forged.encode_to_vec(), scene.companion.public());
-        assert_eq!(result, Err(AdvError::DeviceSignature));
-    }
-
-    #[test]
-    fn a_list_is_checked_by_the_key_inside_it() {
-        let mut scene = scene();
-        let list = KeyIndexList { raw_id: 9, timestamp: 5, current_index: 4, valid_indexes: vec![1, 4] };
-        let bytes = sign_list(&scene.phone, &list, &mut scene.rng);
-        assert_eq!(check_list(&bytes), Ok((*scene.phone.public(), list)));
-        let mut bent = bytes.clone();
-        bent[5] ^= 1;
-        assert!(check_list(&bent).is_err());
-    }
-
-    #[test]
-    fn garbage_is_an_error() {
-        let mut scene = scene();
-        for bytes in [&b""[..], b"\xff\xff", &[0x0a, 0x7f]] {
-            assert_eq!(scene.accept(bytes), Err(AdvError::Malformed));
-            assert_eq!(check_list(bytes), Err(AdvError::Malformed));
-        }
-    }
-}
+mod tests;

@@ -155,9 +155,11 @@ fn pairing_payloads_are_believed_only_with_their_signatures() {
             assert_eq!(accepted.identity, identity, "the HMAC covers it");
         }
         let _ = adv::check_device(bytes, companion.public());
+        let _ = adv::check_peer(bytes, companion.public(), Some(companion.public()));
     });
     hostile("key index lists", &[list], |bytes, _| {
         let _ = adv::check_list(bytes);
+        let _ = adv::read_list(bytes);
     });
     let code = QrCode {
         reference: "2@abc".to_owned(),

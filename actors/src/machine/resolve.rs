@@ -1,7 +1,8 @@
 //! Who is behind a recipient: LIDs, device lists, prekey bundles.
 //!
 //! What must hold: a device list is kept until WhatsApp says that it changed (a notification, or another
-//! hash of it in an acknowledgement); an error about one user or one device concerns only that one.
+//! hash of it in an acknowledgement); an error about one user or one device concerns only that one; a companion that
+//! the list of its account does not have (any more), or whose keys are forged, gets nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -131,11 +132,20 @@ impl Machine {
     }
 }
 
+/// The phone, and the companions that the list of the account, where there is one, still has.
 fn read_devices(user: &Stanza) -> Vec<u16> {
-    let list = user.child("devices").and_then(|devices| devices.child("device-list"));
-    let ids = list.map(Read::all).unwrap_or_default().iter().filter(|child| child.tag == "device");
-    let ids: BTreeSet<u16> = ids.filter_map(|device| u16::try_from(device.number("id")?).ok()).collect();
-    ids.into_iter().take(DEVICES).collect()
+    let child = |tag| user.child("devices").and_then(|devices| devices.child(tag));
+    let valid = child("key-index-list").and_then(Read::leaf).and_then(adv::read_list);
+    let is_valid = |device: &Stanza| {
+        let index = device.number("key-index").and_then(|index| u32::try_from(index).ok());
+        valid.as_ref().is_none_or(|list| index.is_some_and(|index| list.has(index)))
+    };
+    let devices = child("device-list").map(Read::all).unwrap_or_default().iter();
+    let ids = devices.filter(|child| child.tag == "device").filter_map(|device| {
+        let id = u16::try_from(device.number("id")?).ok()?;
+        (id == 0 || is_valid(device)).then_some(id)
+    });
+    ids.collect::<BTreeSet<u16>>().into_iter().take(DEVICES).collect()
 }
 
 /// A request for prekey bundles.
@@ -149,14 +159,25 @@ pub(super) fn ask_bundles(id: &str, devices: &[Jid]) -> Builder {
 /// Reads the bundles of an answer: `None` for a device that has none, or one that proves to be forged.
 pub(super) fn read_bundles(answer: &Stanza) -> Vec<(Jid, Option<Bundle>)> {
     let users = answer.child("list").map(Read::all).unwrap_or_default();
-    users.iter().filter_map(|user| Some((user.jid("jid")?, read_bundle(user)))).collect()
+    let named = || users.iter().filter_map(|user| Some((user.jid("jid")?, user)));
+    // The key of an account is the identity key of its phone.
+    let phones = named().filter(|(jid, _)| jid.device == 0);
+    let accounts: BTreeMap<String, [u8; 32]> = phones
+        .filter_map(|(jid, user)| Some((jid.to_string(), keys_of(user).need_bytes("identity").ok()?)))
+        .collect();
+    let account = |jid: &Jid| accounts.get(&jid.to_non_ad().to_string());
+    named().map(|(jid, user)| (jid.clone(), read_bundle(user, account(&jid)))).collect()
 }
 
-fn read_bundle(user: &Stanza) -> Option<Bundle> {
+fn keys_of(user: &Stanza) -> &Stanza {
+    user.child("keys").unwrap_or(user)
+}
+
+fn read_bundle(user: &Stanza, account: Option<&[u8; 32]>) -> Option<Bundle> {
     if user.child("error").is_some() {
         return None;
     }
-    let keys = user.child("keys").unwrap_or(user);
+    let keys = keys_of(user);
     let signed = keys.child("skey")?;
     let bundle = Bundle {
         registration_id: u32::try_from(keys.need_be("registration", 4).ok()?).ok()?,
@@ -171,7 +192,77 @@ fn read_bundle(user: &Stanza) -> Option<Bundle> {
         }),
     };
     match keys.child("device-identity").and_then(Read::leaf) {
-        Some(identity) if adv::check_device(identity, &bundle.identity).is_err() => None,
+        Some(identity) if adv::check_peer(identity, &bundle.identity, account).is_err() => None,
         _ => Some(bundle),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use roost_proto::adv::{DeviceIdentity, KeyIndexList};
+    use roost_proto::signal::KeyPair;
+
+    use super::*;
+
+    fn leaf(tag: &'static str, bytes: Vec<u8>) -> Stanza {
+        Builder::new(tag).bytes(bytes).build()
+    }
+
+    #[test]
+    fn companions_that_the_list_of_their_account_does_not_have_are_left_out() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let phone = KeyPair::generate(&mut rng);
+        let list = KeyIndexList { raw_id: 9, timestamp: 1, current_index: 4, valid_indexes: vec![2] };
+        let device = |id: u64, index: Option<u64>| {
+            let device = Builder::new("device").attr("id", id);
+            match index {
+                Some(index) => device.attr("key-index", index).build(),
+                None => device.build(),
+            }
+        };
+        let devices =
+            [device(0, None), device(1, Some(2)), device(2, Some(3)), device(3, None), device(4, Some(5))];
+        let read = |signed: Option<Vec<u8>>| {
+            let listed = Builder::new("device-list").children(devices.clone()).build();
+            let signed = signed.map(|bytes| leaf("key-index-list", bytes));
+            let devices = Builder::new("devices").children(std::iter::once(listed).chain(signed)).build();
+            read_devices(&Builder::new("user").children([devices]).build())
+        };
+        assert_eq!(read(Some(adv::sign_list(&phone, &list, &mut rng))), [0, 1, 4]);
+        assert_eq!(read(None), [0, 1, 2, 3, 4], "nothing says otherwise");
+        assert_eq!(read(Some(vec![0xff])), [0, 1, 2, 3, 4], "nor does what cannot be read");
+    }
+
+    #[test]
+    fn a_companion_is_known_by_the_key_of_its_phone_and_a_forged_one_has_no_bundle() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let [phone, companion, forger] = [(); 3].map(|()| KeyPair::generate(&mut rng));
+        let identity = DeviceIdentity { raw_id: 9, timestamp: 1, key_index: 2 };
+        let offer = adv::sign_device(&phone, companion.public(), &[4; 32], &identity, &mut rng);
+        let accepted = adv::accept_device(&offer, &companion, &[4; 32], &mut rng).expect("signed");
+        let user = |jid: Jid, identity: &KeyPair, proof: Option<&Vec<u8>>| {
+            let skey =
+                [leaf("id", vec![0, 0, 1]), leaf("value", vec![2; 32]), leaf("signature", vec![3; 64])];
+            let keys = [
+                leaf("registration", vec![0, 0, 0, 9]),
+                leaf("identity", identity.public().to_vec()),
+                Builder::new("skey").children(skey).build(),
+            ];
+            let proof = proof.map(|bytes| leaf("device-identity", bytes.clone()));
+            Builder::new("user").attr("jid", jid).children(keys.into_iter().chain(proof)).build()
+        };
+        let usable = |companion: &KeyPair, proof: &Vec<u8>, with_phone: bool| {
+            let of_phone = with_phone.then(|| user(Jid::lid("800000"), &phone, None));
+            let of_companion = user(Jid::lid_device("800000", 1), companion, Some(proof));
+            let list = Builder::new("list").children(of_phone.into_iter().chain([of_companion])).build();
+            let read = read_bundles(&Builder::new("iq").children([list]).build());
+            read.last().is_some_and(|(_, bundle)| bundle.is_some())
+        };
+        // With the key of the account in the proof, and without it.
+        assert!(usable(&companion, &accepted.full, false) && !usable(&forger, &accepted.full, false));
+        assert!(usable(&companion, &accepted.reply, true) && !usable(&forger, &accepted.reply, true));
+        assert!(usable(&companion, &accepted.reply, false), "there is nothing to check by");
     }
 }

@@ -3,6 +3,7 @@
 //! What must hold: a one-time prekey is handed out once; lengths are exact, because the real server's are;
 //! a signed prekey is taken only with the signature of the identity it was registered with.
 
+use roost_proto::adv;
 use roost_proto::id::UnixMillis;
 use roost_proto::signal::{PublicSignedPrekey, verify};
 use roost_proto::stanza::iq::Refused;
@@ -91,7 +92,9 @@ impl Machine {
             let account = self.account_mut(device.pn);
             account.watch(asking.pn);
             if let Some(companion) = account.companions.get(&device.device) {
-                let identity = companion.device_identity.clone();
+                // Without the key of the account, as whatsapp-rust has seen it of the real server.
+                let identity =
+                    adv::without_account_key(&companion.device_identity).map_err(|_| Refused::new(500))?;
                 children.push(Builder::new("device-identity").bytes(identity).build());
             }
             users.push(builder.children(children).build());
