@@ -1,5 +1,7 @@
 //! whatsapp-rust's SQLite store: key pairs as private and public half, ratchets as records of the Signal library.
 
+use std::collections::BTreeSet;
+
 use roost_proto::api;
 use roost_proto::signal::foreign;
 
@@ -17,13 +19,10 @@ const IDENTITIES: &str =
     "SELECT address, key FROM identities WHERE device_id = CAST($1 AS INTEGER) ORDER BY address";
 const LIDS: &str = "SELECT phone_number, lid FROM lid_pn_mapping WHERE device_id = CAST($1 AS INTEGER) \
     ORDER BY updated_at";
+const SENDER_KEYS: &str =
+    "SELECT address, record FROM sender_keys WHERE device_id = CAST($1 AS INTEGER) ORDER BY address";
 /// What stays behind, and why.
-const LEFT: [(&str, &str, &str); 4] = [
-    (
-        "sender keys",
-        "it is not said of which device they are; members send theirs again when they are asked",
-        "SELECT count(*) FROM sender_keys WHERE device_id = CAST($1 AS INTEGER)",
-    ),
+const LEFT: [(&str, &str, &str); 3] = [
     (
         "app state keys",
         APP_STATE,
@@ -72,12 +71,49 @@ pub(super) async fn read(from: &From) -> Result<Found, ImportError> {
     for row in store.rows(LIDS, Some(&own), &[Text, Text]).await? {
         found.lid(row[0].text(), row[1].text());
     }
+    for row in store.rows(SENDER_KEYS, Some(&own), &[Text, Bytes]).await? {
+        sender_key(&mut found, &row[0].text(), &row[1].bytes());
+    }
     for (what, why, statement) in LEFT {
         let count = store.count(statement, &own).await?;
         found.leave(what, why, count);
     }
     store.close().await?;
     Ok(found)
+}
+
+/// `{group}:{sender}`, where the sender has no device: the chains of all devices of a user are in one record, and each
+/// message names its chain. So each device of his with which there is a ratchet, as there is with all who have sent a
+/// chain, gets them all.
+fn sender_key(found: &mut Found, name: &str, record: &[u8]) {
+    let (group, sender) = name.split_once(':').unwrap_or((name, ""));
+    let sender = address::protocol(sender);
+    let Some((user, server)) = sender.as_deref().and_then(|sender| sender.split_once('@')) else {
+        return found.sender_key(group, None, foreign::record_chain(record));
+    };
+    if user.contains(':') {
+        // With a device: our own, with which we send.
+        return found.sender_key(group, sender.clone(), foreign::record_chain(record));
+    }
+    let numbers = found.lids.iter().filter(|pair| server == "lid" && pair.lid == user);
+    let mut names: Vec<String> =
+        numbers.map(|pair| format!("{}@s.whatsapp.net", pair.phone_number)).collect();
+    names.push(format!("{user}@{server}"));
+    let device = |peer: &str| {
+        let (name, of) = peer.split_once('@')?;
+        let (bare, device) = name.split_once(':').unwrap_or((name, ""));
+        names.contains(&format!("{bare}@{of}")).then(|| device.to_owned())
+    };
+    let devices: BTreeSet<String> =
+        found.ratchets.iter().filter_map(|ratchet| device(&ratchet.peer)).collect();
+    if devices.is_empty() {
+        found.leave("sender keys", "there is no ratchet with any device of their sender", 1);
+    }
+    for device in devices {
+        let colon = if device.is_empty() { "" } else { ":" };
+        let sender = format!("{user}{colon}{device}@{server}");
+        found.sender_key(group, Some(sender), foreign::record_chain(record));
+    }
 }
 
 fn credentials(row: &[Cell]) -> api::ImportedCredentials {
@@ -100,5 +136,39 @@ fn credentials(row: &[Cell]) -> api::ImportedCredentials {
         phone_number: row[1].text(),
         lid: row[2].text(),
         push_name: row[3].text(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+    use roost_proto::signal::{Chain, distribution};
+
+    use super::*;
+
+    #[test]
+    fn a_sender_key_is_for_every_device_of_its_sender_that_is_known() {
+        let mut chain = Chain::default();
+        distribution(&mut chain, &mut StdRng::seed_from_u64(1)).expect("made");
+        let record = chain.0.expect("a chain");
+        let taken = |names: &[&str]| {
+            let mut found = Found::default();
+            found.credentials.lid = "555:1@lid".to_owned();
+            let peers = ["777@lid", "777:3@lid", "4915:8@s.whatsapp.net", "7771:2@lid"];
+            found
+                .ratchets
+                .extend(peers.map(|peer| api::ImportedRatchet { peer: peer.to_owned(), record: Vec::new() }));
+            found.lid("4915".to_owned(), "777".to_owned());
+            names.iter().for_each(|name| sender_key(&mut found, name, &record));
+            let senders = found.sender_keys.into_iter().map(|key| key.sender).collect::<Vec<_>>();
+            (senders, found.left.values().sum::<u64>())
+        };
+        let devices = ["777@lid", "777:3@lid", "777:8@lid"].map(str::to_owned).to_vec();
+        assert_eq!(taken(&["1@g.us:777@lid.0"]), (devices, 0));
+        assert_eq!(taken(&["1@g.us:4915@c.us.0"]), (vec!["4915:8@s.whatsapp.net".to_owned()], 0));
+        let nobody = ["1@g.us:888@lid.0", "1@g.us:555:1@lid.0", "1@g.us", "1@g.us:nobody"];
+        assert_eq!(taken(&nobody), (Vec::new(), 4), "unknown, our own, and no names");
+        assert_eq!(taken(&["status@broadcast:7771@lid.0"]), (Vec::new(), 1));
     }
 }
