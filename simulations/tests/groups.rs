@@ -9,6 +9,8 @@ mod communities;
 mod doors;
 #[path = "groups/edits.rs"]
 mod edits;
+#[path = "groups/requests.rs"]
+mod requests;
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -247,7 +249,8 @@ async fn all_sorts(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure
     edits::edits(world, matrix).await?;
     communities::of_roost(world, matrix).await?;
     communities::of_clients(world, matrix).await?;
-    doors::invites(world, matrix).await
+    doors::invites(world, matrix).await?;
+    requests::taken_back(world, matrix).await
 }
 
 async fn read_by_all(world: &mut World) -> Result<(), Failure> {

@@ -8,13 +8,15 @@ use roost_proto::api::group_service_client::GroupServiceClient;
 use roost_proto::api::group_service_server::GroupService;
 use roost_proto::api::update_participants_request::Action;
 use roost_proto::ask::groups::{
-    Act, AnswerJoinRequests, ChangeMembers, DeactivateCommunity, GetGroup, Invite, JoinGroup, JoinSubgroup,
-    LeaveGroup, LinkGroup, ListCommunityParticipants, ListGroups, ListJoinRequests, ListReportedMessages,
-    ListSubgroups, Outcome, PreviewInvite, PreviewSubgroup, ReportMessages, RevokeInvites, SetGroup, Setting,
+    Act, AnswerJoinRequests, CancelJoinRequest, ChangeMembers, DeactivateCommunity, GetGroup, Invite,
+    JoinGroup, JoinSubgroup, LeaveGroup, LinkGroup, ListCommunityParticipants, ListGroups, ListJoinRequests,
+    ListReportedMessages, ListSubgroups, Outcome, PreviewInvite, PreviewSubgroup, ReportMessages,
+    RevokeInvites, SetGroup, Setting,
 };
 use roost_proto::ask::making::Made;
 use roost_proto::ask::pictures::SetPicture;
 use roost_proto::id::DeviceKey;
+use roost_proto::stanza::Jid;
 use roost_proto::stanza::iq::Refused;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -23,9 +25,11 @@ use super::asks::upstream;
 use super::call::Call;
 use super::parse::groups::{create, description, door, group, people, settings, whatsapp_ids};
 use super::{Api, method, parse};
-use crate::errors::{ApiError, Upstream};
+use crate::errors::{ApiError, Unfit, Upstream};
 
 const SERVICE: &str = "GroupService";
+/// WhatsApp's code for somebody who has not asked to join.
+const NO_REQUEST: u16 = 404;
 
 #[async_trait]
 impl GroupService for Api {
@@ -186,6 +190,24 @@ impl GroupService for Api {
         .await
     }
 
+    async fn cancel_join_request(
+        &self,
+        request: Request<api::CancelJoinRequestRequest>,
+    ) -> Result<Response<api::CancelJoinRequestResponse>, Status> {
+        self.unary(method(SERVICE, "CancelJoinRequest"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let cancel =
+                CancelJoinRequest { group: group("group", &request.group)?, own: self.own(&key).await? };
+            let outcomes = self.ask(&call, &key, &cancel).await?;
+            match outcomes.iter().map(|one| one.code).find(|code| *code != 200) {
+                None => Ok(api::CancelJoinRequestResponse { was_waiting: true }),
+                Some(NO_REQUEST) => Ok(api::CancelJoinRequestResponse { was_waiting: false }),
+                Some(code) => Err(upstream(&key, Upstream::Refused(Refused::new(code)))),
+            }
+        })
+        .await
+    }
+
     async fn list_join_requests(
         &self,
         request: Request<api::ListJoinRequestsRequest>,
@@ -337,6 +359,16 @@ impl GroupService for Api {
             Ok(api::ListReportedMessagesResponse { messages: self.ask(&call, &key, &list).await? })
         })
         .await
+    }
+}
+
+impl Api {
+    /// The account of a device, as its groups name it.
+    async fn own(&self, key: &DeviceKey) -> Result<Jid, ApiError> {
+        let status = self.device(key).await?.status;
+        let jid = status.and_then(|status| status.lid.or(status.pn)).and_then(|jid| jid.parse::<Jid>().ok());
+        let jid = jid.ok_or_else(|| ApiError::Unfit { key: key.clone(), unfit: Unfit::NotPaired })?;
+        Ok(jid.to_non_ad())
     }
 }
 

@@ -67,6 +67,8 @@ pub enum GroupCommand {
         /// The code or the link.
         code: String,
     },
+    /// Takes back that the account wants to join one.
+    CancelJoin(Group),
     /// Leaves one.
     Leave(Group),
     /// Lists what members have reported to the admins.
@@ -215,6 +217,11 @@ pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), 
             let wanted = api::JoinGroupRequest { device: device_name(&device), code, personal: None };
             let joined = groups.join_group(request(wanted, deadline)).await?.into_inner();
             println!("{}{}", joined.group, if joined.waiting { " (an admin has to approve it)" } else { "" });
+        }
+        GroupCommand::CancelJoin(Group { device, group }) => {
+            let wanted = api::CancelJoinRequestRequest { device: device_name(&device), group };
+            let cancelled = repeat!(client.groups.cancel_join_request, wanted, deadline);
+            println!("{}", if cancelled.was_waiting { "taken back" } else { "nothing was waiting" });
         }
         GroupCommand::Leave(Group { device, group }) => {
             let wanted = api::LeaveGroupRequest { device: device_name(&device), group };

@@ -14,7 +14,9 @@ pub use community::{
     DeactivateCommunity, JoinSubgroup, LinkGroup, ListCommunityParticipants, ListSubgroups, PreviewSubgroup,
 };
 pub use create::CreateGroup;
-pub use invites::{Door, Invite, JoinGroup, Joined, Personal, PreviewInvite, RevokeInvites};
+pub use invites::{
+    CancelJoinRequest, Door, Invite, JoinGroup, Joined, Personal, PreviewInvite, RevokeInvites,
+};
 pub use members::{
     Act, AnswerJoinRequests, ChangeMembers, JoinRequest, LeaveGroup, ListJoinRequests, Outcome,
 };

@@ -42,6 +42,9 @@ export function groups(socket, emit) {
       await sock().updateMemberLabel(to, text)
       answer(ref)
     },
+    async join_requests({ to, ref }) {
+      answer(ref, (await sock().groupRequestParticipantsList(to)).length)
+    },
     async only_invited({ ref }) {
       await sock().updateGroupsAddPrivacy('none')
       answer(ref)

@@ -80,6 +80,12 @@ func (d *driver) groups(ctx context.Context, cli *whatsmeow.Client, c command) (
 		value = len(found)
 	case "only_invited":
 		_, err = cli.SetPrivacySetting(ctx, types.PrivacySettingTypeGroupAdd, types.PrivacySettingNone)
+	case "join_requests":
+		waiting, failed := cli.GetGroupRequestParticipants(ctx, to)
+		if failed != nil {
+			return true, failed
+		}
+		value = len(waiting)
 	case "invite_info":
 		info, failed := cli.GetGroupInfoFromInvite(ctx, to, sender, c.Text, expiration)
 		if failed != nil {

@@ -128,6 +128,30 @@ impl Question for JoinGroup {
     }
 }
 
+/// Takes back that the account wants to join a group whose admins approve members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelJoinRequest {
+    /// Which group.
+    pub group: Jid,
+    /// The account itself.
+    pub own: Jid,
+}
+
+impl Question for CancelJoinRequest {
+    type Answer = Vec<Outcome>;
+
+    const CHANGES: bool = true;
+
+    fn request(&self) -> Stanza {
+        let own = participants(std::slice::from_ref(&self.own));
+        set(self.group.clone(), Builder::new("cancel_membership_requests").children(own))
+    }
+
+    fn read(&self, answer: &Stanza) -> Result<Self::Answer, Missing> {
+        Ok(outcomes(answer.need_child("cancel_membership_requests")?))
+    }
+}
+
 /// Ends the personal invites of people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RevokeInvites {

@@ -79,6 +79,15 @@ pub async fn groups(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             client.set_privacy_setting(PrivacyCategory::GroupAdd, PrivacyValue::None).await?;
             Value::Null
         }
+        "join_requests" => json!(groups.get_membership_requests(to()?).await?.len()),
+        "join" => {
+            groups.join_with_invite_code(&command.text).await?;
+            Value::Null
+        }
+        "cancel_join" => {
+            let own = jid(&command.sender)?;
+            json!(groups.cancel_membership_requests(to()?, &[own]).await?.len())
+        }
         "invite_join" => {
             let expiration = command.about.parse().context("about is not a number")?;
             let inviter = jid(&command.sender)?;
