@@ -14,6 +14,8 @@ mod links;
 mod pairing;
 #[path = "people/privacy.rs"]
 mod privacy;
+#[path = "people/siblings.rs"]
+mod siblings;
 
 use std::time::Duration;
 
@@ -111,6 +113,7 @@ async fn all_of_this_is_so_though_the_owner_is_killed_again_and_again() -> Resul
     world.presence().await?.check()?;
     world.calls().await?.check()?;
     world.blocking().await?.check()?;
+    world.siblings().await?.check()?;
     assert!(world.cluster.outlived().await? > 12);
     assert_eq!(world.reader.repeated(), Vec::<String>::new());
     assert_eq!(world.reader.faults(), Vec::<String>::new());

@@ -4,16 +4,15 @@
 //! ratchets that were kept under the number move to the hidden identity when they are next used.
 
 use roost_proto::api;
-use roost_proto::api::event::{Origin, Payload};
-use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Jid, Read, Server, Stanza};
+use roost_proto::api::event::Payload;
+use roost_proto::stanza::{Jid, Read, Stanza};
 
 use super::commit::Pending;
 use super::crypto::{PeerName, Purpose};
 use super::inbound::{bounded, person};
 use super::{CryptoRequest, Effect, Machine, Reply};
 use crate::device::{AskError, Identities};
-use crate::port::{NewEvent, StateKind};
+use crate::port::StateKind;
 
 /// The most pairs that one answer of WhatsApp teaches.
 const LEARNED: usize = 512;
@@ -92,58 +91,6 @@ impl Machine {
                 api::IdentityMapped { person: Some(person(&[Some(Jid::pn(pn)), Some(Jid::lid(lid))])) };
             outcome.batch.events.push(self.synthetic(dedupe, Payload::IdentityMapped(mapped)));
         }
-    }
-}
-
-impl Machine {
-    /// `<notification type=picture><set jid id author?/>|<delete jid author?/>`,
-    /// `<notification type=status><set>{bytes}`. It names who did it in one form; the store knows the other.
-    pub(super) fn on_profile_notification(&mut self, link: u64, stanza: Stanza) {
-        let slot = self.lane.open();
-        let change = stanza.child("set").or(stanza.child("delete"));
-        let who = match stanza.jid("from") {
-            Some(from) if from.server == Server::Group => change.and_then(|change| change.jid("author")),
-            from => from,
-        };
-        let user =
-            who.filter(|who| who.is_pn() || who.is_lid()).map_or_else(PeerName::default, |who| name_of(&who));
-        let wanted = Wanted::Profile { slot, link, stanza: Box::new(stanza) };
-        self.ask_crypto(CryptoRequest::Identities { user }, Purpose::Identities(wanted));
-    }
-
-    fn profile_changed(&self, stanza: &Stanza, who: api::Person) -> Option<NewEvent> {
-        let from = stanza.jid("from")?;
-        let of_group = from.server == Server::Group;
-        if !of_group && !matches!(from.server, Server::Pn | Server::Lid) {
-            return None;
-        }
-        let (set, id) = (stanza.child("set"), stanza.text("id")?);
-        let (what, value) = match stanza.text("type").as_deref() {
-            Some("picture") => {
-                let id = set.and_then(|set| set.text("id")).unwrap_or_default();
-                (api::profile_changed::What::Picture, id.into_owned())
-            }
-            _ => {
-                let text = set.and_then(Read::leaf_text).unwrap_or_default();
-                (api::profile_changed::What::About, text.chars().take(1000).collect())
-            }
-        };
-        let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
-        let payload = if of_group {
-            Payload::GroupChanged(api::GroupChanged {
-                group: from.to_string(),
-                author: Some(who).filter(|who| *who != api::Person::default()),
-                change: Some(api::group_changed::Change::Picture(value)),
-            })
-        } else {
-            Payload::ProfileChanged(api::ProfileChanged { person: Some(who), what: what.into(), value })
-        };
-        Some(NewEvent {
-            dedupe: bounded(format!("contact/{from}/{id}")),
-            occurred: seconds.map_or(self.now.wall, UnixMillis),
-            origin: if stanza.text("offline").is_some() { Origin::OfflineQueue } else { Origin::Live },
-            payload,
-        })
     }
 }
 

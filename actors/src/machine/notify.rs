@@ -17,7 +17,10 @@ use roost_proto::stanza::iq;
 
 impl Machine {
     pub(super) fn on_notification(&mut self, link: u64, stanza: Stanza) {
-        if matches!(stanza.text("type").as_deref(), Some("picture" | "status")) {
+        if matches!(
+            stanza.text("type").as_deref(),
+            Some("picture" | "status" | "disappearing_mode" | "business" | "contacts")
+        ) {
             return self.on_profile_notification(link, stanza);
         }
         let mut outcome = Pending::default();
@@ -34,12 +37,13 @@ impl Machine {
                     self.directory.forget(&jid);
                 }
             }
-            Some("account_sync") if stanza.child("devices").is_some() => {
-                if let Some(account) = &self.account {
+            Some("account_sync") => {
+                if let Some(account) = self.account.as_ref().filter(|_| stanza.child("devices").is_some()) {
                     for jid in [Some(&account.pn), account.lid.as_ref()].into_iter().flatten() {
                         self.directory.forget(jid);
                     }
                 }
+                self.on_account_sync(&stanza, &mut outcome);
             }
             Some("privacy_token") => self.on_tokens(&stanza),
             Some("newsletter") => self.on_newsletter_update(&stanza, &mut outcome),

@@ -73,26 +73,22 @@ impl Machine {
     pub(super) fn on_receipt(&mut self, link: u64, receipt: Stanza) {
         let kind = receipt.text("type").map(|kind| kind.into_owned());
         let state = match kind.as_deref() {
+            Some("read-self") => return self.on_read_elsewhere(link, &receipt, false),
+            Some("played-self") => return self.on_read_elsewhere(link, &receipt, true),
             None | Some("inactive") => MessageState::Delivered,
             Some("read") => MessageState::Read,
             Some("played") => MessageState::Played,
             Some("retry") => return self.on_retry_receipt(link, receipt),
             _ => return self.ack_receipt(link, &receipt),
         };
-        let said_by = receipt.jid("participant").or_else(|| receipt.jid("from"));
-        let from_self = match (said_by, &self.account) {
-            (Some(from), Some(account)) => account.is_own(&from),
-            _ => false,
-        };
-        if from_self {
-            return self.ack_receipt(link, &receipt);
+        if self.is_said_by_us(&receipt) {
+            return match state {
+                MessageState::Read => self.on_read_elsewhere(link, &receipt, false),
+                MessageState::Played => self.on_read_elsewhere(link, &receipt, true),
+                _ => self.ack_receipt(link, &receipt),
+            };
         }
-        let mut ids: VecDeque<String> = receipt.text("id").map(|id| id.into_owned()).into_iter().collect();
-        for item in receipt.child("list").into_iter().flat_map(|list| list.all_named("item")).take(IDS) {
-            ids.extend(item.text("id").map(|id| id.into_owned()));
-        }
-        let seconds = receipt.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
-        let at = seconds.map_or(self.now.wall, UnixMillis);
+        let (ids, at) = (ids_of(&receipt), self.told_at(&receipt));
         let slot = self.lane.open();
         let outcome = Pending::default();
         self.work_receipt(Waiting { slot, link, receipt, state, at, ids, outcome });
@@ -203,6 +199,21 @@ impl Machine {
         });
     }
 
+    /// Whether a device of our own account says it.
+    pub(super) fn is_said_by_us(&self, receipt: &Stanza) -> bool {
+        let said_by = receipt.jid("participant").or_else(|| receipt.jid("from"));
+        match (said_by, &self.account) {
+            (Some(from), Some(account)) => account.is_own(&from),
+            _ => false,
+        }
+    }
+
+    /// When it happened, by WhatsApp's clock where it says so.
+    pub(super) fn told_at(&self, stanza: &Stanza) -> UnixMillis {
+        let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
+        seconds.map_or(self.now.wall, UnixMillis)
+    }
+
     fn ack_receipt(&mut self, link: u64, receipt: &Stanza) {
         let slot = self.lane.open();
         let ack = self.plain_ack(receipt, None);
@@ -240,4 +251,13 @@ impl Machine {
         }
         self.done(token, refusal.map_or(Ok(()), Err));
     }
+}
+
+/// The messages that a receipt is about.
+pub(super) fn ids_of(receipt: &Stanza) -> VecDeque<String> {
+    let mut ids: VecDeque<String> = receipt.text("id").map(|id| id.into_owned()).into_iter().collect();
+    for item in receipt.child("list").into_iter().flat_map(|list| list.all_named("item")).take(IDS) {
+        ids.extend(item.text("id").map(|id| id.into_owned()));
+    }
+    ids
 }

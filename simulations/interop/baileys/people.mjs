@@ -29,6 +29,7 @@ export function people(socket, emit) {
       answer(ref, (await sock().fetchPrivacySettings(true)).last)
     },
     hide_about: withoutValue(() => sock().updateStatusPrivacy('none')),
+    default_timer: withoutValue(() => sock().updateDefaultDisappearingMode(86400)),
     block: withoutValue(({ to }) => sock().updateBlockStatus(to, 'block')),
     async blocked({ ref }) {
       answer(ref, (await sock().fetchBlocklist()).length)
@@ -63,6 +64,13 @@ export function onPeople(socket, emit) {
     for (const { id, from, status } of calls) {
       emit('call', { id, from, what: status === 'timeout' || status === 'terminate' ? 'terminate' : status })
     }
+  })
+  socket.ev.on('blocklist.update', ({ blocklist, type }) => {
+    for (const from of blocklist) emit('contact', { from, what: type === 'add' ? 'block' : 'unblock' })
+  })
+  socket.ev.on('creds.update', ({ accountSettings }) => {
+    const timer = accountSettings?.defaultDisappearingMode?.ephemeralExpiration
+    if (timer !== undefined) emit('contact', { from: '', what: `timer ${timer}` })
   })
   socket.ev.on('contacts.update', updates => {
     for (const { id, imgUrl, status } of updates) {

@@ -46,6 +46,8 @@ func (d *driver) people(ctx context.Context, cli *whatsmeow.Client, c command) (
 		value = string(settings.LastSeen)
 	case "hide_about":
 		_, err = cli.SetPrivacySetting(ctx, types.PrivacySettingTypeStatus, types.PrivacySettingNone)
+	case "default_timer":
+		err = cli.SetDefaultDisappearingTimer(ctx, whatsmeow.DisappearingTimer24Hours)
 	case "block":
 		_, err = cli.UpdateBlocklist(ctx, to, events.BlocklistChangeActionBlock)
 	case "blocked":
@@ -131,6 +133,16 @@ func (d *driver) onPeople(event any) bool {
 		d.emit("call", fields{"id": v.CallID, "from": v.From.String(), "what": "terminate"})
 	case *events.Picture:
 		d.emit("contact", fields{"from": v.JID.String(), "what": "picture"})
+	case *events.Blocklist:
+		for _, change := range v.Changes {
+			d.emit("contact", fields{"from": change.JID.String(), "what": string(change.Action)})
+		}
+	case *events.PrivacySettings:
+		// It says only which of them changed; the client has put the new ones into its cache before.
+		if cli := d.client(); v.StatusChanged && cli != nil {
+			settings := cli.GetPrivacySettings(context.Background())
+			d.emit("contact", fields{"from": "", "what": "privacy " + string(settings.Status)})
+		}
 	case *events.UserAbout:
 		d.emit("contact", fields{"from": v.JID.String(), "what": fmt.Sprintf("about %s", v.Status)})
 	default:

@@ -71,9 +71,11 @@ impl Machine {
                 self.deliver(now, device, forwarded);
                 Ok(())
             }
-            // Only the own account hears of these. (In which form is a guess; clients tolerate it.)
+            // Only the own account hears of these. (In which form is a guess; clients tolerate it. That the
+            // recipient is the other side of a chat, and the author in a group, is how whatsmeow reads it.)
             Some("sender" | "read-self" | "played-self") => {
-                let forwarded = self.forwarded(now, from, stanza, to, kind).with("recipient", to.to_non_ad());
+                let of = if kind == Some("sender") { to } else { &target };
+                let forwarded = self.forwarded(now, from, stanza, to, kind).with("recipient", of.to_non_ad());
                 for device in own(self) {
                     self.deliver(now, device, forwarded.clone());
                 }
@@ -90,7 +92,7 @@ impl Machine {
                 }
                 if let Some(kind @ ("read" | "played")) = kind.filter(|_| author != from.pn) {
                     let kind = if kind == "read" { "read-self" } else { "played-self" };
-                    let copy = forwarded.with("type", kind).with("recipient", to.to_non_ad());
+                    let copy = forwarded.with("type", kind).with("recipient", target.to_non_ad());
                     for device in own(self) {
                         self.deliver(now, device, copy.clone());
                     }

@@ -62,6 +62,7 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             let told = client.set_privacy_disallowed_list(PrivacyCategory::Status, update).await?;
             json!(told.dhash)
         }
+        "default_timer" => json!(client.set_default_disappearing_mode(86_400).await?),
         "block" => json!(client.blocking().block(&to()?).await?),
         "blocked" => json!(client.blocking().get_blocklist().await?.len()),
         "presence" if text == "available" => json!(client.presence().set_available().await?),
@@ -124,6 +125,9 @@ pub fn seen(event: &Event) -> Option<Said<'static>> {
         }
         Event::PictureUpdate(changed) => {
             Said::Contact { from: changed.jid.to_string(), what: "picture".to_owned() }
+        }
+        Event::DisappearingModeChanged(changed) => {
+            Said::Contact { from: changed.from.to_string(), what: format!("timer {}", changed.duration) }
         }
         Event::UserAboutUpdate(changed) => {
             Said::Contact { from: changed.jid.to_string(), what: format!("about {}", changed.status) }

@@ -189,26 +189,41 @@ impl Machine {
         let mode = stanza.child("disappearing_mode").and_then(|mode| mode.number("duration"));
         let duration = mode.ok_or_else(|| Refused::new(400))?;
         self.account_mut(device.pn).profile.timer = (duration, seconds(now));
+        let told = self.account(device.pn).default_timer();
+        self.tell_siblings(now, device, &told);
+        self.tell_watchers(now, device.pn, "disappearing_mode", &told);
         Ok(vec![])
     }
 
-    /// Tells who has seen the account, and its own other devices.
+    /// Tells who has seen the account, and in another form its own other devices.
     fn tell_profile(&mut self, now: UnixMillis, device: DeviceRef, kind: &'static str, change: &Stanza) {
-        let account = self.account(device.pn);
-        let from = account.jid(Form::Pn);
-        let told: Vec<Pn> = account.watchers.iter().copied().chain([device.pn]).collect();
-        for pn in told {
-            let Some(receiver) = self.accounts.get(&pn) else { continue };
-            let numbers: Vec<u16> = receiver.companions.keys().copied().collect();
-            for number in numbers.into_iter().filter(|number| (pn, *number) != (device.pn, device.device)) {
-                let notification = Builder::new("notification")
-                    .attr("type", kind)
-                    .attr("from", from.clone())
-                    .attr("id", self.server_id())
-                    .attr("t", seconds(now))
-                    .children([change.clone()]);
-                self.deliver(now, DeviceRef { pn, device: number }, notification.build());
-            }
+        self.tell_watchers(now, device.pn, kind, change);
+        self.tell_siblings(now, device, &Builder::new(kind).build());
+    }
+
+    fn tell_watchers(&mut self, now: UnixMillis, pn: Pn, kind: &'static str, change: &Stanza) {
+        let watchers: Vec<Pn> = self.account(pn).watchers.iter().copied().collect();
+        let told: Vec<DeviceRef> = watchers.into_iter().flat_map(|pn| self.companions_of(pn)).collect();
+        self.notify(now, told, pn, kind, change);
+    }
+
+    /// Tells the other companions of an account what one of them has changed. (That those hear of it which did not do
+    /// it, and in this form, is read from what clients expect.)
+    pub(super) fn tell_siblings(&mut self, now: UnixMillis, device: DeviceRef, part: &Stanza) {
+        let told: Vec<DeviceRef> = self.companions_of(device.pn).filter(|other| *other != device).collect();
+        self.notify(now, told, device.pn, "account_sync", part);
+    }
+
+    fn notify(&mut self, now: UnixMillis, to: Vec<DeviceRef>, of: Pn, kind: &'static str, change: &Stanza) {
+        let from = self.account(of).jid(Form::Pn);
+        for device in to {
+            let notification = Builder::new("notification")
+                .attr("type", kind)
+                .attr("from", from.clone())
+                .attr("id", self.server_id())
+                .attr("t", seconds(now))
+                .children([change.clone()]);
+            self.deliver(now, device, notification.build());
         }
     }
 }

@@ -50,9 +50,9 @@ impl Machine {
                     .build(),
             ]),
             ("blocklist", _, false) => Ok(vec![self.block_list(device)]),
-            ("blocklist", "item", true) => self.block(device, stanza),
+            ("blocklist", "item", true) => self.block(now, device, stanza),
             ("privacy", "privacy", false) => Ok(vec![self.account(device.pn).privacy.element(None)]),
-            ("privacy", "privacy", true) => self.set_privacy(device, stanza),
+            ("privacy", "privacy", true) => self.set_privacy(now, device, stanza),
             ("privacy", "tokens", true) => self.give_token(now, device, stanza),
             ("w:m", "media_conn", _) => Ok(vec![self.media_conn(device)]),
             ("w:profile:picture", "picture", false) => self.get_picture(device, stanza),
@@ -110,7 +110,7 @@ impl Machine {
         Builder::new("list").attr("dhash", account.blocked.len()).children(items).build()
     }
 
-    fn block(&mut self, device: DeviceRef, stanza: &Stanza) -> Answer {
+    fn block(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         for item in stanza.all_named("item") {
             let jid = item.jid("jid").ok_or_else(|| Refused::new(400))?.to_string();
             let blocked = &mut self.account_mut(device.pn).blocked;
@@ -121,15 +121,21 @@ impl Machine {
                 _ => return Err(Refused::new(400)),
             }
         }
+        let items = stanza.all_named("item").cloned();
+        let hash = self.account(device.pn).blocked.len();
+        let told = Builder::new("blocklist").attr("dhash", hash).children(items).build();
+        self.tell_siblings(now, device, &told);
         Ok(vec![self.block_list(device)])
     }
 
-    fn set_privacy(&mut self, device: DeviceRef, stanza: &Stanza) -> Answer {
+    fn set_privacy(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let privacy = &mut self.account_mut(device.pn).privacy;
         let change = stanza.child("privacy").ok_or_else(|| Refused::new(400))?;
         privacy.change(change)?;
         // What was changed alone: whatsapp-rust looks at the first that is told.
-        Ok(vec![privacy.element(Some(change))])
+        let changed = privacy.element(Some(change));
+        self.tell_siblings(now, device, &changed);
+        Ok(vec![changed])
     }
 }
 
