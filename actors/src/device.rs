@@ -225,6 +225,7 @@ pub fn open_with(opening: Opening, warm: Option<WarmLink>, ports: Ports) -> Devi
         code: 0,
         pn: None,
         lid: None,
+        push_name: String::new(),
         at: ports.clocks.wall(),
         health: api::AccountHealth::default(),
     };

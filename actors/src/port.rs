@@ -151,6 +151,8 @@ pub struct DeviceStatus {
     pub pn: Option<String>,
     /// LID of the account with our device number, once paired.
     pub lid: Option<String>,
+    /// The name that others see; empty while the phone has not told it.
+    pub push_name: String,
     /// When.
     pub at: UnixMillis,
     /// How WhatsApp judges the account; without a field where nothing is known.

@@ -23,6 +23,7 @@ impl Status {
             code: 0,
             pn: None,
             lid: None,
+            push_name: String::new(),
             at,
             health: api::AccountHealth::default(),
         };
@@ -37,6 +38,14 @@ impl Status {
     pub(super) fn note_health(&mut self, health: &api::AccountHealth) -> DeviceStatus {
         self.now.health = health.clone();
         let row = DeviceStatus { health: health.clone(), ..self.stored.clone().unwrap_or(self.now.clone()) };
+        self.stored.insert(row).clone()
+    }
+
+    /// The row with this name of the account; the state in it stays as it was stored.
+    pub(super) fn note_name(&mut self, name: &str) -> DeviceStatus {
+        self.now.push_name = name.to_owned();
+        let row =
+            DeviceStatus { push_name: name.to_owned(), ..self.stored.clone().unwrap_or(self.now.clone()) };
         self.stored.insert(row).clone()
     }
 
@@ -57,6 +66,7 @@ impl Machine {
             code,
             pn: account.map(|account| account.pn.to_string()),
             lid: account.and_then(|account| account.lid.as_ref()).map(ToString::to_string),
+            push_name: account.map(|account| account.push_name.clone()).unwrap_or_default(),
             at: self.now.wall,
             health: self.health.now.clone(),
         };
@@ -68,6 +78,15 @@ impl Machine {
                 == (status.state, status.code, &status.pn, &status.lid)
         });
         if passing || known {
+            // A name that was known before the row had a place for it.
+            let stored = self
+                .status
+                .stored
+                .as_ref()
+                .filter(|stored| known && !status.push_name.is_empty() && stored.push_name.is_empty());
+            if stored.is_some() {
+                self.commits.pending().batch.status = Some(self.status.note_name(&status.push_name));
+            }
             return;
         }
         self.status.stored = Some(status.clone());

@@ -78,7 +78,7 @@ pub(super) fn device(device: &Device, seen: &Seen) -> api::Device {
         account: account.map(|status| api::Identity {
             lid: status.lid.clone().unwrap_or_default(),
             phone_number: status.pn.clone().unwrap_or_default(),
-            push_name: String::new(),
+            push_name: status.push_name.clone(),
         }),
         health: status.map(|status| status.health.clone()).filter(|health| *health != Default::default()),
         ownership: Some(ownership(&device.ownership)),
@@ -210,6 +210,7 @@ mod tests {
             code: 7,
             pn: None,
             lid: None,
+            push_name: String::new(),
             at: UnixMillis(0),
             health: Default::default(),
         }

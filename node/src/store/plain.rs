@@ -30,7 +30,7 @@ macro_rules! plain_backend {
                 let mut tx = self.begin_snapshot().await?;
                 let (b, d) = (grant.key.business_id.as_str(), grant.key.device_id.as_str());
                 let sql = "SELECT v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at,
-                       v.status_health
+                       v.status_health, v.status_push_name
                            FROM ownership o JOIN device v ON v.business_id = o.business_id AND v.device_id = o.device_id
                            WHERE o.business_id = $1 AND o.device_id = $2
                              AND o.epoch = $3 AND o.owner_node = $4 AND o.owner_inc = $5";
@@ -166,7 +166,7 @@ macro_rules! plain_backend {
                 let sql = concat!(
                     "SELECT ", $crate::store::wishes::wished!(), ", v.display_name, v.created,
                        v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at,
-                       v.status_health
+                       v.status_health, v.status_push_name
                      FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
                      JOIN tenant t ON t.business_id = v.business_id
                      WHERE v.business_id = $1 AND v.device_id = $2"
@@ -183,7 +183,7 @@ macro_rules! plain_backend {
                 let sql = concat!(
                     "SELECT ", $crate::store::wishes::wished!(), ", v.display_name, v.created,
                        v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at,
-                       v.status_health
+                       v.status_health, v.status_push_name
                      FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
                      JOIN tenant t ON t.business_id = v.business_id
                      WHERE (v.business_id, v.device_id) > ($1, $2) AND ($3 = '' OR v.business_id = $3)

@@ -195,6 +195,7 @@ fn status_row(status: DeviceStatus) -> StatusRow {
         status_code: Some(i64::from(status.code)),
         status_pn: status.pn.map(text),
         status_lid: status.lid.map(text),
+        status_push_name: Some(text(status.push_name)).filter(|name| !name.is_empty()),
         status_at: Some(status.at.0),
         status_health: Some(status.health.encode_to_vec()).filter(|health| !health.is_empty()),
     }

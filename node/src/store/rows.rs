@@ -288,6 +288,7 @@ pub(super) struct StatusRow {
     pub(super) status_code: Option<i64>,
     pub(super) status_pn: Option<String>,
     pub(super) status_lid: Option<String>,
+    pub(super) status_push_name: Option<String>,
     pub(super) status_at: Option<i64>,
     pub(super) status_health: Option<Vec<u8>>,
 }
@@ -303,6 +304,7 @@ impl StatusRow {
             code: u32::try_from(self.status_code.unwrap_or(0)).unwrap_or(0),
             pn: self.status_pn,
             lid: self.status_lid,
+            push_name: self.status_push_name.unwrap_or_default(),
             at: UnixMillis(self.status_at.unwrap_or(0)),
             health: api::AccountHealth::decode(self.status_health.unwrap_or_default().as_slice())
                 .map_err(|error| BadRow { column: "device.status_health", value: error.to_string() })?,

@@ -22,6 +22,7 @@ fn status(reason: &str) -> DeviceStatus {
         code: 401,
         pn: Some("491701234567:3@s.whatsapp.net".to_owned()),
         lid: None,
+        push_name: "Käthe's shop".to_owned(),
         at: UnixMillis(5),
         health: api::AccountHealth {
             nacks: vec![api::account_health::Nack { code: 463, count: 2, last_time: None }],

@@ -154,6 +154,11 @@ pub(crate) async fn changed(world: &World) -> Result<Seen, Failure> {
                 };
             }
         }
+        if what == "push_name" {
+            let show = api::GetDeviceRequest { name: world.device.clone() };
+            let shown = world.cluster.ask(show, async |api, it| api.devices().get_device(it).await).await?;
+            assert_eq!(shown.account.unwrap_or_default().push_name, text("r"), "the last has set it");
+        }
     }
     taken_out(world, &mut clients[1], &mut matrix, &mut among).await?;
     // A record that has no call of its own is written as it is: this one is a mute.

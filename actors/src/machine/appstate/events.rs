@@ -12,7 +12,7 @@ use roost_proto::stanza::Jid;
 
 use crate::machine::commit::Pending;
 use crate::machine::inbound::{bounded, person};
-use crate::machine::{Machine, pairing};
+use crate::machine::{Effect, Machine, pairing};
 use crate::port::NewEvent;
 
 impl Machine {
@@ -61,6 +61,8 @@ impl Machine {
         let Some(account) = self.account.as_mut().filter(|account| account.push_name != name) else { return };
         account.push_name = name.to_owned();
         outcome.batch.state.push((pairing::account_key(), Some(account.to_bytes())));
+        outcome.batch.status = Some(self.status.note_name(name));
+        self.effects.push(Effect::Publish(self.status.now.clone()));
         self.announce_presence();
     }
 }

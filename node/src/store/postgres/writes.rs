@@ -236,10 +236,10 @@ impl Rows for PgTx {
         let sql =
             "UPDATE device v SET status_state = q.state, status_reason = q.reason, status_code = q.code,
                      status_pn = q.pn, status_lid = q.lid, status_at = q.at,
-                     status_health = q.health
+                     status_health = q.health, status_push_name = q.push_name
                    FROM unnest($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bigint[], $6::text[],
-                               $7::text[], $8::bigint[], $9::bytea[])
-                               AS q(b, d, state, reason, code, pn, lid, at, health)
+                               $7::text[], $8::bigint[], $9::bytea[], $10::text[])
+                               AS q(b, d, state, reason, code, pn, lid, at, health, push_name)
                    WHERE v.business_id = q.b AND v.device_id = q.d";
         sqlx::query(sql)
             .bind(tenants(rows, |row| row.0))
@@ -251,6 +251,7 @@ impl Rows for PgTx {
             .bind(column(rows, |row| row.1.status_lid.as_deref()))
             .bind(column(rows, |row| row.1.status_at))
             .bind(column(rows, |row| row.1.status_health.as_deref()))
+            .bind(column(rows, |row| row.1.status_push_name.as_deref()))
             .execute(&mut *self.0)
             .await?;
         Ok(())

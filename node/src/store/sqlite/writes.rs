@@ -192,13 +192,15 @@ impl Rows for LiteTx {
     async fn set_status(&mut self, rows: &[(&DeviceKey, &StatusRow)]) -> SqlResult<()> {
         let rows = array(rows, |(key, s)| {
             let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
-            let texts = [&s.status_reason, &s.status_pn, &s.status_lid];
+            let texts = [&s.status_reason, &s.status_pn, &s.status_lid, &s.status_push_name];
             let health = s.status_health.as_ref().map(hex::encode);
-            json!([b, d, s.status_state, texts[0], s.status_code, texts[1], texts[2], s.status_at, health])
+            let (state, code) = (s.status_state, s.status_code);
+            json!([b, d, state, texts[0], code, texts[1], texts[2], s.status_at, health, texts[3]])
         });
         let sql = "UPDATE device SET status_state = q.value ->> 2, status_reason = q.value ->> 3,
                      status_code = q.value ->> 4, status_pn = q.value ->> 5, status_lid = q.value ->> 6,
-                     status_at = q.value ->> 7, status_health = unhex(q.value ->> 8)
+                     status_at = q.value ->> 7, status_health = unhex(q.value ->> 8),
+                     status_push_name = q.value ->> 9
                    FROM json_each($1) q
                    WHERE business_id = q.value ->> 0 AND device_id = q.value ->> 1";
         self.run(sql, rows).await
