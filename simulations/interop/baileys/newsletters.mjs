@@ -27,6 +27,17 @@ export function newsletters(socket, emit) {
       await sock().newsletterFollow(to)
       answer(ref)
     },
+    async newsletter_admins({ to, ref }) {
+      answer(ref, await sock().newsletterAdminCount(to))
+    },
+    async newsletter_give({ to, sender, ref }) {
+      await sock().newsletterChangeOwner(to, sender)
+      answer(ref)
+    },
+    async newsletter_demote({ to, sender, ref }) {
+      await sock().newsletterDemote(to, sender)
+      answer(ref)
+    },
     async newsletter_watch({ to, ref }) {
       await sock().subscribeNewsletterUpdates(to)
       answer(ref)

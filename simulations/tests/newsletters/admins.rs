@@ -1,5 +1,7 @@
 //! Who speaks in a newsletter beside its owner, and who follows it, both ways.
 
+use std::convert::Infallible;
+
 use roost_proto::api;
 use roost_proto::api::change_newsletter_admin_request::Action;
 use roost_proto::api::event::Payload;
@@ -9,6 +11,7 @@ use roost_proto::api::newsletter_changed::Change;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_simulations::interop::{Cast, Failure, Library, Matrix, Person, RealClient, Way};
+use roost_simulations::wa::Machine;
 use serde_json::json;
 
 use super::ask;
@@ -39,7 +42,9 @@ pub(super) async fn speak(
     match library {
         Library::Whatsmeow => {
             let reason = "whatsmeow knows no admins of newsletters";
-            matrix.row("admin of a newsletter").not_applicable(from, reason).not_applicable(to, reason);
+            for row in ["admin of a newsletter", "newsletter given away"] {
+                matrix.row(row).not_applicable(from, reason).not_applicable(to, reason);
+            }
             let reason = "whatsmeow lists no followers";
             matrix.row("followers of a newsletter").not_applicable(from, reason);
             terms(cast, (client, person)).await?;
@@ -51,12 +56,15 @@ pub(super) async fn speak(
                 .not_applicable(to, "Baileys accepts no invites of admins");
             let reason = "Baileys asks for followers by a number that means invited admins now";
             matrix.row("followers of a newsletter").not_applicable(from, reason);
+            given(cast, client, (library, &lid, theirs)).await?;
+            matrix.row("newsletter given away").seen(from).seen(to);
         }
         Library::WhatsappRust => {
             to_client(cast, client, (&lid, ours)).await?;
             matrix.row("admin of a newsletter").seen(to);
-            from_client(cast, client, (&lid, theirs)).await?;
+            given(cast, client, (library, &lid, theirs)).await?;
             matrix.row("admin of a newsletter").seen(from);
+            matrix.row("newsletter given away").seen(from).seen(to);
             matrix.row("followers of a newsletter").seen(from);
         }
     }
@@ -135,15 +143,22 @@ async fn to_client(cast: &Cast, client: &mut RealClient, (lid, ours): (&str, &st
     Ok(())
 }
 
-/// The client asks Roost, gives it its newsletter, gets it back, and lets it go.
-async fn from_client(
+/// The client, or for Baileys its phone, asks Roost; the client gives it its newsletter, gets it back, and lets it go.
+async fn given(
     cast: &Cast,
     client: &mut RealClient,
-    (lid, theirs): (&str, &str),
+    (library, lid, theirs): (Library, &str, &str),
 ) -> Result<(), Failure> {
-    let Cast { cluster, device, roost, .. } = cast;
+    let Cast { stage, cluster, device, roost, .. } = cast;
     let own = roost.lid_jid();
-    ask(client, json!({"cmd": "newsletter_invite", "to": theirs, "sender": own})).await?;
+    if library == Library::Baileys {
+        let invites = |machine: &mut Machine, now| {
+            Ok::<_, Infallible>((machine.phone_invites(now, theirs, roost.pn), Vec::new()))
+        };
+        assert!(stage.sim.act(invites)?);
+    } else {
+        ask(client, json!({"cmd": "newsletter_invite", "to": theirs, "sender": own})).await?;
+    }
     let (device, newsletter) = (device.clone(), theirs.to_owned());
     let accept =
         api::AcceptNewsletterInviteRequest { device: device.clone(), newsletter: newsletter.clone() };
@@ -154,8 +169,12 @@ async fn from_client(
     };
     let id = say("said as an admin").await?;
     assert_eq!(client.message("said as an admin").await?.id, id);
-    let followers = ask(client, json!({"cmd": "newsletter_followers", "to": theirs})).await?;
-    assert!(followers.to_string().contains(&own), "{followers}");
+    if library == Library::Baileys {
+        assert_eq!(ask(client, json!({"cmd": "newsletter_admins", "to": theirs})).await?, json!(2));
+    } else {
+        let followers = ask(client, json!({"cmd": "newsletter_followers", "to": theirs})).await?;
+        assert!(followers.to_string().contains(&own), "{followers}");
+    }
     let role = async || -> Result<Role, Failure> {
         let by = Some(api::get_newsletter_request::By::Newsletter(newsletter.clone()));
         let get = api::GetNewsletterRequest { device: device.clone(), by };

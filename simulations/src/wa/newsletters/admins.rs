@@ -148,6 +148,13 @@ impl Machine {
         }
     }
 
+    /// The owner of a newsletter asks somebody to speak in it, on his phone. False when there is no such newsletter.
+    pub fn phone_invites(&mut self, now: UnixMillis, newsletter: &str, user: Pn) -> bool {
+        let newsletter = self.newsletters.get_mut(newsletter.trim_end_matches("@newsletter"));
+        let until = seconds(now) + INVITED_S;
+        newsletter.map(|newsletter| newsletter.invited.insert(user, until)).is_some()
+    }
+
     /// The newsletter that a query names, if the account speaks in it.
     pub(super) fn spoken_in<'a>(&self, device: DeviceRef, id: Option<&'a str>) -> Result<&'a str, Refused> {
         let id = id.ok_or_else(|| Refused::new(400))?;
