@@ -34,8 +34,7 @@ pub struct StateKey {
 /// A change of device state: new bytes, or `None` to remove.
 pub type StateChange = (StateKey, Option<Bytes>);
 
-/// An event for the log. `dedupe` is unique per device for ever: a second event with the same one is
-/// left out silently and uses no sequence number.
+/// An event for the log. `dedupe` is unique per device for ever: a second with the same one is left out, without a number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvent {
     /// At most 300 bytes.

@@ -4,6 +4,9 @@
 //!
 //! Real processes as in `interop.rs`: one `roost serve`, or three of which one dies, and a driver of each library.
 
+#[path = "status/pictures.rs"]
+mod pictures;
+
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::group_changed::Change;
@@ -16,11 +19,10 @@ use roost_proto::appstate::{Action as Changed, Mute};
 use roost_proto::stanza::Jid;
 use roost_simulations::interop::{
     CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
-    fetch, upload,
+    upload,
 };
 use roost_simulations::wa::{Audience, Fault};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 /// Where posts are.
@@ -143,31 +145,6 @@ impl Pair<'_> {
         let gone = |payload: &Payload| matches!(payload, Payload::StatusRevoked(revoked) if revoked.whatsapp_id == theirs && !revoked.from_me);
         self.reader.sees("the post was taken back", gone).await?;
         self.matrix.row("status post taken back").seen(self.from).seen(self.to);
-        Ok(())
-    }
-
-    /// A picture in a post.
-    async fn picture_post(&mut self) -> Result<(), Failure> {
-        let header = Header {
-            parent: "tenants/acme".into(),
-            kind: api::media::Kind::Image.into(),
-            mime_type: "image/jpeg".into(),
-            ..Default::default()
-        };
-        let media = self.cluster.insist(async |api| upload(&api, header.clone(), b"an egg").await).await?;
-        let picture = Content::Image(api::Image { media: Some(media), ..Default::default() });
-        let ours = self.say(self.audience(), picture).await?;
-        assert_eq!(self.client.file(&ours).await?.sha256, hex::encode(Sha256::digest(b"an egg")));
-
-        let path = self.stage.folder().join("a hen");
-        std::fs::write(&path, b"a hen")?;
-        let theirs = self.client.send_file(STATUS, "image", "image/jpeg", &path, "look").await?;
-        let Some(Received::Image(image)) = self.post_of(&theirs).await?.content else {
-            return Err(Failure::new("the post is no picture"));
-        };
-        let name = image.media.unwrap_or_default().name;
-        let whole = (5, hex::encode(Sha256::digest(b"a hen")));
-        assert_eq!(self.cluster.insist(async |api| fetch(&api, &name).await).await?, whole);
         Ok(())
     }
 

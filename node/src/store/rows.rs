@@ -1,8 +1,7 @@
 //! Rows as the two databases return them, and what they mean.
 //!
-//! What must hold: both dialects name and type their columns so that one `FromRow` reads both; a row
-//! that breaks the rules of its types is an error with the name of the column, never a panic. Values
-//! that are sealed stay sealed here.
+//! What must hold: both dialects name and type their columns so that one `FromRow` reads both; a row that breaks the
+//! rules of its types is an error with the name of the column, never a panic. Values that are sealed stay sealed here.
 
 use std::time::Duration;
 
@@ -384,8 +383,7 @@ pub(super) struct HeadRow {
     pub(super) last_ordinal: i64,
 }
 
-/// Place of a message state in its order: an update never moves a message to a lower place. What
-/// WhatsApp says (from `Sent` on) outweighs our own verdict that a send failed or is uncertain.
+/// Place of a message state in its order, which no update lowers. From `Sent` on WhatsApp says it, against our verdict.
 pub fn rank(state: MessageState) -> i16 {
     match state {
         MessageState::Unspecified => 0,
