@@ -222,7 +222,7 @@ async fn a_group_is_made_once_though_its_owner_dies_before_the_answer() -> Resul
 #[tokio::test]
 async fn a_group_is_run_and_its_members_are_heard_though_the_owner_is_killed_again_and_again()
 -> Result<(), Failure> {
-    let mut world = World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 2).await?).await?;
+    let mut world = World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 3).await?).await?;
     run(&mut world).await?;
     read_by_all(&mut world).await?;
     let mut matrix = Matrix::new("2-groups-run");

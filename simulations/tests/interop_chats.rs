@@ -106,8 +106,9 @@ async fn what_one_device_changes_the_others_see_though_the_owner_is_killed_again
     let mut world = World::of(3, past(1, 3)).await?;
     world.cluster.let_die(&world.device, 1);
     changed(&world).await?.check()?;
-    // Beside the changes: somebody is taken out of the address book, a record is written, and a chat looked at.
-    assert_eq!(world.cluster.outlived().await?, CHANGES.len() + 3);
+    // Beside the changes: the device is asked for its name, somebody is taken out of the address book, a record is
+    // written, and a chat looked at.
+    assert_eq!(world.cluster.outlived().await?, CHANGES.len() + 4);
     Ok(())
 }
 

@@ -200,10 +200,19 @@ impl Machine {
                 Err(missing) => self.making_ended(&request_id, &Err(missing.into())),
             },
             Err(why) => {
-                // What is refused for what it is was certainly not made.
-                if matches!(&why, NoAnswer::Refused(refused) if refused.code < 500) {
-                    self.makings.known.remove(&request_id);
-                    self.commits.pending().batch.state.push((row(&request_id), None));
+                match &why {
+                    // What is refused for what it is was certainly not made.
+                    NoAnswer::Refused(refused) if refused.code < 500 => {
+                        self.makings.known.remove(&request_id);
+                        self.commits.pending().batch.state.push((row(&request_id), None));
+                    }
+                    // WhatsApp has said its word, and may be asked again on this connection.
+                    NoAnswer::Refused(_) => {
+                        if let Some(making) = self.makings.known.get_mut(&request_id) {
+                            making.asked_on = None;
+                        }
+                    }
+                    NoAnswer::Lost | NoAnswer::Late => {}
                 }
                 self.making_ended(&request_id, &Err(why.into()));
             }

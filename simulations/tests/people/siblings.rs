@@ -22,7 +22,7 @@ impl World {
     pub(crate) async fn siblings(&mut self) -> Result<Matrix, Failure> {
         let mut matrix = Matrix::new("5-people-siblings");
         for (library, name) in CLIENTS {
-            let mut sibling = self.stage.paired(library, &format!("sibling-{name}"), &self.roost).await?;
+            let mut sibling = self.stage.paired(library, &format!("other-{name}"), &self.roost).await?;
             self.read(library, name, &mut sibling, &mut matrix).await?;
             self.blocked(library, &mut sibling, &mut matrix).await?;
             self.settings(library, &mut sibling, &mut matrix).await?;

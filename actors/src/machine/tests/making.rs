@@ -197,6 +197,20 @@ fn a_refused_request_may_be_made_anew() {
 }
 
 #[test]
+fn what_whatsapp_could_not_make_just_now_is_asked_for_again_on_the_same_connection() {
+    let mut world = World::online(12);
+    asked(&mut world, "r1", 1);
+    let create = request(&mut world, "create");
+    world.stanza(iq::error(&create, &iq::Refused::new(500)));
+    world.commit_everything();
+    let token = asked(&mut world, "r1", 1);
+    tell_all(&mut world, []);
+    let create = request(&mut world, "create");
+    answer(&mut world, &create, group("120363000000000009"));
+    assert_eq!(world.made(token), Some(Ok(GROUP.to_owned())));
+}
+
+#[test]
 fn nothing_is_asked_of_whatsapp_before_the_request_is_durable_or_without_a_connection() {
     let mut world = World::loaded(7);
     let token = asked(&mut world, "r1", 1);
