@@ -41,7 +41,7 @@ pub struct PrekeyUpload {
 pub(super) struct Prekeys {
     /// An upload.
     busy: bool,
-    /// The keys at WhatsApp are to be compared with ours once they are counted and enough.
+    /// The keys at WhatsApp are to be compared with ours once they are enough.
     unchecked: bool,
     /// They were not ours: nothing is uploaded because of that before this moment.
     not_before: Option<BootTime>,
@@ -50,7 +50,7 @@ pub(super) struct Prekeys {
 impl Machine {
     /// After a login.
     pub(super) fn check_prekeys(&mut self) {
-        self.prekeys.unchecked = true;
+        self.prekeys.unchecked = false;
         self.request(Asked::PrekeyCount, |id| {
             iq::get(id, "encrypt").children([Builder::new("count").build()])
         });
@@ -60,8 +60,13 @@ impl Machine {
         let count = answer.as_ref().and_then(|answer| answer.child("count")?.number("value"));
         if let Some(count) = count {
             self.refill_prekeys(count);
-            self.compare_when_uploaded();
         }
+    }
+
+    /// The connection holds: what is not urgent, and need not be asked in the rush of a login.
+    pub(super) fn compare_keys(&mut self) {
+        self.prekeys.unchecked = true;
+        self.compare_when_uploaded();
     }
 
     fn compare_when_uploaded(&mut self) {

@@ -93,7 +93,10 @@ impl Machine {
                 Timer::Pong if self.now.boot.since(at) > LATE => self.set_timer(timer, LATE),
                 Timer::Reconnect => self.dial(),
                 Timer::AskPermit => self.ask_permit(),
-                Timer::Stable => self.connection.calm(),
+                Timer::Stable => {
+                    self.connection.calm();
+                    self.compare_keys();
+                }
                 Timer::Keepalive => self.ping(),
                 Timer::Pong => self.drop_link("WhatsApp does not answer"),
                 Timer::Greeting => self.drop_link("WhatsApp did not greet"),

@@ -171,6 +171,7 @@ impl Scene {
             gate: Arc::new(OpenGate { ledger: model.clone(), clocks: clocks.clone() }),
             clocks: clocks.clone(),
             limits: Limits {
+                stable: Duration::from_millis(500),
                 backoff: (Duration::from_millis(20), Duration::from_millis(200)),
                 ..Limits::default()
             },
