@@ -40,7 +40,9 @@ pub use health::{Bar, Pace, PacingPolicy};
 pub use import::{Import, ImportedDevice, ImportedPeers, Part, Secret};
 pub use making::{Make, MakeError};
 pub use media::LostMedia;
-pub use pairing::{Appearance, PairError, PairMethod, Pairing, PairingUpdate, PasskeyAnswer, PasskeyError};
+pub use pairing::{
+    Appearance, HistoryWanted, PairError, PairMethod, Pairing, PairingUpdate, PasskeyAnswer, PasskeyError,
+};
 pub use people::{Identities, Typing};
 pub use reading::{MarkRead, Seen};
 pub use request::{

@@ -6,8 +6,12 @@
 //! Rules: what whatsmeow, Baileys and whatsapp-rust agree on.
 
 mod ending;
+mod history;
+mod platform;
 
 pub use ending::{Failure, FailureReason, StreamError, Success};
+pub use history::FullHistory;
+pub use platform::Platform;
 
 use md5::{Digest as _, Md5};
 use waproto::buffa::{Message as _, MessageField};
@@ -50,86 +54,9 @@ pub struct Registration {
     pub os: String,
     /// What kind of client draws itself there.
     pub platform: Platform,
+    /// It asks for all of the past; without it, for the recent one.
+    pub full_history: Option<FullHistory>,
 }
-
-/// The icon on the phone's list of linked devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Platform {
-    /// A browser.
-    #[default]
-    Chrome,
-    /// A desktop application.
-    Desktop,
-    /// Anything else, by its number in `DeviceProps.PlatformType`.
-    Other(i32),
-}
-
-impl Platform {
-    /// Browsers beside Chrome.
-    pub const FIREFOX: Platform = Platform::Other(FIREFOX);
-    /// See [`Platform::FIREFOX`].
-    pub const OPERA: Platform = Platform::Other(OPERA);
-    /// See [`Platform::FIREFOX`].
-    pub const SAFARI: Platform = Platform::Other(SAFARI);
-    /// See [`Platform::FIREFOX`].
-    pub const EDGE: Platform = Platform::Other(EDGE);
-
-    /// The one with this number in `DeviceProps.PlatformType`.
-    pub fn of_number(number: i32) -> Platform {
-        match number {
-            CHROME => Platform::Chrome,
-            DESKTOP => Platform::Desktop,
-            number => Platform::Other(number),
-        }
-    }
-
-    /// Its number in `DeviceProps.PlatformType`.
-    pub fn number(self) -> i32 {
-        match self {
-            Platform::Chrome => CHROME,
-            Platform::Desktop => DESKTOP,
-            Platform::Other(number) => number,
-        }
-    }
-
-    /// The sort of client as codes and `companion_platform_id` name it. Who is no browser is another web client;
-    /// the phones and tablets among them would have to prove what they are.
-    pub fn client_type(self) -> char {
-        match self.number() {
-            CHROME => '1',
-            EDGE => '2',
-            FIREFOX => '3',
-            IE => '4',
-            OPERA => '5',
-            SAFARI => '6',
-            DESKTOP => '7',
-            UWP => '8',
-            _ => '9',
-        }
-    }
-
-    /// What a phone shows while it asks for a pairing code: a browser and a system, or WhatsApp refuses.
-    pub fn display(self) -> &'static str {
-        match self.number() {
-            EDGE => "Edge (Linux)",
-            FIREFOX => "Firefox (Linux)",
-            IE => "IE (Linux)",
-            OPERA => "Opera (Linux)",
-            SAFARI => "Safari (Linux)",
-            _ => "Chrome (Linux)",
-        }
-    }
-}
-
-/// Numbers in `DeviceProps.PlatformType`.
-const CHROME: i32 = PlatformType::CHROME as i32;
-const FIREFOX: i32 = PlatformType::FIREFOX as i32;
-const IE: i32 = PlatformType::IE as i32;
-const OPERA: i32 = PlatformType::OPERA as i32;
-const SAFARI: i32 = PlatformType::SAFARI as i32;
-const EDGE: i32 = PlatformType::EDGE as i32;
-const DESKTOP: i32 = PlatformType::DESKTOP as i32;
-const UWP: i32 = PlatformType::UWP as i32;
 
 /// Who comes online.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -238,6 +165,7 @@ fn registration(
     }
     let props = wa::DeviceProps::decode_from_slice(data.device_props.as_deref().unwrap_or_default())
         .map_err(|_| PayloadError::Missing("device properties"))?;
+    let full_history = history::asked(&props);
     let prekey_id: [u8; 3] = exact(&data.e_skey_id, "signed prekey id")?;
     let registration = Registration {
         registration_id: u32::from_be_bytes(exact(&data.e_regid, "registration id")?),
@@ -250,6 +178,7 @@ fn registration(
         push_name,
         os: props.os.unwrap_or_default(),
         platform: Platform::of_number(props.platform_type.map_or(0, |kind| kind as i32)),
+        full_history,
     };
     let prekey = &registration.signed_prekey;
     let signed = [&[KEY_TYPE], &prekey.public[..]].concat();
@@ -265,7 +194,8 @@ fn pairing_data(registration: &Registration, info: &ClientInfo) -> DevicePairing
     let props = wa::DeviceProps {
         os: Some(registration.os.clone()),
         platform_type: Some(platform),
-        require_full_sync: Some(false),
+        require_full_sync: Some(registration.full_history.is_some()),
+        history_sync_config: MessageField::some(history::config(registration.full_history)),
         ..Default::default()
     };
     let prekey = &registration.signed_prekey;
@@ -335,6 +265,7 @@ mod tests {
             push_name: Some("Ada".into()),
             os: "Roost".into(),
             platform: Platform::Desktop,
+            full_history: None,
         }
     }
 
@@ -350,18 +281,13 @@ mod tests {
     #[test]
     fn payloads_read_back_as_they_were_built() {
         let login = Login { username: 15_550_001_000, device: Some(3), passive: true, login_counter: 4 };
-        for payload in [ClientPayload::Registration(registered()), ClientPayload::Login(login)] {
+        let limited = FullHistory { days: Some(365), megabytes: Some(512) };
+        let asking =
+            |full_history| ClientPayload::Registration(Registration { full_history, ..registered() });
+        let registrations = [None, Some(FullHistory::default()), Some(limited)].map(asking);
+        for payload in registrations.into_iter().chain([ClientPayload::Login(login)]) {
             assert_eq!(parse(&build(&payload, &info())), Ok(payload));
         }
-    }
-
-    #[test]
-    fn a_client_shows_itself_as_the_browser_that_it_says_it_is() {
-        let shown = |platform: Platform| (platform.client_type(), platform.display());
-        assert_eq!(shown(Platform::Chrome), ('1', "Chrome (Linux)"));
-        assert_eq!(shown(Platform::FIREFOX), ('3', "Firefox (Linux)"));
-        assert_eq!(shown(Platform::Desktop), ('7', "Chrome (Linux)"));
-        assert_eq!(shown(Platform::Other(PlatformType::IPAD as i32)), ('9', "Chrome (Linux)"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Pairing, as callers and followers of an attempt see it.
 
 use roost_proto::id::UnixMillis;
-use roost_proto::login::Platform;
+use roost_proto::login::{FullHistory, Platform};
 use roost_proto::pair_code::PairCode;
 use roost_proto::passkey::Assertion;
 use tokio::sync::watch;
@@ -91,11 +91,36 @@ pub struct Pairing {
     pub appearance: Appearance,
     /// With the account of this phone number alone: digits.
     pub expected: Option<String>,
+    /// How much of the past it takes.
+    pub history: HistoryWanted,
+}
+
+/// How much of its past a phone shall tell a new device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HistoryWanted {
+    /// What the phone tells a browser.
+    #[default]
+    Recent,
+    /// All that the phone gives.
+    Full(FullHistory),
+    /// Nothing: a phone tells some all the same, which is neither fetched nor told.
+    None,
+}
+
+impl HistoryWanted {
+    /// The limits of a full one.
+    pub fn full(self) -> Option<FullHistory> {
+        match self {
+            HistoryWanted::Full(limits) => Some(limits),
+            HistoryWanted::Recent | HistoryWanted::None => None,
+        }
+    }
 }
 
 impl From<PairMethod> for Pairing {
     fn from(method: PairMethod) -> Pairing {
-        Pairing { method, appearance: Appearance::default(), expected: None }
+        let (appearance, history) = (Appearance::default(), HistoryWanted::default());
+        Pairing { method, appearance, expected: None, history }
     }
 }
 

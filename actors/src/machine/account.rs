@@ -19,6 +19,8 @@ pub struct Account {
     pub push_name: String,
     /// WhatsApp has unlinked the device.
     pub logged_out: bool,
+    /// Who paired it wants nothing of the past.
+    pub without_history: bool,
 }
 
 impl Account {
@@ -30,6 +32,7 @@ impl Account {
         out.bytes(&self.identity);
         out.text(&self.push_name);
         out.bytes(&[u8::from(self.logged_out)]);
+        out.bytes(&[u8::from(self.without_history)]);
         out.finish()
     }
 
@@ -44,7 +47,9 @@ impl Account {
         let identity = Bytes::copy_from_slice(rest.bytes()?);
         let push_name = rest.text()?.to_owned();
         let logged_out = rest.bytes()? == [1];
-        Some(Account { pn, lid, identity, push_name, logged_out })
+        // Earlier rows end here.
+        let without_history = rest.bytes() == Some(&[1]);
+        Some(Account { pn, lid, identity, push_name, logged_out, without_history })
     }
 
     /// How it names itself to WhatsApp; `None` when the phone number is not a number.
@@ -76,10 +81,17 @@ mod tests {
             identity: Bytes::from_static(b"signed"),
             push_name: "Käthe".to_owned(),
             logged_out: true,
+            without_history: true,
         };
         let bytes = account.to_bytes();
         assert_eq!(Account::from_bytes(&bytes), Some(account.clone()));
-        assert_eq!(Account::from_bytes(&bytes[..bytes.len() - 1]), None);
+        let earlier = Account { without_history: false, ..account.clone() };
+        assert_eq!(
+            Account::from_bytes(&bytes[..bytes.len() - 5]),
+            Some(earlier),
+            "a row of the release before"
+        );
+        assert_eq!(Account::from_bytes(&bytes[..bytes.len() - 6]), None);
         assert!(account.is_own(&Jid::lid("1234567")) && !account.is_own(&Jid::pn("1234567")));
     }
 }

@@ -137,10 +137,10 @@ impl Machine {
                 Some(login) => DialAs::Login(login),
                 None => return self.set_status(State::Failed, "its phone number cannot be read", 0),
             },
-            (_, Some(attempt)) => DialAs::Pairing(attempt.appearance.clone()),
+            (_, Some(attempt)) => attempt.dial(),
             _ => return,
         };
-        let pairing = matches!(dial, DialAs::Pairing(_));
+        let pairing = matches!(dial, DialAs::Pairing(..));
         self.connection.last_link += 1;
         let link = self.connection.last_link;
         self.connection.phase = Phase::Dialing(link);

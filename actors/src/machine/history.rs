@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_proto::api::history_chunk::Problem;
-use roost_proto::history::{Chat, HistoryError, Outline, Position, Slice, Slices, Survey};
+use roost_proto::history::{Chat, HistoryError, Kind, Outline, Position, Slice, Slices, Survey};
 use roost_proto::id::UnixMillis;
 use roost_proto::media::MediaKind;
 use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
@@ -111,6 +111,12 @@ impl Machine {
             return;
         }
         let mut cursor = Cursor::new(&notice);
+        // What a caller has asked for is told to devices without history, too.
+        let unasked = notice.kind != Kind::OnDemand;
+        if unasked && self.account.as_ref().is_some_and(|account| account.without_history) {
+            let why = "the device was paired without history";
+            return self.end_piece(outcome, &name, &cursor, None, Some((Problem::NotWanted, why)));
+        }
         if let Some(range) = self.range_of(&cursor.request) {
             cursor.request = range;
         }

@@ -8,6 +8,7 @@ use roost_placement::lease::BootTime;
 use roost_proto::appstate::Action;
 use roost_proto::ask::making::Made;
 use roost_proto::id::{Age, Sequence, UnixMillis};
+use roost_proto::login::FullHistory;
 use roost_proto::media::RetryAnswer;
 use roost_proto::stanza::Stanza;
 use roost_proto::version::ProtocolVersion;
@@ -236,8 +237,8 @@ pub enum Effect {
 pub enum DialAs {
     /// A paired device comes online.
     Login(DialLogin),
-    /// A device asks to be paired, and will be shown like this.
-    Pairing(Appearance),
+    /// A device asks to be paired, will be shown like this, and may ask for all of the past.
+    Pairing(Appearance, Option<FullHistory>),
 }
 
 /// How a paired device names itself when it logs in.

@@ -18,8 +18,8 @@ use super::crypto::Purpose;
 use super::pair_code::ByCode;
 use super::passkey;
 use super::timer::Timer;
-use super::{Account, CryptoRequest, Effect, Machine, Reply};
-use crate::device::{Appearance, PairError, PairMethod, Pairing, PairingUpdate};
+use super::{Account, CryptoRequest, DialAs, Effect, Machine, Reply};
+use crate::device::{Appearance, HistoryWanted, PairError, PairMethod, Pairing, PairingUpdate};
 use crate::port::{StateKey, StateKind};
 
 /// How long the first code of an attempt is shown, and the others.
@@ -36,13 +36,19 @@ pub(super) struct Attempt {
     /// The reference that is shown now, and until when.
     showing: Option<(String, Option<UnixMillis>)>,
     by_code: Option<ByCode>,
-    pub(super) appearance: Appearance,
+    appearance: Appearance,
     /// The phone number of the account, when only that one will do.
     expected: Option<String>,
+    history: HistoryWanted,
     pub(super) passkey: Option<passkey::Stage>,
 }
 
 impl Attempt {
+    /// What its links are for.
+    pub(super) fn dial(&self) -> DialAs {
+        DialAs::Pairing(self.appearance.clone(), self.history.full())
+    }
+
     fn is(&self, wanted: &Pairing) -> bool {
         let same = match (&self.by_code, &wanted.method) {
             (None, PairMethod::Qr) => true,
@@ -51,7 +57,8 @@ impl Attempt {
             }
             _ => false,
         };
-        same && self.appearance == wanted.appearance && self.expected == wanted.expected
+        let Pairing { appearance, expected, history, .. } = wanted;
+        same && self.appearance == *appearance && self.expected == *expected && self.history == *history
     }
 }
 
@@ -81,7 +88,7 @@ impl Machine {
             return;
         }
         let number = self.token();
-        let Pairing { method, appearance, expected } = wanted;
+        let Pairing { method, appearance, expected, history } = wanted;
         let by_code = match method {
             PairMethod::Qr => None,
             PairMethod::PhoneCode { phone, code } => Some(ByCode::new(phone, code)),
@@ -94,6 +101,7 @@ impl Machine {
             by_code,
             appearance,
             expected,
+            history,
             passkey: None,
         });
         self.effects.push(Effect::Pairing(PairingUpdate::Connecting));
@@ -264,6 +272,10 @@ impl Machine {
             identity: full.into(),
             push_name: String::new(),
             logged_out: false,
+            without_history: self
+                .attempt
+                .as_ref()
+                .is_some_and(|attempt| attempt.history == HistoryWanted::None),
         };
         let signed =
             Builder::new("device-identity").attr("key-index", identity.key_index).bytes(reply).build();

@@ -24,7 +24,7 @@ impl Vault {
                 passive: true,
                 login_counter: 1,
             }),
-            DialAs::Pairing(Appearance { name, platform }) => {
+            DialAs::Pairing(Appearance { name, platform }, full_history) => {
                 self.platform = platform.unwrap_or(profile.platform);
                 ClientPayload::Registration(Registration {
                     registration_id: keys.registration_id(),
@@ -33,6 +33,7 @@ impl Vault {
                     push_name: None,
                     os: name.as_ref().unwrap_or(&profile.name).clone(),
                     platform: self.platform,
+                    full_history: *full_history,
                 })
             }
         };

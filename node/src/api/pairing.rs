@@ -5,16 +5,18 @@
 //! attempt; it ends with the attempt.
 
 use roost_actors::device::{
-    Appearance, DeviceHandle, PairError, PairMethod, Pairing, PairingUpdate, PasskeyAnswer, PasskeyError,
+    Appearance, DeviceHandle, HistoryWanted, PairError, PairMethod, Pairing, PairingUpdate, PasskeyAnswer,
+    PasskeyError,
 };
 use roost_proto::api;
 use roost_proto::api::answer_passkey_request::Answer;
 use roost_proto::api::pairing_event::{self, Event};
 use roost_proto::api::pairing_service_client::PairingServiceClient;
 use roost_proto::api::pairing_service_server::PairingService;
+use roost_proto::api::start_pairing_request::history::Amount;
 use roost_proto::api::start_pairing_request::{self, Method};
 use roost_proto::id::DeviceKey;
-use roost_proto::login::Platform;
+use roost_proto::login::{FullHistory, Platform};
 use roost_proto::pair_code::PairCode;
 use roost_proto::passkey::Assertion;
 use tokio::sync::watch;
@@ -30,6 +32,9 @@ use crate::errors::{ApiError, Unfit};
 const SERVICE: &str = "PairingService";
 /// Longest name on the list of linked devices, in characters.
 const NAME: usize = 50;
+/// How far a full history may reach back, and how large it may be.
+const MOST_DAYS: u32 = 36_500;
+const MOST_MEGABYTES: u32 = 102_400;
 /// The field of an assertion.
 const CREDENTIAL: &str = "assertion.credential_json";
 /// How often an attempt begins anew because its device has another owner.
@@ -182,7 +187,26 @@ fn wanted(request: &api::StartPairingRequest) -> Result<Pairing, ApiError> {
     let appearance = request.appearance.as_ref().map(appearance).transpose()?;
     let expected = Some(request.expected_phone_number.as_str()).filter(|number| !number.is_empty());
     let expected = expected.map(|number| parse::phone_number("expected_phone_number", number)).transpose()?;
-    Ok(Pairing { method, appearance: appearance.unwrap_or_default(), expected })
+    let history = request.history.as_ref().map(history).transpose()?.unwrap_or_default();
+    Ok(Pairing { method, appearance: appearance.unwrap_or_default(), expected, history })
+}
+
+fn history(wanted: &start_pairing_request::History) -> Result<HistoryWanted, ApiError> {
+    let amount = Amount::try_from(wanted.amount)
+        .map_err(|_| ApiError::field("history.amount", "is none of the amounts"))?;
+    let limit = |field, value: u32, most: u32| match (value, amount) {
+        (0, _) => Ok(None),
+        (_, Amount::Full) if value <= most => Ok(Some(value)),
+        (_, Amount::Full) => Err(ApiError::field(field, format!("must be at most {most}"))),
+        _ => Err(ApiError::field(field, "is a limit of a full history alone")),
+    };
+    let days = limit("history.days", wanted.days, MOST_DAYS)?;
+    let megabytes = limit("history.megabytes", wanted.megabytes, MOST_MEGABYTES)?;
+    Ok(match amount {
+        Amount::Unspecified | Amount::Recent => HistoryWanted::Recent,
+        Amount::Full => HistoryWanted::Full(FullHistory { days, megabytes }),
+        Amount::None => HistoryWanted::None,
+    })
 }
 
 fn appearance(wanted: &start_pairing_request::Appearance) -> Result<Appearance, ApiError> {

@@ -71,25 +71,7 @@ pub enum DeviceCommand {
         device: String,
     },
     /// Shows QR codes until a phone has scanned one, or a code to type on a phone.
-    Pair {
-        /// `acme/shop` or its whole name.
-        device: String,
-        /// A code to type on the phone with this number, international, instead of a QR code.
-        #[arg(long, value_name = "NUMBER")]
-        code: Option<String>,
-        /// The code that it shall be, eight of 1-9 and A-Z without I, O and U; a random one when it is missing.
-        #[arg(long, value_name = "CODE", requires = "code")]
-        custom_code: Option<String>,
-        /// Its name on the phone's list of linked devices.
-        #[arg(long)]
-        name: Option<String>,
-        /// Its icon there: chrome, firefox, opera, safari, edge or desktop.
-        #[arg(long, value_parser = pair::platform)]
-        platform: Option<api::start_pairing_request::Platform>,
-        /// The phone number of the account that it shall be paired with; others are refused.
-        #[arg(long, value_name = "NUMBER")]
-        expect: Option<String>,
-    },
+    Pair(pair::PairArgs),
     /// Goes on with a pairing that asks for the passkey of the account: reads what the authenticator answered.
     Passkey {
         /// `acme/shop` or its whole name.
@@ -183,11 +165,7 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
             let name = device_name(&device);
             repeat!(client.devices.delete_device, api::DeleteDeviceRequest { name }, deadline);
         }
-        DeviceCommand::Pair { device, code, custom_code, name, platform, expect } => {
-            let device = device_name(&device);
-            let wanted = pair::wanted(device, code, custom_code, name, platform, expect);
-            pair::run(wanted, globals).await?;
-        }
+        DeviceCommand::Pair(args) => pair::run(pair::wanted(args), globals).await?,
         DeviceCommand::Passkey { device, credential, compare_code, same_code: _ } => {
             pair::answer(&client, &device_name(&device), credential, compare_code).await?;
         }

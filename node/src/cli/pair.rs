@@ -8,44 +8,84 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 use roost_proto::api;
 use roost_proto::api::StartPairingRequest;
 use roost_proto::api::answer_passkey_request::Answer;
 use roost_proto::api::pairing_event::Event;
-use roost_proto::api::start_pairing_request::{Appearance, Method, PhoneCode, Platform};
+use roost_proto::api::start_pairing_request::history::Amount;
+use roost_proto::api::start_pairing_request::{Appearance, History, Method, PhoneCode, Platform};
 use serde_json::json;
 use tonic::{Code, Request};
 
-use super::{Globals, Output, media, render};
+use super::{Globals, Output, device_name, media, render};
 use crate::client::{Client, Problem};
 
 /// How often a broken stream is opened anew.
 const REOPEN_BUDGET: u32 = 20;
 
-/// What is asked for: `phone` is the number of a phone on which a code is typed, `expected` that of the account.
-pub(super) fn wanted(
+/// How a device shall be paired.
+#[derive(Debug, Clone, Args)]
+pub struct PairArgs {
+    /// `acme/shop` or its whole name.
     device: String,
-    phone: Option<String>,
+    /// A code to type on the phone with this number, international, instead of a QR code.
+    #[arg(long, value_name = "NUMBER")]
     code: Option<String>,
+    /// The code that it shall be, eight of 1-9 and A-Z without I, O and U; a random one when it is missing.
+    #[arg(long, value_name = "CODE", requires = "code")]
+    custom_code: Option<String>,
+    /// Its name on the phone's list of linked devices.
+    #[arg(long)]
     name: Option<String>,
+    /// Its icon there: chrome, firefox, opera, safari, edge or desktop.
+    #[arg(long, value_parser = platform)]
     platform: Option<Platform>,
-    expected: Option<String>,
-) -> StartPairingRequest {
-    let code = code.unwrap_or_default();
-    let method = phone.map(|phone_number| Method::PhoneCode(PhoneCode { phone_number, code }));
+    /// The phone number of the account that it shall be paired with; others are refused.
+    #[arg(long, value_name = "NUMBER")]
+    expect: Option<String>,
+    /// How much of its past the phone shall tell: none, recent (as without this) or full.
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    history: Option<Amount>,
+    /// Of a full history, nothing older than so many days.
+    #[arg(long, value_name = "DAYS", requires = "history")]
+    history_days: Option<u32>,
+    /// Of a full history, at most so many megabytes.
+    #[arg(long, value_name = "MEGABYTES", requires = "history")]
+    history_megabytes: Option<u32>,
+}
+
+/// What is asked for.
+pub(super) fn wanted(args: PairArgs) -> StartPairingRequest {
+    let PairArgs { code, name, platform, history, history_days, history_megabytes, .. } = args;
+    let device = device_name(&args.device);
+    let custom = args.custom_code.unwrap_or_default();
+    let method = code.map(|phone_number| Method::PhoneCode(PhoneCode { phone_number, code: custom }));
     let shown = name.is_some() || platform.is_some();
     let appearance = Appearance {
         name: name.unwrap_or_default(),
         platform: platform.unwrap_or(Platform::Unspecified).into(),
     };
     let appearance = shown.then_some(appearance);
-    StartPairingRequest { device, method, appearance, expected_phone_number: expected.unwrap_or_default() }
+    let history = history.map(|amount| History {
+        amount: amount.into(),
+        days: history_days.unwrap_or(0),
+        megabytes: history_megabytes.unwrap_or(0),
+    });
+    let expected_phone_number = args.expect.unwrap_or_default();
+    StartPairingRequest { device, method, appearance, expected_phone_number, history }
+}
+
+/// Reads the name of an amount of history.
+fn amount(text: &str) -> Result<Amount, String> {
+    let known = Amount::from_str_name(&text.to_ascii_uppercase());
+    known.filter(|known| *known != Amount::Unspecified).ok_or_else(|| format!("{text:?} is none of them"))
 }
 
 /// Reads the name of a platform.
-pub(super) fn platform(text: &str) -> Result<Platform, String> {
+fn platform(text: &str) -> Result<Platform, String> {
     let known = Platform::from_str_name(&text.to_ascii_uppercase());
     known.filter(|known| *known != Platform::Unspecified).ok_or_else(|| format!("{text:?} is none of them"))
 }

@@ -13,7 +13,7 @@ use rand::CryptoRng;
 use roost_proto::adv::{self, KeyIndexList};
 use roost_proto::appstate::{Collection, Patch};
 use roost_proto::id::UnixMillis;
-use roost_proto::login::Platform;
+use roost_proto::login::{FullHistory, Platform};
 use roost_proto::signal::PublicSignedPrekey;
 use roost_proto::stanza::{Jid, Server};
 use sha2::{Digest as _, Sha256};
@@ -138,6 +138,8 @@ pub struct Companion {
     pub shown: String,
     /// Its icon there.
     pub platform: Platform,
+    /// It has asked for all of the past.
+    pub full_history: Option<FullHistory>,
     /// Its registration id.
     pub registration_id: u32,
     /// Its signed prekey.

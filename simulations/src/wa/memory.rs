@@ -10,6 +10,7 @@ use rand::{CryptoRng, Rng};
 use roost_proto::appstate::{self, Action, ApplyError, Collection, Head, Key, Keyring, Patch, Recovery};
 use roost_proto::history::{Conversation, Past};
 use roost_proto::id::UnixMillis;
+use roost_proto::login::FullHistory;
 use roost_proto::phone::Notice;
 use roost_proto::stanza::Jid;
 
@@ -23,6 +24,24 @@ pub struct PastChat {
     /// Its messages, newest first.
     pub messages: Vec<Past>,
 }
+
+/// A part of the past, as it is told to a new companion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The newest messages of each chat.
+    Newest,
+    /// Those behind them that are not old.
+    Recent,
+    /// What is older, for who asks for all of it.
+    Full(FullHistory),
+}
+
+/// Messages of each chat that come first.
+const NEWEST: usize = 2;
+/// Days before the newest message of the phone for which the past is recent. Clients say "about three months" of it; from
+/// where a phone counts is a guess, and so is that it holds to the limits of a full history to the message.
+const RECENT: u64 = 90;
+const DAY: i64 = 24 * 3600 * 1000;
 
 /// The memory of one phone.
 #[derive(Debug, Default)]
@@ -150,15 +169,38 @@ impl Memory {
         Ok(())
     }
 
-    /// All chats with the newest messages of each: those `from` to `to`.
-    pub(super) fn conversations(&self, from: usize, to: usize) -> Vec<Conversation> {
-        let part = |chat: &PastChat| {
-            let messages = chat.messages.get(from..to.min(chat.messages.len())).unwrap_or_default();
-            let mut conversation = Conversation::new(chat.chat.clone(), &chat.name, messages);
-            conversation.about.complete = to >= chat.messages.len();
+    /// All chats with those of their messages that are of a part of the past; in the first part those without messages, too.
+    pub(super) fn conversations(&self, part: Part) -> Vec<Conversation> {
+        let newest =
+            self.chats.iter().flat_map(|chat| &chat.messages).map(|past| past.at.0).max().unwrap_or(0);
+        let mut room = match part {
+            Part::Full(FullHistory { megabytes: Some(megabytes), .. }) => u64::from(megabytes) << 20,
+            _ => u64::MAX,
+        };
+        let mut belongs = |place: usize, past: &Past| {
+            let age = u64::try_from((newest - past.at.0) / DAY).unwrap_or(0);
+            match part {
+                Part::Newest => place < NEWEST,
+                Part::Recent => place >= NEWEST && age <= RECENT,
+                Part::Full(FullHistory { days, .. }) => {
+                    let old =
+                        place >= NEWEST && age > RECENT && days.is_none_or(|days| age <= u64::from(days));
+                    let left = room.checked_sub(past.content.len() as u64).filter(|_| old);
+                    room = left.unwrap_or(room);
+                    left.is_some()
+                }
+            }
+        };
+        let of_chat = |chat: &PastChat| {
+            let told = chat.messages.iter().enumerate().filter(|(place, past)| belongs(*place, past));
+            let (places, messages): (Vec<usize>, Vec<Past>) =
+                told.map(|(place, past)| (place, past.clone())).unzip();
+            let mut conversation = Conversation::new(chat.chat.clone(), &chat.name, &messages);
+            conversation.about.complete = places.last().map_or(0, |last| last + 1) >= chat.messages.len();
             conversation
         };
-        self.chats.iter().map(part).filter(|one| from == 0 || !one.messages.is_empty()).collect()
+        let chats = self.chats.iter().map(of_chat);
+        chats.filter(|one| part == Part::Newest || !one.messages.is_empty()).collect()
     }
 
     /// The messages of one chat that are older than a moment, newest first.

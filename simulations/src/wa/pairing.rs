@@ -248,6 +248,7 @@ impl Machine {
             identity: signing.registration.identity,
             shown: signing.registration.os.clone(),
             platform: signing.registration.platform,
+            full_history: signing.registration.full_history,
             registration_id: signing.registration.registration_id,
             signed_prekey: signing.registration.signed_prekey.clone(),
             one_time: VecDeque::new(),

@@ -89,6 +89,7 @@ impl Probe {
                 push_name: Some(self.name.clone()),
                 os: "probe".into(),
                 platform: Platform::Chrome,
+                full_history: None,
             }),
             Some(jid) => ClientPayload::Login(Login {
                 username: jid.user.parse().expect("the server gives numbers"),

@@ -17,12 +17,10 @@ use roost_proto::stanza::{Builder, Jid, message_id, server_jid};
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::journal::Seen;
 use super::machine::{Effect, Machine, Refusal};
-use super::memory::{Memory, PastChat, Told};
+use super::memory::{Memory, Part, PastChat, Told};
 use super::phone::Sent;
 use super::phones::PhoneError;
 
-/// Messages of each chat that come first.
-const NEWEST: usize = 2;
 /// Bytes of a first piece that stands in its message.
 const INLINE: usize = 16 << 10;
 /// Chats in one later piece.
@@ -130,8 +128,10 @@ impl Machine {
             return;
         }
         let keys = memory.keys(None);
-        let newest = memory.conversations(0, NEWEST);
-        let rest = memory.conversations(NEWEST, usize::MAX);
+        let newest = memory.conversations(Part::Newest);
+        let recent = memory.conversations(Part::Recent);
+        let full = account.companions.get(&device.device).and_then(|companion| companion.full_history);
+        let full = full.map(|limits| memory.conversations(Part::Full(limits))).unwrap_or_default();
         let people = self.people();
         let salt = self.salt(device.pn).map(Bytes::copy_from_slice);
         let named = People { push_names: people.push_names, ..People::default() };
@@ -139,12 +139,13 @@ impl Machine {
         self.phone_tells(now, device, &PeerMessage::Keys(keys));
         self.tell_history(now, device, (Kind::Bootstrap, 1, 0), &newest, &mapped, None);
         self.tell_history(now, device, (Kind::PushNames, 1, 0), &[], &named, None);
-        let pieces: Vec<&[Conversation]> = rest.chunks(CHATS).collect();
-        for (number, piece) in pieces.iter().enumerate() {
-            let order = u32::try_from(number + 1).expect("few pieces");
-            let progress = order * 100 / u32::try_from(pieces.len()).expect("few pieces");
-            let people = People::default();
-            self.tell_history(now, device, (Kind::Recent, order, progress), piece, &people, None);
+        for (kind, chats) in [(Kind::Recent, recent), (Kind::Full, full)] {
+            let pieces: Vec<&[Conversation]> = chats.chunks(CHATS).collect();
+            for (number, piece) in pieces.iter().enumerate() {
+                let order = u32::try_from(number + 1).expect("few pieces");
+                let progress = order * 100 / u32::try_from(pieces.len()).expect("few pieces");
+                self.tell_history(now, device, (kind, order, progress), piece, &People::default(), None);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roost_proto::appstate::{Collection, Key, Patch};
-use roost_proto::login::Platform;
+use roost_proto::login::{FullHistory, Platform};
 use roost_proto::signal::{Keys, PublicSignedPrekey};
 use roost_proto::stanza;
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,9 @@ struct KeptCompanion {
     shown: String,
     #[serde(default)]
     platform: i32,
+    /// Days and megabytes of a full history.
+    #[serde(default)]
+    full_history: Option<(Option<u32>, Option<u32>)>,
     registration_id: u32,
     prekey_id: u32,
     prekey: String,
@@ -133,6 +136,7 @@ fn keep(account: &Account) -> KeptAccount {
         identity: hex::encode(companion.identity),
         shown: companion.shown.clone(),
         platform: companion.platform.number(),
+        full_history: companion.full_history.map(|full| (full.days, full.megabytes)),
         registration_id: companion.registration_id,
         prekey_id: companion.signed_prekey.id,
         prekey: hex::encode(companion.signed_prekey.public),
@@ -231,6 +235,7 @@ fn restore_companion(kept: KeptCompanion) -> Result<Companion, StateError> {
         identity: sized(&kept.identity, "an identity")?,
         shown: kept.shown,
         platform: Platform::of_number(kept.platform),
+        full_history: kept.full_history.map(|(days, megabytes)| FullHistory { days, megabytes }),
         registration_id: kept.registration_id,
         signed_prekey: PublicSignedPrekey {
             id: kept.prekey_id,

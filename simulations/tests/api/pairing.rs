@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use roost_proto::api::send_message_request::WaitFor;
+use roost_proto::api::start_pairing_request::history::Amount;
 use roost_proto::api::*;
-use roost_simulations::wa::Scanner;
+use roost_proto::login::{FullHistory, Platform};
+use roost_simulations::wa::{Companion, Scanner};
 use tonic::Code;
 
 use crate::live::{Live, send, text};
@@ -187,7 +189,7 @@ async fn a_device_is_paired_by_a_code_that_is_typed_on_the_phone() {
 }
 
 #[tokio::test]
-async fn the_code_and_how_the_device_is_shown_are_chosen_by_the_caller() {
+async fn the_code_how_the_device_is_shown_and_how_much_history_it_takes_are_chosen_by_the_caller() {
     let live = Live::new(2).await;
     let (name, owner, other) = live.device("shop").await;
     let phone = live.friend();
@@ -201,15 +203,26 @@ async fn the_code_and_how_the_device_is_shown_are_chosen_by_the_caller() {
         ..Default::default()
     };
     let firefox = start_pairing_request::Platform::Firefox.into();
+    let past = |amount: i32, days, megabytes| StartPairingRequest {
+        history: Some(start_pairing_request::History { amount, days, megabytes }),
+        ..request("ABCD1234", "", 0)
+    };
+    let (full, none) = (Amount::Full.into(), Amount::None.into());
     for (bad, field) in [
         (request("ABCD-123O", "", 0), "phone_code.code"),
         (request("ABCD1234", &"x".repeat(51), 0), "appearance.name"),
         (request("ABCD1234", "", 99), "appearance.platform"),
+        (past(99, 0, 0), "history.amount"),
+        (past(none, 1, 0), "history.days"),
+        (past(0, 0, 1), "history.megabytes"),
+        (past(full, 36_501, 0), "history.days"),
+        (past(full, 0, 102_401), "history.megabytes"),
     ] {
         let refused = live.at(owner).pairing().start_pairing(bad).await;
         assert_eq!(bad_field(refused.map(drop)), field);
     }
-    let wanted = request("abcd1234", "Front desk", firefox);
+    let history = past(full, 365, 512).history;
+    let wanted = StartPairingRequest { history, ..request("abcd1234", "Front desk", firefox) };
     let mut steps = live.at(other).pairing().start_pairing(wanted).await.expect("opened").into_inner();
     let code = step(&mut steps, |event| match event {
         pairing_event::Event::Code(code) => Some(code.code),
@@ -221,9 +234,12 @@ async fn the_code_and_how_the_device_is_shown_are_chosen_by_the_caller() {
     step(&mut steps, |event| matches!(event, pairing_event::Event::Paired(_)).then_some(())).await;
     let shown = live.sim.look(|machine| {
         let companions = machine.accounts()[&phone].companions.values();
-        companions.map(|companion| (companion.shown.clone(), companion.platform)).collect::<Vec<_>>()
+        let seen =
+            |companion: &Companion| (companion.shown.clone(), companion.platform, companion.full_history);
+        companions.map(seen).collect::<Vec<_>>()
     });
-    assert_eq!(shown, [("Front desk".to_owned(), roost_proto::login::Platform::FIREFOX)]);
+    let full = FullHistory { days: Some(365), megabytes: Some(512) };
+    assert_eq!(shown, [("Front desk".to_owned(), Platform::FIREFOX, Some(full))]);
 }
 
 #[tokio::test]

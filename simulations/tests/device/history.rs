@@ -1,6 +1,6 @@
 //! The past of a phone, told to a device as files: whole and once, though hosts fail, owners change and files go.
 
-use roost_actors::device::DeviceHandle;
+use roost_actors::device::{DeviceHandle, HistoryWanted, PairMethod, Pairing, PairingUpdate};
 use roost_node::directory::LoggedEvent;
 use roost_proto::api::device::State;
 use roost_proto::api::event::{Origin, Payload};
@@ -9,9 +9,10 @@ use roost_proto::api::{self, message_received};
 use roost_proto::e2e;
 use roost_proto::history::Past;
 use roost_proto::id::UnixMillis;
+use roost_proto::login::FullHistory;
 use roost_proto::phone::WantHistory;
 use roost_proto::stanza::Jid;
-use roost_simulations::wa::{Fault, PastChat};
+use roost_simulations::wa::{Fault, PastChat, Scanner};
 
 use crate::scene::{Device, Scene, until};
 
@@ -233,5 +234,76 @@ async fn a_range_is_asked_for_piece_by_piece_whoever_owns_the_device_meanwhile()
     assert!(messages >= 50, "{messages}");
     assert!(told.iter().rev().skip(1).all(|chunk| chunk.goes_on), "{told:?}");
     assert!(told.iter().all(|chunk| chunk.kind() == Kind::OnDemand && chunk.failure.is_empty()));
+    device.check_log().await;
+}
+
+/// A device that was paired with so much history, and whose phone has messages of these ages in days.
+async fn with_ages<'a>(scene: &'a Scene, name: &str, ages: &[i64], history: HistoryWanted) -> Device<'a> {
+    let message =
+        |(at, days): (usize, &i64)| Past { at: UnixMillis(NEWEST - days * DAY), ..past(0, at, None) };
+    let messages = ages.iter().enumerate().map(message).collect();
+    let chat = PastChat { chat: Jid::pn("15559990000"), name: "friend".to_owned(), messages };
+    let device = with_past(scene, name, vec![chat]).await;
+    let wanted = Pairing { history, ..PairMethod::Qr.into() };
+    let mut updates = device.handle().pair(wanted).await.expect("it begins");
+    let is_code = |update: &PairingUpdate| matches!(update, PairingUpdate::Code { .. });
+    let code = updates.wait_for(is_code).await.expect("open").clone();
+    let PairingUpdate::Code { payload, .. } = code else { unreachable!() };
+    let scanner = Scanner { pn: None, name: Some(name.to_owned()) };
+    scene.server.scan(&payload, &scanner).expect("scanned");
+    device.state(State::Online).await;
+    device
+}
+
+const DAY: i64 = 24 * 3600 * 1000;
+
+#[tokio::test]
+async fn who_pairs_a_device_chooses_the_recent_past_or_all_of_it_up_to_limits() {
+    let scene = Scene::new().await;
+    let all = FullHistory::default();
+    let year = FullHistory { days: Some(365), ..all };
+    let no_room = FullHistory { megabytes: Some(0), ..all };
+    let chosen = [
+        ("recent", HistoryWanted::Recent, 4),
+        ("all", HistoryWanted::Full(all), 7),
+        ("year", HistoryWanted::Full(year), 6),
+        ("small", HistoryWanted::Full(no_room), 4),
+    ];
+    for (name, history, messages) in chosen {
+        let device = with_ages(&scene, name, &[0, 1, 10, 89, 91, 200, 400], history).await;
+        let mut kinds = vec![Kind::Bootstrap, Kind::PushNames, Kind::Recent];
+        kinds.extend((messages > 4).then_some(Kind::Full));
+        until("all pieces are told", || async { pieces(&device).await.len() >= kinds.len() }).await;
+        let told = pieces(&device).await;
+        assert_eq!(told.iter().map(api::HistoryChunk::kind).collect::<Vec<_>>(), kinds, "{name}");
+        assert!(told.iter().all(|piece| piece.problem() == Problem::Unspecified), "{told:?}");
+        assert_eq!(device.received().await.len(), messages, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_was_paired_without_history_fetches_none_and_tells_what_is_asked_for() {
+    let scene = Scene::new().await;
+    let mut device = with_ages(&scene, "ada", &[0, 1, 2, 3, 4, 5], HistoryWanted::None).await;
+    let left_out = |pieces: &[api::HistoryChunk]| {
+        let problems = pieces.iter().filter(|piece| piece.problem() == Problem::NotWanted);
+        problems.filter(|piece| piece.messages == 0 && piece.push_names.is_empty()).count()
+    };
+    until("the pieces are left out", || async { left_out(&pieces(&device).await) == 3 }).await;
+    // The choice goes to the next owner with the account, for a phone that begins anew.
+    let pn = scene.server.account(None, Some("ada"));
+    scene.server.phone_remembers(pn, chats(1, 5)).expect("it has a phone");
+    device.taken_over().await;
+    until("they are left out again", || async { left_out(&pieces(&device).await) == 6 }).await;
+    let events = device.events().await;
+    let told = events.iter().filter(|event| event.origin == Origin::History);
+    assert_eq!(told.count(), 6, "nothing else is told");
+    let hosts = scene.server.look(|machine| machine.media_hosts().to_vec());
+    let served = |host: &String| scene.server.look(|machine| machine.media_served(host));
+    assert_eq!(hosts.iter().map(served).sum::<u64>(), 0, "nothing was fetched");
+
+    let handle = device.handle().clone();
+    let told = asked(&device, &handle, Jid::pn("15559990000"), 1).await;
+    assert_eq!((told.problem(), told.messages), (Problem::Unspecified, 3));
     device.check_log().await;
 }

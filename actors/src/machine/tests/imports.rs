@@ -24,6 +24,7 @@ fn device() -> Part {
             identity: Bytes::from_static(b"signed"),
             push_name: String::new(),
             logged_out: false,
+            without_history: false,
         },
         source: "whatsmeow".to_owned(),
     }))

@@ -144,6 +144,7 @@ fn account(credentials: &api::ImportedCredentials) -> Result<Account, ApiError> 
         identity: Bytes::copy_from_slice(&credentials.device_identity),
         push_name: super::display_name("credentials.push_name", &credentials.push_name)?,
         logged_out: false,
+        without_history: false,
     })
 }
 

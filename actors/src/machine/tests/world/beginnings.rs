@@ -61,5 +61,6 @@ fn ours() -> Account {
         identity: Bytes::from_static(b"identity"),
         push_name: String::new(),
         logged_out: false,
+        without_history: false,
     }
 }
