@@ -31,7 +31,7 @@ impl Loading {
 
     /// Together with what crypto has found.
     pub fn finish(self, account: Option<Account>, keys: bool) -> Loaded {
-        let port::Loaded { state, outbox, status, active, age: _, heads: _ } = *self.loaded;
+        let port::Loaded { state, outbox, status, active, age: _, heads: _, proxy: _ } = *self.loaded;
         let app_state_keys = self.app_state_keys;
         let mut loaded =
             Loaded { account, keys, outbox, status, active, app_state_keys, ..Loaded::default() };

@@ -7,6 +7,8 @@
 
 mod files;
 mod kind;
+mod link;
+mod proxy;
 
 use std::time::Duration;
 
@@ -21,6 +23,8 @@ use roost_proto::id::{Age, DeviceKey, Sequence, UnixMillis};
 
 pub use files::{FetchedFile, FileError, Files};
 pub use kind::StateKind;
+pub use link::{Dialer, LinkError, LinkSink, LinkSource};
+pub use proxy::{ProxyError, ProxyKind, ProxyUri};
 
 /// Name of one piece of device state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,6 +169,8 @@ pub struct Reached {
     pub heard: Option<BootTime>,
     /// Since when all attempts have ended on the way to WhatsApp, without a word of it.
     pub failing: Option<BootTime>,
+    /// It goes through a proxy of its own, so that it says nothing of its node's way.
+    pub apart: bool,
 }
 
 /// Everything that one transaction writes for one device.
@@ -245,6 +251,8 @@ pub struct Loaded {
     pub age: Age,
     /// How far the log and the messages have come.
     pub heads: Heads,
+    /// The proxy through which it connects; `None` for its node's own way.
+    pub proxy: Option<ProxyUri>,
 }
 
 /// The device's share of the store.
@@ -272,42 +280,6 @@ pub trait DeviceStore: Send + Sync + 'static {
     /// Writes a batch under the fence, unless the database is in another age than the batch. All or nothing. Safe to
     /// repeat with the same batch after [`DeviceStoreError::Unavailable`].
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError>;
-}
-
-/// Why there is no link.
-#[derive(Debug, thiserror::Error)]
-pub enum LinkError {
-    /// The other side closed, or the network did.
-    #[error("the link is closed: {0}")]
-    Closed(String),
-    /// It could not be opened in time.
-    #[error("the link could not be opened: {0}")]
-    Dial(String),
-}
-
-/// The writing half of a link: one WebSocket message per call, in order.
-#[async_trait]
-pub trait LinkSink: Send {
-    /// Hands the bytes to the transport.
-    async fn send(&mut self, bytes: Bytes) -> Result<(), LinkError>;
-    /// Closes in order; errors do not matter any more.
-    async fn close(&mut self);
-}
-
-/// The reading half of a link.
-#[async_trait]
-pub trait LinkSource: Send {
-    /// The next WebSocket message. Cancel safe.
-    async fn recv(&mut self) -> Result<Bytes, LinkError>;
-}
-
-/// Opens links to WhatsApp: TCP, TLS and WebSocket, nothing of Noise.
-#[async_trait]
-pub trait Dialer: Send + Sync + 'static {
-    /// Opens one link, bounded in time by the adapter.
-    async fn dial(&self) -> Result<(Box<dyn LinkSink>, Box<dyn LinkSource>), LinkError>;
-    /// Root public key (32 bytes) that the server's certificate chain must lead to.
-    fn root_key(&self) -> [u8; 32];
 }
 
 /// A permit to finish one login, valid until a moment of the boot clock.

@@ -18,7 +18,7 @@ use roost_proto::noise::{ClientHandshake, VerifiedServer};
 use tokio::time::timeout;
 
 use crate::device::Ports;
-use crate::port::{Clocks, Dialer, LinkError, LinkSink, LinkSource, Urgency};
+use crate::port::{Clocks, Dialer, LinkError, LinkSink, LinkSource, ProxyUri, Urgency};
 
 /// How old a half-open link may be when it is used. WhatsApp does not say how long it waits for the last
 /// message; its own clients give up after 20 s.
@@ -30,6 +30,8 @@ pub struct WarmLink {
     pub(crate) source: SourceFrames,
     pub(crate) server: VerifiedServer,
     opened: BootTime,
+    /// The proxy that it goes through.
+    via: Option<ProxyUri>,
 }
 
 impl std::fmt::Debug for WarmLink {
@@ -39,13 +41,13 @@ impl std::fmt::Debug for WarmLink {
 }
 
 impl WarmLink {
-    /// Waits for a turn of the node's login rate, then opens one, within `limits.connect`.
+    /// Waits for a turn of the node's login rate, then opens one, within `limits.connect`, the way that the device goes.
     ///
     /// # Errors
     /// [`LinkError`]: nothing is open.
-    pub async fn open(key: &DeviceKey, ports: &Ports) -> Result<WarmLink, LinkError> {
+    pub async fn open(key: &DeviceKey, via: Option<&ProxyUri>, ports: &Ports) -> Result<WarmLink, LinkError> {
         ports.gate.turn(key, Urgency::Warm).await;
-        let opening = WarmLink::shake_hands(&*ports.dialer, &*ports.clocks, (ports.seeds)(), None);
+        let opening = WarmLink::shake_hands(&*ports.dialer, &*ports.clocks, (ports.seeds)(), None, via);
         match timeout(ports.limits.connect, opening).await {
             Ok(opened) => opened,
             Err(_) => Err(LinkError::Dial(format!("not half open within {:?}", ports.limits.connect))),
@@ -55,7 +57,7 @@ impl WarmLink {
     /// Whether WhatsApp can be reached from here: opens one as [`WarmLink::open`] does, without a turn, because nobody
     /// logs in with it, and drops it.
     pub async fn probe(ports: &Ports) -> bool {
-        let opening = WarmLink::shake_hands(&*ports.dialer, &*ports.clocks, (ports.seeds)(), None);
+        let opening = WarmLink::shake_hands(&*ports.dialer, &*ports.clocks, (ports.seeds)(), None, None);
         matches!(timeout(ports.limits.connect, opening).await, Ok(Ok(_)))
     }
 
@@ -65,9 +67,10 @@ impl WarmLink {
         clocks: &dyn Clocks,
         seed: [u8; 32],
         routing: Option<&[u8]>,
+        via: Option<&ProxyUri>,
     ) -> Result<WarmLink, LinkError> {
         let refused = |error: &dyn std::fmt::Display| LinkError::Dial(error.to_string());
-        let (mut sink, source) = dialer.dial().await?;
+        let (mut sink, source) = dialer.dial(via).await?;
         let mut source = SourceFrames::new(source);
         let (handshake, hello) = ClientHandshake::new(&mut StdRng::from_seed(seed));
         sink.send(frame::opening(routing, &hello).map_err(|error| refused(&error))?.into()).await?;
@@ -75,7 +78,12 @@ impl WarmLink {
         let server = handshake
             .read_server_hello(&answer, &dialer.root_key(), clocks.wall())
             .map_err(|error| refused(&error))?;
-        Ok(WarmLink { sink, source, server, opened: clocks.boot() })
+        Ok(WarmLink { sink, source, server, opened: clocks.boot(), via: via.cloned() })
+    }
+
+    /// Whether it goes the way of a device that connects through this proxy.
+    pub(crate) fn goes(&self, via: Option<&ProxyUri>) -> bool {
+        self.via.as_ref() == via
     }
 
     /// Whether it can still be used: it is young, and the server has neither closed it nor said anything.

@@ -92,7 +92,7 @@ pub struct ServeArgs {
 /// The commands that talk to a running cluster or only read files.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Devices: list, create, show, explain, pin, start, stop, log out, delete, pair, import, watch.
+    /// Devices: list, create, update, show, explain, pin, start, stop, log out, delete, pair, import, watch.
     #[command(subcommand)]
     Device(device::DeviceCommand),
     /// Businesses: profile, cover, products, collections, orders.

@@ -8,10 +8,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use roost_actors::port::ProxyUri;
 use roost_placement::ledger::Timing;
 use roost_proto::id::NodeId;
-
-use crate::proxy::Proxy;
 
 mod fields;
 pub mod layers;
@@ -192,7 +191,7 @@ pub struct WhatsappConfig {
     /// PEM file with authorities to trust instead of the public ones.
     pub ca_file: Option<PathBuf>,
     /// The proxy through which the socket and files go.
-    pub proxy: Option<Proxy>,
+    pub proxy: Option<ProxyUri>,
     /// Root of the server's certificate chain; `None` means WhatsApp's own.
     pub root_key: Option<[u8; 32]>,
 }

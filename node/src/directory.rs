@@ -6,7 +6,7 @@
 //! wants is one update of the ownership row.
 
 use async_trait::async_trait;
-use roost_actors::port::{DeviceStatus, StoredMessage};
+use roost_actors::port::{DeviceStatus, ProxyUri, StoredMessage};
 use roost_placement::ledger::{Desired, MemberState, Ownership, Unavailable};
 use roost_placement::wish::{Pin, Spreading};
 use roost_proto::api;
@@ -41,6 +41,17 @@ pub struct Device {
     pub status: Option<DeviceStatus>,
     /// When it was made.
     pub created: UnixMillis,
+    /// The proxy through which it connects; `None` for its node's own way.
+    pub proxy: Option<ProxyUri>,
+}
+
+/// What is to be another at a device; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceChange {
+    /// For people.
+    pub display_name: Option<String>,
+    /// Through which proxy it connects, `None` for its node's own way.
+    pub proxy: Option<Option<ProxyUri>>,
 }
 
 /// An event as it stands in the log.
@@ -115,7 +126,18 @@ pub trait Directory: MediaRows + ProtocolRow {
 
     /// Makes a device, wanted online, owned by nobody. An id that was deleted may be used again; its
     /// epoch goes on growing.
-    async fn create_device(&self, key: &DeviceKey, display_name: &str) -> Result<Device, CreateError>;
+    async fn create_device(
+        &self,
+        key: &DeviceKey,
+        display_name: &str,
+        proxy: Option<&ProxyUri>,
+    ) -> Result<Device, CreateError>;
+    /// Changes what is told or set of a device. `None` when there is no such device.
+    async fn update_device(
+        &self,
+        key: &DeviceKey,
+        change: &DeviceChange,
+    ) -> Result<Option<Device>, Unavailable>;
     /// One device; `None` when there is none or it is deleted.
     async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable>;
     /// Devices of one tenant, or of all, in order of key, those after `after`.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use roost_actors::device::{self, DeviceHandle, Opening, Ports};
-use roost_actors::port::Reached;
+use roost_actors::port::{ProxyUri, Reached};
 use roost_actors::warm::WarmLink;
 use roost_placement::egress::Reach;
 use roost_placement::lease::BootTime;
@@ -97,7 +97,10 @@ impl Hosting for Hosted {
     fn reach(&self, now: BootTime) -> Reach {
         let mut reach = Reach::default();
         for device in self.lock().values() {
-            let Reached { heard, failing } = device.reached();
+            let Reached { heard, failing, apart } = device.reached();
+            if apart {
+                continue;
+            }
             let connected = device.status().borrow().state == State::Online;
             reach.count(connected, heard, failing, now);
         }
@@ -162,8 +165,8 @@ impl Hosts for LocalHosts {
         self.gate.waiting()
     }
 
-    async fn prepare(&self, key: &DeviceKey) -> Result<(), NotWarm> {
-        self.hosted.expected.prepare(key, &self.hosted.ports).await
+    async fn prepare(&self, key: &DeviceKey, via: Option<&ProxyUri>) -> Result<(), NotWarm> {
+        self.hosted.expected.prepare(key, via, &self.hosted.ports).await
     }
 
     fn given(&self, key: &DeviceKey, epoch: Epoch, stopped: Duration) {

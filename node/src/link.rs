@@ -14,7 +14,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::header::{HeaderValue, ORIGIN};
 use http::uri::{InvalidUri, Uri};
-use roost_actors::port::{Dialer, LinkError, LinkSink, LinkSource};
+use roost_actors::port::{Dialer, LinkError, LinkSink, LinkSource, ProxyUri};
 use roost_proto::{cert, frame};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -24,7 +24,8 @@ use tokio_rustls::TlsConnector;
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
 
 use crate::media::HttpClient;
-use crate::outside::Network;
+use crate::outside::{Connect as _, Network};
+use crate::proxy::Proxy;
 
 /// Where WhatsApp Web's clients connect.
 pub const WHATSAPP_URL: &str = "wss://web.whatsapp.com/ws/chat";
@@ -112,9 +113,15 @@ impl WhatsAppDialer {
         HttpClient::new(self.tls.clone(), self.network.clone())
     }
 
-    async fn open(&self) -> Result<Halves, LinkError> {
+    async fn open(&self, via: Option<&ProxyUri>) -> Result<Halves, LinkError> {
         let dial = |what: &str, why: &dyn std::fmt::Display| LinkError::Dial(format!("{what}: {why}"));
-        let tcp = self.network.connect(&self.host, self.port).await.map_err(|e| dial("TCP", &e))?;
+        let tcp = match via {
+            Some(proxy) => Proxy(proxy.clone())
+                .connect(&self.host, self.port)
+                .await
+                .map_err(|error| LinkError::Proxy { proxy: proxy.clone(), why: error.to_string() })?,
+            None => self.network.connect(&self.host, self.port).await.map_err(|e| dial("TCP", &e))?,
+        };
         let Some(tls) = &self.tls else { return self.upgrade(tcp).await };
         let name = ServerName::try_from(self.host.clone()).map_err(|e| dial("TLS", &e))?;
         let stream = tls.connect(name, tcp).await.map_err(|e| dial("TLS", &e))?;
@@ -141,8 +148,8 @@ type Halves = (Box<dyn LinkSink>, Box<dyn LinkSource>);
 
 #[async_trait]
 impl Dialer for WhatsAppDialer {
-    async fn dial(&self) -> Result<Halves, LinkError> {
-        match tokio::time::timeout(OPEN_LIMIT, self.open()).await {
+    async fn dial(&self, via: Option<&ProxyUri>) -> Result<Halves, LinkError> {
+        match tokio::time::timeout(OPEN_LIMIT, self.open(via)).await {
             Ok(opened) => opened,
             Err(_) => Err(LinkError::Dial(format!("nothing was open after {OPEN_LIMIT:?}"))),
         }
@@ -254,7 +261,7 @@ mod tests {
             let _ = socket.close().await;
         });
         let dialer = WhatsAppDialer::new(&format!("ws://{address}/ws/chat"), None, None).expect("a good URL");
-        let (mut sink, mut source) = dialer.dial().await.expect("it opens");
+        let (mut sink, mut source) = dialer.dial(None).await.expect("it opens");
         sink.send(Bytes::from_static(b"one frame")).await.expect("it leaves");
         assert_eq!(source.recv().await.expect("it comes back"), "one frame");
         assert!(matches!(source.recv().await, Err(LinkError::Closed(_))));
@@ -268,7 +275,7 @@ mod tests {
         let address = listener.local_addr().expect("it is bound");
         let dialer = WhatsAppDialer::new(&format!("wss://{address}/"), None, None).expect("a good URL");
         let server = tokio::spawn(async move { listener.accept().await.map(drop) });
-        assert!(matches!(dialer.dial().await, Err(LinkError::Dial(why)) if why.starts_with("TLS")));
+        assert!(matches!(dialer.dial(None).await, Err(LinkError::Dial(why)) if why.starts_with("TLS")));
         server.await.expect("it ran").expect("somebody connected");
     }
 }

@@ -26,8 +26,10 @@ use crate::http::{self, Joined, Probes};
 use crate::link::{LinkOptionsError, WhatsAppDialer, tls_config};
 use crate::media::{BlobStore, Folder, HttpClient, MediaOptions, S3, S3OptionsError};
 use crate::metrics::Metrics;
+
 use crate::outside::{Network, Outside};
 use crate::parent::{self, Family, FamilyError, OrphanError, RestartOptions};
+use crate::proxy::Proxy;
 use crate::store::{KeyFile, OpenError, Store, StoreOptions};
 use crate::telemetry;
 
@@ -196,7 +198,7 @@ fn dialer(config: &Config) -> Result<WhatsAppDialer, LinkOptionsError> {
     let whatsapp = &config.whatsapp;
     let dialer = WhatsAppDialer::new(&whatsapp.url, whatsapp.ca_file.clone(), whatsapp.root_key)?;
     Ok(match whatsapp.proxy.clone() {
-        Some(proxy) => dialer.over(Network::Other(Arc::new(proxy))),
+        Some(proxy) => dialer.over(Network::Other(Arc::new(Proxy(proxy)))),
         None => dialer,
     })
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use roost_actors::device::Ports;
+use roost_actors::port::ProxyUri;
 use roost_actors::warm::{FRESH, WarmLink};
 use roost_proto::id::{DeviceKey, Epoch};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -54,10 +55,15 @@ impl Expected {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a link for this device up to the last handshake message, and keeps it for a while.
-    pub(crate) async fn prepare(&self, key: &DeviceKey, ports: &Ports) -> Result<(), NotWarm> {
+    /// Opens a link for this device, the way that it goes, up to the last handshake message, and keeps it for a while.
+    pub(crate) async fn prepare(
+        &self,
+        key: &DeviceKey,
+        via: Option<&ProxyUri>,
+        ports: &Ports,
+    ) -> Result<(), NotWarm> {
         let room = self.room.clone().try_acquire_owned().map_err(|_| NotWarm::Full)?;
-        let opened = timeout(OPENING, WarmLink::open(key, ports)).await;
+        let opened = timeout(OPENING, WarmLink::open(key, via, ports)).await;
         let link = match opened {
             Ok(Ok(link)) => link,
             Ok(Err(error)) => return Err(NotWarm::NoLink(error.to_string())),

@@ -50,7 +50,7 @@ async fn owned(store: &Store) -> Grant {
     assert!(store.set_state(&me, MemberState::Active).await.expect("an answer"));
     store.create_tenant(&"acme".parse().expect("id"), "Acme").await.expect("made");
     let key = "tenants/acme/devices/d1".parse().expect("a key");
-    store.create_device(&key, "d1").await.expect("made");
+    store.create_device(&key, "d1", None).await.expect("made");
     store.claim(&me, None, &[key]).await.expect("an answer").remove(0)
 }
 

@@ -111,6 +111,7 @@ checks! {
     directory::devices_are_made_once_and_listed_in_order,
     directory::a_foreign_tenant_sees_nothing,
     directory::what_a_tenant_wants_is_kept,
+    directory::what_is_set_of_a_device_is_kept_and_its_owner_reads_the_proxy,
     directory::deletion_leaves_nothing_but_the_epoch,
     directory::events_are_read_in_order_and_expire_from_the_front,
     directory::a_consumer_has_one_holder,

@@ -285,7 +285,7 @@ async fn pair(
     tenant: String,
     id: String,
 ) -> Result<Speaker, Failed> {
-    let request = CreateDeviceRequest { parent: tenant, device_id: id, display_name: String::new() };
+    let request = CreateDeviceRequest { parent: tenant, device_id: id, ..Default::default() };
     let create = |client: Client| {
         let request = request.clone();
         async move { client.devices().create_device(within(request, CALL)).await }

@@ -53,7 +53,7 @@ impl Scene {
 
     async fn owned(&self, me: &Life, device: &str) -> Grant {
         let key: DeviceKey = format!("tenants/acme/devices/{device}").parse().expect("a key");
-        self.store.create_device(&key, device).await.expect("made");
+        self.store.create_device(&key, device, None).await.expect("made");
         self.store.claim(me, None, &[key]).await.expect("an answer").remove(0)
     }
 

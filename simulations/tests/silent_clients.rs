@@ -110,7 +110,7 @@ impl Scene {
         survivor.create_tenant(&"acme".parse().expect("id"), "Acme").await.expect("made");
         let (me, taker) = (active(&survivor, "n1").await, active(&survivor, "n2").await);
         let device: DeviceKey = "tenants/acme/devices/d1".parse().expect("a key");
-        survivor.create_device(&device, "").await.expect("made");
+        survivor.create_device(&device, "", None).await.expect("made");
         let grant = survivor.claim(&me, None, &[device]).await.expect("an answer").remove(0);
 
         let port = url.rsplit_once(':').and_then(|(_, rest)| rest.split_once('/')).expect("a port").0;

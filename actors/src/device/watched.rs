@@ -6,7 +6,8 @@ use roost_proto::id::Sequence;
 use tokio::sync::watch;
 
 use super::{DeviceHandle, Finished};
-use crate::port::{DeviceStatus, Reached};
+use crate::port::{DeviceStatus, ProxyUri, Reached};
+use crate::shell::supervisor::Input;
 
 /// Where the device says it.
 #[derive(Debug)]
@@ -50,6 +51,12 @@ impl DeviceHandle {
     /// is something new to read in the log.
     pub fn tail(&self) -> watch::Receiver<Sequence> {
         self.inner.watched.tail.clone()
+    }
+
+    /// Its row says another proxy now: unless the device has read that already, it reads it and connects anew.
+    pub fn proxy_changed(&self, proxy: Option<ProxyUri>) {
+        // One that has ended dials no more; its next owner reads the row.
+        let _ = self.inner.actor.send_message(Input::Proxy(proxy));
     }
 
     /// How it gets through to WhatsApp at present.

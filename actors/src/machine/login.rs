@@ -47,7 +47,7 @@ impl Machine {
 
     /// WhatsApp has shown that it is there.
     pub(super) fn heard(&mut self) {
-        self.connection.reached = Reached { heard: Some(self.now.boot), failing: None };
+        self.connection.reached = Reached { heard: Some(self.now.boot), ..Reached::default() };
         self.effects.push(Effect::Reached(self.connection.reached));
     }
 

@@ -23,7 +23,7 @@ use super::crypto;
 use super::supervisor::{Child, Input};
 use crate::device::Ports;
 use crate::machine::DialAs;
-use crate::port::{Attempt, DialPermit, LinkError, LinkSink, PermitRefused, Urgency};
+use crate::port::{Attempt, DialPermit, LinkError, LinkSink, PermitRefused, ProxyUri, Urgency};
 use crate::warm::{SourceFrames, WarmLink};
 
 /// What the actor is asked.
@@ -42,6 +42,8 @@ pub(super) struct Arguments {
     pub(super) link: u64,
     pub(super) dial: DialAs,
     pub(super) routing: Option<Bytes>,
+    /// The device's own proxy.
+    pub(super) via: Option<ProxyUri>,
     pub(super) version: ProtocolVersion,
     pub(super) urgency: Urgency,
     pub(super) seed: [u8; 32],
@@ -157,7 +159,8 @@ impl State {
             ports.gate.turn(&arguments.grant.key, arguments.urgency).await;
         }
         let patience = ports.limits.connect;
-        let late = format!("no connection within {patience:?}");
+        let through = arguments.via.as_ref().map(|proxy| format!(" through its proxy {proxy}"));
+        let late = format!("no connection within {patience:?}{}", through.unwrap_or_default());
         let half_open = match warm {
             Some(warm) => warm,
             None => match timeout(patience, arguments.shake_hands()).await {
@@ -203,9 +206,12 @@ impl Arguments {
     async fn shake_hands(&self) -> Result<WarmLink, LinkError> {
         let clocks = &self.ports.clocks;
         let begin = clocks.boot();
-        let link =
-            WarmLink::shake_hands(&*self.ports.dialer, &**clocks, self.seed, self.routing.as_deref()).await?;
-        self.ports.gate.report(Attempt::Answered(clocks.boot().since(begin)));
+        let (routing, via) = (self.routing.as_deref(), self.via.as_ref());
+        let link = WarmLink::shake_hands(&*self.ports.dialer, &**clocks, self.seed, routing, via).await?;
+        // How quick another way is says nothing to those who go this node's.
+        if via.is_none() {
+            self.ports.gate.report(Attempt::Answered(clocks.boot().since(begin)));
+        }
         Ok(link)
     }
 

@@ -5,6 +5,7 @@
 //! everything is loaded anew under the same grant, within a budget. A connection that fails is only a
 //! lost link.
 
+mod anew;
 mod answers;
 mod children;
 mod versions;
@@ -29,7 +30,7 @@ use super::crypto;
 use crate::device::{Answer, Command, Finished, Opening, Outputs, PairingUpdate, Ports};
 use crate::loading::Loading;
 use crate::machine::{Changed, Effect, Event, Fetched, Loaded, Machine, Now};
-use crate::port::{self, Committed, FileError, StoredMessage};
+use crate::port::{self, Committed, FileError, ProxyUri, Reached, StoredMessage};
 use crate::warm::WarmLink;
 use children::{Children, draw};
 
@@ -45,6 +46,8 @@ pub(crate) enum Input {
     },
     /// Another version of WhatsApp Web may have been chosen.
     Versions,
+    /// This is its proxy now, as its row says.
+    Proxy(Option<ProxyUri>),
     /// End.
     Stop,
     /// From a child, with the number of the set of children that it belongs to.
@@ -104,6 +107,8 @@ struct State {
     loading: Option<Loading>,
     /// A link that was half open before the device was opened; the first login uses it.
     warm: Option<WarmLink>,
+    /// Its proxy, once that was loaded.
+    proxy: Option<Option<ProxyUri>>,
     replies: BTreeMap<u64, oneshot::Sender<Answer>>,
     last_token: u64,
     pairing: Option<watch::Sender<PairingUpdate>>,
@@ -151,6 +156,7 @@ impl Actor for Supervisor {
             children,
             loading: None,
             warm,
+            proxy: None,
             replies: BTreeMap::new(),
             last_token: 0,
             pairing: None,
@@ -173,6 +179,7 @@ impl Actor for Supervisor {
             }
             Input::Stop => state.end(Finished::Stopped).await,
             Input::Versions => state.feed(Event::Version(state.version())).await,
+            Input::Proxy(proxy) => state.on_proxy(proxy).await,
             Input::Command { command, reply } => {
                 state.last_token += 1;
                 let token = state.last_token;
@@ -213,6 +220,7 @@ impl State {
     async fn on_child(&mut self, child: Child) {
         let event = match child {
             Child::Loaded(Ok(loaded)) => {
+                self.proxy = Some(loaded.proxy.clone());
                 let (loading, keys) = Loading::split(loaded);
                 let age = loading.age();
                 self.loading = Some(loading);
@@ -282,10 +290,12 @@ impl State {
             Effect::Dial { link, dial, routing, version, urgency } => {
                 let seed = draw(&mut self.rng);
                 let (grant, ports) = (&self.opening.grant, &self.ports);
-                let warm = self.warm.take();
+                let via = self.proxy.clone().flatten();
+                let warm = self.warm.take().filter(|warm| warm.goes(via.as_ref()));
                 let me = &self.me;
-                let dialled =
-                    self.children.dial(me, grant, ports, seed, link, dial, routing, version, urgency, warm);
+                let dialled = self
+                    .children
+                    .dial(me, grant, ports, seed, link, dial, routing, via, version, urgency, warm);
                 if let Err(error) = dialled.await {
                     let down = Child::LinkDown { link, why: error.to_string(), unreached: false };
                     let _ = self.me.send_message(Input::Child(self.children.life(), down));
@@ -306,7 +316,8 @@ impl State {
                 self.outputs.status.send_replace(status);
             }
             Effect::Reached(reached) => {
-                self.outputs.reached.send_replace(reached);
+                let apart = self.proxy.as_ref().is_some_and(Option::is_some);
+                self.outputs.reached.send_replace(Reached { apart, ..reached });
             }
             Effect::Tail(sequence) => {
                 self.outputs.tail.send_replace(sequence);
@@ -332,30 +343,6 @@ impl State {
             let _ = me.send_message(Input::Child(life, Child::Wake));
         }));
         self.armed = Some((deadline, task));
-    }
-
-    /// Everything anew under the same grant, if that does not happen too often.
-    async fn start_anew(&mut self, why: &str) {
-        let boot = self.ports.clocks.boot();
-        tracing::warn!(device = %self.opening.grant.key, why, "the device starts anew");
-        self.failures.push_back(boot);
-        self.failures.retain(|at| boot.since(*at) < Duration::from_secs(60));
-        if self.failures.len() > self.ports.limits.restarts {
-            return self.end(Finished::Broken(why.to_owned())).await;
-        }
-        let life = self.children.life() + 1;
-        self.children.end().await;
-        self.armed = None;
-        self.asking = None;
-        self.loading = None;
-        self.replies.clear();
-        self.show_pairing(PairingUpdate::Failed { reason: "CONNECTION_LOST", message: why.to_owned() });
-        match Children::spawn(life, &self.me, &self.opening.grant, &self.ports, &mut self.rng).await {
-            Ok(children) => self.children = children,
-            Err(error) => return self.end(Finished::Broken(error.to_string())).await,
-        }
-        let seed = draw(&mut self.rng);
-        self.machine = Machine::new(self.opening.clone(), self.ports.limits.clone(), seed, now(&self.ports));
     }
 
     /// Ends everything, then says so.

@@ -85,6 +85,7 @@ pub(super) fn device(device: &Device, seen: &Seen) -> api::Device {
         create_time: Some(timestamp(device.created)),
         update_time: Some(timestamp(status.map_or(device.created, |status| status.at))),
         pin: device.ownership.wish.pin.as_ref().map(pin),
+        proxy_uri: device.proxy.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 

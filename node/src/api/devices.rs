@@ -22,6 +22,8 @@ use super::{Api, convert, method, parse, token, watches};
 use crate::directory::{CreateError, Device};
 use crate::errors::{ApiError, Resource, Unfit};
 
+mod update;
+
 const SERVICE: &str = "DeviceService";
 /// How long a hint to another node may take.
 const HINT: Duration = Duration::from_secs(1);
@@ -38,13 +40,14 @@ impl DeviceService for Api {
             let business_id = parse::tenant("parent", &request.parent)?;
             let device_id = parse::device_id("device_id", &request.device_id)?;
             let display_name = parse::display_name("display_name", &request.display_name)?;
+            let proxy = parse::proxy("proxy_uri", &request.proxy_uri)?;
             call.may_name(&business_id)?;
             let device_id = device_id.unwrap_or_else(|| {
                 let made = self.parts().outside.name().to_lowercase();
                 made.parse().expect("a ULID is letters and digits")
             });
             let key = DeviceKey { business_id, device_id };
-            match self.directory().create_device(&key, &display_name).await {
+            match self.directory().create_device(&key, &display_name, proxy.as_ref()).await {
                 Ok(device) => {
                     self.offer(&device.ownership);
                     Ok(self.shown(&device))
@@ -55,6 +58,16 @@ impl DeviceService for Api {
                 Err(CreateError::NoTenant(_)) => Err(ApiError::not_found(Resource::Tenant, request.parent)),
                 Err(CreateError::Unavailable(down)) => Err(down.into()),
             }
+        })
+        .await
+    }
+
+    async fn update_device(
+        &self,
+        request: Request<api::UpdateDeviceRequest>,
+    ) -> Result<Response<api::Device>, Status> {
+        self.unary(method(SERVICE, "UpdateDevice"), request, |call, request| async move {
+            self.update(&call, request).await
         })
         .await
     }

@@ -12,6 +12,7 @@ pub mod protocol;
 pub mod statuses;
 
 use roost_actors::device::{Make, Recipient};
+use roost_actors::port::{ProxyError, ProxyUri};
 use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::api;
 use roost_proto::ask::making::New;
@@ -162,6 +163,14 @@ pub fn display_name(field: &str, text: &str) -> Result<String, ApiError> {
         return Err(ApiError::field(field, why));
     }
     Ok(text.to_owned())
+}
+
+/// A proxy; `None` when it is empty.
+pub fn proxy(field: &str, text: &str) -> Result<Option<ProxyUri>, ApiError> {
+    match text {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(|e: ProxyError| ApiError::field(field, e.to_string())),
+    }
 }
 
 /// 0 means [`DEFAULT_PAGE`], more than [`MAX_PAGE`] means that.

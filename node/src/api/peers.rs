@@ -44,15 +44,17 @@ impl PeerService for Api {
             let key = parse::device("device", &request.device)?;
             call.must_operate()?;
             let cluster = &self.parts().cluster;
-            let row = self.parts().ledger.ownership(&key).await?;
-            let another = row.and_then(|row| row.owner).is_some_and(|owner| owner != cluster.me());
+            let row = self.directory().device(&key).await?;
+            let owner = row.as_ref().and_then(|row| row.ownership.owner.clone());
+            let another = owner.is_some_and(|owner| owner != cluster.me());
             if !another || *cluster.draining().borrow() {
                 return Err(ApiError::TargetUnfit {
                     node: cluster.me().node,
                     why: "it will not be given it",
                 });
             }
-            self.parts().hosts.prepare(&key).await.map_err(|error| {
+            let via = row.and_then(|row| row.proxy);
+            self.parts().hosts.prepare(&key, via.as_ref()).await.map_err(|error| {
                 tracing::debug!(%key, %error, "not prepared");
                 ApiError::TargetUnfit { node: cluster.me().node, why: "it could not prepare" }
             })?;

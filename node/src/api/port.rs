@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::device::DeviceHandle;
+use roost_actors::port::ProxyUri;
 use roost_placement::ledger::{Grant, Member, Unavailable, View};
 use roost_placement::ring::{Share, Spread};
 use roost_placement::wish::Wish;
@@ -26,8 +27,8 @@ pub trait Hosts: Send + Sync + 'static {
     fn all(&self) -> Vec<DeviceHandle>;
     /// How many devices wait for their turn to log in.
     fn waiting(&self) -> usize;
-    /// Prepares for a device that another node is about to give to this one.
-    async fn prepare(&self, key: &DeviceKey) -> Result<(), NotWarm>;
+    /// Prepares for a device that another node is about to give to this one, and that connects through this proxy.
+    async fn prepare(&self, key: &DeviceKey, via: Option<&ProxyUri>) -> Result<(), NotWarm>;
     /// The device was given to this node, and had been stopped for so long.
     fn given(&self, key: &DeviceKey, epoch: Epoch, stopped: Duration);
     /// Ends everything that acts for the device and frees its ownership row; fine when it is not here.

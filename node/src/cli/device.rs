@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use roost_proto::api;
 use tonic::Request;
 
@@ -24,6 +24,21 @@ pub enum DeviceCommand {
         /// For people.
         #[arg(long, default_value = "")]
         display_name: String,
+        #[command(flatten)]
+        proxy: ProxyArgs,
+    },
+    /// Changes its display name or its proxy; with another proxy it connects anew.
+    Update {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// For people.
+        #[arg(long)]
+        display_name: Option<String>,
+        #[command(flatten)]
+        proxy: ProxyArgs,
+        /// It goes the way of its node from now on.
+        #[arg(long, conflicts_with_all = ["proxy", "proxy_file"])]
+        no_proxy: bool,
     },
     /// Shows one device.
     Show {
@@ -95,6 +110,24 @@ pub enum DeviceCommand {
     },
 }
 
+/// How a device connects to WhatsApp.
+#[derive(Debug, Clone, Args)]
+pub struct ProxyArgs {
+    /// The proxy through which it connects: http:// or socks5:// with [user:password@]host:port.
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+    /// A file that holds it, for those with a password; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "proxy")]
+    proxy_file: Option<PathBuf>,
+}
+
+impl ProxyArgs {
+    fn read(self) -> Result<Option<String>, Problem> {
+        let text = self.proxy_file.map(|path| pair::text_of(&path)).transpose()?;
+        Ok(text.map(|text| text.trim().to_owned()).or(self.proxy))
+    }
+}
+
 pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(), Problem> {
     if let DeviceCommand::Import(args) = command {
         return import::run(args, globals).await;
@@ -106,13 +139,19 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
         DeviceCommand::List { tenant } => {
             show(&list(&client, globals, &parent(tenant)).await?, globals.output)
         }
-        DeviceCommand::Create { device, display_name } => {
+        DeviceCommand::Create { device, display_name, proxy } => {
             let name = device_name(&device);
             let (parent, device_id) = name.split_once("/devices/").unwrap_or((&name, ""));
             let (parent, device_id) = (parent.to_owned(), device_id.to_owned());
-            let wanted = api::CreateDeviceRequest { parent, device_id, display_name };
+            let proxy_uri = proxy.read()?.unwrap_or_default();
+            let wanted = api::CreateDeviceRequest { parent, device_id, display_name, proxy_uri };
             let made = client.devices().create_device(request(wanted, deadline)).await?;
             show(&[made.into_inner()], globals.output);
+        }
+        DeviceCommand::Update { device, display_name, proxy, no_proxy } => {
+            let proxy_uri = if no_proxy { Some(String::new()) } else { proxy.read()? };
+            let wanted = api::UpdateDeviceRequest { name: device_name(&device), display_name, proxy_uri };
+            show(&[repeat!(client.devices.update_device, wanted, deadline)], globals.output);
         }
         DeviceCommand::Show { device } => {
             let found = repeat!(
@@ -122,6 +161,9 @@ pub(super) async fn run(command: DeviceCommand, globals: &Globals) -> Result<(),
             );
             if globals.output == Output::Table && !found.state_reason.is_empty() {
                 println!("{}", render::clean(&found.state_reason));
+            }
+            if globals.output == Output::Table && !found.proxy_uri.is_empty() {
+                println!("It connects through {}.", render::clean(&found.proxy_uri));
             }
             show(&[found], globals.output);
         }

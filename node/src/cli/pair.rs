@@ -179,12 +179,7 @@ pub(super) async fn answer(
     let answer = match credential {
         None => Answer::SameCode(api::answer_passkey_request::SameCode {}),
         Some(path) => {
-            let read = if path == Path::new("-") {
-                std::io::read_to_string(std::io::stdin())
-            } else {
-                std::fs::read_to_string(&path)
-            };
-            let credential_json = read.map_err(|error| media::on_disk(&path, &error))?;
+            let credential_json = text_of(&path)?;
             Answer::Assertion(api::answer_passkey_request::Assertion { credential_json, compare_code })
         }
     };
@@ -192,6 +187,16 @@ pub(super) async fn answer(
     client.pairing().answer_passkey(Request::new(wanted)).await?;
     println!("Taken. The pairing goes on where it was begun.");
     Ok(())
+}
+
+/// The text of a file; `-` is standard input.
+pub(super) fn text_of(path: &Path) -> Result<String, Problem> {
+    let read = if path == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    read.map_err(|error| media::on_disk(path, &error))
 }
 
 /// What to do about a passkey. A browser answers only to a page of WhatsApp, so the way leads over one.

@@ -95,6 +95,7 @@ pub(super) fn device(device: &api::Device) -> Value {
         "createTime": json_time(device.create_time.as_ref()),
         "updateTime": json_time(device.update_time.as_ref()),
         "pin": pin(device.pin.as_ref()),
+        "proxyUri": device.proxy_uri,
     })
 }
 

@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use roost_actors::port::ProxyUri;
 use roost_proto::id::NodeId;
 
 use super::layers::{Layers, Origin};
 use super::{ConfigError, parse_duration};
-use crate::proxy::Proxy;
 
 /// Typed access with errors that name the field.
 pub(super) struct Reader<'a>(pub(super) &'a Layers);
@@ -98,7 +98,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn proxy(&self) -> Result<Option<Proxy>, ConfigError> {
+    pub(super) fn proxy(&self) -> Result<Option<ProxyUri>, ConfigError> {
         let (text, key) = match self.optional("whatsapp", "proxy_file") {
             Some(_) if self.optional("whatsapp", "proxy").is_some() => {
                 return Err(self.invalid("whatsapp", "proxy_file", "and whatsapp.proxy exclude each other"));
@@ -111,7 +111,7 @@ impl Reader<'_> {
             }
             None => (self.optional("whatsapp", "proxy"), "proxy"),
         };
-        let proxy = text.map(|text| text.parse::<Proxy>()).transpose();
+        let proxy = text.map(|text| text.parse::<ProxyUri>()).transpose();
         proxy.map_err(|error| self.invalid("whatsapp", key, &error.to_string()))
     }
 

@@ -15,6 +15,7 @@ use super::wishes::Wishes;
 /// What `load` reads in one snapshot; all values sealed.
 pub(super) struct LoadedRows {
     pub(super) status: StatusRow,
+    pub(super) proxy: Option<Vec<u8>>,
     pub(super) state: Vec<StateRow>,
     pub(super) outbox: Vec<MessageRow>,
     pub(super) active: Option<i64>,
@@ -69,7 +70,16 @@ pub(super) trait Backend: Ledger + Wishes + Files + Versions {
     async fn tenant_row(&self, id: &str) -> SqlResult<Option<TenantRow>>;
     async fn tenant_rows(&self, after: &str, limit: i64) -> SqlResult<Vec<TenantRow>>;
 
-    async fn insert_device(&self, b: &str, d: &str, name: &str) -> SqlResult<Creation>;
+    /// `proxy` sealed.
+    async fn insert_device(&self, b: &str, d: &str, name: &str, proxy: Option<&[u8]>) -> SqlResult<Creation>;
+    /// `None` leaves a column as it is; of the proxy, which is sealed, the inner `None` empties it.
+    async fn change_device(
+        &self,
+        b: &str,
+        d: &str,
+        name: Option<&str>,
+        proxy: Option<Option<&[u8]>>,
+    ) -> SqlResult<bool>;
     async fn device_row(&self, b: &str, d: &str) -> SqlResult<Option<DeviceRow>>;
     /// `tenant` empty: all tenants.
     async fn device_rows(&self, tenant: &str, after: (&str, &str), limit: i64) -> SqlResult<Vec<DeviceRow>>;

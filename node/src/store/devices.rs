@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::Store;
 use super::fenced::{AcceptedRow, Written};
 use super::names::escape;
-use super::prepared::{Prepared, open_message, open_state, open_state_row};
+use super::prepared::{Prepared, open_message, open_proxy, open_state, open_state_row};
 use super::rows::unavailable;
 use super::seal::SealKey;
 
@@ -77,6 +77,7 @@ impl DeviceStore for Store {
             active: rows.active.map(UnixMillis),
             age: Age(rows.age),
             heads,
+            proxy: rows.proxy.map(|sealed| open_proxy(key, &seal, &sealed)).transpose()?,
         })
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use roost_actors::port::StoredMessage;
+use roost_actors::port::{ProxyUri, StoredMessage};
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
 use roost_placement::wish::{Pin, Spreading};
 use roost_proto::id::{Age, BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 
 use super::Store;
 use super::backend::Creation;
-use super::prepared::{open_event, open_message};
+use super::prepared::{open_event, open_message, open_proxy, seal_proxy};
 use super::rows::{BadRow, DeviceRow, TenantRow, desired_text, key, member_state, millis, unavailable};
 use super::seal::SealKey;
 use super::wishes::{pin_text, spread_text};
-use crate::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
+use crate::directory::{CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant};
 
 fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
@@ -28,6 +28,18 @@ fn limit(limit: usize) -> i64 {
 impl Store {
     pub(super) async fn seal_for(&self, tenant: &BusinessId) -> Result<Option<SealKey>, Unavailable> {
         self.in_time(self.vault.key(&*self.backend, tenant)).await.map_err(unavailable)
+    }
+
+    async fn read_device(&self, mut row: DeviceRow) -> Result<Device, Unavailable> {
+        let sealed = row.proxy.take();
+        let mut device = row.read().map_err(unavailable)?;
+        let key = &device.ownership.key;
+        if let Some(sealed) = sealed
+            && let Some(seal) = self.seal_for(&key.business_id).await?
+        {
+            device.proxy = Some(open_proxy(key, &seal, &sealed).map_err(unavailable)?);
+        }
+        Ok(device)
     }
 }
 
@@ -51,9 +63,22 @@ impl Directory for Store {
         rows.into_iter().map(TenantRow::read).collect::<Result<_, _>>().map_err(unavailable)
     }
 
-    async fn create_device(&self, key: &DeviceKey, display_name: &str) -> Result<Device, CreateError> {
+    async fn create_device(
+        &self,
+        key: &DeviceKey,
+        display_name: &str,
+        proxy: Option<&ProxyUri>,
+    ) -> Result<Device, CreateError> {
         let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
-        match self.sql(self.backend.insert_device(b, d, display_name)).await? {
+        let sealed = match proxy {
+            Some(proxy) => {
+                let seal = self.seal_for(&key.business_id).await?;
+                let seal = seal.ok_or_else(|| CreateError::NoTenant(key.business_id.clone()))?;
+                Some(seal_proxy(&seal, key, proxy))
+            }
+            None => None,
+        };
+        match self.sql(self.backend.insert_device(b, d, display_name, sealed.as_deref())).await? {
             Creation::Made => {
                 let device = self.device(key).await?;
                 // Deleted again in between: as good as one that another call made.
@@ -66,8 +91,26 @@ impl Directory for Store {
 
     async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable> {
         let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
-        let row = self.sql(self.backend.device_row(b, d)).await?;
-        row.map(DeviceRow::read).transpose().map_err(unavailable)
+        match self.sql(self.backend.device_row(b, d)).await? {
+            Some(row) => self.read_device(row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn update_device(
+        &self,
+        key: &DeviceKey,
+        change: &DeviceChange,
+    ) -> Result<Option<Device>, Unavailable> {
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        let Some(seal) = self.seal_for(&key.business_id).await? else { return Ok(None) };
+        let DeviceChange { display_name, proxy } = change;
+        let proxy = proxy.as_ref().map(|proxy| proxy.as_ref().map(|proxy| seal_proxy(&seal, key, proxy)));
+        let proxy = proxy.as_ref().map(Option::as_deref);
+        match self.sql(self.backend.change_device(b, d, display_name.as_deref(), proxy)).await? {
+            true => self.device(key).await,
+            false => Ok(None),
+        }
     }
 
     async fn devices(
@@ -79,7 +122,11 @@ impl Directory for Store {
         let after = after.map_or(("", ""), |key| (key.business_id.as_str(), key.device_id.as_str()));
         let tenant = tenant.map_or("", BusinessId::as_str);
         let rows = self.sql(self.backend.device_rows(tenant, after, limit(count))).await?;
-        rows.into_iter().map(DeviceRow::read).collect::<Result<_, _>>().map_err(unavailable)
+        let mut devices = Vec::with_capacity(rows.len());
+        for row in rows {
+            devices.push(self.read_device(row).await?);
+        }
+        Ok(devices)
     }
 
     async fn desire(&self, key: &DeviceKey, desired: Desired) -> Result<Option<Device>, Unavailable> {

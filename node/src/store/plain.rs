@@ -30,13 +30,14 @@ macro_rules! plain_backend {
                 let mut tx = self.begin_snapshot().await?;
                 let (b, d) = (grant.key.business_id.as_str(), grant.key.device_id.as_str());
                 let sql = "SELECT v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at,
-                       v.status_health, v.status_push_name
+                       v.status_health, v.status_push_name, v.proxy
                            FROM ownership o JOIN device v ON v.business_id = o.business_id AND v.device_id = o.device_id
                            WHERE o.business_id = $1 AND o.device_id = $2
                              AND o.epoch = $3 AND o.owner_node = $4 AND o.owner_inc = $5";
                 let query = sqlx::query_as(sql).bind(b).bind(d).bind(grant.epoch.0);
                 let query = query.bind(grant.life.node.as_str()).bind(grant.life.incarnation.0);
-                let Some(status) = query.fetch_optional(&mut *tx).await? else { return Ok(None) };
+                let Some(found) = query.fetch_optional(&mut *tx).await? else { return Ok(None) };
+                let $crate::store::rows::LoadedRow { status, proxy } = found;
                 let age = sqlx::query_scalar($age).fetch_optional(&mut *tx).await?.ok_or_else(|| {
                     sqlx::Error::Protocol("the cluster has not seen this time-line of the database yet".into())
                 })?;
@@ -57,7 +58,7 @@ macro_rules! plain_backend {
                 let active = sqlx::query_scalar(sql).bind(b).bind(d).fetch_one(&mut *tx).await?;
                 let sql = "SELECT last_seq, last_ordinal FROM event_head WHERE business_id = $1 AND device_id = $2";
                 let heads = sqlx::query_as(sql).bind(b).bind(d).fetch_optional(&mut *tx).await?.unwrap_or_default();
-                Ok(Some(LoadedRows { status, state, outbox, active, age, heads }))
+                Ok(Some(LoadedRows { status, proxy, state, outbox, active, age, heads }))
             }
 
             async fn read(&self, grant: &Grant, age: i64, names: &str) -> SqlResult<Vec<Option<Vec<u8>>>> {
@@ -138,7 +139,13 @@ macro_rules! plain_backend {
                 sqlx::query_as(sql).bind(after).bind(limit).fetch_all(&self.read).await
             }
 
-            async fn insert_device(&self, b: &str, d: &str, name: &str) -> SqlResult<Creation> {
+            async fn insert_device(
+                &self,
+                b: &str,
+                d: &str,
+                name: &str,
+                proxy: Option<&[u8]>,
+            ) -> SqlResult<Creation> {
                 let mut tx = self.begin_write().await?;
                 let sql = "SELECT business_id FROM tenant WHERE business_id = $1";
                 if sqlx::query(sql).bind(b).fetch_optional(&mut *tx).await?.is_none() {
@@ -152,21 +159,39 @@ macro_rules! plain_backend {
                     return Ok(Creation::Exists);
                 }
                 let sql = concat!(
-                    "INSERT INTO device (business_id, device_id, display_name, created)
-                     VALUES ($1, $2, $3, ", $now_millis, ")"
+                    "INSERT INTO device (business_id, device_id, display_name, proxy, created)
+                     VALUES ($1, $2, $3, $4, ", $now_millis, ")"
                 );
-                sqlx::query(sql).bind(b).bind(d).bind(name).execute(&mut *tx).await?;
+                sqlx::query(sql).bind(b).bind(d).bind(name).bind(proxy).execute(&mut *tx).await?;
                 let sql = "INSERT INTO event_head (business_id, device_id) VALUES ($1, $2)";
                 sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?;
                 tx.commit().await?;
                 Ok(Creation::Made)
             }
 
+            async fn change_device(
+                &self,
+                b: &str,
+                d: &str,
+                name: Option<&str>,
+                proxy: Option<Option<&[u8]>>,
+            ) -> SqlResult<bool> {
+                let mut tx = self.begin_write().await?;
+                let sql = "UPDATE device SET display_name = coalesce($3, display_name),
+                             proxy = CASE WHEN $4 THEN $5 ELSE proxy END
+                           WHERE business_id = $1 AND device_id = $2";
+                let query = sqlx::query(sql).bind(b).bind(d).bind(name);
+                let query = query.bind(proxy.is_some()).bind(proxy.flatten());
+                let done = query.execute(&mut *tx).await?.rows_affected() == 1;
+                tx.commit().await?;
+                Ok(done)
+            }
+
             async fn device_row(&self, b: &str, d: &str) -> SqlResult<Option<DeviceRow>> {
                 let sql = concat!(
                     "SELECT ", $crate::store::wishes::wished!(), ", v.display_name, v.created,
                        v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at,
-                       v.status_health, v.status_push_name
+                       v.status_health, v.status_push_name, v.proxy
                      FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
                      JOIN tenant t ON t.business_id = v.business_id
                      WHERE v.business_id = $1 AND v.device_id = $2"
@@ -183,7 +208,7 @@ macro_rules! plain_backend {
                 let sql = concat!(
                     "SELECT ", $crate::store::wishes::wished!(), ", v.display_name, v.created,
                        v.status_state, v.status_reason, v.status_code, v.status_pn, v.status_lid, v.status_at,
-                       v.status_health, v.status_push_name
+                       v.status_health, v.status_push_name, v.proxy
                      FROM device v JOIN ownership o ON o.business_id = v.business_id AND o.device_id = v.device_id
                      JOIN tenant t ON t.business_id = v.business_id
                      WHERE (v.business_id, v.device_id) > ($1, $2) AND ($3 = '' OR v.business_id = $3)

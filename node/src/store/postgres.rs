@@ -64,6 +64,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (10, "age", include_str!("../../../migrations/postgres/0010_age.sql")),
     (11, "max version", include_str!("../../../migrations/postgres/0011_max_version.sql")),
     (12, "push name", include_str!("../../../migrations/postgres/0012_push_name.sql")),
+    (14, "proxy", include_str!("../../../migrations/postgres/0014_proxy.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection

@@ -7,7 +7,8 @@
 
 use bytes::Bytes;
 use roost_actors::port::{
-    Batch, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, NewMessage, StateKey, StoredMessage,
+    Batch, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, NewMessage, ProxyError, ProxyUri,
+    StateKey, StoredMessage,
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
@@ -94,6 +95,24 @@ const CONTENT: &str = "message.content";
 const WIRE: &str = "message.wire";
 const RAW: &str = "quarantine.raw";
 const PAYLOAD: &str = "event.payload";
+const PROXY: &str = "device.proxy";
+
+/// Seals a device's proxy.
+pub(super) fn seal_proxy(seal: &SealKey, key: &DeviceKey, proxy: &ProxyUri) -> Vec<u8> {
+    seal.seal(&place(key, PROXY, ""), proxy.secret().as_bytes())
+}
+
+/// Opens a device's proxy.
+pub(super) fn open_proxy(
+    key: &DeviceKey,
+    seal: &SealKey,
+    sealed: &[u8],
+) -> Result<ProxyUri, DeviceStoreError> {
+    let damaged = |why: String| DeviceStoreError::Damaged { what: format!("{PROXY} of {key}"), why };
+    let plain = seal.open(&place(key, PROXY, ""), sealed).map_err(|why| damaged(why.to_string()))?;
+    let text = String::from_utf8(plain).map_err(|_| damaged("it is not text".to_owned()))?;
+    text.parse().map_err(|error: ProxyError| damaged(error.to_string()))
+}
 
 /// Seals an event's payload at its sequence.
 pub(super) fn seal_event(seal: &SealKey, key: &DeviceKey, seq: i64, payload: &[u8]) -> Vec<u8> {

@@ -5,19 +5,21 @@
 
 use std::time::Duration;
 
-use roost_actors::port::{DeviceStatus, MessageState};
+use roost_actors::port::MessageState;
 use roost_placement::egress::Reach;
 use roost_placement::ledger::{
     Attached, Desired, Grant, Holder, JoinError, Member, MemberState, Ownership, Permit, Timing, Transition,
     Unavailable, View,
 };
 use roost_placement::wish::Wish;
-use roost_proto::api;
 use roost_proto::id::{BusinessId, DeviceId, DeviceKey, Epoch, Incarnation, Life, NodeId, UnixMillis};
-use roost_proto::prost::Message as _;
+
+mod device;
+
+pub(super) use device::{DeviceRow, LoadedRow, StatusRow};
 
 use super::wishes::{pin, spreading};
-use crate::directory::{Device, Tenant};
+use crate::directory::Tenant;
 
 pub(super) type SqlResult<T> = Result<T, sqlx::Error>;
 
@@ -275,59 +277,6 @@ impl TenantRow {
             display_name: self.display_name,
             created: UnixMillis(self.created),
             spread: spreading(self.spread)?,
-        })
-    }
-}
-
-/// The status columns of a device row; all null before any owner wrote them.
-#[derive(sqlx::FromRow)]
-pub(super) struct StatusRow {
-    pub(super) status_state: Option<i16>,
-    pub(super) status_reason: Option<String>,
-    pub(super) status_code: Option<i64>,
-    pub(super) status_pn: Option<String>,
-    pub(super) status_lid: Option<String>,
-    pub(super) status_push_name: Option<String>,
-    pub(super) status_at: Option<i64>,
-    pub(super) status_health: Option<Vec<u8>>,
-}
-
-impl StatusRow {
-    pub(super) fn read(self) -> Result<Option<DeviceStatus>, BadRow> {
-        let Some(state) = self.status_state else { return Ok(None) };
-        let state = api::device::State::try_from(i32::from(state))
-            .map_err(|_| BadRow { column: "device.status_state", value: state.to_string() })?;
-        Ok(Some(DeviceStatus {
-            state,
-            reason: self.status_reason.unwrap_or_default(),
-            code: u32::try_from(self.status_code.unwrap_or(0)).unwrap_or(0),
-            pn: self.status_pn,
-            lid: self.status_lid,
-            push_name: self.status_push_name.unwrap_or_default(),
-            at: UnixMillis(self.status_at.unwrap_or(0)),
-            health: api::AccountHealth::decode(self.status_health.unwrap_or_default().as_slice())
-                .map_err(|error| BadRow { column: "device.status_health", value: error.to_string() })?,
-        }))
-    }
-}
-
-#[derive(sqlx::FromRow)]
-pub(super) struct DeviceRow {
-    #[sqlx(flatten)]
-    ownership: OwnershipRow,
-    #[sqlx(flatten)]
-    status: StatusRow,
-    display_name: String,
-    created: i64,
-}
-
-impl DeviceRow {
-    pub(super) fn read(self) -> Result<Device, BadRow> {
-        Ok(Device {
-            ownership: self.ownership.read()?,
-            display_name: self.display_name,
-            status: self.status.read()?,
-            created: UnixMillis(self.created),
         })
     }
 }

@@ -45,6 +45,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (9, "event age", include_str!("../../../migrations/sqlite/0009_event_age.sql")),
     (11, "max version", include_str!("../../../migrations/sqlite/0011_max_version.sql")),
     (12, "push name", include_str!("../../../migrations/sqlite/0012_push_name.sql")),
+    (14, "proxy", include_str!("../../../migrations/sqlite/0014_proxy.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.

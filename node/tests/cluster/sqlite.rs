@@ -56,7 +56,7 @@ async fn three_nodes_share_a_file_take_over_from_a_dead_one_and_drain() {
         if n % 3 == 0 {
             store.create_tenant(&key.business_id, "").await.expect("new");
         }
-        store.create_device(&key, "").await.expect("new");
+        store.create_device(&key, "", None).await.expect("new");
     }
     let hints = Hints::default();
     let nodes = [

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use roost_actors::port::{Batch, StateKind};
-use roost_node::directory::{CreateError, LogHead};
+use roost_actors::port::{Batch, ProxyUri, StateKind};
+use roost_node::directory::{CreateError, DeviceChange, LogHead};
 use roost_placement::ledger::Desired;
 use roost_proto::id::{Age, BusinessId, ConsumerId, DeviceKey, Epoch, Sequence, UnixMillis};
 
@@ -48,10 +48,10 @@ pub(super) async fn devices_are_made_once_and_listed_in_order(world: World) {
     assert_eq!((device.display_name.as_str(), device.status), ("d1", None));
     let ownership = device.ownership;
     assert_eq!((ownership.owner, ownership.epoch, ownership.desired), (None, Epoch(0), Desired::Online));
-    let again = directory.create_device(&key, "again").await;
+    let again = directory.create_device(&key, "again", None).await;
     assert!(matches!(again, Err(CreateError::Exists(_))), "{again:?}");
     let nobody: DeviceKey = "tenants/none/devices/d1".parse().expect("a key");
-    let refused = directory.create_device(&nobody, "x").await;
+    let refused = directory.create_device(&nobody, "x", None).await;
     assert!(matches!(refused, Err(CreateError::NoTenant(_))), "{refused:?}");
     assert!(world.ledger().ownership(&nobody).await.expect("an answer").is_none());
 
@@ -109,6 +109,42 @@ pub(super) async fn what_a_tenant_wants_is_kept(world: World) {
     assert!(directory.desire(&none, Desired::Online).await.expect("an answer").is_none());
 }
 
+pub(super) async fn what_is_set_of_a_device_is_kept_and_its_owner_reads_the_proxy(world: World) {
+    let directory = &world.ports.directory;
+    let me = world.active("n1").await;
+    let grant = world.owned(&me, "acme/d1").await;
+    let proxy = |text: &str| Some(text.parse::<ProxyUri>().expect("a proxy"));
+    let first = proxy("socks5://user:hunter2@proxy:1080");
+    let change = async |change: DeviceChange| {
+        directory.update_device(&grant.key, &change).await.expect("an answer").expect("a device")
+    };
+    let named = DeviceChange { display_name: Some("Shop".to_owned()), ..DeviceChange::default() };
+    let device = change(DeviceChange { proxy: Some(first.clone()), ..DeviceChange::default() }).await;
+    assert_eq!((device.display_name.as_str(), &device.proxy), ("d1", &first), "the name stays");
+    let device = change(named).await;
+    assert_eq!((device.display_name.as_str(), &device.proxy), ("Shop", &first), "the proxy stays");
+    assert_eq!(directory.device(&grant.key).await.expect("an answer"), Some(device.clone()));
+    assert_eq!(directory.devices(None, None, 10).await.expect("an answer"), [device]);
+    assert_eq!(world.ports.devices.load(&grant).await.expect("loaded").proxy, first);
+    let device = change(DeviceChange { proxy: Some(None), ..DeviceChange::default() }).await;
+    assert_eq!(device.proxy, None);
+    assert_eq!(world.ports.devices.load(&grant).await.expect("loaded").proxy, None);
+
+    let second = proxy("http://[::1]:3128");
+    let key: DeviceKey = "tenants/acme/devices/d2".parse().expect("a key");
+    let made = directory.create_device(&key, "", second.as_ref()).await.expect("a new device");
+    assert_eq!(made.proxy, second);
+    let grant = world.claim(&me, &key).await;
+    assert_eq!(world.ports.devices.load(&grant).await.expect("loaded").proxy, second);
+    assert!(directory.delete_device(&key).await.expect("an answer"));
+    assert_eq!(directory.create_device(&key, "", None).await.expect("a new device").proxy, None);
+    for nobody in ["tenants/acme/devices/none", "tenants/none/devices/d1"] {
+        let key: DeviceKey = nobody.parse().expect("a key");
+        let change = DeviceChange { proxy: Some(second.clone()), ..DeviceChange::default() };
+        assert!(directory.update_device(&key, &change).await.expect("an answer").is_none(), "{nobody}");
+    }
+}
+
 pub(super) async fn deletion_leaves_nothing_but_the_epoch(world: World) {
     let directory = &world.ports.directory;
     let me = world.active("n1").await;
@@ -136,7 +172,7 @@ pub(super) async fn deletion_leaves_nothing_but_the_epoch(world: World) {
     let row = world.ledger().ownership(&grant.key).await.expect("an answer").expect("a tombstone");
     assert_eq!((row.owner, row.epoch, row.desired), (None, Epoch(2), Desired::Deleted));
 
-    let device = directory.create_device(&grant.key, "again").await.expect("the id is free");
+    let device = directory.create_device(&grant.key, "again", None).await.expect("the id is free");
     assert_eq!((device.ownership.epoch, device.ownership.desired), (Epoch(2), Desired::Online));
     let new = world.claim(&me, &grant.key).await;
     assert_eq!(new.epoch, Epoch(3));

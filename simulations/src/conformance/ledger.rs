@@ -352,7 +352,7 @@ pub(super) async fn epochs_only_grow_and_belong_to_one_life(world: World) {
             }
             _ => {
                 assert!(world.ports.directory.delete_device(&key).await.expect("an answer"));
-                world.ports.directory.create_device(&key, "again").await.expect("a device");
+                world.ports.directory.create_device(&key, "again", None).await.expect("a device");
                 held = None;
             }
         }

@@ -81,7 +81,7 @@ impl World {
             Err(error) => panic!("{error}"),
         }
         let key = DeviceKey { business_id, device_id: device.parse().expect("an id") };
-        self.ports.directory.create_device(&key, device).await.expect("a new device");
+        self.ports.directory.create_device(&key, device, None).await.expect("a new device");
         key
     }
 

@@ -101,7 +101,7 @@ impl Cluster {
         let device = CreateDeviceRequest {
             parent: format!("tenants/{business_id}"),
             device_id: device_id.to_owned(),
-            display_name: String::new(),
+            ..Default::default()
         };
         let ask = |client: Client| {
             let request = within(device.clone(), CALL);

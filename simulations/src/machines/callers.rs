@@ -100,7 +100,7 @@ impl Callers {
             for device in 0..ctx.plan.devices {
                 let name = format!("tenants/{}/devices/t{}d{}", tenant_id(tenant), tenant + 1, device + 1);
                 let key: DeviceKey = name.parse().expect("a name of ours is a key");
-                now(ctx.database.create_device(&key, "")).expect("the database is well");
+                now(ctx.database.create_device(&key, "", None)).expect("the database is well");
                 let pn = whatsapp.account(ctx, &name);
                 ctx.record.number(pn, &key);
                 speakers.push(Speaker { key, pn, paired: false });

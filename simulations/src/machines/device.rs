@@ -309,7 +309,7 @@ pub(super) fn posts(grants: &[Grant], devices: &BTreeMap<DeviceKey, Device>) -> 
 pub(super) fn reach(devices: &BTreeMap<DeviceKey, Device>, now: BootTime) -> Reach {
     let mut reach = Reach::default();
     for device in devices.values() {
-        let Reached { heard, failing } = device.reached;
+        let Reached { heard, failing, .. } = device.reached;
         reach.count(device.is_connected(), heard, failing, now);
     }
     reach

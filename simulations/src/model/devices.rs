@@ -168,6 +168,7 @@ impl DeviceStore for Model {
                     .map(|event| event.committed),
                 age,
                 heads: Heads { event: row.last_seq, accepted: row.last_ordinal },
+                proxy: row.proxy.clone(),
             })
         })?
     }
@@ -235,7 +236,7 @@ mod tests {
         assert!(model.set_state(&me, MemberState::Active).await.expect("an answer"));
         model.create_tenant(&"acme".parse().expect("id"), "").await.expect("made");
         let key = "tenants/acme/devices/d1".parse().expect("a key");
-        model.create_device(&key, "").await.expect("made");
+        model.create_device(&key, "", None).await.expect("made");
         let grant = model.claim(&me, None, &[key]).await.expect("an answer").remove(0);
 
         let put = |value: &'static str| Batch {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use roost_actors::port::StoredMessage;
-use roost_node::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
+use roost_actors::port::{ProxyUri, StoredMessage};
+use roost_node::directory::{CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant};
 use roost_placement::ledger::{Desired, MemberState, Ownership, Unavailable};
 use roost_placement::wish::{Pin, Spreading, Wish};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis};
@@ -12,7 +12,13 @@ use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId
 use super::Model;
 use super::tables::{DeviceRow, Hold, Tables};
 
-fn create_device(tables: &mut Tables, now: i64, key: &DeviceKey, name: &str) -> Result<Device, CreateError> {
+fn create_device(
+    tables: &mut Tables,
+    now: i64,
+    key: &DeviceKey,
+    name: &str,
+    proxy: Option<&ProxyUri>,
+) -> Result<Device, CreateError> {
     if !tables.tenants.contains_key(&key.business_id) {
         return Err(CreateError::NoTenant(key.business_id.clone()));
     }
@@ -28,7 +34,8 @@ fn create_device(tables: &mut Tables, now: i64, key: &DeviceKey, name: &str) -> 
     };
     let row = tables.ownership.entry(key.clone()).or_insert(fresh);
     row.desired = Desired::Online;
-    tables.devices.insert(key.clone(), DeviceRow::new(name, UnixMillis(now)));
+    let row = DeviceRow { proxy: proxy.cloned(), ..DeviceRow::new(name, UnixMillis(now)) };
+    tables.devices.insert(key.clone(), row);
     Ok(tables.device(key).expect("both rows were just written"))
 }
 
@@ -112,8 +119,27 @@ impl Directory for Model {
         })
     }
 
-    async fn create_device(&self, key: &DeviceKey, display_name: &str) -> Result<Device, CreateError> {
-        self.step(|tables, now| create_device(tables, now, key, display_name))?
+    async fn create_device(
+        &self,
+        key: &DeviceKey,
+        display_name: &str,
+        proxy: Option<&ProxyUri>,
+    ) -> Result<Device, CreateError> {
+        self.step(|tables, now| create_device(tables, now, key, display_name, proxy))?
+    }
+
+    async fn update_device(
+        &self,
+        key: &DeviceKey,
+        change: &DeviceChange,
+    ) -> Result<Option<Device>, Unavailable> {
+        self.step(|tables, _| {
+            let row = tables.devices.get_mut(key)?;
+            let DeviceChange { display_name, proxy } = change.clone();
+            row.display_name = display_name.unwrap_or_else(|| row.display_name.clone());
+            row.proxy = proxy.unwrap_or_else(|| row.proxy.clone());
+            tables.device(key)
+        })
     }
 
     async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable> {

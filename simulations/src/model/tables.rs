@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use roost_actors::port::{DeviceStatus, QuarantinedStanza, StateKey, StoredMessage};
+use roost_actors::port::{DeviceStatus, ProxyUri, QuarantinedStanza, StateKey, StoredMessage};
 use roost_node::directory::{Device, LoggedEvent, Tenant};
 use roost_node::protocol::Chosen;
 use roost_placement::egress::Report;
@@ -61,6 +61,7 @@ pub(super) struct MemberRow {
 pub(super) struct DeviceRow {
     pub(super) display_name: String,
     pub(super) created: UnixMillis,
+    pub(super) proxy: Option<ProxyUri>,
     pub(super) status: Option<DeviceStatus>,
     pub(super) state: BTreeMap<StateKey, Bytes>,
     /// By ordinal.
@@ -90,6 +91,7 @@ impl DeviceRow {
         DeviceRow {
             display_name: display_name.to_owned(),
             created,
+            proxy: None,
             status: None,
             state: BTreeMap::new(),
             messages: BTreeMap::new(),
@@ -193,6 +195,7 @@ impl Tables {
             display_name: row.display_name.clone(),
             status: row.status.clone(),
             created: row.created,
+            proxy: row.proxy.clone(),
         })
     }
 }

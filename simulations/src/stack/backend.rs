@@ -150,7 +150,7 @@ impl Backend {
         let request = CreateDeviceRequest {
             parent: format!("tenants/{}", key.business_id),
             device_id: key.device_id.to_string(),
-            display_name: String::new(),
+            ..Default::default()
         };
         let create = |client: Client| {
             let request = request.clone();

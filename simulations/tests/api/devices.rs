@@ -13,11 +13,7 @@ use crate::world::{World, bad_field, by, refusal, within};
 const SHOP: &str = "tenants/acme/devices/shop";
 
 fn create(device_id: &str) -> CreateDeviceRequest {
-    CreateDeviceRequest {
-        parent: "tenants/acme".into(),
-        device_id: device_id.into(),
-        display_name: String::new(),
-    }
+    CreateDeviceRequest { parent: "tenants/acme".into(), device_id: device_id.into(), ..Default::default() }
 }
 
 fn send(parent: &str, text: &str) -> SendMessageRequest {

@@ -80,7 +80,7 @@ impl Live {
     /// Makes a device and waits until a node has it. Returns the places of its owner and of another node.
     pub(crate) async fn device(&self, id: &str) -> (String, usize, usize) {
         let request =
-            CreateDeviceRequest { parent: TENANT.into(), device_id: id.into(), display_name: String::new() };
+            CreateDeviceRequest { parent: TENANT.into(), device_id: id.into(), ..Default::default() };
         let name = self.at(0).devices().create_device(request).await.expect("new").into_inner().name;
         let owner = until("the device has an owner", || self.owner(&name)).await;
         (name, owner, (owner + 1) % self.nodes.len())

@@ -19,6 +19,7 @@ mod passkeys;
 mod people;
 mod placement;
 mod protocol;
+mod proxies;
 mod reads;
 mod sends;
 mod standard;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::device::{DeviceHandle, Opening};
-use roost_actors::port::{Batch, DeviceStore, NewEvent};
+use roost_actors::port::{Batch, DeviceStore, NewEvent, ProxyUri};
 use roost_node::api::port::{Cluster, Hosts};
 use roost_node::api::server::Listener;
 use roost_node::api::{Api, Parts};
@@ -73,7 +73,7 @@ impl Hosts for Unopened {
         3
     }
 
-    async fn prepare(&self, _key: &DeviceKey) -> Result<(), NotWarm> {
+    async fn prepare(&self, _key: &DeviceKey, _via: Option<&ProxyUri>) -> Result<(), NotWarm> {
         Ok(())
     }
 
@@ -158,6 +158,12 @@ impl World {
         self.folder.path().join("files")
     }
 
+    /// Everything that the database has on disk.
+    pub(crate) fn pages(&self) -> Vec<u8> {
+        let file = |name: &str| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
+        [file("roost.db"), file("roost.db-wal")].concat()
+    }
+
     /// The client of a node.
     pub(crate) fn at(&self, place: usize) -> Client {
         self.nodes[place].client.clone()
@@ -173,7 +179,7 @@ impl World {
     /// Makes a device of an existing tenant, through the store.
     pub(crate) async fn device(&self, name: &str) -> DeviceKey {
         let key: DeviceKey = name.parse().expect("a name");
-        self.store.create_device(&key, "").await.expect("a new device");
+        self.store.create_device(&key, "", None).await.expect("a new device");
         key
     }
 
@@ -258,7 +264,7 @@ impl Writer {
     /// Makes a device and owns it. The nodes may be faster; then the name is theirs and another is tried.
     pub(crate) async fn device(&self, tenant: &BusinessId, device: &str) -> Grant {
         let key: DeviceKey = format!("tenants/{tenant}/devices/{device}").parse().expect("a name");
-        self.store.create_device(&key, "").await.expect("a new device");
+        self.store.create_device(&key, "", None).await.expect("a new device");
         let claim = || async {
             let row = self.store.ownership(&key).await.expect("an answer").expect("a device");
             let from = row.owner.clone().filter(|life| *life != self.life);

@@ -189,7 +189,7 @@ impl Scene {
             Ok(_) | Err(CreateError::Exists(_)) => {}
             Err(error) => panic!("{error}"),
         }
-        self.model.create_device(&key, name).await.expect("a new device");
+        self.model.create_device(&key, name, None).await.expect("a new device");
         let mut device = Device {
             scene: self,
             key,

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::Input;
 use crate::device::Ports;
 use crate::machine::{CryptoRequest, DialAs, Fetching};
-use crate::port::{Batch, StateKey, Urgency};
+use crate::port::{Batch, ProxyUri, StateKey, Urgency};
 use crate::shell::connection::{self, ConnectionActor};
 use crate::shell::crypto::{self, CryptoActor};
 use crate::shell::files::Files;
@@ -126,6 +126,7 @@ impl Children {
         link: u64,
         dial: DialAs,
         routing: Option<Bytes>,
+        via: Option<ProxyUri>,
         version: ProtocolVersion,
         urgency: Urgency,
         warm: Option<WarmLink>,
@@ -137,6 +138,7 @@ impl Children {
             link,
             dial,
             routing,
+            via,
             version,
             urgency,
             seed,

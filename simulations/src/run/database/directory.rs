@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use roost_actors::port::StoredMessage;
-use roost_node::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
+use roost_actors::port::{ProxyUri, StoredMessage};
+use roost_node::directory::{CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant};
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
 use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
@@ -26,10 +26,23 @@ impl Directory for Database {
         self.model.tenants(after, limit).await
     }
 
-    async fn create_device(&self, key: &DeviceKey, display_name: &str) -> Result<Device, CreateError> {
-        let device = self.model.create_device(key, display_name).await?;
+    async fn create_device(
+        &self,
+        key: &DeviceKey,
+        display_name: &str,
+        proxy: Option<&ProxyUri>,
+    ) -> Result<Device, CreateError> {
+        let device = self.model.create_device(key, display_name, proxy).await?;
         self.record.fact(What::Desired { key: key.clone(), desired: Desired::Online });
         Ok(device)
+    }
+
+    async fn update_device(
+        &self,
+        key: &DeviceKey,
+        change: &DeviceChange,
+    ) -> Result<Option<Device>, Unavailable> {
+        self.model.update_device(key, change).await
     }
 
     async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use roost_actors::port::StoredMessage;
-use roost_node::directory::{CreateError, Device, Directory, LogHead, LoggedEvent, Tenant};
+use roost_actors::port::{ProxyUri, StoredMessage};
+use roost_node::directory::{CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant};
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
 use roost_placement::wish::{Pin, Spreading};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
@@ -25,8 +25,21 @@ impl Directory for Link {
         self.read(self.database.tenants(after, limit)).await
     }
 
-    async fn create_device(&self, key: &DeviceKey, display_name: &str) -> Result<Device, CreateError> {
-        self.read(self.database.create_device(key, display_name)).await
+    async fn create_device(
+        &self,
+        key: &DeviceKey,
+        display_name: &str,
+        proxy: Option<&ProxyUri>,
+    ) -> Result<Device, CreateError> {
+        self.read(self.database.create_device(key, display_name, proxy)).await
+    }
+
+    async fn update_device(
+        &self,
+        key: &DeviceKey,
+        change: &DeviceChange,
+    ) -> Result<Option<Device>, Unavailable> {
+        self.read(self.database.update_device(key, change)).await
     }
 
     async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable> {
