@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "roost/v1/media.proto",
         "roost/v1/messages.proto",
         "roost/v1/chats.proto",
+        "roost/v1/polls.proto",
         "roost/v1/history.proto",
         "roost/v1/events.proto",
         "roost/v1/cluster.proto",

@@ -44,6 +44,7 @@ mod pairing;
 mod passkey;
 mod peer;
 mod placeholders;
+mod polls;
 mod posts;
 mod prekeys;
 mod presence;
@@ -80,6 +81,7 @@ pub use pair_code::{PairFinish, PairHello};
 pub use passkey::{Made as PasskeyMade, Step as PasskeyStep};
 pub use prekeys::PrekeyUpload;
 pub use rotation::Rotation;
+pub use secrets::{secret_from, secret_name};
 pub use timer::Timer;
 pub use tokens::Token;
 

@@ -8,7 +8,9 @@
 mod files;
 mod kind;
 mod link;
+mod messages;
 mod proxy;
+mod votes;
 
 use std::time::Duration;
 
@@ -24,7 +26,9 @@ use roost_proto::id::{Age, DeviceKey, Sequence, UnixMillis};
 pub use files::{FetchedFile, FileError, Files};
 pub use kind::StateKind;
 pub use link::{Dialer, LinkError, LinkSink, LinkSource};
+pub use messages::{MessageState, MessageUpdate, NewMessage, StoredMessage};
 pub use proxy::{ProxyError, ProxyKind, ProxyUri};
+pub use votes::{CastVote, Vote};
 
 /// Name of one piece of device state.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,83 +53,6 @@ pub struct NewEvent {
     pub origin: api::event::Origin,
     /// What happened.
     pub payload: api::event::Payload,
-}
-
-/// An accepted send, before anything was encrypted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewMessage {
-    /// Ours: a ULID. Part of the resource name.
-    pub message_id: String,
-    /// The caller's idempotency key, a UUID in its canonical form.
-    pub request_id: String,
-    /// SHA-256 of what was asked; tells a repetition from a reused key.
-    pub request_hash: [u8; 32],
-    /// The id that WhatsApp and the receivers will see. Reserved now, never changed.
-    pub whatsapp_id: String,
-    /// Recipient as the caller named it, in canonical JID form.
-    pub chat: String,
-    /// The plaintext to encrypt: an encoded `Message` of WhatsApp, without padding.
-    pub content: Bytes,
-    /// When it was accepted.
-    pub accepted: UnixMillis,
-}
-
-/// State of a message. Later states never go back to earlier ones.
-pub type MessageState = api::message::State;
-
-/// A change of a message row, in the same transaction as the ratchet that it belongs to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct MessageUpdate {
-    /// Which message.
-    pub message_id: String,
-    /// Its new state; a row in a later state keeps it.
-    pub state: MessageState,
-    /// The exact bytes (a marshalled stanza) to put on the wire, once they exist.
-    pub wire: Option<Bytes>,
-    /// Why it failed, when it did: a reason of `product.md` section 6.
-    pub failure: Option<String>,
-    /// When.
-    pub at: UnixMillis,
-}
-
-/// A stored message.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredMessage {
-    /// As it was accepted.
-    pub message: NewMessage,
-    /// Its state.
-    pub state: MessageState,
-    /// The bytes for the wire, once encrypted.
-    pub wire: Option<Bytes>,
-    /// Position in the order of acceptance, per device.
-    pub ordinal: i64,
-    /// Why it failed.
-    pub failure: Option<String>,
-    /// When it was sent, acknowledged by WhatsApp, delivered, read; whatever is known.
-    pub sent: Option<UnixMillis>,
-    /// WhatsApp's acknowledgement.
-    pub server_ack: Option<UnixMillis>,
-    /// First delivery receipt.
-    pub delivered: Option<UnixMillis>,
-    /// First read receipt.
-    pub read: Option<UnixMillis>,
-}
-
-impl StoredMessage {
-    /// The row of a message that was accepted just now, at this place in the order of acceptance.
-    pub fn accepted(message: NewMessage, ordinal: i64) -> StoredMessage {
-        StoredMessage {
-            message,
-            state: MessageState::Accepted,
-            wire: None,
-            ordinal,
-            failure: None,
-            sent: None,
-            server_ack: None,
-            delivered: None,
-            read: None,
-        }
-    }
 }
 
 /// A stanza that kept failing: its bytes are kept, the line goes on.
@@ -184,6 +111,8 @@ pub struct Batch {
     pub accepts: Vec<NewMessage>,
     /// Changes of message rows.
     pub messages: Vec<MessageUpdate>,
+    /// Votes, in any order.
+    pub votes: Vec<CastVote>,
     /// Events, in the order they must have in the log.
     pub events: Vec<NewEvent>,
     /// Stanzas put aside.

@@ -49,6 +49,7 @@ mod pairing;
 pub mod parse;
 mod peers;
 mod placing;
+mod polls;
 pub mod port;
 mod presence;
 mod protocol;

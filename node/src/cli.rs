@@ -42,6 +42,7 @@ mod import;
 mod media;
 mod pair;
 mod placement;
+mod poll;
 mod protocol;
 mod render;
 mod send;
@@ -106,6 +107,9 @@ pub enum Command {
     Presence(contact::PresenceCommand),
     /// Sends a message: a text, or another kind by its name.
     Send(send::SendArgs),
+    /// Polls: how they stand.
+    #[command(subcommand)]
+    Poll(poll::PollCommand),
     /// Calls: reject one, make a link to one.
     #[command(subcommand)]
     Call(call::CallCommand),
@@ -162,6 +166,7 @@ pub async fn run(command: Command, globals: &Globals) -> ExitCode {
         Command::Contact(command) => contact::run(command, globals).await,
         Command::Presence(command) => contact::presence(command, globals).await,
         Command::Send(args) => send::run(args, globals).await,
+        Command::Poll(command) => poll::run(command, globals).await,
         Command::Call(command) => call::run(command, globals).await,
         Command::Chat(command) => chat::run(command, globals).await,
         Command::History(command) => chat::history(command, globals).await,

@@ -79,6 +79,11 @@ impl Client {
         api::message_service_client::MessageServiceClient::new(self.channel.clone())
     }
 
+    /// Polls.
+    pub fn polls(&self) -> api::poll_service_client::PollServiceClient<Channel> {
+        api::poll_service_client::PollServiceClient::new(self.channel.clone())
+    }
+
     /// Events. A cursor of a large tenant makes answers larger than gRPC's usual 4 MiB.
     pub fn events(&self) -> api::event_service_client::EventServiceClient<Channel> {
         api::event_service_client::EventServiceClient::new(self.channel.clone())

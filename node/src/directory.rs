@@ -15,6 +15,7 @@ use roost_proto::id::{
 };
 
 use crate::media::MediaRows;
+use crate::polls::PollRows;
 use crate::protocol::ProtocolRow;
 
 /// A tenant row.
@@ -114,9 +115,9 @@ pub enum CreateError {
     Unavailable(#[from] Unavailable),
 }
 
-/// Tenants, devices, messages, events, consumers, files, the protocol version.
+/// Tenants, devices, messages, events, consumers, files, polls, the protocol version.
 #[async_trait]
-pub trait Directory: MediaRows + ProtocolRow {
+pub trait Directory: MediaRows + PollRows + ProtocolRow {
     /// Makes a tenant.
     async fn create_tenant(&self, id: &BusinessId, display_name: &str) -> Result<Tenant, CreateError>;
     /// One tenant.

@@ -19,6 +19,7 @@ pub mod media;
 pub mod metrics;
 pub mod outside;
 pub mod parent;
+pub mod polls;
 pub mod protocol;
 pub mod proxy;
 pub mod serve;

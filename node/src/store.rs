@@ -16,6 +16,7 @@ mod names;
 mod near;
 mod options;
 mod plain;
+mod polls;
 mod postgres;
 mod prepared;
 mod protocol;

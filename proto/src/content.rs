@@ -11,6 +11,7 @@ mod encode;
 mod interactive;
 mod meaning;
 mod plain;
+mod polls;
 mod refuse;
 mod report;
 mod sealed;

@@ -9,6 +9,7 @@ mod devices;
 mod directory;
 mod ledger;
 mod media;
+mod polls;
 mod protocol;
 mod races;
 mod slots;
@@ -118,6 +119,8 @@ checks! {
     directory::positions_never_go_back_nor_beyond_the_log,
     media::a_file_is_its_tenants_alone,
     media::a_file_keeps_the_time_of_its_first_writing,
+    polls::the_vote_that_was_cast_last_stands_whichever_was_written_first,
+    polls::what_is_known_of_a_device_is_read_by_anybody,
     protocol::a_chosen_version_is_kept_and_every_node_hears_of_it,
     wishes::a_required_pin_holds_in_claim_take_over_and_give,
     wishes::a_preferred_pin_binds_nobody,

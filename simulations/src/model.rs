@@ -9,6 +9,7 @@ mod directory;
 mod ledger;
 mod looks;
 mod media;
+mod polls;
 mod protocol;
 mod tables;
 mod timeline;

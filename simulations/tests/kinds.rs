@@ -13,6 +13,8 @@ mod beside;
 mod between_two;
 #[path = "kinds/bots.rs"]
 mod bots;
+#[path = "kinds/polls.rs"]
+mod polls;
 #[path = "kinds/statements.rs"]
 mod statements;
 
@@ -307,42 +309,6 @@ impl Pair<'_> {
         self.matrix.row(row).seen(self.from);
         Ok(())
     }
-
-    /// Polls and votes in them.
-    async fn polls(&mut self) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
-        let question = format!("to {name}?");
-        let ours = self.say(Content::Poll(poll(&question, ""))).await?;
-        self.speaker.client.said("poll", &format!("{question}: yes, no")).await?;
-        self.matrix.row("poll").seen(self.to);
-        if let Some(reason) = cannot_say(self.speaker.library, "vote in a poll") {
-            self.matrix.row("vote in a poll").not_applicable(self.from, reason);
-        } else {
-            self.hear("vote", "no", &ours).await?;
-            let vote = self
-                .reader
-                .wait("vote", |payload| match payload {
-                    Payload::PollVoteReceived(vote) => Some(vote.clone())
-                        .filter(|vote| vote.poll.as_ref().is_some_and(|poll| poll.whatsapp_id == ours)),
-                    _ => None,
-                })
-                .await?;
-            assert_eq!(vote.options, ["no"]);
-            assert!(!vote.unreadable && vote.poll.is_some_and(|poll| poll.from_me));
-            self.matrix.row("vote in a poll").seen(self.from);
-        }
-        let theirs = self.hear("poll", &format!("from {name}?"), "").await?;
-        match self.received(&theirs).await?.content {
-            Some(Received::Poll(poll)) => assert_eq!(poll.options, ["yes", "no"]),
-            other => return Err(Failure::new(format!("a poll came as {other:?}"))),
-        }
-        self.matrix.row("poll").seen(self.from);
-        let vote = api::PollVote { poll: about(&theirs, false), options: vec!["yes".into()] };
-        self.say(Content::PollVote(vote)).await?;
-        assert_eq!(self.speaker.client.said("vote", &hash("yes")).await?.about, theirs);
-        self.matrix.row("vote in a poll").seen(self.to);
-        Ok(())
-    }
 }
 
 #[tokio::test]
@@ -370,7 +336,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
         pair.remarks().await?;
         pair.statements().await?;
         pair.beside().await?;
-        pair.polls().await?;
+        pair.polls("first").await?;
         pair.between_two().await?;
         pair.concealed().await?;
         pair.bots(&stage).await?;

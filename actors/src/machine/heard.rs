@@ -13,6 +13,7 @@ use roost_proto::stanza::{Jid, Server};
 
 use super::commit::Pending;
 use super::inbound::{Inbound, message_key, person};
+use super::polls::{Voter, counted};
 use super::secrets::{Need, Sought, secret_name};
 use super::{Machine, posts};
 use crate::port::NewEvent;
@@ -28,7 +29,7 @@ pub(super) struct Scene {
 /// Something that can be read only with the secret of what it is about.
 #[derive(Debug)]
 enum Riddle {
-    Vote(Sealed),
+    Vote(Sealed, i64),
     Answer(Sealed),
     Concealed(Box<Concealed>),
 }
@@ -61,7 +62,7 @@ impl Machine {
         };
         let mut beside = None;
         let (about, riddle) = match meaning {
-            Meaning::Voted(about, sealed) => (about, Riddle::Vote(sealed)),
+            Meaning::Voted(about, sealed, cast) => (about, Riddle::Vote(sealed, cast)),
             Meaning::Answered(about, sealed) => (about, Riddle::Answer(sealed)),
             Meaning::Concealed(concealed) => {
                 beside = concealed.secret.clone();
@@ -98,8 +99,15 @@ impl Machine {
         let said = Some(said(&message, &scene));
         let target = Some(self.reference(&message, &scene, &about));
         let payload = match riddle {
-            Riddle::Vote(sealed) => {
-                let opened = secret.and_then(|secret| content::open_vote(&sealed, &secret, parties));
+            Riddle::Vote(sealed, cast) => {
+                let secret = secret.as_ref();
+                let opened = secret.and_then(|secret| content::open_vote(&sealed, secret, parties));
+                if let (Some(secret), Some(opened)) = (secret, &opened) {
+                    let (from_me, came) = (message.own, message.occurred);
+                    let person = if from_me { self.ourselves() } else { scene.sender.clone() };
+                    let voter = Voter { person, from_me, cast, came };
+                    outcome.batch.votes.extend(counted(secret, &about.id, voter, opened));
+                }
                 let unreadable = opened.is_none();
                 let (options, unknown_options) = opened.unwrap_or_default();
                 let vote = api::PollVoteReceived { said, poll: target, options, unknown_options, unreadable };

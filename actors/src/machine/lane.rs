@@ -34,6 +34,11 @@ impl Lane {
         self.open_at(self.slots.len(), self.last + 1)
     }
 
+    /// A slot before all others: for what stands in no order with anything, and shall be durable no later than they are.
+    pub(super) fn open_first(&mut self) -> u64 {
+        self.open_at(0, self.last + 1)
+    }
+
     /// A slot for something that the stanza of `slot` carries: it joins right behind it, in the same batch.
     pub(super) fn open_with(&mut self, slot: u64) -> u64 {
         let behind = self.slots.iter().rposition(|place| place.with == slot);
@@ -88,6 +93,7 @@ impl Machine {
             gathering.batch.state.extend(batch.state);
             gathering.batch.accepts.extend(batch.accepts);
             gathering.batch.messages.extend(batch.messages);
+            gathering.batch.votes.extend(batch.votes);
             gathering.batch.events.extend(batch.events);
             gathering.batch.quarantine.extend(batch.quarantine);
             gathering.batch.status = batch.status.or(gathering.batch.status.take());

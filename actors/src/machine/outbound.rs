@@ -354,7 +354,7 @@ impl Machine {
         let Some(item) = self.outbox.items.get(&ordinal) else { return self.lane.fill(slot, outcome) };
         let item_begins = item.turn.begins();
         let NewMessage { message_id, whatsapp_id, content, .. } = item.message.clone();
-        self.remember_sent(&whatsapp_id, &content);
+        self.remember_sent(&mut outcome, &whatsapp_id, &content);
         if item_begins {
             self.note_pace(&mut outcome);
         }

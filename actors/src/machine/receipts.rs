@@ -176,7 +176,7 @@ impl Machine {
         failure: Option<&str>,
     ) {
         self.sent.remember(whatsapp_id, message_id, state);
-        self.outbox_reached(outcome, whatsapp_id);
+        self.outbox_reached(outcome, whatsapp_id, failure.is_none().then_some(at));
         let failure = failure.map(str::to_owned);
         outcome.batch.messages.push(MessageUpdate {
             message_id: message_id.to_owned(),

@@ -6,6 +6,7 @@
 //! remembered besides. What needs one that is not known any more is told as unreadable.
 
 mod pages;
+mod rows;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,20 +15,18 @@ use roost_proto::api;
 use roost_proto::content::{self, MessageContent, Secret};
 use roost_proto::stanza::Jid;
 
-use super::codec::{Reader, Writer};
 use super::commit::Pending;
 use super::crypto::Purpose;
-use super::inbound::bounded;
 use super::receipts::Lookup;
-use super::{CryptoRequest, Effect, Machine, Reply, bots, heard};
+use super::{CryptoRequest, Effect, Machine, Reply, bots, heard, polls};
 use crate::device::{SendError, SendRequest};
 use crate::port::{StateChange, StateKey, StateKind, StoredMessage};
 use pages::Pages;
+use rows::row_of;
+pub use rows::{secret_from, secret_name};
 
 /// Secrets that are remembered; older ones are rows.
 const REMEMBERED: usize = 256;
-/// First byte of the row of a poll or an event.
-const FORMAT: u8 = 1;
 
 /// The latest secrets by the names of their rows.
 #[derive(Debug, Default)]
@@ -82,6 +81,8 @@ pub(super) enum Need {
     Answer(u64, Box<bots::Piece>),
     /// Something that is to be sent.
     Sending(Box<Waiting>),
+    /// A vote of ours that WhatsApp has, which fills this slot.
+    Counting(u64, Box<polls::SentVote>),
 }
 
 /// A secret that is looked for.
@@ -112,11 +113,17 @@ impl Sought {
 }
 
 impl Machine {
-    /// Remembers the secret of a message of ours, which stands in its row.
-    pub(super) fn remember_sent(&mut self, id: &str, message: &[u8]) {
+    /// Remembers the secret of a message of ours, which stands in its row. That of a poll is kept, as what others say
+    /// of it is counted under it.
+    pub(super) fn remember_sent(&mut self, outcome: &mut Pending, id: &str, message: &[u8]) {
         let Some(secret) = Secret::of(message) else { return };
         for author in self.own_names() {
-            self.secrets.remember(secret_name(&author, id), secret.clone());
+            let name = secret_name(&author, id);
+            if secret.poll.is_some() {
+                let key = StateKey { kind: StateKind::MessageSecret, name: name.clone() };
+                outcome.batch.state.push((key, Some(row_of(&secret))));
+            }
+            self.secrets.remember(name, secret.clone());
         }
     }
 
@@ -228,6 +235,7 @@ impl Machine {
             Need::Reading(slot, question) => self.on_secret(slot, *question, secret),
             Need::Answer(slot, piece) => self.on_piece(slot, *piece, secret),
             Need::Sending(waiting) => self.on_secret_for_send(*waiting, secret),
+            Need::Counting(slot, vote) => self.on_secret_of_sent(slot, *vote, secret),
         }
     }
 
@@ -255,32 +263,6 @@ impl Machine {
         let jids = account.flat_map(|account| [account.lid.as_ref(), Some(&account.pn)]).flatten();
         jids.map(|jid: &Jid| jid.to_non_ad().to_string()).collect()
     }
-}
-
-/// The row of a poll or an event.
-fn row_of(secret: &Secret) -> Bytes {
-    let mut row = Writer::new(FORMAT);
-    row.bytes(&secret.key);
-    for option in &secret.options {
-        row.text(option);
-    }
-    row.finish()
-}
-
-/// Reads it.
-fn secret_from(row: &Bytes) -> Option<Secret> {
-    let mut rest = Reader::new(FORMAT, row)?;
-    let key = rest.bytes()?.to_vec();
-    let mut options = Vec::new();
-    while let Some(option) = rest.text() {
-        options.push(option.to_owned());
-    }
-    Some(Secret { key, options, lasting: true })
-}
-
-/// Name of the row of a secret.
-pub(super) fn secret_name(author: &str, id: &str) -> String {
-    bounded(format!("{author}/{id}"))
 }
 
 /// Which message a send needs the secret of.

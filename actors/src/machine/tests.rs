@@ -13,6 +13,7 @@ mod newsletters;
 mod pairing;
 mod passkeys;
 mod people;
+mod polls;
 mod posts;
 mod prekeys;
 mod ranges;

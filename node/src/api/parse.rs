@@ -8,6 +8,7 @@ pub mod chats;
 pub mod contacts;
 pub mod groups;
 pub mod imports;
+pub mod polls;
 pub mod protocol;
 pub mod statuses;
 

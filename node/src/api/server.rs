@@ -25,6 +25,7 @@ use roost_proto::api::media_service_server::MediaServiceServer;
 use roost_proto::api::message_service_server::MessageServiceServer;
 use roost_proto::api::newsletter_service_server::NewsletterServiceServer;
 use roost_proto::api::pairing_service_server::PairingServiceServer;
+use roost_proto::api::poll_service_server::PollServiceServer;
 use roost_proto::api::presence_service_server::PresenceServiceServer;
 use roost_proto::api::setting_service_server::SettingServiceServer;
 use roost_proto::api::status_service_server::StatusServiceServer;
@@ -50,11 +51,12 @@ const GIVEN_UP: usize = 10_000;
 const LARGEST_REQUEST: usize = 2 << 20;
 
 /// Names under which health is asked, beside the empty one for the whole.
-const SERVICES: [&str; 20] = [
+const SERVICES: [&str; 21] = [
     TenantServiceServer::<Api>::NAME,
     DeviceServiceServer::<Api>::NAME,
     PairingServiceServer::<Api>::NAME,
     MessageServiceServer::<Api>::NAME,
+    PollServiceServer::<Api>::NAME,
     EventServiceServer::<Api>::NAME,
     ContactServiceServer::<Api>::NAME,
     GroupServiceServer::<Api>::NAME,
@@ -142,6 +144,7 @@ impl Listener {
             .add_service(service!(DeviceServiceServer))
             .add_service(service!(PairingServiceServer))
             .add_service(service!(MessageServiceServer))
+            .add_service(service!(PollServiceServer))
             .add_service(service!(EventServiceServer))
             .add_service(service!(ContactServiceServer))
             .add_service(service!(GroupServiceServer))

@@ -19,6 +19,8 @@ pub enum Resource {
     Contact,
     /// The profile of a business.
     Business,
+    /// A poll, by WhatsApp's id.
+    Poll,
 }
 
 impl Resource {
@@ -31,6 +33,7 @@ impl Resource {
             Resource::Node => ("node", "NODE"),
             Resource::Contact => ("contact", "CONTACT"),
             Resource::Business => ("business profile", "BUSINESS_PROFILE"),
+            Resource::Poll => ("poll", "POLL"),
         }
     }
 }

@@ -8,6 +8,7 @@ use roost_placement::ledger::{Grant, Ledger};
 
 use super::fenced::Rows;
 use super::media::Files;
+use super::polls::Ballots;
 use super::protocol::Versions;
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, StateRow, StatusRow, TenantRow};
 use super::wishes::Wishes;
@@ -51,7 +52,7 @@ pub(super) struct ExpiredRow {
 
 /// One database, whichever it is. `(b, d)` is the key of a device.
 #[async_trait]
-pub(super) trait Backend: Ledger + Wishes + Files + Versions {
+pub(super) trait Backend: Ledger + Wishes + Files + Ballots + Versions {
     /// A write transaction, for [`super::fenced::FencedTx`] only.
     async fn begin(&self) -> SqlResult<Box<dyn Rows>>;
 

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use roost_placement::ledger::Grant;
 use roost_proto::id::{Age, DeviceKey};
 
+use super::polls::VoteRow;
 use super::prepared::{Prepared, QuarantineRow, UpdateRow, seal_event};
 use super::rows::{HeadRow, MessageRow, SqlResult, StatusRow};
 
@@ -55,6 +56,8 @@ pub(super) trait Rows: Send {
     async fn update_messages(&mut self, rows: &[(&DeviceKey, UpdateRow)]) -> SqlResult<()>;
     async fn put_state(&mut self, rows: &[StatePut<'_>]) -> SqlResult<()>;
     async fn delete_state(&mut self, rows: &[StatePut<'_>]) -> SqlResult<()>;
+    /// Writes votes, but for those that are older than what their voters have said before.
+    async fn put_votes(&mut self, rows: &[(&DeviceKey, &VoteRow)]) -> SqlResult<()>;
     async fn put_aside(&mut self, rows: &[(&DeviceKey, &QuarantineRow)]) -> SqlResult<()>;
     async fn set_status(&mut self, rows: &[(&DeviceKey, &StatusRow)]) -> SqlResult<()>;
     async fn commit(self: Box<Self>) -> SqlResult<()>;
@@ -198,13 +201,14 @@ struct Before<'a> {
     requests: BTreeMap<(&'a DeviceKey, String), MessageRow>,
 }
 
-/// All batches of a transaction as rows, one per key, the last write winning.
+/// All batches of a transaction as rows, one per key, the last write winning; of votes the one that was cast last.
 #[derive(Default)]
 struct Merged<'a> {
     events: Vec<Appended<'a>>,
     messages: Vec<MessageRow>,
     updates: BTreeMap<(&'a DeviceKey, &'a str), UpdateRow>,
     state: BTreeMap<(&'a DeviceKey, &'a str, &'a str), Option<&'a [u8]>>,
+    votes: BTreeMap<(&'a DeviceKey, &'a [u8], &'a str), &'a VoteRow>,
     aside: BTreeMap<(&'a DeviceKey, [u8; 16]), &'a QuarantineRow>,
     status: BTreeMap<&'a DeviceKey, &'a StatusRow>,
 }
@@ -240,6 +244,13 @@ impl<'a> Merged<'a> {
         for change in &batch.state {
             self.state.insert((key, change.kind, change.name.as_str()), change.value.as_deref());
         }
+        for vote in &batch.votes {
+            let at = (key, vote.ballot.as_slice(), vote.voter.as_str());
+            let kept = self.votes.entry(at).or_insert(vote);
+            if vote.cast_at >= kept.cast_at {
+                *kept = vote;
+            }
+        }
         for stanza in &batch.quarantine {
             self.aside.entry((key, stanza.digest)).or_insert(stanza);
         }
@@ -271,6 +282,10 @@ impl<'a> Merged<'a> {
         }
         if !deletes.is_empty() {
             rows.delete_state(&deletes).await?;
+        }
+        if !self.votes.is_empty() {
+            let votes: Vec<_> = self.votes.into_iter().map(|((key, ..), row)| (key, row)).collect();
+            rows.put_votes(&votes).await?;
         }
         if !self.aside.is_empty() {
             let aside: Vec<_> = self.aside.into_iter().map(|((key, _), row)| (key, row)).collect();

@@ -247,6 +247,7 @@ macro_rules! plain_backend {
                     "DELETE FROM event WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM event_dedupe WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM event_head WHERE business_id = $1 AND device_id = $2",
+                    "DELETE FROM poll_vote WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM quarantine WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM consumer_position WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM ownership_log WHERE business_id = $1 AND device_id = $2",

@@ -46,6 +46,7 @@ use super::media::files;
 use super::near::near;
 use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
+use super::polls::ballots;
 use super::protocol::{VersionRow, versions};
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
 use super::schema::Migrations;
@@ -64,6 +65,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (10, "age", include_str!("../../../migrations/postgres/0010_age.sql")),
     (11, "max version", include_str!("../../../migrations/postgres/0011_max_version.sql")),
     (12, "push name", include_str!("../../../migrations/postgres/0012_push_name.sql")),
+    (13, "poll vote", include_str!("../../../migrations/postgres/0013_poll_vote.sql")),
     (14, "proxy", include_str!("../../../migrations/postgres/0014_proxy.sql")),
 ];
 
@@ -159,6 +161,12 @@ near!(Postgres, now: "now()");
 
 wishes!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
 files!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
+ballots!(
+    Postgres,
+    names: "(SELECT at, e ->> 0 AS kind, e ->> 1 AS name
+             FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY AS x(e, at))"
+);
+
 versions!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
 
 plain_backend! {

@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 use roost_actors::port::{
-    Batch, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, NewMessage, ProxyError, ProxyUri,
-    StateKey, StoredMessage,
+    Batch, CastVote, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, NewMessage, ProxyError,
+    ProxyUri, StateKey, StoredMessage, Vote,
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
@@ -16,6 +16,7 @@ use roost_proto::id::{Age, DeviceKey, Epoch, Sequence, UnixMillis};
 use roost_proto::prost::Message as _;
 
 use super::names::{digest, escape, unescape};
+use super::polls::VoteRow;
 use super::rows::{EventRow, MessageRow, StateRow, StatusRow, rank};
 use super::seal::{Place, SealKey};
 use crate::directory::LoggedEvent;
@@ -28,6 +29,7 @@ pub(super) struct Prepared {
     pub(super) state: Vec<PreparedState>,
     pub(super) accepts: Vec<MessageRow>,
     pub(super) updates: Vec<UpdateRow>,
+    pub(super) votes: Vec<VoteRow>,
     pub(super) events: Vec<PreparedEvent>,
     pub(super) quarantine: Vec<QuarantineRow>,
     pub(super) status: Option<StatusRow>,
@@ -95,6 +97,7 @@ const CONTENT: &str = "message.content";
 const WIRE: &str = "message.wire";
 const RAW: &str = "quarantine.raw";
 const PAYLOAD: &str = "event.payload";
+const SAID: &str = "poll_vote.said";
 const PROXY: &str = "device.proxy";
 
 /// Seals a device's proxy.
@@ -132,6 +135,7 @@ impl Prepared {
         });
         let accepts = batch.accepts.into_iter().map(|new| accept_row(key, &seal, new));
         let updates = batch.messages.into_iter().map(|update| update_row(key, &seal, update));
+        let votes = batch.votes.into_iter().map(|vote| vote_row(key, &seal, vote));
         let events = batch.events.into_iter().map(|event| PreparedEvent {
             digest: digest(&event.dedupe),
             occurred: event.occurred.0,
@@ -148,6 +152,7 @@ impl Prepared {
             state: state.collect(),
             accepts: accepts.collect(),
             updates: updates.collect(),
+            votes: votes.collect(),
             events: events.collect(),
             quarantine: quarantine.collect(),
             status: batch.status.map(status_row),
@@ -161,9 +166,10 @@ impl Prepared {
         let state: usize = self.state.iter().map(|s| s.value.as_ref().map_or(0, Vec::len) + 64).sum();
         let accepts: usize = self.accepts.iter().map(|m| m.content.len() + 256).sum();
         let updates: usize = self.updates.iter().map(|u| u.wire.as_ref().map_or(0, Vec::len) + 64).sum();
+        let votes: usize = self.votes.iter().map(|v| v.said.len() + 128).sum();
         let events: usize = self.events.iter().map(|e| e.payload.len() + 128).sum();
         let quarantine: usize = self.quarantine.iter().map(|q| q.raw.len() + 64).sum();
-        state + accepts + updates + events + quarantine
+        state + accepts + updates + votes + events + quarantine
     }
 }
 
@@ -204,6 +210,17 @@ fn update_row(key: &DeviceKey, seal: &SealKey, update: MessageUpdate) -> UpdateR
         read_at: at(MessageState::Read).or(at(MessageState::Played)),
         message_id: update.message_id,
     }
+}
+
+/// The place of a vote under the seal.
+fn ballot_name(ballot: &[u8], voter: &str) -> String {
+    format!("{}/{voter}", hex::encode(ballot))
+}
+
+fn vote_row(key: &DeviceKey, seal: &SealKey, CastVote { ballot, vote }: CastVote) -> VoteRow {
+    let voter = escape(&vote.voter).into_owned();
+    let said = seal.seal(&place(key, SAID, &ballot_name(&ballot, &voter)), &vote.said.encode_to_vec());
+    VoteRow { ballot: ballot.to_vec(), voter, cast_at: vote.cast.0, said }
 }
 
 fn status_row(status: DeviceStatus) -> StatusRow {
@@ -258,6 +275,15 @@ pub(super) fn open_message(
         delivered: row.delivered.map(UnixMillis),
         read: row.read_at.map(UnixMillis),
     })
+}
+
+/// Opens a vote.
+pub(super) fn open_vote(key: &DeviceKey, seal: &SealKey, row: VoteRow) -> Result<Vote, DeviceStoreError> {
+    let name = ballot_name(&row.ballot, &row.voter);
+    let what = || format!("{key} vote {name}");
+    let plain = seal.open(&place(key, SAID, &name), &row.said).map_err(|why| damaged(what(), why))?;
+    let said = api::poll_results::Vote::decode(plain.as_slice()).map_err(|why| damaged(what(), why))?;
+    Ok(Vote { voter: unescape(row.voter), cast: UnixMillis(row.cast_at), said })
 }
 
 /// Opens a piece of state by the kind and stored name of its row.

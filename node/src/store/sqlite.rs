@@ -28,6 +28,7 @@ use super::media::files;
 use super::near::near;
 use super::options::{OpenError, StoreOptions};
 use super::plain::plain_backend;
+use super::polls::ballots;
 use super::protocol::{VersionRow, versions};
 use super::rows::{DeviceRow, EventRow, MessageRow, SqlResult, TenantRow};
 use super::schema::Migrations;
@@ -45,6 +46,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (9, "event age", include_str!("../../../migrations/sqlite/0009_event_age.sql")),
     (11, "max version", include_str!("../../../migrations/sqlite/0011_max_version.sql")),
     (12, "push name", include_str!("../../../migrations/sqlite/0012_push_name.sql")),
+    (13, "poll vote", include_str!("../../../migrations/sqlite/0013_poll_vote.sql")),
     (14, "proxy", include_str!("../../../migrations/sqlite/0014_proxy.sql")),
 ];
 
@@ -130,6 +132,8 @@ near!(Lite, now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 
 wishes!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 files!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
+ballots!(Lite, names: "(SELECT key AS at, value ->> 0 AS kind, value ->> 1 AS name FROM json_each($3))");
+
 versions!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 
 plain_backend! {

@@ -40,7 +40,7 @@ impl BotKey {
     pub fn given(copy: &[u8]) -> Option<BotKey> {
         let copy = Message::decode_from_slice(copy).ok()?;
         let key = copy.message_context_info.bot_message_secret.clone().filter(|key| key.len() == 32)?;
-        Some(BotKey(Secret { key, options: Vec::new(), lasting: false }))
+        Some(BotKey(Secret::bare(key)))
     }
 }
 
@@ -113,7 +113,7 @@ pub fn for_bot(message: &[u8]) -> Option<(Jid, Vec<u8>)> {
     let bot = mentioned(&text.extended_text_message.context_info.mentioned_jid)?;
     let beside = &message.message_context_info;
     let key = beside.message_secret.clone().filter(|secret| secret.len() == 32)?;
-    let BotKey(key) = BotKey::of(&Secret { key, options: Vec::new(), lasting: false })?;
+    let BotKey(key) = BotKey::of(&Secret::bare(key))?;
     let copy = Message {
         message_context_info: MessageContextInfo {
             bot_metadata: beside.bot_metadata.clone(),

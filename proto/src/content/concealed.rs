@@ -106,7 +106,7 @@ pub(super) fn concealed(message: &Message, outer: &Message) -> Option<Concealed>
     let beside = [&message.message_context_info, &outer.message_context_info];
     let secret = beside.into_iter().find_map(|context| context.message_secret.clone());
     let secret = secret.filter(|key| key.len() == 32);
-    let secret = secret.map(|key| Secret { key, options: Vec::new(), lasting: false });
+    let secret = secret.map(Secret::bare);
     let sealed = sealed(&edit.enc_payload, &edit.enc_iv);
     let mut about = reference(&edit.target_message_key);
     // Nobody edits what another has said, whatever he writes.

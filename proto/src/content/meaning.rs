@@ -6,11 +6,11 @@ use waproto::whatsapp::message::{self, FutureProofMessage, pin_in_chat_message};
 use waproto::whatsapp::{ContextInfo, KeepType, Message, MessageKey};
 
 use super::concealed::{Concealed, concealed};
+use super::polls;
 use crate::api;
 use crate::api::message_received::Content;
 use crate::e2e::PlaintextError;
 use crate::media::{File, media_of};
-use crate::phash::digest;
 
 /// The deepest nesting of envelopes that is looked into.
 const DEPTH: usize = 5;
@@ -63,8 +63,9 @@ pub enum Meaning {
     Labelled(String),
     /// What is said in the chat may not be shared; false: it may again.
     SharingLimited(bool),
-    /// A vote in a poll, still encrypted.
-    Voted(Ref, Sealed),
+    /// A vote in a poll, still encrypted, and when it was cast by the clock of who votes: Unix milliseconds, 0 when
+    /// that is not said.
+    Voted(Ref, Sealed, i64),
     /// An answer to an event, still encrypted.
     Answered(Ref, Sealed),
     /// An edit, a reaction or a comment, still encrypted.
@@ -199,7 +200,8 @@ fn about(message: &Message, outer: &Message) -> Option<Meaning> {
     }
     if let Some(update) = message.poll_update_message.as_option().filter(|update| update.vote.is_set()) {
         let sealed = Sealed { payload: bytes(&update.vote.enc_payload), iv: bytes(&update.vote.enc_iv) };
-        return Some(Meaning::Voted(reference(&update.poll_creation_message_key), sealed));
+        let cast = update.sender_timestamp_ms.unwrap_or(0);
+        return Some(Meaning::Voted(reference(&update.poll_creation_message_key), sealed, cast));
     }
     if let Some(concealed) = concealed(message, outer) {
         return Some(Meaning::Concealed(Box::new(concealed)));
@@ -235,15 +237,8 @@ fn content(message: &Message) -> Option<(Content, Option<&ContextInfo>)> {
         let contacts = api::Contacts { contacts: many.contacts.iter().map(card).collect() };
         return Some((Content::Contacts(contacts), many.context_info.as_option()));
     }
-    if let Some(creation) = poll(message) {
-        let options = creation.options.iter().map(|option| owned(&option.option_name)).collect();
-        let poll = api::Poll {
-            question: owned(&creation.name),
-            options,
-            selectable: creation.selectable_options_count.unwrap_or(0),
-            correct_option: right(creation),
-        };
-        return Some((Content::Poll(poll), creation.context_info.as_option()));
+    if let Some(creation) = polls::creation(message) {
+        return Some((Content::Poll(polls::poll(creation)), creation.context_info.as_option()));
     }
     if let Some(event) = message.event_message.as_option() {
         return Some((Content::CalendarEvent(calendar_event(event)), event.context_info.as_option()));
@@ -256,29 +251,6 @@ fn content(message: &Message) -> Option<(Content, Option<&ContextInfo>)> {
         return Some(found);
     }
     super::interactive::interactive(message)
-}
-
-/// The right option of a quiz: by its name, or as the one whose hash it says.
-fn right(creation: &message::PollCreationMessage) -> String {
-    let answer = &creation.correct_answer;
-    let by_hash = || {
-        let hash = answer.option_hash.as_ref()?;
-        let names = creation.options.iter().filter_map(|option| option.option_name.as_ref());
-        names.into_iter().find(|name| digest(name.as_bytes()).eq_ignore_ascii_case(hash)).cloned()
-    };
-    answer.option_name.clone().filter(|name| !name.is_empty()).or_else(by_hash).unwrap_or_default()
-}
-
-/// The poll in a message, whatever its version.
-pub(super) fn poll(message: &Message) -> Option<&message::PollCreationMessage> {
-    [
-        &message.poll_creation_message,
-        &message.poll_creation_message_v2,
-        &message.poll_creation_message_v3,
-        &message.poll_creation_message_v5,
-    ]
-    .into_iter()
-    .find_map(|poll| poll.as_option())
 }
 
 fn calendar_event(event: &message::EventMessage) -> api::CalendarEvent {

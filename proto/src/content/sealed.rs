@@ -17,8 +17,8 @@ use waproto::whatsapp::{Message, MessageContextInfo};
 
 use super::concealed::{COMMENT, EDIT, REACTION};
 use super::encode::{an_edit, context, edited, message_key};
-use super::meaning::{Sealed, peel, poll};
-use super::{MessageContent, Surroundings};
+use super::meaning::{Sealed, peel};
+use super::{MessageContent, Surroundings, polls};
 use crate::api;
 use crate::api::event_response::Answer;
 use crate::api::send_message_request::Content;
@@ -31,27 +31,29 @@ const ANSWER: &str = "Event Response";
 pub struct Secret {
     /// 32 bytes.
     pub key: Vec<u8>,
-    /// Options of the poll; none for any other message.
-    pub options: Vec<String>,
+    /// The poll; none for any other message.
+    pub poll: Option<api::Poll>,
     /// Of a poll or an event: answers may come at any time.
     pub lasting: bool,
 }
 
 impl Secret {
+    /// Of a message that is neither poll nor event: 32 bytes.
+    pub fn bare(key: Vec<u8>) -> Secret {
+        Secret { key, poll: None, lasting: false }
+    }
+
     /// Of a message that carries one.
     pub fn of(bytes: &[u8]) -> Option<Secret> {
         let outer = Message::decode_from_slice(bytes).ok()?;
         let inner = peel(&outer);
-        let poll = poll(inner);
+        let poll = polls::creation(inner).map(polls::poll);
         let contexts = [&inner.message_context_info, &outer.message_context_info];
         let key = contexts.into_iter().find_map(|context| context.message_secret.clone())?;
-        let options = poll.map(|poll| {
-            poll.options.iter().map(|option| option.option_name.clone().unwrap_or_default()).collect()
-        });
         // The secret beside an edit is that of another message.
         let own = inner.secret_encrypted_message.is_unset();
         let lasting = poll.is_some() || inner.event_message.is_set();
-        (own && key.len() == 32).then(|| Secret { key, options: options.unwrap_or_default(), lasting })
+        (own && key.len() == 32).then_some(Secret { key, poll, lasting })
     }
 }
 
@@ -75,9 +77,10 @@ pub fn open_vote(
 ) -> Option<(Vec<String>, Vec<Vec<u8>>)> {
     let opened = open(sealed, secret, parties, VOTE)?;
     let vote = PollVoteMessage::decode_from_slice(&opened).ok()?;
+    let options = secret.poll.as_ref().map(|poll| poll.options.as_slice()).unwrap_or_default();
     let (mut names, mut unknown) = (Vec::new(), Vec::new());
     for hash in vote.selected_options {
-        match secret.options.iter().find(|name| Sha256::digest(name).as_slice() == hash) {
+        match options.iter().find(|name| Sha256::digest(name).as_slice() == hash) {
             Some(name) => names.push(name.clone()),
             None => unknown.push(hash),
         }

@@ -119,7 +119,6 @@ pub(super) async fn a_fenced_owner_neither_reads_nor_writes(world: World) {
     world.commit(&old, accepts(&[message("a", "text")])).await;
     let new = world.ledger().give(&old, &next).await.expect("an answer").expect("given");
     let batch = Batch {
-        age: Age(0),
         state: vec![put(StateKind::Account, "", "stale")],
         accepts: vec![message("b", "stale")],
         messages: vec![update("a", MessageState::Failed, 9)],
@@ -131,6 +130,7 @@ pub(super) async fn a_fenced_owner_neither_reads_nor_writes(world: World) {
             at: UnixMillis(1),
         }],
         status: Some(status("stale")),
+        ..Batch::default()
     };
     refused(world.ports.devices.commit(&old, batch).await);
     refused(world.ports.devices.commit(&old, Batch::default()).await);
@@ -314,7 +314,6 @@ pub(super) async fn a_repeated_batch_changes_nothing(world: World) {
     let me = world.active("n1").await;
     let grant = world.owned(&me, "d1").await;
     let batch = Batch {
-        age: Age(0),
         state: vec![put(StateKind::Session, "x", "ratchet")],
         accepts: vec![message("a", "one")],
         messages: vec![MessageUpdate {
@@ -329,6 +328,7 @@ pub(super) async fn a_repeated_batch_changes_nothing(world: World) {
             at: UnixMillis(1),
         }],
         status: Some(status("fine")),
+        ..Batch::default()
     };
     let first = world.commit(&grant, batch.clone()).await;
     assert_eq!(first.events, [Some(Sequence(1)), Some(Sequence(2))]);

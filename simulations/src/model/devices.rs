@@ -1,10 +1,12 @@
 //! The devices' port of the model. What may be impossible in a batch is looked for first, so that all of
 //! it is written or nothing.
 
+use std::collections::btree_map::Entry;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::port::{
-    Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState, MessageUpdate,
+    Accepted, Batch, CastVote, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState, MessageUpdate,
     NewMessage, StateKey, StateKind, StoredMessage,
 };
 use roost_node::directory::LoggedEvent;
@@ -139,6 +141,13 @@ fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, age: Age, now: i64) -
             Some(value) => row.state.insert(key, value),
             None => row.state.remove(&key),
         };
+    }
+    for CastVote { ballot, vote } in batch.votes {
+        match row.votes.entry((ballot, vote.voter.clone())) {
+            Entry::Occupied(kept) if kept.get().cast > vote.cast => {}
+            Entry::Occupied(mut kept) => _ = kept.insert(vote),
+            Entry::Vacant(place) => _ = place.insert(vote),
+        }
     }
     for stanza in batch.quarantine {
         row.quarantine.entry(stanza.dedupe.clone()).or_insert(stanza);

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use roost_actors::port::{DeviceStatus, ProxyUri, QuarantinedStanza, StateKey, StoredMessage};
+use roost_actors::port::{DeviceStatus, ProxyUri, QuarantinedStanza, StateKey, StoredMessage, Vote};
 use roost_node::directory::{Device, LoggedEvent, Tenant};
 use roost_node::protocol::Chosen;
 use roost_placement::egress::Report;
@@ -75,6 +75,8 @@ pub(super) struct DeviceRow {
     pub(super) last_at: i64,
     pub(super) earliest: i64,
     pub(super) quarantine: BTreeMap<String, QuarantinedStanza>,
+    /// By poll and voter.
+    pub(super) votes: BTreeMap<([u8; 16], String), Vote>,
     /// Sequences that owners remember; only a planted defect believes them.
     pub(super) remembered: BTreeMap<Life, i64>,
 }
@@ -102,6 +104,7 @@ impl DeviceRow {
             last_at: 0,
             earliest: 1,
             quarantine: BTreeMap::new(),
+            votes: BTreeMap::new(),
             remembered: BTreeMap::new(),
         }
     }

@@ -7,6 +7,7 @@ mod devices;
 mod directory;
 mod ledger;
 mod media;
+mod polls;
 mod protocol;
 
 use std::future::Future;

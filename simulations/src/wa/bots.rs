@@ -131,7 +131,7 @@ impl Machine {
                 return Err(PhoneError::UnknownPhone(pn));
             }
         }
-        let secret = Secret { key: secret, options: Vec::new(), lasting: false };
+        let secret = Secret::bare(secret);
         let key = BotKey::of(&secret).ok_or(PhoneError::UnknownPhone(asker))?;
         let ids = self.bot_says(now, &Asked { asker, place: Place::Chat(chat), id, key }, pieces);
         Ok((ids, self.settle_phones(now)))

@@ -82,7 +82,7 @@ pub(crate) async fn talk(
     Ok(())
 }
 
-/// What goes with messages, what keeps them, and answers: the same conversation while owners die.
+/// What goes with messages, what keeps them, answers and polls: the same conversation while owners die.
 pub(crate) async fn beside(
     speakers: &mut [Speaker],
     cluster: &mut Cluster,
@@ -95,7 +95,9 @@ pub(crate) async fn beside(
     for speaker in speakers {
         let (from, to) = (Way::From(speaker.library), Way::To(speaker.library));
         let matrix = &mut matrix;
-        Pair { cluster, device, reader, roost, speaker, matrix, from, to }.beside().await?;
+        let mut pair = Pair { cluster, device, reader, roost, speaker, matrix, from, to };
+        pair.beside().await?;
+        pair.polls("amid").await?;
     }
     assert!(cluster.outlived().await? > 5);
     Ok(())

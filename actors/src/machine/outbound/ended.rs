@@ -75,11 +75,20 @@ impl Machine {
 
     /// A message of ours reaches a state beyond sending, by an acknowledgement, by a receipt (whose
     /// acknowledgement was lost then), or by failing: its way ends with the commit of that.
-    pub(in crate::machine) fn outbox_reached(&mut self, outcome: &mut Pending, whatsapp_id: &str) {
+    /// With `taken`, WhatsApp has had it since then.
+    pub(in crate::machine) fn outbox_reached(
+        &mut self,
+        outcome: &mut Pending,
+        whatsapp_id: &str,
+        taken: Option<UnixMillis>,
+    ) {
         let found = self.outbox.items.iter_mut().find(|(_, item)| item.message.whatsapp_id == whatsapp_id);
-        if let Some((ordinal, item)) = found {
-            item.stage = Stage::Settling;
-            outcome.after.push(After::Gone(*ordinal));
+        let Some((ordinal, item)) = found else { return };
+        item.stage = Stage::Settling;
+        outcome.after.push(After::Gone(*ordinal));
+        if let Some(at) = taken {
+            let message = item.message.clone();
+            self.count_sent(outcome, &message, at);
         }
     }
 }

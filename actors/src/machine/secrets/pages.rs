@@ -80,7 +80,7 @@ pub(super) fn find(pages: &[Bytes], names: &[String]) -> Option<Secret> {
         let (digests, _) = digests.as_chunks::<DIGEST>();
         digests.iter().any(|digest| wanted.contains(digest))
     });
-    found.map(|(key, _)| Secret { key: key.to_vec(), options: Vec::new(), lasting: false })
+    found.map(|(key, _)| Secret::bare(key.to_vec()))
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     fn secret(number: u32) -> Secret {
         let mut key = vec![0; KEY];
         key[..4].copy_from_slice(&number.to_be_bytes());
-        Secret { key, options: Vec::new(), lasting: false }
+        Secret::bare(key)
     }
 
     fn named(number: u32) -> Vec<String> {

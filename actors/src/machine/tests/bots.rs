@@ -91,7 +91,7 @@ fn an_answer_that_comes_right_behind_its_question_is_read() {
 #[test]
 fn an_answer_to_a_message_that_nobody_here_knows_is_told_as_unreadable_and_refused() {
     let mut world = World::online(2);
-    let secret = Secret { key: vec![1; 32], options: Vec::new(), lasting: false };
+    let secret = Secret::bare(vec![1; 32]);
     let (told, settled) = hears(&mut world, piece("P1", ("NEVER", PEER), "Hens", &secret, ("full", "P1")));
     assert!(told.unreadable && told.content.is_none());
     assert_eq!(settled.text("error").as_deref(), Some("495"));

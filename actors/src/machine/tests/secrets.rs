@@ -13,13 +13,13 @@ use crate::port::StateKind;
 
 pub(super) const PEER: &str = "800000@lid";
 
-fn request(kind: Content, number: u32) -> SendRequest {
+pub(super) fn request(kind: Content, number: u32) -> SendRequest {
     let content = MessageContent { kind, context: api::Context::default() };
     let to = Recipient::Lid("800000".to_owned());
     SendRequest { to, content, request_id: format!("s{number}"), request_hash: [0; 32] }
 }
 
-fn about(id: &str, from_me: bool) -> Option<api::MessageRef> {
+pub(super) fn about(id: &str, from_me: bool) -> Option<api::MessageRef> {
     Some(api::MessageRef { whatsapp_id: id.to_owned(), from_me, sender: String::new() })
 }
 
@@ -37,7 +37,7 @@ pub(super) fn hears_a_secret(world: &mut World, id: &str) -> Secret {
     secret
 }
 
-fn hears(world: &mut World, id: &str, bytes: Vec<u8>) {
+pub(super) fn hears(world: &mut World, id: &str, bytes: Vec<u8>) {
     world.said.insert(id.to_owned(), bytes);
     world.repeated_by_its_sender(id);
     world.calm_down();

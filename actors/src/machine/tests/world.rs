@@ -21,7 +21,7 @@ use roost_proto::stanza::{self, Read, Stanza};
 
 use crate::device::{AskError, Limits, SendError};
 use crate::machine::*;
-use crate::port::{Batch, MessageState, StateKey, StateKind, StoredMessage};
+use crate::port::{Batch, CastVote, MessageState, StateKey, StateKind, StoredMessage};
 
 /// Something that happens.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,8 @@ pub(super) struct World {
     /// What messages say, by their ids; others say their ids.
     pub(super) said: BTreeMap<String, Vec<u8>>,
     wires: BTreeSet<Bytes>,
+    /// Votes that were kept, in order.
+    pub(super) votes: Vec<CastVote>,
     pub(super) messages: BTreeMap<String, StoredMessage>,
     pub(super) rows: BTreeMap<StateKey, Bytes>,
     /// Of the one ratchet that everything uses: what crypto made last, and what was committed last.
@@ -132,6 +134,7 @@ impl World {
             payloads: Vec::new(),
             said: BTreeMap::new(),
             wires: BTreeSet::new(),
+            votes: Vec::new(),
             messages: BTreeMap::new(),
             rows: BTreeMap::new(),
             made: 0,

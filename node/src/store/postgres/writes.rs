@@ -10,6 +10,7 @@ use roost_proto::id::{Age, DeviceKey};
 use sqlx::{Postgres, Transaction};
 
 use crate::store::fenced::{Appended, Rows, StatePut};
+use crate::store::polls::VoteRow;
 use crate::store::prepared::{QuarantineRow, UpdateRow};
 use crate::store::rows::{HeadRow, MessageRow, SqlResult, StatusRow};
 
@@ -211,6 +212,24 @@ impl Rows for PgTx {
             .bind(devices(deletes, |row| row.key))
             .bind(column(deletes, |row| row.kind))
             .bind(column(deletes, |row| row.name))
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
+    }
+
+    async fn put_votes(&mut self, votes: &[(&DeviceKey, &VoteRow)]) -> SqlResult<()> {
+        let sql = "INSERT INTO poll_vote AS v (business_id, device_id, ballot, voter, cast_at, said)
+                   SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bytea[])
+                   ON CONFLICT (business_id, device_id, ballot, voter)
+                   DO UPDATE SET cast_at = excluded.cast_at, said = excluded.said
+                   WHERE v.cast_at <= excluded.cast_at";
+        sqlx::query(sql)
+            .bind(tenants(votes, |row| row.0))
+            .bind(devices(votes, |row| row.0))
+            .bind(votes.iter().map(|row| row.1.ballot.as_slice()).collect::<Vec<_>>())
+            .bind(votes.iter().map(|row| row.1.voter.as_str()).collect::<Vec<_>>())
+            .bind(column(votes, |row| row.1.cast_at))
+            .bind(votes.iter().map(|row| row.1.said.as_slice()).collect::<Vec<_>>())
             .execute(&mut *self.0)
             .await?;
         Ok(())

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sqlx::{Sqlite, Transaction};
 
 use crate::store::fenced::{Appended, Rows, StatePut};
+use crate::store::polls::VoteRow;
 use crate::store::prepared::{QuarantineRow, UpdateRow};
 use crate::store::rows::{HeadRow, MessageRow, SqlResult, StatusRow};
 
@@ -174,6 +175,20 @@ impl Rows for LiteTx {
         });
         let sql = "DELETE FROM device_state WHERE (business_id, device_id, kind, name) IN
                      (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1))";
+        self.run(sql, rows).await
+    }
+
+    async fn put_votes(&mut self, votes: &[(&DeviceKey, &VoteRow)]) -> SqlResult<()> {
+        let rows = array(votes, |(key, row)| {
+            let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+            json!([b, d, hex::encode(&row.ballot), row.voter, row.cast_at, hex::encode(&row.said)])
+        });
+        let sql = "INSERT INTO poll_vote AS v (business_id, device_id, ballot, voter, cast_at, said)
+                   SELECT value ->> 0, value ->> 1, unhex(value ->> 2), value ->> 3, value ->> 4, unhex(value ->> 5)
+                   FROM json_each($1) WHERE true
+                   ON CONFLICT (business_id, device_id, ballot, voter)
+                   DO UPDATE SET cast_at = excluded.cast_at, said = excluded.said
+                   WHERE v.cast_at <= excluded.cast_at";
         self.run(sql, rows).await
     }
 

@@ -11,7 +11,7 @@ fn parties<'a>(author: &'a [String], by: &'a [String]) -> Parties<'a> {
 
 #[test]
 fn concealed_reactions_and_comments_open_with_the_secret_of_their_message() {
-    let secret = Secret { key: SECRET.to_vec(), options: Vec::new(), lasting: false };
+    let secret = Secret::bare(SECRET.to_vec());
     let around = around();
     let (author, by) = (vec!["7654321@lid".to_owned()], vec![around.own.to_string()]);
     let reaction = api::Reaction { message: target(false), emoji: "🐓".into(), concealed: true };
@@ -36,7 +36,7 @@ fn concealed_reactions_and_comments_open_with_the_secret_of_their_message() {
 
 #[test]
 fn an_encrypted_edit_opens_with_the_secret_beside_it_and_edits_what_it_names_outside() {
-    let ours = Secret { key: SECRET.to_vec(), options: Vec::new(), lasting: false };
+    let ours = Secret::bare(SECRET.to_vec());
     let edit = plain(Content::Edit(an_edit(true)));
     assert_eq!(answered(&edit), target(true));
     let author = [around().own.to_string()];
@@ -70,7 +70,7 @@ fn what_is_said_carries_a_secret_and_what_is_about_it_or_for_everybody_carries_n
 
 #[test]
 fn what_a_bot_answers_opens_with_the_secret_of_the_question_and_under_its_own_names_alone() {
-    let secret = Secret { key: SECRET.to_vec(), options: Vec::new(), lasting: false };
+    let secret = Secret::bare(SECRET.to_vec());
     let (asker, bot) = (["7654321@lid".to_owned()], ["867051314767696@bot".to_owned()]);
     let parties = Parties { id: "3EB0ANSWER", author: &asker, answerer: &bot };
     let message = encode(&MessageContent::text("Hens lay eggs."), &around());

@@ -13,7 +13,7 @@ use roost_proto::stanza::{self, Builder, Jid, Read, Stanza};
 
 use super::{Step, World};
 use crate::machine::*;
-use crate::port::{Accepted, Batch, Committed, StateKey, StateKind, StoredMessage};
+use crate::port::{Accepted, Batch, Committed, MessageState, StateKey, StateKind, StoredMessage};
 
 impl World {
     /// The next owner, who loads what the store has.
@@ -22,7 +22,11 @@ impl World {
         let rows = |kind| self.rows.iter().filter(move |(key, _)| key.kind == kind);
         let named = |kind| rows(kind).map(|(key, row)| (key.name.clone(), row.clone())).collect();
         let only = |kind| rows(kind).next().map(|(_, row)| row.clone());
+        let unsent = self.messages.values().filter(|stored| stored.state <= MessageState::Sending);
+        let mut outbox: Vec<StoredMessage> = unsent.cloned().collect();
+        outbox.sort_by_key(|stored| stored.ordinal);
         let loaded = Loaded {
+            outbox,
             account,
             keys: true,
             awaited: named(StateKind::Retry),
@@ -33,7 +37,8 @@ impl World {
             secret_head: only(StateKind::SecretHead),
             ..Loaded::default()
         };
-        World { rows: self.rows, messages: self.messages, ..World::begin(1, limits, self.now, loaded) }
+        let World { rows, messages, wires, now, .. } = self;
+        World { rows, messages, wires, ..World::begin(1, limits, now, loaded) }
     }
 
     pub(super) fn commit_done(&mut self) -> Vec<Effect> {
@@ -72,7 +77,14 @@ impl World {
         for update in &batch.messages {
             let stored = self.messages.get_mut(&update.message_id).expect("it was accepted");
             stored.state = stored.state.max(update.state);
+            stored.wire = update.wire.clone().or(stored.wire.take());
             self.wires.extend(update.wire.clone());
+        }
+        for cast in &batch.votes {
+            let told = |payload: &Payload| matches!(payload, Payload::PollVoteReceived(_));
+            let with_its_event = batch.events.iter().any(|event| told(&event.payload));
+            assert!(cast.vote.said.from_me || with_its_event, "a vote is kept with its event");
+            self.votes.push(cast.clone());
         }
         for event in &batch.events {
             let new = self.events.insert(event.dedupe.clone());
@@ -81,7 +93,8 @@ impl World {
             self.payloads.push(event.payload.clone());
             match &event.payload {
                 Payload::MessageReceived(message) => _ = self.received.insert(message.whatsapp_id.clone()),
-                Payload::ReactionReceived(api::ReactionReceived { said: Some(said), .. }) => {
+                Payload::ReactionReceived(api::ReactionReceived { said: Some(said), .. })
+                | Payload::PollVoteReceived(api::PollVoteReceived { said: Some(said), .. }) => {
                     self.received.insert(said.whatsapp_id.clone());
                 }
                 Payload::StatusReceived(api::StatusReceived { message: Some(post) }) => {

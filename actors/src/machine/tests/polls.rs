@@ -1,0 +1,113 @@
+//! Votes: kept with their events, or no later than that WhatsApp has ours.
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::api::send_message_request::Content;
+use roost_proto::content::{self, MessageContent, Secret};
+
+use super::secrets::{PEER, about, hears, next_owner, request, theirs};
+use super::world::{Step, World};
+use crate::device::Command;
+use crate::port::{CastVote, MessageState, StateKey, StateKind};
+
+fn plain(kind: Content) -> MessageContent {
+    MessageContent { kind, context: api::Context::default() }
+}
+
+fn a_poll() -> Content {
+    let options = vec!["yes".to_owned(), "no".to_owned()];
+    Content::Poll(api::Poll { question: "?".into(), options, selectable: 1, correct_option: String::new() })
+}
+
+/// The peer asks.
+fn hears_a_poll(world: &mut World) -> Secret {
+    let bytes = content::encode(&plain(a_poll()), &theirs());
+    let secret = Secret::of(&bytes).expect("a secret");
+    hears(world, "POLL", bytes);
+    secret
+}
+
+fn vote(poll: &str, from_me: bool, options: &[&str]) -> Content {
+    let options = options.iter().map(|option| (*option).to_owned()).collect();
+    Content::PollVote(api::PollVote { poll: about(poll, from_me), options })
+}
+
+/// What was accepted is on the wire, and WhatsApp has not said anything of it.
+fn goes_out(world: &mut World) {
+    for _ in 0..12 {
+        world.take(Step::AnswerRequest);
+        world.commit_everything();
+    }
+    assert_eq!(world.wired(), 1);
+}
+
+fn last(world: &World) -> &CastVote {
+    world.votes.last().expect("a vote was kept")
+}
+
+#[test]
+fn a_vote_that_comes_is_kept_with_its_event_under_the_name_of_its_poll() {
+    let mut world = World::online(1);
+    let secret = hears_a_poll(&mut world);
+    let mut next = next_owner(world);
+    for (id, options, places) in
+        [("A", &["no"][..], &[1][..]), ("B", &["never", "yes"], &[0]), ("C", &[], &[])]
+    {
+        let sealed = content::seal(&plain(vote("POLL", true, options)), &theirs(), &secret, PEER, [3; 12]);
+        hears(&mut next, id, sealed.expect("sealed"));
+        let CastVote { ballot, vote } = last(&next);
+        assert_eq!((Some(*ballot), &*vote.voter), (secret.ballot("POLL"), PEER));
+        assert_eq!((vote.cast, &*vote.said.options), (theirs().now, places));
+        assert_eq!(vote.said.unknown_options, u32::from(id == "B"));
+    }
+    assert_eq!(next.votes.len(), 3);
+}
+
+#[test]
+fn a_vote_in_a_poll_that_is_not_known_is_told_and_not_counted() {
+    let mut world = World::online(2);
+    let secret = Secret { key: vec![9; 32], ..hears_a_poll(&mut world) };
+    let sealed = content::seal(&plain(vote("OTHER", true, &["no"])), &theirs(), &secret, PEER, [3; 12]);
+    hears(&mut world, "A", sealed.expect("sealed"));
+    let told = world.payloads.last();
+    assert!(matches!(told, Some(Payload::PollVoteReceived(vote)) if vote.unreadable), "{told:?}");
+    assert!(world.votes.is_empty());
+}
+
+#[test]
+fn our_vote_counts_as_soon_as_whatsapp_has_it_whoever_owns_the_device_by_then() {
+    let mut world = World::online(3);
+    let secret = hears_a_poll(&mut world);
+    world.command(Command::Send(Box::new(request(vote("POLL", false, &["no"]), 1))));
+    goes_out(&mut world);
+    assert!(world.votes.is_empty(), "WhatsApp does not have it");
+    let mut next = next_owner(world);
+    next.calm_down();
+    assert!(next.state_of("s1") >= MessageState::Sent);
+    let CastVote { ballot, vote } = last(&next);
+    assert_eq!((Some(*ballot), &*vote.voter), (secret.ballot("POLL"), "900000@lid"));
+    assert!(vote.said.from_me && vote.said.options == [1]);
+}
+
+#[test]
+fn our_vote_that_whatsapp_refuses_does_not_count() {
+    let mut world = World::online(4);
+    hears_a_poll(&mut world);
+    world.command(Command::Send(Box::new(request(vote("POLL", false, &["yes"]), 1))));
+    goes_out(&mut world);
+    world.refuse_ours(479);
+    world.calm_down();
+    assert_eq!((world.state_of("s1"), world.votes.len()), (MessageState::Failed, 0));
+}
+
+#[test]
+fn a_poll_of_ours_is_a_row_under_each_of_our_names_when_its_bytes_are_durable() {
+    let mut world = World::online(5);
+    world.command(Command::Send(Box::new(request(a_poll(), 1))));
+    world.calm_down();
+    let stored = world.messages.values().next().expect("it was accepted").message.clone();
+    let names = world.rows.keys().filter(|key| key.kind == StateKind::MessageSecret);
+    let names: Vec<&StateKey> = names.collect();
+    assert!(names.iter().all(|key| key.name.ends_with(&stored.whatsapp_id)), "{names:?}");
+    assert_eq!(names.len(), 2, "by number and by hidden identity");
+}

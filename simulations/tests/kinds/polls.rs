@@ -1,0 +1,86 @@
+//! Polls, votes in them, and how they stand.
+
+use roost_proto::api;
+use roost_proto::api::event::Payload;
+use roost_proto::api::message_received::Content as Received;
+use roost_proto::api::send_message_request::Content;
+use roost_simulations::interop::Failure;
+
+use super::{Pair, about, cannot_say, hash, poll};
+
+impl Pair<'_> {
+    /// Polls of both sides, and votes of both in them. The round is part of each question.
+    pub(crate) async fn polls(&mut self, round: &str) -> Result<(), Failure> {
+        let name = self.speaker.client.name().to_owned();
+        let question = format!("{round}, to {name}?");
+        let ours = self.say(Content::Poll(poll(&question, ""))).await?;
+        self.speaker.client.said("poll", &format!("{question}: yes, no")).await?;
+        self.matrix.row("poll").seen(self.to);
+        if let Some(reason) = cannot_say(self.speaker.library, "vote in a poll") {
+            self.matrix.row("vote in a poll").not_applicable(self.from, reason);
+            self.matrix.row("tally of a poll").not_applicable(self.from, reason);
+        } else {
+            for option in ["yes", "no"] {
+                self.hears_a_vote(&ours, option).await?;
+            }
+            self.matrix.row("vote in a poll").seen(self.from);
+            let standing = self.tally(&ours, true).await?;
+            assert_eq!(counts(&standing), [("yes".into(), 0), ("no".into(), 1)], "the last vote stands");
+            let [vote] = &standing.votes[..] else { return Err(Failure::new("there is more than one vote")) };
+            let voter = vote.voter.clone().unwrap_or_default();
+            assert_eq!((voter.lid, vote.from_me), (self.speaker.person.lid_jid(), false));
+            assert!(standing.last_vote_time.is_some() && !standing.partial);
+            self.matrix.row("tally of a poll").seen(self.from);
+        }
+        let theirs = self.hear("poll", &format!("{round}, from {name}?"), "").await?;
+        match self.received(&theirs).await?.content {
+            Some(Received::Poll(poll)) => assert_eq!(poll.options, ["yes", "no"]),
+            other => return Err(Failure::new(format!("a poll came as {other:?}"))),
+        }
+        self.matrix.row("poll").seen(self.from);
+        let nobody = self.tally(&theirs, false).await?;
+        assert_eq!(
+            (counts(&nobody), nobody.last_vote_time),
+            (vec![("yes".into(), 0), ("no".into(), 0)], None)
+        );
+        let vote = api::PollVote { poll: about(&theirs, false), options: vec!["yes".into()] };
+        self.say(Content::PollVote(vote)).await?;
+        assert_eq!(self.speaker.client.said("vote", &hash("yes")).await?.about, theirs);
+        self.matrix.row("vote in a poll").seen(self.to);
+        let standing = self.tally(&theirs, false).await?;
+        assert_eq!(counts(&standing), [("yes".into(), 1), ("no".into(), 0)]);
+        assert!(standing.votes.iter().any(|vote| vote.from_me && vote.options == [0]), "ours is in it");
+        self.matrix.row("tally of a poll").seen(self.to);
+        Ok(())
+    }
+
+    /// The client votes for this option of a poll of ours, and the device hears it.
+    async fn hears_a_vote(&mut self, of: &str, option: &str) -> Result<(), Failure> {
+        let id = self.hear("vote", option, of).await?;
+        let vote = self
+            .reader
+            .wait("vote", |payload| match payload {
+                Payload::PollVoteReceived(vote) => Some(vote.clone())
+                    .filter(|vote| vote.said.as_ref().is_some_and(|said| said.whatsapp_id == id)),
+                _ => None,
+            })
+            .await?;
+        assert_eq!(vote.options, [option]);
+        assert!(!vote.unreadable);
+        let poll = vote.poll.unwrap_or_default();
+        assert_eq!((&*poll.whatsapp_id, poll.from_me), (of, true));
+        Ok(())
+    }
+
+    /// How a poll stands, by the word of any node.
+    async fn tally(&self, id: &str, from_me: bool) -> Result<api::PollResults, Failure> {
+        let sender = if from_me { String::new() } else { self.speaker.person.number_jid() };
+        let poll = Some(api::MessageRef { whatsapp_id: id.to_owned(), from_me, sender });
+        let wanted = api::GetPollResultsRequest { device: self.device.to_owned(), poll };
+        self.cluster.ask(wanted, async |api, it| api.polls().get_poll_results(it).await).await
+    }
+}
+
+fn counts(results: &api::PollResults) -> Vec<(String, u32)> {
+    results.options.iter().map(|option| (option.name.clone(), option.votes)).collect()
+}
