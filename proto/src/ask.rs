@@ -22,6 +22,7 @@ pub mod privacy;
 pub mod reports;
 pub mod settings;
 pub mod statuses;
+pub mod trusted;
 pub mod users;
 
 use std::fmt::Debug;

@@ -318,7 +318,7 @@ impl Pair<'_> {
     }
 
     /// Both have written to each other, so both have tokens.
-    async fn tokens(&mut self) -> Result<(), Failure> {
+    async fn tokens(&mut self, stranger: &Stranger) -> Result<(), Failure> {
         let name = self.client.name().to_owned();
         let (roost, person) = (self.roost.pn, self.person.pn);
         let text = format!("a word for {name}");
@@ -336,6 +336,7 @@ impl Pair<'_> {
         self.reader.received(&[text]).await?;
         self.matrix.row("trusted-contact tokens").seen(self.from);
         self.newcomers().await?;
+        self.looks(stranger).await?;
         self.stage.sim.commit(&Fault::DemandTokens { demand: false })?;
         Ok(())
     }
@@ -374,7 +375,7 @@ async fn everything(cast: &Cast) -> Result<Matrix, Failure> {
         pair.strangers(&stranger).await?;
         pair.client.send(&roost.number_jid(), &format!("hello from {name}")).await?;
         reader.received(&[format!("hello from {name}")]).await?;
-        pair.tokens().await?;
+        pair.tokens(&stranger).await?;
         pair.status().await?;
         // The other drivers post texts only.
         if library == Library::Whatsmeow {

@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
-use roost_proto::ask::groups::{newcomers, with_tokens};
+use roost_proto::ask::trusted::{self, with_tokens};
 use roost_proto::stanza::{Jid, Stanza};
 
 use super::crypto::Purpose;
 use super::requests::{Asked, NoAnswer};
+use super::tokens::takes_part;
 use super::{CryptoRequest, Effect, Machine, Reply, Token};
 use crate::device::AskError;
 
@@ -23,20 +24,23 @@ impl Machine {
         }
     }
 
-    /// Asks WhatsApp something for a caller; whom it brings into a group shows the token that he has given us.
+    /// Asks WhatsApp something for a caller; whom it brings into a group, or wants to see something of, shows the token
+    /// that he has given us.
     pub(super) fn ask_with_tokens(&mut self, patience: Duration, asked: Asked, question: Stanza) {
-        let people = newcomers(&question);
+        let mut people = trusted::people(&question);
+        // WhatsApp never answers who shows it a token of his own.
+        people.retain(|jid| takes_part(jid) && !self.account.as_ref().is_some_and(|own| own.is_own(jid)));
         if people.is_empty() {
             return self.request_within(patience, asked, question);
         }
         let of = people.iter().map(|jid| self.peer_name(jid)).collect();
-        let bringing = Bringing { people, patience, asked, question };
-        self.ask_crypto(CryptoRequest::Tokens { of }, Purpose::Bringing(Box::new(bringing)));
+        let showing = Showing { people, patience, asked, question };
+        self.ask_crypto(CryptoRequest::Tokens { of }, Purpose::Showing(Box::new(showing)));
     }
 
     /// What is known of the tokens of those people, in their order.
-    pub(super) fn on_newcomers(&mut self, bringing: Bringing, tokens: &[Token]) {
-        let Bringing { people, patience, asked, question } = bringing;
+    pub(super) fn on_tokens_to_show(&mut self, showing: Showing, tokens: &[Token]) {
+        let Showing { people, patience, asked, question } = showing;
         let refusal = match self.may_ask() {
             Ok(()) => {
                 let now = self.seconds();
@@ -52,7 +56,7 @@ impl Machine {
         match asked {
             Asked::Making { request_id } => self.making_not_asked(&request_id, refusal),
             Asked::Caller { token } => self.asked_reply(token, Err(refusal)),
-            other => unreachable!("{other:?} brings nobody into a group"),
+            other => unreachable!("{other:?} shows no tokens"),
         }
     }
 
@@ -80,9 +84,9 @@ impl Machine {
     }
 }
 
-/// A question that waits for the tokens of people whom it brings into a group.
+/// A question that waits for the tokens of people that it shows.
 #[derive(Debug)]
-pub(super) struct Bringing {
+pub(super) struct Showing {
     people: Vec<Jid>,
     patience: Duration,
     asked: Asked,

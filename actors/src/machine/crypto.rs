@@ -309,7 +309,7 @@ impl Machine {
             (Purpose::Token(what), Changed::Tokens(tokens)) => {
                 self.on_token(what, &tokens.into_iter().next().unwrap_or_default());
             }
-            (Purpose::Bringing(it), Changed::Tokens(tokens)) => self.on_newcomers(*it, &tokens),
+            (Purpose::Showing(it), Changed::Tokens(tokens)) => self.on_tokens_to_show(*it, &tokens),
             (purpose, changed) => unreachable!("crypto answered {purpose:?} with {changed:?}"),
         }
     }

@@ -20,7 +20,7 @@ pub use invites::{
 pub use members::{
     Act, AnswerJoinRequests, ChangeMembers, JoinRequest, LeaveGroup, ListJoinRequests, Outcome,
 };
-pub use newcomers::{newcomers, with_tokens};
+pub(super) use newcomers::{give_tokens, newcomers};
 pub use reports::{ListReportedMessages, ReportMessages};
 pub use settings::{SetGroup, Setting};
 

@@ -57,7 +57,7 @@ impl Machine {
                 return Ok(());
             }
             ("encrypt", _, _) => self.keys(now, device, stanza),
-            ("usync", "usync", _) => self.usync(device, stanza),
+            ("usync", "usync", _) => self.usync(now, device, stanza),
             ("w:sync:app:state", "sync", true) => self.app_state(now, device, stanza),
             ("w:g2", _, set) => self.group_query(now, device, set, stanza),
             ("newsletter", _, _) => self.newsletter_iq(now, device, stanza),

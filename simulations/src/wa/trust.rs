@@ -86,6 +86,14 @@ impl Machine {
         (!good).then_some(STRANGER)
     }
 
+    /// Whether an account is shown the picture and the about text of another. (That they are hidden from whoever shows no
+    /// token of the one who is looked at, while tokens are demanded, is a guess: clients call it a guard against those who
+    /// gather profiles. Baileys shows the token beside the question, the others in it; both are taken.)
+    pub(super) fn may_look(&self, now: UnixMillis, by: Pn, whom: Pn, shown: Option<&[u8]>) -> bool {
+        let known = shown.is_some_and(|shown| self.trust.is_good(whom, by, shown, now));
+        by == whom || known || !self.trust.demanded
+    }
+
     /// Whether an account may bring another into a group, with the token that it shows. (That tokens are demanded for that
     /// too, as for messages, is a guess. whatsmeow shows the bytes and whatsapp-rust their hexadecimal digits; which of them
     /// is wanted no client shows, so both are good.)

@@ -87,7 +87,7 @@ pub(in crate::machine) enum Purpose {
     Identities(identities::Wanted),
     Token(tokens::For),
     /// People are to be brought into a group.
-    Bringing(Box<ask::Bringing>),
+    Showing(Box<ask::Showing>),
 }
 
 impl Purpose {
@@ -103,7 +103,7 @@ impl Purpose {
             | Purpose::ReadAppState { .. }
             | Purpose::Identities(identities::Wanted::Caller { .. })
             | Purpose::Token(_)
-            | Purpose::Bringing(_)
+            | Purpose::Showing(_)
             | Purpose::KnownChat { .. }
             | Purpose::Admission(_)
             | Purpose::Secret(_) => None,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use roost_proto::ask::Question as _;
 use roost_proto::ask::groups::{Act, ChangeMembers};
+use roost_proto::ask::pictures::GetPicture;
 use roost_proto::stanza::{Builder, Jid, Read, Stanza};
 
 use super::world::{Step, World};
@@ -148,6 +149,28 @@ fn who_is_added_to_a_group_shows_the_token_that_he_has_given_us_and_a_stranger_s
     let mut world = World::online(10);
     given(&mut world, 1_700_000_000 - 4 * WEEK);
     assert!(brought_in(&mut world, "800000").child("privacy").is_none(), "it is too old");
+}
+
+/// Somebody asks for a picture; what goes out.
+fn looked_at(world: &mut World, of: Jid) -> Stanza {
+    let look = GetPicture { of, preview: true, known: String::new() };
+    let (request, patience) = (Box::new(look.request()), Duration::from_secs(5));
+    let (_, mut sent) = world.command(Command::Ask { request, patience });
+    sent.extend(world.commit_everything());
+    sent.iter().find_map(|stanza| stanza.child("picture")).expect("it was asked").clone()
+}
+
+#[test]
+fn whose_picture_is_asked_for_shows_his_token_and_our_own_account_shows_none() {
+    let mut world = World::online(11);
+    given(&mut world, 1_700_000_000);
+    let picture = looked_at(&mut world, Jid::lid("800000"));
+    assert_eq!(picture.child("tctoken").and_then(Read::leaf), Some(&b"trust"[..]));
+    assert!(looked_at(&mut world, Jid::lid("700000")).child("tctoken").is_none());
+    assert!(
+        looked_at(&mut world, Jid::lid("900000")).child("tctoken").is_none(),
+        "WhatsApp would never answer"
+    );
 }
 
 #[test]

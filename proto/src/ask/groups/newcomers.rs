@@ -7,7 +7,7 @@ use super::XMLNS;
 use crate::stanza::{Builder, Content, Jid, Read, Stanza};
 
 /// Whom a question brings into a group: bare JIDs, none for every other question.
-pub fn newcomers(question: &Stanza) -> Vec<Jid> {
+pub(in crate::ask) fn newcomers(question: &Stanza) -> Vec<Jid> {
     let is_of_groups = question.text("xmlns").as_deref() == Some(XMLNS);
     let lists = question.all().iter().filter(|child| is_of_groups && brings(child));
     let named = lists.flat_map(|list| list.all_named("participant"));
@@ -15,7 +15,7 @@ pub fn newcomers(question: &Stanza) -> Vec<Jid> {
 }
 
 /// The same question with the token of each newcomer for whom there is one.
-pub fn with_tokens(mut question: Stanza, token: impl Fn(&Jid) -> Option<Vec<u8>>) -> Stanza {
+pub(in crate::ask) fn give_tokens(mut question: Stanza, token: impl Fn(&Jid) -> Option<Vec<u8>>) -> Stanza {
     let Some(Content::Nodes(children)) = &mut question.content else { return question };
     for list in children.iter_mut().filter(|child| brings(child)) {
         let Some(Content::Nodes(people)) = &mut list.content else { continue };
@@ -57,7 +57,7 @@ mod tests {
         };
         for question in [change(Act::Add), create.request("3EB0AA")] {
             assert_eq!(newcomers(&question), [Jid::lid("1"), Jid::pn("4915100000002")]);
-            let shown = with_tokens(question, |jid| jid.is_lid().then(|| b"trust".to_vec()));
+            let shown = give_tokens(question, |jid| jid.is_lid().then(|| b"trust".to_vec()));
             let people: Vec<&Stanza> = shown.all()[0].all_named("participant").collect();
             let token = |one: &Stanza| one.child("privacy").and_then(Read::leaf).map(<[u8]>::to_vec);
             assert_eq!(

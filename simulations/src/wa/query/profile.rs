@@ -56,10 +56,10 @@ impl Account {
     }
 
     /// Its about text, as `usync` tells it.
-    pub(super) fn about(&self, to: &Account) -> Stanza {
+    pub(super) fn about(&self, to: &Account, looks: bool) -> Stanza {
         let status = Builder::new("status");
         match &self.profile.about {
-            Some((text, since)) if self.shows("status", to) => {
+            Some((text, since)) if looks && self.shows("status", to) => {
                 status.attr("t", *since).bytes(text.as_bytes()).build()
             }
             Some(_) => status.attr("code", 401u16).attr("type", "fail").build(),
@@ -114,7 +114,7 @@ impl Machine {
         self.tell_profile(now, device, "status", &Builder::new("set").bytes(text.into_bytes()).build());
     }
 
-    pub(super) fn get_picture(&self, device: DeviceRef, stanza: &Stanza) -> Answer {
+    pub(super) fn get_picture(&self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let of = stanza.jid("target").ok_or_else(|| Refused::new(400))?;
         if let Some(group) = self.groups.get(&*of.user).filter(|_| of.server == Server::Group) {
             let known = group.members.contains_key(&device.pn);
@@ -122,8 +122,15 @@ impl Machine {
             return Ok(vec![shown(stanza, &group.id, id)]);
         }
         let account = self.account_of(&of).ok_or_else(|| Refused::new(404))?;
+        let within = stanza.child("picture").and_then(|picture| picture.child("tctoken"));
+        let token = within.or(stanza.child("tctoken")).and_then(|token| token.leaf());
+        // The real server never answers it, as two clients say; a refusal shows the mistake at once.
+        if account.pn == device.pn && token.is_some() {
+            return Err(Refused::new(400));
+        }
         let (id, _) = account.profile.picture.as_ref().ok_or_else(|| Refused::new(404))?;
-        if !account.shows("profile", self.account(device.pn)) {
+        let looks = self.may_look(now, device.pn, account.pn, token);
+        if !looks || !account.shows("profile", self.account(device.pn)) {
             return Err(Refused::new(401));
         }
         Ok(vec![shown(stanza, &account.lid, *id)])

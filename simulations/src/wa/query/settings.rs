@@ -14,14 +14,24 @@ const TOKENS_WITH_MESSAGES: u32 = 10518;
 /// Those that make them show the tokens of people whom they bring into a group: a new one, and one that there is.
 const TOKENS_IN_NEW_GROUPS: u32 = 11261;
 const TOKENS_IN_GROUPS: u32 = 11262;
+/// Those that make them show the tokens of people whose picture or about text they ask for.
+const TOKENS_FOR_PICTURES: u32 = 9666;
+const TOKENS_FOR_ABOUT_TEXTS: u32 = 20798;
 /// The one that makes them send those for strangers.
 const TOKENS_FOR_STRANGERS: u32 = 24941;
 /// The one that tells them that one-to-one chats are named by hidden identities
 /// (`lid_one_on_one_migration_enabled`).
 const CHATS_BY_LID: u32 = 9435;
 
-const PROPERTIES: [u32; 5] =
-    [TOKENS_WITH_MESSAGES, TOKENS_IN_NEW_GROUPS, TOKENS_IN_GROUPS, TOKENS_FOR_STRANGERS, CHATS_BY_LID];
+const PROPERTIES: [u32; 7] = [
+    TOKENS_WITH_MESSAGES,
+    TOKENS_IN_NEW_GROUPS,
+    TOKENS_IN_GROUPS,
+    TOKENS_FOR_PICTURES,
+    TOKENS_FOR_ABOUT_TEXTS,
+    TOKENS_FOR_STRANGERS,
+    CHATS_BY_LID,
+];
 
 /// The most blocked contacts of one account.
 const MAX_BLOCKED: usize = 10_000;
@@ -55,7 +65,7 @@ impl Machine {
             ("privacy", "privacy", true) => self.set_privacy(now, device, stanza),
             ("privacy", "tokens", true) => self.give_token(now, device, stanza),
             ("w:m", "media_conn", _) => Ok(vec![self.media_conn(device)]),
-            ("w:profile:picture", "picture", false) => self.get_picture(device, stanza),
+            ("w:profile:picture", "picture", false) => self.get_picture(now, device, stanza),
             ("w:profile:picture", _, true) => self.set_picture(now, device, stanza),
             ("w:mex", "query", _) => self.mex(now, device, stanza),
             ("w:biz" | "w:biz:catalog" | "fb:thrift_iq", _, set) => self.business(device, set, stanza),

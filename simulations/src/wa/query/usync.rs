@@ -3,6 +3,7 @@
 //! What must hold: every user is answered under the JID that was asked for; the phone is listed without a
 //! key index, companions with theirs, together with the list that the phone signed.
 
+use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 
@@ -15,7 +16,7 @@ use super::{Answer, bad, bots};
 const MAX_USERS: usize = 5_000;
 
 impl Machine {
-    pub(super) fn usync(&mut self, asking: DeviceRef, stanza: &Stanza) -> Answer {
+    pub(super) fn usync(&mut self, now: UnixMillis, asking: DeviceRef, stanza: &Stanza) -> Answer {
         let usync = stanza.need_child("usync").map_err(bad)?;
         let query = usync.need_child("query").map_err(bad)?;
         let list = usync.need_child("list").map_err(bad)?;
@@ -52,7 +53,9 @@ impl Machine {
             let to = self.account(asking.pn);
             // Bots have no hidden identity.
             let parts = query.all().iter().filter(|part| jid.server != Server::Bot || part.tag != "lid");
-            let parts = parts.filter_map(|part| part_of(account, &part.tag, number, to));
+            let token = user.child("tctoken").and_then(|token| token.leaf());
+            let looks = self.may_look(now, asking.pn, pn, token);
+            let parts = parts.filter_map(|part| part_of(account, &part.tag, number, to, looks));
             users.push(answered.children(parts).build());
         }
         let attr = |key: &str, default: &str| usync.text(key).map_or(default.to_owned(), |v| v.into_owned());
@@ -70,7 +73,13 @@ impl Machine {
 }
 
 /// What one protocol says of an account; protocols that may be left out are.
-fn part_of(account: &Account, protocol: &str, number: Option<&str>, to: &Account) -> Option<Stanza> {
+fn part_of(
+    account: &Account,
+    protocol: &str,
+    number: Option<&str>,
+    to: &Account,
+    looks: bool,
+) -> Option<Stanza> {
     Some(match protocol {
         "devices" => devices(account),
         "lid" => Builder::new("lid").attr("val", account.jid(Form::Lid)).build(),
@@ -78,8 +87,8 @@ fn part_of(account: &Account, protocol: &str, number: Option<&str>, to: &Account
             let text = number.map_or_else(|| account.pn.to_string(), str::to_owned);
             Builder::new("contact").attr("type", "in").bytes(text).build()
         }
-        "status" => account.about(to),
-        "picture" => return account.picture_id(to),
+        "status" => account.about(to, looks),
+        "picture" => return account.picture_id(to).filter(|_| looks),
         "disappearing_mode" => account.default_timer(),
         "business" => {
             let name = account.profile.business.as_ref().map(Business::verified)?;
