@@ -225,8 +225,9 @@ impl Vault {
             CryptoRequest::Encrypt { bundles, plaintexts, targets, lost } => {
                 Changed::Encrypted(self.encrypt(bundles, plaintexts, targets, lost.as_deref()))
             }
-            CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside } => {
-                let made = self.encrypt_for_group(group, bundles, plaintext, targets, beside.as_ref());
+            CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside, unheard } => {
+                let beside = beside.as_ref();
+                let made = self.encrypt_for_group(group, bundles, plaintext, targets, beside, *unheard);
                 Changed::GroupEncrypted(made)
             }
             CryptoRequest::Prekeys(first, more) => {

@@ -11,6 +11,8 @@ mod doors;
 mod edits;
 #[path = "groups/requests.rs"]
 mod requests;
+#[path = "groups/stale.rs"]
+mod stale;
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -225,6 +227,7 @@ async fn a_group_is_run_and_its_members_are_heard_though_the_owner_is_killed_aga
     let mut world = World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 3).await?).await?;
     run(&mut world).await?;
     read_by_all(&mut world).await?;
+    stale::overcome(&mut world).await?;
     let mut matrix = Matrix::new("2-groups-run");
     all_sorts(&mut world, &mut matrix).await?;
     assert!(world.cluster.outlived().await? > 5);

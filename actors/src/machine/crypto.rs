@@ -113,6 +113,8 @@ pub enum Request {
         targets: Vec<PeerName>,
         /// One device that reads no messages of the group gets this, padded, for itself.
         beside: Option<(PeerName, Bytes)>,
+        /// What was made last reached nobody, our sender key included: another chain begins.
+        unheard: bool,
     },
     /// One-time prekeys to upload: those that were not uploaded, or else new ones, so many pages of them: when
     /// there was none before, and later.

@@ -72,6 +72,8 @@ struct Item {
     /// Devices whose bundles are asked for.
     fetching: Vec<Jid>,
     rounds: u32,
+    /// How often it was encrypted anew because WhatsApp called its list of devices stale.
+    restarts: u32,
     phash: Option<String>,
     /// To whom it is being encrypted: the devices in the order of the ciphertexts.
     audience: Option<(Audience, Vec<Jid>)>,
@@ -133,6 +135,7 @@ impl Machine {
             skip: Vec::new(),
             fetching: Vec::new(),
             rounds: 0,
+            restarts: 0,
             phash: None,
             audience: None,
             crowd: None,
@@ -243,21 +246,6 @@ impl Machine {
         }
         let request = CryptoRequest::Encrypt { bundles, plaintexts, targets, lost: None };
         self.ask_crypto(request, Purpose::Outgoing { slot, ordinal });
-    }
-
-    pub(super) fn on_lid(&mut self, pn: String, lid: Option<String>) {
-        self.directory.set_lid(pn, lid);
-        self.restart_stage(&Stage::FindingLid, Duration::ZERO);
-    }
-
-    pub(super) fn resolved(&mut self) {
-        self.restart_stage(&Stage::Resolving, Duration::ZERO);
-    }
-
-    pub(super) fn resolving_failed(&mut self, code: u16) {
-        // A lost link is nobody's fault; anything else gets time to pass.
-        let pause = if code == 0 { Duration::ZERO } else { Duration::from_secs(5) };
-        self.restart_stage(&Stage::Resolving, pause);
     }
 
     pub(super) fn on_encrypted(&mut self, slot: u64, ordinal: i64, encryption: Encryption) {

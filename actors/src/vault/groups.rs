@@ -120,10 +120,10 @@ impl Vault {
 
     /// Rows of the ratchets that a distribution to a group needs.
     pub(super) fn wanted_ratchets(&mut self, request: &CryptoRequest) -> Vec<StateKey> {
-        let CryptoRequest::EncryptForGroup { group, targets, beside, .. } = request else {
+        let CryptoRequest::EncryptForGroup { group, targets, beside, unheard, .. } = request else {
             return Vec::new();
         };
-        let (mut lacking, _) = self.lacking(group, targets);
+        let (mut lacking, _) = self.lacking(group, targets, *unheard);
         lacking.extend(beside.iter().map(|(peer, _)| peer.clone()));
         self.peers.wanted_for(&lacking, self.generation)
     }
@@ -162,9 +162,10 @@ impl Vault {
         plaintext: &[u8],
         targets: &[PeerName],
         beside: Option<&(PeerName, Bytes)>,
+        unheard: bool,
     ) -> GroupEncryption {
         let Some(keys) = self.keys.clone() else { return GroupEncryption::Failed };
-        let (lacking, anew) = self.lacking(group, targets);
+        let (lacking, anew) = self.lacking(group, targets, unheard);
         let bundles = self.by_address(bundles);
         let missing = self.without_ratchet(&bundles, lacking.iter().chain(beside.map(|(peer, _)| peer)));
         if !missing.is_empty() {
@@ -212,12 +213,12 @@ impl Vault {
     }
 
     /// Who among the targets needs our chain, and whether it must be another one.
-    fn lacking(&mut self, group: &str, targets: &[PeerName]) -> (Vec<PeerName>, bool) {
+    fn lacking(&mut self, group: &str, targets: &[PeerName], unheard: bool) -> (Vec<PeerName>, bool) {
         let addresses: BTreeSet<String> =
             targets.iter().map(|peer| self.peers.address(peer).to_string()).collect();
         let ours = self.ours(group);
         let holders = self.holders(group);
-        let anew = self.chains.get(&ours).is_none() || !holders.is_subset(&addresses);
+        let anew = unheard || self.chains.get(&ours).is_none() || !holders.is_subset(&addresses);
         let lacks = |peer: &&PeerName| anew || !holders.contains(&self.peers.address(peer).to_string());
         (targets.iter().filter(lacks).cloned().collect(), anew)
     }

@@ -46,6 +46,10 @@ impl Machine {
         else {
             return refuse(self, "400", "a message to a group without a ciphertext for it");
         };
+        // Under which conditions the real server calls a list stale, instead of telling its own hash, is not known.
+        if self.faults.take(from, |faults| &mut faults.stale_lists) {
+            return refuse(self, "421", "the list of the devices of the group is stale");
+        }
         if let Some(bytes) = shared.leaf() {
             self.ledger.group_ciphertext(from, &group.id, id, bytes, now);
         }

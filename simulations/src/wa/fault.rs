@@ -38,6 +38,14 @@ pub enum Fault {
         /// How many.
         count: u32,
     },
+    /// The next messages of a device to groups are refused with 421, as when its list of their devices is stale: they
+    /// reach nobody.
+    StaleLists {
+        /// Whose messages.
+        device: String,
+        /// How many.
+        count: u32,
+    },
     /// The next deliveries to a device are written twice.
     DuplicateDeliveries {
         /// To whom.
@@ -223,6 +231,7 @@ pub(super) struct Faults {
 #[derive(Debug, Default, Clone)]
 pub(super) struct DeviceFaults {
     pub(super) lose_server_acks: u32,
+    pub(super) stale_lists: u32,
     pub(super) lose_device_acks: u32,
     pub(super) duplicate: u32,
     pub(super) corrupt: u32,

@@ -214,6 +214,10 @@ impl Machine {
                 let device = self.known(device)?;
                 self.faults.of(device).keyless = true;
             }
+            Fault::StaleLists { device, count } => {
+                let device = self.known(device)?;
+                self.faults.of(device).stale_lists = *count;
+            }
             Fault::Overtake { device, count } => {
                 let device = self.known(device)?;
                 self.faults.of(device).overtake = *count;

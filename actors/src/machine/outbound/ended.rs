@@ -2,6 +2,8 @@
 //!
 //! What must hold: a message leaves the outbox behind the commit that says what became of it.
 
+use std::time::Duration;
+
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, Read, Server, Stanza};
 
@@ -13,19 +15,27 @@ use crate::port::MessageState;
 /// What a failure is called that is a code of WhatsApp.
 const NACK: &str = "UPSTREAM_NACK_";
 
-/// WhatsApp's code when a group is addressed in another form than it was known to be.
+/// WhatsApp's code when a group is addressed in another form than it was known to be, or the list of its devices is stale.
 const READDRESSED: &str = "421";
+
+/// How often a message is encrypted anew because of that, by one owner.
+const RESTARTS: u32 = 2;
+
+/// The longest pause before that.
+const PAUSE: Duration = Duration::from_secs(1);
 
 impl Machine {
     /// `<ack class=message id t error? phash?/>`
     pub(in crate::machine) fn on_message_ack(&mut self, ack: &Stanza) {
         let id = ack.text("id").unwrap_or_default();
         let in_newsletter = self.outbox.unanswered.answered(&id);
-        let item = match in_newsletter {
-            Some(ordinal) => self.outbox.items.get(&ordinal),
-            None => self.outbox.items.values().find(|item| item.message.whatsapp_id == id),
-        };
-        let Some(item) = item.filter(|item| matches!(item.stage, Stage::Sending { .. })) else {
+        let mut items = self.outbox.items.iter();
+        let found = items.find(|(ordinal, item)| match in_newsletter {
+            Some(place) => **ordinal == place,
+            None => item.message.whatsapp_id == id,
+        });
+        let Some((&ordinal, item)) = found.filter(|(_, item)| matches!(item.stage, Stage::Sending { .. }))
+        else {
             return self.effects.push(Effect::Credit(1));
         };
         let (message, phash, trusts) = (item.message.clone(), item.phash.clone(), item.trusts.clone());
@@ -38,6 +48,9 @@ impl Machine {
                 Server::Group => self.forget_crowd(&chat),
                 _ => self.forget_audience(&chat),
             }
+        }
+        if readdressed && in_newsletter.is_none() && self.encrypt_anew(ordinal) {
+            return self.effects.push(Effect::Credit(1));
         }
         let seconds = ack.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
         let at = seconds.map_or(self.now.wall, UnixMillis);
@@ -59,6 +72,23 @@ impl Machine {
         outcome.after.push(After::Settled);
         let slot = self.lane.open();
         self.lane.fill(slot, outcome);
+    }
+
+    /// WhatsApp has given a message to nobody, because its list of devices is stale: it is made anew under its id for those
+    /// who are there now, a few times. Until the new bytes are durable the row has the old ones, with which a next owner
+    /// comes to the same point.
+    fn encrypt_anew(&mut self, ordinal: i64) -> bool {
+        let pause = self.jitter(PAUSE);
+        let Some(item) = self.outbox.items.get_mut(&ordinal).filter(|item| item.restarts < RESTARTS) else {
+            return false;
+        };
+        item.restarts += 1;
+        item.rounds = 0;
+        item.bundles.clear();
+        item.skip.clear();
+        item.stage = Stage::Accepted(self.now.boot.plus(pause));
+        self.plan_next_look();
+        true
     }
 
     /// Never again: says so, and takes it out.

@@ -41,10 +41,11 @@ impl Machine {
         item.phash = Some(crowd.phash.clone());
         item.stage = Stage::Encrypting;
         item.crowd = Some(crowd);
+        let unheard = item.restarts > 0;
         let slot = self.lane.open();
         let group = chat.to_string();
         let beside = called.map(|called| (called.peer(), called.plaintext));
-        let request = CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside };
+        let request = CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside, unheard };
         self.ask_crypto(request, Purpose::Outgoing { slot, ordinal });
     }
 

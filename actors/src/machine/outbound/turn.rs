@@ -124,6 +124,21 @@ impl Machine {
         }
     }
 
+    pub(in crate::machine) fn on_lid(&mut self, pn: String, lid: Option<String>) {
+        self.directory.set_lid(pn, lid);
+        self.restart_stage(&Stage::FindingLid, Duration::ZERO);
+    }
+
+    pub(in crate::machine) fn resolved(&mut self) {
+        self.restart_stage(&Stage::Resolving, Duration::ZERO);
+    }
+
+    pub(in crate::machine) fn resolving_failed(&mut self, code: u16) {
+        // A lost link is nobody's fault; anything else gets time to pass.
+        let pause = if code == 0 { Duration::ZERO } else { Duration::from_secs(5) };
+        self.restart_stage(&Stage::Resolving, pause);
+    }
+
     /// What waits at a stage begins anew after a pause.
     pub(super) fn restart_stage(&mut self, stage: &Stage, pause: Duration) {
         let from = self.now.boot.plus(pause);

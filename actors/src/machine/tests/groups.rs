@@ -1,10 +1,12 @@
 //! Groups: what goes out, what comes in, and who said how far it came.
 
 use roost_proto::api;
+use roost_proto::api::event::Payload;
 use roost_proto::stanza::{Builder, Jid, Read, Stanza};
 
 use super::world::{GROUP, Step, World};
 use crate::machine::Effect;
+use crate::port::MessageState;
 
 fn group() -> Jid {
     "120363000000000001@g.us".parse().expect("a JID")
@@ -98,6 +100,40 @@ fn every_member_says_for_himself_how_far_a_message_has_come() {
     assert!(!noted("700000", read));
 }
 
+/// The same message once more, after a pause.
+fn sent_again(world: &mut World) -> Option<Stanza> {
+    for _ in 0..20 {
+        let mut stanzas = world.commit_everything();
+        for step in [Step::Time(1_100), Step::AnswerRequest] {
+            stanzas.extend(super::world::stanzas(world.take(step)));
+        }
+        if let Some(message) = stanzas.into_iter().find(|stanza| stanza.tag == "message") {
+            return Some(message);
+        }
+    }
+    None
+}
+
+#[test]
+fn a_message_for_a_stale_list_is_made_anew_under_its_id_a_few_times_and_then_fails_with_the_code() {
+    let mut world = World::online(8);
+    let first = sent(&mut world);
+    for _ in 0..2 {
+        world.refuse_ours(421);
+        let asked = world.requests.iter().filter(|request| request.text("xmlns").as_deref() == Some("w:g2"));
+        assert_eq!(asked.count(), 0, "after a pause");
+        let again = sent_again(&mut world).expect("it goes out again");
+        assert_eq!(again.text("id"), first.text("id"));
+    }
+    world.refuse_ours(421);
+    assert!(sent_again(&mut world).is_none());
+    assert_eq!(world.messages.values().next().map(|stored| stored.state), Some(MessageState::Failed));
+    let failed = world.payloads.iter().any(|payload| {
+        matches!(payload, Payload::MessageStateChanged(changed) if changed.failure == "UPSTREAM_NACK_421")
+    });
+    assert!(failed, "{:?}", world.payloads);
+}
+
 #[test]
 fn a_group_that_is_addressed_otherwise_by_now_is_asked_for_before_the_next_message() {
     let mut world = World::online(6);
@@ -105,6 +141,7 @@ fn a_group_that_is_addressed_otherwise_by_now_is_asked_for_before_the_next_messa
     let asks = |world: &mut World, code| {
         world.refuse_ours(code);
         world.send(GROUP);
+        world.take(Step::Time(1_100));
         world.commit_everything();
         world.requests.iter().any(|request| request.text("xmlns").as_deref() == Some("w:g2"))
     };
