@@ -24,6 +24,18 @@ impl Default for ProtocolVersion {
 impl ProtocolVersion {
     /// What this program was written against.
     pub const BUILT_IN: ProtocolVersion = ProtocolVersion([2, 3000, 1_045_649_367]);
+
+    /// The version that a page or a script of WhatsApp Web says it is: `"client_revision":1045649367`, the quotes with or
+    /// without a backslash. (Where whatsmeow, Baileys and whatsapp-rust look for it; the first two numbers are the same for years.)
+    pub fn in_page(page: &str) -> Option<ProtocolVersion> {
+        let mut named = page.match_indices("client_revision").filter_map(|(at, name)| {
+            let rest = page[at + name.len()..].trim_start_matches(['\\', '"']).trim_start();
+            let rest = rest.strip_prefix(':')?.trim_start();
+            let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse().ok().map(|revision| ProtocolVersion([2, 3000, revision]))
+        });
+        named.next()
+    }
 }
 
 /// A text is not a version.
@@ -119,6 +131,20 @@ mod tests {
             ["", "2", "2.3000", "2.3000.1.1", "2.3000.-1", "2.3000.+1", "2.3000.4294967296", "a.b.c", "2..1"]
         {
             assert_eq!(bad.parse::<ProtocolVersion>(), Err(VersionError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_page_says_its_version_in_plain_or_in_escaped_quotes() {
+        for page in [
+            r#"{"server_revision":1,"client_revision":1045649367,"x":2}"#,
+            r#"self.x = "{\"client_revision\": 1045649367}""#,
+            r#"client_revision of something, "client_revision":1045649367"#,
+        ] {
+            assert_eq!(ProtocolVersion::in_page(page), Some(version("2.3000.1045649367")), "{page}");
+        }
+        for page in ["", "client_revision", r#""client_revision":"#, r#""client_revision":99999999999"#] {
+            assert_eq!(ProtocolVersion::in_page(page), None, "{page}");
         }
     }
 

@@ -2,7 +2,10 @@
 
 use clap::Subcommand;
 use roost_proto::api::{self, set_protocol_version_request as wanted};
+use roost_proto::version::ProtocolVersion;
 use serde_json::json;
+
+mod latest;
 
 use super::{Globals, Output, device_name, render};
 use crate::client::{Problem, request, retrying};
@@ -12,6 +15,8 @@ use crate::client::{Problem, request, retrying};
 pub enum ProtocolCommand {
     /// Shows what is chosen.
     Get,
+    /// Asks WhatsApp Web for its present version and shows it beside what is chosen; chooses nothing.
+    Latest(latest::LatestArgs),
     /// Chooses a version for all devices. Those that WhatsApp has refused because of theirs log in again.
     Set {
         /// As 2.3000.1045649367; `built-in` for the one that this program was written against.
@@ -31,16 +36,15 @@ pub enum ProtocolCommand {
 }
 
 pub(super) async fn run(command: ProtocolCommand, globals: &Globals) -> Result<(), Problem> {
-    let client = globals.connect().await?;
     let deadline = globals.deadline();
     let change = match command {
         ProtocolCommand::Get => {
-            let asked = retrying(deadline, || {
-                let mut cluster = client.cluster();
-                let wanted = request(api::GetProtocolVersionRequest {}, deadline);
-                async move { cluster.get_protocol_version(wanted).await }
-            });
-            show(&asked.await?, globals.output);
+            show(None, &chosen(globals).await?, globals.output);
+            return Ok(());
+        }
+        ProtocolCommand::Latest(args) => {
+            let found = latest::ask(&args, deadline).await?;
+            show(Some(found), &chosen(globals).await?, globals.output);
             return Ok(());
         }
         ProtocolCommand::Set { version } => {
@@ -53,20 +57,34 @@ pub(super) async fn run(command: ProtocolCommand, globals: &Globals) -> Result<(
             api::SetProtocolVersionRequest { version, canary: Some(wanted::Canary { percent, devices }) }
         }
     };
+    let client = globals.connect().await?;
     // To choose the same again changes nothing, so a lost answer may be asked for again.
     let chosen = retrying(deadline, || {
         let (mut cluster, wanted) = (client.cluster(), request(change.clone(), deadline));
         async move { cluster.set_protocol_version(wanted).await }
     });
-    show(&chosen.await?, globals.output);
+    show(None, &chosen.await?, globals.output);
     Ok(())
 }
 
-fn show(chosen: &api::ProtocolVersion, output: Output) {
+/// What is chosen now.
+async fn chosen(globals: &Globals) -> Result<api::ProtocolVersion, Problem> {
+    let client = globals.connect().await?;
+    let deadline = globals.deadline();
+    let asked = retrying(deadline, || {
+        let mut cluster = client.cluster();
+        let wanted = request(api::GetProtocolVersionRequest {}, deadline);
+        async move { cluster.get_protocol_version(wanted).await }
+    });
+    asked.await
+}
+
+fn show(latest: Option<ProtocolVersion>, chosen: &api::ProtocolVersion, output: Output) {
     match output {
         Output::Json => println!(
             "{}",
             json!({
+                "latest": latest.map(|latest| latest.to_string()),
                 "stable": chosen.stable,
                 "builtIn": chosen.built_in,
                 "canary": chosen.canary,
@@ -76,6 +94,9 @@ fn show(chosen: &api::ProtocolVersion, output: Output) {
             })
         ),
         Output::Table => {
+            if let Some(latest) = latest {
+                println!("latest  {latest}");
+            }
             let built_in = format!("{} (built in)", chosen.built_in);
             println!("stable  {}", if chosen.stable.is_empty() { &built_in } else { &chosen.stable });
             if !chosen.canary.is_empty() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::header::{HOST, HeaderValue};
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -49,6 +49,9 @@ pub enum HttpError {
     /// It took too long.
     #[error("no answer in time")]
     Late,
+    /// The answer is longer than it may be.
+    #[error("an answer of more than {0} bytes")]
+    TooLong(usize),
 }
 
 /// The client.
@@ -67,6 +70,29 @@ impl HttpClient {
     /// How WhatsApp's media hosts are spoken to: over TLS always, but for a simulation on the same machine.
     pub(super) fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// What a URL answers to GET: the status, and the body, of which more than `most` bytes are refused. Whoever calls sets
+    /// the limit of the time.
+    pub async fn get(
+        &self,
+        url: &str,
+        headers: &[(&'static str, &'static str)],
+        most: usize,
+    ) -> Result<(StatusCode, Vec<u8>), HttpError> {
+        let request =
+            headers.iter().fold(Request::get(url), |request, (name, value)| request.header(*name, *value));
+        let request = request.body(nothing()).map_err(|_| HttpError::Address(url.to_owned()))?;
+        let answer = self.send(request).await?;
+        let (status, mut body) = (answer.status(), answer.into_body());
+        let mut bytes = Vec::new();
+        while let Some(piece) = piece(&mut body).await? {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() > most {
+                return Err(HttpError::TooLong(most));
+            }
+        }
+        Ok((status, bytes))
     }
 
     /// Sends a request to an absolute URL; the answer's body is still to be read.
