@@ -29,6 +29,7 @@ macro_rules! repeat {
     }};
 }
 
+mod account;
 mod business;
 mod call;
 mod chat;
@@ -39,7 +40,9 @@ mod events;
 mod group;
 mod health;
 mod import;
+mod label;
 mod media;
+mod newsletter;
 mod pair;
 mod placement;
 mod poll;
@@ -96,10 +99,13 @@ pub enum Command {
     /// Devices: list, create, update, show, explain, pin, start, stop, log out, delete, pair, import, watch.
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// What an account shows of itself: name, about text, picture.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
     /// Businesses: profile, cover, products, collections, orders.
     #[command(subcommand)]
     Business(business::BusinessCommand),
-    /// People: whose a number is, what they show, whom the account has blocked, links to them.
+    /// People: whose a number is, what they show, whom the account has blocked, links to them, its address book.
     #[command(subcommand)]
     Contact(contact::ContactCommand),
     /// What a device shows of itself, typing included.
@@ -113,7 +119,7 @@ pub enum Command {
     /// Calls: reject one, make a link to one.
     #[command(subcommand)]
     Call(call::CallCommand),
-    /// Chats: list, mute, pin, archive, mark as read.
+    /// Chats: list, mute, pin, archive, mark as read, say that messages were read.
     #[command(subcommand)]
     Chat(chat::ChatCommand),
     /// History: asks the phone for older messages.
@@ -125,6 +131,12 @@ pub enum Command {
     /// Groups: list, show, create, rename, add, remove, promote, demote, invite, join, leave.
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// Labels: list, edit, delete, assign, unassign.
+    #[command(subcommand)]
+    Label(label::LabelCommand),
+    /// Newsletters: list, show, create, set, delete, follow, mute, posts, watch, admins, followers.
+    #[command(subcommand)]
+    Newsletter(newsletter::NewsletterCommand),
     /// Files: upload, download, show, refresh, delete.
     #[command(subcommand)]
     Media(media::MediaCommand),
@@ -137,7 +149,7 @@ pub enum Command {
     /// The cluster: status, ring, locate, move, drain, cordon, freeze, rebalance, audit, watch.
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
-    /// The version of WhatsApp Web that devices log in with: get, set, canary.
+    /// The version of WhatsApp Web that devices log in with: get, latest, set, canary.
     #[command(subcommand)]
     Protocol(protocol::ProtocolCommand),
     /// The configuration of a node, without starting it.
@@ -162,6 +174,7 @@ pub enum ConfigCommand {
 pub async fn run(command: Command, globals: &Globals) -> ExitCode {
     let done = match command {
         Command::Device(command) => device::run(command, globals).await,
+        Command::Account(command) => account::run(command, globals).await,
         Command::Business(command) => business::run(command, globals).await,
         Command::Contact(command) => contact::run(command, globals).await,
         Command::Presence(command) => contact::presence(command, globals).await,
@@ -172,6 +185,8 @@ pub async fn run(command: Command, globals: &Globals) -> ExitCode {
         Command::History(command) => chat::history(command, globals).await,
         Command::Health(command) => health::run(command, globals).await,
         Command::Group(command) => group::run(command, globals).await,
+        Command::Label(command) => label::run(command, globals).await,
+        Command::Newsletter(command) => newsletter::run(command, globals).await,
         Command::Media(command) => media::run(command, globals).await,
         Command::Events(command) => events::run(command, globals).await,
         Command::Tenant(command) => tenant::run(command, globals).await,

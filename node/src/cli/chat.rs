@@ -40,6 +40,25 @@ pub enum ChatCommand {
     Read(OfChat),
     /// Shows a chat as unread.
     Unread(OfChat),
+    /// Tells who sent them that messages, or status posts, were read; in a newsletter it counts as a view.
+    Seen {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// Where they were said: phone number, `{digits}@lid`, `{id}@g.us`, `status@broadcast` or `{digits}@newsletter`.
+        chat: String,
+        /// WhatsApp ids of messages from one sender; in a newsletter the ids of its server.
+        #[arg(required = true)]
+        whatsapp_ids: Vec<String>,
+        /// Who sent them, in a group and for status posts: phone number or `{digits}@lid`.
+        #[arg(long, default_value = "")]
+        sender: String,
+        /// They are voice messages that were listened to.
+        #[arg(long)]
+        played: bool,
+        /// Only the own devices shall know.
+        #[arg(long)]
+        privately: bool,
+    },
 }
 
 /// One chat of one device.
@@ -79,7 +98,7 @@ pub enum HistoryCommand {
 }
 
 /// `4915…` or `+4915…` as a JID; JIDs stay as they are.
-fn jid(text: &str) -> String {
+pub(super) fn jid(text: &str) -> String {
     match text.contains('@') {
         true => text.to_owned(),
         false => format!("{}@s.whatsapp.net", text.trim_start_matches('+')),
@@ -132,6 +151,11 @@ pub(super) async fn run(command: ChatCommand, globals: &Globals) -> Result<(), P
         ChatCommand::Archive(of) => repeat!(client.chats.archive_chat, archive(of, true), deadline),
         ChatCommand::Unarchive(of) => repeat!(client.chats.archive_chat, archive(of, false), deadline),
         ChatCommand::Read(of) => repeat!(client.chats.mark_chat, mark(of, true), deadline),
+        ChatCommand::Seen { device, chat, whatsapp_ids, sender, played, privately } => {
+            let device = device_name(&device);
+            let wanted = api::MarkReadRequest { device, chat, sender, whatsapp_ids, played, privately };
+            repeat!(client.messages.mark_read, wanted, deadline);
+        }
         ChatCommand::Unread(of) => repeat!(client.chats.mark_chat, mark(of, false), deadline),
     }
     Ok(())

@@ -4,6 +4,7 @@ use clap::{Subcommand, ValueEnum};
 use roost_proto::api;
 use serde_json::json;
 
+use super::chat::jid;
 use super::{Globals, Output, device_name, render};
 use crate::client::{Problem, request};
 
@@ -25,6 +26,40 @@ pub enum ContactCommand {
         /// Phone numbers, or `{digits}@lid`.
         #[arg(required = true)]
         users: Vec<String>,
+    },
+    /// Prints where the picture of somebody, or of a group, can be fetched.
+    Picture {
+        /// The device that asks: `acme/shop` or its whole name.
+        device: String,
+        /// A phone number, `{digits}@lid`, or `{id}@g.us`.
+        user: String,
+        /// The small one.
+        #[arg(long)]
+        preview: bool,
+    },
+    /// Lists the address book of the account.
+    List {
+        /// `acme/shop` or its whole name.
+        device: String,
+    },
+    /// Saves somebody in the address book, or changes the entry.
+    Save {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// A phone number, or a JID.
+        user: String,
+        /// 1 to 200 characters.
+        full_name: String,
+        /// What he is called for short.
+        #[arg(long, default_value = "")]
+        first_name: String,
+    },
+    /// Takes somebody out of the address book.
+    Forget {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// A phone number, or a JID.
+        user: String,
     },
     /// Blocks somebody.
     Block {
@@ -88,6 +123,25 @@ pub(super) async fn run(command: ContactCommand, globals: &Globals) -> Result<()
                 show_user(user, globals.output);
             }
         }
+        ContactCommand::Picture { device, user, preview } => {
+            let (device, known_id) = (device_name(&device), String::new());
+            let wanted = api::GetProfilePictureRequest { device, user, preview, known_id };
+            let picture = repeat!(client.contacts.get_profile_picture, wanted, deadline);
+            match globals.output {
+                Output::Json => println!("{}", json!({ "id": picture.id, "url": picture.url })),
+                Output::Table => println!("{}", render::clean(&picture.url)),
+            }
+        }
+        ContactCommand::List { device } => list(&device, globals).await?,
+        ContactCommand::Save { device, user, full_name, first_name } => {
+            let contact = api::ContactEntry { jid: jid(&user), full_name, first_name };
+            let wanted = api::SaveContactRequest { parent: device_name(&device), contact: Some(contact) };
+            repeat!(client.address_book.save_contact, wanted, deadline);
+        }
+        ContactCommand::Forget { device, user } => {
+            let wanted = api::RemoveContactRequest { parent: device_name(&device), jid: jid(&user) };
+            repeat!(client.address_book.remove_contact, wanted, deadline);
+        }
         ContactCommand::Block { device, user } => {
             let device = device_name(&device);
             repeat!(
@@ -131,6 +185,34 @@ pub(super) async fn run(command: ContactCommand, globals: &Globals) -> Result<()
             let wanted = api::ResolveLinkRequest { device: device_name(&device), link };
             show_target(&repeat!(client.contacts.resolve_link, wanted, deadline), globals.output);
         }
+    }
+    Ok(())
+}
+
+async fn list(device: &str, globals: &Globals) -> Result<(), Problem> {
+    let (client, deadline) = (globals.connect().await?, globals.deadline());
+    let (mut page_token, mut rows) = (String::new(), Vec::new());
+    loop {
+        let wanted = api::ListContactsRequest { parent: device_name(device), page_size: 1000, page_token };
+        let page = repeat!(client.address_book.list_contacts, wanted, deadline);
+        for entry in &page.contacts {
+            let api::ContactEntry { jid, full_name, first_name } = entry;
+            match globals.output {
+                Output::Json => {
+                    println!("{}", json!({ "jid": jid, "fullName": full_name, "firstName": first_name }));
+                }
+                Output::Table => {
+                    rows.push([jid, full_name, first_name].map(|text| render::clean(text)).to_vec())
+                }
+            }
+        }
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    if globals.output == Output::Table {
+        print!("{}", render::columns(&["CONTACT", "NAME", "FIRST NAME"], &rows));
     }
     Ok(())
 }
