@@ -13,7 +13,7 @@ use roost_placement::lease::BootTime;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{self, Builder, Read};
+use roost_proto::stanza::{self, Builder, Read, Stanza};
 
 use super::Machine;
 use super::codec::{Reader, Writer};
@@ -180,14 +180,36 @@ impl Machine {
         let attempts = if asked > 0 { asked } else { phone.0 };
         let undecryptable = api::Undecryptable {
             whatsapp_id: stanza.text("id").unwrap_or_default().into_owned(),
-            sender: Some(person(&[stanza.jid("from"), stanza.jid("participant")])),
             attempts: i32::try_from(attempts).unwrap_or(i32::MAX),
             reason: why.clone(),
+            ..self.place_of(&raw, &stanza)
         };
         let dedupe = bounded(format!("undecryptable/{name}"));
         outcome.batch.events.push(self.synthetic(dedupe, Payload::Undecryptable(undecryptable)));
         self.quarantine(outcome, raw, &stanza, &why);
         outcome.batch.state.push((row(name.to_owned()), None));
+    }
+
+    /// Where a message was said and by whom, as far as its stanza says.
+    fn place_of(&self, raw: &Bytes, stanza: &Stanza) -> api::Undecryptable {
+        let Ok(message) = self.envelope(0, raw, stanza) else {
+            let sender = Some(person(&[stanza.jid("from"), stanza.jid("participant")]));
+            return api::Undecryptable { sender, ..Default::default() };
+        };
+        let sender = message.peer.person();
+        let chat = match (&message.group, message.own) {
+            (Some(_), _) => api::Person::default(),
+            (None, true) => message.spoken_to(None),
+            (None, false) => sender.clone(),
+        };
+        api::Undecryptable {
+            sender: Some(sender),
+            chat: Some(chat).filter(|chat| *chat != api::Person::default()),
+            group: message.group.map(|group| group.to_string()).unwrap_or_default(),
+            broadcast_list: message.list.map(|list| list.to_string()).unwrap_or_default(),
+            from_me: message.own,
+            ..Default::default()
+        }
     }
 
     /// Messages flow again: what is overdue may be in the backlog.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_proto::adv::{AdvError, DeviceIdentity};
+use roost_proto::api;
 use roost_proto::id::UnixMillis;
 use roost_proto::pair_code::PairCode;
 use roost_proto::signal::{Bundle, CiphertextKind, KeyDigest};
@@ -34,6 +35,16 @@ pub struct PeerName {
     pub lid: Option<String>,
     /// Device number, 0 for the phone.
     pub device: u16,
+}
+
+impl PeerName {
+    /// Its user, in the forms that are known.
+    pub(super) fn person(&self) -> api::Person {
+        let jid = |user: &Option<String>, server| {
+            user.as_ref().map(|user| format!("{user}@{server}")).unwrap_or_default()
+        };
+        api::Person { lid: jid(&self.lid, "lid"), phone_number: jid(&self.pn, "s.whatsapp.net") }
+    }
 }
 
 /// One ciphertext to make.

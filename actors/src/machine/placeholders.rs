@@ -5,7 +5,6 @@
 //! our own phone is believed, and only about messages that are awaited.
 
 use bytes::Bytes;
-use roost_proto::api;
 use roost_proto::history::Past;
 use roost_proto::phone::{PeerMessage, WantMessage};
 use roost_proto::stanza::{self, Jid};
@@ -54,13 +53,7 @@ impl Machine {
             let Some(message) = envelope.filter(|message| message.own == past.from_me) else { continue };
             let mut outcome = Pending::default();
             self.awaited_came(&mut outcome, name);
-            let user = |user: &Option<String>, server: &str| {
-                user.as_ref().map(|user| format!("{user}@{server}")).unwrap_or_default()
-            };
-            let sender = api::Person {
-                lid: user(&message.peer.lid, "lid"),
-                phone_number: user(&message.peer.pn, "s.whatsapp.net"),
-            };
+            let sender = message.peer.person();
             let slot = self.lane.open_with(answer);
             // As a sender pads it.
             let padded = [&past.content[..], &[1]].concat();

@@ -8,6 +8,7 @@ mod groups;
 mod health;
 mod imports;
 mod lists;
+mod lost;
 mod making;
 mod newsletters;
 mod pairing;

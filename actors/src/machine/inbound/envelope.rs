@@ -1,10 +1,12 @@
 //! The outside of a message: who says it, where and when.
 
 use bytes::Bytes;
+use roost_proto::api;
 use roost_proto::api::event::Origin;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, Read, Server, Stanza};
 
+use super::person;
 use crate::machine::crypto::PeerName;
 use crate::machine::{Machine, posts};
 
@@ -40,6 +42,16 @@ impl Inbound {
 
     pub(in crate::machine) fn stanza_jid(&self, key: &str) -> Option<Jid> {
         self.stanza.jid(key)
+    }
+
+    /// Whom another device of our account has written to, in every form that is known.
+    pub(in crate::machine) fn spoken_to(&self, destination: Option<Jid>) -> api::Person {
+        person(&[
+            self.recipient.clone(),
+            self.stanza_jid("peer_recipient_lid"),
+            self.stanza_jid("peer_recipient_pn"),
+            destination,
+        ])
     }
 
     /// The name that the sender gave itself.
