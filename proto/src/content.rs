@@ -23,7 +23,8 @@ pub use encode::{Surroundings, encode};
 pub use meaning::{Meaning, Ref, Sealed, Statement, read, read_in_newsletter};
 pub use plain::{Spoken, spoken};
 pub use refuse::{Invalid, MAX_RAW, MAX_TEXT, check};
-pub use sealed::{Parties, Secret, answered, open_answer, open_vote, seal};
+pub use sealed::{Parties, Secret, answered, chosen, open_answer, open_vote, seal};
+pub(crate) use sealed::{answer_of, answer_to};
 pub use wire::Wire;
 
 use crate::api;

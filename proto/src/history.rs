@@ -4,6 +4,7 @@
 //! What must hold: it is read with memory that does not grow with it ([`Survey`], [`Slices`]). A malformed
 //! conversation or message is left out; it never hides the others.
 
+mod past;
 mod read;
 mod slice;
 mod walk;
@@ -13,11 +14,11 @@ use prost::Message as _;
 use waproto::buffa::Message as _;
 use waproto::whatsapp::ExternalBlobReference;
 
-use crate::id::UnixMillis;
 use crate::media::{File, Hashes, MediaKey, MediaKind};
 use crate::stanza::Jid;
+pub use past::{AddOn, Beside, Past};
 pub use read::{Outline, Outlined, Position, SLICE, Slice, Slices, Survey};
-use slice::{ConversationSlice, HistorySlice, KeySlice, MessageSlice, PairSlice, PastSlice};
+use slice::{ConversationSlice, HistorySlice, MessageSlice, PairSlice};
 
 /// Why a piece of history cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -156,11 +157,17 @@ impl From<Kind> for i32 {
     }
 }
 
+/// What holds status posts, as if they were a chat: in a piece they stand beside the chats.
+pub const STATUSES: &str = "status@broadcast";
+
 /// Packs what a phone has to tell.
 pub fn pack(kind: Kind, progress: u32, conversations: &[Conversation], people: &People) -> Vec<u8> {
+    let (statuses, chats): (Vec<&Conversation>, Vec<&Conversation>) =
+        conversations.iter().partition(|one| one.about.jid.to_string() == STATUSES);
     let slice = HistorySlice {
         kind: kind.into(),
-        conversations: conversations.iter().map(Conversation::to_slice).collect(),
+        conversations: chats.into_iter().map(Conversation::to_slice).collect(),
+        statuses: statuses.into_iter().flat_map(|one| one.messages.clone()).collect(),
         order: Some(1),
         progress: Some(progress),
         push_names: pairs(&people.push_names),
@@ -281,89 +288,9 @@ impl ConversationSlice {
     }
 }
 
-/// One message of the past.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Past {
-    /// WhatsApp's id.
-    pub id: String,
-    /// Sent by this account.
-    pub from_me: bool,
-    /// Who sent it, in a group.
-    pub participant: Option<Jid>,
-    /// When; whole seconds.
-    pub at: UnixMillis,
-    /// The name that its sender had.
-    pub push_name: String,
-    /// An encoded `Message`; empty when the content is gone.
-    pub content: Bytes,
-}
-
-impl Past {
-    /// Reads an encoded `WebMessageInfo`; `None` when it is malformed.
-    pub fn read(bytes: &Bytes) -> Option<Past> {
-        let slice = PastSlice::decode(bytes.clone()).ok()?;
-        let key = slice.key?;
-        let participant = slice.participant.or(key.participant);
-        Some(Past {
-            id: key.id.filter(|id| !id.is_empty())?,
-            from_me: key.from_me.unwrap_or(false),
-            participant: participant.and_then(|jid| jid.parse().ok()),
-            at: UnixMillis(i64::try_from(slice.seconds.unwrap_or(0)).ok()?.checked_mul(1000)?),
-            push_name: slice.push_name.unwrap_or_default(),
-            content: slice.message.unwrap_or_default(),
-        })
-    }
-
-    /// The encoded `WebMessageInfo` of a message in a chat.
-    pub fn to_bytes(&self, chat: &Jid) -> Bytes {
-        let key = KeySlice {
-            chat: Some(chat.to_string()),
-            from_me: Some(self.from_me),
-            id: Some(self.id.clone()),
-            participant: self.participant.as_ref().map(ToString::to_string),
-        };
-        let slice = PastSlice {
-            key: Some(key),
-            message: Some(self.content.clone()),
-            seconds: u64::try_from(self.at.0 / 1000).ok(),
-            participant: self.participant.as_ref().map(ToString::to_string),
-            push_name: Some(self.push_name.clone()).filter(|name| !name.is_empty()),
-        };
-        slice.encode_to_vec().into()
-    }
-}
-
 fn pairs(pairs: &[(String, String)]) -> Vec<PairSlice> {
     pairs.iter().map(|(one, other)| PairSlice { one: one.clone(), other: other.clone() }).collect()
 }
 
 /// `COMPLETE_AND_NO_MORE_MESSAGE_REMAIN_ON_PRIMARY`.
 const COMPLETE: i32 = 1;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_message_of_the_past_reads_back_as_it_was_written() {
-        let chat = Jid::pn("4915112345678");
-        let past = Past {
-            id: "3EB0".to_owned(),
-            from_me: false,
-            participant: None,
-            at: UnixMillis(1_700_000_000_000),
-            push_name: "Ada".to_owned(),
-            content: crate::e2e::text("hello").into(),
-        };
-        assert_eq!(Past::read(&past.to_bytes(&chat)), Some(past));
-        assert_eq!(Past::read(&Bytes::from_static(b"\x0a\x00")), None, "a message without an id");
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_a_reader_panic(bytes: Vec<u8>) {
-            let _ = Past::read(&bytes.into());
-        }
-    }
-}

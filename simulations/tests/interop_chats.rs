@@ -18,7 +18,7 @@ use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::appstate::{Action, Mute};
 use roost_proto::e2e;
-use roost_proto::history::Past;
+use roost_proto::history::{Beside, Past};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
 use roost_simulations::interop::{
@@ -53,6 +53,7 @@ fn past(chats: usize, messages: usize) -> Vec<PastChat> {
             at: UnixMillis(1_700_000_000_000 - i64::try_from(at).expect("few") * 60_000),
             push_name: String::new(),
             content: e2e::text(&format!("old {number} {at}")).into(),
+            beside: Beside::default(),
         };
         PastChat { chat, name: format!("friend {number}"), messages: (0..messages).map(message).collect() }
     };

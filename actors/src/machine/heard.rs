@@ -4,6 +4,8 @@
 //! answer, or whatever else needs the secret of a message that is not known here, is an event all the same, and
 //! says so.
 
+mod scene;
+
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::event_response::Answer;
@@ -12,19 +14,12 @@ use roost_proto::e2e;
 use roost_proto::stanza::{Jid, Server};
 
 use super::commit::Pending;
-use super::inbound::{Inbound, message_key, person};
+use super::inbound::Inbound;
 use super::polls::{Voter, counted};
 use super::secrets::{Need, Sought, secret_name};
 use super::{Machine, posts};
 use crate::port::NewEvent;
-
-/// Where a message was said, by whom.
-#[derive(Debug, Clone)]
-pub(super) struct Scene {
-    pub(super) chat: api::Person,
-    pub(super) group: String,
-    pub(super) sender: api::Person,
-}
+pub(super) use scene::{Head, Scene};
 
 /// Something that can be read only with the secret of what it is about.
 #[derive(Debug)]
@@ -32,6 +27,21 @@ enum Riddle {
     Vote(Sealed, i64),
     Answer(Sealed),
     Concealed(Box<Concealed>),
+}
+
+impl Riddle {
+    /// What it is about, and the secret that is known for it without looking; anything else as it is.
+    fn of(meaning: Meaning) -> Result<(Ref, Riddle, Option<Secret>), Meaning> {
+        match meaning {
+            Meaning::Voted(about, sealed, cast) => Ok((about, Riddle::Vote(sealed, cast), None)),
+            Meaning::Answered(about, sealed) => Ok((about, Riddle::Answer(sealed), None)),
+            Meaning::Concealed(concealed) => {
+                let secret = concealed.secret.clone();
+                Ok((concealed.about.clone(), Riddle::Concealed(concealed), secret))
+            }
+            meaning => Err(meaning),
+        }
+    }
 }
 
 /// A riddle that waits for its secret.
@@ -60,23 +70,18 @@ impl Machine {
             Ok(read) => read,
             Err(error) => return Err((Box::new((message, outcome)), error)),
         };
-        let mut beside = None;
-        let (about, riddle) = match meaning {
-            Meaning::Voted(about, sealed, cast) => (about, Riddle::Vote(sealed, cast)),
-            Meaning::Answered(about, sealed) => (about, Riddle::Answer(sealed)),
-            Meaning::Concealed(concealed) => {
-                beside = concealed.secret.clone();
-                (concealed.about.clone(), Riddle::Concealed(concealed))
-            }
-            meaning => {
+        let head = Head::of(&message);
+        let (about, riddle, beside) = match Riddle::of(meaning) {
+            Ok(riddle) => riddle,
+            Err(meaning) => {
                 self.keep_secret(&mut outcome, &scene.sender, &message.id, message.own, &bytes);
-                let payload = self.payload(&message, &scene, meaning);
+                let payload = self.payload(&head, &scene, meaning);
                 outcome.batch.events.extend(payload.map(|payload| event(&message, &scene, payload)));
                 self.settle_told(slot, &message, outcome);
                 return Ok(());
             }
         };
-        let author = self.author_of(&message, &scene, &about);
+        let author = self.author_of(&head, &scene, &about);
         let names: Vec<String> = author.iter().map(|author| secret_name(author, &about.id)).collect();
         let own = author.iter().any(|author| self.is_us(author));
         let id = about.id.clone();
@@ -94,18 +99,50 @@ impl Machine {
     /// The secret is there, or nobody here has it.
     pub(super) fn on_secret(&mut self, slot: u64, question: Question, secret: Option<Secret>) {
         let Question { message, scene, about, riddle, author, mut outcome } = question;
+        let head = Head::of(&message);
+        let payload = self.solved(&mut outcome, (&head, &scene), (&about, &author), riddle, secret);
+        outcome.batch.events.extend(payload.map(|payload| event(&message, &scene, payload)));
+        self.settle_told(slot, &message, outcome);
+    }
+
+    /// The same of a message of the past, for which nothing is looked up: what needs a secret that is not remembered is
+    /// unreadable.
+    pub(super) fn payload_of_past(
+        &self,
+        outcome: &mut Pending,
+        head: &Head,
+        scene: &Scene,
+        meaning: Meaning,
+    ) -> Option<Payload> {
+        let (about, riddle, beside) = match Riddle::of(meaning) {
+            Ok(riddle) => riddle,
+            Err(meaning) => return self.payload(head, scene, meaning),
+        };
+        let author = self.author_of(head, scene, &about);
+        let names: Vec<String> = author.iter().map(|author| secret_name(author, &about.id)).collect();
+        let secret = beside.or_else(|| self.secrets.find(&names));
+        self.solved(outcome, (head, scene), (&about, &author), riddle, secret)
+    }
+
+    /// The event of a riddle, with the secret of what it is about or without; a vote that can be read counts.
+    fn solved(
+        &self,
+        outcome: &mut Pending,
+        (head, scene): (&Head, &Scene),
+        (about, author): (&Ref, &[String]),
+        riddle: Riddle,
+        secret: Option<Secret>,
+    ) -> Option<Payload> {
         let answerer: Vec<String> = forms(&scene.sender);
-        let parties = Parties { id: &about.id, author: &author, answerer: &answerer };
-        let said = Some(said(&message, &scene));
-        let target = Some(self.reference(&message, &scene, &about));
-        let payload = match riddle {
+        let parties = Parties { id: &about.id, author, answerer: &answerer };
+        let said = Some(said(head, scene));
+        let target = Some(self.reference(head, scene, about));
+        match riddle {
             Riddle::Vote(sealed, cast) => {
                 let secret = secret.as_ref();
                 let opened = secret.and_then(|secret| content::open_vote(&sealed, secret, parties));
                 if let (Some(secret), Some(opened)) = (secret, &opened) {
-                    let (from_me, came) = (message.own, message.occurred);
-                    let person = if from_me { self.ourselves() } else { scene.sender.clone() };
-                    let voter = Voter { person, from_me, cast, came };
+                    let voter = self.voter(head, scene, cast);
                     outcome.batch.votes.extend(counted(secret, &about.id, voter, opened));
                 }
                 let unreadable = opened.is_none();
@@ -124,13 +161,11 @@ impl Machine {
             Riddle::Concealed(concealed) => {
                 let revealed = secret.and_then(|secret| concealed.reveal(&secret, parties));
                 match revealed {
-                    Some(meaning) => self.payload(&message, &scene, meaning),
+                    Some(meaning) => self.payload(head, scene, meaning),
                     None => Some(unreadable(concealed.usage, said, target)),
                 }
             }
-        };
-        outcome.batch.events.extend(payload.map(|payload| event(&message, &scene, payload)));
-        self.settle_told(slot, &message, outcome);
+        }
     }
 
     fn read_plaintext(
@@ -148,24 +183,19 @@ impl Machine {
         let chat = match (&group, message.own) {
             (Some(_), _) => api::Person::default(),
             (None, false) => sender.clone(),
-            (None, true) => person(&[
-                message.recipient.clone(),
-                message.stanza_jid("peer_recipient_lid"),
-                message.stanza_jid("peer_recipient_pn"),
-                destination,
-            ]),
+            (None, true) => message.spoken_to(destination),
         };
         let group = group.map(|group| group.to_string()).unwrap_or_default();
         Ok((Scene { chat, group, sender }, bytes, meaning))
     }
 
     /// The event of something that needs no secret; `None` for what only the protocol itself needs.
-    fn payload(&self, message: &Inbound, scene: &Scene, meaning: Meaning) -> Option<Payload> {
+    fn payload(&self, head: &Head, scene: &Scene, meaning: Meaning) -> Option<Payload> {
         if scene.group == posts::PLACE {
-            return self.post_heard(message, scene, meaning);
+            return self.post_heard(head, scene, meaning);
         }
-        let about = Some(said(message, scene));
-        let reference = |target: &Ref| Some(self.reference(message, scene, target));
+        let about = Some(said(head, scene));
+        let reference = |target: &Ref| Some(self.reference(head, scene, target));
         let span = |seconds: u32| api::Duration { seconds: i64::from(seconds), nanos: 0 };
         Some(match meaning {
             Meaning::Said(statement) => {
@@ -175,16 +205,16 @@ impl Machine {
                     quote.from_me = self.is_us(&author);
                 }
                 Payload::MessageReceived(api::MessageReceived {
-                    whatsapp_id: message.id.clone(),
+                    whatsapp_id: head.id.clone(),
                     chat: Some(scene.chat.clone())
                         .filter(|chat| scene.group.is_empty() && *chat != api::Person::default()),
                     sender: Some(scene.sender.clone()),
-                    from_me: message.own,
-                    push_name: message.push_name(),
+                    from_me: head.own,
+                    push_name: head.push_name.clone(),
                     group: scene.group.clone(),
                     context,
-                    verified_name: message.verified_name(),
-                    broadcast_list: message.list.as_ref().map(|list| list.to_string()).unwrap_or_default(),
+                    verified_name: head.verified_name.clone(),
+                    broadcast_list: head.list.clone(),
                     content: Some(content),
                 })
             }
@@ -242,6 +272,12 @@ impl Machine {
         })
     }
 
+    /// Who votes with a message, by the voter's clock.
+    pub(super) fn voter(&self, head: &Head, scene: &Scene, cast: i64) -> Voter {
+        let person = if head.own { self.ourselves() } else { scene.sender.clone() };
+        Voter { person, from_me: head.own, cast, came: head.at }
+    }
+
     /// Whether a JID, as a text, is of our account.
     pub(super) fn is_us(&self, jid: &str) -> bool {
         match (jid.parse::<Jid>(), &self.account) {
@@ -251,15 +287,15 @@ impl Machine {
     }
 
     /// An earlier message as we see it. In a one-to-one chat what is not the sender's is the other's.
-    fn reference(&self, message: &Inbound, scene: &Scene, target: &Ref) -> api::MessageRef {
+    fn reference(&self, head: &Head, scene: &Scene, target: &Ref) -> api::MessageRef {
         let whatsapp_id = target.id.clone();
-        let author = self.author_of(message, scene, target).into_iter().next().unwrap_or_default();
+        let author = self.author_of(head, scene, target).into_iter().next().unwrap_or_default();
         let from_me = self.is_us(&author);
         api::MessageRef { whatsapp_id, from_me, sender: if from_me { String::new() } else { author } }
     }
 
     /// Who sent an earlier message, in every form that is known; the hidden identity first.
-    fn author_of(&self, message: &Inbound, scene: &Scene, target: &Ref) -> Vec<String> {
+    fn author_of(&self, head: &Head, scene: &Scene, target: &Ref) -> Vec<String> {
         let ours = || {
             let account = self.account.iter();
             account
@@ -268,7 +304,7 @@ impl Machine {
                 .map(|jid| jid.to_non_ad().to_string())
                 .collect()
         };
-        match (target.of_the_sender, scene.group.is_empty(), message.own) {
+        match (target.of_the_sender, scene.group.is_empty(), head.own) {
             (true, _, false) => forms(&scene.sender),
             (true, _, true) | (false, true, false) => ours(),
             (false, true, true) => forms(&scene.chat),
@@ -297,29 +333,23 @@ fn unreadable(usage: Usage, said: Option<api::Said>, message: Option<api::Messag
     }
 }
 
-/// JIDs of a person.
-fn forms(person: &api::Person) -> Vec<String> {
+/// JIDs of a person; the hidden identity first.
+pub(super) fn forms(person: &api::Person) -> Vec<String> {
     [&person.lid, &person.phone_number].into_iter().filter(|jid| !jid.is_empty()).cloned().collect()
 }
 
-fn said(message: &Inbound, scene: &Scene) -> api::Said {
+/// Which message it is.
+pub(super) fn said(head: &Head, scene: &Scene) -> api::Said {
     api::Said {
-        whatsapp_id: message.id.clone(),
+        whatsapp_id: head.id.clone(),
         chat: Some(scene.chat.clone()).filter(|_| scene.group.is_empty()),
         group: scene.group.clone(),
         sender: Some(scene.sender.clone()),
-        from_me: message.own,
+        from_me: head.own,
     }
 }
 
 fn event(message: &Inbound, scene: &Scene, payload: Payload) -> NewEvent {
-    let dedupe = match scene.group.is_empty() {
-        true => message_key(&scene.chat, &scene.sender, &message.id),
-        // A group is named where a person would be.
-        false => {
-            let group = api::Person { lid: scene.group.clone(), ..Default::default() };
-            message_key(&group, &scene.sender, &message.id)
-        }
-    };
+    let dedupe = scene.key(&message.id);
     NewEvent { dedupe, occurred: message.occurred, origin: message.origin, payload }
 }

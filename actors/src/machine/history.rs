@@ -261,10 +261,14 @@ impl Machine {
         let mut cursor = self.history.waiting[name].cursor.clone();
         let Some(open) = self.history.open.take() else { return self.history.busy = false };
         cursor.left_out += slice.left_out;
+        // All are read before the first is told, since the secret that one needs comes behind it: the newest is first.
+        let mut read = Vec::new();
         for (chat, bytes) in &slice.messages {
-            self.tell_past(&mut outcome, &mut cursor, &open, *chat, bytes);
+            read.extend(self.read_past(&mut outcome, &mut cursor, &open, *chat, bytes));
         }
-        cursor.messages += outcome.batch.events.len() as u64;
+        for message in read {
+            self.tell_past(&mut outcome, &mut cursor, &open, message);
+        }
         cursor.next = slice.next;
         if slice.last {
             self.end_piece(&mut outcome, name, &cursor, Some(&open.outline), None);

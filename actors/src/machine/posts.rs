@@ -16,8 +16,7 @@ use roost_proto::stanza::{Jid, Server};
 
 use super::Machine;
 use super::codec::{Reader, Writer};
-use super::heard::Scene;
-use super::inbound::Inbound;
+use super::heard::{Head, Scene};
 use crate::device::{Recipient, SendRequest};
 use crate::port::{StateKey, StateKind};
 
@@ -119,17 +118,17 @@ impl Machine {
 
     /// The event of a post of somebody else, or of another device of ours; `None` for what only the protocol
     /// itself needs.
-    pub(super) fn post_heard(&self, message: &Inbound, scene: &Scene, meaning: Meaning) -> Option<Payload> {
+    pub(super) fn post_heard(&self, head: &Head, scene: &Scene, meaning: Meaning) -> Option<Payload> {
         let sender = Some(scene.sender.clone());
         match meaning {
             Meaning::Said(statement) => {
                 let Statement { content, context, .. } = *statement;
                 let message = api::MessageReceived {
-                    whatsapp_id: message.id.clone(),
+                    whatsapp_id: head.id.clone(),
                     sender,
-                    from_me: message.own,
-                    push_name: message.push_name(),
-                    verified_name: message.verified_name(),
+                    from_me: head.own,
+                    push_name: head.push_name.clone(),
+                    verified_name: head.verified_name.clone(),
                     context,
                     content: Some(content),
                     ..Default::default()
@@ -139,7 +138,7 @@ impl Machine {
             Meaning::Revoked(Ref { id, .. }) => Some(Payload::StatusRevoked(api::StatusRevoked {
                 whatsapp_id: id,
                 sender,
-                from_me: message.own,
+                from_me: head.own,
             })),
             _ => None,
         }

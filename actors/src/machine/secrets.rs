@@ -136,24 +136,23 @@ impl Machine {
         own: bool,
         message: &[u8],
     ) {
-        if let Some((names, secret)) = self.remember_secret(outcome, author, id, own, message)
-            && !secret.lasting
-        {
+        let Some(secret) = Secret::of(message) else { return };
+        let names = self.remember_secret(outcome, author, id, own, &secret);
+        if !secret.lasting {
             self.secrets.pages.keep(&names, &secret);
         }
     }
 
-    /// Remembers the secret of a message that came with the history; that of a poll or an event is kept. Returns it
-    /// with its names.
+    /// Remembers the secret of a message, which may have come with the history; that of a poll or an event is kept. Returns
+    /// its names.
     pub(super) fn remember_secret(
         &mut self,
         outcome: &mut Pending,
         author: &api::Person,
         id: &str,
         own: bool,
-        message: &[u8],
-    ) -> Option<(Vec<String>, Secret)> {
-        let secret = Secret::of(message)?;
+        secret: &Secret,
+    ) -> Vec<String> {
         let authors =
             if own { self.own_names() } else { vec![author.lid.clone(), author.phone_number.clone()] };
         let authors = authors.into_iter().filter(|author| !author.is_empty());
@@ -161,11 +160,11 @@ impl Machine {
         for name in &names {
             if secret.lasting {
                 let key = StateKey { kind: StateKind::MessageSecret, name: name.clone() };
-                outcome.batch.state.push((key, Some(row_of(&secret))));
+                outcome.batch.state.push((key, Some(row_of(secret))));
             }
             self.secrets.remember(name.clone(), secret.clone());
         }
-        Some((names, secret))
+        names
     }
 
     /// A vote or an answer is to be sent: with the secret of what it answers, if that is known.

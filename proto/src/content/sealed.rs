@@ -45,11 +45,17 @@ impl Secret {
 
     /// Of a message that carries one.
     pub fn of(bytes: &[u8]) -> Option<Secret> {
+        Secret::of_past(bytes, None)
+    }
+
+    /// The same of a message of the past, beside which its secret may stand.
+    pub fn of_past(bytes: &[u8], beside: Option<&[u8]>) -> Option<Secret> {
         let outer = Message::decode_from_slice(bytes).ok()?;
         let inner = peel(&outer);
         let poll = polls::creation(inner).map(polls::poll);
         let contexts = [&inner.message_context_info, &outer.message_context_info];
-        let key = contexts.into_iter().find_map(|context| context.message_secret.clone())?;
+        let key = contexts.into_iter().find_map(|context| context.message_secret.clone());
+        let key = key.or_else(|| beside.map(<[u8]>::to_vec))?;
         // The secret beside an edit is that of another message.
         let own = inner.secret_encrypted_message.is_unset();
         let lasting = poll.is_some() || inner.event_message.is_set();
@@ -78,27 +84,47 @@ pub fn open_vote(
     let opened = open(sealed, secret, parties, VOTE)?;
     let vote = PollVoteMessage::decode_from_slice(&opened).ok()?;
     let options = secret.poll.as_ref().map(|poll| poll.options.as_slice()).unwrap_or_default();
+    Some(chosen(options, vote.selected_options))
+}
+
+/// Options of a poll by their SHA-256: by name, and the hashes of those that it does not have.
+pub fn chosen(options: &[String], hashes: Vec<Vec<u8>>) -> (Vec<String>, Vec<Vec<u8>>) {
     let (mut names, mut unknown) = (Vec::new(), Vec::new());
-    for hash in vote.selected_options {
+    for hash in hashes {
         match options.iter().find(|name| Sha256::digest(name).as_slice() == hash) {
             Some(name) => names.push(name.clone()),
             None => unknown.push(hash),
         }
     }
-    Some((names, unknown))
+    (names, unknown)
 }
 
 /// The answer to an event and the guests beside. `None` when it cannot be opened.
 pub fn open_answer(sealed: &Sealed, secret: &Secret, parties: Parties<'_>) -> Option<(Answer, i32)> {
     let opened = open(sealed, secret, parties, ANSWER)?;
-    let answer = EventResponseMessage::decode_from_slice(&opened).ok()?;
+    EventResponseMessage::decode_from_slice(&opened).ok().map(|answer| answer_of(&answer))
+}
+
+/// What an answer to an event says.
+pub(crate) fn answer_of(answer: &EventResponseMessage) -> (Answer, i32) {
     let said = match answer.response {
         Some(EventResponseType::GOING) => Answer::Going,
         Some(EventResponseType::NOT_GOING) => Answer::NotGoing,
         Some(EventResponseType::MAYBE) => Answer::Maybe,
         _ => Answer::Unspecified,
     };
-    Some((said, answer.extra_guest_count.unwrap_or(0)))
+    (said, answer.extra_guest_count.unwrap_or(0))
+}
+
+/// The answer that says this.
+pub(crate) fn answer_to((said, guests): (Answer, i32)) -> EventResponseMessage {
+    let response = match said {
+        Answer::Going => EventResponseType::GOING,
+        Answer::NotGoing => EventResponseType::NOT_GOING,
+        Answer::Maybe => EventResponseType::MAYBE,
+        Answer::Unspecified => EventResponseType::UNKNOWN,
+    };
+    EventResponseMessage { response: Some(response), extra_guest_count: Some(guests), ..Default::default() }
 }
 
 /// Which message a content needs the secret of; `None` for kinds that need none.

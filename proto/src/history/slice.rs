@@ -8,6 +8,9 @@ pub(super) struct HistorySlice {
     pub(super) kind: i32,
     #[prost(message, repeated, tag = "2")]
     pub(super) conversations: Vec<ConversationSlice>,
+    /// Encoded `WebMessageInfo`s.
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub(super) statuses: Vec<Bytes>,
     #[prost(uint32, optional, tag = "5")]
     pub(super) order: Option<u32>,
     #[prost(uint32, optional, tag = "6")]
@@ -76,8 +79,55 @@ pub(super) struct PastSlice {
     pub(super) seconds: Option<u64>,
     #[prost(string, optional, tag = "5")]
     pub(super) participant: Option<String>,
+    #[prost(bool, optional, tag = "17")]
+    pub(super) starred: Option<bool>,
     #[prost(string, optional, tag = "19")]
     pub(super) push_name: Option<String>,
+    #[prost(message, repeated, tag = "41")]
+    pub(super) reactions: Vec<ReactionSlice>,
+    #[prost(message, repeated, tag = "45")]
+    pub(super) votes: Vec<VoteSlice>,
+    #[prost(bytes = "bytes", optional, tag = "49")]
+    pub(super) secret: Option<Bytes>,
+    #[prost(message, repeated, tag = "61")]
+    pub(super) answers: Vec<AnswerSlice>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ReactionSlice {
+    #[prost(message, optional, tag = "1")]
+    pub(super) key: Option<KeySlice>,
+    #[prost(string, optional, tag = "2")]
+    pub(super) emoji: Option<String>,
+    #[prost(int64, optional, tag = "4")]
+    pub(super) millis: Option<i64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct VoteSlice {
+    #[prost(message, optional, tag = "1")]
+    pub(super) key: Option<KeySlice>,
+    #[prost(message, optional, tag = "2")]
+    pub(super) vote: Option<ChosenSlice>,
+    #[prost(int64, optional, tag = "3")]
+    pub(super) millis: Option<i64>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ChosenSlice {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub(super) options: Vec<Bytes>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct AnswerSlice {
+    #[prost(message, optional, tag = "1")]
+    pub(super) key: Option<KeySlice>,
+    #[prost(int64, optional, tag = "2")]
+    pub(super) millis: Option<i64>,
+    /// An encoded `EventResponseMessage`.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub(super) answer: Option<Bytes>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

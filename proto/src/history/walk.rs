@@ -5,9 +5,11 @@
 //! is malformed, and the next one is read.
 
 use bytes::{Buf as _, Bytes};
+use prost::Message as _;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-use super::HistoryError;
+use super::slice::{ConversationSlice, MessageSlice};
+use super::{HistoryError, STATUSES};
 
 /// Bytes that are inflated at a time.
 const STEP: usize = 64 << 10;
@@ -23,6 +25,8 @@ const TOP: [u64; 5] = [1, 6, 7, 15, 19];
 const ABOUT: [u64; 13] = [1, 6, 11, 13, 16, 21, 22, 24, 25, 28, 38, 39, 42];
 /// `HistorySync.conversations` and `Conversation.messages`.
 const REPEATED: u64 = 2;
+/// `HistorySync.statusV3Messages`: those in a row are read as if they were a chat.
+const STATUS: u64 = 3;
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +58,8 @@ pub(super) struct Walker {
     /// Bytes to be left out.
     skip: u64,
     chat: Option<Chat>,
+    /// Status posts are being read.
+    posts: bool,
 }
 
 /// The conversation that is being read.
@@ -85,6 +91,7 @@ impl Walker {
             at: 0,
             skip: 0,
             chat: None,
+            posts: false,
         }
     }
 
@@ -107,6 +114,9 @@ impl Walker {
             }
             if self.over {
                 let whole = self.at == self.plain.len() && self.skip == 0 && self.chat.is_none();
+                if whole && std::mem::take(&mut self.posts) {
+                    return Ok(statuses());
+                }
                 return if whole { Ok(Step::End) } else { Err(HistoryError::Malformed) };
             }
             if !self.inflate_more()? {
@@ -154,6 +164,18 @@ impl Walker {
         let Header { number, head, body, sized } = *header;
         let whole = head.saturating_add(body);
         let Some(chat) = &mut self.chat else {
+            if number == STATUS && sized {
+                self.posts = true;
+                if body > MESSAGE {
+                    self.skip = whole;
+                    return Some(Some(Step::TooLarge));
+                }
+                let message = Some(self.take(head, whole)?);
+                return Some(Some(Step::Message(MessageSlice { message }.encode_to_vec().into())));
+            }
+            if std::mem::take(&mut self.posts) {
+                return Some(Some(statuses()));
+            }
             if number == REPEATED && sized {
                 self.chat = Some(Chat { left: body, about: Vec::new(), malformed: false });
                 self.skip = head;
@@ -220,6 +242,12 @@ impl Walker {
         }
         Ok(self.over || written > 0 || read > 0)
     }
+}
+
+/// The end of status posts, as that of a chat.
+fn statuses() -> Step {
+    let about = ConversationSlice { id: STATUSES.to_owned(), ..Default::default() };
+    Step::Chat(Some(about.encode_to_vec().into()))
 }
 
 /// Reads the beginning of a field; `None` when it is not here whole.

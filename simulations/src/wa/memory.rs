@@ -8,21 +8,27 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::{CryptoRng, Rng};
 use roost_proto::appstate::{self, Action, ApplyError, Collection, Head, Key, Keyring, Patch, Recovery};
-use roost_proto::history::{Conversation, Past};
+use roost_proto::history::{Conversation, Past, STATUSES};
 use roost_proto::id::UnixMillis;
 use roost_proto::login::FullHistory;
 use roost_proto::phone::Notice;
 use roost_proto::stanza::Jid;
 
-/// A chat that the phone had before.
+/// A chat that the phone had before, or its status posts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PastChat {
-    /// With whom.
+    /// With whom; [`STATUSES`] for status posts.
     pub chat: Jid,
     /// Its name.
     pub name: String,
     /// Its messages, newest first.
     pub messages: Vec<Past>,
+}
+
+impl PastChat {
+    fn is_statuses(&self) -> bool {
+        self.chat.to_string() == STATUSES
+    }
 }
 
 /// A part of the past, as it is told to a new companion.
@@ -199,8 +205,14 @@ impl Memory {
             conversation.about.complete = places.last().map_or(0, |last| last + 1) >= chat.messages.len();
             conversation
         };
-        let chats = self.chats.iter().map(of_chat);
+        let chats = self.chats.iter().filter(|chat| !chat.is_statuses()).map(of_chat);
         chats.filter(|one| part == Part::Newest || !one.messages.is_empty()).collect()
+    }
+
+    /// The status posts that it shows.
+    pub(super) fn statuses(&self) -> Vec<Conversation> {
+        let posts = self.chats.iter().filter(|chat| chat.is_statuses());
+        posts.map(|chat| Conversation::new(chat.chat.clone(), "", &chat.messages)).collect()
     }
 
     /// The messages of one chat that are older than a moment, newest first.

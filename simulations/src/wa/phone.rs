@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use rand::{CryptoRng, Rng};
 use roost_proto::e2e::{self, DeviceSent};
-use roost_proto::history::Past;
+use roost_proto::history::{Beside, Past};
 use roost_proto::id::UnixMillis;
 use roost_proto::media::{self, File};
 use roost_proto::phone::PeerMessage;
@@ -227,6 +227,7 @@ impl Phone {
             at: UnixMillis(at),
             push_name: String::new(),
             content: Bytes::copy_from_slice(inner),
+            beside: Beside::default(),
         });
         if self.read.len() > INBOX {
             self.read.pop_front();
@@ -254,6 +255,7 @@ impl Phone {
                 at: UnixMillis(0),
                 push_name: String::new(),
                 content: sent.message.clone().into(),
+                beside: Beside::default(),
             })
         };
         read.or_else(sent)

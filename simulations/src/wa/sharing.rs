@@ -130,6 +130,7 @@ impl Machine {
         let keys = memory.keys(None);
         let newest = memory.conversations(Part::Newest);
         let recent = memory.conversations(Part::Recent);
+        let statuses = memory.statuses();
         let full = account.companions.get(&device.device).and_then(|companion| companion.full_history);
         let full = full.map(|limits| memory.conversations(Part::Full(limits))).unwrap_or_default();
         let people = self.people();
@@ -139,6 +140,10 @@ impl Machine {
         self.phone_tells(now, device, &PeerMessage::Keys(keys));
         self.tell_history(now, device, (Kind::Bootstrap, 1, 0), &newest, &mapped, None);
         self.tell_history(now, device, (Kind::PushNames, 1, 0), &[], &named, None);
+        // Whether a phone tells them before what is recent is a guess.
+        if !statuses.is_empty() {
+            self.tell_history(now, device, (Kind::Status, 1, 100), &statuses, &People::default(), None);
+        }
         for (kind, chats) in [(Kind::Recent, recent), (Kind::Full, full)] {
             let pieces: Vec<&[Conversation]> = chats.chunks(CHATS).collect();
             for (number, piece) in pieces.iter().enumerate() {

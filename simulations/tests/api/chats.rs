@@ -4,7 +4,7 @@ use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::*;
 use roost_proto::appstate::{Action, Mute as Silence};
 use roost_proto::e2e;
-use roost_proto::history::Past;
+use roost_proto::history::{Beside, Past};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
 use roost_simulations::wa::{DeviceRef, Fault, PastChat};
@@ -27,6 +27,7 @@ async fn with_memory(live: &Live, id: &str) -> (String, usize, usize, DeviceRef)
         at: UnixMillis(1_700_000_000_000 - number * 60_000),
         push_name: String::new(),
         content: e2e::text(&format!("old {number}")).into(),
+        beside: Beside::default(),
     };
     let chat = PastChat {
         chat: Jid::pn("15559990000"),

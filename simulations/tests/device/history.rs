@@ -1,5 +1,8 @@
 //! The past of a phone, told to a device as files: whole and once, though hosts fail, owners change and files go.
 
+#[path = "added.rs"]
+mod added;
+
 use roost_actors::device::{DeviceHandle, HistoryWanted, PairMethod, Pairing, PairingUpdate};
 use roost_node::directory::LoggedEvent;
 use roost_proto::api::device::State;
@@ -7,7 +10,7 @@ use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::history_chunk::{Kind, Problem};
 use roost_proto::api::{self, message_received};
 use roost_proto::e2e;
-use roost_proto::history::Past;
+use roost_proto::history::{Beside, Past};
 use roost_proto::id::UnixMillis;
 use roost_proto::login::FullHistory;
 use roost_proto::phone::WantHistory;
@@ -26,6 +29,7 @@ fn past(chat: usize, at: usize, from: Option<Jid>) -> Past {
         at: UnixMillis(NEWEST - i64::try_from(at).expect("few") * 60_000),
         push_name: String::new(),
         content: e2e::text(&format!("old {chat} {at}")).into(),
+        beside: Beside::default(),
     }
 }
 

@@ -179,6 +179,7 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use roost_proto::history::Beside;
     use roost_proto::id::UnixMillis;
 
     use super::*;
@@ -200,6 +201,7 @@ mod tests {
             at: UnixMillis(seconds * 1000),
             push_name: String::new(),
             content: Bytes::new(),
+            beside: Beside::default(),
         };
         let mut further = cursor.clone();
         for past in [at(9), at(7), at(8)] {

@@ -1,4 +1,8 @@
-//! What history is to consumers of the event log: messages of the past, and one event about each piece.
+//! What history is to consumers of the event log: messages of the past with what others have added to them, in the shape of
+//! live ones, and one event about each piece.
+//!
+//! What must hold: what has an id of its own at WhatsApp has the key of its live event, so that it is in the log once; what has
+//! none is named by the message that it belongs to.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +10,8 @@ use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::history_chunk::Problem;
-use roost_proto::content::{self, Meaning};
-use roost_proto::history::{Chat, Outline, Outlined, Past};
+use roost_proto::content::{self, Meaning, Secret, Statement};
+use roost_proto::history::{AddOn, Chat, Outline, Outlined, Past};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, Server};
 
@@ -16,30 +20,37 @@ use super::{Machine, Open};
 use crate::machine::Account;
 use crate::machine::appstate::timestamp;
 use crate::machine::commit::Pending;
-use crate::machine::inbound::{bounded, message_key, person};
+use crate::machine::heard::{Head, Scene, forms, said};
+use crate::machine::inbound::{bounded, person};
+use crate::machine::polls::counted;
+use crate::machine::posts;
 use crate::port::NewEvent;
 
 /// Chats and people that one event tells of.
 const CHATS: usize = 2_000;
 const PEOPLE: usize = 10_000;
 
-/// Where a message of the past was said, by whom.
-struct Scene {
-    chat: api::Person,
-    group: String,
-    sender: api::Person,
+/// What is told of what others have added to one message.
+const ADD_ONS: usize = 1_000;
+
+/// A message of the past that was read.
+pub(super) struct Read {
+    scene: Scene,
+    meaning: Meaning,
+    past: Past,
+    secret: Option<Secret>,
 }
 
 impl Machine {
-    /// Adds the event of a message of the past, or counts it.
-    pub(super) fn tell_past(
+    /// Reads a message of the past and remembers its secret; `None`, and counted, when it cannot be told.
+    pub(super) fn read_past(
         &mut self,
         outcome: &mut Pending,
         cursor: &mut Cursor,
         open: &Open,
         chat: u64,
         bytes: &Bytes,
-    ) {
+    ) -> Option<Read> {
         let chat = usize::try_from(chat).ok().and_then(|chat| open.outline.chats.get(chat)?.about.as_ref());
         let past = Past::read(bytes);
         if let Some(past) = &past {
@@ -47,39 +58,139 @@ impl Machine {
         }
         let found = chat.zip(past).and_then(|(chat, past)| {
             let scene = self.scene(chat, &past, &open.lids)?;
-            Some((scene, content::read(&past.content).ok()?, past))
+            let meaning = content::read(&past.content).ok()?;
+            let secret = Secret::of_past(&past.content, past.beside.secret.as_deref());
+            Some(Read { scene, meaning, past, secret })
         });
-        let Some((scene, meaning, past)) = found else {
-            return cursor.left_out += 1;
-        };
-        let (content, context) = match meaning {
-            Meaning::Said(said) => (said.content, said.context),
-            Meaning::Protocol => return,
-            // About another message of the past: as it is.
-            _ => (api::message_received::Content::Raw(past.content.to_vec()), None),
-        };
-        self.remember_secret(outcome, &scene.sender, &past.id, past.from_me, &past.content);
-        // A group is named where a person would be.
-        let named = match scene.group.is_empty() {
-            true => scene.chat.clone(),
-            false => api::Person { lid: scene.group.clone(), ..Default::default() },
-        };
-        let dedupe = message_key(&named, &scene.sender, &past.id);
-        let payload = Payload::MessageReceived(api::MessageReceived {
-            whatsapp_id: past.id,
-            chat: Some(scene.chat).filter(|_| scene.group.is_empty()),
-            sender: Some(scene.sender),
-            from_me: past.from_me,
-            push_name: past.push_name,
-            group: scene.group,
-            context,
-            content: Some(content),
-            ..Default::default()
-        });
-        outcome.batch.events.push(NewEvent { dedupe, occurred: past.at, origin: Origin::History, payload });
+        match &found {
+            Some(Read { scene, past, secret: Some(secret), .. }) => {
+                self.remember_secret(outcome, &scene.sender, &past.id, past.from_me, secret);
+            }
+            Some(_) => {}
+            None => cursor.left_out += 1,
+        }
+        found
     }
 
-    /// `None` for what is neither of a chat with one person nor of a group, or of a group and of nobody.
+    /// Adds the events of a message of the past: its own, in the shape that it would have had live, and those of what others
+    /// have added to it.
+    pub(super) fn tell_past(&self, outcome: &mut Pending, cursor: &mut Cursor, open: &Open, read: Read) {
+        let Read { scene, meaning, past, secret } = read;
+        let own = Head { push_name: past.push_name.clone(), ..Head::past(&past.id, past.from_me, past.at) };
+        let key = scene.key(&past.id);
+        let mut events = Vec::new();
+        let poll = match &meaning {
+            Meaning::Said(said) => options(&said.content),
+            _ => Vec::new(),
+        };
+        match meaning {
+            // It stands in the place of the message that it has changed.
+            Meaning::Edited { message, content } if message.id == past.id => {
+                let first = self.payload_of_past(outcome, &own, &scene, present(&content));
+                events.extend(first.map(|first| (key.clone(), past.at, first)));
+                let edit = self.payload_of_past(outcome, &own, &scene, Meaning::Edited { message, content });
+                events.extend(edit.map(|edit| (beside(&key, "edit"), past.at, edit)));
+            }
+            meaning => {
+                let payload = self.payload_of_past(outcome, &own, &scene, meaning);
+                events.extend(payload.map(|payload| (key.clone(), past.at, payload)));
+            }
+        }
+        cursor.messages += u64::from(!events.is_empty());
+        if !events.is_empty() && scene.group != posts::PLACE {
+            let poll = (secret.as_ref(), &poll[..]);
+            events.extend(self.added(outcome, open, (&scene, &past, &key), poll));
+        }
+        let event =
+            |(dedupe, occurred, payload)| NewEvent { dedupe, occurred, origin: Origin::History, payload };
+        outcome.batch.events.extend(events.into_iter().map(event));
+    }
+
+    /// The star on a message, reactions to it, votes in it, which count, and answers to it.
+    fn added(
+        &self,
+        outcome: &mut Pending,
+        open: &Open,
+        (scene, past, key): (&Scene, &Past, &str),
+        (secret, poll): (Option<&Secret>, &[String]),
+    ) -> Vec<(String, UnixMillis, Payload)> {
+        let author = forms(&scene.sender).into_iter().next().filter(|_| !past.from_me).unwrap_or_default();
+        let chat = match scene.group.is_empty() {
+            true => forms(&scene.chat).into_iter().next().unwrap_or_default(),
+            false => scene.group.clone(),
+        };
+        let reference =
+            api::MessageRef { whatsapp_id: past.id.clone(), from_me: past.from_me, sender: author.clone() };
+        let target = || Some(reference.clone());
+        let mut events = Vec::new();
+        if past.beside.starred {
+            let message = api::MessageKey {
+                chat,
+                whatsapp_id: past.id.clone(),
+                from_me: past.from_me,
+                sender: if scene.group.is_empty() { String::new() } else { author },
+            };
+            let starred = api::MessageStarred { message: Some(message), starred: true };
+            events.push((beside(key, "star"), past.at, Payload::MessageStarred(starred)));
+        }
+        let named = |what, (said, at): &(api::Said, UnixMillis), scene: &Scene| {
+            let named = !said.whatsapp_id.is_empty() && said.whatsapp_id != past.id;
+            let by = || forms(&scene.sender).into_iter().next().unwrap_or_default();
+            let dedupe =
+                if named { scene.key(&said.whatsapp_id) } else { beside(key, &format!("{what}/{}", by())) };
+            (dedupe, *at)
+        };
+        for reaction in past.beside.reactions.iter().filter(|one| !one.says.is_empty()).take(ADD_ONS) {
+            let Some((said, scene)) = self.adder(open, scene, past, reaction) else { continue };
+            let (dedupe, at) = named("reaction", &said, &scene);
+            let (said, message, emoji) = (Some(said.0), target(), reaction.says.clone());
+            let reacted = api::ReactionReceived { said, message, emoji, unreadable: false };
+            events.push((dedupe, at, Payload::ReactionReceived(reacted)));
+        }
+        for vote in past.beside.votes.iter().filter(|one| !one.says.is_empty()).take(ADD_ONS) {
+            let Some((said, scene)) = self.adder(open, scene, past, vote) else { continue };
+            let (dedupe, at) = named("vote", &said, &scene);
+            let hashes = vote.says.iter().map(|hash| hash.to_vec()).collect();
+            let chosen = content::chosen(poll, hashes);
+            let head = Head::past(&vote.id, vote.from_me, at);
+            let voter = self.voter(&head, &scene, vote.at.map_or(0, |at| at.0));
+            let counts = secret.and_then(|secret| counted(secret, &past.id, voter, &chosen));
+            outcome.batch.votes.extend(counts);
+            let ((options, unknown_options), said, poll) = (chosen, Some(said.0), target());
+            let voted = api::PollVoteReceived { said, poll, options, unknown_options, unreadable: false };
+            events.push((dedupe, at, Payload::PollVoteReceived(voted)));
+        }
+        for answer in past.beside.answers.iter().take(ADD_ONS) {
+            let Some((said, scene)) = self.adder(open, scene, past, answer) else { continue };
+            let (dedupe, at) = named("answer", &said, &scene);
+            let ((answer, extra_guests), said, event) = (answer.says, Some(said.0), target());
+            let answer = answer.into();
+            let answered =
+                api::EventResponseReceived { said, event, answer, extra_guests, unreadable: false };
+            events.push((dedupe, at, Payload::EventResponseReceived(answered)));
+        }
+        events
+    }
+
+    /// Who has added something to a message, and when; `None` when that is not told.
+    fn adder<T>(
+        &self,
+        open: &Open,
+        scene: &Scene,
+        past: &Past,
+        add_on: &AddOn<T>,
+    ) -> Option<((api::Said, UnixMillis), Scene)> {
+        let sender = match (add_on.from_me, scene.group.is_empty()) {
+            (true, _) => own(self.account.as_ref()?),
+            (false, true) => scene.chat.clone(),
+            (false, false) => self.person_of([Some(add_on.participant.clone()?), None, None], &open.lids),
+        };
+        let scene = Scene { sender, ..scene.clone() };
+        let head = Head::past(&add_on.id, add_on.from_me, add_on.at.unwrap_or(past.at));
+        Some(((said(&head, &scene), head.at), scene))
+    }
+
+    /// `None` for what is neither of a chat with one person, nor of a group, nor a status post; or of nobody.
     fn scene(&self, chat: &Chat, past: &Past, lids: &BTreeMap<String, String>) -> Option<Scene> {
         let account = self.account.as_ref()?;
         let (other, group) = match chat.jid.server {
@@ -87,7 +198,7 @@ impl Machine {
                 let forms = [Some(chat.jid.clone()), chat.lid.clone(), chat.pn.clone()];
                 (Some(self.person_of(forms, lids)), String::new())
             }
-            Server::Group => {
+            _ if chat.jid.server == Server::Group || posts::is_place(&chat.jid) => {
                 let sender = past.participant.clone().filter(|from| from.is_pn() || from.is_lid());
                 (sender.map(|from| self.person_of([Some(from), None, None], lids)), chat.jid.to_string())
             }
@@ -151,6 +262,31 @@ impl Machine {
             }
         }
     }
+}
+
+/// The options of a poll.
+fn options(content: &api::message_received::Content) -> Vec<String> {
+    match content {
+        api::message_received::Content::Poll(poll) => poll.options.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// What an edited message says now.
+fn present(content: &api::message_edited::Content) -> Meaning {
+    let said = |content| Meaning::Said(Box::new(Statement { content, context: None, quoted: None }));
+    match content {
+        api::message_edited::Content::Text(text) => said(api::message_received::Content::Text(text.clone())),
+        api::message_edited::Content::Raw(raw) => match content::read(raw) {
+            Ok(meaning @ Meaning::Said(_)) => meaning,
+            _ => said(api::message_received::Content::Raw(raw.clone())),
+        },
+    }
+}
+
+/// Names a fact about a message of the past that has no id of its own.
+fn beside(key: &str, what: &str) -> String {
+    bounded(format!("past/{key}/{what}"))
 }
 
 fn own(account: &Account) -> api::Person {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use waproto::buffa::Message as _;
 use waproto::whatsapp::HistorySync;
 
-use super::super::{Conversation, Past, pack};
+use super::super::{Beside, Conversation, Past, STATUSES, pack};
 use super::*;
 use crate::id::UnixMillis;
 use crate::stanza::Jid;
@@ -17,6 +17,7 @@ fn past(id: String, words: &str) -> Past {
         at: UnixMillis(1_700_000_000_000),
         push_name: "Ada".to_owned(),
         content: crate::e2e::text(words).into(),
+        beside: Beside::default(),
     }
 }
 
@@ -67,6 +68,27 @@ fn slices(packed: &[u8], portion: usize, begin: Position) -> Result<Vec<Slice>, 
 fn ids(slices: &[Slice]) -> Vec<String> {
     let messages = slices.iter().flat_map(|slice| &slice.messages);
     messages.map(|(_, bytes)| Past::read(bytes).expect("ours").id).collect()
+}
+
+#[test]
+fn status_posts_in_a_row_are_read_as_if_they_were_a_chat_wherever_one_goes_on() {
+    let posts: Vec<Past> = (0..150).map(|at| past(format!("S{at}"), "seen")).collect();
+    let mut all = conversations(&[2]);
+    all.push(Conversation::new(STATUSES.parse().expect("a JID"), "", &posts));
+    let packed = pack(Kind::Status, 100, &all, &people());
+    let outline = survey(&packed, 7).expect("well formed");
+    let chats: Vec<(String, u32)> = outline
+        .chats
+        .iter()
+        .map(|chat| (chat.about.as_ref().expect("told").jid.to_string(), chat.messages))
+        .collect();
+    assert_eq!(chats, [("15559990000@s.whatsapp.net".to_owned(), 2), (STATUSES.to_owned(), 150)]);
+    assert_eq!(outline.people, people());
+    let whole = slices(&packed, 64, Position::default()).expect("well formed");
+    assert_eq!(ids(&whole).len(), 152);
+    assert_eq!(whole[0].messages.last().expect("a slice").0, 1);
+    let rest = slices(&packed, 1000, whole[0].next).expect("well formed");
+    assert_eq!([ids(&whole[..1]), ids(&rest)].concat(), ids(&whole));
 }
 
 /// A conversation whose bytes end in the middle of a field, between two that are well.
