@@ -4,6 +4,8 @@
 //! again and joins it; when the device changes its owner, the stream says so and shows the codes of a new
 //! attempt; it ends with the attempt.
 
+use std::time::Duration;
+
 use roost_actors::device::{
     Appearance, DeviceHandle, HistoryWanted, PairError, PairMethod, Pairing, PairingUpdate, PasskeyAnswer,
     PasskeyError,
@@ -37,6 +39,8 @@ const MOST_DAYS: u32 = 36_500;
 const MOST_MEGABYTES: u32 = 102_400;
 /// The field of an assertion.
 const CREDENTIAL: &str = "assertion.credential_json";
+/// Between looks at the row of a device that was paired a moment ago.
+const LOOK: Duration = Duration::from_millis(100);
 /// How often an attempt begins anew because its device has another owner.
 const RESTARTS: usize = 20;
 
@@ -75,7 +79,13 @@ impl PairingService for Api {
                         break;
                     }
                     steps.say(Event::Restarted(pairing_event::Restarted {})).await?;
-                    attempt = api.begin_pairing_again(&call, &key, &request, &wanted).await?;
+                    attempt = match api.begin_pairing_again(&call, &key, &request, &wanted).await {
+                        // The node was lost behind the success of the attempt, before it could tell of it.
+                        Err(error) if error.reason() == Unfit::AlreadyPaired.reason() => {
+                            return steps.say_paired(&api, error).await;
+                        }
+                        begun => begun?,
+                    };
                 }
                 Err(lost(&key))
             })
@@ -291,6 +301,22 @@ impl Steps<'_> {
         self.sink.send(api::PairingEvent { device, sequence, event: Some(event) }).await
     }
 
+    /// The device is paired by now: says as whom, as soon as its row does; or why it cannot be paired again, if that takes
+    /// too long.
+    async fn say_paired(&mut self, api: &Api, refused: ApiError) -> Result<(), ApiError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let device = api.device(self.key).await?;
+            if let account @ Some(_) = api.shown(&device).account {
+                return self.say(Event::Paired(pairing_event::Paired { account })).await;
+            }
+            if Instant::now() >= until {
+                return Err(refused);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     async fn follow(&mut self, attempt: Attempt) -> Result<(), Broken> {
         match attempt {
             Attempt::Here(updates) => self.follow_here(updates).await,
@@ -365,5 +391,5 @@ fn as_event(update: PairingUpdate) -> Option<Event> {
 
 /// The device has ended on its node: its next owner begins anew.
 fn lost(key: &DeviceKey) -> ApiError {
-    ApiError::NoOwner { key: key.clone(), retry: std::time::Duration::from_millis(500) }
+    ApiError::NoOwner { key: key.clone(), retry: Duration::from_millis(500) }
 }

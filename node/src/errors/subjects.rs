@@ -64,7 +64,7 @@ pub enum Unfit {
 }
 
 impl Unfit {
-    pub(super) fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Unfit::NotPaired => "DEVICE_NOT_PAIRED",
             Unfit::AlreadyPaired => "DEVICE_ALREADY_PAIRED",

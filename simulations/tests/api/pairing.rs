@@ -6,7 +6,7 @@ use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::start_pairing_request::history::Amount;
 use roost_proto::api::*;
 use roost_proto::login::{FullHistory, Platform};
-use roost_simulations::wa::{Companion, Scanner};
+use roost_simulations::wa::{Companion, Fault, Scanner};
 use tonic::Code;
 
 use crate::live::{Live, send, text};
@@ -302,4 +302,27 @@ async fn a_pairing_goes_on_with_another_code_when_its_node_gives_the_device_away
     live.sim.scan(&second, &scanner).expect("a good code");
     step(&mut steps, |event| matches!(event, pairing_event::Event::Paired(_)).then_some(())).await;
     assert_eq!(live.owner(&name).await, Some(other));
+}
+
+#[tokio::test]
+async fn an_attempt_whose_owner_is_gone_right_behind_its_success_is_told_as_paired() {
+    let live = Live::new(2).await;
+    let (name, owner, other) = live.device("shop").await;
+    let request = StartPairingRequest { device: name.clone(), ..Default::default() };
+    let steps = live.at(other).pairing().start_pairing(request).await;
+    let mut steps = steps.expect("opened").into_inner();
+    let qr = |event| if let pairing_event::Event::Qr(code) = event { Some(code.payload) } else { None };
+    let payload = step(&mut steps, qr).await;
+    // The phone is heard, and then nobody may log in.
+    live.sim.commit(&Fault::Unavailable { ms: 600_000, existing: false }).expect("no device is named");
+    let scanned = live.sim.scan(&payload, &Scanner { pn: None, name: None }).expect("a good code").device;
+    live.until_state(&name, device::State::Backoff).await;
+    let target = format!("n{}", other + 1);
+    let there = MoveDeviceRequest { name: name.clone(), target, ..Default::default() };
+    live.at(owner).cluster().move_device(there).await.expect("moved");
+    let paired = |event| if let pairing_event::Event::Paired(paired) = event { Some(paired) } else { None };
+    let account = step(&mut steps, paired).await.account.expect("an account");
+    assert!(account.phone_number.starts_with(&scanned.pn.to_string()), "{account:?}");
+    live.sim.commit(&Fault::Unavailable { ms: 0, existing: false }).expect("no device is named");
+    live.until_state(&name, device::State::Online).await;
 }
