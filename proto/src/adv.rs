@@ -3,8 +3,8 @@
 //! The phone signs a [`DeviceIdentity`] and proves with an HMAC that it saw the secret of the QR code; the
 //! companion checks both and adds its own signature; the server and every peer check that one. The same
 //! phone key signs the list of companions that are valid now. Formats and prefixes are facts of the
-//! protocol: `06 00` account, `06 01` device, `06 02` key-index list; of hosted devices `06 05` and `06 06`. Hosted
-//! accounts are not supported; peers may be hosted.
+//! protocol: `06 00` account, `06 01` device, `06 02` key-index list; of hosted devices `06 05` and `06 06`. A device
+//! of our own is never hosted; those of peers may be.
 //!
 //! What must hold: nothing of our own account, and no key of a peer, is believed before its signature or MAC has been
 //! checked, as far as there is a key to check it by.
@@ -24,7 +24,8 @@ const ACCOUNT: [u8; 2] = [6, 0];
 const DEVICE: [u8; 2] = [6, 1];
 const KEY_INDEX_LIST: [u8; 2] = [6, 2];
 /// Prefixes for account and device, of usual and of hosted companions.
-const PREFIXES: [([u8; 2], [u8; 2]); 2] = [(ACCOUNT, DEVICE), ([6, 5], [6, 6])];
+const PREFIXES: [([u8; 2], [u8; 2]); 2] = [(ACCOUNT, DEVICE), (HOSTED_ACCOUNT, [6, 6])];
+const HOSTED_ACCOUNT: [u8; 2] = [6, 5];
 
 /// Why a device identity or a list was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -92,15 +93,38 @@ pub fn sign_device<R: Rng + CryptoRng>(
     identity: &DeviceIdentity,
     rng: &mut R,
 ) -> Vec<u8> {
+    sign(phone, companion_identity, adv_secret, (identity, false), rng)
+}
+
+/// The same for a hosted device.
+pub fn sign_hosted<R: Rng + CryptoRng>(
+    phone: &KeyPair,
+    companion_identity: &[u8; 32],
+    adv_secret: &[u8; 32],
+    identity: &DeviceIdentity,
+    rng: &mut R,
+) -> Vec<u8> {
+    sign(phone, companion_identity, adv_secret, (identity, true), rng)
+}
+
+fn sign<R: Rng + CryptoRng>(
+    phone: &KeyPair,
+    companion_identity: &[u8; 32],
+    adv_secret: &[u8; 32],
+    (identity, hosted): (&DeviceIdentity, bool),
+    rng: &mut R,
+) -> Vec<u8> {
+    let kind = if hosted { ADVEncryptionType::HOSTED } else { ADVEncryptionType::E2EE };
     let details = ADVDeviceIdentity {
         raw_id: Some(identity.raw_id),
         timestamp: Some(identity.timestamp),
         key_index: Some(identity.key_index),
         account_type: Some(ADVEncryptionType::E2EE),
-        device_type: Some(ADVEncryptionType::E2EE),
+        device_type: Some(kind),
     }
     .encode_to_vec();
-    let signature = phone.sign(&[&ACCOUNT, details.as_slice(), companion_identity].concat(), rng);
+    let (prefix, _) = PREFIXES[usize::from(hosted)];
+    let signature = phone.sign(&[&prefix, details.as_slice(), companion_identity].concat(), rng);
     let signed = ADVSignedDeviceIdentity {
         details: Some(details),
         account_signature_key: Some(phone.public().to_vec()),
@@ -108,10 +132,11 @@ pub fn sign_device<R: Rng + CryptoRng>(
         device_signature: None,
     }
     .encode_to_vec();
+    let sealed = if hosted { [&HOSTED_ACCOUNT, signed.as_slice()].concat() } else { signed.clone() };
     ADVSignedDeviceIdentityHMAC {
-        hmac: Some(mac(adv_secret, &signed).finalize().into_bytes().to_vec()),
+        hmac: Some(mac(adv_secret, &sealed).finalize().into_bytes().to_vec()),
         details: Some(signed),
-        account_type: None,
+        account_type: hosted.then_some(kind),
     }
     .encode_to_vec()
 }
@@ -133,7 +158,7 @@ pub fn accept_device<R: Rng + CryptoRng>(
     mac(adv_secret, &details).verify_slice(&hmac).map_err(|_| AdvError::Hmac)?;
     let mut signed = decode_signed(&details)?;
     let identity = signed.check_account(companion.public())?;
-    signed.device_signature = Some(companion.sign(&signed.device_input(companion.public()), rng));
+    signed.device_signature = Some(companion.sign(&signed.device_input(companion.public(), &DEVICE), rng));
     Ok(Accepted {
         identity,
         account_key: signed.account_key,
@@ -152,8 +177,9 @@ pub fn check_reply(
     let mut reply = ADVSignedDeviceIdentity::decode_from_slice(bytes).map_err(|_| AdvError::Malformed)?;
     reply.account_signature_key = Some(account_key.to_vec());
     let signed = Signed::of(reply)?;
-    let identity = signed.check_account(companion_identity)?;
-    signed.check_device(companion_identity)?;
+    let (by_account, by_device) = PREFIXES[usize::from(signed.hosted())];
+    let identity = signed.identity(companion_identity, &by_account)?;
+    signed.check_by(companion_identity, &by_device)?;
     Ok((identity, signed.encode(true)))
 }
 
@@ -289,16 +315,25 @@ impl Signed {
         })
     }
 
+    /// Whether it says that its device is hosted.
+    fn hosted(&self) -> bool {
+        ADVDeviceIdentity::decode_from_slice(&self.details)
+            .is_ok_and(|identity| identity.device_type == Some(ADVEncryptionType::HOSTED))
+    }
+
+    /// Of a device that is not hosted.
     fn check_account(&self, companion: &[u8; 32]) -> Result<DeviceIdentity, AdvError> {
-        let input = [&ACCOUNT, self.details.as_slice(), companion].concat();
+        let identity = self.identity(companion, &ACCOUNT)?;
+        if self.hosted() { Err(AdvError::Hosted) } else { Ok(identity) }
+    }
+
+    fn identity(&self, companion: &[u8; 32], prefix: &[u8; 2]) -> Result<DeviceIdentity, AdvError> {
+        let input = [prefix, self.details.as_slice(), companion].concat();
         if !verify(&self.account_key, &input, &self.account_signature) {
             return Err(AdvError::AccountSignature);
         }
         let identity =
             ADVDeviceIdentity::decode_from_slice(&self.details).map_err(|_| AdvError::Malformed)?;
-        if identity.device_type == Some(ADVEncryptionType::HOSTED) {
-            return Err(AdvError::Hosted);
-        }
         Ok(DeviceIdentity {
             raw_id: identity.raw_id.ok_or(AdvError::Malformed)?,
             timestamp: identity.timestamp.unwrap_or(0),
@@ -307,16 +342,20 @@ impl Signed {
     }
 
     fn check_device(&self, companion: &[u8; 32]) -> Result<(), AdvError> {
+        self.check_by(companion, &DEVICE)
+    }
+
+    fn check_by(&self, companion: &[u8; 32], prefix: &[u8; 2]) -> Result<(), AdvError> {
         let signature = self.device_signature.ok_or(AdvError::Malformed)?;
-        if verify(companion, &self.device_input(companion), &signature) {
+        if verify(companion, &self.device_input(companion, prefix), &signature) {
             Ok(())
         } else {
             Err(AdvError::DeviceSignature)
         }
     }
 
-    fn device_input(&self, companion: &[u8; 32]) -> Vec<u8> {
-        [&DEVICE, self.details.as_slice(), companion, &self.account_key].concat()
+    fn device_input(&self, companion: &[u8; 32], prefix: &[u8; 2]) -> Vec<u8> {
+        [prefix, self.details.as_slice(), companion, &self.account_key].concat()
     }
 
     fn encode(&self, with_account_key: bool) -> Vec<u8> {

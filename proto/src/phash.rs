@@ -4,14 +4,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-use crate::stanza::Jid;
+use crate::stanza::{Jid, hosted};
 
 /// WhatsApp's participant hash: `2:` and the base64 of the first six bytes of the SHA-256 over the sorted
 /// texts `user.0:device@server`. For a one-to-one message over all devices of both sides, the sending one
-/// included, in the address form of the message. Rule: `wa-server-contract` sections 6.3 and 6.10.
+/// included, in the address form of the message; hosted ones as the wire names them, which is what whatsmeow does. Rule:
+/// `wa-server-contract` sections 6.3 and 6.10.
 pub fn phash<'a>(devices: impl IntoIterator<Item = &'a Jid>) -> String {
-    let mut texts: Vec<String> =
-        devices.into_iter().map(|jid| format!("{}.0:{}@{}", jid.user, jid.device, jid.server)).collect();
+    let text = |jid: &Jid| {
+        let server = hosted::on_the_wire(jid).unwrap_or(jid.server);
+        format!("{}.0:{}@{server}", jid.user, jid.device)
+    };
+    let mut texts: Vec<String> = devices.into_iter().map(text).collect();
     texts.sort_unstable();
     let hash = Sha256::digest(texts.concat());
     format!("2:{}", STANDARD_NO_PAD.encode(&hash[..6]))

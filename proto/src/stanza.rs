@@ -6,12 +6,14 @@
 //! bytes (`.bytes(…)`), because whatsmeow drops anything else without a word.
 //! Rules: what whatsmeow, Baileys and whatsapp-rust agree on.
 
+pub mod hosted;
 mod ids;
 pub mod iq;
 mod read;
 mod shape;
 mod write;
 
+pub use hosted::{HOSTED, hear, say};
 pub use ids::{ClientIds, message_id};
 pub use read::{Missing, Read};
 pub use wacore_binary::builder::NodeBuilder as Builder;

@@ -7,10 +7,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use roost_proto::api::event::Payload;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
+use roost_proto::api::{self, message_received};
 use roost_proto::noise::Pattern;
-use roost_simulations::interop::{Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim};
+use roost_simulations::interop::{
+    Cast, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim,
+};
 use roost_simulations::wa::{DeviceRef, Fault};
 
 /// Texts in each direction between Roost and the client.
@@ -168,6 +172,60 @@ async fn it_talks_with_a_device_whose_worker_is_killed() -> Result<(), Failure> 
         rust.messages().into_iter().map(|message| (message.text, message.id)).collect();
     assert_eq!(seen.len(), ROUNDS, "{seen:?}");
     assert_eq!(reader.faults(), Vec::<String>::new());
+    assert_eq!(stage.key_reuse(), Vec::<String>::new());
+    Ok(())
+}
+
+/// The others cannot be such a device as they are: whatsmeow and Baileys sign for themselves as usual devices do, whatever
+/// their phone says, and nobody could verify that.
+#[tokio::test]
+async fn as_a_hosted_device_it_is_heard_as_its_account_reached_in_its_chat_and_left_out_of_groups()
+-> Result<(), Failure> {
+    let cast = Cast::new(env!("CARGO_BIN_EXE_roost"), 3).await?;
+    let (stage, cluster, device) = (&cast.stage, &cast.cluster, &cast.device);
+    let host = stage.person("host");
+    stage.sim.act(|machine, _| Ok::<_, Failure>((machine.host(host.pn), Vec::new())))?;
+    let mut rust = stage.paired(Library::WhatsappRust, "host", &host).await?;
+    let (mut other, other_account) = paired(stage, Library::Whatsmeow, "w").await?;
+
+    rust.send(&cast.roost.number_jid(), "from the cloud").await?;
+    let (number, lid) = (host.number_jid(), host.lid_jid());
+    let is_of_host = |person: &Option<api::Person>| {
+        person.as_ref().is_some_and(|person| person.phone_number == number || person.lid == lid)
+    };
+    let heard = |payload: &Payload| match payload {
+        Payload::MessageReceived(message) => {
+            let text = message_received::Content::Text("from the cloud".to_owned());
+            message.content == Some(text) && is_of_host(&message.chat) && is_of_host(&message.sender)
+        }
+        _ => false,
+    };
+    cast.reader.sees("what the hosted device says, as of its account", heard).await?;
+
+    let to_host = || To::PhoneNumber(host.pn.to_string());
+    let (_, epoch) = cluster.kill_owner(device, Victim::Worker).await?;
+    cluster.send(device, to_host(), "to the cloud", WaitFor::Accepted).await?;
+    rust.message("to the cloud").await?;
+    cluster.taken_over(device, epoch).await?;
+    other.send(&host.number_jid(), "from w").await?;
+    rust.message("from w").await?;
+
+    let group = other.group("without the cloud", &[cast.roost.number_jid(), host.number_jid()]).await?;
+    other.send(&group, "w in the group").await?;
+    cast.reader.received(&["w in the group".to_owned()]).await?;
+    cluster.send(device, To::Group(group), "roost in the group", WaitFor::Accepted).await?;
+    other.message("roost in the group").await?;
+    cluster.send(device, to_host(), "and on", WaitFor::Accepted).await?;
+    rust.message("and on").await?;
+    let texts: BTreeSet<String> = rust.messages().into_iter().map(|message| message.text).collect();
+    let expected = ["to the cloud", "from w", "and on"].map(str::to_owned);
+    assert_eq!(texts, expected.into(), "nothing of the group");
+    for person in [&cast.roost, &other_account] {
+        let device = DeviceRef { pn: person.pn, device: 1 };
+        let refused = stage.sim.ledger(|ledger| ledger.devices()[&device].refused_stanzas);
+        assert_eq!(refused, 0, "{device}");
+    }
+    assert_eq!(cast.reader.faults(), Vec::<String>::new());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

@@ -176,7 +176,7 @@ impl Machine {
     /// Puts it aside, with the events that say so.
     pub(super) fn give_up_awaited(&mut self, outcome: &mut Pending, name: &str) {
         let Some(Awaited { asked, why, raw, phone, .. }) = self.awaited.rows.remove(name) else { return };
-        let stanza = stanza::decode(&raw).unwrap_or_else(|_| Builder::new("unreadable").build());
+        let stanza = stanza::hear(&raw).unwrap_or_else(|_| Builder::new("unreadable").build());
         let attempts = if asked > 0 { asked } else { phone.0 };
         let undecryptable = api::Undecryptable {
             whatsapp_id: stanza.text("id").unwrap_or_default().into_owned(),

@@ -396,5 +396,5 @@ impl Machine {
 
 /// A stanza of ours as bytes. `None` when a JID that a peer gave us cannot be written.
 pub(super) fn encode(stanza: &Stanza) -> Option<Bytes> {
-    stanza::encode(stanza).ok().map(Bytes::from)
+    stanza::say(stanza).ok()
 }

@@ -36,7 +36,7 @@ impl Machine {
 
     /// How the phone knows a message whose stanza we have.
     fn wanted(&self, raw: &Bytes) -> Option<WantMessage> {
-        let message = self.envelope(0, raw, &stanza::decode(raw).ok()?).ok()?;
+        let message = self.envelope(0, raw, &stanza::hear(raw).ok()?).ok()?;
         let Inbound { id, from, group, recipient, own, .. } = message;
         let participant = group.is_some().then(|| from.to_non_ad()).filter(|_| !own);
         let chat = group.or(recipient.map(|to: Jid| to.to_non_ad())).unwrap_or_else(|| from.to_non_ad());
@@ -48,8 +48,7 @@ impl Machine {
     pub(super) fn take_from_phone(&mut self, answer: u64, link: u64, messages: Vec<Bytes>) {
         for past in messages.iter().filter_map(Past::read).filter(|past| !past.content.is_empty()) {
             let Some((name, raw)) = self.awaited.find(&past.id) else { continue };
-            let envelope =
-                stanza::decode(&raw).ok().and_then(|stanza| self.envelope(link, &raw, &stanza).ok());
+            let envelope = stanza::hear(&raw).ok().and_then(|stanza| self.envelope(link, &raw, &stanza).ok());
             let Some(message) = envelope.filter(|message| message.own == past.from_me) else { continue };
             let mut outcome = Pending::default();
             self.awaited_came(&mut outcome, name);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roost_proto::adv;
 use roost_proto::signal::{Bundle, PublicSignedPrekey};
-use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
+use roost_proto::stanza::{Builder, HOSTED, Jid, Read, Stanza, iq};
 
 use super::Machine;
 use super::requests::Asked;
@@ -143,7 +143,10 @@ fn read_devices(user: &Stanza) -> Vec<u16> {
     let devices = child("device-list").map(Read::all).unwrap_or_default().iter();
     let ids = devices.filter(|child| child.tag == "device").filter_map(|device| {
         let id = u16::try_from(device.number("id")?).ok()?;
-        (id == 0 || is_valid(device)).then_some(id)
+        // Nobody was seen to be hosted under another number, under which it would be written to as a usual device.
+        let hosted = device.text("is_hosted").is_some_and(|is| is == "true" || is == "1");
+        let named_so = id == HOSTED || !hosted;
+        (id == 0 || is_valid(device)).then_some(id).filter(|_| named_so)
     });
     ids.collect::<BTreeSet<u16>>().into_iter().take(DEVICES).collect()
 }
@@ -233,6 +236,17 @@ mod tests {
         assert_eq!(read(Some(adv::sign_list(&phone, &list, &mut rng))), [0, 1, 4]);
         assert_eq!(read(None), [0, 1, 2, 3, 4], "nothing says otherwise");
         assert_eq!(read(Some(vec![0xff])), [0, 1, 2, 3, 4], "nor does what cannot be read");
+    }
+
+    #[test]
+    fn a_hosted_device_is_known_by_its_number_and_under_another_one_left_out() {
+        let device = |id: u64, hosted: &'static str| {
+            Builder::new("device").attr("id", id).attr("key-index", 1u64).attr("is_hosted", hosted).build()
+        };
+        let devices = [device(1, "false"), device(2, "true"), device(3, "1"), device(99, "true")];
+        let listed = Builder::new("device-list").children(devices).build();
+        let devices = Builder::new("devices").children([listed]).build();
+        assert_eq!(read_devices(&Builder::new("user").children([devices]).build()), [1, HOSTED]);
     }
 
     #[test]

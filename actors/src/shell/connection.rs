@@ -268,7 +268,7 @@ async fn read(
             Ok(plaintext) => Bytes::from(plaintext),
             Err(error) => break error.to_string(),
         };
-        let stanza = stanza::decode(&raw).map_err(|error| error.to_string());
+        let stanza = stanza::hear(&raw).map_err(|error| error.to_string());
         let child = Child::Stanza { link, raw, stanza };
         if supervisor.send_message(Input::Child(life, child)).is_err() {
             return;

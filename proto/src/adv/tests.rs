@@ -122,21 +122,28 @@ fn a_peer_is_checked_by_the_key_of_its_phone_when_the_identity_leaves_it_out() {
 #[test]
 fn a_peer_may_be_hosted_and_an_own_device_may_not() {
     let mut scene = scene();
-    let details = ADVDeviceIdentity {
-        raw_id: Some(9),
-        key_index: Some(3),
-        device_type: Some(ADVEncryptionType::HOSTED),
-        ..Default::default()
-    }
-    .encode_to_vec();
     let (phone, companion) = (*scene.phone.public(), *scene.companion.public());
-    let by_account =
-        scene.phone.sign(&[&[6u8, 5][..], &details[..], &companion[..]].concat(), &mut scene.rng);
-    let input = [&[6u8, 6][..], &details[..], &companion[..], &phone[..]].concat();
-    let by_device = scene.companion.sign(&input, &mut scene.rng);
-    let hosted = signed_identity(details, phone.to_vec(), by_account.to_vec(), by_device.to_vec());
+    let offer = sign_hosted(&scene.phone, &companion, &scene.secret, &IDENTITY, &mut scene.rng);
+    assert_eq!(scene.accept(&offer), Err(AdvError::Hosted));
+    let sealed = ADVSignedDeviceIdentityHMAC::decode_from_slice(&offer).expect("ours");
+    let mut signed =
+        ADVSignedDeviceIdentity::decode_from_slice(&sealed.details.expect("it is there")).expect("ours");
+    let details = signed.details.clone().expect("they are there");
+    let mut by_device = |prefix: [u8; 2]| {
+        let input = [&prefix[..], &details[..], &companion[..], &phone[..]].concat();
+        scene.companion.sign(&input, &mut scene.rng).to_vec()
+    };
+    let (fitting, usual) = (by_device([6, 6]), by_device([6, 1]));
+    signed.device_signature = Some(fitting);
+    let hosted = signed.encode_to_vec();
     assert_eq!(check_peer(&hosted, &companion, None), Ok(()));
+    let (identity, published) = check_reply(&hosted, &phone, &companion).expect("signed as a hosted device");
+    assert_eq!((identity, &published), (IDENTITY, &hosted));
     assert!(check_device(&hosted, &companion).is_err());
+    signed.device_signature = Some(usual);
+    let mixed = signed.encode_to_vec();
+    assert_eq!(check_peer(&mixed, &companion, None), Err(AdvError::AccountSignature));
+    assert_eq!(check_reply(&mixed, &phone, &companion), Err(AdvError::DeviceSignature));
 }
 
 #[test]

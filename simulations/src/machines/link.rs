@@ -209,7 +209,7 @@ impl Device {
             && let Some(raw) = link.unread.pop_front()
         {
             self.room -= 1;
-            let stanza = stanza::decode(&raw).map_err(|error| error.to_string());
+            let stanza = stanza::hear(&raw).map_err(|error| error.to_string());
             let replaced =
                 |stanza: &Stanza| stanza.tag == "stream:error" && stanza.child("conflict").is_some();
             if stanza.as_ref().is_ok_and(replaced) {
@@ -236,7 +236,7 @@ impl Device {
             ctx.record.rarely("write withheld");
             return self.lose(core, ctx, "the lease ran out before a write");
         }
-        let stanza = stanza::decode(&bytes).expect("the machine writes stanzas");
+        let stanza = stanza::hear(&bytes).expect("the machine writes stanzas");
         let kind = match &*stanza.tag {
             // What the device asks its own phone is no row of the log; its ratchet is durable before, and the
             // keys are judged with all others.

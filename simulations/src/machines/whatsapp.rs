@@ -140,8 +140,8 @@ impl WhatsApp {
             let then = u64::try_from((not_before.0 - EPOCH).max(0)).unwrap_or_default() * 1000;
             let input = match stanza {
                 Some(stanza) => {
-                    let bytes = stanza::encode(&stanza).expect("WhatsApp writes stanzas");
-                    Input::Frame(link, bytes.into())
+                    let bytes = stanza::say(&stanza).expect("WhatsApp writes stanzas");
+                    Input::Frame(link, bytes)
                 }
                 None => Input::Closed(link, "WhatsApp closed it"),
             };

@@ -15,7 +15,7 @@ use roost_proto::appstate::{Collection, Patch};
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{FullHistory, Platform};
 use roost_proto::signal::PublicSignedPrekey;
-use roost_proto::stanza::{Jid, Server};
+use roost_proto::stanza::{HOSTED, Jid, Server, hosted};
 use sha2::{Digest as _, Sha256};
 
 use super::authenticator::Authenticator;
@@ -27,9 +27,9 @@ use super::privacy::Privacy;
 use super::query::Profile;
 use super::standing::Standing;
 
-/// The most companions of one account: their numbers fit one byte of an AD-JID with room to spare. (The
-/// real limit is lower and differs; a guess that no client can notice.)
-const MAX_COMPANIONS: u16 = 99;
+/// The most companions of one account: their numbers are below that of a hosted device. (The real limit is lower and
+/// differs; a guess that no client can notice.)
+const MAX_COMPANIONS: u16 = HOSTED - 1;
 
 /// How many accounts are told of a change in a device list.
 const MAX_WATCHERS: usize = 5_000;
@@ -101,6 +101,9 @@ pub struct Account {
     pub phone: Phone,
     /// Companions by number.
     pub companions: BTreeMap<u16, Companion>,
+    /// It has a hosted device, or its next companion is one: that has the number of one, the phone vouches for it as for one,
+    /// and it takes no part in groups.
+    pub(super) hosts: bool,
     /// Accounts that have seen its device list and must hear of changes.
     pub watchers: BTreeSet<Pn>,
     /// Whom it has blocked.
@@ -162,6 +165,7 @@ impl Account {
             name,
             phone: Phone::new(rng),
             companions: BTreeMap::new(),
+            hosts: false,
             watchers: BTreeSet::new(),
             blocked: BTreeSet::new(),
             privacy: Privacy::default(),
@@ -199,6 +203,11 @@ impl Account {
         std::iter::once(0).chain(self.companions.keys().copied())
     }
 
+    /// Those that take part in groups.
+    pub fn members(&self) -> impl Iterator<Item = u16> + '_ {
+        self.devices().filter(|number| *number != HOSTED)
+    }
+
     /// The identity key of a device.
     pub fn identity(&self, device: u16) -> Option<[u8; 32]> {
         match device {
@@ -217,7 +226,10 @@ impl Account {
 
     /// The number for the next companion; `None` when the account is full.
     pub fn next_number(&self) -> Option<u16> {
-        match self.companions.keys().next_back().copied().unwrap_or(0) {
+        if self.hosts && !self.companions.contains_key(&HOSTED) {
+            return Some(HOSTED);
+        }
+        match self.companions.keys().copied().filter(|number| *number != HOSTED).max().unwrap_or(0) {
             newest if newest < MAX_COMPANIONS => Some(newest + 1),
             _ => (1..=MAX_COMPANIONS).find(|number| !self.companions.contains_key(number)),
         }
@@ -251,7 +263,9 @@ pub fn participants_hash<'a>(accounts: impl IntoIterator<Item = &'a Account>, fo
     for account in accounts {
         let jid = account.jid(form);
         for device in account.devices() {
-            devices.insert(format!("{}.0:{device}@{}", jid.user, jid.server));
+            let jid = jid.with_device(device);
+            let server = hosted::on_the_wire(&jid).unwrap_or(jid.server);
+            devices.insert(format!("{}.0:{device}@{server}", jid.user));
         }
     }
     let mut hash = Sha256::new();

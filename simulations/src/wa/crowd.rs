@@ -7,7 +7,7 @@
 use roost_proto::id::UnixMillis;
 use roost_proto::phash::phash;
 use roost_proto::signal::CiphertextKind;
-use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
+use roost_proto::stanza::{Builder, HOSTED, Jid, Read as _, Stanza};
 
 use super::account::{DeviceRef, Form, seconds};
 use super::groups::Group;
@@ -56,7 +56,7 @@ impl Machine {
         let devices: Vec<DeviceRef> = group
             .members
             .keys()
-            .flat_map(|pn| self.account(*pn).devices().map(|device| DeviceRef { pn: *pn, device }))
+            .flat_map(|pn| self.account(*pn).members().map(|device| DeviceRef { pn: *pn, device }))
             .collect();
         let named: Vec<Jid> =
             devices.iter().map(|d| self.account(d.pn).device_jid(d.device, Form::Lid)).collect();
@@ -93,6 +93,8 @@ impl Machine {
         let entries = stanza.child("participants").into_iter().flat_map(|all| all.all_named("to"));
         for entry in entries {
             let device = entry.jid("jid").and_then(|jid| self.device_at(&jid));
+            // That the server refuses a key for a hosted device is a guess; clients give none.
+            let device = device.filter(|device| device.device != HOSTED);
             match device.filter(|device| group.members.contains_key(&device.pn)) {
                 Some(device) => keys.extend(entry.all_named("enc").map(|enc| (device, enc))),
                 None => {

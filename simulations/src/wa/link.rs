@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use roost_proto::frame::{self, FrameDecoder};
 use roost_proto::noise::{Accepted, AwaitsFinish, Opener, Pattern, Sealer, ServerStep};
-use roost_proto::stanza;
+use roost_proto::stanza::{self, Read as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -175,6 +175,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     ) -> Result<(), LinkError> {
         for frame in self.frames.drain(..) {
             let stanza = stanza::decode(&opener.open(&frame)?)?;
+            // No client that knows hosted devices writes that. That the server minds is a guess.
+            if stanza::hosted::misnames(&stanza) {
+                tracing::warn!(connection, "refused: a hosted device is named as a usual one");
+                continue;
+            }
+            let stanza = stanza::hosted::plainly(stanza);
             tracing::trace!(connection, ?stanza, "received");
             shared.event(connection, Event::Received(stanza));
         }
@@ -187,7 +193,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             Out::Stanza(stanza, _) => {
                 tracing::trace!(?stanza, "sent");
                 self.last_word = matches!(&*stanza.tag, "stream:error" | "failure");
-                let frame = sealer.seal(&stanza::encode(&stanza)?)?;
+                // Whoever is linked as one hears its own address as that of a usual device.
+                let own = stanza.child("pair-success").is_some();
+                let bytes = if own { stanza::encode(&stanza)?.into() } else { stanza::say(&stanza)? };
+                let frame = sealer.seal(&bytes)?;
                 timeout(WRITE_LIMIT, self.socket.feed(Message::binary(frame))).await?.map_err(gone)?;
                 if flush {
                     timeout(WRITE_LIMIT, self.socket.flush()).await?.map_err(gone)?;

@@ -13,7 +13,7 @@ use roost_proto::adv::{self, DeviceIdentity};
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{Registration, StreamError};
 use roost_proto::pairing::{QrCode, QrError};
-use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, server_jid};
+use roost_proto::stanza::{Builder, HOSTED, Jid, Read as _, Stanza, server_jid};
 
 use super::account::{Account, Companion, DeviceRef, Form, Pn, participants_hash, seconds};
 use super::backlog::Backlog;
@@ -146,7 +146,8 @@ impl Machine {
         let (number, key_index) = account.next_companion().ok_or(ScanError::Full)?;
         let identity = DeviceIdentity { raw_id: account.raw_id, timestamp: seconds(now), key_index };
         let phone = account.phone.identity_pair();
-        let signed = adv::sign_device(phone, &registration.identity, adv_secret, &identity, &mut self.rng);
+        let sign = if number == HOSTED { adv::sign_hosted } else { adv::sign_device };
+        let signed = sign(phone, &registration.identity, adv_secret, &identity, &mut self.rng);
         let jid = account.device_jid(number, Form::Pn);
         let lid = account.device_jid(number, Form::Lid);
         let scanned = Scanned { device: DeviceRef { pn, device: number }, lid: account.lid.clone() };
@@ -163,6 +164,13 @@ impl Machine {
         self.connections.insert(connection, Connection::Signing(Box::new(signing)));
         self.send(now, connection, iq);
         Ok(scanned)
+    }
+
+    /// The next companion of an account is a hosted device.
+    pub fn host(&mut self, pn: Pn) {
+        if let Some(account) = self.accounts.get_mut(&pn) {
+            account.hosts = true;
+        }
     }
 
     /// The account with this number or name, made if there is none; a new one without either.

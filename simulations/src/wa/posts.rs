@@ -74,7 +74,7 @@ impl Machine {
         }
         let named: BTreeSet<Pn> = entries.iter().map(|(_, device)| device.pn).chain([from.pn]).collect();
         for pn in named {
-            let numbers: Vec<u16> = self.account(pn).devices().collect();
+            let numbers: Vec<u16> = self.account(pn).members().collect();
             for device in numbers.into_iter().map(|device| DeviceRef { pn, device }) {
                 if device == from {
                     continue;

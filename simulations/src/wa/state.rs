@@ -197,6 +197,7 @@ fn restore(kept: KeptAccount) -> Result<Account, StateError> {
         name: kept.name,
         phone,
         companions,
+        hosts: false,
         watchers: kept.watchers.into_iter().collect(),
         blocked: Default::default(),
         privacy: Default::default(),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use roost_proto::content::Wire;
 use roost_proto::phash::phash;
 use roost_proto::signal::{Ciphertext, CiphertextKind};
-use roost_proto::stanza::{Builder, Jid, Server, Stanza};
+use roost_proto::stanza::{Builder, HOSTED, Jid, Server, Stanza};
 
 use super::called;
 use crate::machine::crypto::PeerName;
@@ -45,8 +45,13 @@ impl Crowd {
         skip: &[Jid],
     ) -> Crowd {
         let devices_of = |member: &Jid| {
+            // A hosted device is no member of groups, and sees no status posts.
             let devices = directory.devices(member).unwrap_or_default();
-            devices.iter().map(|device| member.with_device(*device)).collect::<Vec<_>>()
+            devices
+                .iter()
+                .filter(|device| **device != HOSTED)
+                .map(|device| member.with_device(*device))
+                .collect::<Vec<_>>()
         };
         let mut all: Vec<Jid> = group.members.iter().flat_map(devices_of).collect();
         let ours = |jid: &Jid| account.is_own(jid) && jid.device == account.device();

@@ -5,7 +5,7 @@
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
+use roost_proto::stanza::{Builder, HOSTED, Jid, Read as _, Server, Stanza};
 
 use super::super::account::{Account, DeviceRef, Form};
 use super::super::business::Business;
@@ -102,7 +102,8 @@ fn part_of(
 fn devices(account: &Account) -> Stanza {
     let phone = Builder::new("device").attr("id", 0u8).build();
     let companions = account.companions.iter().map(|(number, companion)| {
-        Builder::new("device").attr("id", *number).attr("key-index", companion.key_index).build()
+        let device = Builder::new("device").attr("id", *number).attr("key-index", companion.key_index);
+        if *number == HOSTED { device.attr("is_hosted", "true").build() } else { device.build() }
     });
     let list = Builder::new("device-list").children(std::iter::once(phone).chain(companions)).build();
     let signed = Builder::new("key-index-list")
