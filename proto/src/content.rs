@@ -7,6 +7,7 @@
 
 mod bots;
 mod concealed;
+mod edits;
 mod encode;
 mod interactive;
 mod meaning;
@@ -19,6 +20,7 @@ mod wire;
 
 pub use bots::{BotKey, for_bot, open_bot, seal_bot};
 pub use concealed::{Concealed, Usage};
+pub use edits::now_said;
 pub use encode::{Surroundings, encode};
 pub use meaning::{Meaning, Ref, Sealed, Statement, read, read_in_newsletter};
 pub use plain::{Spoken, spoken};

@@ -3,6 +3,8 @@
 //!
 //! Real processes, as in `interop.rs`; needs Go and Node.js, which `.ci/test` installs.
 
+#[path = "media/captions.rs"]
+mod captions;
 #[path = "media/pictures.rs"]
 mod pictures;
 
@@ -111,6 +113,7 @@ impl World {
         for client in 0..self.clients.len() {
             self.once(client, &mut matrix).await?;
             self.quoted(client, &mut matrix).await?;
+            self.captions(client, &mut matrix).await?;
             self.album(client, &mut matrix).await?;
         }
         assert_eq!(self.reader.repeated(), Vec::<String>::new());

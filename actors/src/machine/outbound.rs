@@ -31,7 +31,7 @@ use super::requests::Asked;
 use super::tokens::{For, element, stranger, takes_part};
 use super::{CryptoRequest, Machine, posts};
 use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
-pub(super) use accept::Admission;
+pub(super) use accept::{Admission, Editing};
 use audience::Audience;
 use called::Called;
 use crowd::Crowd;

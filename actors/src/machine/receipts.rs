@@ -12,6 +12,7 @@ use roost_proto::stanza::{Builder, Read, Server, Stanza};
 
 use super::commit::Pending;
 use super::inbound::{bounded, person};
+use super::outbound::Editing;
 use super::{Effect, Machine, posts, retry, secrets};
 use crate::device::{MarkRead, Seen};
 use crate::port::{MessageState, MessageUpdate, NewEvent, StoredMessage};
@@ -53,6 +54,8 @@ pub(super) enum Lookup {
     Receipt(Box<Waiting>),
     /// A device asks for the message again.
     Resend(Box<retry::Job>),
+    /// Another content is to be sent for the message.
+    Edited(Box<Editing>),
     /// Something needs the secret of the message.
     Secret(Box<secrets::Sought>),
 }
@@ -121,6 +124,7 @@ impl Machine {
     pub(super) fn on_found(&mut self, token: u64, message: Option<StoredMessage>) {
         match self.lookups.remove(&token) {
             Some(Lookup::Resend(job)) => self.on_resend_found(*job, message),
+            Some(Lookup::Edited(editing)) => self.on_edited(*editing, message),
             Some(Lookup::Secret(sought)) => self.on_secret_message(*sought, message.as_ref()),
             Some(Lookup::Receipt(mut waiting)) => {
                 if let Some(StoredMessage { message, state, .. }) = message {

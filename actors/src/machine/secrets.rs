@@ -69,6 +69,8 @@ impl Secrets {
 pub(super) struct Waiting {
     token: u64,
     request: SendRequest,
+    /// The message of ours that it edits.
+    edited: Option<Bytes>,
     author: String,
 }
 
@@ -168,7 +170,13 @@ impl Machine {
     }
 
     /// A vote or an answer is to be sent: with the secret of what it answers, if that is known.
-    pub(super) fn accept_answer(&mut self, token: u64, request: SendRequest, about: &api::MessageRef) {
+    pub(super) fn accept_answer(
+        &mut self,
+        token: u64,
+        request: SendRequest,
+        about: &api::MessageRef,
+        edited: Option<Bytes>,
+    ) {
         let chat = request.to.jid();
         let authors = match (about.from_me, &*about.sender) {
             (true, _) => self.own_names(),
@@ -178,7 +186,7 @@ impl Machine {
         let names: Vec<String> =
             authors.iter().map(|author| secret_name(author, &about.whatsapp_id)).collect();
         let author = authors.into_iter().next().unwrap_or_default();
-        let need = Need::Sending(Box::new(Waiting { token, request, author }));
+        let need = Need::Sending(Box::new(Waiting { token, request, edited, author }));
         self.seek_secret(Sought::new(names, about.whatsapp_id.clone(), about.from_me, need));
     }
 
@@ -239,8 +247,8 @@ impl Machine {
     }
 
     fn on_secret_for_send(&mut self, waiting: Waiting, secret: Option<Secret>) {
-        let Waiting { token, request, author } = waiting;
-        let around = self.surroundings(&request);
+        let Waiting { token, request, edited, author } = waiting;
+        let around = self.surroundings(&request, edited);
         let mut iv = [0; 12];
         iv[..8].copy_from_slice(&self.draw().to_be_bytes());
         iv[8..].copy_from_slice(&self.draw().to_be_bytes()[..4]);

@@ -3,6 +3,7 @@
 mod asks;
 mod bots;
 mod doubt;
+mod edits;
 mod elsewhere;
 mod groups;
 mod health;

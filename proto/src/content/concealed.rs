@@ -7,10 +7,8 @@ use waproto::buffa::Message as _;
 use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
 use waproto::whatsapp::{Message, message};
 
-use super::meaning::{Meaning, Ref, Sealed, bytes, owned, read, reference};
+use super::meaning::{Meaning, Ref, Sealed, bytes, new_content, owned, read, reference};
 use super::sealed::{Parties, Secret, open};
-use crate::api;
-use crate::api::message_edited::Content as New;
 
 pub(super) const REACTION: &str = "Enc Reaction";
 pub(super) const COMMENT: &str = "Enc Comment";
@@ -71,12 +69,9 @@ impl Concealed {
             (Usage::Comment, _) => return None,
             // What was edited is what is named outside, where everybody could see it.
             (_, Meaning::Edited { content, .. }) => Meaning::Edited { message: about, content },
-            (_, Meaning::Said(statement)) => {
-                let content = match statement.content {
-                    api::message_received::Content::Text(text) => New::Text(text),
-                    _ => New::Raw(opened),
-                };
-                Meaning::Edited { message: about, content }
+            (_, Meaning::Said(_)) => {
+                let new = Message::decode_from_slice(&opened).ok()?;
+                Meaning::Edited { message: about, content: new_content(&new) }
             }
             _ => return None,
         })

@@ -3,6 +3,7 @@
 //! Votes and answers to events, and whatever else is encrypted once more under the secret of what it is about, is
 //! not made here but under [`super::seal`]. What is said carries a secret, under which others may answer.
 
+use bytes::Bytes;
 use waproto::buffa::{Enumeration as _, Message as _, MessageField};
 use waproto::whatsapp::limit_sharing::TriggerType;
 use waproto::whatsapp::message::extended_text_message::FontType;
@@ -11,6 +12,7 @@ use waproto::whatsapp::message::{self, pin_in_chat_message};
 use waproto::whatsapp::{ContextInfo, KeepType, LimitSharing, MemberLabel, Message};
 use waproto::whatsapp::{MessageContextInfo, MessageKey};
 
+use super::edits::an_edit;
 use super::interactive::{a_list, a_product, some_buttons};
 use super::{MessageContent, bots, plain::carried, report};
 use crate::api;
@@ -29,6 +31,8 @@ pub struct Surroundings {
     pub own: Jid,
     /// When.
     pub now: UnixMillis,
+    /// The message of ours that is edited, as it is stored, when there is one.
+    pub edited: Option<Bytes>,
     /// Random: what votes, answers and comments will be encrypted under, and what makes the token of a report.
     pub secret: [u8; 32],
 }
@@ -282,7 +286,7 @@ fn is_plain(context: &api::Context) -> bool {
     context.link_preview.is_none() && context.text_style.is_none()
 }
 
-fn extended(
+pub(super) fn extended(
     text: &str,
     context: &api::Context,
     with: MessageField<ContextInfo>,
@@ -300,36 +304,6 @@ fn extended(
         context_info: with,
         ..Default::default()
     }
-}
-
-pub(super) fn an_edit(
-    edit: &api::EditMessage,
-    around: &Surroundings,
-    with: MessageField<ContextInfo>,
-) -> Message {
-    let new = match with.is_unset() {
-        true => Message { conversation: Some(edit.text.clone()), ..Default::default() },
-        false => Message {
-            extended_text_message: extended(&edit.text, &api::Context::default(), with).into(),
-            ..Default::default()
-        },
-    };
-    Message {
-        protocol_message: message::ProtocolMessage {
-            key: message_key(Some(&edited(edit)), around),
-            r#type: Some(Type::MESSAGE_EDIT),
-            edited_message: new.into(),
-            timestamp_ms: Some(around.now.0),
-            ..Default::default()
-        }
-        .into(),
-        ..Default::default()
-    }
-}
-
-/// The message of ours that is edited.
-pub(super) fn edited(edit: &api::EditMessage) -> api::MessageRef {
-    api::MessageRef { whatsapp_id: edit.whatsapp_id.clone(), from_me: true, ..Default::default() }
 }
 
 /// What goes with a message of any kind; unset when nothing does.

@@ -6,7 +6,7 @@ use waproto::whatsapp::message::{self, FutureProofMessage, pin_in_chat_message};
 use waproto::whatsapp::{ContextInfo, KeepType, Message, MessageKey};
 
 use super::concealed::{Concealed, concealed};
-use super::polls;
+use super::{edits, polls};
 use crate::api;
 use crate::api::message_received::Content;
 use crate::e2e::PlaintextError;
@@ -163,11 +163,7 @@ fn protocol_of(protocol: &message::ProtocolMessage) -> Meaning {
         None | Some(Type::REVOKE) if protocol.key.is_set() => Meaning::Revoked(reference(&protocol.key)),
         Some(Type::MESSAGE_EDIT) => {
             let new = &protocol.edited_message;
-            let content = match content(peel(new)) {
-                Some((Content::Text(text), _)) => api::message_edited::Content::Text(text),
-                _ => api::message_edited::Content::Raw(new.encode_to_vec()),
-            };
-            Meaning::Edited { message: reference(&protocol.key), content }
+            Meaning::Edited { message: reference(&protocol.key), content: new_content(new) }
         }
         Some(Type::GROUP_MEMBER_LABEL_CHANGE) => Meaning::Labelled(owned(&protocol.member_label.label)),
         Some(Type::EPHEMERAL_SETTING) => Meaning::Timer(protocol.ephemeral_expiration.unwrap_or(0)),
@@ -179,6 +175,16 @@ fn protocol_of(protocol: &message::ProtocolMessage) -> Meaning {
             Meaning::SharingLimited(protocol.limit_sharing.sharing_limited.unwrap_or(false))
         }
         _ => Meaning::Protocol,
+    }
+}
+
+/// What a message becomes.
+pub(super) fn new_content(new: &Message) -> api::message_edited::Content {
+    let inner = peel(new);
+    match (content(inner), edits::caption(inner)) {
+        (_, Some(caption)) => api::message_edited::Content::Caption(caption),
+        (Some((Content::Text(text), _)), None) => api::message_edited::Content::Text(text),
+        _ => api::message_edited::Content::Raw(new.encode_to_vec()),
     }
 }
 
@@ -332,11 +338,9 @@ fn context(
 
 /// The text of a message, or what is said with its file.
 fn words(message: &Message) -> String {
-    let captions =
-        [&message.image_message.caption, &message.video_message.caption, &message.document_message.caption];
     match content(message) {
         Some((Content::Text(text), _)) => text,
-        _ => captions.into_iter().find_map(Option::clone).unwrap_or_default(),
+        _ => edits::caption(message).unwrap_or_default(),
     }
 }
 

@@ -16,7 +16,8 @@ use waproto::whatsapp::message::{self, EventResponseMessage, PollVoteMessage};
 use waproto::whatsapp::{Message, MessageContextInfo};
 
 use super::concealed::{COMMENT, EDIT, REACTION};
-use super::encode::{an_edit, context, edited, message_key};
+use super::edits::{an_edit, edited};
+use super::encode::{context, message_key};
 use super::meaning::{Sealed, peel};
 use super::{MessageContent, Surroundings, polls};
 use crate::api;

@@ -14,12 +14,8 @@ use crate::id::UnixMillis;
 use crate::stanza::{Jid, Read as _, Server};
 
 fn around() -> Surroundings {
-    Surroundings {
-        chat: Jid::lid("7654321"),
-        own: Jid::lid("1234567"),
-        now: UnixMillis(1_700_000_000_000),
-        secret: [7; 32],
-    }
+    let (chat, own) = (Jid::lid("7654321"), Jid::lid("1234567"));
+    Surroundings { chat, own, now: UnixMillis(1_700_000_000_000), edited: None, secret: [7; 32] }
 }
 
 fn plain(kind: Content) -> MessageContent {

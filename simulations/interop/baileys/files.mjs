@@ -21,7 +21,7 @@ export function transport(server, ca) {
   return { fetchAgent, options: { dispatcher } }
 }
 
-// Where a picture belongs, when that is an album of ours.
+// Where a picture belongs, when that is an album of ours, or which one of ours gets another caption.
 export const album = (remoteJid, id) => id && { remoteJid, fromMe: true, id }
 
 // What sendMessage takes for a file.
@@ -29,6 +29,7 @@ export function content(kind, path, mimetype, caption, albumParentKey) {
   const file = { url: path }
   switch (kind) {
     case 'image': return { image: file, mimetype, caption, jpegThumbnail: '', albumParentKey }
+    case 'edited_caption': return { image: file, mimetype, caption, jpegThumbnail: '', edit: albumParentKey }
     case 'view_once': return { image: file, mimetype, caption, jpegThumbnail: '', viewOnce: true }
     case 'video': return { video: file, mimetype, caption, jpegThumbnail: '' }
     case 'note': return { video: file, mimetype, ptv: true, jpegThumbnail: '' }

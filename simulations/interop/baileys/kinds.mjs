@@ -99,7 +99,8 @@ export function describe(message) {
   const protocol = m.protocolMessage
   if (protocol?.editedMessage) {
     const edited = normalizeMessageContent(protocol.editedMessage)
-    return said('edit', edited.conversation || edited.extendedTextMessage?.text, protocol.key?.id)
+    const file = edited.imageMessage ?? edited.videoMessage ?? edited.documentMessage
+    return said('edit', edited.conversation || edited.extendedTextMessage?.text || file?.caption, protocol.key?.id)
   }
   if (protocol?.key && !protocol.type) return said('revoke', '', protocol.key.id)
   if (protocol?.type === proto.Message.ProtocolMessage.Type.SHARE_PHONE_NUMBER) return said('share_phone_number', '')

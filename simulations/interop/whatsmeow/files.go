@@ -29,7 +29,8 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 		return err
 	}
 	kinds := map[string]whatsmeow.MediaType{
-		"image": whatsmeow.MediaImage, "view_once": whatsmeow.MediaImage, "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
+		"image": whatsmeow.MediaImage, "view_once": whatsmeow.MediaImage, "edited_caption": whatsmeow.MediaImage,
+		 "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
 		"note": whatsmeow.MediaVideo, "audio": whatsmeow.MediaAudio, "voice": whatsmeow.MediaAudio,
 		"document": whatsmeow.MediaDocument, "sticker_pack": whatsmeow.MediaStickerPack,
 	}
@@ -48,7 +49,7 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	}
 	message := &waE2E.Message{}
 	switch c.Kind {
-	case "image", "view_once":
+	case "image", "view_once", "edited_caption":
 		message.ImageMessage = &waE2E.ImageMessage{
 			Caption: proto.String(c.Text), Mimetype: proto.String(c.Mime), URL: &up.URL, DirectPath: &up.DirectPath,
 			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
@@ -87,7 +88,9 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
 		}
 	}
-	if c.About != "" {
+	if c.Kind == "edited_caption" {
+		message = cli.BuildEdit(to, c.About, message)
+	} else if c.About != "" {
 		album := &waCommon.MessageKey{RemoteJID: proto.String(to.String()), FromMe: proto.Bool(true), ID: proto.String(c.About)}
 		message.MessageContextInfo = &waE2E.MessageContextInfo{MessageAssociation: &waE2E.MessageAssociation{
 			AssociationType: waE2E.MessageAssociation_MEDIA_ALBUM.Enum(), ParentMessageKey: album,

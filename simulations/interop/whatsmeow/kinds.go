@@ -192,7 +192,7 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 		return "reaction", m.GetReactionMessage().GetText(), m.GetReactionMessage().GetKey().GetID()
 	case m.GetProtocolMessage().GetType() == waE2E.ProtocolMessage_MESSAGE_EDIT && m.GetProtocolMessage().GetEditedMessage() != nil:
 		edited := m.GetProtocolMessage()
-		return "edit", plain(edited.GetEditedMessage()), edited.GetKey().GetID()
+		return "edit", words(edited.GetEditedMessage()), edited.GetKey().GetID()
 	case v.IsEdit, v.Info.Edit == types.EditAttributeAdminEdit:
 		return "edit", plain(m), v.Info.ID
 	case v.Info.Edit == types.EditAttributeAdminRevoke && v.Info.Chat.Server == types.NewsletterServer:
@@ -239,7 +239,7 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 		if err != nil {
 			return "edit", "unreadable: " + err.Error(), about
 		}
-		return "edit", plain(edited.GetProtocolMessage().GetEditedMessage()), about
+		return "edit", words(edited.GetProtocolMessage().GetEditedMessage()), about
 	case m.GetEncEventResponseMessage() != nil:
 		return "event_response", "", m.GetEncEventResponseMessage().GetEventCreationMessageKey().GetID()
 	case m.GetLocationMessage() != nil:
@@ -268,6 +268,20 @@ func plain(m *waE2E.Message) string {
 		return text
 	}
 	return m.GetExtendedTextMessage().GetText()
+}
+
+// words are those of a text, or what is said beside a file.
+func words(m *waE2E.Message) string {
+	if document := m.GetDocumentWithCaptionMessage().GetMessage().GetDocumentMessage(); document != nil {
+		return document.GetCaption()
+	}
+	if video := m.GetVideoMessage(); video != nil {
+		return video.GetCaption()
+	}
+	if image := m.GetImageMessage(); image != nil {
+		return image.GetCaption()
+	}
+	return plain(m)
 }
 
 func (d *driver) members(ctx context.Context, cli *whatsmeow.Client, c command) error {

@@ -51,6 +51,24 @@ impl RealClient {
         self.give_file(to, file).await
     }
 
+    /// Gives the picture of a message of this client another caption; each library sends the whole picture again, the
+    /// one at this path. Returns the id of the edit.
+    ///
+    /// # Errors
+    /// As [`Self::send_file`].
+    pub async fn edit_caption(
+        &mut self,
+        to: &str,
+        path: &Path,
+        of: &str,
+        caption: &str,
+    ) -> Result<String, InteropError> {
+        let file = json!({
+            "kind": "edited_caption", "mime": "image/jpeg", "path": path, "text": caption, "about": of
+        });
+        self.give_file(to, file).await
+    }
+
     async fn give_file(&mut self, to: &str, mut file: serde_json::Value) -> Result<String, InteropError> {
         file["cmd"] = json!("file");
         file["to"] = json!(to);

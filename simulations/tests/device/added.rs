@@ -40,7 +40,7 @@ fn said(id: &str, content: impl Into<Bytes>) -> Past {
 /// What a sender in the chat with the friend makes of it; the friend, if not we.
 fn encoded(kind: Content, secret: u8) -> Vec<u8> {
     let (chat, own) = (Jid::pn("15550000000"), FRIEND.parse().expect("a JID"));
-    let around = Surroundings { chat, own, now: UnixMillis(NOW), secret: [secret; 32] };
+    let around = Surroundings { chat, own, now: UnixMillis(NOW), edited: None, secret: [secret; 32] };
     content::encode(&MessageContent { kind, context: api::Context::default() }, &around)
 }
 

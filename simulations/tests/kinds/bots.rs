@@ -33,6 +33,7 @@ impl Pair<'_> {
             chat: Jid::lid(self.speaker.person.lid.clone()),
             own: Jid::lid(self.roost.lid.clone()),
             now: UnixMillis(0),
+            edited: None,
             secret,
         };
         let id = self.say(Content::Raw(content::encode(&MessageContent::text(&asked), &around))).await?;

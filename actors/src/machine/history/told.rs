@@ -86,7 +86,7 @@ impl Machine {
         match meaning {
             // It stands in the place of the message that it has changed.
             Meaning::Edited { message, content } if message.id == past.id => {
-                let first = self.payload_of_past(outcome, &own, &scene, present(&content));
+                let first = self.payload_of_past(outcome, &own, &scene, present(&content, &past.content));
                 events.extend(first.map(|first| (key.clone(), past.at, first)));
                 let edit = self.payload_of_past(outcome, &own, &scene, Meaning::Edited { message, content });
                 events.extend(edit.map(|edit| (beside(&key, "edit"), past.at, edit)));
@@ -273,9 +273,11 @@ fn options(content: &api::message_received::Content) -> Vec<String> {
 }
 
 /// What an edited message says now.
-fn present(content: &api::message_edited::Content) -> Meaning {
+fn present(content: &api::message_edited::Content, edit: &[u8]) -> Meaning {
     let said = |content| Meaning::Said(Box::new(Statement { content, context: None, quoted: None }));
     match content {
+        api::message_edited::Content::Caption(caption) => content::now_said(edit)
+            .unwrap_or_else(|| said(api::message_received::Content::Text(caption.clone()))),
         api::message_edited::Content::Text(text) => said(api::message_received::Content::Text(text.clone())),
         api::message_edited::Content::Raw(raw) => match content::read(raw) {
             Ok(meaning @ Meaning::Said(_)) => meaning,

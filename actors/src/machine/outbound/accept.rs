@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use rand::Rng as _;
 use roost_proto::api::device::State;
+use roost_proto::api::send_message_request::Content;
 use roost_proto::content::{self, Surroundings};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, message_id};
@@ -14,6 +15,7 @@ use ulid::Ulid;
 use crate::device::{Recipient, SendError, SendRequest};
 use crate::machine::commit::After;
 use crate::machine::crypto::Purpose;
+use crate::machine::receipts::Lookup;
 use crate::machine::secrets::answers;
 use crate::machine::timer::Timer;
 use crate::machine::{Effect, Machine, Reply};
@@ -22,6 +24,13 @@ use crate::port::{MessageState, NewMessage, StoredMessage};
 /// A message that may begin a chat, while new chats are barred: it waits to be told whether it does.
 #[derive(Debug)]
 pub(in crate::machine) struct Admission {
+    token: u64,
+    request: SendRequest,
+}
+
+/// An edit that waits for the message that it is of.
+#[derive(Debug)]
+pub(in crate::machine) struct Editing {
     token: u64,
     request: SendRequest,
 }
@@ -53,10 +62,26 @@ impl Machine {
     }
 
     fn admit(&mut self, token: u64, request: SendRequest) {
-        if let Some(about) = answers(&request.content) {
-            return self.accept_answer(token, request, &about);
+        match &request.content.kind {
+            Content::Edit(edit) => {
+                let id = edit.whatsapp_id.clone();
+                self.look_up(id, Lookup::Edited(Box::new(Editing { token, request })));
+            }
+            _ => self.admit_about(token, request, None),
         }
-        let Some(around) = self.surroundings(&request) else {
+    }
+
+    /// The message that is edited was found, or this device has not sent it.
+    pub(in crate::machine) fn on_edited(&mut self, editing: Editing, message: Option<StoredMessage>) {
+        let edited = message.map(|stored| stored.message.content);
+        self.admit_about(editing.token, editing.request, edited);
+    }
+
+    fn admit_about(&mut self, token: u64, request: SendRequest, edited: Option<Bytes>) {
+        if let Some(about) = answers(&request.content) {
+            return self.accept_answer(token, request, &about, edited);
+        }
+        let Some(around) = self.surroundings(&request, edited) else {
             return self.effects.push(Effect::Reply { token, reply: Reply::Sent(Err(SendError::NotPaired)) });
         };
         let content = content::encode(&request.content, &around).into();
@@ -91,7 +116,11 @@ impl Machine {
 
     /// What a message says beside what its sender said: in the address form in which it will travel, as far
     /// as that is known by now.
-    pub(in crate::machine) fn surroundings(&mut self, request: &SendRequest) -> Option<Surroundings> {
+    pub(in crate::machine) fn surroundings(
+        &mut self,
+        request: &SendRequest,
+        edited: Option<Bytes>,
+    ) -> Option<Surroundings> {
         let account = self.account.as_ref()?;
         let mut chat: Jid = request.to.jid().parse().ok()?;
         if chat.is_pn()
@@ -104,7 +133,7 @@ impl Machine {
         for part in secret.chunks_exact_mut(8) {
             part.copy_from_slice(&self.rng.next_u64().to_be_bytes());
         }
-        Some(Surroundings { chat, own, now: self.now.wall, secret })
+        Some(Surroundings { chat, own, now: self.now.wall, edited, secret })
     }
 
     /// A stored message turns up that should be on its way; does nothing when it is.

@@ -26,7 +26,7 @@ pub(super) fn about(id: &str, from_me: bool) -> Option<api::MessageRef> {
 /// The peer, who speaks with us.
 pub(super) fn theirs() -> Surroundings {
     let (chat, own) = (Jid::lid("900000"), PEER.parse().expect("a JID"));
-    Surroundings { chat, own, now: UnixMillis(1_700_000_000_000), secret: [7; 32] }
+    Surroundings { chat, own, now: UnixMillis(1_700_000_000_000), edited: None, secret: [7; 32] }
 }
 
 /// The peer says something with a secret, under this id.

@@ -23,7 +23,7 @@ use crate::events::Said;
 pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result<String> {
     let data = std::fs::read(&command.path).with_context(|| command.path.clone())?;
     let media_type = match command.kind.as_str() {
-        "image" | "view_once" => MediaType::Image,
+        "image" | "view_once" | "edited_caption" => MediaType::Image,
         "sticker" => MediaType::Sticker,
         "video" | "note" => MediaType::Video,
         "audio" | "voice" => MediaType::Audio,
@@ -34,7 +34,7 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
     let file = client.upload(data, media_type, UploadOptions::new()).await?;
     let (caption, mimetype) = (Some(command.text.clone()), Some(command.mime.clone()));
     let mut message = match command.kind.as_str() {
-        "image" | "view_once" => {
+        "image" | "view_once" | "edited_caption" => {
             media::image_message(file, ImageOptions { caption, mimetype, ..Default::default() })
         }
         "video" => media::video_message(file, VideoOptions { caption, mimetype, ..Default::default() }),
@@ -87,6 +87,9 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
             media::audio_message(file, AudioOptions { ptt, mimetype, ..Default::default() })
         }
     };
+    if command.kind == "edited_caption" {
+        return Ok(client.edit_message(to, &command.about, message).await?);
+    }
     if !command.about.is_empty() {
         message.message_context_info = in_album(&to, &command.about);
     }

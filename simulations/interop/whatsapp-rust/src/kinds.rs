@@ -317,7 +317,8 @@ fn describe(message: &wa::Message) -> Option<Words> {
     if let Some(protocol) = message.protocol_message.as_option() {
         let key = protocol.key.as_option();
         if let Some(edited) = protocol.edited_message.as_option() {
-            return say("edit", &edited.text_content().map(str::to_owned), key);
+            let words = edited.text_content().or(edited.get_caption());
+            return say("edit", &words.map(str::to_owned), key);
         }
         if let Some(member) = protocol.member_label.as_option() {
             return say("member_label", &member.label, None);

@@ -178,7 +178,7 @@ fn a_post_shows_only_files_that_were_uploaded_as_they_are() {
         let image = api::Image { media: Some(media), ..Default::default() };
         let (kind, context) = (Content::Image(image), api::Context::default());
         let (chat, own) = (newsletter.clone(), Jid::lid("1"));
-        let around = Surroundings { chat, own, now: UnixMillis(0), secret: [0; 32] };
+        let around = Surroundings { chat, own, now: UnixMillis(0), edited: None, secret: [0; 32] };
         let bytes = encode(&MessageContent { kind, context }, &around);
         let plain = Builder::new("plaintext").attr("mediatype", "image").bytes(bytes).build();
         let message = Builder::new("message").attr("id", format!("F{place}")).attr("to", newsletter.clone());
