@@ -15,6 +15,8 @@ mod between_two;
 mod bots;
 #[path = "kinds/polls.rs"]
 mod polls;
+#[path = "kinds/quotes.rs"]
+mod quotes;
 #[path = "kinds/statements.rs"]
 mod statements;
 
@@ -173,7 +175,8 @@ impl Pair<'_> {
         let theirs = self.speaker.client.send(&self.roost.lid_jid(), &format!("first, from {name}")).await?;
         self.received(&theirs).await?;
 
-        let quote = api::Quote { message: about(&theirs, false), text: format!("first, from {name}") };
+        let text = format!("first, from {name}");
+        let quote = api::Quote { message: about(&theirs, false), text, ..Default::default() };
         let context = api::Context { quote: Some(quote), ..Default::default() };
         self.say_with(Content::Text(format!("quoting {name}")), context).await?;
         assert_eq!(self.speaker.client.said("quote", &format!("quoting {name}")).await?.about, theirs);
@@ -333,21 +336,22 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
             from: Way::From(library),
             to: Way::To(library),
         };
-        pair.remarks().await?;
-        pair.statements().await?;
-        pair.beside().await?;
-        pair.polls("first").await?;
-        pair.between_two().await?;
-        pair.concealed().await?;
-        pair.bots(&stage).await?;
-        pair.ask_bots().await?;
-        pair.call_bots().await?;
+        Box::pin(pair.remarks()).await?;
+        Box::pin(pair.statements()).await?;
+        Box::pin(pair.beside()).await?;
+        Box::pin(pair.quotes()).await?;
+        Box::pin(pair.polls("first")).await?;
+        Box::pin(pair.between_two()).await?;
+        Box::pin(pair.concealed()).await?;
+        Box::pin(pair.bots(&stage)).await?;
+        Box::pin(pair.ask_bots()).await?;
+        Box::pin(pair.call_bots()).await?;
         speakers.push(speaker);
     }
     matrix.check()?;
-    among_clients::talk(&stage, &mut speakers).await?.check()?;
-    amid_a_kill::talk(&mut speakers, &cluster, &device, &roost, &reader).await?;
-    amid_a_kill::beside(&mut speakers, &mut cluster, &device, &roost, &reader).await?;
+    Box::pin(among_clients::talk(&stage, &mut speakers)).await?.check()?;
+    Box::pin(amid_a_kill::talk(&mut speakers, &cluster, &device, &roost, &reader)).await?;
+    Box::pin(amid_a_kill::beside(&mut speakers, &mut cluster, &device, &roost, &reader)).await?;
     // Phones compare the tokens that messages are reported by. The other clients make them in ways of their own, and
     // whatsmeow counts nothing of its three edits, which lie in envelopes.
     for (who, differ) in [(&roost, 0), (&speakers[0].person, 3)] {

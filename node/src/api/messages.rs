@@ -134,6 +134,7 @@ impl Api {
                 };
                 async move {
                     self.ready_file(call, &send.key, &wanted.to, &mut wanted.content.kind).await?;
+                    self.ready_quote(call, &send.key, &mut wanted.content.context).await?;
                     let revokes = matches!(wanted.content.kind, api::send_message_request::Content::Revoke(_));
                     self.ready_audience(call, &send.key, &device, &mut wanted.to, revokes).await?;
                     let done = device.send(wanted).await;

@@ -121,6 +121,7 @@ mod tests {
         let quote = api::Quote {
             message: Some(api::MessageRef { whatsapp_id: "A".into(), ..Default::default() }),
             text: "quoted".into(),
+            ..Default::default()
         };
         let context = api::Context { quote: Some(quote), ..Default::default() };
         for kind in [

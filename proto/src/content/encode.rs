@@ -14,7 +14,7 @@ use waproto::whatsapp::{MessageContextInfo, MessageKey};
 
 use super::edits::an_edit;
 use super::interactive::{a_list, a_product, some_buttons};
-use super::{MessageContent, bots, plain::carried, report};
+use super::{MessageContent, bots, plain::carried, quotes, report};
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::id::UnixMillis;
@@ -57,7 +57,7 @@ pub fn encode(content: &MessageContent, around: &Surroundings) -> Vec<u8> {
     carried(&content.kind, &around.chat, message.encode_to_vec())
 }
 
-fn body(content: &MessageContent, around: &Surroundings) -> Message {
+pub(super) fn body(content: &MessageContent, around: &Surroundings) -> Message {
     let with = context(&content.context, around);
     let key = |message: &Option<api::MessageRef>| message_key(message.as_ref(), around);
     let mut out = Message::default();
@@ -312,10 +312,9 @@ pub(super) fn context(context: &api::Context, around: &Surroundings) -> MessageF
     let quoted = quote.and_then(|quote| quote.message.as_ref());
     let info = ContextInfo {
         stanza_id: quoted.map(|quoted| quoted.whatsapp_id.clone()),
-        participant: quoted.map(|quoted| author(quoted, around)),
-        quoted_message: quote
-            .map(|quote| Message { conversation: Some(quote.text.clone()), ..Default::default() })
-            .into(),
+        participant: quote.filter(|_| quoted.is_some()).map(|quote| quotes::author(quote, around)),
+        quoted_message: quote.map(|quote| quotes::message(quote, around)).into(),
+        remote_jid: quote.and_then(|quote| said(&quote.chat)),
         mentioned_jid: context.mentions.clone(),
         forwarding_score: u32::try_from(context.forwarding_score).ok().filter(|score| *score > 0),
         is_forwarded: (context.forwarding_score > 0).then_some(true),
@@ -324,14 +323,6 @@ pub(super) fn context(context: &api::Context, around: &Surroundings) -> MessageF
         ..Default::default()
     };
     if info == ContextInfo::default() { MessageField::none() } else { info.into() }
-}
-
-fn author(message: &api::MessageRef, around: &Surroundings) -> String {
-    match (message.from_me, &*message.sender) {
-        (true, _) => around.own.to_string(),
-        (false, "") => around.chat.to_string(),
-        (false, sender) => sender.to_owned(),
-    }
 }
 
 /// How a message is named to others. In groups its author is part of the name, unless it is us.

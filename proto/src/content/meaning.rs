@@ -6,7 +6,7 @@ use waproto::whatsapp::message::{self, FutureProofMessage, pin_in_chat_message};
 use waproto::whatsapp::{ContextInfo, KeepType, Message, MessageKey};
 
 use super::concealed::{Concealed, concealed};
-use super::{edits, polls};
+use super::{edits, polls, quotes};
 use crate::api;
 use crate::api::message_received::Content;
 use crate::e2e::PlaintextError;
@@ -218,7 +218,7 @@ fn about(message: &Message, outer: &Message) -> Option<Meaning> {
 }
 
 /// The kind that we read, with what WhatsApp puts beside it.
-fn content(message: &Message) -> Option<(Content, Option<&ContextInfo>)> {
+pub(super) fn content(message: &Message) -> Option<(Content, Option<&ContextInfo>)> {
     if let Some(text) = &message.conversation {
         return Some((Content::Text(text.clone()), None));
     }
@@ -314,12 +314,7 @@ fn context(
     });
     let none = ContextInfo::default();
     let info = info.unwrap_or(&none);
-    let quote = info.stanza_id.as_ref().map(|id| {
-        let text = words(peel(&info.quoted_message));
-        let sender = owned(&info.participant);
-        let message = api::MessageRef { whatsapp_id: id.clone(), from_me: false, sender };
-        api::Quote { message: Some(message), text }
-    });
+    let quote = quotes::quote(info);
     // The first forward has a score of 0 from whatsapp-rust, and of 1 from Baileys.
     let score = info.forwarding_score.unwrap_or(0).max(u32::from(info.is_forwarded == Some(true)));
     let context = api::Context {
@@ -337,7 +332,7 @@ fn context(
 }
 
 /// The text of a message, or what is said with its file.
-fn words(message: &Message) -> String {
+pub(super) fn words(message: &Message) -> String {
     match content(message) {
         Some((Content::Text(text), _)) => text,
         _ => edits::caption(message).unwrap_or_default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{MessageContent, bots};
+use super::{MessageContent, bots, quotes};
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::e2e;
@@ -268,6 +268,7 @@ fn context(context: &api::Context) -> Checked {
     if let Some(quote) = &context.quote {
         message("context.quote.message", quote.message.as_ref())?;
         length("context.quote.text", &quote.text, 0, MAX_TEXT)?;
+        a_quote(quote)?;
     }
     if let Some(preview) = &context.link_preview {
         length("context.link_preview.url", &preview.url, 1, MAX_NAME * 2)?;
@@ -281,6 +282,32 @@ fn context(context: &api::Context) -> Checked {
         return invalid("context.forwarding_score", "must not be negative");
     }
     context.expires_after.map_or(Ok(()), |after| span("context.expires_after", &after, 1))
+}
+
+/// What is quoted can be sent itself, and where many speak its sender is named.
+fn a_quote(quote: &api::Quote) -> Checked {
+    if let Some(quoted) = quote.content.clone() {
+        let below =
+            |invalid: Invalid| Invalid { field: format!("context.quote.{}", invalid.field), ..invalid };
+        kind(&quotes::quoted_kind(quoted)).map_err(below)?;
+    }
+    let among_many = match quote.chat.parse::<Jid>() {
+        _ if quote.chat.is_empty() => return Ok(()),
+        Ok(jid) if quote.chat.len() < 64 && (jid.is_pn() || jid.is_lid()) => false,
+        Ok(jid) if quote.chat.len() < 64 && jid.server == Server::Group => true,
+        _ if quote.chat == "status@broadcast" => true,
+        _ => {
+            return invalid(
+                "context.quote.chat",
+                "must be the JID of a person or a group, or status@broadcast",
+            );
+        }
+    };
+    let unnamed = quote.message.as_ref().is_some_and(|said| !said.from_me && said.sender.is_empty());
+    match among_many && unnamed {
+        true => invalid("context.quote.message.sender", "is required: who said it there"),
+        false => Ok(()),
+    }
 }
 
 fn place(field: &str, at: &api::Location) -> Checked {

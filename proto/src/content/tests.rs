@@ -135,7 +135,7 @@ fn what_is_said_is_what_a_receiver_reads() {
 
 #[test]
 fn what_goes_with_a_message_arrives_with_it() {
-    let quote = api::Quote { message: target(false), text: "as you said".into() };
+    let quote = api::Quote { message: target(false), text: "as you said".into(), ..Default::default() };
     let context = api::Context {
         mentions: vec!["1111111@lid".into()],
         quote: Some(quote),

@@ -7,13 +7,14 @@ const LINK = 'https://hens.example'
 // After which a message disappears: a day, in seconds.
 const DAY = 86_400
 // Kinds that quote what they are about.
-const QUOTING = ['quote', 'list_answer', 'button_answer']
+const QUOTING = ['quote', 'reply', 'list_answer', 'button_answer']
 
 // What sendMessage takes for a kind of this file, and nothing for another. `target` is the message that it is about,
 // `about` the id or the JID.
 export function contentBeside(kind, text, target, about) {
   switch (kind) {
     case 'quote':
+    case 'reply':
     case 'disappearing':
       return { text }
     case 'mention':
@@ -75,6 +76,8 @@ export function describeBeside(m) {
   if (contextInfo?.isForwarded) return said('forward', `${text}; ${contextInfo.forwardingScore ?? 0}`)
   if (contextInfo?.mentionedJid?.length) return said('mention', text, contextInfo.mentionedJid[0])
   if (contextInfo?.expiration) return said('disappearing', `${text}; ${contextInfo.expiration}`)
+  if (contextInfo?.remoteJid === 'status@broadcast') return said('reply', text, contextInfo.stanzaId)
+  if (contextInfo?.quotedMessage?.locationMessage) return said('quote_place', text, contextInfo.stanzaId)
   if (contextInfo?.stanzaId) return said('quote', text, contextInfo.stanzaId)
   return undefined
 }

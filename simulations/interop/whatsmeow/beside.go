@@ -36,6 +36,9 @@ func beside(cli *whatsmeow.Client, c command, to types.JID, heard *events.Messag
 	switch c.Kind {
 	case "quote":
 		return extended(c.Text, quoting), nil
+	case "reply":
+		quoting.RemoteJID = proto.String(types.StatusBroadcastJID.String())
+		return extended(c.Text, quoting), nil
 	case "mention":
 		return extended(c.Text, &waE2E.ContextInfo{MentionedJID: []string{c.About}}), nil
 	case "disappearing":
@@ -120,6 +123,10 @@ func describeBeside(m *waE2E.Message) (kind, text, about string) {
 		return "mention", extended.GetText(), with.GetMentionedJID()[0]
 	case with.GetExpiration() > 0:
 		return "disappearing", fmt.Sprintf("%s; %d", extended.GetText(), with.GetExpiration()), ""
+	case with.GetRemoteJID() == types.StatusBroadcastJID.String():
+		return "reply", extended.GetText(), with.GetStanzaID()
+	case with.GetQuotedMessage().GetLocationMessage() != nil:
+		return "quote_place", extended.GetText(), with.GetStanzaID()
 	case with.GetStanzaID() != "":
 		return "quote", extended.GetText(), with.GetStanzaID()
 	}

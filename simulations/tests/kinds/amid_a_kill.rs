@@ -96,8 +96,8 @@ pub(crate) async fn beside(
         let (from, to) = (Way::From(speaker.library), Way::To(speaker.library));
         let matrix = &mut matrix;
         let mut pair = Pair { cluster, device, reader, roost, speaker, matrix, from, to };
-        pair.beside().await?;
-        pair.polls("amid").await?;
+        Box::pin(pair.beside()).await?;
+        Box::pin(pair.polls("amid")).await?;
     }
     assert!(cluster.outlived().await? > 5);
     Ok(())

@@ -168,7 +168,7 @@ impl Pair<'_> {
                 }),
                 _ => Content::ButtonAnswer(api::ButtonAnswer { id, text: text.clone() }),
             };
-            let quote = api::Quote { message: about(&theirs, false), text: asked };
+            let quote = api::Quote { message: about(&theirs, false), text: asked, ..Default::default() };
             self.say_with(content, api::Context { quote: Some(quote), ..Default::default() }).await?;
             assert_eq!(self.speaker.client.said(answer, &text).await?.about, theirs);
             self.matrix.row(row).seen(self.to);

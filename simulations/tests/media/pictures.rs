@@ -64,7 +64,7 @@ impl World {
         let theirs = speaker.send_file(&roost, "image", JPEG, &path, "look").await?;
         self.heard(&theirs).await?;
         let message = api::MessageRef { whatsapp_id: theirs.clone(), from_me: false, sender: String::new() };
-        let quote = Some(api::Quote { message: Some(message), text: look() });
+        let quote = Some(api::Quote { message: Some(message), text: look(), ..Default::default() });
         let (text, context) = (format!("quoted for {name}"), api::Context { quote, ..Default::default() });
         self.gives_with(client, Send::Text(text.clone()), context).await?;
         assert_eq!(self.clients[client].0.said("quote", &text).await?.about, theirs);

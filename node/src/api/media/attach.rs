@@ -12,11 +12,12 @@ use roost_proto::api;
 use roost_proto::api::media::Kind;
 use roost_proto::api::send_message_request::Content;
 use roost_proto::ask::media::MediaHosts;
+use roost_proto::content::{quoted_kind, quoted_media};
 use roost_proto::id::DeviceKey;
 use roost_proto::media::{File, PlainFile, media_to_send, media_to_send_mut};
 use roost_proto::prost::Message as _;
 
-use super::{Handle, handle};
+use super::{Found, Handle, handle};
 use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::convert::timestamp;
@@ -49,19 +50,7 @@ impl Api {
         content: &mut Content,
     ) -> Result<(), ApiError> {
         let Some((field, kind)) = named(content) else { return Ok(()) };
-        let handle = handle(field, media_to_send(content).map_or("", |media| &media.name))?;
-        let unknown = || ApiError::field(field, "names a file that does not exist");
-        if *handle.tenant() != key.business_id {
-            return Err(unknown());
-        }
-        let mut media = match self.find_file(call, &handle).await {
-            Err(ApiError::NotFound { .. }) => return Err(unknown()),
-            found => found?.media,
-        };
-        if media.kind() != kind {
-            let why = format!("is of kind {}, not {}", media.kind().as_str_name(), kind.as_str_name());
-            return Err(ApiError::field(field, why));
-        }
+        let (handle, Found { mut media, .. }) = self.file_of(call, key, field, content, kind).await?;
         match (&handle, to) {
             (Handle::Uploaded(blob), Recipient::Newsletter(_)) => {
                 let here = |file: &&api::WhatsAppFile| file.device == key.to_string() && self.is_fresh(file);
@@ -88,6 +77,58 @@ impl Api {
         media.plain_file = None;
         if let Some(named) = media_to_send_mut(content) {
             *named = media;
+        }
+        Ok(())
+    }
+
+    /// The file that a content names in this field, of this kind.
+    async fn file_of(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        field: &str,
+        content: &Content,
+        kind: Kind,
+    ) -> Result<(Handle, Found), ApiError> {
+        let handle = handle(field, media_to_send(content).map_or("", |media| &media.name))?;
+        let unknown = || ApiError::field(field, "names a file that does not exist");
+        if *handle.tenant() != key.business_id {
+            return Err(unknown());
+        }
+        let found = match self.find_file(call, &handle).await {
+            Err(ApiError::NotFound { .. }) => return Err(unknown()),
+            found => found?,
+        };
+        if found.media.kind() != kind {
+            let why = format!("is of kind {}, not {}", found.media.kind().as_str_name(), kind.as_str_name());
+            return Err(ApiError::field(field, why));
+        }
+        Ok((handle, found))
+    }
+
+    /// Describes the file of what a message quotes; other quotes stay as they are. It was sent once: nothing is uploaded.
+    pub(in crate::api) async fn ready_quote(
+        &self,
+        call: &Call,
+        key: &DeviceKey,
+        context: &mut api::Context,
+    ) -> Result<(), ApiError> {
+        let Some(quoted) = context.quote.as_mut().and_then(|quote| quote.content.as_mut()) else {
+            return Ok(());
+        };
+        let mut content = quoted_kind(quoted.clone());
+        let Some((field, kind)) = named(&content) else { return Ok(()) };
+        let field = format!("context.quote.{field}");
+        let (_, Found { mut media, .. }) = self.file_of(call, key, &field, &content, kind).await?;
+        if media.file.as_ref().is_none_or(|file| file.direct_path.is_empty()) {
+            return Err(ApiError::field(field, "names an upload that was never sent"));
+        }
+        media.plain_file = None;
+        if let Some(named) = media_to_send_mut(&mut content) {
+            *named = media;
+        }
+        if let Some(described) = quoted_media(quoted) {
+            *described = media_to_send(&content).cloned().unwrap_or_default();
         }
         Ok(())
     }

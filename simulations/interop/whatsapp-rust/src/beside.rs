@@ -18,6 +18,8 @@ use crate::kinds::{Words, id};
 const LINK: &str = "https://hens.example";
 /// After which a message disappears: a day, in seconds.
 const DAY: u32 = 86_400;
+/// Where status posts are.
+const STATUS: &str = "status@broadcast";
 
 /// The message that a command of this file says; none for another kind. `key` names what it is about.
 ///
@@ -38,6 +40,10 @@ pub fn message(
     let mut message = wa::Message::default();
     match command.kind.as_str() {
         "quote" => message = wa::Message::text_with_context(text, quoting()?),
+        "reply" => {
+            let remote_jid = Some(STATUS.to_owned());
+            message = wa::Message::text_with_context(text, wa::ContextInfo { remote_jid, ..quoting()? });
+        }
         "mention" => {
             let context = wa::ContextInfo { mentioned_jid: vec![about.to_owned()], ..Default::default() };
             message = wa::Message::text_with_context(text, context);
@@ -153,5 +159,10 @@ pub fn describe(message: &wa::Message) -> Option<Words> {
     if let Some(after) = context.expiration.filter(|after| *after > 0) {
         return words("disappearing", &format!("{said}; {after}"), String::new());
     }
-    words("quote", said, context.stanza_id.clone()?)
+    let kind = match () {
+        () if context.remote_jid.as_deref() == Some(STATUS) => "reply",
+        () if context.quoted_message.location_message.is_set() => "quote_place",
+        () => "quote",
+    };
+    words(kind, said, context.stanza_id.clone()?)
 }
