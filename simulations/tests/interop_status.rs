@@ -6,6 +6,8 @@
 
 #[path = "status/pictures.rs"]
 mod pictures;
+#[path = "status/remarks.rs"]
+mod remarks;
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -136,6 +138,7 @@ impl Pair<'_> {
         self.reads(STATUS, &self.person.lid_jid(), &theirs, false).await?;
         self.client.receipt(&theirs, "read").await?;
         self.matrix.row("status post seen").seen(self.from).seen(self.to);
+        self.remarks(&ours, &theirs).await?;
 
         let about = api::MessageRef { whatsapp_id: ours.clone(), from_me: true, sender: String::new() };
         let revoke = Content::Revoke(api::RevokeMessage { message: Some(about) });

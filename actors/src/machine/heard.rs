@@ -287,7 +287,7 @@ impl Machine {
     }
 
     /// An earlier message as we see it. In a one-to-one chat what is not the sender's is the other's.
-    fn reference(&self, head: &Head, scene: &Scene, target: &Ref) -> api::MessageRef {
+    pub(super) fn reference(&self, head: &Head, scene: &Scene, target: &Ref) -> api::MessageRef {
         let whatsapp_id = target.id.clone();
         let author = self.author_of(head, scene, target).into_iter().next().unwrap_or_default();
         let from_me = self.is_us(&author);

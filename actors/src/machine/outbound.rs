@@ -29,7 +29,7 @@ use super::commit::{After, Pending};
 use super::crypto::{Encryption, PeerName, Purpose};
 use super::requests::Asked;
 use super::tokens::{For, element, stranger, takes_part};
-use super::{CryptoRequest, Machine, posts};
+use super::{CryptoRequest, Machine};
 use crate::port::{MessageState, MessageUpdate, NewMessage, StoredMessage};
 pub(super) use accept::{Admission, Editing};
 use audience::Audience;
@@ -202,9 +202,9 @@ impl Machine {
         if chat.server == Server::Group {
             return self.start_group(ordinal, &account, &chat);
         }
-        if posts::is_place(&chat) {
+        let Some((chat, post)) = self.whom(&chat, &item.message) else {
             return self.start_post(ordinal, &account, &chat);
-        }
+        };
         if chat.server == Server::Newsletter {
             return self.start_in_newsletter(ordinal, &chat);
         }
@@ -214,7 +214,7 @@ impl Machine {
             let pn = chat.user.to_string();
             return self.ask_crypto(CryptoRequest::Lid { pn: pn.clone() }, Purpose::Lid { pn });
         }
-        let audience = Audience::of(&account, &chat, &self.directory);
+        let audience = Audience::of(&account, &chat, &self.directory).about(post);
         let unknown = audience.unknown(&self.directory);
         if !unknown.is_empty() {
             self.set_stage(ordinal, Stage::Resolving);

@@ -10,15 +10,15 @@ use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::send_message_request::Content;
-use roost_proto::content::{Meaning, Ref, Statement};
+use roost_proto::content::{Meaning, Ref, Statement, Wire};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, Server};
 
 use super::Machine;
 use super::codec::{Reader, Writer};
-use super::heard::{Head, Scene};
+use super::heard::{Head, Scene, said};
 use crate::device::{Recipient, SendRequest};
-use crate::port::{StateKey, StateKind};
+use crate::port::{NewMessage, StateKey, StateKind};
 
 /// Where posts are sent.
 pub(super) const PLACE: &str = "status@broadcast";
@@ -105,6 +105,12 @@ impl Machine {
         self.commits.pending().batch.state.extend(changes);
     }
 
+    /// Who has posted what a message in the place of posts reacts to; `None` when it is a post itself.
+    pub(super) fn reacts_to(&self, message: &NewMessage) -> Option<Jid> {
+        let reacts = Wire::of(&message.content).kind == "reaction";
+        self.posts.people(&message.whatsapp_id).filter(|_| reacts)?.first().cloned()
+    }
+
     /// Whether a device may have a post of ours that it could not read.
     pub(super) fn may_see_post(&self, whatsapp_id: &str, device: &Jid) -> bool {
         let ours = self.account.as_ref().is_some_and(|account| account.is_own(device));
@@ -139,6 +145,12 @@ impl Machine {
                 whatsapp_id: id,
                 sender,
                 from_me: head.own,
+            })),
+            Meaning::Reacted(target, emoji) => Some(Payload::ReactionReceived(api::ReactionReceived {
+                said: Some(said(head, scene)),
+                message: Some(self.reference(head, scene, &target)),
+                emoji,
+                unreadable: false,
             })),
             _ => None,
         }

@@ -213,6 +213,7 @@ pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
     let content = MessageContent { kind, context: request.context.clone().unwrap_or_default() };
     content::check(&content).map_err(|invalid| ApiError::field(invalid.field, invalid.why))?;
     statuses::fits(&to, &content.kind)?;
+    let to = statuses::whose(to, &content.kind)?;
     groups::fits(&to, &content.kind)?;
     super::newsletters::fits(&to, &content.context)?;
     let wait_for = match api::send_message_request::WaitFor::try_from(request.wait_for) {

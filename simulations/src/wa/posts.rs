@@ -65,6 +65,9 @@ impl Machine {
             .iter()
             .filter_map(|entry| Some((entry, self.device_at(&entry.jid("jid")?)?)))
             .collect();
+        if stanza.text("type").as_deref() == Some("reaction") && shared.is_none() {
+            return self.react(now, from, id, to, stanza, entries);
+        }
         let (Some(shared), false) = (shared, entries.is_empty()) else {
             let why = "a post without a ciphertext, or for nobody";
             return self.refuse_message(now, from, stanza, to, "400", why);
@@ -92,6 +95,38 @@ impl Machine {
                 let delivery = self.group_delivery(now, from, stanza, to, ciphertexts);
                 self.deliver(now, device, delivery);
             }
+        }
+        self.ack_message(now, from, stanza, to, &[]);
+        Ok(())
+    }
+
+    /// What is said of a post goes to who has posted it, each device for itself, as whatsapp-rust sends it. That the
+    /// server refuses one for several people is a guess: it knows of no post whose it is.
+    fn react(
+        &mut self,
+        now: UnixMillis,
+        from: DeviceRef,
+        id: &str,
+        to: &Jid,
+        stanza: &Stanza,
+        entries: Vec<(&Stanza, DeviceRef)>,
+    ) -> Result<(), Refusal> {
+        let others: BTreeSet<Pn> =
+            entries.iter().map(|(_, device)| device.pn).filter(|pn| *pn != from.pn).collect();
+        if others.len() != 1 {
+            let why = "a reaction to a post for nobody, or for several";
+            return self.refuse_message(now, from, stanza, to, "400", why);
+        }
+        for (entry, device) in entries.into_iter().filter(|(_, device)| *device != from) {
+            let ciphertexts: Vec<Stanza> = entry.all_named("enc").cloned().collect();
+            for enc in &ciphertexts {
+                let kind = enc.text("type").and_then(|kind| CiphertextKind::parse(&kind));
+                if let (Some(kind), Some(bytes)) = (kind, enc.leaf()) {
+                    self.ledger.ciphertext((from, device), id, kind, bytes, now);
+                }
+            }
+            let delivery = self.group_delivery(now, from, stanza, to, ciphertexts);
+            self.deliver(now, device, delivery);
         }
         self.ack_message(now, from, stanza, to, &[]);
         Ok(())

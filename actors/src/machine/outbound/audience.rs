@@ -32,6 +32,8 @@ pub(super) struct Audience {
     pub(super) chat: Jid,
     /// Phone number of the recipient, when a LID stands for it.
     pn: Option<Jid>,
+    /// Where posts are, when it is about a post of the recipient.
+    post: Option<Jid>,
 }
 
 /// The devices of an audience, each with its plaintext: 0 for the recipient's, 1 for our own.
@@ -48,18 +50,24 @@ impl Audience {
         let own_lid = account.lid.as_ref().map(Jid::to_non_ad);
         if account.is_own(&chat) {
             let own = own_lid.unwrap_or(own_pn);
-            return Audience { peer: own.clone(), chat: own.clone(), own, pn: None };
+            return Audience { peer: own.clone(), chat: own.clone(), own, pn: None, post: None };
         }
         if !chat.is_pn() {
-            return Audience { peer: chat.clone(), chat, own: own_lid.unwrap_or(own_pn), pn: None };
+            let own = own_lid.unwrap_or(own_pn);
+            return Audience { peer: chat.clone(), chat, own, pn: None, post: None };
         }
         match (directory.lid(&chat.user).flatten(), own_lid) {
             (Some(lid), Some(own)) => {
                 let peer = Jid::lid(lid);
-                Audience { peer: peer.clone(), own, chat: peer, pn: Some(chat) }
+                Audience { peer: peer.clone(), own, chat: peer, pn: Some(chat), post: None }
             }
-            _ => Audience { peer: chat.clone(), own: own_pn, chat, pn: None },
+            _ => Audience { peer: chat.clone(), own: own_pn, chat, pn: None, post: None },
         }
+    }
+
+    /// The same for what is about a post of the recipient, which is sent to where posts are.
+    pub(super) fn about(self, post: Option<Jid>) -> Audience {
+        Audience { post, ..self }
     }
 
     /// Users whose devices must be asked for.
@@ -151,20 +159,20 @@ impl Audience {
         children.extend(proof);
         let mut stanza = Builder::new("message")
             .attr("id", id.to_owned())
-            .attr("to", self.chat.clone())
+            .attr("to", self.post.as_ref().unwrap_or(&self.chat).clone())
             .attr("type", marks.kind);
         if let Some(edit) = marks.edit {
             stanza = stanza.attr("edit", edit);
         }
-        if let Some(pn) = &self.pn {
+        if let Some(pn) = self.pn.as_ref().filter(|_| self.post.is_none()) {
             stanza = stanza.attr("peer_recipient_pn", pn.clone());
         }
         Some(stanza.children(children).build())
     }
 
-    /// The recipient, when it is not our own account.
+    /// The recipient, when it is not our own account. What is about a post shows him no token, as whatsapp-rust has it.
     pub(super) fn contact(&self, account: &Account) -> Option<PeerName> {
-        (self.peer != self.own).then(|| self.peer_name(account, &self.peer))
+        (self.peer != self.own && self.post.is_none()).then(|| self.peer_name(account, &self.peer))
     }
 
     fn peer_name(&self, account: &Account, jid: &Jid) -> PeerName {

@@ -7,9 +7,19 @@ use roost_proto::stanza::Jid;
 use super::Stage;
 use crate::machine::groups::Group;
 use crate::machine::resolve::Directory;
-use crate::machine::{Account, Machine};
+use crate::machine::{Account, Machine, posts};
+use crate::port::NewMessage;
 
 impl Machine {
+    /// To whom a message goes, and where posts are, when it is about one: that goes to who has posted it, each device
+    /// for itself. `None` for a post itself.
+    pub(super) fn whom(&self, chat: &Jid, message: &NewMessage) -> Option<(Jid, Option<Jid>)> {
+        match posts::is_place(chat) {
+            true => self.reacts_to(message).map(|author| (author, Some(chat.clone()))),
+            false => Some((chat.clone(), None)),
+        }
+    }
+
     /// Begins with a post, as far as what is known of its people allows.
     pub(super) fn start_post(&mut self, ordinal: i64, account: &Account, place: &Jid) {
         let Some(item) = self.outbox.items.get(&ordinal) else { return };

@@ -134,3 +134,16 @@ fn posts_of_others_are_told_and_so_is_who_has_seen_ours() {
     let read = format!("/800000@lid/{}", api::message::State::Read as i32);
     assert!(world.events().iter().any(|event| event.starts_with("receipt/") && event.ends_with(&read)));
 }
+
+#[test]
+fn a_reaction_to_a_post_goes_to_who_has_posted_it_each_device_for_itself() {
+    let mut world = World::online(6);
+    let message = api::MessageRef { whatsapp_id: "S1".into(), from_me: false, sender: "700000@lid".into() };
+    let reaction = api::Reaction { message: Some(message), emoji: "🐔".into(), concealed: false };
+    let out = sent(&mut world, request(vec![Jid::lid("700000")], Content::Reaction(reaction), 1));
+    assert_eq!((out.jid("to"), out.text("type").as_deref()), (Some(place()), Some("reaction")));
+    assert!(out.child("enc").is_none(), "nothing is for all");
+    let named = named(&out);
+    assert!(named.iter().any(|jid| jid.starts_with("700000")), "{named:?}");
+    assert!(named.iter().all(|jid| jid.starts_with("700000") || jid.starts_with("900000")), "{named:?}");
+}

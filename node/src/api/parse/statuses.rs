@@ -33,9 +33,16 @@ pub(super) fn fits(to: &Recipient, kind: &Content) -> Result<(), ApiError> {
             | Content::Raw(_)
             | Content::Revoke(_),
         ) => Ok(()),
+        (Recipient::Status(people), Content::Reaction(_)) if !people.is_empty() => {
+            Err(ApiError::field("to.status.people", "must be nobody: a reaction goes to who has posted"))
+        }
+        (Recipient::Status(_), Content::Reaction(reaction)) if reaction.concealed => {
+            Err(ApiError::field("reaction.concealed", "is for messages in groups"))
+        }
+        (Recipient::Status(_), Content::Reaction(_)) => Ok(()),
         (Recipient::Status(_), _) => Err(ApiError::field(
             "content",
-            "must be text, image, video, audio, raw or revoke in a status post",
+            "must be text, image, video, audio, raw, reaction or revoke in a status post",
         )),
         (
             Recipient::Newsletter(_),
@@ -62,6 +69,19 @@ pub(super) fn fits(to: &Recipient, kind: &Content) -> Result<(), ApiError> {
         ) => Err(ApiError::field("content", "of this kind only goes to one person")),
         _ => Ok(()),
     }
+}
+
+/// A reaction to a post is for who has posted it.
+pub(super) fn whose(to: Recipient, kind: &Content) -> Result<Recipient, ApiError> {
+    let (Recipient::Status(_), Content::Reaction(reaction)) = (&to, kind) else { return Ok(to) };
+    let post = reaction.message.clone().unwrap_or_default();
+    if post.from_me || post.sender.is_empty() {
+        return Err(ApiError::field(
+            "reaction.message.sender",
+            "is required: who has posted it, somebody else",
+        ));
+    }
+    Ok(Recipient::Status(vec![user("reaction.message.sender", &post.sender)?]))
 }
 
 /// A whole `MarkReadRequest`; how reading is told is for who knows the privacy settings.
@@ -142,6 +162,17 @@ mod tests {
         assert!(fits(&status, &Content::Text("x".into())).is_ok());
         assert!(fits(&status, &Content::Poll(api::Poll::default())).is_err());
         assert!(fits(&Recipient::Lid("77777".into()), &Content::Poll(api::Poll::default())).is_ok());
+        let reaction = |from_me, sender: &str| {
+            let message = api::MessageRef { whatsapp_id: "A".into(), from_me, sender: sender.into() };
+            Content::Reaction(api::Reaction { message: Some(message), ..Default::default() })
+        };
+        assert!(fits(&status, &reaction(false, "77777@lid")).is_err(), "it goes to nobody else");
+        let nobody = || Recipient::Status(Vec::new());
+        assert!(fits(&nobody(), &reaction(false, "77777@lid")).is_ok());
+        assert_eq!(whose(nobody(), &reaction(false, "77777@lid")).ok(), Some(status));
+        assert!(
+            whose(nobody(), &reaction(true, "")).is_err() && whose(nobody(), &reaction(false, "")).is_err()
+        );
         let newsletter = Recipient::Newsletter("120363000000000001".into());
         assert!(fits(&newsletter, &Content::Sticker(api::Sticker::default())).is_ok());
         assert!(fits(&newsletter, &Content::StickerPack(api::StickerPack::default())).is_err());

@@ -59,7 +59,11 @@ impl Memory {
             remote_jid: Some(to.to_string()),
             from_me: Some(heard.is_none()),
             id: Some(about.to_owned()),
-            participant: None,
+            // Of a post it is who has posted it.
+            participant: heard
+                .as_ref()
+                .filter(|_| command.to == "status@broadcast")
+                .map(|heard| heard.info.source.sender.to_non_ad().to_string()),
         };
         let message = match command.kind.as_str() {
             "poll" => {

@@ -19,6 +19,22 @@ impl RealClient {
         }
     }
 
+    /// Reacts to a post of one of these people.
+    ///
+    /// # Errors
+    /// As [`Self::post`].
+    pub async fn reacts_to_post(
+        &mut self,
+        id: &str,
+        emoji: &str,
+        people: &[String],
+    ) -> Result<(), InteropError> {
+        let command = json!({
+            "cmd": "say", "to": "status@broadcast", "kind": "reaction", "text": emoji, "about": id, "people": people,
+        });
+        self.ask("react to a post", command).await.map(drop)
+    }
+
     /// Takes a post back.
     ///
     /// # Errors
