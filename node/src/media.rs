@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use blobs::{BlobError, BlobKey, BlobStore, Pieces};
-pub use fetch::{Download, Fetched, Taker, fetch};
+pub use fetch::{Download, Fetched, Taker, fetch, is_there};
 pub use files::DeviceFiles;
 pub use folder::Folder;
 pub use hosts::HostCache;

@@ -5,6 +5,8 @@
 
 #[path = "media/captions.rs"]
 mod captions;
+#[path = "media/forwards.rs"]
+mod forwards;
 #[path = "media/pictures.rs"]
 mod pictures;
 
@@ -213,6 +215,7 @@ async fn a_file_that_the_servers_have_dropped_is_asked_for_from_the_phone() -> R
         assert_eq!((refused.code(), info.reason.as_str()), (Code::FailedPrecondition, "MEDIA_EXPIRED"));
         world.stage.sim.commit(&Fault::PhonesForgetMedia { forget: false })?;
         matrix.row(row).seen(ways(client).0);
+        world.forwards(client, status).await?;
 
         for forget in [true, false] {
             world.stage.sim.commit(&Fault::PhonesForgetMedia { forget })?;

@@ -25,6 +25,10 @@ const HOST: &str = "mmg.whatsapp.net";
 /// Failures in a row, without a byte between them, that are borne.
 const TRIES: usize = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How often hosts are asked whether a file is there.
+const LOOKS: usize = 3;
+/// What a host says that has dropped a file.
+const GONE: [StatusCode; 3] = [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::GONE];
 /// WhatsApp's own limit for a file, with room for what encryption adds.
 const LARGEST: u64 = (2 << 30) + 64;
 
@@ -60,6 +64,29 @@ pub trait Taker: Send {
     async fn take(&mut self, piece: Bytes) -> Result<(), Self::Error>;
 }
 
+/// Whether the hosts still have a file: asked of one after the other, for its first byte.
+///
+/// # Errors
+/// [`MediaProblem::HostsFailed`] when none of them says it.
+pub async fn is_there(media: &Media, hosts: &[String], file: &AnyFile) -> Result<bool, MediaProblem> {
+    let fallback = [HOST.to_owned()];
+    let hosts = if hosts.is_empty() { &fallback[..] } else { hosts };
+    let mut last = String::new();
+    for (place, host) in hosts.iter().cycle().take(LOOKS).enumerate() {
+        if place > 0 {
+            tokio::time::sleep(FIRST_PAUSE.mul_f64(media.dice.between(0.5, 1.5))).await;
+        }
+        last = match ask(media, host, file, Some("bytes=0-0".to_owned())).await.map(|answer| answer.status())
+        {
+            Ok(status) if GONE.contains(&status) => return Ok(false),
+            Ok(status) if status.is_success() => return Ok(true),
+            Ok(status) => format!("{host}: status {status}"),
+            Err(error) => format!("{host}: {error}"),
+        };
+    }
+    Err(MediaProblem::HostsFailed(last))
+}
+
 /// Downloads from the first host that gives it. `download` keeps what is there when the file is gone halfway.
 pub async fn fetch<T: Taker>(
     media: &Media,
@@ -81,11 +108,10 @@ pub async fn fetch<T: Taker>(
         let host = &hosts[next % hosts.len()];
         next += 1;
         let from = going.received;
-        let why = match ask(media, host, file, from).await {
+        let span = (from > 0).then(|| format!("bytes={from}-"));
+        let why = match ask(media, host, file, span).await {
             Ok(answer) => match answer.status() {
-                StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
-                    return Ok(Fetched::Gone(answer.status().as_u16()));
-                }
+                status if GONE.contains(&status) => return Ok(Fetched::Gone(status.as_u16())),
                 status if follows(&answer, from) => {
                     let mut body = answer.into_body();
                     match read(&mut body, going, status, taker).await? {
@@ -115,7 +141,12 @@ pub async fn fetch<T: Taker>(
     Err(MediaProblem::HostsFailed(last).into())
 }
 
-async fn ask(media: &Media, host: &str, file: &AnyFile, from: u64) -> Result<Response<Incoming>, HttpError> {
+async fn ask(
+    media: &Media,
+    host: &str,
+    file: &AnyFile,
+    span: Option<String>,
+) -> Result<Response<Incoming>, HttpError> {
     let (direct_path, kind) = (file.direct_path(), file.kind().path());
     let joint = if direct_path.contains('?') { '&' } else { '?' };
     let hash = match file {
@@ -126,8 +157,8 @@ async fn ask(media: &Media, host: &str, file: &AnyFile, from: u64) -> Result<Res
     let path = format!("{direct_path}{joint}hash={hash}&mms-type={kind}&__wa-mms=");
     let mut request =
         Request::get(format!("{}://{host}{path}", media.http.scheme())).header(ORIGIN, WEB_ORIGIN);
-    if from > 0 {
-        request = request.header(RANGE, format!("bytes={from}-"));
+    if let Some(span) = span {
+        request = request.header(RANGE, span);
     }
     let request = request.body(nothing()).map_err(|_| HttpError::Address(host.to_owned()))?;
     media.http.send(request).await

@@ -14,7 +14,12 @@ impl World {
     }
 
     /// As [`Self::gives`], with what goes with it.
-    async fn gives_with(&self, to: usize, content: Send, context: api::Context) -> Result<String, Failure> {
+    pub(super) async fn gives_with(
+        &self,
+        to: usize,
+        content: Send,
+        context: api::Context,
+    ) -> Result<String, Failure> {
         let to = To::PhoneNumber(self.clients[to].1.pn.to_string());
         self.cluster.say(&self.device, to, content, context, WaitFor::Accepted).await
     }

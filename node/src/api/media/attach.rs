@@ -13,8 +13,8 @@ use roost_proto::api::media::Kind;
 use roost_proto::api::send_message_request::Content;
 use roost_proto::ask::media::MediaHosts;
 use roost_proto::content::{quoted_kind, quoted_media};
-use roost_proto::id::DeviceKey;
-use roost_proto::media::{File, PlainFile, media_to_send, media_to_send_mut};
+use roost_proto::id::{DeviceKey, Sequence};
+use roost_proto::media::{AnyFile, File, PlainFile, media_to_send, media_to_send_mut};
 use roost_proto::prost::Message as _;
 
 use super::{Found, Handle, handle};
@@ -22,7 +22,7 @@ use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::convert::timestamp;
 use crate::errors::ApiError;
-use crate::media::{BlobKey, MediaProblem, Shown, Uploaded, offer, publish, show};
+use crate::media::{BlobKey, MediaProblem, Shown, Uploaded, is_there, offer, publish, show};
 
 /// For how long an upload is believed to be there. WhatsApp keeps files for weeks; for how long exactly is not known.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
@@ -50,7 +50,8 @@ impl Api {
         content: &mut Content,
     ) -> Result<(), ApiError> {
         let Some((field, kind)) = named(content) else { return Ok(()) };
-        let (handle, Found { mut media, .. }) = self.file_of(call, key, field, content, kind).await?;
+        let (handle, found) = self.file_of(call, key, field, content, kind).await?;
+        let mut media = found.media.clone();
         match (&handle, to) {
             (Handle::Uploaded(blob), Recipient::Newsletter(_)) => {
                 let here = |file: &&api::WhatsAppFile| file.device == key.to_string() && self.is_fresh(file);
@@ -72,6 +73,9 @@ impl Api {
                     let why = "is of a newsletter and not encrypted: into a chat goes an upload of it";
                     return Err(ApiError::field(field, why));
                 }
+                if let Handle::Received(from, sequence) = &handle {
+                    media = self.still_there(call, from, *sequence, found).await?;
+                }
             }
         }
         media.plain_file = None;
@@ -79,6 +83,23 @@ impl Api {
             *named = media;
         }
         Ok(())
+    }
+
+    /// The file of a message that is forwarded: from the phone again when WhatsApp has dropped it, as nobody could
+    /// fetch it.
+    async fn still_there(
+        &self,
+        call: &Call,
+        from: &DeviceKey,
+        sequence: Sequence,
+        found: Found,
+    ) -> Result<api::Media, ApiError> {
+        let file = File::of(&found.media).ok_or(MediaProblem::Expired("its description is not complete"))?;
+        let hosts = self.hosts_for_download(call, from).await;
+        match is_there(&self.parts().media, &hosts, &AnyFile::Sealed(file)).await? {
+            true => Ok(found.media),
+            false => self.refresh_anywhere(call, from, sequence, found).await,
+        }
     }
 
     /// The file that a content names in this field, of this kind.
