@@ -6,6 +6,7 @@
 //! that a stored message needs nothing beside them. The types of WhatsApp's schema stay below this file.
 
 mod bots;
+mod business;
 mod concealed;
 mod edits;
 mod encode;

@@ -318,7 +318,7 @@ impl Machine {
             devices.into_iter().zip(ciphertexts).filter_map(|(jid, made)| Some((jid, made?))).collect();
         let marks = Wire::of(&item.message.content);
         let proof = item.proof.clone();
-        let wire = audience.stanza(&account, &item.message.whatsapp_id, &marks, made, proof);
+        let wire = audience.stanza(&account, &item.message.whatsapp_id, &marks, made, proof, self.now.wall);
         match wire.as_ref().and_then(super::connect::encode) {
             Some(wire) => self.commit_message(slot, ordinal, outcome, wire),
             None => {

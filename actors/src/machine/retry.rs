@@ -263,7 +263,7 @@ impl Machine {
                 let children = [Some(enc), identity.map(|identity| leaf("device-identity", identity))]
                     .into_iter()
                     .flatten()
-                    .chain(marks.children());
+                    .chain(marks.children(self.now.wall, job.group.is_none()));
                 let mut stanza = Builder::new("message")
                     .attr("id", job.id.clone())
                     .attr("type", marks.kind)

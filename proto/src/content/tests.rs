@@ -187,7 +187,7 @@ fn what_is_about_an_earlier_message_names_it() {
     let label = |label: &str| plain(Content::MemberLabel(api::MemberLabel { label: label.into() }));
     assert_eq!(heard(&label("cock")), Meaning::Labelled("cock".into()));
     for (text, reason) in [("cock", "user_update"), ("", "user_delete")] {
-        let meta = Wire::of(&encode(&label(text), &around())).children().remove(0);
+        let meta = Wire::of(&encode(&label(text), &around())).children(around().now, true).remove(0);
         assert_eq!(meta.text("appdata").as_deref(), Some("member_tag"));
         assert_eq!(meta.text("tag_reason").as_deref(), Some(reason));
     }

@@ -8,8 +8,10 @@ use waproto::whatsapp::Message;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
 
+use super::business::Business;
 use super::meaning::peel;
 use super::report::Reportable;
+use crate::id::UnixMillis;
 use crate::stanza::{Builder, Jid, Stanza};
 
 /// Attributes and children for the stanza of a message.
@@ -25,8 +27,8 @@ pub struct Wire {
     pub hidden: bool,
     /// Attributes and values of `<meta>`.
     meta: &'static [(&'static str, &'static str)],
-    /// Child of `<biz>`.
-    business: Option<&'static str>,
+    /// What `<biz>` says.
+    business: Option<Business>,
     /// What a receiver can report of it.
     reportable: Option<Reportable>,
 }
@@ -75,18 +77,13 @@ impl Wire {
         if self.hidden { enc.attr("decrypt-fail", "hide") } else { enc }
     }
 
-    /// Children of the stanza beside the ciphertexts.
-    pub fn children(&self) -> Vec<Stanza> {
+    /// Children of the stanza beside the ciphertexts, when it is sent now, to one person or to many.
+    pub fn children(&self, now: UnixMillis, to_one: bool) -> Vec<Stanza> {
         let with = |meta: Builder, (key, value): &(&'static str, &'static str)| meta.attr(key, *value);
         let meta = self.meta.iter().fold(Builder::new("meta"), with).build();
         let meta = (!self.meta.is_empty()).then_some(meta);
-        let business = self.business.map(|kind| {
-            let child = Builder::new(kind);
-            let child =
-                if kind == "list" { child.attr("v", "2").attr("type", "single_select") } else { child };
-            Builder::new("biz").children([child.build()]).build()
-        });
-        [meta, business].into_iter().flatten().collect()
+        let business = self.business.map(|business| business.elements(now, to_one));
+        meta.into_iter().chain(business.into_iter().flatten()).collect()
     }
 }
 
@@ -125,13 +122,7 @@ fn of(message: &Message) -> Wire {
         () if label.is_set() => &[("appdata", "member_tag"), ("tag_reason", "user_delete")],
         () => &[],
     };
-    let business = match () {
-        () if message.buttons_message.is_set() => Some("buttons"),
-        () if message.buttons_response_message.is_set() => Some("buttons_response"),
-        () if message.list_message.is_set() => Some("list"),
-        () if message.list_response_message.is_set() => Some("list_response"),
-        () => None,
-    };
+    let business = Business::of(message);
     let edit = edit(message);
     let hidden = edit.is_some() || reaction || vote || message.enc_event_response_message.is_set();
     Wire { kind, edit, media, hidden, meta, business, reportable: None }

@@ -9,6 +9,7 @@ use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::content::Wire;
 use roost_proto::e2e;
+use roost_proto::id::UnixMillis;
 use roost_proto::phash::phash;
 use roost_proto::signal::{Ciphertext, CiphertextKind};
 use roost_proto::stanza::{Builder, Jid, Server, Stanza};
@@ -136,6 +137,7 @@ impl Audience {
         marks: &Wire,
         ciphertexts: Vec<(Jid, Ciphertext)>,
         proof: Option<Stanza>,
+        now: UnixMillis,
     ) -> Option<Stanza> {
         let to_self = self.peer == self.own;
         if !ciphertexts.iter().any(|(jid, _)| to_self || jid.to_non_ad() == self.peer) {
@@ -153,7 +155,7 @@ impl Audience {
         if opens {
             children.push(leaf("device-identity", account.identity.to_vec()));
         }
-        children.extend(marks.children());
+        children.extend(marks.children(now, true));
         children.extend(called.into_iter().map(|(bot, made)| called::element(bot, made)));
         children.extend(marks.reporting(id, &self.own, &self.chat));
         children.extend(proof);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use roost_proto::content::Wire;
+use roost_proto::id::UnixMillis;
 use roost_proto::phash::phash;
 use roost_proto::signal::{Ciphertext, CiphertextKind};
 use roost_proto::stanza::{Builder, HOSTED, Jid, Server, Stanza};
@@ -27,6 +28,8 @@ pub(super) struct Crowd {
     pub(super) phash: String,
     /// Of a status post: who sees it. WhatsApp knows that from nothing else than the message.
     people: Option<Vec<Jid>>,
+    /// When it is sent.
+    pub(super) at: UnixMillis,
     /// The bot that the message calls.
     pub(super) called: Option<Jid>,
 }
@@ -63,7 +66,15 @@ impl Crowd {
         let devices = all.into_iter().filter(|jid| !ours(jid) && !skip.contains(jid)).collect();
         let others = group.members.iter().filter(|member| !account.is_own(member));
         let people = posts::is_place(chat).then(|| others.cloned().collect());
-        Crowd { chat: chat.clone(), by_lid: group.by_lid, devices, phash, people, called: None }
+        Crowd {
+            chat: chat.clone(),
+            by_lid: group.by_lid,
+            devices,
+            phash,
+            people,
+            at: UnixMillis(0),
+            called: None,
+        }
     }
 
     pub(super) fn targets(&self, account: &Account, group: &Group) -> Vec<PeerName> {
@@ -113,7 +124,7 @@ impl Crowd {
         }
         let enc = Builder::new("enc").attr("v", "2").attr("type", "skmsg");
         children.push(marks.mark(enc).bytes(ciphertext.to_vec()).build());
-        children.extend(marks.children());
+        children.extend(marks.children(self.at, false));
         children.extend(called.map(|(bot, made)| called::element(bot, made)));
         let own = account.lid.as_ref().filter(|_| self.by_lid).unwrap_or(&account.pn);
         children.extend(marks.reporting(id, own, &self.chat));

@@ -33,6 +33,7 @@ impl Machine {
         let Some(item) = self.outbox.items.get(&ordinal) else { return };
         let mut crowd = Crowd::of(account, chat, group, &self.directory, &item.skip);
         let called = Called::of(&item.message.content, &item.skip, &mut self.rng);
+        crowd.at = self.now.wall;
         crowd.called = called.as_ref().map(|called| called.bot.clone());
         let targets = crowd.targets(account, group);
         let plaintext = Bytes::from(e2e::pad(&item.message.content, &mut self.rng));
