@@ -3,7 +3,8 @@
 //! Needs Granted, and after a lost tail Opened; accuses by Wired and SentLogin, recorded when they leave the node, and where Resumed and Quiesced
 //! are recorded also by them. A life whose device was taken over must have been quiet before that. One that stood
 //! still is excused for what it had begun: it lets that out when it runs again, it is fenced, and WhatsApp ends it.
-//! One whose clock stood still with it cannot know better until its own lease must have ended by that clock.
+//! One whose clock stood still with it cannot know better until its own lease must have ended by that clock, or until
+//! it hears of its lease from the database: that answer also tells of a lost tail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +22,10 @@ pub(super) struct OneOwner {
     taken: BTreeMap<DeviceKey, Taken>,
     /// Processes that stand or stood still.
     stills: BTreeMap<Life, Still>,
-    /// When the database last renewed the lease of each life.
+    /// When the database last renewed the lease of each life ...
     renewed: BTreeMap<Life, u64>,
+    /// ... and when it did so the last time that this life has heard.
+    heard: BTreeMap<Life, u64>,
     /// Lives that act, as far as is recorded.
     running: BTreeSet<Life>,
 }
@@ -54,6 +57,7 @@ impl OneOwner {
             taken: BTreeMap::new(),
             stills: BTreeMap::new(),
             renewed: BTreeMap::new(),
+            heard: BTreeMap::new(),
             running: BTreeSet::new(),
         }
     }
@@ -63,8 +67,8 @@ impl OneOwner {
         let Some(still) = self.stills.get(life) else { return false };
         // One that stands still now is excused whatever statement of it runs meanwhile.
         let Some(thawed) = still.thawed else { return true };
-        let renewed = self.renewed.get(life).copied().unwrap_or_default();
-        at <= thawed + after && renewed <= thawed
+        let heard = self.heard.get(life).copied().unwrap_or_default();
+        at <= thawed + after && heard <= thawed
     }
 
     /// Whether a life does not act, or stood still: when its clock ran on it says so when it looks.
@@ -140,6 +144,10 @@ impl Check for OneOwner {
             What::Beaten { life, .. } => {
                 self.renewed.insert(life.clone(), fact.at);
             }
+            What::HeardRenewed(life) => {
+                let renewed = self.renewed.get(life).copied().unwrap_or_default();
+                self.heard.insert(life.clone(), renewed);
+            }
             What::SentLogin(grant) | What::Wired { grant, .. } => return self.acts(grant, fact.at),
             _ => {}
         }
@@ -153,11 +161,15 @@ mod tests {
     use super::*;
 
     fn taken(between: impl IntoIterator<Item = What>) -> Option<String> {
+        taken_by(Timing::FAST, between)
+    }
+
+    fn taken_by(timing: Timing, between: impl IntoIterator<Item = What>) -> Option<String> {
         let mut facts = vec![granted(&grant(1, 1), How::Claim), wired(&grant(1, 1))];
         facts.push(granted(&grant(2, 2), How::TakeOver(life(1, 1))));
         facts.extend(between);
         facts.push(wired(&grant(1, 1)));
-        judge(OneOwner::new(Timing::FAST), facts)
+        judge(OneOwner::new(timing), facts)
     }
 
     #[test]
@@ -199,9 +211,12 @@ mod tests {
 
     #[test]
     fn a_heartbeat_that_was_under_way_when_its_process_stood_still_has_told_it_nothing() {
-        let beat = |at| beaten(&life(1, 1), at);
-        assert_eq!(taken([frozen(1, true), beat(1), What::Thawed(life(1, 1))]), None);
-        assert!(taken([frozen(1, true), What::Thawed(life(1, 1)), beat(1)]).is_some());
+        let [beat, hears] = [beaten(&life(1, 1), 1), What::HeardRenewed(life(1, 1))];
+        let [stops, runs] = [frozen(1, true), What::Thawed(life(1, 1))];
+        let judge = |between: [&What; 4]| taken_by(Timing::NORMAL, between.map(What::clone));
+        assert_eq!(judge([&stops, &beat, &runs, &hears]), None);
+        assert_eq!(judge([&stops, &runs, &beat, &beat]), None, "the answers are under way");
+        assert!(judge([&stops, &runs, &beat, &hears]).is_some());
     }
 
     #[test]

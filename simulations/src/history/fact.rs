@@ -115,6 +115,8 @@ pub enum What {
     Started(Life),
     /// A process is gone, its sockets with it.
     Exited(Life),
+    /// A life heard that its lease was renewed.
+    HeardRenewed(Life),
     /// A node stopped acting.
     Quiesced(Life),
     /// A node acts again.
@@ -196,7 +198,10 @@ impl Fact {
     pub fn is_weighty(&self) -> bool {
         !matches!(
             self.what,
-            What::Beaten { .. } | What::Wired { kind: WireKind::Other, .. } | What::AskedStanding(_)
+            What::Beaten { .. }
+                | What::HeardRenewed(_)
+                | What::Wired { kind: WireKind::Other, .. }
+                | What::AskedStanding(_)
         )
     }
 }
@@ -236,6 +241,7 @@ impl What {
             What::Granted { key, owner, .. } => (Some(key), owner.iter().collect()),
             What::Started(life)
             | What::Exited(life)
+            | What::HeardRenewed(life)
             | What::Quiesced(life)
             | What::Resumed(life)
             | What::Frozen { life, .. }

@@ -71,6 +71,7 @@ impl fmt::Display for What {
             }
             What::Started(life) => write!(f, "{life} starts"),
             What::Exited(life) => write!(f, "{life} is gone"),
+            What::HeardRenewed(life) => write!(f, "{life} hears that its lease is renewed"),
             What::Quiesced(life) => write!(f, "{life} stops acting"),
             What::Resumed(life) => write!(f, "{life} acts again"),
             What::Frozen { life, clock_stops: true } => write!(f, "{life} freezes, its clock too"),

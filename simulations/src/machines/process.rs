@@ -258,7 +258,10 @@ impl Process {
         let renewed = matches!(answer, Some(Beaten::Renewed(_)));
         heart.answered(sent, self.core.boot(), renewed, self.core.rng.random());
         match &answer {
-            Some(Beaten::Renewed(_)) => self.core.permission.renewed(sent, &ctx.plan.timing),
+            Some(Beaten::Renewed(_)) => {
+                ctx.record.fact(What::HeardRenewed(self.core.life().clone()));
+                self.core.permission.renewed(sent, &ctx.plan.timing);
+            }
             Some(Beaten::Dead) => self.core.permission.revoke(),
             None => {}
         }

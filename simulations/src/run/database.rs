@@ -12,7 +12,11 @@ mod protocol;
 
 use std::sync::Arc;
 
+use roost_placement::ledger::Beaten;
+use roost_proto::id::Life;
+
 use super::Record;
+use crate::history::What;
 use crate::model::Model;
 
 /// The database. Cloning gives the same one.
@@ -27,5 +31,12 @@ impl Database {
     /// One that records into `record`.
     pub(crate) fn new(model: Arc<Model>, record: Record) -> Database {
         Database { model, record }
+    }
+
+    /// The answer to a heartbeat has reached who asked.
+    pub(crate) fn told(&self, life: &Life, answer: &Beaten) {
+        if matches!(answer, Beaten::Renewed(_)) {
+            self.record.fact(What::HeardRenewed(life.clone()));
+        }
     }
 }

@@ -26,8 +26,10 @@ impl Ledger for Link {
     }
 
     async fn beat(&self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable> {
-        let (life, said, timing) = (life.clone(), *said, *timing);
-        self.write(async move |link| link.database.beat(&life, &said, &timing).await).await
+        let (asked, said, timing) = (life.clone(), *said, *timing);
+        let answer = self.write(async move |link| link.database.beat(&asked, &said, &timing).await).await?;
+        self.database.told(life, &answer);
+        Ok(answer)
     }
 
     async fn set_state(&self, life: &Life, state: MemberState) -> Result<bool, Unavailable> {
