@@ -276,6 +276,11 @@ impl DeviceHandle {
         }
     }
 
+    /// Takes a message back that is not encrypted yet. Returns when its row says whether that was in time.
+    pub async fn cancel(&self, message_id: String) -> Result<(), CommandError> {
+        self.command(Command::Cancel { message_id }).await
+    }
+
     /// Unlinks the device at WhatsApp; its keys stay.
     pub async fn logout(&self) -> Result<(), CommandError> {
         self.command(Command::Logout).await

@@ -300,6 +300,7 @@ impl Machine {
     fn on_command(&mut self, token: u64, command: Command) {
         match command {
             Command::Send(request) => self.accept(token, *request),
+            Command::Cancel { message_id } => self.cancel(token, &message_id),
             Command::MarkRead(request) => self.mark_read(token, &request),
             Command::Pair(wanted) => self.pair(token, *wanted),
             Command::AnswerPasskey(answer) => self.answer_passkey(token, *answer),

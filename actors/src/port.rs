@@ -26,7 +26,7 @@ use roost_proto::id::{Age, DeviceKey, Sequence, UnixMillis};
 pub use files::{FetchedFile, FileError, Files};
 pub use kind::StateKind;
 pub use link::{Dialer, LinkError, LinkSink, LinkSource};
-pub use messages::{MessageState, MessageUpdate, NewMessage, StoredMessage};
+pub use messages::{MessageState, MessageUpdate, NewMessage, StoredMessage, Terms, rank};
 pub use proxy::{ProxyError, ProxyKind, ProxyUri};
 pub use votes::{CastVote, Vote};
 

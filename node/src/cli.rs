@@ -42,6 +42,7 @@ mod health;
 mod import;
 mod label;
 mod media;
+mod message;
 mod newsletter;
 mod pair;
 mod placement;
@@ -113,6 +114,9 @@ pub enum Command {
     Presence(contact::PresenceCommand),
     /// Sends a message: a text, or another kind by its name.
     Send(send::SendArgs),
+    /// Messages that were accepted: show, cancel.
+    #[command(subcommand)]
+    Message(message::MessageCommand),
     /// Polls: how they stand.
     #[command(subcommand)]
     Poll(poll::PollCommand),
@@ -175,6 +179,7 @@ pub async fn run(command: Command, globals: &Globals) -> ExitCode {
     let done = match command {
         Command::Device(command) => device::run(command, globals).await,
         Command::Account(command) => account::run(command, globals).await,
+        Command::Message(command) => message::run(command, globals).await,
         Command::Business(command) => business::run(command, globals).await,
         Command::Contact(command) => contact::run(command, globals).await,
         Command::Presence(command) => contact::presence(command, globals).await,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use roost_placement::ledger::Unavailable;
+use roost_proto::api::message;
 use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, NodeId, Sequence};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -114,17 +115,11 @@ pub enum ApiError {
         key: DeviceKey,
     },
     /// This node gives its devices away.
-    #[error("node {node} is draining")]
-    NodeDraining {
-        /// Which node.
-        node: NodeId,
-    },
+    #[error("node {0} is draining")]
+    NodeDraining(NodeId),
     /// A drain was asked for and one is under way.
-    #[error("node {node} is draining already")]
-    AlreadyDraining {
-        /// Which node.
-        node: NodeId,
-    },
+    #[error("node {0} is draining already")]
+    AlreadyDraining(NodeId),
     /// The target of a move cannot take the device.
     #[error("node {node} cannot take the device: {why}")]
     TargetUnfit {
@@ -186,10 +181,15 @@ pub enum ApiError {
         retry: Duration,
     },
     /// A tenant with so many devices cannot be read with one cursor.
-    #[error("a cursor holds at most {most} devices; read by device, or with a consumer")]
-    TooManyDevices {
-        /// The limit.
-        most: usize,
+    #[error("a cursor holds at most {0} devices; read by device, or with a consumer")]
+    TooManyDevices(usize),
+    /// A message is encrypted or at its end, and cannot be taken back.
+    #[error("message {name} is {}", .state.as_str_name())]
+    TooLateToCancel {
+        /// Which.
+        name: String,
+        /// What it is.
+        state: message::State,
     },
     /// WhatsApp has no good answer to what the caller asks.
     #[error("{what}")]
@@ -239,8 +239,8 @@ impl ApiError {
             ApiError::OwnerUnreachable { .. } => "OWNER_UNREACHABLE",
             ApiError::OwnershipLost { .. } => "OWNERSHIP_LOST",
             ApiError::DeviceBusy { .. } => "DEVICE_RATE_LIMITED",
-            ApiError::NodeDraining { .. } => "NODE_DRAINING",
-            ApiError::AlreadyDraining { .. } => "ALREADY_DRAINING",
+            ApiError::NodeDraining(_) => "NODE_DRAINING",
+            ApiError::AlreadyDraining(_) => "ALREADY_DRAINING",
             ApiError::TargetUnfit { .. } => "TARGET_UNFIT",
             ApiError::NodeDead(_) => "NODE_DEAD",
             ApiError::Downgrade(_) => "WOULD_DOWNGRADE",
@@ -252,7 +252,8 @@ impl ApiError {
             ApiError::Upstream { what, .. } => what.reason(),
             ApiError::CursorExpired { .. } => "CURSOR_EXPIRED",
             ApiError::ConsumerBusy { .. } => "CONSUMER_BUSY",
-            ApiError::TooManyDevices { .. } => "TOO_MANY_DEVICES",
+            ApiError::TooManyDevices(_) => "TOO_MANY_DEVICES",
+            ApiError::TooLateToCancel { .. } => "TOO_LATE_TO_CANCEL",
             ApiError::Media(problem) => problem.reason(),
             ApiError::DeadlineExceeded => "DEADLINE_EXCEEDED",
             ApiError::Cancelled => "CANCELLED",
@@ -277,17 +278,18 @@ impl ApiError {
             ApiError::Exists { .. } | ApiError::ConsumerBusy { .. } => Code::AlreadyExists,
             ApiError::TenantForbidden { .. } => Code::PermissionDenied,
             ApiError::Unfit { .. }
-            | ApiError::AlreadyDraining { .. }
+            | ApiError::AlreadyDraining(_)
             | ApiError::TargetUnfit { .. }
             | ApiError::NodeDead(_)
             | ApiError::Downgrade(_)
             | ApiError::Pinned { .. }
             | ApiError::HeldBack(HeldBack::Frozen)
-            | ApiError::TooManyDevices { .. } => Code::FailedPrecondition,
+            | ApiError::TooManyDevices(_)
+            | ApiError::TooLateToCancel { .. } => Code::FailedPrecondition,
             ApiError::NoOwner { .. }
             | ApiError::NotOwner { .. }
             | ApiError::OwnerUnreachable { .. }
-            | ApiError::NodeDraining { .. }
+            | ApiError::NodeDraining(_)
             | ApiError::DeviceConnecting { .. }
             | ApiError::HeldBack(HeldBack::Unsettled(_))
             | ApiError::StoreUnavailable(_) => Code::Unavailable,
@@ -312,9 +314,9 @@ impl ApiError {
             ApiError::Media(problem) => problem.retry(),
             ApiError::Barred(barred) => Some(barred.left()),
             ApiError::OwnerUnreachable { .. } => Some(Duration::from_millis(500)),
-            ApiError::NodeDraining { .. }
-            | ApiError::DeviceConnecting { .. }
-            | ApiError::StoreUnavailable(_) => Some(Duration::from_secs(1)),
+            ApiError::NodeDraining(_) | ApiError::DeviceConnecting { .. } | ApiError::StoreUnavailable(_) => {
+                Some(Duration::from_secs(1))
+            }
             ApiError::HeldBack(HeldBack::Unsettled(_)) => Some(Duration::from_secs(5)),
             ApiError::Upstream { what, .. } => what.retry(),
             _ => None,

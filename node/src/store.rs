@@ -45,7 +45,6 @@ use self::seal::{Place, SealKey};
 use self::vault::Vault;
 
 pub use self::options::{OpenError, StoreOptions};
-pub use self::rows::rank;
 pub use self::seal::{KeyError, KeyFile, KeySource};
 
 /// Commits that a slow watcher may lag behind; after that it only knows that it missed some.

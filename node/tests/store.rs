@@ -162,6 +162,7 @@ async fn nothing_private_reaches_the_disk_in_the_clear() {
         chat: "c".into(),
         content: Bytes::from("MARK-content"),
         accepted: UnixMillis(1),
+        terms: Default::default(),
     });
     batch.quarantine.push(roost_actors::port::QuarantinedStanza {
         dedupe: "q".into(),

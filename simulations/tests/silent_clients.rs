@@ -194,6 +194,7 @@ fn accept() -> Batch {
         chat: "491701234567@s.whatsapp.net".to_owned(),
         content: Bytes::from_static(b"text"),
         accepted: UnixMillis(1),
+        terms: Default::default(),
     };
     Batch { accepts: vec![message], ..Batch::default() }
 }

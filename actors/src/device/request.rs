@@ -19,7 +19,7 @@ use super::media::LostMedia;
 use super::pairing::{PairError, Pairing, PairingUpdate, PasskeyAnswer, PasskeyError};
 use super::people::{Identities, Typing};
 use super::reading::MarkRead;
-use crate::port::StoredMessage;
+use crate::port::{StoredMessage, Terms};
 
 /// To whom a message goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +101,8 @@ pub struct SendRequest {
     pub request_id: String,
     /// SHA-256 of what was asked: tells a repetition from a reused key.
     pub request_hash: [u8; 32],
+    /// What is allowed.
+    pub terms: Terms,
 }
 
 /// A message that is durable.
@@ -215,6 +217,11 @@ pub enum AskError {
 pub enum Command {
     /// See [`super::DeviceHandle::send`].
     Send(Box<SendRequest>),
+    /// See [`super::DeviceHandle::cancel`].
+    Cancel {
+        /// Which.
+        message_id: String,
+    },
     /// See [`super::DeviceHandle::mark_read`].
     MarkRead(MarkRead),
     /// See [`super::DeviceHandle::pair`].

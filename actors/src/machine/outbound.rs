@@ -13,6 +13,7 @@ mod ended;
 mod group;
 mod newsletter;
 mod post;
+mod terms;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,10 @@ enum Stage {
 #[derive(Debug)]
 struct Item {
     message: NewMessage,
+    /// When it is too late to encrypt it.
+    expires: Option<BootTime>,
+    /// It may have been on the wire of a link that is gone.
+    unsure: bool,
     /// Id of its stanza in a newsletter.
     stanza_id: Option<String>,
     stage: Stage,
@@ -121,6 +126,7 @@ impl Machine {
     }
 
     fn add_item(&mut self, stored: StoredMessage) {
+        let (expires, unsure) = (self.expires(&stored.message), stored.wire.is_some());
         let stage = match stored.wire {
             Some(wire) => Stage::Sending { wire, since: None },
             None => Stage::Accepted(self.now.boot),
@@ -129,6 +135,8 @@ impl Machine {
         let item = Item {
             stanza_id: newsletter::stanza_id(&stored.message),
             message: stored.message,
+            expires,
+            unsure,
             stage,
             turn,
             bundles: Vec::new(),
@@ -147,19 +155,28 @@ impl Machine {
 
     /// Moves everything on that can move.
     pub(super) fn outbox_pump(&mut self) {
-        let Some(link) = self.connection.online().filter(|_| self.may_act() && !self.commits.failing())
-        else {
+        if !self.may_act() || self.commits.failing() {
             return;
-        };
+        }
+        self.outbox_expire();
+        if let Some(link) = self.connection.online() {
+            self.outbox_move(link);
+        }
+        self.plan_next_look();
+    }
+
+    fn outbox_move(&mut self, link: u64) {
         let (now, barred) = (self.now.boot, self.bar().is_some());
         let mut behind: BTreeSet<String> = BTreeSet::new();
-        let (mut ready, mut unsure) = (Vec::new(), Vec::new());
+        let (mut ready, mut unsure, mut over) = (Vec::new(), Vec::new(), Vec::new());
         let mut busy = 0;
         for (ordinal, item) in &mut self.outbox.items {
             match &mut item.stage {
                 Stage::Sending { wire, since } => {
                     let again = since.is_none_or(|at| now.since(at) >= self.limits.resend);
-                    if again && barred && !item.turn.is_reply() {
+                    if again && item.message.terms.once && (item.unsure || since.is_some()) {
+                        over.push(*ordinal);
+                    } else if again && barred && !item.turn.is_reply() {
                         unsure.push(*ordinal);
                     } else if again {
                         *since = Some(now);
@@ -181,6 +198,9 @@ impl Machine {
                 }
             }
         }
+        for ordinal in over {
+            self.end(ordinal, MessageState::Indeterminate, None);
+        }
         for ordinal in unsure {
             self.look_whether_it_begins(ordinal);
         }
@@ -189,7 +209,6 @@ impl Machine {
                 self.start(ordinal);
             }
         }
-        self.plan_next_look();
     }
 
     /// Begins with a message, as far as what is known of its audience allows.
@@ -367,16 +386,6 @@ impl Machine {
 
     pub(super) fn outgoing(&mut self, ordinal: i64, wire: Bytes) {
         self.set_stage(ordinal, Stage::Sending { wire, since: None });
-    }
-
-    /// What is on the wire of a lost link may not have arrived.
-    pub(super) fn outbox_link_lost(&mut self) {
-        self.outbox.unanswered.link_lost();
-        for item in self.outbox.items.values_mut() {
-            if let Stage::Sending { since, .. } = &mut item.stage {
-                *since = None;
-            }
-        }
     }
 
     fn set_stage(&mut self, ordinal: i64, stage: Stage) {

@@ -10,12 +10,12 @@ use roost_proto::api::event::{Origin, Payload};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Read, Server, Stanza};
 
-use super::commit::Pending;
+use super::commit::{After, Pending};
 use super::inbound::{bounded, person};
 use super::outbound::Editing;
 use super::{Effect, Machine, posts, retry, secrets};
 use crate::device::{MarkRead, Seen};
-use crate::port::{MessageState, MessageUpdate, NewEvent, StoredMessage};
+use crate::port::{MessageState, MessageUpdate, NewEvent, StoredMessage, rank};
 
 /// Messages that were sent lately are remembered, so that their receipts need no look into the store.
 const REMEMBERED: usize = 512;
@@ -106,7 +106,7 @@ impl Machine {
             if message_id.is_empty() {
                 continue;
             }
-            if known < waiting.state {
+            if rank(known) < rank(waiting.state) {
                 self.move_message(&mut waiting.outcome, &message_id, &id, waiting.state, waiting.at, None);
             }
             self.note_participant(&mut waiting, &message_id, &id);
@@ -130,7 +130,7 @@ impl Machine {
                 if let Some(StoredMessage { message, state, .. }) = message {
                     let (message_id, id) = (message.message_id, message.whatsapp_id);
                     self.sent.remember(&id, &message_id, state);
-                    if state < waiting.state {
+                    if rank(state) < rank(waiting.state) {
                         let (state, at) = (waiting.state, waiting.at);
                         self.move_message(&mut waiting.outcome, &message_id, &id, state, at, None);
                     }
@@ -180,7 +180,8 @@ impl Machine {
         failure: Option<&str>,
     ) {
         self.sent.remember(whatsapp_id, message_id, state);
-        self.outbox_reached(outcome, whatsapp_id, failure.is_none().then_some(at));
+        let taken = rank(state) >= rank(MessageState::Sent);
+        self.outbox_reached(outcome, whatsapp_id, taken.then_some(at));
         let failure = failure.map(str::to_owned);
         outcome.batch.messages.push(MessageUpdate {
             message_id: message_id.to_owned(),
@@ -201,6 +202,21 @@ impl Machine {
             origin: Origin::Live,
             payload: Payload::MessageStateChanged(changed),
         });
+    }
+
+    /// An acknowledgement of a message that is not on its way: it may be one of which nobody knew whether it had arrived.
+    pub(super) fn on_late_ack(&mut self, ack: &Stanza, whatsapp_id: &str) {
+        let known = self.sent.known.get(whatsapp_id).cloned();
+        let unsure = known.filter(|(_, state)| *state == MessageState::Indeterminate);
+        let Some((message_id, _)) = unsure.filter(|_| ack.text("error").is_none_or(|error| error == "0"))
+        else {
+            return self.effects.push(Effect::Credit(1));
+        };
+        let (mut outcome, at) = (Pending::default(), self.told_at(ack));
+        self.move_message(&mut outcome, &message_id, whatsapp_id, MessageState::Sent, at, None);
+        outcome.after.push(After::Settled);
+        let slot = self.lane.open();
+        self.lane.fill(slot, outcome);
     }
 
     /// Whether a device of our own account says it.

@@ -23,6 +23,7 @@ mod reached;
 mod resends;
 mod rotation;
 mod secrets;
+mod terms;
 mod tokens;
 mod unread;
 mod versions;

@@ -1,4 +1,4 @@
-//! Messages that were accepted, as they are stored.
+//! Messages that were accepted, and what becomes of them.
 
 use bytes::Bytes;
 use roost_proto::api;
@@ -21,10 +21,37 @@ pub struct NewMessage {
     pub content: Bytes,
     /// When it was accepted.
     pub accepted: UnixMillis,
+    /// What its sender allows.
+    pub terms: Terms,
 }
 
-/// State of a message. Later states never go back to earlier ones.
+/// What the sender of a message allows that is done with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// What is not encrypted by then is never sent.
+    pub expires: Option<UnixMillis>,
+    /// What may have reached WhatsApp is not sent again: it ends as [`MessageState::Indeterminate`].
+    pub once: bool,
+}
+
+/// State of a message. One of a higher [`rank`] never goes back to one of a lower.
 pub type MessageState = api::message::State;
+
+/// Place of a message state in its order, which no update lowers. From `Sent` on WhatsApp says it, against our verdict.
+pub fn rank(state: MessageState) -> i16 {
+    match state {
+        MessageState::Unspecified => 0,
+        MessageState::Accepted => 1,
+        MessageState::Queued => 2,
+        MessageState::Sending => 3,
+        MessageState::Indeterminate => 4,
+        MessageState::Failed | MessageState::Expired | MessageState::Cancelled => 5,
+        MessageState::Sent => 6,
+        MessageState::Delivered => 7,
+        MessageState::Read => 8,
+        MessageState::Played => 9,
+    }
+}
 
 /// A change of a message row, in the same transaction as the ratchet that it belongs to.
 #[derive(Debug, Clone, PartialEq)]

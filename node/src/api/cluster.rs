@@ -339,7 +339,7 @@ impl Api {
 
     async fn begin_drain(&self, call: &Call, node: NodeId) -> Result<Draining, ApiError> {
         if node == self.parts().node {
-            self.parts().cluster.drain().map_err(|_| ApiError::AlreadyDraining { node })?;
+            self.parts().cluster.drain().map_err(|_| ApiError::AlreadyDraining(node))?;
             return Ok(Draining::Here);
         }
         let life = self.parts().cluster.views().borrow().life(&node).cloned();

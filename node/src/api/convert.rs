@@ -133,6 +133,7 @@ pub(super) fn message(key: &DeviceKey, stored: &StoredMessage) -> api::Message {
         server_ack_time: stored.server_ack.map(timestamp),
         delivered_time: stored.delivered.map(timestamp),
         read_time: stored.read.map(timestamp),
+        expire_time: stored.message.terms.expires.map(timestamp),
     }
 }
 

@@ -5,6 +5,8 @@
 //! node, whatever state the device is in by then; once accepted, the answer is OK with the present state,
 //! also when the deadline ends the waiting.
 
+mod kind;
+
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -19,6 +21,7 @@ use roost_proto::id::{DeviceKey, UnixMillis};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+use self::kind::kind_name;
 use super::call::Call;
 use super::streams::{Answers, Until};
 use super::{Api, convert, method, parse};
@@ -72,6 +75,23 @@ impl MessageService for Api {
             let (key, id) = parse::message("name", &request.name)?;
             call.may_name_device(&key)?;
             self.message(&key, &id).await
+        })
+        .await
+    }
+
+    async fn cancel_message(
+        &self,
+        request: Request<api::CancelMessageRequest>,
+    ) -> Result<Response<api::Message>, Status> {
+        self.unary(method(SERVICE, "CancelMessage"), request, |call, request| async move {
+            let (key, id) = parse::message("name", &request.name)?;
+            call.may_name_device(&key)?;
+            let before = self.message(&key, &id).await?;
+            let after = if is_last(before.state()) { before } else { self.cancel(&call, &key, &id).await? };
+            match after.state() {
+                State::Cancelled => Ok(after),
+                state => Err(ApiError::TooLateToCancel { name: after.name, state }),
+            }
         })
         .await
     }
@@ -131,6 +151,7 @@ impl Api {
                     content: send.content.clone(),
                     request_id: send.request_id.clone(),
                     request_hash: send.request_hash,
+                    terms: send.terms,
                 };
                 async move {
                     self.ready_file(call, &send.key, &wanted.to, &mut wanted.content.kind).await?;
@@ -173,6 +194,27 @@ impl Api {
         }
         self.parts().metrics.count("roost_idempotent_replays_total", &[]);
         Some(Ok(convert::message(&send.key, &stored)))
+    }
+
+    /// Has the owner take a message back, and says how it stands then.
+    async fn cancel(&self, call: &Call, key: &DeviceKey, id: &str) -> Result<api::Message, ApiError> {
+        let cancelled =
+            self.router().at_owner(
+                call,
+                key,
+                |device| async move {
+                    device.cancel(id.to_owned()).await.map_err(|error| command_error(key, &device, error))?;
+                    self.message(key, id).await
+                },
+                |channel| {
+                    let name = convert::message_name(key, id);
+                    let request = call.forward(api::CancelMessageRequest { name });
+                    async move {
+                        Ok(MessageServiceClient::new(channel).cancel_message(request).await?.into_inner())
+                    }
+                },
+            );
+        cancelled.await
     }
 
     async fn message(&self, key: &DeviceKey, id: &str) -> Result<api::Message, ApiError> {
@@ -277,46 +319,6 @@ fn send_error(send: &parse::Send, device: &DeviceHandle, error: SendError, now: 
             kind_name(&send.content.kind),
             "is about a message that this device does not know",
         ),
-    }
-}
-
-/// The kind of a message, as its field is called.
-fn kind_name(kind: &api::send_message_request::Content) -> &'static str {
-    use api::send_message_request::Content;
-    match kind {
-        Content::Text(_) => "text",
-        Content::Location(_) => "location",
-        Content::LiveLocation(_) => "live_location",
-        Content::Contacts(_) => "contacts",
-        Content::Poll(_) => "poll",
-        Content::PollVote(_) => "poll_vote",
-        Content::CalendarEvent(_) => "calendar_event",
-        Content::EventResponse(_) => "event_response",
-        Content::List(_) => "list",
-        Content::ListAnswer(_) => "list_answer",
-        Content::Buttons(_) => "buttons",
-        Content::ButtonAnswer(_) => "button_answer",
-        Content::Product(_) => "product",
-        Content::GroupInvite(_) => "group_invite",
-        Content::Reaction(_) => "reaction",
-        Content::Comment(_) => "comment",
-        Content::Edit(_) => "edit",
-        Content::Revoke(_) => "revoke",
-        Content::Pin(_) => "pin",
-        Content::MemberLabel(_) => "member_label",
-        Content::Keep(_) => "keep",
-        Content::DisappearingTimer(_) => "disappearing_timer",
-        Content::SharePhoneNumber(_) => "share_phone_number",
-        Content::RequestPhoneNumber(_) => "request_phone_number",
-        Content::LimitSharing(_) => "limit_sharing",
-        Content::Image(_) => "image",
-        Content::Video(_) => "video",
-        Content::Audio(_) => "audio",
-        Content::Document(_) => "document",
-        Content::Sticker(_) => "sticker",
-        Content::StickerPack(_) => "sticker_pack",
-        Content::Album(_) => "album",
-        Content::Raw(_) => "raw",
     }
 }
 

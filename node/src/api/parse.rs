@@ -13,7 +13,7 @@ pub mod protocol;
 pub mod statuses;
 
 use roost_actors::device::{Make, Recipient};
-use roost_actors::port::{ProxyError, ProxyUri};
+use roost_actors::port::{ProxyError, ProxyUri, Terms};
 use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::api;
 use roost_proto::ask::making::New;
@@ -65,6 +65,8 @@ pub struct Send {
     pub request_hash: [u8; 32],
     /// What to wait for; never unspecified.
     pub wait_for: api::send_message_request::WaitFor,
+    /// What is allowed; no part of the hash.
+    pub terms: Terms,
 }
 
 /// `tenants/{business_id}/devices/{device_id}`.
@@ -223,7 +225,18 @@ pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
     };
     let request_id = request_id("request_id", &request.request_id)?;
     let request_hash = request_hash(&to, &content);
-    Ok(Send { key, to, content, request_id, request_hash, wait_for })
+    Ok(Send { key, to, content, request_id, request_hash, wait_for, terms: terms(request)? })
+}
+
+fn terms(request: &api::SendMessageRequest) -> Result<Terms, ApiError> {
+    use api::send_message_request::OnIndeterminate;
+    let expires =
+        request.expire_time.as_ref().map(|at| chats::moment("expire_time", Some(at))).transpose()?;
+    let once = match OnIndeterminate::try_from(request.on_indeterminate) {
+        Ok(wanted) => wanted == OnIndeterminate::Report,
+        Err(_) => return Err(ApiError::field("on_indeterminate", "has no such value")),
+    };
+    Ok(Terms { expires, once })
 }
 
 /// What tells a repetition from a reused key. Plain texts keep the hash that they had before there were

@@ -55,7 +55,7 @@ impl Reading {
         if let Scope::Tenant(_) = scope
             && heads.len() > cursor::MAX_DEVICES
         {
-            return Err(ApiError::TooManyDevices { most: cursor::MAX_DEVICES });
+            return Err(ApiError::TooManyDevices(cursor::MAX_DEVICES));
         }
         let positions = begin(cursor, &heads)?;
         Ok(Reading { scope, positions, follow: request.follow, left: Some(limit).filter(|limit| *limit > 0) })

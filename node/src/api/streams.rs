@@ -101,7 +101,7 @@ impl Api {
                 done = work(Sink { to: to.clone() }) => done,
                 () = to.closed() => Err(ApiError::Cancelled),
                 () = drained(&mut draining), if until == Until::Drain => {
-                    Err(ApiError::NodeDraining { node: api.parts().node.clone() })
+                    Err(ApiError::NodeDraining(api.parts().node.clone()))
                 }
             };
             api.parts().metrics.shift("roost_open_streams", &labels, -1.0);

@@ -114,7 +114,18 @@ pub(super) fn message(message: &api::Message) -> Value {
         "serverAckTime": json_time(message.server_ack_time.as_ref()),
         "deliveredTime": json_time(message.delivered_time.as_ref()),
         "readTime": json_time(message.read_time.as_ref()),
+        "expireTime": json_time(message.expire_time.as_ref()),
     })
+}
+
+/// Messages, a line each.
+pub(super) fn messages(messages: &[api::Message]) -> String {
+    let row = |message: &api::Message| {
+        let state = message.state().as_str_name().to_owned();
+        vec![message.name.clone(), state, message.whatsapp_id.clone(), message.failure.clone()]
+    };
+    let rows: Vec<_> = messages.iter().map(row).collect();
+    columns(&["MESSAGE", "STATE", "WHATSAPP ID", "FAILURE"], &rows)
 }
 
 /// A member of the cluster.

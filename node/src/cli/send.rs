@@ -4,10 +4,12 @@ mod album;
 mod content;
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand, ValueEnum};
 use roost_proto::api;
-use roost_proto::api::send_message_request::Content;
+use roost_proto::api::message::State;
+use roost_proto::api::send_message_request::{Content, OnIndeterminate};
 use roost_proto::media::media_to_send_mut;
 use tonic::Code;
 
@@ -35,6 +37,8 @@ pub struct SendArgs {
     /// What to wait for.
     #[arg(long, value_enum, default_value_t = Wait::ServerAck)]
     wait: Wait,
+    #[command(flatten)]
+    terms: Terms,
 }
 
 impl SendArgs {
@@ -44,7 +48,7 @@ impl SendArgs {
             return self.kind;
         }
         let (device, to, text) = (self.device?, self.to?, self.text?);
-        let whereto = Whereto { device, to, request_id: self.request_id, wait: self.wait };
+        let whereto = Whereto { device, to, request_id: self.request_id, wait: self.wait, terms: self.terms };
         Some(Kind::Text(Text { whereto, text }))
     }
 }
@@ -189,6 +193,19 @@ struct Whereto {
     /// What to wait for.
     #[arg(long, value_enum, default_value_t = Wait::ServerAck)]
     wait: Wait,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// What is allowed with a message.
+#[derive(Debug, Clone, Args)]
+struct Terms {
+    /// Never send it later than this from now, as 30s or 5m.
+    #[arg(long, value_parser = super::parse_duration)]
+    expire_in: Option<Duration>,
+    /// When nobody knows whether it has arrived, say so and do not send it again.
+    #[arg(long)]
+    once: bool,
 }
 
 /// How far a message shall have come.
@@ -214,17 +231,9 @@ pub(super) async fn run(args: SendArgs, globals: &Globals) -> Result<(), Problem
     };
     match globals.output {
         Output::Json => sent.iter().for_each(|message| println!("{}", render::message(message))),
-        Output::Table => {
-            let row = |message: &api::Message| {
-                let state = message.state().as_str_name().to_owned();
-                vec![message.name.clone(), state, message.whatsapp_id.clone(), message.failure.clone()]
-            };
-            let rows: Vec<_> = sent.iter().map(row).collect();
-            print!("{}", render::columns(&["MESSAGE", "STATE", "WHATSAPP ID", "FAILURE"], &rows));
-        }
+        Output::Table => print!("{}", render::messages(&sent)),
     }
-    let failed = sent.into_iter().find(|message| message.state() == api::message::State::Failed);
-    failed.map_or(Ok(()), |message| Err(failure(message)))
+    sent.into_iter().find_map(failure).map_or(Ok(()), Err)
 }
 
 /// What is said, and what goes with it.
@@ -242,6 +251,8 @@ async fn send(
         Wait::ServerAck => api::send_message_request::WaitFor::ServerAck,
         Wait::Delivered => api::send_message_request::WaitFor::Delivered,
     };
+    let once = whereto.terms.once;
+    let on_indeterminate = if once { OnIndeterminate::Report } else { OnIndeterminate::Unspecified };
     if let Some(media) = media_to_send_mut(&mut content)
         && !media.name.starts_with("tenants/")
     {
@@ -258,6 +269,8 @@ async fn send(
         request_id: whereto.request_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
         wait_for: wait_for as i32,
         context,
+        expire_time: whereto.terms.expire_in.map(|span| (SystemTime::now() + span).into()),
+        on_indeterminate: on_indeterminate as i32,
     };
     let deadline = globals.deadline();
     let message = retrying(deadline, || {
@@ -278,15 +291,25 @@ fn recipient(to: &str) -> api::recipient::To {
     }
 }
 
-fn failure(message: api::Message) -> Problem {
-    let why = meaning(&message.failure).map(|why| format!(": {why}")).unwrap_or_default();
-    Problem {
+/// What is wrong with a message that has come to its end without WhatsApp.
+fn failure(message: api::Message) -> Option<Problem> {
+    let (reason, what) = match message.state() {
+        State::Failed => {
+            let why = meaning(&message.failure).map(|why| format!(": {why}")).unwrap_or_default();
+            (message.failure, format!("could not be sent{why}"))
+        }
+        State::Expired => ("EXPIRED".to_owned(), "was not sent in time".to_owned()),
+        State::Cancelled => ("CANCELLED".to_owned(), "was taken back".to_owned()),
+        State::Indeterminate => ("INDETERMINATE".to_owned(), "may have been sent, or not".to_owned()),
+        _ => return None,
+    };
+    Some(Problem {
         code: Code::FailedPrecondition,
-        reason: Some(message.failure),
-        message: format!("the message was accepted and could not be sent{why}"),
+        reason: Some(reason),
+        message: format!("the message was accepted and {what}"),
         fields: Vec::new(),
         retry: None,
-    }
+    })
 }
 
 /// What clients know of a code of WhatsApp.

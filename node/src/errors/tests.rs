@@ -50,7 +50,7 @@ fn waiting_is_offered_exactly_where_it_helps() {
     let helps: Vec<ApiError> = vec![
         ApiError::StoreUnavailable(down()),
         ApiError::NoOwner { key: key(), retry: Duration::from_secs(2) },
-        ApiError::NodeDraining { node: node() },
+        ApiError::NodeDraining(node()),
         ApiError::OwnerUnreachable { key: key(), node: node(), heard: true },
         ApiError::OwnershipLost { key: key(), epoch: Some(Epoch(3)) },
         ApiError::DeviceBusy { key: key() },
@@ -64,7 +64,8 @@ fn waiting_is_offered_exactly_where_it_helps() {
         ApiError::field("text", "is empty"),
         ApiError::not_found(Resource::Tenant, "tenants/acme"),
         ApiError::TenantForbidden { caller: "acme".parse().expect("well formed") },
-        ApiError::AlreadyDraining { node: node() },
+        ApiError::AlreadyDraining(node()),
+        ApiError::TooLateToCancel { name: "m".into(), state: message::State::Sent },
         ApiError::CursorExpired { key: key(), earliest: Sequence(7), why: "it is old" },
     ];
     for error in never {

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use roost_actors::port::{
     Batch, CastVote, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, NewMessage, ProxyError,
-    ProxyUri, StateKey, StoredMessage, Vote,
+    ProxyUri, StateKey, StoredMessage, Terms, Vote, rank,
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
@@ -17,7 +17,7 @@ use roost_proto::prost::Message as _;
 
 use super::names::{digest, escape, unescape};
 use super::polls::VoteRow;
-use super::rows::{EventRow, MessageRow, StateRow, StatusRow, rank};
+use super::rows::{EventRow, MessageRow, StateRow, StatusRow};
 use super::seal::{Place, SealKey};
 use crate::directory::LoggedEvent;
 
@@ -193,6 +193,8 @@ fn accept_row(key: &DeviceKey, seal: &SealKey, new: NewMessage) -> MessageRow {
         server_ack: None,
         delivered: None,
         read_at: None,
+        expires: new.terms.expires.map(|at| at.0),
+        once: new.terms.once,
     }
 }
 
@@ -265,6 +267,7 @@ pub(super) fn open_message(
             chat: unescape(row.chat),
             content: Bytes::from(content),
             accepted: UnixMillis(row.accepted),
+            terms: Terms { expires: row.expires.map(UnixMillis), once: row.once },
         },
         state,
         wire: wire.map(Bytes::from),

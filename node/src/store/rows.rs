@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use roost_actors::port::MessageState;
 use roost_placement::egress::Reach;
 use roost_placement::ledger::{
     Attached, Desired, Grant, Holder, JoinError, Member, MemberState, Ownership, Permit, Timing, Transition,
@@ -309,6 +308,8 @@ pub(super) struct MessageRow {
     pub(super) server_ack: Option<i64>,
     pub(super) delivered: Option<i64>,
     pub(super) read_at: Option<i64>,
+    pub(super) expires: Option<i64>,
+    pub(super) once: bool,
 }
 
 /// An event, its payload sealed.
@@ -330,20 +331,4 @@ pub(super) struct HeadRow {
     pub(super) device_id: String,
     pub(super) last_seq: i64,
     pub(super) last_ordinal: i64,
-}
-
-/// Place of a message state in its order, which no update lowers. From `Sent` on WhatsApp says it, against our verdict.
-pub fn rank(state: MessageState) -> i16 {
-    match state {
-        MessageState::Unspecified => 0,
-        MessageState::Accepted => 1,
-        MessageState::Queued => 2,
-        MessageState::Sending => 3,
-        MessageState::Indeterminate => 4,
-        MessageState::Failed | MessageState::Expired | MessageState::Cancelled => 5,
-        MessageState::Sent => 6,
-        MessageState::Delivered => 7,
-        MessageState::Read => 8,
-        MessageState::Played => 9,
-    }
 }

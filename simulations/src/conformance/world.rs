@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roost_actors::port::{
     Batch, Committed, DeviceStoreError, MessageState, MessageUpdate, NewEvent, NewMessage, StateKey,
-    StateKind,
+    StateKind, Terms,
 };
 use roost_node::directory::CreateError;
 use roost_placement::ledger::{Candidate, Grant, Ledger, MemberState, Timing};
@@ -182,6 +182,7 @@ pub(super) fn message(name: &str, content: &str) -> NewMessage {
         chat: "491701234567@s.whatsapp.net".to_owned(),
         content: Bytes::copy_from_slice(content.as_bytes()),
         accepted: UnixMillis(1_700_000_000_001),
+        terms: Terms { expires: Some(UnixMillis(1_800_000_000_002)), once: true },
     }
 }
 

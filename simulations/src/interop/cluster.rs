@@ -235,6 +235,7 @@ impl Cluster {
             context: Some(context),
             request_id: Uuid::new_v4().to_string(),
             wait_for: wait_for.into(),
+            ..Default::default()
         };
         let ask = |client: Client| {
             let request = within(message.clone(), CALL);

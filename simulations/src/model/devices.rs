@@ -7,10 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::port::{
     Accepted, Batch, CastVote, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState, MessageUpdate,
-    NewMessage, StateKey, StateKind, StoredMessage,
+    NewMessage, StateKey, StateKind, StoredMessage, rank,
 };
 use roost_node::directory::LoggedEvent;
-use roost_node::store::rank;
 use roost_placement::heads::Heads;
 use roost_placement::ledger::{Grant, Unavailable};
 use roost_placement::seeded::{self, Bug};

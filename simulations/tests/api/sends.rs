@@ -1,6 +1,6 @@
 //! Sending through any node, and receiving from any.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use roost_node::client::Client;
 use roost_proto::api::message::State;
@@ -108,6 +108,43 @@ async fn a_deadline_that_ends_after_acceptance_still_answers_with_the_present_st
         let request = text(&name, live.friend(), "hello", WaitFor::ServerAck);
         let sent = send(live.at(place), request, Duration::from_secs(3)).await.expect("accepted is accepted");
         assert!((sent.state() as i32) < State::Sent as i32, "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_waits_too_long_expires_and_one_that_waits_can_be_cancelled_on_any_node() {
+    let live = Live::new(2).await;
+    let (name, owner, other, device) = live.online("shop").await;
+    let cancel = async |place: usize, name: &str| {
+        let request = CancelMessageRequest { name: name.into() };
+        live.at(place).messages().cancel_message(request).await.map(tonic::Response::into_inner)
+    };
+    let sent = send(live.at(owner), text(&name, live.friend(), "hello", WaitFor::ServerAck), LIMIT).await;
+    let refused = cancel(other, &sent.expect("sent").name).await;
+    assert_eq!(refusal(refused), (Code::FailedPrecondition, "TOO_LATE_TO_CANCEL".into()));
+    let nothing = cancel(other, &format!("{name}/messages/01HZX3")).await;
+    assert_eq!(refusal(nothing), (Code::NotFound, "MESSAGE_NOT_FOUND".into()));
+    assert_eq!(bad_field(cancel(other, "shop").await), "name");
+
+    // What WhatsApp says of strangers comes after the test.
+    live.sim.commit(&Fault::Delay { device: Some(device.to_string()), ms: 600_000 }).expect("a known device");
+    for (place, elsewhere) in [(owner, other), (other, owner)] {
+        let stranger = live.sim.account(None, Some(&format!("a stranger to {place}")));
+        let mut request = text(&name, stranger, "hello", WaitFor::ServerAck);
+        let seconds = Timestamp::from(SystemTime::now()).seconds + 2;
+        request.expire_time = Some(Timestamp { seconds, nanos: 0 });
+        let expired = send(live.at(place), request.clone(), LIMIT).await.expect("it was accepted");
+        assert_eq!((expired.state(), expired.expire_time), (State::Expired, request.expire_time));
+        let again = send(live.at(elsewhere), request, LIMIT).await.expect("the same message");
+        assert_eq!(again, expired);
+        assert_eq!(refusal(cancel(elsewhere, &expired.name).await).1, "TOO_LATE_TO_CANCEL");
+
+        let request = text(&name, stranger, "hello", WaitFor::Accepted);
+        let waits = send(live.at(place), request, LIMIT).await.expect("accepted");
+        for place in [elsewhere, place] {
+            let cancelled = cancel(place, &waits.name).await.expect("in time");
+            assert_eq!((cancelled.state(), &cancelled.name), (State::Cancelled, &waits.name));
+        }
     }
 }
 

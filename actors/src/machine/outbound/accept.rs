@@ -104,6 +104,7 @@ impl Machine {
             chat: request.to.jid(),
             content,
             accepted: self.now.wall,
+            terms: request.terms,
         };
         if matches!(request.to, Recipient::Status(_)) {
             self.keep_post(message.whatsapp_id.clone(), people);

@@ -36,7 +36,7 @@ impl Machine {
         });
         let Some((&ordinal, item)) = found.filter(|(_, item)| matches!(item.stage, Stage::Sending { .. }))
         else {
-            return self.effects.push(Effect::Credit(1));
+            return self.on_late_ack(ack, &id);
         };
         let (message, phash, trusts) = (item.message.clone(), item.phash.clone(), item.trusts.clone());
         let outrun = ack.text("phash").zip(phash).is_some_and(|(theirs, ours)| theirs != ours);
@@ -52,8 +52,7 @@ impl Machine {
         if readdressed && in_newsletter.is_none() && self.encrypt_anew(ordinal) {
             return self.effects.push(Effect::Credit(1));
         }
-        let seconds = ack.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
-        let at = seconds.map_or(self.now.wall, UnixMillis);
+        let at = self.told_at(ack);
         let error = ack.text("error").filter(|error| error != "0").map(|code| {
             let digits: String = code.chars().filter(char::is_ascii_digit).take(5).collect();
             format!("{NACK}{digits}")
@@ -86,6 +85,7 @@ impl Machine {
         item.rounds = 0;
         item.bundles.clear();
         item.skip.clear();
+        item.unsure = false;
         item.stage = Stage::Accepted(self.now.boot.plus(pause));
         self.plan_next_look();
         true
@@ -93,11 +93,16 @@ impl Machine {
 
     /// Never again: says so, and takes it out.
     pub(super) fn fail(&mut self, ordinal: i64, reason: &'static str) {
+        self.end(ordinal, MessageState::Failed, Some(reason));
+    }
+
+    /// The way of a message ends in this state.
+    pub(super) fn end(&mut self, ordinal: i64, state: MessageState, failure: Option<&'static str>) {
         let Some(item) = self.outbox.items.get(&ordinal) else { return };
         let (message_id, whatsapp_id) = (item.message.message_id.clone(), item.message.whatsapp_id.clone());
         let mut outcome = Pending::default();
         let at = self.now.wall;
-        self.move_message(&mut outcome, &message_id, &whatsapp_id, MessageState::Failed, at, Some(reason));
+        self.move_message(&mut outcome, &message_id, &whatsapp_id, state, at, failure);
         let slot = self.lane.open();
         self.lane.fill(slot, outcome);
         self.lane_advance();

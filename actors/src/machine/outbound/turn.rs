@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use roost_placement::lease::BootTime;
 
-use super::Stage;
+use super::{Item, Stage};
 use crate::machine::crypto::Purpose;
 use crate::machine::timer::Timer;
 use crate::machine::{Effect, Machine};
@@ -119,7 +119,8 @@ impl Machine {
             Stage::Sending { since: Some(since), .. } => Some(since.plus(resend)),
             _ => None,
         });
-        if let Some(at) = next.min() {
+        let ends = self.outbox.items.values().filter_map(Item::ends);
+        if let Some(at) = next.chain(ends).min() {
             self.timers.insert(Timer::Outbox, at);
         }
     }

@@ -101,7 +101,13 @@ fn an_answer_to_a_message_that_nobody_here_knows_is_told_as_unreadable_and_refus
 fn calls(to: Recipient, request_id: &str) -> SendRequest {
     let context = api::Context { mentions: vec![BOT.to_owned()], ..Default::default() };
     let content = MessageContent { kind: Content::Text("@867051314767696 hens?".into()), context };
-    SendRequest { to, content, request_id: request_id.to_owned(), request_hash: [0; 32] }
+    SendRequest {
+        to,
+        content,
+        request_id: request_id.to_owned(),
+        request_hash: [0; 32],
+        terms: Default::default(),
+    }
 }
 
 #[test]
@@ -139,6 +145,7 @@ fn a_bot_is_asked_under_its_own_name_and_with_a_secret() {
         content: MessageContent { kind: Content::Text("Hens?".into()), context: api::Context::default() },
         request_id: "b1".into(),
         request_hash: [0; 32],
+        terms: Default::default(),
     };
     let message = sent(&mut world, question);
     assert_eq!(message.jid("to").map(|to| to.to_string()).as_deref(), Some(BOT));

@@ -12,7 +12,13 @@ use crate::port::MessageState;
 fn request(kind: Content, number: u32) -> SendRequest {
     let content = MessageContent { kind, context: api::Context::default() };
     let request_id = format!("n{number}");
-    SendRequest { to: Recipient::Newsletter("1203631".into()), content, request_id, request_hash: [0; 32] }
+    SendRequest {
+        to: Recipient::Newsletter("1203631".into()),
+        content,
+        request_id,
+        request_hash: [0; 32],
+        terms: Default::default(),
+    }
 }
 
 fn edit(id: &str, text: &str, number: u32) -> SendRequest {

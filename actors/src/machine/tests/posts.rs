@@ -15,7 +15,13 @@ fn place() -> Jid {
 fn request(people: Vec<Jid>, kind: Content, number: u32) -> SendRequest {
     let content = MessageContent { kind, context: api::Context::default() };
     let request_id = format!("p{number}");
-    SendRequest { to: Recipient::Status(people), content, request_id, request_hash: [0; 32] }
+    SendRequest {
+        to: Recipient::Status(people),
+        content,
+        request_id,
+        request_hash: [0; 32],
+        terms: Default::default(),
+    }
 }
 
 fn post(people: Vec<Jid>) -> SendRequest {

@@ -16,7 +16,13 @@ pub(super) const PEER: &str = "800000@lid";
 pub(super) fn request(kind: Content, number: u32) -> SendRequest {
     let content = MessageContent { kind, context: api::Context::default() };
     let to = Recipient::Lid("800000".to_owned());
-    SendRequest { to, content, request_id: format!("s{number}"), request_hash: [0; 32] }
+    SendRequest {
+        to,
+        content,
+        request_id: format!("s{number}"),
+        request_hash: [0; 32],
+        terms: Default::default(),
+    }
 }
 
 pub(super) fn about(id: &str, from_me: bool) -> Option<api::MessageRef> {

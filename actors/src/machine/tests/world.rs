@@ -342,6 +342,10 @@ impl World {
         self.crypto.len()
     }
 
+    pub(super) fn wall(&self) -> UnixMillis {
+        self.now.wall
+    }
+
     pub(super) fn status(&self) -> State {
         self.status
     }

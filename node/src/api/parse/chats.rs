@@ -48,7 +48,7 @@ fn person(field: &str, text: &str) -> Result<Jid, ApiError> {
     }
 }
 
-fn moment(field: &str, at: Option<&api::Timestamp>) -> Result<UnixMillis, ApiError> {
+pub(super) fn moment(field: &str, at: Option<&api::Timestamp>) -> Result<UnixMillis, ApiError> {
     let at = at.ok_or_else(|| ApiError::field(field, "is required"))?;
     let millis = at.seconds.checked_mul(1000).and_then(|ms| ms.checked_add(i64::from(at.nanos) / 1_000_000));
     match millis {

@@ -115,6 +115,9 @@ fn names_and_enums_are_checked_too() {
     assert_eq!(refused(|r| r.parent = "tenants/acme".into()), "parent");
     assert_eq!(refused(|r| r.parent = "tenants/ACME/devices/shop".into()), "parent");
     assert_eq!(refused(|r| r.wait_for = 99), "wait_for");
+    assert_eq!(refused(|r| r.on_indeterminate = 99), "on_indeterminate");
+    let before_1970 = Some(api::Timestamp { seconds: -1, nanos: 0 });
+    assert_eq!(refused(|r| r.expire_time = before_1970), "expire_time");
 }
 
 #[test]
@@ -126,6 +129,8 @@ fn the_hash_tells_other_content_and_other_recipients_apart() {
     };
     let same = hash(&|_| ());
     assert_eq!(same, hash(&|r| r.wait_for = WaitFor::Accepted as i32), "how to wait is not content");
+    let later = Some(api::Timestamp { seconds: 1_800_000_000, nanos: 0 });
+    assert_eq!(same, hash(&|r| r.expire_time = later), "a repetition may say another time");
     assert_eq!(same, hash(&|r| r.to = to(To::PhoneNumber("4915112345678".into()))));
     assert_ne!(same, hash(&|r| r.content = Some(Content::Text("hello!".into()))));
     assert_ne!(same, hash(&|r| r.to = to(To::PhoneNumber("4915112345679".into()))));

@@ -134,9 +134,10 @@ impl Rows for PgTx {
 
     async fn insert_messages(&mut self, messages: &[MessageRow]) -> SqlResult<()> {
         let sql = "INSERT INTO message (business_id, device_id, message_id, request_id, whatsapp_id, chat,
-                                        request_hash, content, ordinal, accepted, state, rank)
+                                        request_hash, content, ordinal, accepted, state, expires, once, rank)
                    SELECT x.*, 1 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-                     $7::bytea[], $8::bytea[], $9::bigint[], $10::bigint[], $11::smallint[]) AS x";
+                     $7::bytea[], $8::bytea[], $9::bigint[], $10::bigint[], $11::smallint[], $12::bigint[],
+                     $13::boolean[]) AS x";
         fn text(rows: &[MessageRow], of: fn(&MessageRow) -> &String) -> Vec<&str> {
             rows.iter().map(|row| of(row).as_str()).collect()
         }
@@ -152,6 +153,8 @@ impl Rows for PgTx {
             .bind(column(messages, |m| m.ordinal))
             .bind(column(messages, |m| m.accepted))
             .bind(column(messages, |m| m.state))
+            .bind(column(messages, |m| m.expires))
+            .bind(column(messages, |m| m.once))
             .execute(&mut *self.0)
             .await?;
         Ok(())

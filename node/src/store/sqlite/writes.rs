@@ -112,13 +112,15 @@ impl Rows for LiteTx {
             let (hash, content) = (hex::encode(&m.request_hash), hex::encode(&m.content));
             let ids = [&m.business_id, &m.device_id, &m.message_id, &m.request_id, &m.whatsapp_id, &m.chat];
             json!([
-                ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], hash, content, m.ordinal, m.accepted, m.state
+                ids[0], ids[1], ids[2], ids[3], ids[4], ids[5], hash, content, m.ordinal, m.accepted,
+                m.state, m.expires, m.once
             ])
         });
         let sql = "INSERT INTO message (business_id, device_id, message_id, request_id, whatsapp_id, chat,
-                                        request_hash, content, ordinal, accepted, state, rank)
+                                        request_hash, content, ordinal, accepted, state, expires, once, rank)
                    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-                          unhex(value ->> 6), unhex(value ->> 7), value ->> 8, value ->> 9, value ->> 10, 1
+                          unhex(value ->> 6), unhex(value ->> 7), value ->> 8, value ->> 9, value ->> 10, value ->> 11,
+                          value ->> 12, 1
                    FROM json_each($1)";
         self.run(sql, rows).await
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use roost_actors::device::{AcceptedSend, Recipient, SendError, SendRequest};
+use roost_actors::port::Terms;
 use roost_proto::content::MessageContent;
 use roost_proto::id::DeviceKey;
 
@@ -69,7 +70,13 @@ impl Callers {
         let mut request_hash = [0; 32];
         request_hash[..8].copy_from_slice(&content.to_be_bytes());
         let to = Recipient::Phone(to.to_string());
-        let request = SendRequest { to, content: MessageContent::text(text), request_id, request_hash };
+        let request = SendRequest {
+            to,
+            content: MessageContent::text(text),
+            request_id,
+            request_hash,
+            terms: Terms::default(),
+        };
         let until = ctx.now() + micros(ACCEPT);
         let sending = Box::new(Sending { sender, key: from.key, request, until });
         self.open(ctx, Purpose::Sending(sending));

@@ -13,7 +13,7 @@ use roost_proto::stanza::{self, Builder, Jid, Read, Stanza};
 
 use super::{Step, World};
 use crate::machine::*;
-use crate::port::{Accepted, Batch, Committed, MessageState, StateKey, StateKind, StoredMessage};
+use crate::port::{Accepted, Batch, Committed, MessageState, StateKey, StateKind, StoredMessage, rank};
 
 impl World {
     /// The next owner, who loads what the store has.
@@ -22,7 +22,8 @@ impl World {
         let rows = |kind| self.rows.iter().filter(move |(key, _)| key.kind == kind);
         let named = |kind| rows(kind).map(|(key, row)| (key.name.clone(), row.clone())).collect();
         let only = |kind| rows(kind).next().map(|(_, row)| row.clone());
-        let unsent = self.messages.values().filter(|stored| stored.state <= MessageState::Sending);
+        let waits = |stored: &&StoredMessage| rank(stored.state) <= rank(MessageState::Sending);
+        let unsent = self.messages.values().filter(waits);
         let mut outbox: Vec<StoredMessage> = unsent.cloned().collect();
         outbox.sort_by_key(|stored| stored.ordinal);
         let loaded = Loaded {
@@ -76,7 +77,7 @@ impl World {
         }
         for update in &batch.messages {
             let stored = self.messages.get_mut(&update.message_id).expect("it was accepted");
-            stored.state = stored.state.max(update.state);
+            stored.state = std::cmp::max_by_key(stored.state, update.state, |state| rank(*state));
             stored.wire = update.wire.clone().or(stored.wire.take());
             self.wires.extend(update.wire.clone());
         }

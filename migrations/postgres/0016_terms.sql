@@ -1,0 +1,4 @@
+-- What the sender of a message allows: until when it may be sent, and whether it may go out again when nobody knows
+-- whether it has arrived.
+ALTER TABLE message ADD COLUMN expires bigint;
+ALTER TABLE message ADD COLUMN once boolean NOT NULL DEFAULT false;
