@@ -67,7 +67,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (12, "push name", include_str!("../../../migrations/postgres/0012_push_name.sql")),
     (13, "poll vote", include_str!("../../../migrations/postgres/0013_poll_vote.sql")),
     (14, "proxy", include_str!("../../../migrations/postgres/0014_proxy.sql")),
-    (16, "terms", include_str!("../../../migrations/postgres/0016_terms.sql")),
+    (15, "terms", include_str!("../../../migrations/postgres/0015_terms.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection

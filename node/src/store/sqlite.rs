@@ -48,7 +48,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (12, "push name", include_str!("../../../migrations/sqlite/0012_push_name.sql")),
     (13, "poll vote", include_str!("../../../migrations/sqlite/0013_poll_vote.sql")),
     (14, "proxy", include_str!("../../../migrations/sqlite/0014_proxy.sql")),
-    (16, "terms", include_str!("../../../migrations/sqlite/0016_terms.sql")),
+    (15, "terms", include_str!("../../../migrations/sqlite/0015_terms.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.
