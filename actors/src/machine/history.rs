@@ -266,8 +266,9 @@ impl Machine {
         for (chat, bytes) in &slice.messages {
             read.extend(self.read_past(&mut outcome, &mut cursor, &open, *chat, bytes));
         }
+        let mut room = told::ADD_ONS;
         for message in read {
-            self.tell_past(&mut outcome, &mut cursor, &open, message);
+            self.tell_past(&mut outcome, &mut cursor, &open, message, &mut room);
         }
         cursor.next = slice.next;
         if slice.last {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use roost_proto::api;
-use roost_proto::content::{self, Meaning, Parties, Ref, Sealed, Secret};
+use roost_proto::content::{self, MOST_OPTIONS, Meaning, Parties, Ref, Sealed, Secret};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
 
@@ -45,7 +45,7 @@ pub(super) fn counted(
     (options, unknown): &(Vec<String>, Vec<Vec<u8>>),
 ) -> Option<CastVote> {
     let ballot = secret.ballot(id)?;
-    let places = (0..).zip(&secret.poll.as_ref()?.options);
+    let places = (0..).zip(secret.poll.as_ref()?.options.iter().take(MOST_OPTIONS));
     let unknown: BTreeSet<&[u8]> = unknown.iter().map(Vec::as_slice).collect();
     let said = api::poll_results::Vote {
         from_me: voter.from_me,

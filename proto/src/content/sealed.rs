@@ -5,6 +5,8 @@
 //! another. Rules: what whatsmeow and Baileys agree on: HKDF-SHA-256 over id, author, answerer and use;
 //! AES-256-GCM with the id and the answerer as associated data.
 
+use std::collections::BTreeSet;
+
 use aes_gcm::aead::{Aead as _, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit as _, Nonce};
 use hkdf::Hkdf;
@@ -88,12 +90,19 @@ pub fn open_vote(
     Some(chosen(options, vote.selected_options))
 }
 
-/// Options of a poll by their SHA-256: by name, and the hashes of those that it does not have.
+/// As many options of a poll are looked at; WhatsApp's clients allow 12.
+pub const MOST_OPTIONS: usize = 64;
+
+/// Options of a poll by their SHA-256: by name, and the hashes of those that it does not have. Nothing is said twice, and of
+/// neither are more than [`MOST_OPTIONS`] looked at.
 pub fn chosen(options: &[String], hashes: Vec<Vec<u8>>) -> (Vec<String>, Vec<Vec<u8>>) {
+    let digest = |name: &String| Sha256::digest(name).to_vec();
+    let named: Vec<_> = options.iter().take(MOST_OPTIONS).map(|name| (digest(name), name)).collect();
     let (mut names, mut unknown) = (Vec::new(), Vec::new());
-    for hash in hashes {
-        match options.iter().find(|name| Sha256::digest(name).as_slice() == hash) {
-            Some(name) => names.push(name.clone()),
+    let mut seen = BTreeSet::new();
+    for hash in hashes.into_iter().take(MOST_OPTIONS).filter(|hash| seen.insert(hash.clone())) {
+        match named.iter().find(|(digest, _)| *digest == hash) {
+            Some((_, name)) => names.push((*name).clone()),
             None => unknown.push(hash),
         }
     }

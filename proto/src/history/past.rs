@@ -13,6 +13,9 @@ use crate::content::{answer_of, answer_to};
 use crate::id::UnixMillis;
 use crate::stanza::Jid;
 
+/// Longest id and longest emoji, in bytes: each is said again with all that belongs to it.
+const MOST: usize = 256;
+
 /// One message of the past.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Past {
@@ -66,7 +69,7 @@ impl<T> AddOn<T> {
     fn read(key: Option<KeySlice>, millis: Option<i64>, says: Option<T>) -> Option<AddOn<T>> {
         let key = key?;
         Some(AddOn {
-            id: key.id.unwrap_or_default(),
+            id: short(key.id.unwrap_or_default())?,
             from_me: key.from_me.unwrap_or(false),
             participant: key.participant.and_then(|jid| jid.parse().ok()),
             at: millis.filter(|at| *at > 0).map(UnixMillis),
@@ -90,7 +93,7 @@ impl Past {
         let key = slice.key?;
         let participant = slice.participant.or(key.participant);
         Some(Past {
-            id: key.id.filter(|id| !id.is_empty())?,
+            id: key.id.filter(|id| !id.is_empty()).and_then(short)?,
             from_me: key.from_me.unwrap_or(false),
             participant: participant.and_then(|jid| jid.parse().ok()),
             at: UnixMillis(i64::try_from(slice.seconds.unwrap_or(0)).ok()?.checked_mul(1000)?),
@@ -101,7 +104,7 @@ impl Past {
                 reactions: slice
                     .reactions
                     .into_iter()
-                    .filter_map(|one| AddOn::read(one.key, one.millis, one.emoji))
+                    .filter_map(|one| AddOn::read(one.key, one.millis, one.emoji.and_then(short)))
                     .collect(),
                 votes: slice
                     .votes
@@ -158,6 +161,10 @@ impl Past {
     }
 }
 
+fn short(text: String) -> Option<String> {
+    Some(text).filter(|text| text.len() <= MOST)
+}
+
 /// What an encoded `EventResponseMessage` says.
 fn said(bytes: Bytes) -> Option<(Answer, i32)> {
     EventResponseMessage::decode_from_slice(&bytes).ok().map(|answer| answer_of(&answer))
@@ -210,6 +217,29 @@ mod tests {
         let past = Past { beside, ..past };
         assert_eq!(Past::read(&past.to_bytes(&chat)), Some(past));
         assert_eq!(Past::read(&Bytes::from_static(b"\x0a\x00")), None, "a message without an id");
+    }
+
+    #[test]
+    fn what_would_be_said_again_and_again_is_short_or_left_out() {
+        let chat = Jid::pn("4915112345678");
+        let of = |id: usize, emoji: usize| {
+            let (from_me, participant, at) = (false, None, None);
+            let beside = Beside {
+                reactions: vec![AddOn {
+                    id: "B".repeat(id),
+                    from_me,
+                    participant,
+                    at,
+                    says: "x".repeat(emoji),
+                }],
+                ..Beside::default()
+            };
+            let (push_name, content, participant) = (String::new(), Bytes::new(), None);
+            let id = "A".repeat(id.min(MOST + 1));
+            let past = Past { id, from_me, participant, at: UnixMillis(0), push_name, content, beside };
+            Past::read(&past.to_bytes(&chat)).map(|past| past.beside.reactions.len())
+        };
+        assert_eq!([of(MOST, MOST), of(MOST, MOST + 1), of(MOST + 1, 1)], [Some(1), Some(0), None]);
     }
 
     proptest! {

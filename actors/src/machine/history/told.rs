@@ -30,8 +30,8 @@ use crate::port::NewEvent;
 const CHATS: usize = 2_000;
 const PEOPLE: usize = 10_000;
 
-/// What is told of what others have added to one message.
-const ADD_ONS: usize = 1_000;
+/// What is told of what others have added to the messages of one slice, which is one commit.
+pub(super) const ADD_ONS: usize = 5_000;
 
 /// A message of the past that was read.
 pub(super) struct Read {
@@ -73,8 +73,15 @@ impl Machine {
     }
 
     /// Adds the events of a message of the past: its own, in the shape that it would have had live, and those of what others
-    /// have added to it.
-    pub(super) fn tell_past(&self, outcome: &mut Pending, cursor: &mut Cursor, open: &Open, read: Read) {
+    /// have added to it, as far as there is room for these.
+    pub(super) fn tell_past(
+        &self,
+        outcome: &mut Pending,
+        cursor: &mut Cursor,
+        open: &Open,
+        read: Read,
+        room: &mut usize,
+    ) {
         let Read { scene, meaning, past, secret } = read;
         let own = Head { push_name: past.push_name.clone(), ..Head::past(&past.id, past.from_me, past.at) };
         let key = scene.key(&past.id);
@@ -99,7 +106,9 @@ impl Machine {
         cursor.messages += u64::from(!events.is_empty());
         if !events.is_empty() && scene.group != posts::PLACE {
             let poll = (secret.as_ref(), &poll[..]);
-            events.extend(self.added(outcome, open, (&scene, &past, &key), poll));
+            let added = self.added(outcome, open, (&scene, &past, &key), poll, *room);
+            *room -= added.len().min(*room);
+            events.extend(added);
         }
         let event =
             |(dedupe, occurred, payload)| NewEvent { dedupe, occurred, origin: Origin::History, payload };
@@ -113,6 +122,7 @@ impl Machine {
         open: &Open,
         (scene, past, key): (&Scene, &Past, &str),
         (secret, poll): (Option<&Secret>, &[String]),
+        room: usize,
     ) -> Vec<(String, UnixMillis, Payload)> {
         let author = forms(&scene.sender).into_iter().next().filter(|_| !past.from_me).unwrap_or_default();
         let chat = match scene.group.is_empty() {
@@ -140,14 +150,20 @@ impl Machine {
                 if named { scene.key(&said.whatsapp_id) } else { beside(key, &format!("{what}/{}", by())) };
             (dedupe, *at)
         };
-        for reaction in past.beside.reactions.iter().filter(|one| !one.says.is_empty()).take(ADD_ONS) {
+        for reaction in past.beside.reactions.iter().filter(|one| !one.says.is_empty()) {
+            if events.len() >= room {
+                return events;
+            }
             let Some((said, scene)) = self.adder(open, scene, past, reaction) else { continue };
             let (dedupe, at) = named("reaction", &said, &scene);
             let (said, message, emoji) = (Some(said.0), target(), reaction.says.clone());
             let reacted = api::ReactionReceived { said, message, emoji, unreadable: false };
             events.push((dedupe, at, Payload::ReactionReceived(reacted)));
         }
-        for vote in past.beside.votes.iter().filter(|one| !one.says.is_empty()).take(ADD_ONS) {
+        for vote in past.beside.votes.iter().filter(|one| !one.says.is_empty()) {
+            if events.len() >= room {
+                return events;
+            }
             let Some((said, scene)) = self.adder(open, scene, past, vote) else { continue };
             let (dedupe, at) = named("vote", &said, &scene);
             let hashes = vote.says.iter().map(|hash| hash.to_vec()).collect();
@@ -160,7 +176,10 @@ impl Machine {
             let voted = api::PollVoteReceived { said, poll, options, unknown_options, unreadable: false };
             events.push((dedupe, at, Payload::PollVoteReceived(voted)));
         }
-        for answer in past.beside.answers.iter().take(ADD_ONS) {
+        for answer in &past.beside.answers {
+            if events.len() >= room {
+                return events;
+            }
             let Some((said, scene)) = self.adder(open, scene, past, answer) else { continue };
             let (dedupe, at) = named("answer", &said, &scene);
             let ((answer, extra_guests), said, event) = (answer.says, Some(said.0), target());

@@ -123,3 +123,16 @@ fn one_text_calls_one_bot_and_nothing_else_calls_any() {
     assert_eq!(refused(place, &[bot]), "context.mentions[0] is a bot, which only a text can call");
     assert!(refused(text, &["meta@bot"]).starts_with("context.mentions[0] must be a JID"));
 }
+
+#[test]
+fn a_vote_names_each_option_once_however_often_it_says_its_hash() {
+    use sha2::{Digest as _, Sha256};
+    let hash = |text: &str| Sha256::digest(text).to_vec();
+    let options = ["hens", "ducks"].map(str::to_owned);
+    let said =
+        chosen(&options, vec![hash("ducks"), hash("geese"), hash("ducks"), hash("hens"), hash("geese")]);
+    assert_eq!(said, (vec!["ducks".to_owned(), "hens".to_owned()], vec![hash("geese")]));
+    let many: Vec<_> = (0..1_000).map(|number: u32| number.to_string()).collect();
+    let (names, unknown) = chosen(&many, many.iter().map(|name| hash(name)).collect());
+    assert_eq!((names.len(), unknown.len()), (MOST_OPTIONS, 0));
+}
