@@ -105,12 +105,12 @@ impl Machine {
             passkey: None,
         });
         self.effects.push(Effect::Pairing(PairingUpdate::Connecting));
+        // A device that was unlinked is a new device to everybody: it gets new keys, and is nobody's until it is paired.
+        let unlinked = self.account.take().is_some();
         self.set_status(api::device::State::Pairing, "it is being paired", 0);
-        // A device that was unlinked is a new device to everybody: it gets new keys.
-        if self.keys && self.account.is_none() {
+        if self.keys && !unlinked {
             self.dial();
         } else {
-            self.account = None;
             let slot = self.lane.open();
             self.ask_crypto(
                 CryptoRequest::MakeKeys { now: self.now.wall },
