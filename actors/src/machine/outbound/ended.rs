@@ -78,9 +78,13 @@ impl Machine {
     /// comes to the same point.
     fn encrypt_anew(&mut self, ordinal: i64) -> bool {
         let pause = self.jitter(PAUSE);
-        let Some(item) = self.outbox.items.get_mut(&ordinal).filter(|item| item.restarts < RESTARTS) else {
+        let Some(item) = self.outbox.items.get_mut(&ordinal) else { return false };
+        if item.is_for_a_crowd() {
+            self.outbox.unheard.insert(item.message.chat.clone());
+        }
+        if item.restarts == RESTARTS {
             return false;
-        };
+        }
         item.restarts += 1;
         item.rounds = 0;
         item.bundles.clear();

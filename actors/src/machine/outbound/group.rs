@@ -3,15 +3,23 @@
 use bytes::Bytes;
 use roost_proto::content::Wire;
 use roost_proto::e2e;
-use roost_proto::stanza::Jid;
+use roost_proto::stanza::{Jid, Server};
 
 use super::called::Called;
 use super::crowd::{Crowd, unknown};
-use super::{Stage, audience};
+use super::{Item, Stage, audience};
 use crate::machine::commit::Pending;
 use crate::machine::crypto::{GroupEncryption, PeerName, Purpose};
 use crate::machine::groups::Group;
-use crate::machine::{Account, CryptoRequest, Machine};
+use crate::machine::{Account, CryptoRequest, Machine, posts};
+
+impl Item {
+    /// Whether it goes out under a sender key.
+    pub(super) fn is_for_a_crowd(&self) -> bool {
+        let chat = self.message.chat.parse::<Jid>();
+        chat.is_ok_and(|chat| chat.server == Server::Group || posts::is_place(&chat))
+    }
+}
 
 impl Machine {
     /// Begins with a message to a group, as far as what is known of it allows.
@@ -39,10 +47,10 @@ impl Machine {
         let plaintext = Bytes::from(e2e::pad(&item.message.content, &mut self.rng));
         let bundles = item.bundles.clone();
         let Some(item) = self.outbox.items.get_mut(&ordinal) else { return };
+        let unheard = self.outbox.unheard.contains(&item.message.chat);
         item.phash = Some(crowd.phash.clone());
         item.stage = Stage::Encrypting;
         item.crowd = Some(crowd);
-        let unheard = item.restarts > 0;
         let slot = self.lane.open();
         let group = chat.to_string();
         let beside = called.map(|called| (called.peer(), called.plaintext));
@@ -75,6 +83,7 @@ impl Machine {
         let item = self.outbox.items.get_mut(&ordinal);
         let (Some(account), Some(item)) = (account, item) else { return self.lane.fill(slot, outcome) };
         let Some(mut crowd) = item.crowd.take() else { return self.lane.fill(slot, outcome) };
+        self.outbox.unheard.remove(&item.message.chat);
         let called = crowd.called.take().zip(beside);
         let named = |peer: &PeerName| {
             let jid = audience::jid_of(peer);

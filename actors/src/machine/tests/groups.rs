@@ -132,6 +132,27 @@ fn a_message_for_a_stale_list_is_made_anew_under_its_id_a_few_times_and_then_fai
         matches!(payload, Payload::MessageStateChanged(changed) if changed.failure == "UPSTREAM_NACK_421")
     });
     assert!(failed, "{:?}", world.payloads);
+    // The sender key that was in it has reached nobody.
+    world.send(GROUP);
+    assert!(until_encrypted(&mut world), "another chain begins");
+    sent_again(&mut world).expect("it goes out");
+    world.send(GROUP);
+    assert!(!until_encrypted(&mut world), "and goes on");
+}
+
+/// Whether the next message to the group begins another chain.
+fn until_encrypted(world: &mut World) -> bool {
+    for _ in 0..20 {
+        if let Some(anew) = world.begins_a_chain() {
+            return anew;
+        }
+        for step in [Step::Crypto, Step::CommitDone, Step::Time(1_100), Step::AnswerRequest] {
+            if world.begins_a_chain().is_none() {
+                world.take(step);
+            }
+        }
+    }
+    panic!("nothing is encrypted for the group")
 }
 
 #[test]

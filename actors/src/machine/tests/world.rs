@@ -338,6 +338,14 @@ impl World {
     }
 
     /// How many requests crypto has not answered.
+    /// Whether the message that is to be encrypted for a group begins another chain, if there is one.
+    pub(super) fn begins_a_chain(&self) -> Option<bool> {
+        self.crypto.iter().find_map(|(_, request)| match request {
+            CryptoRequest::EncryptForGroup { unheard, .. } => Some(*unheard),
+            _ => None,
+        })
+    }
+
     pub(super) fn with_crypto(&self) -> usize {
         self.crypto.len()
     }
