@@ -30,10 +30,15 @@ pub(super) struct SentMessages {
 }
 
 impl SentMessages {
+    /// The furthest state of a message that is remembered.
+    pub(super) fn furthest(&self, whatsapp_id: &str) -> Option<MessageState> {
+        self.known.get(whatsapp_id).map(|(_, state)| *state)
+    }
+
     pub(super) fn remember(&mut self, whatsapp_id: &str, message_id: &str, state: MessageState) {
         let entry = (message_id.to_owned(), state);
         match self.known.insert(whatsapp_id.to_owned(), entry) {
-            Some((_, before)) if before > state => {
+            Some((_, before)) if rank(before) > rank(state) => {
                 self.known.insert(whatsapp_id.to_owned(), (message_id.to_owned(), before));
             }
             Some(_) => {}

@@ -86,11 +86,16 @@ impl MessageService for Api {
         self.unary(method(SERVICE, "CancelMessage"), request, |call, request| async move {
             let (key, id) = parse::message("name", &request.name)?;
             call.may_name_device(&key)?;
-            let before = self.message(&key, &id).await?;
-            let after = if is_last(before.state()) { before } else { self.cancel(&call, &key, &id).await? };
-            match after.state() {
-                State::Cancelled => Ok(after),
-                state => Err(ApiError::TooLateToCancel { name: after.name, state }),
+            let mut message = self.message(&key, &id).await?;
+            while message.state() == State::Accepted {
+                message = self.cancel(&call, &key, &id).await?;
+                if message.state() == State::Accepted {
+                    tokio::time::sleep(UNTOLD.0).await;
+                }
+            }
+            match message.state() {
+                State::Cancelled => Ok(message),
+                state => Err(ApiError::TooLateToCancel { name: message.name, state }),
             }
         })
         .await

@@ -19,7 +19,7 @@ use crate::machine::receipts::Lookup;
 use crate::machine::secrets::answers;
 use crate::machine::timer::Timer;
 use crate::machine::{Effect, Machine, Reply};
-use crate::port::{MessageState, NewMessage, StoredMessage};
+use crate::port::{MessageState, NewMessage, StoredMessage, rank};
 
 /// A message that may begin a chat, while new chats are barred: it waits to be told whether it does.
 #[derive(Debug)]
@@ -137,9 +137,11 @@ impl Machine {
         Some(Surroundings { chat, own, now: self.now.wall, edited, secret })
     }
 
-    /// A stored message turns up that should be on its way; does nothing when it is.
+    /// A stored message turns up that should be on its way; does nothing when it is. The row was read before the batch was
+    /// written that it comes with, in which the message may have come to its end.
     pub(in crate::machine) fn outbox_find(&mut self, stored: &StoredMessage) {
-        let waits = stored.state < MessageState::Sent;
+        let known = self.sent.furthest(&stored.message.whatsapp_id).into_iter().chain([stored.state]);
+        let waits = known.map(rank).all(|known| known <= rank(MessageState::Sending));
         if waits && !self.outbox.items.contains_key(&stored.ordinal) {
             self.add_item(stored.clone());
         }

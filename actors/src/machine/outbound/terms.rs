@@ -8,6 +8,7 @@ use std::time::Duration;
 use roost_placement::lease::BootTime;
 
 use super::{Item, Stage};
+use crate::device::CommandError;
 use crate::machine::Machine;
 use crate::machine::commit::{After, Pending};
 use crate::port::{MessageState, NewMessage};
@@ -40,8 +41,12 @@ impl Machine {
         }
     }
 
-    /// A caller takes a message back. Answered when what is stored of it says whether that was in time.
+    /// A caller takes a message back. Answered when what is stored of it says whether that was in time; one that is being
+    /// encrypted is about to be under way, or waits again soon.
     pub(in crate::machine) fn cancel(&mut self, token: u64, message_id: &str) {
+        if !self.loaded || !self.may_act() || self.commits.failing() {
+            return self.done(token, Err(CommandError::Unavailable));
+        }
         let mut unsent = self.outbox.items.iter().filter(|(_, item)| item.is_unsent());
         let found = unsent.find(|(_, item)| item.message.message_id == message_id);
         if let Some(ordinal) = found.map(|(ordinal, _)| *ordinal) {

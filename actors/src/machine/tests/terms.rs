@@ -8,7 +8,7 @@ use roost_proto::stanza::Builder;
 
 use super::secrets::next_owner;
 use super::world::{Step, World};
-use crate::device::{Command, Recipient, SendRequest};
+use crate::device::{Command, CommandError, Recipient, SendRequest};
 use crate::port::{MessageState, Terms};
 
 const BRIEF: Duration = Duration::from_secs(5);
@@ -100,6 +100,33 @@ fn a_message_that_waits_can_be_taken_back() {
 }
 
 #[test]
+fn a_repetition_beside_it_does_not_undo_that_a_message_is_taken_back() {
+    let mut world = World::online(10);
+    world.take(Step::LinkDown);
+    accept(&mut world, "waits", None, false);
+    let other = request(&world, "other", None, false);
+    world.command(other);
+    // While that is on its way to the store, both gather in the batch behind it.
+    cancel(&mut world, "waits");
+    let again = request(&world, "waits", None, false);
+    world.command(again);
+    world.commit_everything();
+    pass(&mut world, BRIEF);
+    world.go_online();
+    assert_eq!((world.wired(), world.state_of("waits")), (1, MessageState::Cancelled));
+}
+
+#[test]
+fn whoever_may_not_act_takes_nothing_back() {
+    let mut world = World::online(11);
+    world.take(Step::LinkDown);
+    accept(&mut world, "waits", None, false);
+    world.take(Step::LeaseLost);
+    let token = cancel(&mut world, "waits");
+    assert_eq!(world.done(token), Some(Err(CommandError::Unavailable)));
+}
+
+#[test]
 fn a_message_on_the_wire_goes_its_way_whoever_takes_it_back() {
     let mut world = World::online(6);
     accept(&mut world, "gone", None, false);
@@ -148,4 +175,13 @@ fn an_acknowledgement_that_comes_late_still_counts() {
     world.stanza(ack("0"));
     world.commit_everything();
     assert_eq!(world.state_of("once"), MessageState::Sent);
+    for kind in [Some("read"), None] {
+        world.receipt(kind);
+        world.commit_everything();
+    }
+    let told = |state: MessageState| {
+        let end = format!("/{}", i32::from(state));
+        world.events().iter().any(|key| key.starts_with("state/") && key.ends_with(&end))
+    };
+    assert!(told(MessageState::Read) && !told(MessageState::Delivered), "{:?}", world.events());
 }

@@ -66,7 +66,8 @@ impl World {
         }
         let mut committed = Committed::default();
         for accept in &batch.accepts {
-            if let Some(stored) = self.messages.get(&accept.message_id) {
+            let mut known = self.messages.values();
+            if let Some(stored) = known.find(|stored| stored.message.request_id == accept.request_id) {
                 committed.accepts.push(Accepted::Repeated(Box::new(stored.clone())));
                 continue;
             }

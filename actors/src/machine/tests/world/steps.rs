@@ -212,7 +212,7 @@ impl World {
         self.commit_everything();
     }
 
-    pub(super) fn receipt(&mut self, kind: Option<&'static str>) -> Vec<Effect> {
+    pub(in crate::machine::tests) fn receipt(&mut self, kind: Option<&'static str>) -> Vec<Effect> {
         let Some(id) = self.on_wire.last().cloned() else { return Vec::new() };
         let mut receipt = Builder::new("receipt").attr("from", Jid::lid_device("800000", 2)).attr("id", id);
         if let Some(kind) = kind {
