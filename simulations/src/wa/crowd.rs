@@ -40,7 +40,7 @@ impl Machine {
             return refuse(self, "421", "the group is addressed by hidden identities");
         }
         if let Some(participant) = stanza.jid("participant") {
-            return self.group_resend(now, from, id, to, stanza, &participant);
+            return self.group_resend(now, from, to, stanza, &participant);
         }
         let Some(shared) = stanza.all_named("enc").find(|enc| enc.text("type").as_deref() == Some("skmsg"))
         else {
@@ -111,7 +111,6 @@ impl Machine {
         &mut self,
         now: UnixMillis,
         from: DeviceRef,
-        id: &str,
         to: &Jid,
         stanza: &Stanza,
         participant: &Jid,
@@ -120,16 +119,29 @@ impl Machine {
         let single =
             |enc: &&Stanza| enc.text("type").is_some_and(|kind| CiphertextKind::parse(&kind).is_some());
         let bare: Vec<Stanza> = stanza.all_named("enc").filter(single).cloned().collect();
-        for enc in &bare {
-            let kind = enc.text("type").and_then(|kind| CiphertextKind::parse(&kind));
-            if let (Some(kind), Some(bytes)) = (kind, enc.leaf()) {
-                self.ledger.ciphertext((from, device), id, kind, bytes, now);
-            }
-        }
-        let delivery = self.group_delivery(now, from, stanza, to, bare);
-        self.deliver(now, device, delivery);
+        self.hand_out(now, (from, device), stanza, to, bare);
         self.ack_message(now, from, stanza, to, &[]);
         Ok(())
+    }
+
+    /// Gives a device what is encrypted for it; what it alone can read is remembered.
+    pub(super) fn hand_out(
+        &mut self,
+        now: UnixMillis,
+        (from, device): (DeviceRef, DeviceRef),
+        stanza: &Stanza,
+        to: &Jid,
+        ciphertexts: Vec<Stanza>,
+    ) {
+        let id = stanza.text("id").unwrap_or_default();
+        for enc in &ciphertexts {
+            let kind = enc.text("type").and_then(|kind| CiphertextKind::parse(&kind));
+            if let (Some(kind), Some(bytes)) = (kind, enc.leaf()) {
+                self.ledger.ciphertext((from, device), &id, kind, bytes, now);
+            }
+        }
+        let delivery = self.group_delivery(now, from, stanza, to, ciphertexts);
+        self.deliver(now, device, delivery);
     }
 
     pub(super) fn group_delivery(

@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use roost_proto::id::UnixMillis;
-use roost_proto::signal::CiphertextKind;
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
 
 use super::account::{DeviceRef, Pn};
@@ -56,7 +55,7 @@ impl Machine {
         stanza: &Stanza,
     ) -> Result<(), Refusal> {
         if let Some(participant) = stanza.jid("participant") {
-            return self.group_resend(now, from, id, to, stanza, &participant);
+            return self.group_resend(now, from, to, stanza, &participant);
         }
         let shared = stanza.all_named("enc").find(|enc| enc.text("type").as_deref() == Some("skmsg"));
         let entries: Vec<(&Stanza, DeviceRef)> = stanza
@@ -66,7 +65,7 @@ impl Machine {
             .filter_map(|entry| Some((entry, self.device_at(&entry.jid("jid")?)?)))
             .collect();
         if stanza.text("type").as_deref() == Some("reaction") && shared.is_none() {
-            return self.react(now, from, id, to, stanza, entries);
+            return self.react(now, from, to, stanza, entries);
         }
         let (Some(shared), false) = (shared, entries.is_empty()) else {
             let why = "a post without a ciphertext, or for nobody";
@@ -85,15 +84,8 @@ impl Machine {
                 let keys = entries.iter().filter(|(_, named)| *named == device);
                 let mut ciphertexts: Vec<Stanza> =
                     keys.flat_map(|(entry, _)| entry.all_named("enc")).cloned().collect();
-                for enc in &ciphertexts {
-                    let kind = enc.text("type").and_then(|kind| CiphertextKind::parse(&kind));
-                    if let (Some(kind), Some(bytes)) = (kind, enc.leaf()) {
-                        self.ledger.ciphertext((from, device), id, kind, bytes, now);
-                    }
-                }
                 ciphertexts.push(shared.clone());
-                let delivery = self.group_delivery(now, from, stanza, to, ciphertexts);
-                self.deliver(now, device, delivery);
+                self.hand_out(now, (from, device), stanza, to, ciphertexts);
             }
         }
         self.ack_message(now, from, stanza, to, &[]);
@@ -106,7 +98,6 @@ impl Machine {
         &mut self,
         now: UnixMillis,
         from: DeviceRef,
-        id: &str,
         to: &Jid,
         stanza: &Stanza,
         entries: Vec<(&Stanza, DeviceRef)>,
@@ -118,15 +109,8 @@ impl Machine {
             return self.refuse_message(now, from, stanza, to, "400", why);
         }
         for (entry, device) in entries.into_iter().filter(|(_, device)| *device != from) {
-            let ciphertexts: Vec<Stanza> = entry.all_named("enc").cloned().collect();
-            for enc in &ciphertexts {
-                let kind = enc.text("type").and_then(|kind| CiphertextKind::parse(&kind));
-                if let (Some(kind), Some(bytes)) = (kind, enc.leaf()) {
-                    self.ledger.ciphertext((from, device), id, kind, bytes, now);
-                }
-            }
-            let delivery = self.group_delivery(now, from, stanza, to, ciphertexts);
-            self.deliver(now, device, delivery);
+            let ciphertexts = entry.all_named("enc").cloned().collect();
+            self.hand_out(now, (from, device), stanza, to, ciphertexts);
         }
         self.ack_message(now, from, stanza, to, &[]);
         Ok(())
