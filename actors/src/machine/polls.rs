@@ -4,14 +4,13 @@
 //! votes of one voter stands is decided by the store, so none is read to be written. What cannot be opened is not
 //! counted.
 
-use std::collections::BTreeSet;
-
 use roost_proto::api;
 use roost_proto::content::{self, MOST_OPTIONS, Meaning, Parties, Ref, Sealed, Secret};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
 
 use super::Machine;
+use super::appstate::timestamp;
 use super::commit::Pending;
 use super::inbound::{bounded, person};
 use super::secrets::{Need, Sought, secret_name};
@@ -46,7 +45,6 @@ pub(super) fn counted(
 ) -> Option<CastVote> {
     let ballot = secret.ballot(id)?;
     let places = (0..).zip(secret.poll.as_ref()?.options.iter().take(MOST_OPTIONS));
-    let unknown: BTreeSet<&[u8]> = unknown.iter().map(Vec::as_slice).collect();
     let said = api::poll_results::Vote {
         from_me: voter.from_me,
         options: places.filter(|(_, option)| options.contains(option)).map(|(place, _)| place).collect(),
@@ -58,12 +56,6 @@ pub(super) fn counted(
     let name = if lid.is_empty() { phone_number } else { lid };
     let cast = UnixMillis(if voter.cast > 0 { voter.cast } else { voter.came.0 });
     Some(CastVote { ballot, vote: Vote { voter: bounded(name), cast, said } })
-}
-
-/// Unix milliseconds of a clock that is not ours.
-fn timestamp(at: UnixMillis) -> api::Timestamp {
-    let nanos = i32::try_from(at.0.rem_euclid(1000)).unwrap_or_default() * 1_000_000;
-    api::Timestamp { seconds: at.0.div_euclid(1000), nanos }
 }
 
 impl Machine {
