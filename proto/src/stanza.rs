@@ -119,6 +119,10 @@ mod tests {
             "@",
             "a@b@c",
             "1:2@lid",
+            "1:300@lid",
+            "1:2@g.us",
+            "1.2@g.us",
+            "5-1@interop",
             "0@s.whatsapp.net",
         ];
         for text in texts {

@@ -4,7 +4,7 @@
 //! text with an `@` as a JID: `10:30@home` arrives as `10@home`, and most readers know nothing of a server `home`.
 
 use wacore_binary::encoder::{ByteWriter, Encoder};
-use wacore_binary::{BinaryError, Jid, Node, NodeContent, NodeValue};
+use wacore_binary::{BinaryError, Jid, Node, NodeContent, NodeValue, Server};
 
 /// A flags byte (0) and the tree.
 pub(super) fn write(stanza: &Node) -> Result<Vec<u8>, BinaryError> {
@@ -39,7 +39,14 @@ fn text<W: ByteWriter>(text: &str, encoder: &mut Encoder<'_, W>) -> Result<(), B
         return encoder.write_string(text);
     }
     match text.parse::<Jid>() {
-        Ok(jid) if jid.to_string() == text => encoder.write_jid_owned(&jid),
+        Ok(jid) if is_whole_on_the_wire(&jid) && jid.to_string() == text => encoder.write_jid_owned(&jid),
         _ => encoder.write_bytes_with_len(text.as_bytes()),
     }
+}
+
+/// Whether the form of an address on the wire has all of it: that of a device is for people alone, and none has an agent.
+fn is_whole_on_the_wire(jid: &Jid) -> bool {
+    let person = matches!(jid.server, Server::Pn | Server::Lid | Server::Hosted | Server::HostedLid);
+    let device = jid.device == 0 || person && u8::try_from(jid.device).is_ok();
+    device && jid.agent == 0 && jid.integrator == 0
 }
