@@ -54,9 +54,10 @@ pub fn on_the_wire(jid: &Jid) -> Option<Server> {
     }
 }
 
-/// The server of its account.
+/// The server of its account. No other device of an account is hosted: one that says so is nobody's here.
 fn plain(jid: &Jid) -> Option<Server> {
     match jid.server {
+        _ if !matches!(jid.device, 0 | HOSTED) => None,
         Server::Hosted => Some(Server::Pn),
         Server::HostedLid => Some(Server::Lid),
         _ => None,
@@ -110,5 +111,13 @@ mod tests {
         let account = Builder::new("user").attr("jid", Jid::new("4915", Server::Hosted)).build();
         let heard = hear(&encode(&account).expect("written")).expect("read");
         assert_eq!(heard.jid("jid"), Some(Jid::pn("4915")), "an account is never hosted as a whole");
+    }
+
+    #[test]
+    fn a_usual_device_does_not_pass_for_one_that_calls_itself_hosted() {
+        let stranger = Jid { device: 5, ..Jid::new("4915", Server::Hosted) };
+        let said = Builder::new("message").attr("from", stranger.clone()).build();
+        let heard = hear(&encode(&said).expect("written")).expect("read");
+        assert_eq!(heard.jid("from"), Some(stranger));
     }
 }
