@@ -33,8 +33,11 @@ impl Meter {
         UnixMillis(self.paid_until - (span - span / i64::from(per)))
     }
 
-    fn take(&mut self, per: u32, span: i64, now: UnixMillis) {
-        self.paid_until = self.paid_until.max(now.0) + span / i64::from(per);
+    /// Returns for how long that is paid.
+    fn take(&mut self, per: u32, span: i64, now: UnixMillis) -> i64 {
+        let share = span / i64::from(per);
+        self.paid_until = self.paid_until.max(now.0) + share;
+        share
     }
 
     /// How many may go at once.
@@ -42,6 +45,13 @@ impl Meter {
         let free = (now.0 + span - self.paid_until.max(now.0)).max(0);
         u32::try_from(free / (span / i64::from(per))).unwrap_or(u32::MAX).min(per)
     }
+}
+
+/// What a turn took, so that it can be given back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    begins: bool,
+    share: i64,
 }
 
 /// The policy, and how far it is used up.
@@ -71,21 +81,25 @@ impl Pacing {
     }
 
     /// Takes a turn for a message, or says how long there is none.
-    pub(super) fn turn(&mut self, begins: bool, now: UnixMillis) -> Result<(), Duration> {
+    pub(super) fn turn(&mut self, begins: bool, now: UnixMillis) -> Result<Taken, Duration> {
         let (per, span) = match begins {
             true => (self.policy.reach_out_per_day, DAY_MS),
             false => (self.policy.reply_per_minute, MINUTE_MS),
         };
         if per == 0 {
-            return Ok(());
+            return Ok(Taken { begins, share: 0 });
         }
         let meter = if begins { &mut self.reach_outs } else { &mut self.replies };
         let wait = meter.next(per, span).0 - now.0;
         if wait > 0 {
             return Err(Duration::from_millis(wait.unsigned_abs()));
         }
-        meter.take(per, span, now);
-        Ok(())
+        Ok(Taken { begins, share: meter.take(per, span, now) })
+    }
+
+    pub(super) fn give_back(&mut self, Taken { begins, share }: Taken) {
+        let meter = if begins { &mut self.reach_outs } else { &mut self.replies };
+        meter.paid_until -= share;
     }
 
     fn pace(&self, now: UnixMillis) -> Pace {
@@ -140,15 +154,17 @@ mod tests {
     fn a_day_has_as_many_new_chats_as_it_may_and_the_next_one_waits_for_its_share() {
         let mut pacing = pacing(0, 24);
         for _ in 0..24 {
-            assert_eq!(pacing.turn(true, NOW), Ok(()));
+            assert!(pacing.turn(true, NOW).is_ok());
         }
         assert_eq!(pacing.turn(true, NOW), Err(Duration::from_secs(3600)));
         assert_eq!(pacing.pace(NOW).reach_outs_left, Some(0));
         let later = UnixMillis(NOW.0 + 3_600_000);
         assert_eq!(pacing.pace(later).reach_outs_left, Some(1));
-        assert_eq!(pacing.turn(true, later), Ok(()));
+        let taken = pacing.turn(true, later).expect("its hour has come");
         assert!(pacing.turn(true, later).is_err());
-        assert_eq!(pacing.turn(false, later), Ok(()), "replies have no limit here");
+        pacing.give_back(taken);
+        assert!(pacing.turn(true, later).is_ok() && pacing.turn(true, later).is_err(), "one was given back");
+        assert!(pacing.turn(false, later).is_ok(), "replies have no limit here");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The turn of a message: whether it begins a chat, and whether it may do so now.
 //!
-//! What must hold: a message takes one turn of the pace, however often its way begins anew; while new chats are
-//! barred none of its bytes reach the wire, also when they were made before.
+//! What must hold: a message takes one turn of the pace, however often its way begins anew, and gives it back if it ends
+//! before it has bytes; while new chats are barred none of its bytes reach the wire, also when they were made before.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use roost_placement::lease::BootTime;
 
 use super::{Item, Stage};
 use crate::machine::crypto::Purpose;
+use crate::machine::pacing::Taken;
 use crate::machine::timer::Timer;
 use crate::machine::{Effect, Machine};
 
@@ -25,12 +26,22 @@ enum Kind {
     Reply,
 }
 
+/// Its share of the pace.
+#[derive(Debug, PartialEq, Eq)]
+enum Share {
+    /// It has none yet.
+    Due,
+    /// It was counted, by this much.
+    Taken(Taken),
+    /// It has bytes for the wire, so it stays counted.
+    Spent,
+}
+
 /// The turn of one message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Turn {
     kind: Kind,
-    /// The pace has counted it.
-    taken: bool,
+    share: Share,
     /// Since when it is held back.
     held: Option<BootTime>,
 }
@@ -38,14 +49,16 @@ pub(super) struct Turn {
 impl Turn {
     pub(super) fn new(may_begin: bool) -> Turn {
         let kind = if may_begin { Kind::Unknown } else { Kind::Reply };
-        Turn { kind, taken: false, held: None }
+        Turn { kind, share: Share::Due, held: None }
     }
 
     pub(super) fn is_reply(&self) -> bool {
         self.kind == Kind::Reply
     }
 
-    pub(super) fn begins(&self) -> bool {
+    /// It has bytes, so its turn stays counted. Returns whether it begins a chat.
+    pub(super) fn spend(&mut self) -> bool {
+        self.share = Share::Spent;
         self.kind == Kind::ReachOut
     }
 }
@@ -65,18 +78,29 @@ impl Machine {
             item.turn.held.get_or_insert(now);
             return false;
         }
-        if !item.turn.taken {
-            if let Err(wait) = self.pacing.turn(begins, wall) {
-                item.turn.held.get_or_insert(now);
-                item.stage = Stage::Accepted(now.plus(wait));
-                return false;
+        if item.turn.share == Share::Due {
+            match self.pacing.turn(begins, wall) {
+                Ok(taken) => item.turn.share = Share::Taken(taken),
+                Err(wait) => {
+                    item.turn.held.get_or_insert(now);
+                    item.stage = Stage::Accepted(now.plus(wait));
+                    return false;
+                }
             }
-            item.turn.taken = true;
             if let Some(since) = item.turn.held.take() {
                 self.effects.push(Effect::Paced(now.since(since)));
             }
         }
         true
+    }
+
+    /// A message that ends without bytes leaves its turn to others.
+    pub(super) fn give_turn_back(&mut self, ordinal: i64) {
+        let Some(item) = self.outbox.items.get_mut(&ordinal) else { return };
+        if let Share::Taken(taken) = std::mem::replace(&mut item.turn.share, Share::Spent) {
+            self.pacing.give_back(taken);
+            self.outbox_paced_anew();
+        }
     }
 
     /// Finds out whether a message begins a chat, if that is not known.

@@ -4,7 +4,7 @@ use roost_proto::stanza::{Builder, Read as _, Stanza, iq, server_jid};
 
 use super::world::{Step, World};
 use crate::device::{Bar, Command, PacingPolicy, SendError};
-use crate::machine::{Effect, Event};
+use crate::machine::{Effect, Event, Reply};
 
 /// Everything is answered that can be; what is asked of the device itself in between.
 fn settle(world: &mut World) -> Vec<Effect> {
@@ -42,6 +42,18 @@ fn lock(until: u64) -> Stanza {
 
 fn is_barred(told: Result<(), SendError>) -> bool {
     matches!(told, Err(SendError::Barred(_)))
+}
+
+/// How many chats may be begun now.
+fn left(world: &mut World) -> Option<u32> {
+    world.tokens += 1;
+    let token = world.tokens;
+    let effects = world.feed(Event::Command { token, command: Command::Pace });
+    let told = effects.into_iter().find_map(|effect| match effect {
+        Effect::Reply { reply: Reply::Pace(pace), .. } => pace.ok(),
+        _ => None,
+    });
+    told.expect("it is told at once").reach_outs_left
 }
 
 #[test]
@@ -129,6 +141,28 @@ fn new_chats_above_the_pace_wait_and_replies_do_not() {
     let waited =
         effects.iter().any(|effect| matches!(effect, Effect::Paced(waited) if waited.as_secs() >= 1));
     assert!(waited, "how long it was held back is told");
+}
+
+#[test]
+fn a_new_chat_that_comes_to_nothing_leaves_its_turn_to_the_next() {
+    let mut world = World::online(7);
+    world.command(Command::SetPacing(PacingPolicy { reply_per_minute: 0, reach_out_per_day: 1 }));
+    settle(&mut world);
+    world.take(Step::Send(1));
+    world.take(Step::CommitDone);
+    let first = world.messages.values().next().expect("it was accepted").message.message_id.clone();
+    // It has its turn, and waits for what is asked of WhatsApp.
+    for _ in 0..6 {
+        world.take(Step::Crypto);
+    }
+    assert_eq!(world.wired(), 0);
+    assert_eq!(left(&mut world), Some(0));
+    let (token, _) = world.command(Command::Cancel { message_id: first });
+    settle(&mut world);
+    assert_eq!(world.done(token), Some(Ok(())));
+    assert_eq!((world.wired(), left(&mut world)), (0, Some(1)));
+    assert_eq!(send(&mut world, 2), Ok(()));
+    assert_eq!((world.wired(), left(&mut world)), (1, Some(0)));
 }
 
 #[test]
