@@ -36,6 +36,7 @@ pub(super) use accept::{Admission, Editing};
 use audience::Audience;
 use called::Called;
 use crowd::Crowd;
+use ended::Copies;
 use turn::Turn;
 
 /// Where a message is on its way.
@@ -79,6 +80,7 @@ struct Item {
     rounds: u32,
     /// How often it was encrypted anew because WhatsApp called its list of devices stale.
     restarts: u32,
+    copies: Copies,
     phash: Option<String>,
     /// To whom it is being encrypted: the devices in the order of the ciphertexts.
     audience: Option<(Audience, Vec<Jid>)>,
@@ -114,12 +116,8 @@ impl Outbox {
 impl Machine {
     pub(super) fn outbox_load(&mut self, stored: Vec<StoredMessage>) {
         for message in stored {
-            self.add_item(message);
+            self.outbox_add(message);
         }
-    }
-
-    pub(super) fn outbox_add(&mut self, message: StoredMessage) {
-        self.add_item(message);
     }
 
     /// An accept was answered, one way or the other.
@@ -127,7 +125,7 @@ impl Machine {
         self.outbox.accepting = self.outbox.accepting.saturating_sub(1);
     }
 
-    fn add_item(&mut self, stored: StoredMessage) {
+    pub(super) fn outbox_add(&mut self, stored: StoredMessage) {
         let (expires, unsure) = (self.expires(&stored.message), stored.wire.is_some());
         let stage = match stored.wire {
             Some(wire) => Stage::Sending { wire, since: None },
@@ -146,6 +144,7 @@ impl Machine {
             fetching: Vec::new(),
             rounds: 0,
             restarts: 0,
+            copies: Copies::default(),
             phash: None,
             audience: None,
             crowd: None,
@@ -182,6 +181,7 @@ impl Machine {
                         unsure.push(*ordinal);
                     } else if again {
                         *since = Some(now);
+                        item.copies.sent();
                         self.outbox.unanswered.sent(item.stanza_id.as_ref(), *ordinal);
                         self.wire.push_back((link, wire.clone()));
                     }
@@ -360,11 +360,11 @@ impl Machine {
 
     /// The bytes of a message exist: durable with the state that they took, then on the wire.
     fn commit_message(&mut self, slot: u64, ordinal: i64, mut outcome: Pending, wire: Bytes) {
-        let Some(item) = self.outbox.items.get(&ordinal) else { return self.lane.fill(slot, outcome) };
-        let item_begins = item.turn.begins();
+        let Some(item) = self.outbox.items.get_mut(&ordinal) else { return self.lane.fill(slot, outcome) };
+        let begins = item.turn.spend();
         let NewMessage { message_id, whatsapp_id, content, .. } = item.message.clone();
         self.remember_sent(&mut outcome, &whatsapp_id, &content);
-        if item_begins {
+        if begins {
             self.note_pace(&mut outcome);
         }
         outcome.batch.messages.push(MessageUpdate {

@@ -63,6 +63,8 @@ pub(super) enum Lookup {
     Edited(Box<Editing>),
     /// Something needs the secret of the message.
     Secret(Box<secrets::Sought>),
+    /// WhatsApp has had the message since then, of which nobody knew whether it had arrived.
+    Late(UnixMillis),
 }
 
 /// A receipt that waits for the store.
@@ -105,7 +107,10 @@ impl Machine {
     /// Goes through the ids of a receipt until one must be looked up, or all are done.
     fn work_receipt(&mut self, mut waiting: Waiting) {
         while let Some(id) = waiting.ids.pop_front() {
-            let Some((message_id, known)) = self.sent.known.get(&id).cloned() else {
+            let known = self.sent.known.get(&id).cloned();
+            // What was not known to have arrived is looked up, because it counts from now on.
+            let known = known.filter(|(_, state)| *state != MessageState::Indeterminate);
+            let Some((message_id, known)) = known else {
                 return self.look_up(id, Lookup::Receipt(Box::new(waiting)));
             };
             if message_id.is_empty() {
@@ -132,18 +137,37 @@ impl Machine {
             Some(Lookup::Edited(editing)) => self.on_edited(*editing, message),
             Some(Lookup::Secret(sought)) => self.on_secret_message(*sought, message.as_ref()),
             Some(Lookup::Receipt(mut waiting)) => {
-                if let Some(StoredMessage { message, state, .. }) = message {
-                    let (message_id, id) = (message.message_id, message.whatsapp_id);
-                    self.sent.remember(&id, &message_id, state);
-                    if rank(state) < rank(waiting.state) {
-                        let (state, at) = (waiting.state, waiting.at);
-                        self.move_message(&mut waiting.outcome, &message_id, &id, state, at, None);
-                    }
-                    self.note_participant(&mut waiting, &message_id, &id);
+                if let Some(stored) = message {
+                    let (state, at) = (waiting.state, waiting.at);
+                    self.arrive(&mut waiting.outcome, &stored, state, at);
+                    let StoredMessage { message, .. } = stored;
+                    self.note_participant(&mut waiting, &message.message_id, &message.whatsapp_id);
                 }
                 self.work_receipt(*waiting);
             }
+            Some(Lookup::Late(at)) => {
+                let mut outcome = Pending { after: vec![After::Settled], ..Pending::default() };
+                if let Some(stored) = message {
+                    self.arrive(&mut outcome, &stored, MessageState::Sent, at);
+                }
+                let slot = self.lane.open();
+                self.lane.fill(slot, outcome);
+            }
             None => {}
+        }
+    }
+
+    /// A message that was looked up has reached a state, unless it is further already.
+    fn arrive(&mut self, outcome: &mut Pending, stored: &StoredMessage, state: MessageState, at: UnixMillis) {
+        let message = &stored.message;
+        let (message_id, id) = (&message.message_id, &message.whatsapp_id);
+        self.sent.remember(id, message_id, stored.state);
+        let known = self.sent.furthest(id).unwrap_or(stored.state);
+        if rank(known) < rank(state) {
+            self.move_message(outcome, message_id, id, state, at, None);
+            if known == MessageState::Indeterminate {
+                self.count_arrived(outcome, message, at);
+            }
         }
     }
 
@@ -211,17 +235,11 @@ impl Machine {
 
     /// An acknowledgement of a message that is not on its way: it may be one of which nobody knew whether it had arrived.
     pub(super) fn on_late_ack(&mut self, ack: &Stanza, whatsapp_id: &str) {
-        let known = self.sent.known.get(whatsapp_id).cloned();
-        let unsure = known.filter(|(_, state)| *state == MessageState::Indeterminate);
-        let Some((message_id, _)) = unsure.filter(|_| ack.text("error").is_none_or(|error| error == "0"))
-        else {
-            return self.effects.push(Effect::Credit(1));
-        };
-        let (mut outcome, at) = (Pending::default(), self.told_at(ack));
-        self.move_message(&mut outcome, &message_id, whatsapp_id, MessageState::Sent, at, None);
-        outcome.after.push(After::Settled);
-        let slot = self.lane.open();
-        self.lane.fill(slot, outcome);
+        let unsure = self.sent.furthest(whatsapp_id) == Some(MessageState::Indeterminate);
+        match unsure && ack.text("error").is_none_or(|error| error == "0") {
+            true => self.look_up(whatsapp_id.to_owned(), Lookup::Late(self.told_at(ack))),
+            false => self.effects.push(Effect::Credit(1)),
+        }
     }
 
     /// Whether a device of our own account says it.

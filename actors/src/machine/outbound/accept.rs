@@ -143,7 +143,7 @@ impl Machine {
         let known = self.sent.furthest(&stored.message.whatsapp_id).into_iter().chain([stored.state]);
         let waits = known.map(rank).all(|known| known <= rank(MessageState::Sending));
         if waits && !self.outbox.items.contains_key(&stored.ordinal) {
-            self.add_item(stored.clone());
+            self.outbox_add(stored.clone());
         }
     }
 

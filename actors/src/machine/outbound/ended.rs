@@ -7,10 +7,10 @@ use std::time::Duration;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, Read, Server, Stanza};
 
-use super::Stage;
+use super::{Item, Stage};
 use crate::machine::commit::{After, Pending};
 use crate::machine::{Effect, Machine};
-use crate::port::MessageState;
+use crate::port::{MessageState, NewMessage};
 
 /// What a failure is called that is a code of WhatsApp.
 const NACK: &str = "UPSTREAM_NACK_";
@@ -24,23 +24,57 @@ const RESTARTS: u32 = 2;
 /// The longest pause before that.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Copies of a message on the wire of this link that WhatsApp has not answered.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    unanswered: u32,
+    /// How many of them have other bytes than the message has now.
+    outdated: u32,
+}
+
+impl Copies {
+    pub(super) fn sent(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
+    }
+
+    /// One was answered; returns whether it was an outdated one.
+    fn answered(&mut self) -> bool {
+        let outdated = self.outdated > 0;
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.outdated = self.outdated.saturating_sub(1);
+        outdated
+    }
+}
+
+impl Item {
+    /// WhatsApp has answered; returns whether that settles it. A refusal of bytes that others have replaced does not.
+    fn is_settled(&mut self, refused: bool) -> bool {
+        let outdated = self.copies.answered();
+        matches!(self.stage, Stage::Sending { .. }) && !(outdated && refused)
+    }
+}
+
 impl Machine {
     /// `<ack class=message id t error? phash?/>`
     pub(in crate::machine) fn on_message_ack(&mut self, ack: &Stanza) {
         let id = ack.text("id").unwrap_or_default();
         let in_newsletter = self.outbox.unanswered.answered(&id);
-        let mut items = self.outbox.items.iter();
+        let error = ack.text("error").filter(|error| error != "0");
+        let mut items = self.outbox.items.iter_mut();
         let found = items.find(|(ordinal, item)| match in_newsletter {
             Some(place) => **ordinal == place,
             None => item.message.whatsapp_id == id,
         });
-        let Some((&ordinal, item)) = found.filter(|(_, item)| matches!(item.stage, Stage::Sending { .. }))
-        else {
-            return self.on_late_ack(ack, &id);
-        };
+        let settled =
+            found.and_then(|(ordinal, item)| item.is_settled(error.is_some()).then_some((*ordinal, item)));
+        let Some((ordinal, item)) = settled else { return self.on_late_ack(ack, &id) };
+        // A sender key that was in it has reached nobody.
+        if error.is_some() && item.is_for_a_crowd() {
+            self.outbox.unheard.insert(item.message.chat.clone());
+        }
         let (message, phash, trusts) = (item.message.clone(), item.phash.clone(), item.trusts.clone());
         let outrun = ack.text("phash").zip(phash).is_some_and(|(theirs, ours)| theirs != ours);
-        let readdressed = ack.text("error").as_deref() == Some(READDRESSED);
+        let readdressed = error.as_deref() == Some(READDRESSED);
         if (outrun || readdressed)
             && let Ok(chat) = message.chat.parse::<Jid>()
         {
@@ -53,7 +87,7 @@ impl Machine {
             return self.effects.push(Effect::Credit(1));
         }
         let at = self.told_at(ack);
-        let error = ack.text("error").filter(|error| error != "0").map(|code| {
+        let error = error.map(|code| {
             let digits: String = code.chars().filter(char::is_ascii_digit).take(5).collect();
             format!("{NACK}{digits}")
         });
@@ -64,9 +98,8 @@ impl Machine {
         let mut outcome = Pending::default();
         let (ours, theirs) = (&message.message_id, &message.whatsapp_id);
         self.move_message(&mut outcome, ours, theirs, state, at, error.as_deref());
-        match &error {
-            None => self.note_reached(&mut outcome, &message.chat),
-            Some(refused) => self.note_nack(refused.trim_start_matches(NACK).parse().unwrap_or_default()),
+        if let Some(refused) = &error {
+            self.note_nack(refused.trim_start_matches(NACK).parse().unwrap_or_default());
         }
         outcome.after.push(After::Settled);
         let slot = self.lane.open();
@@ -79,13 +112,11 @@ impl Machine {
     fn encrypt_anew(&mut self, ordinal: i64) -> bool {
         let pause = self.jitter(PAUSE);
         let Some(item) = self.outbox.items.get_mut(&ordinal) else { return false };
-        if item.is_for_a_crowd() {
-            self.outbox.unheard.insert(item.message.chat.clone());
-        }
         if item.restarts == RESTARTS {
             return false;
         }
         item.restarts += 1;
+        item.copies.outdated = item.copies.unanswered;
         item.rounds = 0;
         item.bundles.clear();
         item.skip.clear();
@@ -102,6 +133,7 @@ impl Machine {
 
     /// The way of a message ends in this state.
     pub(super) fn end(&mut self, ordinal: i64, state: MessageState, failure: Option<&'static str>) {
+        self.give_turn_back(ordinal);
         let Some(item) = self.outbox.items.get(&ordinal) else { return };
         let (message_id, whatsapp_id) = (item.message.message_id.clone(), item.message.whatsapp_id.clone());
         let mut outcome = Pending::default();
@@ -127,7 +159,18 @@ impl Machine {
         outcome.after.push(After::Gone(*ordinal));
         if let Some(at) = taken {
             let message = item.message.clone();
-            self.count_sent(outcome, &message, at);
+            self.count_arrived(outcome, &message, at);
         }
+    }
+
+    /// WhatsApp has a message: there is a chat, and if it is a vote, it counts.
+    pub(in crate::machine) fn count_arrived(
+        &mut self,
+        outcome: &mut Pending,
+        message: &NewMessage,
+        at: UnixMillis,
+    ) {
+        self.note_reached(outcome, &message.chat);
+        self.count_sent(outcome, message, at);
     }
 }

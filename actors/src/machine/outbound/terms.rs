@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use roost_placement::lease::BootTime;
 
+use super::ended::Copies;
 use super::{Item, Stage};
 use crate::device::CommandError;
 use crate::machine::Machine;
@@ -61,6 +62,7 @@ impl Machine {
     pub(in crate::machine) fn outbox_link_lost(&mut self) {
         self.outbox.unanswered.link_lost();
         for item in self.outbox.items.values_mut() {
+            item.copies = Copies::default();
             if let Stage::Sending { since, .. } = &mut item.stage {
                 item.unsure |= since.take().is_some();
             }

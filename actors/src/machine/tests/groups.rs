@@ -140,6 +140,32 @@ fn a_message_for_a_stale_list_is_made_anew_under_its_id_a_few_times_and_then_fai
     assert!(!until_encrypted(&mut world), "and goes on");
 }
 
+#[test]
+fn a_second_refusal_of_bytes_that_were_sent_twice_says_nothing_of_the_new_ones() {
+    let mut world = World::online(9);
+    sent(&mut world);
+    world.take(Step::Time(40_000));
+    assert_eq!(world.wired(), 2, "nobody has answered the first");
+    for _ in 0..2 {
+        world.refuse_ours(421);
+        sent_again(&mut world);
+    }
+    assert_eq!(world.wired(), 1, "the second refusal makes nothing anew");
+    world.take(Step::AckOurs);
+    world.commit_everything();
+    assert_eq!(world.messages.values().next().map(|stored| stored.state), Some(MessageState::Sent));
+}
+
+#[test]
+fn a_group_message_that_is_refused_leaves_nobody_with_its_sender_key() {
+    let mut world = World::online(10);
+    sent(&mut world);
+    world.refuse_ours(479);
+    world.commit_everything();
+    world.send(GROUP);
+    assert!(until_encrypted(&mut world), "another chain begins");
+}
+
 /// Whether the next message to the group begins another chain.
 fn until_encrypted(world: &mut World) -> bool {
     for _ in 0..20 {

@@ -90,6 +90,25 @@ fn our_vote_counts_as_soon_as_whatsapp_has_it_whoever_owns_the_device_by_then() 
 }
 
 #[test]
+fn our_vote_of_which_nobody_knew_whether_it_arrived_counts_when_that_turns_out() {
+    for late in [Step::AckOurs, Step::ReceiptForOurs] {
+        let mut world = World::online(6);
+        hears_a_poll(&mut world);
+        let mut vote = request(vote("POLL", false, &["no"]), 1);
+        vote.terms.once = true;
+        world.command(Command::Send(Box::new(vote)));
+        goes_out(&mut world);
+        world.take(Step::Time(60_000));
+        world.commit_everything();
+        assert_eq!((world.state_of("s1"), world.votes.len()), (MessageState::Indeterminate, 0));
+        world.take(late);
+        world.commit_everything();
+        assert!(world.state_of("s1") >= MessageState::Sent);
+        assert_eq!(last(&world).vote.said.options, [1]);
+    }
+}
+
+#[test]
 fn our_vote_that_whatsapp_refuses_does_not_count() {
     let mut world = World::online(4);
     hears_a_poll(&mut world);
