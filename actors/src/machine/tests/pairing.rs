@@ -40,3 +40,13 @@ fn an_unlinked_device_that_pairs_again_loses_its_account_together_with_its_old_k
     world.commit_everything();
     assert_eq!(world.account(), None);
 }
+
+#[test]
+fn a_device_that_is_being_paired_anew_is_nobodys() {
+    let mut world = World::unlinked(2);
+    let said = pair(&mut world).into_iter().filter_map(|effect| match effect {
+        Effect::Publish(status) => Some((status.state, status.pn, status.lid)),
+        _ => None,
+    });
+    assert_eq!(said.collect::<Vec<_>>(), [(State::Pairing, None, None)]);
+}
