@@ -28,6 +28,8 @@ pub(super) const ORIGIN: &str = "https://web.whatsapp.com";
 /// Flags of authenticator data.
 pub(super) const USER_PRESENT: u8 = 1;
 pub(super) const USER_VERIFIED: u8 = 1 << 2;
+/// What a phone takes to look at the keys of a new companion. A guess; it is never at once.
+const THOUGHT_MS: i64 = 250;
 
 /// What the server keeps of an authenticator.
 #[derive(Debug, Clone)]
@@ -319,8 +321,10 @@ impl Machine {
         match fits {
             Ok(request) => {
                 self.send(now, connection, iq::result(stanza).build());
+                // whatsapp-rust changes to the new secret when it hears that the request has come.
+                let then = UnixMillis(now.0 + THOUGHT_MS);
                 let done =
-                    self.phone_accepts(now, connection, registration, noise, &request.adv_secret, demand.pn);
+                    self.phone_accepts(then, connection, registration, noise, &request.adv_secret, demand.pn);
                 done.map(drop).map_err(|error| error.to_string().into())
             }
             Err(why) => {

@@ -82,7 +82,7 @@ async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<()
 }
 
 #[tokio::test]
-async fn whatsmeow_and_a_device_are_paired_with_an_account_that_has_a_passkey() -> Result<(), Failure> {
+async fn everybody_who_knows_passkeys_is_paired_with_an_account_that_has_one() -> Result<(), Failure> {
     let World { stage, cluster, roost, reader, .. } = World::empty().await?;
     stage.sim.change(|machine| machine.make_passkey(roost.pn));
     let answer = |person: &Person, options: &str| {
@@ -118,15 +118,29 @@ async fn whatsmeow_and_a_device_are_paired_with_an_account_that_has_a_passkey() 
 
     let ada = stage.person("ada");
     stage.sim.change(|machine| machine.make_passkey(ada.pn));
-    let mut client = stage.client(Library::Whatsmeow, "ada").await?;
-    client.connect().await?;
-    let code = client.qr().await?;
-    stage.scan(&code, &ada)?;
-    let options = client.passkey().await?;
-    client.answer_passkey(&answer(&ada, &options)?).await?;
-    client.logged_in().await?;
-    client.send(&roost.number_jid(), "with a passkey").await?;
-    reader.received(&["with a passkey".to_owned()]).await?;
+    let mut sender = None;
+    // Baileys knows nothing of passkeys.
+    for library in [Library::WhatsappRust, Library::Whatsmeow] {
+        let mut client = stage.client(library, &format!("ada-{}", library.name())).await?;
+        client.connect().await?;
+        let code = client.qr().await?;
+        stage.scan(&code, &ada)?;
+        let options = client.passkey().await?;
+        client.answer_passkey(&answer(&ada, &options)?).await?;
+        // whatsmeow has proved that the code that was scanned was its own, and confirms by itself.
+        if library == Library::WhatsappRust {
+            let code = client.passkey_code().await?;
+            let on_phone = stage.sim.look(|machine| machine.passkey_code(ada.pn));
+            assert_eq!(on_phone.map(|code| code.replace('-', "")), Some(code.replace('-', "")));
+            client.confirm_passkey().await?;
+        }
+        client.logged_in().await?;
+        let text = format!("with a passkey, {}", library.name());
+        client.send(&roost.number_jid(), &text).await?;
+        reader.received(&[text]).await?;
+        sender = Some(client);
+    }
+    let mut client = sender.expect("whatsmeow is the last");
     cluster.send(&second, To::PhoneNumber(ada.pn.to_string()), "so was I", WaitFor::Accepted).await?;
     client.message("so was I").await?;
     assert_eq!(stage.key_reuse(), Vec::<String>::new());

@@ -17,7 +17,7 @@ use whatsapp_rust::{Client, Jid};
 use crate::events::{Emitter, Said};
 use crate::flags::Flags;
 use crate::kinds::{Memory, Words};
-use crate::{Command, chats, files, groups, http, newsletters, people};
+use crate::{Command, chats, files, groups, http, newsletters, passkeys, people};
 
 /// What the library would otherwise ask web.whatsapp.com for.
 const VERSION: (u32, u32, u32) = (2, 3000, 1_035_194_821);
@@ -155,6 +155,7 @@ impl Driver {
                 let code = client.pair_with_code(options).await?;
                 self.said.emit(Said::PairCode { r#ref, code });
             }
+            "passkey" => passkeys::answer(client, &command.text).await?,
             "group" => {
                 let members = command.participants.iter();
                 let members = members.map(|member| jid(member).map(GroupParticipantOptions::new));
@@ -232,6 +233,13 @@ impl Driver {
     async fn on_event(&self, event: &Event, client: &Arc<Client>) {
         match event {
             Event::PairingQrCode(qr) => self.said.emit(Said::Qr { code: qr.code.clone() }),
+            Event::PairPasskeyRequest(asked) => {
+                self.said.emit(Said::Passkey { options: asked.request_options_json.clone() });
+            }
+            Event::PairPasskeyConfirmation(met) => {
+                self.said.emit(Said::PairCode { r#ref: "", code: met.code.clone() });
+            }
+            Event::PairPasskeyError(error) => self.trouble(format!("passkey: {}", error.error)),
             Event::PairSuccess(pair) => {
                 self.said.emit(Said::Paired { pn: pair.id.to_string(), lid: pair.lid.to_string() });
             }

@@ -20,6 +20,9 @@ pub enum Said<'a> {
         r#ref: &'a str,
         code: String,
     },
+    Passkey {
+        options: String,
+    },
     Paired {
         pn: String,
         lid: String,

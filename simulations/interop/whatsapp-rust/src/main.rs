@@ -15,6 +15,7 @@ mod http;
 mod kinds;
 mod log;
 mod newsletters;
+mod passkeys;
 mod people;
 
 use std::sync::Arc;

@@ -25,4 +25,22 @@ impl RealClient {
     pub async fn answer_passkey(&mut self, credential: &str) -> Result<(), InteropError> {
         self.command(json!({ "cmd": "passkey", "text": credential })).await
     }
+    /// The code that the phone has to show, of a client that does not confirm by itself.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub async fn passkey_code(&mut self) -> Result<String, InteropError> {
+        match self.wait("a code", |event| matches!(event, ClientEvent::PairCode { .. })).await? {
+            ClientEvent::PairCode { code } => Ok(code),
+            _ => unreachable!("the wait took a code"),
+        }
+    }
+
+    /// Says that the phone shows the same code.
+    ///
+    /// # Errors
+    /// As [`Self::command`].
+    pub async fn confirm_passkey(&mut self) -> Result<(), InteropError> {
+        self.command(json!({ "cmd": "passkey" })).await
+    }
 }
