@@ -133,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn an_element_with_a_list_of_no_children_is_written_as_one_without() {
+        let children: [Stanza; 0] = [];
+        let stanza = Builder::new("item").children(children).build();
+        assert!(stanza.content.is_some());
+        assert_eq!(encode(&stanza).expect("encodes"), encode(&Builder::new("item").build()).expect("encodes"));
+    }
+
+    #[test]
     fn the_server_jid_keeps_its_type_on_the_wire() {
         let back = decode(&encode(&message()).expect("encodes")).expect("decodes");
         assert!(matches!(back.attrs.get("from"), Some(Value::Jid(jid)) if is_server(jid)));

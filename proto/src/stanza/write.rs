@@ -14,7 +14,10 @@ pub(super) fn write(stanza: &Node) -> Result<Vec<u8>, BinaryError> {
 }
 
 fn element<W: ByteWriter>(stanza: &Node, encoder: &mut Encoder<'_, W>) -> Result<(), BinaryError> {
-    encoder.write_list_start(1 + 2 * stanza.attrs.len() + usize::from(stanza.content.is_some()))?;
+    // A list of no children is read as no content.
+    let content = stanza.content.as_ref();
+    let content = content.filter(|content| !matches!(content, NodeContent::Nodes(none) if none.is_empty()));
+    encoder.write_list_start(1 + 2 * stanza.attrs.len() + usize::from(content.is_some()))?;
     text(&stanza.tag, encoder)?;
     for (key, value) in &stanza.attrs {
         text(key, encoder)?;
@@ -23,7 +26,7 @@ fn element<W: ByteWriter>(stanza: &Node, encoder: &mut Encoder<'_, W>) -> Result
             NodeValue::Jid(jid) => encoder.write_jid_owned(jid)?,
         }
     }
-    match &stanza.content {
+    match content {
         Some(NodeContent::String(content)) => text(content, encoder),
         Some(NodeContent::Bytes(bytes)) => encoder.write_bytes_with_len(bytes),
         Some(NodeContent::Nodes(children)) => {
