@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use roost_actors::port::{Batch, DeviceStore, DeviceStoreError, NewEvent, StateKey, StateKind};
+use roost_actors::port::{
+    Batch, DeviceStore, DeviceStoreError, NewEvent, NewMessage, StateKey, StateKind, Terms,
+};
 use roost_node::directory::Directory;
 use roost_node::store::{KeyFile, OpenError, Store, StoreOptions};
 use roost_placement::ledger::{Candidate, Desired, Grant, Ledger, MemberState, Timing};
@@ -109,6 +111,40 @@ async fn a_take_over_waits_for_the_writer_in_flight() {
     assert!(matches!(late, Err(DeviceStoreError::Fenced)), "{late:?}");
     let read = bench.store.read(&won[0], Age(0), &[ratchet()]).await.expect("read");
     assert_eq!(read, [Some(Bytes::from("in flight"))]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_a_later_release_adds_does_not_disturb_the_nodes_of_this_one() {
+    let bench = Bench::new().await;
+    let me = bench.active("n1").await;
+    let grant = bench.owned(&me, "d1").await;
+    let accept = |number: u32| Batch {
+        accepts: vec![NewMessage {
+            message_id: format!("m-{number}"),
+            request_id: format!("r-{number}"),
+            request_hash: [0; 32],
+            whatsapp_id: format!("3EB0{number}"),
+            chat: "77@lid".to_owned(),
+            content: Bytes::new(),
+            accepted: UnixMillis(1),
+            terms: Terms::default(),
+        }],
+        ..Batch::default()
+    };
+    // All connections have prepared what reads messages.
+    let use_it = async |number: u32| {
+        for again in 0..8 {
+            bench.store.commit(&grant, accept(number * 10 + again)).await.expect("committed");
+            bench.store.load(&grant).await.expect("loaded");
+            bench.store.sent_message(&grant, "3EB010").await.expect("read").expect("it is there");
+            bench.store.message(&grant.key, "m-10").await.expect("read").expect("it is there");
+            bench.store.requested(&grant.key, "r-10").await.expect("read").expect("it is there");
+        }
+    };
+    use_it(1).await;
+    let mut later = bench.server.session(DATABASE, "later release").expect("a session");
+    later.run("ALTER TABLE message ADD COLUMN later text;");
+    use_it(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,8 +48,9 @@ macro_rules! plain_backend {
                                'secret-head', 'pacing', 'salt')
                            ORDER BY kind, name";
                 let state = sqlx::query_as(sql).bind(b).bind(d).fetch_all(&mut *tx).await?;
-                let sql = "SELECT * FROM message WHERE business_id = $1 AND device_id = $2 AND state IN (1, 2, 3)
-                           ORDER BY ordinal";
+                let sql = $crate::store::rows::select_messages!(
+"FROM message m WHERE business_id = $1 AND device_id = $2 AND state IN (1, 2, 3)
+                           ORDER BY ordinal");
                 let outbox = sqlx::query_as(sql).bind(b).bind(d).fetch_all(&mut *tx).await?;
                 // What Roost makes itself (3) and the past (4) say nothing about use; beyond the end nobody looks.
                 let sql = "SELECT max(committed) FROM (SELECT committed, origin FROM event
@@ -89,8 +90,9 @@ macro_rules! plain_backend {
                 if query.fetch_optional(&mut *tx).await?.is_none() {
                     return Ok(None);
                 }
-                let sql = "SELECT * FROM message WHERE business_id = $1 AND device_id = $2 AND whatsapp_id = $3
-                           ORDER BY ordinal LIMIT 1";
+                let sql = $crate::store::rows::select_messages!(
+"FROM message m WHERE business_id = $1 AND device_id = $2 AND whatsapp_id = $3
+                           ORDER BY ordinal LIMIT 1");
                 let query = sqlx::query_as(sql).bind(b).bind(d).bind(whatsapp_id);
                 Ok(Some(query.fetch_optional(&mut *tx).await?))
             }
@@ -259,12 +261,14 @@ macro_rules! plain_backend {
             }
 
             async fn message_row(&self, b: &str, d: &str, message_id: &str) -> SqlResult<Option<MessageRow>> {
-                let sql = "SELECT * FROM message WHERE business_id = $1 AND device_id = $2 AND message_id = $3";
+                let sql = $crate::store::rows::select_messages!(
+"FROM message m WHERE business_id = $1 AND device_id = $2 AND message_id = $3");
                 sqlx::query_as(sql).bind(b).bind(d).bind(message_id).fetch_optional(&self.read).await
             }
 
             async fn requested_row(&self, b: &str, d: &str, request: &str) -> SqlResult<Option<MessageRow>> {
-                let sql = "SELECT * FROM message WHERE business_id = $1 AND device_id = $2 AND request_id = $3";
+                let sql = $crate::store::rows::select_messages!(
+"FROM message m WHERE business_id = $1 AND device_id = $2 AND request_id = $3");
                 sqlx::query_as(sql).bind(b).bind(d).bind(request).fetch_optional(&self.read).await
             }
 

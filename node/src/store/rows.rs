@@ -288,6 +288,20 @@ pub(super) struct StateRow {
     pub(super) value: Vec<u8>,
 }
 
+/// A statement that reads [`MessageRow`]s of the table `m`. Each column by its name: the nodes of this release go on beside
+/// one whose migration adds a column, and what was prepared for `*` would be refused from then on.
+macro_rules! select_messages {
+    ($from:literal) => {
+        concat!(
+            "SELECT m.business_id, m.device_id, m.message_id, m.request_id, m.request_hash, m.whatsapp_id, m.chat,
+                    m.content, m.wire, m.state, m.ordinal, m.failure, m.accepted, m.sent, m.server_ack, m.delivered,
+                    m.read_at, m.expires, m.once ",
+            $from
+        )
+    };
+}
+pub(super) use select_messages;
+
 /// A message, content and wire sealed.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub(super) struct MessageRow {

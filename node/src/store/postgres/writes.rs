@@ -12,7 +12,7 @@ use sqlx::{Postgres, Transaction};
 use crate::store::fenced::{Appended, Rows, StatePut};
 use crate::store::polls::VoteRow;
 use crate::store::prepared::{QuarantineRow, UpdateRow};
-use crate::store::rows::{HeadRow, MessageRow, SqlResult, StatusRow};
+use crate::store::rows::{HeadRow, MessageRow, SqlResult, StatusRow, select_messages};
 
 /// An open transaction; rolled back when dropped.
 pub(super) struct PgTx(pub(super) Transaction<'static, Postgres>);
@@ -82,8 +82,10 @@ impl Rows for PgTx {
     }
 
     async fn known_requests(&mut self, requests: &[(&DeviceKey, &str)]) -> SqlResult<Vec<MessageRow>> {
-        let sql = "SELECT m.* FROM unnest($1::text[], $2::text[], $3::text[]) AS q(b, d, r)
-                   JOIN message m ON m.business_id = q.b AND m.device_id = q.d AND m.request_id = q.r";
+        let sql = select_messages!(
+            "FROM unnest($1::text[], $2::text[], $3::text[]) AS q(b, d, r)
+                   JOIN message m ON m.business_id = q.b AND m.device_id = q.d AND m.request_id = q.r"
+        );
         sqlx::query_as(sql)
             .bind(tenants(requests, |row| row.0))
             .bind(devices(requests, |row| row.0))

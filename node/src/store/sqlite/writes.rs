@@ -14,7 +14,7 @@ use sqlx::{Sqlite, Transaction};
 use crate::store::fenced::{Appended, Rows, StatePut};
 use crate::store::polls::VoteRow;
 use crate::store::prepared::{QuarantineRow, UpdateRow};
-use crate::store::rows::{HeadRow, MessageRow, SqlResult, StatusRow};
+use crate::store::rows::{HeadRow, MessageRow, SqlResult, StatusRow, select_messages};
 
 /// An open `BEGIN IMMEDIATE` transaction; rolled back when dropped.
 pub(super) struct LiteTx(pub(super) Transaction<'static, Sqlite>);
@@ -70,9 +70,11 @@ impl Rows for LiteTx {
         let rows = array(requests, |(key, request)| {
             json!([key.business_id.as_str(), key.device_id.as_str(), request])
         });
-        let sql = "SELECT m.* FROM json_each($1) q JOIN message m
+        let sql = select_messages!(
+            "FROM json_each($1) q JOIN message m
                      ON m.business_id = q.value ->> 0 AND m.device_id = q.value ->> 1
-                    AND m.request_id = q.value ->> 2";
+                    AND m.request_id = q.value ->> 2"
+        );
         sqlx::query_as(sql).bind(rows).fetch_all(&mut *self.0).await
     }
 
