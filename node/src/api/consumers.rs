@@ -255,24 +255,22 @@ impl Delivery {
                 self.keep(&[(key.clone(), last.sequence)]).await?;
             }
             for event in events {
-                batch.push(event);
-                if batch.is_full() {
-                    self.hand_over(&mut batch, sink).await?;
+                if let Some(full) = batch.push(event) {
+                    self.hand_over(full, sink).await?;
                 }
             }
         }
         if !batch.is_empty() {
-            self.hand_over(&mut batch, sink).await?;
+            self.hand_over(batch.take(), sink).await?;
         }
         Ok(())
     }
 
     async fn hand_over(
         &self,
-        batch: &mut Batch,
+        events: Vec<api::Event>,
         sink: &Sink<api::StreamEventsResponse>,
     ) -> Result<(), ApiError> {
-        let events = batch.take();
         let sent = u64::try_from(events.len()).unwrap_or(u64::MAX);
         say(sink, down::Message::Events(down::EventBatch { events })).await?;
         self.api.parts().metrics.add("roost_event_deliveries_total", &[("result", "sent")], sent);

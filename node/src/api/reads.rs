@@ -84,7 +84,7 @@ impl Reading {
         }
         if !said {
             // Nothing to say, but the caller learns where to go on.
-            sink.send(self.answer(&mut Batch::default())).await?;
+            sink.send(self.answer(Vec::new())).await?;
         }
         Ok(())
     }
@@ -112,24 +112,24 @@ impl Reading {
             for event in after(at, head, read)?.into_iter().take(turn) {
                 any = true;
                 let position = Position { sequence: event.sequence, age: event.age };
+                if let Some(full) = batch.push(event) {
+                    *said = true;
+                    sink.send(self.answer(full)).await?;
+                }
+                // Not before: the cursor of an answer says what the caller has with that answer.
                 self.positions.insert(device.clone(), position);
                 self.left = self.left.map(|left| left - 1);
-                batch.push(event);
-                if batch.is_full() {
-                    *said = true;
-                    sink.send(self.answer(&mut batch)).await?;
-                }
             }
         }
         if !batch.is_empty() {
             *said = true;
-            sink.send(self.answer(&mut batch)).await?;
+            sink.send(self.answer(batch.take())).await?;
         }
         Ok(any)
     }
 
-    fn answer(&self, batch: &mut Batch) -> api::ReadEventsResponse {
-        api::ReadEventsResponse { events: batch.take(), cursor: cursor::write(&self.scope, &self.positions) }
+    fn answer(&self, events: Vec<api::Event>) -> api::ReadEventsResponse {
+        api::ReadEventsResponse { events, cursor: cursor::write(&self.scope, &self.positions) }
     }
 }
 
