@@ -113,7 +113,7 @@ checks! {
     directory::a_foreign_tenant_sees_nothing,
     directory::what_a_tenant_wants_is_kept,
     directory::what_is_set_of_a_device_is_kept_and_its_owner_reads_the_proxy,
-    directory::deletion_leaves_nothing_but_the_epoch,
+    directory::deletion_leaves_nothing_but_the_epoch_and_the_number_of_the_last_event,
     directory::events_are_read_in_order_and_expire_from_the_front,
     directory::a_consumer_has_one_holder,
     directory::positions_never_go_back_nor_beyond_the_log,

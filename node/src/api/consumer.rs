@@ -68,7 +68,7 @@ impl Window {
         for head in heads {
             let (before, latest) = (head.before().0, head.end().0);
             let lane = match self.lanes.get(&head.key.device_id) {
-                // The log is shorter than what was sent: another device of the same name.
+                // The log is shorter than what was sent: a failover of the database has lost its end.
                 Some(lane) if lane.sent > latest => Lane { acked: before, sent: before, latest },
                 // What retention has removed cannot be sent any more; the gap shows in the sequence.
                 Some(lane) => Lane { acked: lane.acked.max(before), sent: lane.sent.max(before), latest },
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(window.next(10), Some((id("a"), Sequence(4), 2)), "from what is kept");
         window.sent(&id("a"), Some(Sequence(6)));
         window.acked(&id("a"), Sequence(6));
-        assert_eq!(window.next(10), Some((id("b"), Sequence(0), 2)), "another device of that name");
+        assert_eq!(window.next(10), Some((id("b"), Sequence(0), 2)), "its end is lost");
         window.sent(&id("b"), None);
         assert_eq!(window.next(10), None, "nothing was there after all");
         let short = [head("a", 5, 5), head("b", 1, 2)];

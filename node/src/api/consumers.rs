@@ -232,7 +232,7 @@ impl Delivery {
     async fn look(&mut self) -> Result<(), ApiError> {
         let heads = self.api.directory().heads(self.scope.tenant(), None).await?;
         if self.window.is_beyond(&heads) {
-            // Another device of the same name, if the log has not lost its end, which ends the hold.
+            // The log has lost its end, which ends the hold.
             self.hold.renew().await?;
         }
         let new = self.window.heads(&heads, self.start);

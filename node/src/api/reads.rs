@@ -18,8 +18,8 @@ use crate::errors::ApiError;
 /// Retention has removed what comes after a cursor.
 const OLDER: &str = "the cursor is older";
 /// It stands after something that is not in the log.
-const GONE: &str = "the cursor stands after an event that is not in the log: the device was made anew, or a failover of the \
-                    database has lost it. Read again without a cursor; events that are still there have kept their ids";
+const GONE: &str = "the cursor stands after an event that a failover of the database has lost. Read again without a cursor; \
+                    events that are still there have kept their ids";
 
 /// Between looks when nobody tells, for few devices.
 const POLL: Duration = Duration::from_millis(250);
@@ -181,8 +181,8 @@ fn start(head: &LogHead) -> Position {
     Position { sequence: head.before(), age: Age::default() }
 }
 
-/// A position must touch what is kept, and where it is the end, be that very event. One beyond the end belongs to an
-/// earlier device of this name, or to events that a failover of the database has lost.
+/// A position must touch what is kept, and where it is the end, be that very event. One beyond the end belongs to
+/// events that a failover of the database has lost.
 fn check(at: Position, head: &LogHead) -> Result<(), ApiError> {
     let why = match at.sequence {
         sequence if sequence < head.before() => OLDER,
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_beyond_the_end_belongs_to_an_earlier_device() {
+    fn a_cursor_beyond_the_end_stands_after_events_that_are_lost() {
         assert!(begin(Some(at(&[("a", 10)])), &[head("a", 1, 9)]).is_err());
         // Everything has expired, nothing came since: the position is the end.
         assert!(begin(Some(at(&[("a", 9)])), &[head("a", 10, 9)]).is_ok());

@@ -165,7 +165,8 @@ macro_rules! plain_backend {
                      VALUES ($1, $2, $3, $4, ", $now_millis, ")"
                 );
                 sqlx::query(sql).bind(b).bind(d).bind(name).bind(proxy).execute(&mut *tx).await?;
-                let sql = "INSERT INTO event_head (business_id, device_id) VALUES ($1, $2)";
+                // So does the head of its log: no two events of one name ever have the same number.
+                let sql = "INSERT INTO event_head (business_id, device_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
                 sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?;
                 tx.commit().await?;
                 Ok(Creation::Made)
@@ -248,7 +249,7 @@ macro_rules! plain_backend {
                     "DELETE FROM message WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM event WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM event_dedupe WHERE business_id = $1 AND device_id = $2",
-                    "DELETE FROM event_head WHERE business_id = $1 AND device_id = $2",
+                    "UPDATE event_head SET earliest = last_seq + 1 WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM poll_vote WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM quarantine WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM consumer_position WHERE business_id = $1 AND device_id = $2",
@@ -281,6 +282,7 @@ macro_rules! plain_backend {
 
             async fn log_heads(&self, tenant: &str, device: &str) -> SqlResult<Vec<LogHeadRow>> {
                 let sql = "SELECT h.device_id, h.earliest, h.last_seq, coalesce(e.age, 0) AS age FROM event_head h
+                           JOIN device d ON d.business_id = h.business_id AND d.device_id = h.device_id
                            LEFT JOIN event e ON e.business_id = h.business_id AND e.device_id = h.device_id
                              AND e.seq = h.last_seq
                            WHERE h.business_id = $1 AND ($2 = '' OR h.device_id = $2) ORDER BY h.device_id";

@@ -145,7 +145,7 @@ pub(super) async fn what_is_set_of_a_device_is_kept_and_its_owner_reads_the_prox
     }
 }
 
-pub(super) async fn deletion_leaves_nothing_but_the_epoch(world: World) {
+pub(super) async fn deletion_leaves_nothing_but_the_epoch_and_the_number_of_the_last_event(world: World) {
     let directory = &world.ports.directory;
     let me = world.active("n1").await;
     let grant = world.owned(&me, "d1").await;
@@ -180,7 +180,9 @@ pub(super) async fn deletion_leaves_nothing_but_the_epoch(world: World) {
     let loaded = world.ports.devices.load(&new).await.expect("loaded");
     assert!(loaded.state.is_empty() && loaded.outbox.is_empty());
     let done = world.ports.devices.commit(&new, batch).await.expect("committed");
-    assert_eq!(done.events, [Some(Sequence(1)), Some(Sequence(2))], "a new device with a new log");
+    assert_eq!(done.events, [Some(Sequence(3)), Some(Sequence(4))], "a new device, and no number twice");
+    let head = directory.heads(&acme, None).await.expect("an answer").remove(0);
+    assert_eq!((head.earliest, head.latest), (Sequence(3), Sequence(4)));
 }
 
 pub(super) async fn events_are_read_in_order_and_expire_from_the_front(world: World) {

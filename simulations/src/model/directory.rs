@@ -34,15 +34,16 @@ fn create_device(
     };
     let row = tables.ownership.entry(key.clone()).or_insert(fresh);
     row.desired = Desired::Online;
-    let row = DeviceRow { proxy: proxy.cloned(), ..DeviceRow::new(name, UnixMillis(now)) };
+    let (last_seq, last_ordinal) = tables.ended.get(key).copied().unwrap_or_default();
+    let fresh = DeviceRow::new(name, UnixMillis(now));
+    let row = DeviceRow { proxy: proxy.cloned(), last_seq, last_ordinal, earliest: last_seq + 1, ..fresh };
     tables.devices.insert(key.clone(), row);
     Ok(tables.device(key).expect("both rows were just written"))
 }
 
 fn delete_device(tables: &mut Tables, now: i64, key: &DeviceKey) -> bool {
-    if tables.devices.remove(key).is_none() {
-        return false;
-    }
+    let Some(row) = tables.devices.remove(key) else { return false };
+    tables.ended.insert(key.clone(), (row.last_seq, row.last_ordinal));
     tables.hand(key, None, "delete", now);
     tables.history.remove(key);
     tables.positions.retain(|(_, _, device), _| device != key);

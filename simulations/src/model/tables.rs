@@ -30,6 +30,8 @@ pub(super) struct Tables {
     pub(super) ownership: BTreeMap<DeviceKey, Ownership>,
     pub(super) history: BTreeMap<DeviceKey, Vec<Transition>>,
     pub(super) devices: BTreeMap<DeviceKey, DeviceRow>,
+    /// The last sequence and ordinal of devices that were deleted, at which others of their names go on.
+    pub(super) ended: BTreeMap<DeviceKey, (i64, i64)>,
     pub(super) consumers: BTreeMap<(BusinessId, ConsumerId), Hold>,
     pub(super) positions: BTreeMap<(BusinessId, ConsumerId, DeviceKey), i64>,
     /// What the next statement's time is drawn from, where a planted defect makes it matter.

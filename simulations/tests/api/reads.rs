@@ -136,6 +136,25 @@ async fn an_expired_cursor_says_where_the_log_begins() {
 }
 
 #[tokio::test]
+async fn a_cursor_of_a_device_that_was_deleted_skips_nothing_of_another_with_its_name() {
+    let world = World::new(1).await;
+    let tenant = world.tenant("acme").await;
+    let writer = world.writer().await;
+    let shop = writer.device(&tenant, "shop").await;
+    let name = shop.key.to_string();
+    writer.write_numbered(&shop, 1..=4).await;
+    let (_, at_the_end) = read(world.at(0), &name, "", 0).await.expect("read");
+    let (_, in_the_middle) = read(world.at(0), &name, "", 2).await.expect("read");
+    assert!(world.store.delete_device(&shop.key).await.expect("an answer"));
+    let shop = writer.device(&tenant, "shop").await;
+    writer.write_numbered(&shop, 5..=10).await;
+    let (rest, _) = read(world.at(0), &name, &at_the_end, 0).await.expect("read");
+    assert_eq!(rest, numbered(&name, 5..=10));
+    let status = read(world.at(0), &name, &in_the_middle, 0).await.expect_err("3 and 4 are gone");
+    assert_eq!(status.get_details_error_info().expect("always").reason, "CURSOR_EXPIRED");
+}
+
+#[tokio::test]
 async fn a_follower_hears_what_another_node_commits() {
     let world = World::new(2).await;
     let tenant = world.tenant("acme").await;
