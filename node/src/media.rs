@@ -40,7 +40,8 @@ pub use sweep::{round, run as sweep};
 
 use crate::outside::Dice;
 
-/// Uploads, and separately transfers with WhatsApp, that run at a time; more wait.
+/// Uploads of callers, and separately their downloads, and what devices and messages move to and from WhatsApp, that run at a
+/// time; more wait.
 const AT_ONCE: usize = 32;
 
 /// Bounds of files.
@@ -78,6 +79,7 @@ pub struct Media {
     /// For jitter.
     pub dice: Dice,
     uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
 }
 
@@ -85,8 +87,8 @@ impl Media {
     /// Files within these bounds, in this store, over this client.
     pub fn new(options: MediaOptions, blobs: Arc<dyn BlobStore>, http: Arc<HttpClient>, dice: Dice) -> Media {
         let places = || Arc::new(Semaphore::new(AT_ONCE));
-        let (uploads, transfers) = (places(), places());
-        Media { options, blobs, http, hosts: Arc::default(), dice, uploads, transfers }
+        let (uploads, downloads, transfers) = (places(), places(), places());
+        Media { options, blobs, http, hosts: Arc::default(), dice, uploads, downloads, transfers }
     }
 
     /// Waits for a place among the uploads of callers.
@@ -94,7 +96,12 @@ impl Media {
         self.uploads.acquire().await.expect("it is never closed")
     }
 
-    /// Waits for a place among the transfers with WhatsApp.
+    /// Waits for a place among the downloads of callers from WhatsApp, which are as slow as the callers.
+    pub async fn download_place(&self) -> SemaphorePermit<'_> {
+        self.downloads.acquire().await.expect("it is never closed")
+    }
+
+    /// Waits for a place among the transfers with WhatsApp that no caller can hold up.
     pub async fn transfer_place(&self) -> SemaphorePermit<'_> {
         self.transfers.acquire().await.expect("it is never closed")
     }

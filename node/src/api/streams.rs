@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::Stream;
 use tokio::sync::{mpsc, watch};
@@ -19,6 +20,9 @@ use crate::errors::ApiError;
 
 /// Answers that a slow caller may leave lying.
 const QUEUE: usize = 16;
+
+/// How long a caller may leave them lying while others wait.
+const SLOWEST: Duration = Duration::from_secs(30);
 
 /// A stream of answers.
 pub(super) type Answers<A> = Pin<Box<dyn Stream<Item = Result<A, Status>> + Send>>;
@@ -38,6 +42,11 @@ impl<A> Sink<A> {
     /// Hands one answer over; waits while the caller is slow.
     pub(super) async fn send(&self, answer: A) -> Result<(), ApiError> {
         self.to.send(Ok(answer)).await.map_err(|_| ApiError::Cancelled)
+    }
+
+    /// The same, for an answer that others wait behind: a caller who takes nothing for [`SLOWEST`] gets no more.
+    pub(super) async fn send_in_time(&self, answer: A) -> Result<(), ApiError> {
+        tokio::time::timeout(SLOWEST, self.send(answer)).await.unwrap_or(Err(ApiError::DeadlineExceeded))
     }
 }
 
@@ -119,5 +128,23 @@ impl Api {
 pub(super) async fn drained(draining: &mut watch::Receiver<bool>) {
     if draining.wait_for(|draining| *draining).await.is_err() {
         // The cluster's part of this process is gone without a drain: the process is ending.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_who_takes_nothing_while_others_wait_gets_no_more() {
+        let (to, mut taken) = mpsc::channel::<Result<u8, Status>>(1);
+        let sink = Sink { to };
+        sink.send_in_time(1).await.expect("there is a place");
+        let refused = sink.send_in_time(2).await;
+        assert!(matches!(refused, Err(ApiError::DeadlineExceeded)), "{refused:?}");
+        assert!(matches!(taken.recv().await, Some(Ok(1))));
+        sink.send_in_time(3).await.expect("there is a place again");
+        drop(taken);
+        assert!(matches!(sink.send_in_time(4).await, Err(ApiError::Cancelled)));
     }
 }

@@ -43,7 +43,7 @@ impl Taker for Window {
         self.left -= piece.len() as u64;
         while !piece.is_empty() {
             let data = piece.split_to(PIECE.min(piece.len())).to_vec();
-            self.to.send(api::DownloadMediaResponse { part: Some(Part::Data(data)) }).await?;
+            self.to.send_in_time(api::DownloadMediaResponse { part: Some(Part::Data(data)) }).await?;
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Api {
         window: &mut Window,
     ) -> Result<Fetched, ApiError> {
         let media = &self.parts().media;
-        let place = media.transfer_place().await;
+        let place = media.download_place().await;
         let done = fetch(media, hosts, file, going, window).await?;
         drop(place);
         if let Fetched::Whole(bytes) = done {
