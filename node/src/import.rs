@@ -17,7 +17,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_proto::api;
+use roost_proto::prost::Message;
 use roost_proto::signal::foreign::{ForeignError, Ratchet};
+
+use crate::api::parse::imports::MAX_ENTRIES;
 
 /// Which library has written a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -163,18 +166,17 @@ impl Found {
     /// The parts of the import, in order; the first names the device.
     pub fn parts(mut self, device: &str) -> Vec<api::ImportDeviceRequest> {
         let mut parts = Vec::new();
-        let size = crate::api::parse::imports::MAX_ENTRIES;
-        for ratchets in self.ratchets.chunks(size) {
-            parts.push(api::ImportDeviceRequest { ratchets: ratchets.to_vec(), ..Default::default() });
+        for ratchets in pieces(std::mem::take(&mut self.ratchets)) {
+            parts.push(api::ImportDeviceRequest { ratchets, ..Default::default() });
         }
-        for identities in self.identities.chunks(size) {
-            parts.push(api::ImportDeviceRequest { identities: identities.to_vec(), ..Default::default() });
+        for identities in pieces(std::mem::take(&mut self.identities)) {
+            parts.push(api::ImportDeviceRequest { identities, ..Default::default() });
         }
-        for lids in self.lids.chunks(size) {
-            parts.push(api::ImportDeviceRequest { lids: lids.to_vec(), ..Default::default() });
+        for lids in pieces(std::mem::take(&mut self.lids)) {
+            parts.push(api::ImportDeviceRequest { lids, ..Default::default() });
         }
-        for sender_keys in self.sender_keys.chunks(size) {
-            parts.push(api::ImportDeviceRequest { sender_keys: sender_keys.to_vec(), ..Default::default() });
+        for sender_keys in pieces(std::mem::take(&mut self.sender_keys)) {
+            parts.push(api::ImportDeviceRequest { sender_keys, ..Default::default() });
         }
         let credentials = Some(std::mem::take(&mut self.credentials));
         parts.push(api::ImportDeviceRequest { credentials, ..Default::default() });
@@ -204,5 +206,44 @@ const OTHERS: &str = "they are with addresses of another kind (hosted accounts, 
 /// What is reported of app state.
 const APP_STATE: &str = "the phone shares its keys again when it is asked";
 
+/// Bytes of a part of an import, unless a single entry has more; so it stays below what a node takes, also when another node
+/// hands it on.
+const PART: usize = 1 << 20;
+
 /// A folder of files that was written to within this time is in use.
 const QUIET: Duration = Duration::from_secs(5);
+
+/// Entries in pieces that an import takes, by number and by size.
+fn pieces<T: Message>(entries: Vec<T>) -> Vec<Vec<T>> {
+    let (mut pieces, mut bytes) = (Vec::<Vec<T>>::new(), 0);
+    for entry in entries {
+        let length = entry.encoded_len();
+        match pieces.last_mut().filter(|piece| piece.len() < MAX_ENTRIES && bytes + length <= PART) {
+            Some(piece) => piece.push(entry),
+            None => {
+                pieces.push(vec![entry]);
+                bytes = 0;
+            }
+        }
+        bytes += length;
+    }
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_an_import_is_bounded_by_number_and_by_size() {
+        let entry = |bytes: usize| api::ImportedRatchet { record: vec![0; bytes], ..Default::default() };
+        let counts = |entries: Vec<api::ImportedRatchet>| {
+            let pieces = pieces(entries);
+            assert!(pieces.iter().all(|piece| piece.iter().map(Message::encoded_len).sum::<usize>() <= PART));
+            pieces.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(counts(vec![entry(1); MAX_ENTRIES + 1]), [MAX_ENTRIES, 1]);
+        assert_eq!(counts(vec![entry(300_000); 7]), [3, 3, 1]);
+        assert!(counts(Vec::new()).is_empty());
+    }
+}

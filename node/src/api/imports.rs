@@ -9,11 +9,20 @@ use roost_proto::id::DeviceKey;
 use roost_proto::peer::ImportPartRequest;
 use roost_proto::peer::peer_service_client::PeerServiceClient;
 use roost_proto::prost::Message as _;
-use tonic::Streaming;
+use tonic::{Code, Status, Streaming};
 
 use super::call::Call;
 use super::{Api, parse};
 use crate::errors::ApiError;
+
+/// A part that did not come whole.
+fn unread(status: Status) -> ApiError {
+    match status.code() {
+        // What tonic says of a message that is larger than this node takes.
+        Code::OutOfRange => ApiError::field("part", "is larger than 2 MiB"),
+        _ => ApiError::Cancelled,
+    }
+}
 
 impl Api {
     /// Takes all parts of an import.
@@ -26,7 +35,7 @@ impl Api {
         let mut named = None;
         // Generations that grow by one never come here.
         let generation = rand::random::<u32>() | 1 << 31;
-        while let Some(part) = parts.message().await.map_err(|_| ApiError::Cancelled)? {
+        while let Some(part) = parts.message().await.map_err(unread)? {
             let key = match named.clone() {
                 None => parse::device("device", &part.device)?,
                 Some(_) if !part.device.is_empty() => {
