@@ -217,7 +217,7 @@ impl Api {
                 let row = location_row(&key.device_id, *sequence);
                 if let Some(moved) = self.directory().media(&key.business_id, &row).await?
                     && let (Some(file), Some(moved)) = (&mut media.file, decoded(&moved)?.file)
-                    // A device that was made anew under the same id counts from 1 again.
+                    // A number whose event a failover has lost may have been given again.
                     && moved.encrypted_sha256 == file.encrypted_sha256
                 {
                     file.direct_path = moved.direct_path;
@@ -229,7 +229,7 @@ impl Api {
                 let newsletter = Jid::new(&**digits, Server::Newsletter);
                 let before = number.saturating_add(1);
                 let one = ListNewsletterMessages { newsletter, count: 1, before };
-                let post = self.ask(&with_time(call), key, &one).await?.pop();
+                let post = self.ask(&on_behalf(call), key, &one).await?.pop();
                 let post = post.filter(|post| post.server_id == *number).ok_or_else(missing)?;
                 let content = post.message.and_then(|message| message.content);
                 let media = content.as_ref().and_then(media_of).cloned().ok_or_else(missing)?;
@@ -239,9 +239,10 @@ impl Api {
     }
 }
 
-/// A stream has no deadline of its own: for what is asked on behalf of it there is as long as for a call.
-fn with_time(call: &Call) -> Call {
-    Call { deadline: Instant::now() + DEFAULT_DEADLINE, ..call.clone() }
+/// What is asked on behalf of a call may be about another device, so it is forwarded to the owner of that also when the call
+/// was forwarded; and it has as long as a call, because a stream has no deadline of its own.
+fn on_behalf(call: &Call) -> Call {
+    Call { deadline: Instant::now() + DEFAULT_DEADLINE, forwarded: false, ..call.clone() }
 }
 
 fn decoded(body: &[u8]) -> Result<api::Media, ApiError> {

@@ -11,7 +11,7 @@ use roost_proto::id::{DeviceKey, Sequence};
 use roost_proto::media::{MediaKey, RetryAnswer};
 use roost_proto::prost::Message as _;
 
-use super::{Found, Handle, with_time};
+use super::{Found, Handle, on_behalf};
 use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::messages::command_error;
@@ -39,7 +39,7 @@ impl Api {
 
     /// The same for a download, which needs no permission: nobody may be able to say it just now.
     pub(super) async fn hosts_for_download(&self, call: &Call, key: &DeviceKey) -> Vec<String> {
-        let asked = tokio::time::timeout(HOSTS, self.media_hosts(call, key)).await;
+        let asked = tokio::time::timeout(HOSTS, self.media_hosts(&on_behalf(call), key)).await;
         asked.ok().and_then(Result::ok).map(|hosts| hosts.hosts).unwrap_or_default()
     }
 
@@ -51,7 +51,7 @@ impl Api {
         sequence: Sequence,
         found: Found,
     ) -> Result<api::Media, ApiError> {
-        self.refresh(&with_time(call), key, sequence, found).await
+        self.refresh(&on_behalf(call), key, sequence, found).await
     }
 
     pub(super) async fn refresh(
