@@ -11,6 +11,7 @@ mod devices;
 mod directory;
 mod fenced;
 mod ledger;
+mod leftovers;
 mod media;
 mod names;
 mod near;

@@ -137,7 +137,10 @@ mod tests {
         let children: [Stanza; 0] = [];
         let stanza = Builder::new("item").children(children).build();
         assert!(stanza.content.is_some());
-        assert_eq!(encode(&stanza).expect("encodes"), encode(&Builder::new("item").build()).expect("encodes"));
+        assert_eq!(
+            encode(&stanza).expect("encodes"),
+            encode(&Builder::new("item").build()).expect("encodes")
+        );
     }
 
     #[test]

@@ -58,6 +58,16 @@ impl Bench {
     }
 }
 
+fn event(dedupe: String) -> NewEvent {
+    let payload = roost_proto::api::MessageReceived::default();
+    NewEvent {
+        dedupe,
+        occurred: UnixMillis(1),
+        origin: roost_proto::api::event::Origin::Live,
+        payload: roost_proto::api::event::Payload::MessageReceived(payload),
+    }
+}
+
 fn ratchet() -> StateKey {
     StateKey { kind: StateKind::Session, name: "peer".to_owned() }
 }
@@ -89,14 +99,7 @@ async fn a_take_over_waits_for_the_writer_in_flight() {
     assert_eq!(brake.run("BEGIN; SELECT 'held' FROM event_head FOR UPDATE;"), ["held"]);
     let old = grant.clone();
     let writer = tokio::spawn(async move {
-        let payload = roost_proto::api::MessageReceived::default();
-        let event = NewEvent {
-            dedupe: "e".to_owned(),
-            occurred: UnixMillis(1),
-            origin: roost_proto::api::event::Origin::Live,
-            payload: roost_proto::api::event::Payload::MessageReceived(payload),
-        };
-        patient.commit(&old, Batch { events: vec![event], ..put("in flight") }).await
+        patient.commit(&old, Batch { events: vec![event("e".to_owned())], ..put("in flight") }).await
     });
     somebody_waits(&bench.server).await;
 
@@ -145,6 +148,34 @@ async fn a_column_that_a_later_release_adds_does_not_disturb_the_nodes_of_this_o
     let mut later = bench.server.session(DATABASE, "later release").expect("a session");
     later.run("ALTER TABLE message ADD COLUMN later text;");
     use_it(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_interrupted_deletion_has_left_goes_before_another_device_has_the_name() {
+    let bench = Bench::new().await;
+    let me = bench.active("n1").await;
+    let grant = bench.owned(&me, "shop").await;
+    let events = |count: usize| {
+        let dedupe = (0..count).map(|number| format!("e{number}"));
+        Batch { events: dedupe.map(event).collect(), ..Batch::default() }
+    };
+    bench.store.commit(&grant, events(2_500)).await.expect("committed");
+    let mut session = bench.server.session(DATABASE, "look").expect("a session");
+    let left = "SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM event_dedupe);";
+    assert_eq!(session.run(left), ["5000"]);
+    // It came as far as this.
+    session.run("DELETE FROM device; UPDATE ownership SET desired = 'deleted', epoch = epoch + 1, owner_node = NULL, owner_inc = NULL;");
+    assert!(bench.store.delete_device(&grant.key).await.expect("an answer"), "it goes on");
+    assert!(!bench.store.delete_device(&grant.key).await.expect("an answer"), "it is done");
+    assert_eq!(session.run(left), ["0"]);
+
+    let grant = bench.owned(&me, "shop").await;
+    bench.store.commit(&grant, events(1)).await.expect("committed");
+    session.run("DELETE FROM device; UPDATE ownership SET desired = 'deleted', epoch = epoch + 1, owner_node = NULL, owner_inc = NULL;");
+    let grant = bench.owned(&me, "shop").await;
+    assert_eq!(session.run(left), ["0"]);
+    let done = bench.store.commit(&grant, events(1)).await.expect("committed");
+    assert!(done.events[0].is_some(), "nobody has told it before");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -78,6 +78,7 @@ impl Directory for Store {
             }
             None => None,
         };
+        self.clear(key).await?;
         match self.sql(self.backend.insert_device(b, d, display_name, sealed.as_deref())).await? {
             Creation::Made => {
                 let device = self.device(key).await?;
@@ -142,9 +143,10 @@ impl Directory for Store {
     }
 
     async fn delete_device(&self, key: &DeviceKey) -> Result<bool, Unavailable> {
-        // A long log takes long to delete: this call has no bound but the database's.
         let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
-        self.backend.remove_device(b, d).await.map_err(unavailable)
+        let existed = self.sql(self.backend.remove_device(b, d)).await?;
+        // One that was interrupted goes on here.
+        Ok(self.clear(key).await? || existed)
     }
 
     async fn pin(&self, key: &DeviceKey, pin: Option<&Pin>) -> Result<Option<Device>, Unavailable> {

@@ -232,7 +232,6 @@ macro_rules! plain_backend {
 
             async fn remove_device(&self, b: &str, d: &str) -> SqlResult<bool> {
                 let mut tx = self.begin_write().await?;
-                self.for_long(&mut tx).await?;
                 // First the row that the fence stands on: every writer of this device is out from here.
                 let sql = concat!(
                     "UPDATE ownership
@@ -245,15 +244,8 @@ macro_rules! plain_backend {
                 }
                 for sql in [
                     "DELETE FROM device WHERE business_id = $1 AND device_id = $2",
-                    "DELETE FROM device_state WHERE business_id = $1 AND device_id = $2",
-                    "DELETE FROM message WHERE business_id = $1 AND device_id = $2",
-                    "DELETE FROM event WHERE business_id = $1 AND device_id = $2",
-                    "DELETE FROM event_dedupe WHERE business_id = $1 AND device_id = $2",
-                    "UPDATE event_head SET earliest = last_seq + 1 WHERE business_id = $1 AND device_id = $2",
-                    "DELETE FROM poll_vote WHERE business_id = $1 AND device_id = $2",
-                    "DELETE FROM quarantine WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM consumer_position WHERE business_id = $1 AND device_id = $2",
-                    "DELETE FROM ownership_log WHERE business_id = $1 AND device_id = $2",
+                    "UPDATE event_head SET earliest = last_seq + 1 WHERE business_id = $1 AND device_id = $2",
                 ] {
                     sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?;
                 }

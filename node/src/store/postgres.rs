@@ -42,6 +42,7 @@ use sqlx::{Connection, PgPool, Transaction};
 use self::writes::PgTx;
 use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
 use super::fenced::Rows;
+use super::leftovers::leftovers;
 use super::media::files;
 use super::near::near;
 use super::options::{OpenError, StoreOptions};
@@ -115,13 +116,6 @@ impl Postgres {
     async fn begin_rows(&self) -> SqlResult<Box<dyn Rows>> {
         Ok(Box::new(PgTx(self.read.begin().await?)))
     }
-
-    /// Lets the statements of this transaction take half a minute.
-    async fn for_long(&self, tx: &mut Transaction<'static, sqlx::Postgres>) -> SqlResult<()> {
-        let sql = "SELECT set_config('statement_timeout', '30s', true)";
-        sqlx::query(sql).execute(&mut **tx).await?;
-        Ok(())
-    }
 }
 
 /// The options of a connection. Migrations run without `limits`.
@@ -167,6 +161,8 @@ ballots!(
     names: "(SELECT at, e ->> 0 AS kind, e ->> 1 AS name
              FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY AS x(e, at))"
 );
+
+leftovers!(Postgres);
 
 versions!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");
 

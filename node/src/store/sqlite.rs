@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use self::writes::LiteTx;
 use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
 use super::fenced::Rows;
+use super::leftovers::leftovers;
 use super::media::files;
 use super::near::near;
 use super::options::{OpenError, StoreOptions};
@@ -101,11 +102,6 @@ impl Lite {
     async fn begin_rows(&self) -> SqlResult<Box<dyn Rows>> {
         Ok(Box::new(LiteTx(self.begin_write().await?)))
     }
-
-    /// Nothing bounds a statement here.
-    async fn for_long(&self, _tx: &mut Transaction<'static, Sqlite>) -> SqlResult<()> {
-        Ok(())
-    }
 }
 
 /// The options for a `sqlite:///path/file.db` URL.
@@ -134,6 +130,8 @@ near!(Lite, now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 wishes!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 files!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 ballots!(Lite, names: "(SELECT key AS at, value ->> 0 AS kind, value ->> 1 AS name FROM json_each($3))");
+
+leftovers!(Lite);
 
 versions!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 

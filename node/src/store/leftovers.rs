@@ -1,0 +1,75 @@
+//! What a deleted device leaves behind: many rows, so they go in pieces, each in a transaction of its own that holds nobody
+//! up. Written once for both dialects.
+//!
+//! What must hold: nothing of a device that exists is touched; another device of the name is made when nothing is left.
+
+use async_trait::async_trait;
+use roost_placement::ledger::Unavailable;
+use roost_proto::id::DeviceKey;
+
+use super::Store;
+use super::rows::SqlResult;
+
+/// The statements of an adapter.
+#[async_trait]
+pub(super) trait Leftovers: Send + Sync {
+    /// Removes some rows of a deleted device; returns how many.
+    async fn remove_some(&self, b: &str, d: &str) -> SqlResult<u64>;
+}
+
+macro_rules! leftovers {
+    ($adapter:ty) => {
+        #[async_trait]
+        impl $crate::store::leftovers::Leftovers for $adapter {
+            async fn remove_some(&self, b: &str, d: &str) -> SqlResult<u64> {
+                macro_rules! some {
+                    ($table:literal, $key:literal) => {
+                        concat!(
+                            "DELETE FROM ",
+                            $table,
+                            " WHERE business_id = $1 AND device_id = $2 AND (",
+                            $key,
+                            ") IN (SELECT ",
+                            $key,
+                            " FROM ",
+                            $table,
+                            " WHERE business_id = $1 AND device_id = $2
+                                AND EXISTS (SELECT 1 FROM ownership o WHERE o.business_id = $1 AND o.device_id = $2
+                                            AND o.desired = 'deleted')
+                              LIMIT 1000)"
+                        )
+                    };
+                }
+                let mut removed = 0;
+                for sql in [
+                    some!("device_state", "kind, name"),
+                    some!("message", "message_id"),
+                    some!("event", "seq"),
+                    some!("event_dedupe", "digest"),
+                    some!("poll_vote", "ballot, voter"),
+                    some!("quarantine", "digest"),
+                    some!("ownership_log", "epoch"),
+                ] {
+                    let mut tx = self.begin_write().await?;
+                    removed += sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?.rows_affected();
+                    tx.commit().await?;
+                }
+                Ok(removed)
+            }
+        }
+    };
+}
+pub(super) use leftovers;
+
+impl Store {
+    /// Removes what a deleted device has left. Returns whether that was anything. It takes as long as it takes; who is
+    /// interrupted has done a part of it.
+    pub(super) async fn clear(&self, key: &DeviceKey) -> Result<bool, Unavailable> {
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        let mut any = false;
+        while self.sql(self.backend.remove_some(b, d)).await? > 0 {
+            any = true;
+        }
+        Ok(any)
+    }
+}
