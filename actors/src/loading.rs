@@ -54,8 +54,8 @@ impl Loading {
 
 fn is_for_machine(kind: StateKind) -> bool {
     use StateKind::{AppStateHead, Making, Pacing, Presence, Retry, Salt, SecretHead, StatusPost};
-    use StateKind::{History, HistoryFile, HistoryPiece, HistoryRange};
-    let history = matches!(kind, History | HistoryPiece | HistoryFile | HistoryRange);
+    use StateKind::{History, HistoryFile, HistoryNonce, HistoryPiece, HistoryRange};
+    let history = matches!(kind, History | HistoryPiece | HistoryFile | HistoryRange | HistoryNonce);
     let rows = matches!(kind, Retry | AppStateHead | StatusPost | Making);
     history || rows || matches!(kind, Presence | Pacing | Salt | SecretHead)
 }

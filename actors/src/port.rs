@@ -23,7 +23,7 @@ use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
 use roost_proto::id::{Age, DeviceKey, Sequence, UnixMillis};
 
-pub use files::{FetchedFile, FileError, Files};
+pub use files::{FetchedFile, FileError, Files, Unneeded};
 pub use kind::StateKind;
 pub use link::{Dialer, LinkError, LinkSink, LinkSource};
 pub use messages::{MessageState, MessageUpdate, NewMessage, StoredMessage, Terms, rank};

@@ -5,6 +5,7 @@
 //! Everything that waits is bounded, in time and in number. Who may do what is the API's business.
 
 mod blobs;
+mod delete;
 mod fetch;
 mod files;
 mod folder;

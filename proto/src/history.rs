@@ -47,6 +47,8 @@ pub struct Blob {
     pub enc_sha256: Vec<u8>,
     /// Bytes of the file.
     pub size: u64,
+    /// What goes with its deletion; empty when nothing was said. Of history alone.
+    pub handle: String,
 }
 
 impl Blob {
@@ -71,6 +73,7 @@ impl Blob {
             sha256: file.hashes.plain.to_vec(),
             enc_sha256: file.hashes.sealed.to_vec(),
             size,
+            handle: String::new(),
         }
     }
 
@@ -102,6 +105,7 @@ impl Blob {
             sha256: reference.file_sha256.clone().unwrap_or_default(),
             enc_sha256: reference.file_enc_sha256.clone().unwrap_or_default(),
             size: reference.file_size_bytes.unwrap_or(0),
+            handle: String::new(),
         }
     }
 }
@@ -173,6 +177,7 @@ pub fn pack(kind: Kind, progress: u32, conversations: &[Conversation], people: &
         push_names: pairs(&people.push_names),
         lids: pairs(&people.lids),
         salt: people.salt.clone(),
+        nonce: people.nonce.clone(),
     };
     let plain = slice.encode_to_vec();
     let mut packed = vec![0; zlib_rs::compress_bound(plain.len())];
@@ -181,7 +186,7 @@ pub fn pack(kind: Kind, progress: u32, conversations: &[Conversation], people: &
     packed.to_vec()
 }
 
-/// Names and identities of people, and how to write to those that one does not know.
+/// Names and identities of people, and what a companion shows to WhatsApp.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct People {
     /// JID and the name that its owner chose.
@@ -190,6 +195,8 @@ pub struct People {
     pub lids: Vec<(String, String)>,
     /// What tokens for strangers are made with ([`cstoken`](crate::cstoken::cstoken)), when the phone tells it.
     pub salt: Option<Bytes>,
+    /// What the media hosts want to see when the companion deletes a file that has a handle; at most 256 bytes.
+    pub nonce: Option<String>,
 }
 
 /// What is said of one chat of the past.

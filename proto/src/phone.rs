@@ -342,6 +342,7 @@ fn notice(wire: &HistorySyncNotification) -> Option<Notice> {
             sha256: wire.file_sha256.clone().unwrap_or_default(),
             enc_sha256: wire.file_enc_sha256.clone().unwrap_or_default(),
             size: wire.file_length.unwrap_or(0),
+            handle: wire.enc_handle.clone().unwrap_or_default(),
         }),
     };
     Some(Notice {
@@ -371,6 +372,7 @@ fn wire_notice(notice: &Notice) -> HistorySyncNotification {
             wire.file_sha256 = Some(blob.sha256.clone());
             wire.file_enc_sha256 = Some(blob.enc_sha256.clone());
             wire.file_length = Some(blob.size);
+            wire.enc_handle = Some(blob.handle.clone()).filter(|handle| !handle.is_empty());
         }
     }
     wire

@@ -13,6 +13,7 @@ mod polls;
 mod protocol;
 mod races;
 mod slots;
+mod state;
 mod timeline;
 mod wishes;
 mod world;
@@ -88,7 +89,7 @@ checks! {
     slots::a_lapsed_slot_is_taken_with_a_new_life,
     slots::a_lease_that_is_over_by_the_databases_clock_alone_gives_no_slot_away,
     slots::a_certified_death_frees_the_slot_at_once,
-    devices::a_new_owner_finds_what_the_last_one_committed,
+    state::a_new_owner_finds_what_the_last_one_committed,
     devices::a_fenced_owner_neither_reads_nor_writes,
     devices::a_grant_of_another_life_does_not_stand,
     devices::sequences_have_no_gaps_whoever_writes,

@@ -226,6 +226,12 @@ async fn unmodified_clients_fetch_the_past_that_the_phone_gives_as_files() -> Re
             let ClientEvent::History { messages, .. } = told else { unreachable!("the wait took history") };
             left = left.checked_sub(messages).ok_or_else(|| Failure::new("there is more than was told"))?;
         }
+        // whatsmeow deletes what it has read, and Baileys nothing.
+        let files = || stage.sim.look(|machine| machine.history_files(person.pn));
+        match library {
+            Library::Whatsmeow => stage.until("its files are deleted", || files() == (3, 0)).await?,
+            _ => assert_eq!(files(), (0, 3)),
+        }
     }
     Ok(())
 }
@@ -256,6 +262,11 @@ async fn the_past_of_a_hundred_chats_is_told_once_though_its_owner_is_killed() -
     let old = |event: &&api::Event| matches!(&event.payload, Some(Payload::MessageReceived(message)) if message.whatsapp_id.starts_with("OLD"));
     let events = world.reader.events();
     assert!(events.iter().filter(old).all(|event| event.origin() == Origin::History));
+    // Names, and the chats in three files: none had to be uploaded again, and an owner that was killed leaves one at most.
+    let files = || world.stage.sim.look(|machine| machine.history_files(world.person.pn));
+    let deleted = || matches!(files(), (1.., left) if left <= 3) && files().0 + files().1 as u64 == 4;
+    world.cluster.until("the files are deleted", deleted).await?;
+    let before = files().0;
     assert_eq!(world.reader.faults(), Vec::<String>::new());
 
     // Older messages of one chat, on request: what is in the log is not told again.
@@ -273,6 +284,7 @@ async fn the_past_of_a_hundred_chats_is_told_once_though_its_owner_is_killed() -
         |payload: &Payload| matches!(payload, Payload::HistoryChunk(chunk) if chunk.request == asked.request);
     world.reader.sees("the answer of the phone", answered).await?;
     assert_eq!(world.reader.message_count(), CHATS * MESSAGES + live.len());
+    world.cluster.until("the file of the answer is deleted", || files().0 > before).await?;
 
     let to = To::PhoneNumber(friend.pn.to_string());
     world.cluster.send(&world.device, to, "and still talks", WaitFor::Accepted).await?;

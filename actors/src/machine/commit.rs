@@ -13,7 +13,7 @@ use roost_proto::signal::PublicSignedPrekey;
 use super::timer::Timer;
 use super::{Account, Effect, Machine, Reply};
 use crate::device::{AcceptedSend, PairingUpdate, SendError};
-use crate::port::{Accepted, Batch, Committed, NewMessage, StoredMessage};
+use crate::port::{Accepted, Batch, Committed, NewMessage, StoredMessage, Unneeded};
 
 /// What waits for a commit.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(super) enum After {
     AppState(super::appstate::AppliedThen),
     /// A slice of history is in the log.
     HistoryTold,
+    /// Nobody needs this file any more.
+    Unneeded(Box<Unneeded>),
     /// What is known of something that is made once, by its request id.
     Making(String),
     /// How far a range of history has come is durable; a caller may wait for that.
@@ -197,6 +199,7 @@ impl Machine {
                 After::Offer(key) => self.offer_signed_prekey(&key),
                 After::AppState(then) => self.app_state_durable(then),
                 After::HistoryTold => self.history_told(),
+                After::Unneeded(file) => self.delete_file(file),
                 After::Making(request_id) => self.making_kept(request_id),
                 After::HistoryRange { name, token } => self.range_kept(name, token),
             }

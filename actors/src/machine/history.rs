@@ -4,9 +4,11 @@
 //! slices, each a commit of its own that says how far it has come; so a new owner goes on where the last one
 //! stopped, after fetching the file again. One slice is under way at a time, between the commits of live
 //! messages. A message has the same key in the log whether it came live or with history, so it is there once.
-//! Behind the last message stands one event about the piece, and behind its commit the phone hears that we have it.
+//! Behind the last message stands one event about the piece, and behind its commit the phone hears that we have it and
+//! its file is deleted.
 
 mod again;
+mod behind;
 mod piece;
 mod range;
 mod told;
@@ -50,6 +52,8 @@ pub(super) struct Pieces {
     /// A slice is on its way into the log, or a file is on its way here.
     busy: bool,
     ranges: Ranges,
+    /// What the hosts want to see with a deletion; empty when the phone has not said it.
+    nonce: String,
 }
 
 /// A piece that is being told.
@@ -77,6 +81,9 @@ impl Machine {
         for (key, bytes) in rows {
             match key.kind {
                 StateKind::History => cursors.extend(Some(key.name).zip(Cursor::from_bytes(&bytes))),
+                StateKind::HistoryNonce => {
+                    self.history.nonce = std::str::from_utf8(&bytes).unwrap_or_default().to_owned();
+                }
                 StateKind::HistoryRange => {
                     let range = Range::from_bytes(&bytes, self.now.wall);
                     self.history.ranges.open.extend(Some(key.name).zip(range));
@@ -102,6 +109,7 @@ impl Machine {
             outcome.batch.state.push((row(StateKind::HistoryRange, &name), None));
         }
         self.history.open = None;
+        self.take_nonce(outcome, String::new());
     }
 
     /// The phone has a piece of history for us: durable with the message that says so.
@@ -212,6 +220,9 @@ impl Machine {
         if let Some(salt) = &outline.people.salt {
             self.learn_salt(salt);
         }
+        if let Some(nonce) = &outline.people.nonce {
+            self.learn_nonce(nonce);
+        }
         let chats = outline.chats.iter().filter_map(|chat| chat.about.as_ref());
         let tokens: Vec<(PeerName, Token)> = chats.filter_map(token_of).collect();
         for tokens in tokens.chunks(LEARNED) {
@@ -317,9 +328,10 @@ impl Machine {
         for kind in [StateKind::History, StateKind::HistoryPiece, StateKind::HistoryFile] {
             outcome.batch.state.push((row(kind, name), None));
         }
-        self.history.waiting.remove(name);
+        let piece = self.history.waiting.remove(name).filter(|_| problem.is_none());
         self.history.open.take_if(|open| open.name == name);
         self.thank(outcome, name);
+        outcome.after.extend(piece.and_then(|piece| self.leave_behind(piece)));
     }
 
     /// A caller wants older messages of a chat: so many, or all since then.

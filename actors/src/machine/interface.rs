@@ -7,6 +7,7 @@ use bytes::Bytes;
 use roost_placement::lease::BootTime;
 use roost_proto::appstate::Action;
 use roost_proto::ask::making::Made;
+use roost_proto::ask::media::MediaHosts;
 use roost_proto::id::{Age, Sequence, UnixMillis};
 use roost_proto::login::FullHistory;
 use roost_proto::media::RetryAnswer;
@@ -21,7 +22,7 @@ use crate::device::{
     PairError, PairingUpdate, PasskeyError, SendError,
 };
 use crate::port::{
-    Attempt, Batch, Committed, DeviceStatus, FileError, Reached, StateKey, StoredMessage, Urgency,
+    Attempt, Batch, Committed, DeviceStatus, FileError, Reached, StateKey, StoredMessage, Unneeded, Urgency,
 };
 
 /// The moment at which an event is handled.
@@ -204,6 +205,13 @@ pub enum Effect {
         hosts: Vec<String>,
         /// What.
         what: Fetching,
+    },
+    /// Have a file of WhatsApp deleted, beside everything else.
+    Delete {
+        /// Where files are.
+        hosts: MediaHosts,
+        /// Which.
+        file: Box<Unneeded>,
     },
     /// Ask the database whether the grant stands.
     AskPermit,

@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use roost_proto::ask::media::MediaHosts;
 use roost_proto::media::File;
 
 /// Why there is no file.
@@ -36,6 +37,21 @@ pub trait Files: Send + Sync + 'static {
         file: &File,
         most: u64,
     ) -> Result<Box<dyn FetchedFile>, FileError>;
+
+    /// Asks these hosts to delete a file, each of them once at most. Whether they did is nobody's business: what they
+    /// keep goes when its time is over. Waits for its turn, and for all of it no longer than two minutes.
+    async fn delete(&self, hosts: &MediaHosts, file: &Unneeded);
+}
+
+/// A file that was made for this device alone, and that nobody needs any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unneeded {
+    /// Which.
+    pub file: File,
+    /// What its notice says for this; may be empty.
+    pub handle: String,
+    /// What the phone has given to show with a handle; may be empty.
+    pub nonce: String,
 }
 
 /// A file that is here. It is gone with this value.

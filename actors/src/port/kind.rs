@@ -38,6 +38,8 @@ pub enum StateKind {
     HistoryFile,
     /// Older messages that are asked for until a moment is reached; name = what pieces of it name. Few.
     HistoryRange,
+    /// What WhatsApp's hosts want to see when a file of history is deleted, as the phone told it. One row, name "".
+    HistoryNonce,
     /// What the answers to a poll or an event are encrypted under; name = author and id. Read on demand.
     MessageSecret,
     /// A page of the secrets of the last messages of others; name = page number. Read on demand.
@@ -93,6 +95,7 @@ impl StateKind {
             StateKind::HistoryPiece => "history-piece",
             StateKind::HistoryFile => "history-file",
             StateKind::HistoryRange => "history-range",
+            StateKind::HistoryNonce => "history-nonce",
             StateKind::MessageSecret => "message-secret",
             StateKind::SecretPage => "secret-page",
             StateKind::SecretHead => "secret-head",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use ractor::ActorRef;
+use roost_proto::ask::media::MediaHosts;
 use roost_proto::history::{HistoryError, Outline, Position, Slice, Slices, Survey};
 use roost_proto::media::File;
 use tokio::sync::Mutex;
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::supervisor::{Child, Input};
 use crate::machine::{Fetched, Fetching};
-use crate::port::{self, FetchedFile, FileError};
+use crate::port::{self, FetchedFile, FileError, Unneeded};
 
 /// The most packed bytes of one piece of history.
 const HISTORY: u64 = 512 << 20;
@@ -82,6 +83,12 @@ impl Files {
             };
             answer.give(outcome);
         });
+    }
+
+    pub(super) fn delete(&mut self, hosts: MediaHosts, file: Box<Unneeded>) {
+        while self.tasks.try_join_next().is_some() {}
+        let port = self.port.clone();
+        self.tasks.spawn(async move { port.delete(&hosts, &file).await });
     }
 
     pub(super) async fn end(&mut self) {

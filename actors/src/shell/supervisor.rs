@@ -308,6 +308,7 @@ impl State {
             Effect::Durable(token) => self.children.durable(token),
             Effect::Lookup { token, whatsapp_id } => self.children.look_up(token, whatsapp_id),
             Effect::Fetch { token, hosts, what } => self.children.fetch(token, hosts, what),
+            Effect::Delete { hosts, file } => self.children.delete(hosts, file),
             Effect::AskPermit => self.ask_permit(),
             Effect::Report(attempt) => self.ports.gate.report(attempt),
             Effect::Paced(waited) => self.ports.gate.paced(waited),

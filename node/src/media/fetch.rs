@@ -24,7 +24,7 @@ use super::problem::MediaProblem;
 const HOST: &str = "mmg.whatsapp.net";
 /// Failures in a row, without a byte between them, that are borne.
 const TRIES: usize = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How often hosts are asked whether a file is there.
 const LOOKS: usize = 3;
 /// What a host says that has dropped a file.

@@ -2,19 +2,22 @@
 //!
 //! What must hold: what lies on disk is encrypted under a key that only this process has, and goes with its
 //! handle; a file is given when it is whole and right. So many files lie here at a time and no more; pieces of
-//! history, which may be told for long, do not keep other files waiting.
+//! history, which may be told for long, do not keep other files waiting. Deletions wait for nothing but each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use roost_actors::port::{FetchedFile, FileError, Files};
+use roost_actors::port::{FetchedFile, FileError, Files, Unneeded};
+use roost_proto::ask::media::MediaHosts;
 use roost_proto::media::{AnyFile, Decryptor, File, MediaKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Media;
 use super::blobs::Pieces;
+use super::delete::delete;
 use super::fetch::{Fetched, Taker, fetch};
 use super::problem::MediaProblem;
 use super::spool::{Spooled, Spooling};
@@ -22,6 +25,8 @@ use crate::outside::Outside;
 
 /// Files of one sort that lie here at a time: pieces of history, and separately all others.
 const AT_ONCE: usize = 8;
+/// How long a deletion may wait for its turn, and how long it may take then.
+const DELETION: Duration = Duration::from_secs(60);
 
 /// See the module.
 pub struct DeviceFiles {
@@ -29,13 +34,15 @@ pub struct DeviceFiles {
     outside: Outside,
     history: Arc<Semaphore>,
     others: Arc<Semaphore>,
+    deletions: Semaphore,
 }
 
 impl DeviceFiles {
     /// Over the transport of other media.
     pub fn new(media: Media, outside: Outside) -> DeviceFiles {
         let places = || Arc::new(Semaphore::new(AT_ONCE));
-        DeviceFiles { media, outside, history: places(), others: places() }
+        let deletions = Semaphore::new(AT_ONCE);
+        DeviceFiles { media, outside, history: places(), others: places(), deletions }
     }
 }
 
@@ -75,6 +82,17 @@ impl Files for DeviceFiles {
         let mut spooled = filling.0.finish().await.map_err(refused)?;
         let reading = Reading::begin(&mut spooled, file.kind).await?;
         Ok(Box::new(Here { spooled, kind: file.kind, reading, _room: room }))
+    }
+
+    async fn delete(&self, hosts: &MediaHosts, file: &Unneeded) {
+        let Ok(turn) = tokio::time::timeout(DELETION, self.deletions.acquire()).await else {
+            return tracing::debug!("a file of history stays at WhatsApp: too many are being deleted");
+        };
+        let deleted = tokio::time::timeout(DELETION, delete(&self.media, hosts, file)).await;
+        if let Err(why) = deleted.unwrap_or_else(|_| Err("it took too long".to_owned())) {
+            tracing::debug!(why, "a file of history stays at WhatsApp");
+        }
+        drop(turn);
     }
 }
 

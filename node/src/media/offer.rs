@@ -227,7 +227,7 @@ pub(super) fn may_pass(status: StatusCode) -> bool {
 }
 
 /// For a query: everything but letters, digits and `-._~` as `%XX`.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.bytes()
         .map(|b| match b {
             b if b.is_ascii_alphanumeric() || b"-._~".contains(&b) => char::from(b).to_string(),

@@ -44,8 +44,8 @@ macro_rules! plain_backend {
                 let sql = "SELECT kind, name, value FROM device_state WHERE business_id = $1 AND device_id = $2
                              AND kind IN ('credentials', 'account', 'prekeys', 'retry',
                                'app-state-key', 'app-state-head', 'history', 'history-piece', 'history-file',
-                               'history-range', 'presence', 'status-post', 'making',
-                               'secret-head', 'pacing', 'salt')
+                               'history-range', 'history-nonce', 'presence', 'status-post',
+                               'making', 'secret-head', 'pacing', 'salt')
                            ORDER BY kind, name";
                 let state = sqlx::query_as(sql).bind(b).bind(d).fetch_all(&mut *tx).await?;
                 let sql = $crate::store::rows::select_messages!(

@@ -16,6 +16,8 @@ pub const SLICE: usize = 100;
 const SLICE_BYTES: usize = 1 << 20;
 /// Bytes of names and chats of one piece.
 const OUTLINE: usize = 16 << 20;
+/// The longest nonce that is believed.
+const NONCE: usize = 256;
 
 /// What is in a piece, without its messages.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +84,8 @@ impl Survey {
         let head = HistorySlice::decode(&*self.head).map_err(|_| HistoryError::Malformed)?;
         let (kind, progress) = (head.kind.into(), head.progress.unwrap_or(0));
         let salt = head.salt.filter(|salt| !salt.is_empty());
-        Ok(Outline { kind, progress, chats: self.chats, people: People { salt, ..self.people } })
+        let nonce = head.nonce.filter(|nonce| (1..=NONCE).contains(&nonce.len()));
+        Ok(Outline { kind, progress, chats: self.chats, people: People { salt, nonce, ..self.people } })
     }
 
     fn walk(&mut self) -> Result<(), HistoryError> {

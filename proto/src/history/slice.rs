@@ -19,6 +19,8 @@ pub(super) struct HistorySlice {
     pub(super) push_names: Vec<PairSlice>,
     #[prost(message, repeated, tag = "15")]
     pub(super) lids: Vec<PairSlice>,
+    #[prost(string, optional, tag = "16")]
+    pub(super) nonce: Option<String>,
     #[prost(bytes = "bytes", optional, tag = "19")]
     pub(super) salt: Option<Bytes>,
 }

@@ -19,8 +19,8 @@ const MESSAGE: u64 = 1 << 20;
 const SMALL: u64 = 64 << 10;
 /// The most bytes that a piece may inflate to.
 const INFLATED: u64 = 8 << 30;
-/// Of `HistorySync`: sync type and progress, push names, pairs of identities.
-const TOP: [u64; 5] = [1, 6, 7, 15, 19];
+/// Of `HistorySync`: sync type and progress, push names, pairs of identities, nonce and salt.
+const TOP: [u64; 6] = [1, 6, 7, 15, 16, 19];
 /// Of `Conversation`: what is said of a chat beside its messages.
 const ABOUT: [u64; 13] = [1, 6, 11, 13, 16, 21, 22, 24, 25, 28, 38, 39, 42];
 /// `HistorySync.conversations` and `Conversation.messages`.

@@ -5,7 +5,12 @@ use crate::e2e;
 
 #[test]
 fn each_message_reads_back_and_is_nothing_for_the_user() {
-    let blob = Blob { media_key: vec![1; 32], direct_path: "/v/x?y".to_owned(), ..Blob::default() };
+    let blob = Blob {
+        media_key: vec![1; 32],
+        direct_path: "/v/x?y".to_owned(),
+        handle: "h".to_owned(),
+        ..Blob::default()
+    };
     let notice = |place| Notice {
         kind: Kind::Recent,
         order: 2,

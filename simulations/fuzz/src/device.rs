@@ -231,7 +231,8 @@ impl Device {
             Effect::AskPermit => self.mail.push_back(Event::PermitAnswered(true)),
             Effect::Pairing(PairingUpdate::Code { payload, .. }) => self.codes.push(payload),
             Effect::Finish(_) => self.ended = true,
-            Effect::Report(_)
+            Effect::Delete { .. }
+            | Effect::Report(_)
             | Effect::Credit(_)
             | Effect::Publish(_)
             | Effect::Reached(_)

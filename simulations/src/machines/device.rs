@@ -226,7 +226,7 @@ impl Device {
             Effect::Credit(places) => self.room += places,
             Effect::Publish(status) => self.state = status.state,
             Effect::Reached(reached) => self.reached = reached,
-            Effect::Tail(_) | Effect::Report(_) | Effect::Paced(_) => {}
+            Effect::Delete { .. } | Effect::Tail(_) | Effect::Report(_) | Effect::Paced(_) => {}
             Effect::Reply { token, reply } => self.reply(core, ctx, token, reply),
             Effect::Pairing(update) => self.show_pairing(core, ctx, update),
             Effect::Finish(why) => {

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::account::seconds;
-use super::media::{Form, LARGEST};
+use super::media::{Deletion, Form, LARGEST};
 use super::server::Shared;
 
 type World = State<Arc<Shared>>;
@@ -79,28 +79,25 @@ pub(super) async fn download(State(shared): World, headers: HeaderMap, uri: Uri)
     (StatusCode::PARTIAL_CONTENT, [kind, ranges, span], Body::from(bytes.slice(from..to))).into_response()
 }
 
-#[derive(Deserialize)]
-pub(super) struct Delete {
-    #[serde(default)]
-    auth: String,
-    #[serde(default)]
-    d_md: String,
-}
-
-/// `DELETE /mms/{kind}/{token}?auth=&d_md=`
+/// `DELETE /mms/{kind}/{token}?auth=&token=&d_md=&e_handle=`
 pub(super) async fn delete(
     State(shared): World,
     headers: HeaderMap,
-    Query(query): Query<Delete>,
+    Path((kind, path)): Path<(String, String)>,
+    Query(said): Query<Deletion>,
 ) -> Response {
     let host = host(&headers);
+    let nonce = headers.get("companion_user_secret").and_then(|nonce| nonce.to_str().ok());
     let done = shared.media(|media, _| {
-        media.admit(&host)?;
-        media.delete(&query.auth, &query.d_md)
+        media.admit(&host).map_err(|status| (status, "the host refuses everything"))?;
+        media.delete((&kind, &path), &said, nonce)
     });
     match done {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(status) => refused("a deletion", &host, status),
+        Err((status, why)) => {
+            tracing::info!(host, status, why, "a deletion of media was refused");
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        }
     }
 }
 

@@ -10,6 +10,8 @@
 //! post has to name the handle of its upload, if it has one: whatsmeow says so, and Baileys uploads such files where
 //! encrypted ones go, for which there is none.
 
+mod deletion;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use base64::Engine as _;
@@ -21,8 +23,9 @@ use roost_proto::stanza::{Builder, Stanza};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::account::DeviceRef;
+use super::account::{DeviceRef, Pn};
 use super::machine::Machine;
+pub(super) use deletion::Deletion;
 
 /// The largest file, as WhatsApp documents it for documents: 2 GB; here what a test machine bears.
 pub(super) const LARGEST: usize = 256 << 20;
@@ -59,6 +62,10 @@ pub(super) struct Store {
     served: BTreeMap<String, u64>,
     /// What shows that a cover picture was uploaded, by its number.
     covers: BTreeMap<String, (String, u64)>,
+    /// What the companions of an account show when they delete what their phone has made for them.
+    nonces: BTreeMap<Pn, String>,
+    /// Files that were deleted, by account, and how many of them with a nonce.
+    deleted: BTreeMap<Pn, (u64, u64)>,
 }
 
 /// In which form something is uploaded.
@@ -105,6 +112,8 @@ struct Blob {
     hash: [u8; 32],
     /// The status that it is answered with now.
     gone: Option<Status>,
+    /// For whom a phone has made it, and what a deletion calls it.
+    made_for: Option<(Pn, String)>,
 }
 
 impl Default for Store {
@@ -121,6 +130,8 @@ impl Default for Store {
             refused: 0,
             served: BTreeMap::new(),
             covers: BTreeMap::new(),
+            nonces: BTreeMap::new(),
+            deleted: BTreeMap::new(),
         }
     }
 }
@@ -177,7 +188,8 @@ impl Store {
         let query = format!("ccb=11-4&oh=01_{signature:016x}&oe=7FFFFFFF");
         self.bytes += bytes.len();
         self.order.push_back(path.clone());
-        self.blobs.insert(path.clone(), Blob { bytes, handle: None, query: query.clone(), hash, gone: None });
+        let blob = Blob { bytes, handle: None, query: query.clone(), hash, gone: None, made_for: None };
+        self.blobs.insert(path.clone(), blob);
         while self.bytes > KEPT
             && let Some(oldest) = self.order.pop_front()
         {
@@ -200,18 +212,6 @@ impl Store {
             return Err(403);
         }
         blob.gone.map_or_else(|| Ok(blob.bytes.clone()), Err)
-    }
-
-    /// A client deletes what it has processed; `d_md` is the path in base64.
-    pub(super) fn delete(&mut self, auth: &str, d_md: &str) -> Result<(), Status> {
-        if !self.auths.contains_key(auth) {
-            return Err(401);
-        }
-        let path =
-            URL_SAFE_NO_PAD.decode(d_md).ok().and_then(|path| String::from_utf8(path).ok()).ok_or(400u16)?;
-        let blob = self.blobs.remove(&path).ok_or(404u16)?;
-        self.bytes -= blob.bytes.len();
-        Ok(())
     }
 
     /// The answer to an upload. Whether the real one has a path for a cover picture too is not known; Baileys needs it.

@@ -136,7 +136,8 @@ impl Machine {
         let people = self.people();
         let salt = self.salt(device.pn).map(Bytes::copy_from_slice);
         let named = People { push_names: people.push_names, ..People::default() };
-        let mapped = People { lids: people.lids, salt, ..People::default() };
+        let nonce = Some(self.media.nonce(&mut self.rng, device.pn));
+        let mapped = People { lids: people.lids, salt, nonce, ..People::default() };
         self.phone_tells(now, device, &PeerMessage::Keys(keys));
         self.tell_history(now, device, (Kind::Bootstrap, 1, 0), &newest, &mapped, None);
         self.tell_history(now, device, (Kind::PushNames, 1, 0), &[], &named, None);
@@ -219,7 +220,7 @@ impl Machine {
             self.phone_tells(now, device, &PeerMessage::History(notice));
             return;
         }
-        let place = Place::File(self.phone_uploads(MediaKind::History, &packed));
+        let place = Place::File(self.history_file(device.pn, &packed));
         self.tell_file(now, device, Notice { kind, order, progress, place, request, original: None }, packed);
     }
 
@@ -250,11 +251,18 @@ impl Machine {
         open_retry_request(&file.key, id, iv, sealed)
             .map_err(|error| Refusal::from(format!("a question about history: {error}")))?;
         if !self.media.is_forgotten_by_phones() {
-            let place = Place::File(self.phone_uploads(MediaKind::History, &told.packed));
+            let place = Place::File(self.history_file(device.pn, &told.packed));
             let notice = Notice { place, original: Some(id.to_owned()), ..told.notice };
             self.tell_file(now, device, notice, told.packed);
         }
         Ok(())
+    }
+
+    /// A phone puts a piece of history on the media servers, for one of its companions to read and to delete.
+    fn history_file(&mut self, pn: Pn, packed: &[u8]) -> Blob {
+        let blob = self.phone_uploads(MediaKind::History, packed);
+        let handle = self.media.made_for(&mut self.rng, pn, &blob.direct_path);
+        Blob { handle, ..blob }
     }
 
     /// A phone puts a file on the media servers.
@@ -274,7 +282,7 @@ impl Machine {
         People {
             push_names: accounts().map(|one| (jid(one.jid(Form::Pn)), one.name.clone())).collect(),
             lids: accounts().map(|one| (jid(one.jid(Form::Pn)), jid(one.jid(Form::Lid)))).collect(),
-            salt: None,
+            ..People::default()
         }
     }
 

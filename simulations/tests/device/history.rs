@@ -64,6 +64,12 @@ async fn pieces(device: &Device<'_>) -> Vec<api::HistoryChunk> {
     device.events().await.into_iter().filter_map(chunk).collect()
 }
 
+/// Files of history that were deleted at WhatsApp, and those that are still there.
+fn files(scene: &Scene, name: &str) -> (u64, usize) {
+    let pn = scene.server.account(None, Some(name));
+    scene.server.look(|machine| machine.history_files(pn))
+}
+
 async fn is_told(device: &Device<'_>) -> bool {
     pieces(device).await.iter().any(|chunk| chunk.kind() == Kind::Recent && chunk.progress == 100)
 }
@@ -131,6 +137,29 @@ async fn a_new_owner_goes_on_in_the_middle_of_a_file_and_says_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_past_is_deleted_when_all_of_it_is_told_and_not_before() {
+    let scene = Scene::new().await;
+    let mut device = with_past(&scene, "ada", chats(4, 300)).await;
+    device.pair().await;
+    until("the file of names is deleted", || async { files(&scene, "ada").0 == 1 }).await;
+    until("some of the past is told", || async { device.received().await.len() >= 150 }).await;
+    device.taken_over().await;
+    let (_, left) = files(&scene, "ada");
+    assert!(left == 1 || is_told(&device).await, "the next owner needs it");
+    until("the past is told", || is_told(&device)).await;
+    until("its file is deleted", || async { files(&scene, "ada") == (2, 0) }).await;
+    assert_eq!(device.received().await.len(), 1500);
+    let (pieces, handle) = (pieces(&device).await, device.handle().clone());
+    assert!(pieces.iter().all(|piece| piece.problem() == Problem::Unspecified));
+    // What goes with a deletion is known to the next owner too.
+    asked(&device, &handle, Jid::pn("15559990000"), 20).await;
+    until("that file is deleted", || async { files(&scene, "ada") == (3, 0) }).await;
+    let pn = scene.server.account(None, Some("ada"));
+    assert_eq!(scene.server.look(|machine| machine.nonces_shown(pn)), 3);
+    device.check_log().await;
+}
+
+#[tokio::test]
 async fn a_file_that_nobody_has_any_more_is_an_event_that_says_so() {
     let scene = Scene::new().await;
     let mut device = with_past(&scene, "ada", chats(1, 20)).await;
@@ -150,6 +179,7 @@ async fn a_file_that_nobody_has_any_more_is_an_event_that_says_so() {
         assert!(!piece.failure.is_empty());
     }
     assert_eq!(device.received().await.len(), 4, "two of each chat came with the first piece");
+    assert_eq!(files(&scene, "ada"), (0, 2), "what was not told is not deleted");
 }
 
 #[tokio::test]
@@ -304,7 +334,7 @@ async fn a_device_that_was_paired_without_history_fetches_none_and_tells_what_is
     assert_eq!(told.count(), 6, "nothing else is told");
     let hosts = scene.server.look(|machine| machine.media_hosts().to_vec());
     let served = |host: &String| scene.server.look(|machine| machine.media_served(host));
-    assert_eq!(hosts.iter().map(served).sum::<u64>(), 0, "nothing was fetched");
+    assert_eq!(hosts.iter().map(served).sum::<u64>(), 0, "nothing was fetched or deleted");
 
     let handle = device.handle().clone();
     let told = asked(&device, &handle, Jid::pn("15559990000"), 1).await;

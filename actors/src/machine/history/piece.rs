@@ -58,6 +58,7 @@ impl Source {
             out.bytes(bytes);
         }
         out.bytes(&blob.size.to_be_bytes());
+        out.text(&blob.handle);
         out.finish()
     }
 
@@ -71,7 +72,9 @@ impl Source {
         let mut bytes = || Some(rest.bytes()?.to_vec());
         let (media_key, sha256, enc_sha256, size) = (bytes()?, bytes()?, bytes()?, bytes()?);
         let size = u64::from_be_bytes(size.try_into().ok()?);
-        Some(Source::File(Blob { media_key, direct_path, sha256, enc_sha256, size }))
+        // Earlier rows end here.
+        let handle = rest.text().unwrap_or_default().to_owned();
+        Some(Source::File(Blob { media_key, direct_path, sha256, enc_sha256, size, handle }))
     }
 }
 
@@ -222,7 +225,12 @@ mod tests {
             sha256: vec![2; 32],
             enc_sha256: vec![3; 32],
             size: 5 << 30,
+            handle: "handle".to_owned(),
         };
+        let (row, without) =
+            (Source::File(blob.clone()).to_bytes(), Blob { handle: String::new(), ..blob.clone() });
+        let earlier = row.slice(..row.len() - 4 - blob.handle.len());
+        assert_eq!(Source::from_row(StateKind::HistoryFile, earlier), Some(Source::File(without)));
         for source in [Source::Inline(Bytes::from_static(b"x\x9c")), Source::File(blob)] {
             assert_eq!(Source::from_row(source.kind(), source.to_bytes()), Some(source));
         }

@@ -11,6 +11,7 @@ use ractor::{Actor, ActorId, ActorRef, SpawnErr};
 use rand::Rng;
 use rand::rngs::StdRng;
 use roost_placement::ledger::Grant;
+use roost_proto::ask::media::MediaHosts;
 use roost_proto::id::Age;
 use roost_proto::version::ProtocolVersion;
 use tokio::sync::Semaphore;
@@ -18,7 +19,7 @@ use tokio::sync::Semaphore;
 use super::Input;
 use crate::device::Ports;
 use crate::machine::{CryptoRequest, DialAs, Fetching};
-use crate::port::{Batch, ProxyUri, StateKey, Urgency};
+use crate::port::{Batch, ProxyUri, StateKey, Unneeded, Urgency};
 use crate::shell::connection::{self, ConnectionActor};
 use crate::shell::crypto::{self, CryptoActor};
 use crate::shell::files::Files;
@@ -110,6 +111,10 @@ impl Children {
 
     pub(super) fn fetch(&mut self, token: u64, hosts: Vec<String>, what: Fetching) {
         self.files.fetch(token, hosts, what);
+    }
+
+    pub(super) fn delete(&mut self, hosts: MediaHosts, file: Box<Unneeded>) {
+        self.files.delete(hosts, file);
     }
 
     pub(super) fn room(&self, places: usize) {

@@ -26,6 +26,7 @@ fn people() -> People {
         push_names: vec![("1@lid".to_owned(), "Ada".to_owned())],
         lids: vec![("4915112345678@s.whatsapp.net".to_owned(), "1@lid".to_owned())],
         salt: Some(Bytes::from_static(b"salt")),
+        nonce: Some("nonce".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 
-fn stored() -> (Store, String, String) {
+pub(super) fn stored() -> (Store, String, String) {
     let (mut store, mut rng) = (Store::default(), StdRng::seed_from_u64(1));
     store.auths.insert("auth".to_owned(), DeviceRef { pn: 1, device: 1 });
     let bytes = Bytes::from_static(b"blob");
@@ -62,15 +62,6 @@ fn hosts_fail_and_transfers_are_refused_for_a_while() {
     assert_eq!([store.admit("a"), store.admit("b"), store.admit("b")], [Err(503), Err(429), Ok(())]);
     store.fail_host("a", None);
     assert_eq!(store.admit("a"), Ok(()));
-}
-
-#[test]
-fn a_client_deletes_with_its_auth() {
-    let (mut store, path, query) = stored();
-    let d_md = URL_SAFE_NO_PAD.encode(&path);
-    assert_eq!(store.delete("stranger", &d_md), Err(401));
-    assert_eq!(store.delete("auth", &d_md), Ok(()));
-    assert_eq!(store.download(&path, &query), Err(404));
 }
 
 #[test]
