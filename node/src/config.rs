@@ -194,6 +194,8 @@ pub struct WhatsappConfig {
     pub proxy: Option<ProxyUri>,
     /// Root of the server's certificate chain; `None` means WhatsApp's own.
     pub root_key: Option<[u8; 32]>,
+    /// Where its packs of stickers are described: `https://…` (or `http://…` in tests), without a query.
+    pub sticker_url: String,
 }
 
 /// Section `telemetry`.
@@ -281,6 +283,7 @@ pub fn validate(layers: &Layers) -> Result<Config, ConfigError> {
             ca_file: reader.optional("whatsapp", "ca_file").map(PathBuf::from),
             proxy: reader.proxy()?,
             root_key: reader.root_key()?,
+            sticker_url: reader.sticker_url()?,
         },
         retention: match reader.duration("events", "retention")? {
             short if short < Duration::from_secs(60) => {

@@ -12,6 +12,7 @@ mod folder;
 mod hosts;
 mod http;
 mod offer;
+mod packs;
 mod preview;
 mod problem;
 mod rows;
@@ -32,6 +33,7 @@ pub use folder::Folder;
 pub use hosts::HostCache;
 pub use http::{HttpClient, HttpError};
 pub use offer::{Shown, Uploaded, offer, publish, show};
+pub use packs::{PackProblem, STICKERS, sticker_pack};
 pub use preview::{LARGEST as LARGEST_PREVIEWED, Preview, can_look_at, preview};
 pub use problem::MediaProblem;
 pub use rows::{MediaRows, location_row};
@@ -54,6 +56,8 @@ pub struct MediaOptions {
     pub max_bytes: u64,
     /// How long uploaded files are kept.
     pub retention: Duration,
+    /// Where packs of stickers are described: a URL without a query.
+    pub stickers: String,
 }
 
 impl Default for MediaOptions {
@@ -62,6 +66,7 @@ impl Default for MediaOptions {
             spool: std::env::temp_dir(),
             max_bytes: 100 << 20,
             retention: Duration::from_secs(72 * 3600),
+            stickers: STICKERS.to_owned(),
         }
     }
 }
@@ -79,6 +84,7 @@ pub struct Media {
     pub hosts: Arc<HostCache>,
     /// For jitter.
     pub dice: Dice,
+    packs: Arc<packs::Packs>,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
@@ -89,7 +95,8 @@ impl Media {
     pub fn new(options: MediaOptions, blobs: Arc<dyn BlobStore>, http: Arc<HttpClient>, dice: Dice) -> Media {
         let places = || Arc::new(Semaphore::new(AT_ONCE));
         let (uploads, downloads, transfers) = (places(), places(), places());
-        Media { options, blobs, http, hosts: Arc::default(), dice, uploads, downloads, transfers }
+        let (hosts, packs) = (Arc::default(), Arc::default());
+        Media { options, blobs, http, hosts, dice, packs, uploads, downloads, transfers }
     }
 
     /// Waits for a place among the uploads of callers.

@@ -246,6 +246,7 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
             spool: config.media.directory.join("spool"),
             max_bytes: config.media.max_bytes,
             retention: config.media.retention,
+            stickers: config.whatsapp.sticker_url.clone(),
         },
         ..Settings::new(life.clone(), config.timing)
     };

@@ -51,6 +51,13 @@ impl Site {
         Site { store_url, whatsapp_url, ..self.clone() }
     }
 
+    /// The same server as that of the WebSocket.
+    fn sticker_url(&self) -> String {
+        let (scheme, rest) = self.whatsapp_url.split_once("://").unwrap_or_default();
+        let scheme = if scheme == "wss" { "https" } else { "http" };
+        format!("{scheme}://{}/sticker", rest.split('/').next().unwrap_or_default())
+    }
+
     fn key_file(&self) -> PathBuf {
         self.folder.join("kek")
     }
@@ -74,12 +81,13 @@ impl Site {
         let text = format!(
             "[node]\nid = \"{id}\"\n\n[listen]\ngrpc = \"{grpc}\"\nhttp = \"{http}\"\ninsecure = true\n\n\
              [store]\nurl = \"{}\"\nkek_file = \"{}\"\n\n[connect]\nper_second = {rate}\nburst = {rate}\n\n\
-             [whatsapp]\nurl = \"{}\"\nca_file = \"{}\"\nroot_key = \"{}\"\n\n[media]\ndirectory = \"{}\"\n\n[telemetry]\nlog_level = \"{}\"\n",
+             [whatsapp]\nurl = \"{}\"\nca_file = \"{}\"\nroot_key = \"{}\"\nsticker_url = \"{}\"\n\n[media]\ndirectory = \"{}\"\n\n[telemetry]\nlog_level = \"{}\"\n",
             self.store_url,
             self.key_file().display(),
             self.whatsapp_url,
             self.whatsapp_ca.display(),
             self.whatsapp_root,
+            self.sticker_url(),
             self.folder.join("media").display(),
             self.log_level,
             rate = self.logins_per_second,

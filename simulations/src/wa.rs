@@ -64,6 +64,7 @@ pub use groups::{Group, PersonalInvite, Role};
 pub use journal::Seen;
 pub use ledger::{ConnectionRecord, DeviceRecord, KeyReuse, Ledger, MessageRecord, Receiver, Totals};
 pub use machine::{ConnectionId, Effect, Event, Machine};
+pub use media::PublicPack;
 pub use memory::{Memory, PastChat};
 pub use newsletters::{Newsletter, Post};
 pub use options::SimOptions;

@@ -7,6 +7,8 @@
 mod captions;
 #[path = "media/forwards.rs"]
 mod forwards;
+#[path = "media/packs.rs"]
+mod packs;
 #[path = "media/pictures.rs"]
 mod pictures;
 
@@ -112,6 +114,7 @@ impl World {
         self.hears(&mut matrix).await?;
         self.says(&mut matrix).await?;
         self.packs(&mut matrix).await?;
+        self.public_pack().await?;
         for client in 0..self.clients.len() {
             self.once(client, &mut matrix).await?;
             self.quoted(client, &mut matrix).await?;

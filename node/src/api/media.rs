@@ -27,6 +27,7 @@ use crate::media::{BlobKey, location_row};
 mod attach;
 mod down;
 mod lost;
+mod packs;
 mod up;
 
 const SERVICE: &str = "MediaService";
@@ -40,13 +41,15 @@ pub(super) enum Handle {
     Received(DeviceKey, Sequence),
     /// The file of a post that was listed: digits of the newsletter, and the server's number.
     Posted(DeviceKey, String, u64),
+    /// A sticker of a public pack: the id of that, and the SHA-256 of the file.
+    Packed(DeviceKey, String, [u8; 32]),
 }
 
 impl Handle {
     fn tenant(&self) -> &BusinessId {
         match self {
             Handle::Uploaded(key) => &key.tenant,
-            Handle::Received(key, _) | Handle::Posted(key, ..) => &key.business_id,
+            Handle::Received(key, _) | Handle::Posted(key, ..) | Handle::Packed(key, ..) => &key.business_id,
         }
     }
 }
@@ -57,27 +60,43 @@ impl std::fmt::Display for Handle {
             Handle::Uploaded(key) => write!(f, "tenants/{}/media/{}", key.tenant, key.id),
             Handle::Received(key, sequence) => write!(f, "{key}/media/{sequence}"),
             Handle::Posted(key, digits, number) => write!(f, "{key}/newsletters/{digits}/media/{number}"),
+            Handle::Packed(key, pack, hash) => write!(f, "{key}/stickers/{pack}/media/{}", hex::encode(hash)),
         }
     }
 }
 
-/// `tenants/{business_id}/media/{id}`, `tenants/{business_id}/devices/{device_id}/media/{sequence}` or
-/// `tenants/{business_id}/devices/{device_id}/newsletters/{digits}/media/{server_id}`.
+/// `tenants/{business_id}/media/{id}`, `tenants/{business_id}/devices/{device_id}/media/{sequence}`,
+/// `tenants/{business_id}/devices/{device_id}/newsletters/{digits}/media/{server_id}` or
+/// `tenants/{business_id}/devices/{device_id}/stickers/{pack_id}/media/{hash}`.
 pub(super) fn handle(field: &str, name: &str) -> Result<Handle, ApiError> {
     let form = || ApiError::field(field, "is not the name of a file: take it from an upload or an event");
-    let (parent, id) = name.split_once("/media/").ok_or_else(form)?;
-    if let Some((device, digits)) = parent.split_once("/newsletters/") {
-        let newsletter = parse::newsletter(field, &format!("{digits}@newsletter")).map_err(|_| form())?;
-        let number = id.parse().ok().filter(|number| *number > 0).ok_or_else(form)?;
-        return Ok(Handle::Posted(parse::device(field, device)?, newsletter.user.to_string(), number));
+    let parts: Vec<&str> = name.split('/').collect();
+    let device = || parse::device(field, &parts[..4].join("/"));
+    match parts[..] {
+        ["tenants", _, "media", id] => {
+            let well_formed = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
+            let tenant = parse::tenant(field, &parts[..2].join("/"))?;
+            match well_formed {
+                true => Ok(Handle::Uploaded(BlobKey { tenant, id: id.to_owned() })),
+                false => Err(form()),
+            }
+        }
+        ["tenants", _, "devices", _, "media", id] => {
+            let sequence = id.parse().ok().filter(|sequence| *sequence > 0).ok_or_else(form)?;
+            Ok(Handle::Received(device()?, Sequence(sequence)))
+        }
+        ["tenants", _, "devices", _, "newsletters", digits, "media", id] => {
+            let newsletter = parse::newsletter(field, &format!("{digits}@newsletter")).map_err(|_| form())?;
+            let number = id.parse().ok().filter(|number| *number > 0).ok_or_else(form)?;
+            Ok(Handle::Posted(device()?, newsletter.user.to_string(), number))
+        }
+        ["tenants", _, "devices", _, "stickers", pack, "media", id] => {
+            let (pack, mut hash) = (packs::pack_id(field, pack).map_err(|_| form())?, [0; 32]);
+            hex::decode_to_slice(id, &mut hash).map_err(|_| form())?;
+            Ok(Handle::Packed(device()?, pack, hash))
+        }
+        _ => Err(form()),
     }
-    if parent.matches('/').count() > 1 {
-        let sequence = id.parse().ok().filter(|sequence| *sequence > 0).ok_or_else(form)?;
-        return Ok(Handle::Received(parse::device(field, parent)?, Sequence(sequence)));
-    }
-    let well_formed = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    let tenant = parse::tenant(field, parent)?;
-    if well_formed { Ok(Handle::Uploaded(BlobKey { tenant, id: id.to_owned() })) } else { Err(form()) }
 }
 
 /// Says in an event of a message with a file how the file is called.
@@ -187,6 +206,24 @@ impl MediaService for Api {
         })
         .await
     }
+
+    async fn get_sticker_pack(
+        &self,
+        request: Request<api::GetStickerPackRequest>,
+    ) -> Result<Response<api::PublicStickerPack>, Status> {
+        self.unary(method(SERVICE, "GetStickerPack"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            let pack_id = packs::pack_id("pack_id", &request.pack_id)?;
+            let language = packs::language("language", &request.language)?;
+            self.directory()
+                .device(&key)
+                .await?
+                .ok_or_else(|| ApiError::not_found(Resource::Device, &key))?;
+            self.public_pack(&key, &pack_id, &language).await
+        })
+        .await
+    }
 }
 
 /// A file and what is known of its message.
@@ -235,6 +272,10 @@ impl Api {
                 let media = content.as_ref().and_then(media_of).cloned().ok_or_else(missing)?;
                 Ok(Found { media: api::Media { name: handle.to_string(), ..media }, lost: None })
             }
+            Handle::Packed(key, pack, hash) => {
+                let media = self.packed(key, pack, hash).await?.ok_or_else(missing)?;
+                Ok(Found { media, lost: None })
+            }
         }
     }
 }
@@ -268,6 +309,9 @@ mod tests {
             "tenants/acme/media/01J9ZK",
             "tenants/acme/devices/shop/media/17",
             "tenants/acme/devices/shop/newsletters/120363000000000009/media/101",
+            "tenants/media/devices/media/media/17",
+            "tenants/newsletters/devices/stickers/media/17",
+            &format!("tenants/acme/devices/shop/stickers/Hens_1-a/media/{}", "0a".repeat(32)),
         ] {
             assert_eq!(handle("name", name).expect("well formed").to_string(), name);
         }
@@ -283,6 +327,9 @@ mod tests {
             "tenants/acme/devices/shop/newsletters/1/media/101",
             "tenants/acme/devices/shop/newsletters/120363000000000009/media/0",
             "tenants/acme/newsletters/120363000000000009/media/1",
+            "tenants/acme/devices/shop/stickers/hens/media/1",
+            &format!("tenants/acme/devices/shop/stickers/he.ns/media/{}", "0a".repeat(32)),
+            &format!("tenants/acme/stickers/hens/media/{}", "0a".repeat(32)),
         ] {
             assert!(matches!(handle("name", bad), Err(ApiError::InvalidField { .. })), "{bad:?}");
         }

@@ -12,7 +12,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Code;
 
-use super::{Globals, Output, render, tenant_name};
+use super::{Globals, Output, device_name, render, tenant_name};
 use crate::client::{Client, Problem, request, retrying};
 
 /// Bytes of a piece.
@@ -55,6 +55,16 @@ pub enum MediaCommand {
     Delete {
         /// The handle.
         name: String,
+    },
+    /// Shows a pack of stickers that WhatsApp has for everybody to take, with the handle of each.
+    Stickers {
+        /// Through which device its files are fetched: `acme/shop` or `tenants/acme/devices/shop`.
+        device: String,
+        /// WhatsApp's id of the pack.
+        pack: String,
+        /// In which language it is described.
+        #[arg(long, default_value = "en")]
+        language: String,
     },
 }
 
@@ -111,6 +121,15 @@ pub(super) async fn run(command: MediaCommand, globals: &Globals) -> Result<(), 
             })
             .await?
         }
+        MediaCommand::Stickers { device, pack, language } => {
+            let wanted = api::GetStickerPackRequest { device: device_name(&device), pack_id: pack, language };
+            let pack = retrying(deadline, || {
+                let (mut media, wanted) = (client.media(), wanted.clone());
+                async move { media.get_sticker_pack(request(wanted, deadline)).await }
+            });
+            show_pack(&pack.await?, globals.output);
+            return Ok(());
+        }
         MediaCommand::Delete { name } => {
             let deleted = retrying(deadline, || {
                 let (mut media, wanted) = (client.media(), api::DeleteMediaRequest { name: name.clone() });
@@ -132,6 +151,23 @@ pub(super) async fn run(command: MediaCommand, globals: &Globals) -> Result<(), 
         }
     }
     Ok(())
+}
+
+fn show_pack(pack: &api::PublicStickerPack, output: Output) {
+    if let Output::Json = output {
+        return println!("{}", roost_proto::json::of("PublicStickerPack", pack).unwrap_or_default());
+    }
+    println!("{}, by {}", render::clean(&pack.name), render::clean(&pack.publisher));
+    let rows: Vec<Vec<String>> = pack
+        .stickers
+        .iter()
+        .map(|sticker| {
+            let media = sticker.media.clone().unwrap_or_default();
+            let emojis = render::clean(&sticker.emojis.join(" "));
+            vec![media.name.clone(), render::clean(&media.mime_type), media.size_bytes.to_string(), emojis]
+        })
+        .collect();
+    print!("{}", render::columns(&["MEDIA", "TYPE", "BYTES", "EMOJIS"], &rows));
 }
 
 /// How a file is announced.

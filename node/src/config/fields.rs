@@ -98,6 +98,20 @@ impl Reader<'_> {
         }
     }
 
+    pub(super) fn sticker_url(&self) -> Result<String, ConfigError> {
+        let url = self.0.text("whatsapp", "sticker_url");
+        let parsed =
+            url.parse::<http::Uri>().ok().filter(|uri| uri.host().is_some() && uri.query().is_none());
+        match parsed.as_ref().and_then(|uri| uri.scheme_str()) {
+            Some("https" | "http") => Ok(url.to_owned()),
+            _ => Err(self.invalid(
+                "whatsapp",
+                "sticker_url",
+                "must be a URL that begins with https:// or http:// and has no query",
+            )),
+        }
+    }
+
     pub(super) fn proxy(&self) -> Result<Option<ProxyUri>, ConfigError> {
         let (text, key) = match self.optional("whatsapp", "proxy_file") {
             Some(_) if self.optional("whatsapp", "proxy").is_some() => {

@@ -65,6 +65,8 @@ proxy = ""
 proxy_file = ""
 # Public key in hex (32 bytes) that the server's certificate chain must lead to; empty means WhatsApp's.
 root_key = ""
+# Where WhatsApp describes the packs of stickers that everybody may take.
+sticker_url = "https://static.whatsapp.net/sticker"
 
 [events]
 # How long the event log is kept.

@@ -54,6 +54,8 @@ fn each_refusal_names_its_field() {
         ("[connect]\nburst = -1\n", "connect.burst"),
         ("[whatsapp]\nurl = \"https://example.org\"\n", "whatsapp.url"),
         ("[whatsapp]\nroot_key = \"abc\"\n", "whatsapp.root_key"),
+        ("[whatsapp]\nsticker_url = \"static.whatsapp.net\"\n", "whatsapp.sticker_url"),
+        ("[whatsapp]\nsticker_url = \"https://static.whatsapp.net/sticker?id=1\"\n", "whatsapp.sticker_url"),
         ("[whatsapp]\nproxy = \"https://proxy:443\"\n", "whatsapp.proxy"),
         ("[whatsapp]\nproxy_file = \"/nowhere/at/all\"\n", "whatsapp.proxy_file"),
         ("[events]\nretention = \"10s\"\n", "events.retention"),

@@ -21,6 +21,8 @@ pub enum Resource {
     Business,
     /// A poll, by WhatsApp's id.
     Poll,
+    /// A pack of stickers, by WhatsApp's id.
+    StickerPack,
 }
 
 impl Resource {
@@ -34,6 +36,7 @@ impl Resource {
             Resource::Contact => ("contact", "CONTACT"),
             Resource::Business => ("business profile", "BUSINESS_PROFILE"),
             Resource::Poll => ("poll", "POLL"),
+            Resource::StickerPack => ("sticker pack", "STICKER_PACK"),
         }
     }
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"go.mau.fi/whatsmeow"
 	"go.mau.fi/whatsmeow/proto/waCommon"
@@ -170,6 +171,23 @@ func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 			"about": about,
 		})
 	}()
+}
+
+// stickers fetches a pack that everybody may take, with its files: its name, who made it, and the emojis and hash of each.
+func stickers(ctx context.Context, cli *whatsmeow.Client, id string) ([]string, error) {
+	pack, err := cli.FetchStickerPack(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	words := []string{pack.Name, pack.Publisher}
+	for _, sticker := range pack.Stickers {
+		data, err := cli.Download(ctx, sticker)
+		if err != nil {
+			return nil, err
+		}
+		words = append(words, fmt.Sprintf("%s %x", strings.Join(sticker.Emojis, ""), sha256.Sum256(data)))
+	}
+	return words, nil
 }
 
 // again has the phone upload a file that the servers have dropped, and fetches it from there.

@@ -104,6 +104,12 @@ func (d *driver) people(ctx context.Context, cli *whatsmeow.Client, c command) (
 			names[i] = profile.Name
 		}
 		value = names
+	case "sticker_pack":
+		words, failed := stickers(ctx, cli, c.Text)
+		if failed != nil {
+			return true, failed
+		}
+		value = words
 	default:
 		return false, nil
 	}

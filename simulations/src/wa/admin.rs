@@ -71,6 +71,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/product/{kind}/{token}", post(super::files::upload))
         .route("/pps/{kind}/{token}", post(super::files::upload))
         .route("/v/{*rest}", get(super::files::download))
+        .route("/sticker", get(super::files::sticker_pack))
         .route("/healthz", get(async || "ok"))
         .with_state(shared)
 }

@@ -16,8 +16,15 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 
 /// The names that the TLS certificate is good for: loopback, and the real hosts that unmodified clients dial.
-const NAMES: [&str; 6] =
-    ["localhost", "127.0.0.1", "::1", "web.whatsapp.com", "g.whatsapp.net", "mmg.whatsapp.net"];
+const NAMES: [&str; 7] = [
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "web.whatsapp.com",
+    "g.whatsapp.net",
+    "mmg.whatsapp.net",
+    "static.whatsapp.net",
+];
 
 /// The keys of one simulated server.
 pub(super) struct Authority {

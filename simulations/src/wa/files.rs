@@ -101,6 +101,24 @@ pub(super) async fn delete(
     }
 }
 
+#[derive(Deserialize)]
+pub(super) struct WantPack {
+    #[serde(default)]
+    cat: String,
+    #[serde(default)]
+    id: String,
+}
+
+/// `GET /sticker?lottie=1&cat=sticker_pack_data&id=&lg=` of `static.whatsapp.net`, where nobody needs an `auth`. That no pack
+/// is an empty list is a guess.
+pub(super) async fn sticker_pack(State(shared): World, Query(wanted): Query<WantPack>) -> Response {
+    if wanted.cat != "sticker_pack_data" {
+        tracing::info!(category = wanted.cat, "a pack of stickers was asked for in a way that is not known");
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    Json(shared.media(|media, _| media.pack(&wanted.id))).into_response()
+}
+
 fn refused(what: &str, host: &str, status: u16) -> Response {
     tracing::info!(host, status, "{what} of media was refused");
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()

@@ -11,6 +11,7 @@
 //! encrypted ones go, for which there is none.
 
 mod deletion;
+mod packs;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -26,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 use super::account::{DeviceRef, Pn};
 use super::machine::Machine;
 pub(super) use deletion::Deletion;
+pub use packs::PublicPack;
 
 /// The largest file, as WhatsApp documents it for documents: 2 GB; here what a test machine bears.
 pub(super) const LARGEST: usize = 256 << 20;
@@ -66,6 +68,8 @@ pub(super) struct Store {
     nonces: BTreeMap<Pn, String>,
     /// Files that were deleted, by account, and how many of them with a nonce.
     deleted: BTreeMap<Pn, (u64, u64)>,
+    /// Packs of stickers that everybody may take, by id, as they are told.
+    packs: BTreeMap<String, Value>,
 }
 
 /// In which form something is uploaded.
@@ -132,6 +136,7 @@ impl Default for Store {
             covers: BTreeMap::new(),
             nonces: BTreeMap::new(),
             deleted: BTreeMap::new(),
+            packs: BTreeMap::new(),
         }
     }
 }

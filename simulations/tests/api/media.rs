@@ -172,3 +172,28 @@ async fn a_blob_that_was_lost_or_changed_is_never_taken_for_the_file() {
     let lost = download(world.at(0), &media.name, 0, 0).await;
     assert_eq!(refusal(lost), (Code::FailedPrecondition, "MEDIA_EXPIRED".into()));
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_question_for_a_pack_of_stickers_is_said() {
+    let world = World::new(1).await;
+    world.tenant("acme").await;
+    world.device("tenants/acme/devices/shop").await;
+    let ask = async |device: &str, pack_id: &str, language: &str| {
+        let wanted = GetStickerPackRequest {
+            device: device.into(),
+            pack_id: pack_id.into(),
+            language: language.into(),
+        };
+        world.at(0).media().get_sticker_pack(wanted).await
+    };
+    let shop = "tenants/acme/devices/shop";
+    assert_eq!(bad_field(ask("shop", "hens", "").await), "device");
+    for bad in ["", "he/ns", "hens?id=geese", &"x".repeat(129)] {
+        assert_eq!(bad_field(ask(shop, bad, "").await), "pack_id", "{bad}");
+    }
+    assert_eq!(bad_field(ask(shop, "hens", "en&id=geese").await), "language");
+    assert_eq!(refusal(ask("tenants/acme/devices/none", "hens", "").await).1, "DEVICE_NOT_FOUND");
+    // This node speaks TLS with nobody.
+    let unreachable = ask(shop, "hens", "pt_BR").await;
+    assert_eq!(refusal(unreachable), (Code::Unavailable, "MEDIA_HOSTS_FAILED".into()));
+}

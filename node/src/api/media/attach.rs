@@ -61,14 +61,14 @@ impl Api {
                 media.file = media.plain_file;
             }
             (_, Recipient::Newsletter(_)) => {
-                return Err(ApiError::field(field, "is the file of a message: into a newsletter go uploads"));
+                return Err(ApiError::field(field, "is no upload: nothing else goes into a newsletter"));
             }
             (Handle::Uploaded(blob), _) => {
                 if media.file.as_ref().filter(|file| self.is_fresh(file)).is_none() {
                     media = self.upload(call, key, blob, media).await?;
                 }
             }
-            (Handle::Received(..) | Handle::Posted(..), _) => {
+            (Handle::Received(..) | Handle::Posted(..) | Handle::Packed(..), _) => {
                 if PlainFile::of(&media).is_some() {
                     let why = "is of a newsletter and not encrypted: into a chat goes an upload of it";
                     return Err(ApiError::field(field, why));

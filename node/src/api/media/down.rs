@@ -71,7 +71,7 @@ impl Api {
             (Handle::Received(key, sequence), AnyFile::Sealed(file)) => {
                 self.give_sealed(call, key, *sequence, file, found, &mut window).await
             }
-            (Handle::Received(key, _) | Handle::Posted(key, ..), file) => {
+            (Handle::Received(key, _) | Handle::Posted(key, ..) | Handle::Packed(key, ..), file) => {
                 let hosts = self.hosts_for_download(call, key).await;
                 match self.give_fetched(&hosts, &file, &mut None, &mut window).await? {
                     Fetched::Whole(_) => Ok(()),

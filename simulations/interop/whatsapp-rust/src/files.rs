@@ -178,6 +178,20 @@ fn file_of(message: &wa::Message) -> Option<File<'_>> {
     Some(("sticker", &sticker.mimetype, &None, sticker))
 }
 
+/// Fetches a pack that everybody may take, with its files: its name, who made it, and the emojis and hash of each.
+///
+/// # Errors
+/// What the library says.
+pub async fn stickers(client: &Client, id: &str) -> anyhow::Result<Vec<String>> {
+    let pack = client.fetch_sticker_pack(id, "en").await?;
+    let mut words = vec![pack.name.unwrap_or_default(), pack.publisher.unwrap_or_default()];
+    for sticker in &pack.stickers {
+        let hash = crate::kinds::hex(&Sha256::digest(client.download(sticker).await?));
+        words.push(format!("{} {hash}", sticker.emojis.concat()));
+    }
+    Ok(words)
+}
+
 /// From the servers, or after that from where the phone has uploaded it again.
 async fn fetch(client: &Client, info: &MessageInfo, part: &dyn Downloadable) -> anyhow::Result<Vec<u8>> {
     let refused = match client.download(part).await {

@@ -103,6 +103,7 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             };
             json!(client.send_spam_report(report).await?.report_id)
         }
+        "sticker_pack" => json!(crate::files::stickers(client, text).await?),
         "reject_call" => json!(client.voip().reject_call(text, &to()?, &to()?).await?),
         _ => return newsletters(client, command).await,
     };
