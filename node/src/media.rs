@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use roost_actors::port::ProxyUri;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use blobs::{BlobError, BlobKey, BlobStore, Pieces};
@@ -97,6 +98,14 @@ impl Media {
         let (uploads, downloads, transfers) = (places(), places(), places());
         let (hosts, packs) = (Arc::default(), Arc::default());
         Media { options, blobs, http, hosts, dice, packs, uploads, downloads, transfers }
+    }
+
+    /// The same for a device with this proxy, whose files go through it as its socket does: the way of the node is not taken
+    /// then.
+    #[must_use]
+    pub fn via(&self, proxy: Option<&ProxyUri>) -> Media {
+        let http = proxy.map(|proxy| Arc::new(self.http.through(proxy)));
+        Media { http: http.unwrap_or_else(|| self.http.clone()), ..self.clone() }
     }
 
     /// Waits for a place among the uploads of callers.

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use roost_proto::ask::media::MediaHosts;
 use roost_proto::media::File;
 
+use super::ProxyUri;
+
 /// Why there is no file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
@@ -26,13 +28,14 @@ pub enum FileError {
     Unavailable(String),
 }
 
-/// Fetches files.
+/// Fetches files, each through the proxy of the device that it is for, if that has one.
 #[async_trait]
 pub trait Files: Send + Sync + 'static {
     /// Fetches a file of at most so many bytes, from the first of these hosts (`host` or `host:port`) that gives
     /// it; without any, from where WhatsApp usually keeps files. Waits for its turn.
     async fn fetch(
         &self,
+        via: Option<&ProxyUri>,
         hosts: &[String],
         file: &File,
         most: u64,
@@ -40,7 +43,7 @@ pub trait Files: Send + Sync + 'static {
 
     /// Asks these hosts to delete a file, each of them once at most. Whether they did is nobody's business: what they
     /// keep goes when its time is over. Waits for its turn, and for all of it no longer than two minutes.
-    async fn delete(&self, hosts: &MediaHosts, file: &Unneeded);
+    async fn delete(&self, via: Option<&ProxyUri>, hosts: &MediaHosts, file: &Unneeded);
 }
 
 /// A file that was made for this device alone, and that nobody needs any more.

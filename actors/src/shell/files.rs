@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::supervisor::{Child, Input};
 use crate::machine::{Fetched, Fetching};
-use crate::port::{self, FetchedFile, FileError, Unneeded};
+use crate::port::{self, FetchedFile, FileError, ProxyUri, Unneeded};
 
 /// The most packed bytes of one piece of history.
 const HISTORY: u64 = 512 << 20;
@@ -63,18 +63,18 @@ impl Files {
         Files { port, open: Arc::default(), tasks: JoinSet::new(), life, supervisor }
     }
 
-    pub(super) fn fetch(&mut self, token: u64, hosts: Vec<String>, what: Fetching) {
+    pub(super) fn fetch(&mut self, token: u64, via: Option<ProxyUri>, hosts: Vec<String>, what: Fetching) {
         while self.tasks.try_join_next().is_some() {}
         let (port, open) = (self.port.clone(), self.open.clone());
         let answer = Answer { token, outcome: None, life: self.life, supervisor: self.supervisor.clone() };
         self.tasks.spawn(async move {
             let outcome = match what {
-                Fetching::Whole(file) => whole(&*port, &hosts, &file).await.map(Fetched::Whole),
+                Fetching::Whole(file) => whole(&*port, via.as_ref(), &hosts, &file).await.map(Fetched::Whole),
                 Fetching::History(file) => {
                     let mut place = open.lock().await;
                     // Its room is free before the next takes some.
                     *place = None;
-                    history(&*port, &hosts, &file).await.map(|(outline, file)| {
+                    history(&*port, via.as_ref(), &hosts, &file).await.map(|(outline, file)| {
                         *place = Some(Open { file, slices: None });
                         Fetched::History(Box::new(outline))
                     })
@@ -85,10 +85,10 @@ impl Files {
         });
     }
 
-    pub(super) fn delete(&mut self, hosts: MediaHosts, file: Box<Unneeded>) {
+    pub(super) fn delete(&mut self, via: Option<ProxyUri>, hosts: MediaHosts, file: Box<Unneeded>) {
         while self.tasks.try_join_next().is_some() {}
         let port = self.port.clone();
-        self.tasks.spawn(async move { port.delete(&hosts, &file).await });
+        self.tasks.spawn(async move { port.delete(via.as_ref(), &hosts, &file).await });
     }
 
     pub(super) async fn end(&mut self) {
@@ -97,8 +97,13 @@ impl Files {
     }
 }
 
-async fn whole(port: &dyn port::Files, hosts: &[String], file: &File) -> Result<Bytes, FileError> {
-    let mut fetched = port.fetch(hosts, file, WHOLE).await?;
+async fn whole(
+    port: &dyn port::Files,
+    via: Option<&ProxyUri>,
+    hosts: &[String],
+    file: &File,
+) -> Result<Bytes, FileError> {
+    let mut fetched = port.fetch(via, hosts, file, WHOLE).await?;
     let mut bytes = BytesMut::new();
     while let Some(piece) = fetched.piece().await? {
         bytes.extend_from_slice(&piece);
@@ -108,10 +113,11 @@ async fn whole(port: &dyn port::Files, hosts: &[String], file: &File) -> Result<
 
 async fn history(
     port: &dyn port::Files,
+    via: Option<&ProxyUri>,
     hosts: &[String],
     file: &File,
 ) -> Result<(Outline, Box<dyn FetchedFile>), FileError> {
-    let mut fetched = port.fetch(hosts, file, HISTORY).await?;
+    let mut fetched = port.fetch(via, hosts, file, HISTORY).await?;
     let mut survey = Survey::default();
     while let Some(piece) = fetched.piece().await? {
         survey.feed(piece).map_err(no_history)?;

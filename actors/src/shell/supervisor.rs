@@ -285,12 +285,17 @@ impl State {
         self.arm();
     }
 
+    /// The proxy of the device.
+    fn via(&self) -> Option<ProxyUri> {
+        self.proxy.clone().flatten()
+    }
+
     async fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::Dial { link, dial, routing, version, urgency } => {
                 let seed = draw(&mut self.rng);
                 let (grant, ports) = (&self.opening.grant, &self.ports);
-                let via = self.proxy.clone().flatten();
+                let via = self.via();
                 let warm = self.warm.take().filter(|warm| warm.goes(via.as_ref()));
                 let me = &self.me;
                 let dialled = self
@@ -307,8 +312,8 @@ impl State {
             Effect::Commit(batch) => self.children.commit(batch),
             Effect::Durable(token) => self.children.durable(token),
             Effect::Lookup { token, whatsapp_id } => self.children.look_up(token, whatsapp_id),
-            Effect::Fetch { token, hosts, what } => self.children.fetch(token, hosts, what),
-            Effect::Delete { hosts, file } => self.children.delete(hosts, file),
+            Effect::Fetch { token, hosts, what } => self.children.fetch(token, self.via(), hosts, what),
+            Effect::Delete { hosts, file } => self.children.delete(self.via(), hosts, file),
             Effect::AskPermit => self.ask_permit(),
             Effect::Report(attempt) => self.ports.gate.report(attempt),
             Effect::Paced(waited) => self.ports.gate.paced(waited),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use roost_actors::port::{FetchedFile, FileError, Files, Unneeded};
+use roost_actors::port::{FetchedFile, FileError, Files, ProxyUri, Unneeded};
 use roost_proto::ask::media::MediaHosts;
 use roost_proto::media::{AnyFile, Decryptor, File, MediaKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -62,6 +62,7 @@ impl Taker for Filling {
 impl Files for DeviceFiles {
     async fn fetch(
         &self,
+        via: Option<&ProxyUri>,
         hosts: &[String],
         file: &File,
         most: u64,
@@ -73,7 +74,8 @@ impl Files for DeviceFiles {
         let mut filling = Filling(spooling.map_err(refused)?);
         let place = self.media.transfer_place().await;
         let wanted = AnyFile::Sealed(file.clone());
-        let fetched = fetch(&self.media, hosts, &wanted, &mut None, &mut filling).await.map_err(refused)?;
+        let media = self.media.via(via);
+        let fetched = fetch(&media, hosts, &wanted, &mut None, &mut filling).await.map_err(refused)?;
         drop(place);
         if let Fetched::Gone(status) = fetched {
             tracing::debug!(status, "WhatsApp has dropped a file for a device");
@@ -84,11 +86,11 @@ impl Files for DeviceFiles {
         Ok(Box::new(Here { spooled, kind: file.kind, reading, _room: room }))
     }
 
-    async fn delete(&self, hosts: &MediaHosts, file: &Unneeded) {
+    async fn delete(&self, via: Option<&ProxyUri>, hosts: &MediaHosts, file: &Unneeded) {
         let Ok(turn) = tokio::time::timeout(DELETION, self.deletions.acquire()).await else {
             return tracing::debug!("a file of history stays at WhatsApp: too many are being deleted");
         };
-        let deleted = tokio::time::timeout(DELETION, delete(&self.media, hosts, file)).await;
+        let deleted = tokio::time::timeout(DELETION, delete(&self.media.via(via), hosts, file)).await;
         if let Err(why) = deleted.unwrap_or_else(|_| Err("it took too long".to_owned())) {
             tracing::debug!(why, "a file of history stays at WhatsApp");
         }

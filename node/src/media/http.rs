@@ -5,6 +5,7 @@
 //! It does not keep connections: what it moves is large.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::TokioIo;
+use roost_actors::port::ProxyUri;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
@@ -23,6 +25,7 @@ use tokio_rustls::TlsConnector;
 
 use super::blobs::Pieces;
 use crate::outside::Network;
+use crate::proxy::Proxy;
 
 /// Time for TCP, TLS and the opening of HTTP.
 const OPEN_LIMIT: Duration = Duration::from_secs(15);
@@ -65,6 +68,11 @@ impl HttpClient {
     /// TLS.
     pub fn new(tls: Option<TlsConnector>, network: Network) -> HttpClient {
         HttpClient { tls, network }
+    }
+
+    /// One that trusts the same and goes through this proxy. As none keeps connections, it costs nothing to make.
+    pub(super) fn through(&self, proxy: &ProxyUri) -> HttpClient {
+        HttpClient { tls: self.tls.clone(), network: Network::Other(Arc::new(Proxy(proxy.clone()))) }
     }
 
     /// How WhatsApp's media hosts are spoken to: over TLS always, but for a simulation on the same machine.

@@ -57,9 +57,11 @@ impl Live {
         let dialer = WhatsAppDialer::new(&sim.url(), authorities, Some(sim.root())).expect("a dialer");
         let model = Model::new(system_clock());
         model.create_tenant(&"acme".parse().expect("an id"), "").await.expect("a new tenant");
+        let stickers = format!("https://{}/sticker", sim.addr());
         let mut nodes = Vec::new();
         for n in 1..=count {
-            nodes.push(LiveNode::start(&model, dialer.clone(), &format!("n{n}"), folder.path()).await);
+            let settings = (folder.path(), stickers.as_str());
+            nodes.push(LiveNode::start(&model, dialer.clone(), &format!("n{n}"), settings).await);
         }
         for node in &nodes {
             until("all nodes see all nodes active", || async {
@@ -144,7 +146,12 @@ impl Live {
 }
 
 impl LiveNode {
-    async fn start(model: &Arc<Model>, dialer: WhatsAppDialer, id: &str, files: &Path) -> LiveNode {
+    async fn start(
+        model: &Arc<Model>,
+        dialer: WhatsAppDialer,
+        id: &str,
+        (files, stickers): (&Path, &str),
+    ) -> LiveNode {
         let listener = Listener::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let address = listener.address;
         let candidate = Candidate {
@@ -161,6 +168,7 @@ impl LiveNode {
             Settings { logins_per_second: 1000.0, login_burst: 1000, ..Settings::new(life, timing) };
         settings.cluster.own_thread = false;
         settings.media.spool = files.join("spool");
+        settings.media.stickers = stickers.to_owned();
         let stores = Stores {
             ledger: model.clone(),
             heartbeat: model.clone(),

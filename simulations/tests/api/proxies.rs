@@ -3,17 +3,21 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use roost_node::api::port::Cluster as _;
+use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
+use roost_simulations::wa::PublicPack;
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tonic::Code;
 
-use crate::live::{Live, TENANT};
+use crate::live::{Live, TENANT, send, text};
 use crate::world::{World, bad_field, by, refusal, until};
 
 /// An HTTP proxy that lets `user` with `hunter2` through, and counts.
@@ -117,6 +121,73 @@ async fn a_device_goes_through_its_own_proxy_whichever_node_holds_it_and_another
     assert_ne!(live.owner(&name).await, Some(owner));
     assert!(proxy.through() > paired, "its next owner goes through the proxy too");
     assert_eq!(proxy.refused.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn files_of_a_device_go_through_its_proxy_at_every_node_and_those_of_others_do_not() {
+    let live = Live::new(2).await;
+    let proxy = Proxy::start().await;
+    let shop = with_proxy(&live, "shop", proxy.uri("hunter2")).await;
+    let pn = live.sim.account(None, Some("the phone"));
+    live.sim.phone_remembers(pn, Vec::new()).expect("it has a phone");
+    live.pair(0, &shop, "the phone").await;
+    live.until_state(&shop, device::State::Online).await;
+    let files = || live.sim.look(|machine| machine.history_files(pn));
+    until("the names are read", || async { (files() == (1, 0)).then_some(()) }).await;
+    assert_eq!(proxy.through(), 4, "two sockets, a file of history, and its deletion");
+    let (other, ..) = live.online("other").await;
+    for place in 0..2 {
+        let document = upload(&live, place, &[7; 5000]).await;
+        let before = proxy.through();
+        give(&live, place, &other, &document).await;
+        assert_eq!(proxy.through(), before, "the file of the other device goes the way of its node");
+        // What is at WhatsApp is not uploaded again for another device.
+        let document = upload(&live, place, &[8; 5000]).await;
+        give(&live, place, &shop, &document).await;
+        assert_eq!(proxy.through(), before + 1, "one upload");
+    }
+    let pack = PublicPack {
+        id: "hens".to_owned(),
+        name: "Hens".to_owned(),
+        publisher: "The shop".to_owned(),
+        stickers: vec![(vec![1; 3000], "hen".to_owned())],
+    };
+    live.sim.act(|machine, _| Ok::<_, ()>((machine.offer_stickers(&pack), Vec::new()))).expect("offered");
+    let file = |device: &str| {
+        let hash = hex::encode(Sha256::digest(vec![1; 3000]));
+        DownloadMediaRequest { name: format!("{device}/stickers/hens/media/{hash}"), offset: 0, limit: 0 }
+    };
+    for (device, more) in [(&other, 0), (&shop, 1)] {
+        let before = proxy.through();
+        let mut parts = live.at(1).media().download_media(file(device)).await.expect("begun").into_inner();
+        while parts.message().await.expect("whole").is_some() {}
+        // The pack was asked for by the first, and is remembered.
+        assert_eq!(proxy.through(), before + more, "{device}");
+    }
+    assert_eq!(proxy.refused.load(Ordering::SeqCst), 0);
+}
+
+/// Gives a node a file.
+async fn upload(live: &Live, place: usize, bytes: &[u8]) -> Media {
+    let header = upload_media_request::Header {
+        parent: TENANT.into(),
+        kind: media::Kind::Document.into(),
+        mime_type: "application/pdf".into(),
+        ..Default::default()
+    };
+    let header = upload_media_request::Part::Header(header);
+    let data = upload_media_request::Part::Data(bytes.to_vec());
+    let parts = [header, data].map(|part| UploadMediaRequest { part: Some(part) });
+    live.at(place).media().upload_media(tokio_stream::iter(parts)).await.expect("taken").into_inner()
+}
+
+/// Has a device send a document through a node.
+async fn give(live: &Live, place: usize, device: &str, file: &Media) {
+    let document = Document { media: Some(file.clone()), ..Default::default() };
+    let text = text(device, live.friend(), "", WaitFor::ServerAck);
+    let request =
+        SendMessageRequest { content: Some(send_message_request::Content::Document(document)), ..text };
+    send(live.at(place), request, Duration::from_secs(60)).await.expect("sent");
 }
 
 #[tokio::test]

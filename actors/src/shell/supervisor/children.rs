@@ -109,12 +109,12 @@ impl Children {
         let _ = self.store.send_message(store::Message::Lookup(token, whatsapp_id));
     }
 
-    pub(super) fn fetch(&mut self, token: u64, hosts: Vec<String>, what: Fetching) {
-        self.files.fetch(token, hosts, what);
+    pub(super) fn fetch(&mut self, token: u64, via: Option<ProxyUri>, hosts: Vec<String>, what: Fetching) {
+        self.files.fetch(token, via, hosts, what);
     }
 
-    pub(super) fn delete(&mut self, hosts: MediaHosts, file: Box<Unneeded>) {
-        self.files.delete(hosts, file);
+    pub(super) fn delete(&mut self, via: Option<ProxyUri>, hosts: MediaHosts, file: Box<Unneeded>) {
+        self.files.delete(via, hosts, file);
     }
 
     pub(super) fn room(&self, places: usize) {

@@ -95,8 +95,8 @@ impl Api {
         found: Found,
     ) -> Result<api::Media, ApiError> {
         let file = File::of(&found.media).ok_or(MediaProblem::Expired("its description is not complete"))?;
-        let hosts = self.hosts_for_download(call, from).await;
-        match is_there(&self.parts().media, &hosts, &AnyFile::Sealed(file)).await? {
+        let (media, hosts) = (self.media_of(from).await?, self.hosts_for_download(call, from).await);
+        match is_there(&media, &hosts, &AnyFile::Sealed(file)).await? {
             true => Ok(found.media),
             false => self.refresh_anywhere(call, from, sequence, found).await,
         }
@@ -168,7 +168,7 @@ impl Api {
         blob: &BlobKey,
         mut described: api::Media,
     ) -> Result<api::Media, ApiError> {
-        let media = &self.parts().media;
+        let media = &self.media_of(key).await?;
         let file = File::of(&described).ok_or(MediaProblem::Expired("its description is not complete"))?;
         let length = sealed_length(described.size_bytes);
         let sealed = &file.hashes.sealed;
@@ -190,7 +190,7 @@ impl Api {
         blob: &BlobKey,
         mut described: api::Media,
     ) -> Result<api::Media, ApiError> {
-        let media = &self.parts().media;
+        let media = &self.media_of(key).await?;
         let file = File::of(&described).ok_or(MediaProblem::Expired("its description is not complete"))?;
         let (file, length) = (&file, described.size_bytes);
         let to = |hosts| async move { publish(media, &hosts, blob, file, length).await };
@@ -215,7 +215,7 @@ impl Api {
         form: Shown,
         picture: Vec<u8>,
     ) -> Result<Uploaded, ApiError> {
-        let (media, picture) = (&self.parts().media, Bytes::from(picture));
+        let (media, picture) = (&self.media_of(key).await?, Bytes::from(picture));
         let to = |hosts| {
             let picture = picture.clone();
             async move { show(media, &hosts, form, picture).await }

@@ -17,7 +17,7 @@ use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::streams::Sink;
 use crate::errors::ApiError;
-use crate::media::{BlobError, BlobKey, Download, Fetched, MediaProblem, Taker, fetch};
+use crate::media::{BlobError, BlobKey, Download, Fetched, Media, MediaProblem, Taker, fetch};
 
 /// Largest piece of an answer.
 const PIECE: usize = 256 << 10;
@@ -73,7 +73,8 @@ impl Api {
             }
             (Handle::Received(key, _) | Handle::Posted(key, ..) | Handle::Packed(key, ..), file) => {
                 let hosts = self.hosts_for_download(call, key).await;
-                match self.give_fetched(&hosts, &file, &mut None, &mut window).await? {
+                let media = self.media_of(key).await?;
+                match self.give_fetched(&media, &hosts, &file, &mut None, &mut window).await? {
                     Fetched::Whole(_) => Ok(()),
                     Fetched::Gone(_) => Err(MediaProblem::Expired("WhatsApp has dropped it").into()),
                 }
@@ -104,13 +105,12 @@ impl Api {
         found: Found,
         window: &mut Window,
     ) -> Result<(), ApiError> {
-        let hosts = self.hosts_for_download(call, key).await;
+        let (media, hosts) = (self.media_of(key).await?, self.hosts_for_download(call, key).await);
         let (mut going, mut lost) = (None, Some(found));
         loop {
             let wanted = AnyFile::Sealed(file.clone());
-            let Fetched::Gone(status) = self.give_fetched(&hosts, &wanted, &mut going, window).await? else {
-                return Ok(());
-            };
+            let fetched = self.give_fetched(&media, &hosts, &wanted, &mut going, window).await?;
+            let Fetched::Gone(status) = fetched else { return Ok(()) };
             let gone = MediaProblem::Expired("WhatsApp has dropped it, also what the phone sent again");
             let found = lost.take().ok_or(gone)?;
             tracing::debug!(%key, %sequence, status, "WhatsApp has dropped a file; the phone is asked");
@@ -121,12 +121,12 @@ impl Api {
 
     async fn give_fetched(
         &self,
+        media: &Media,
         hosts: &[String],
         file: &AnyFile,
         going: &mut Option<Download>,
         window: &mut Window,
     ) -> Result<Fetched, ApiError> {
-        let media = &self.parts().media;
         let place = media.download_place().await;
         let done = fetch(media, hosts, file, going, window).await?;
         drop(place);

@@ -16,12 +16,18 @@ use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::messages::command_error;
 use crate::errors::ApiError;
-use crate::media::{MediaProblem, location_row};
+use crate::media::{Media, MediaProblem, location_row};
 
 /// How long a download waits to learn where WhatsApp keeps files; then it goes to where they usually are.
 const HOSTS: Duration = Duration::from_secs(3);
 
 impl Api {
+    /// What moves the files of a device: through its proxy, if it has one.
+    pub(super) async fn media_of(&self, key: &DeviceKey) -> Result<Media, ApiError> {
+        let proxy = self.directory().device(key).await?.and_then(|device| device.proxy);
+        Ok(self.parts().media.via(proxy.as_ref()))
+    }
+
     /// Where files of this account go, asked of its device wherever that is.
     pub(in crate::api) async fn media_hosts(
         &self,

@@ -45,7 +45,7 @@ impl Api {
         id: &str,
         language: &str,
     ) -> Result<api::PublicStickerPack, ApiError> {
-        let found = sticker_pack(&self.parts().media, id, language).await;
+        let found = sticker_pack(&self.media_of(key).await?, id, language).await;
         let mut pack = (*found.map_err(|problem| refused(key, id, problem))?).clone();
         for media in pack.stickers.iter_mut().filter_map(|sticker| sticker.media.as_mut()) {
             if let Ok(hash) = media.sha256.as_slice().try_into() {
