@@ -146,8 +146,9 @@ pub(super) async fn run(command: MediaCommand, globals: &Globals) -> Result<(), 
                 media.kind().as_str_name().to_owned(),
                 render::clean(&media.mime_type),
                 media.size_bytes.to_string(),
+                looks(&media),
             ];
-            print!("{}", render::columns(&["MEDIA", "KIND", "TYPE", "BYTES"], &[row]));
+            print!("{}", render::columns(&["MEDIA", "KIND", "TYPE", "BYTES", "LOOKS"], &[row]));
         }
     }
     Ok(())
@@ -168,6 +169,16 @@ fn show_pack(pack: &api::PublicStickerPack, output: Output) {
         })
         .collect();
     print!("{}", render::columns(&["MEDIA", "TYPE", "BYTES", "EMOJIS"], &rows));
+}
+
+/// What is known of how a file looks and sounds, in few words.
+fn looks(media: &api::Media) -> String {
+    let size = (media.width > 0 && media.height > 0).then(|| format!("{}x{}", media.width, media.height));
+    let lasting = media.duration.map(|lasting| format!("{} s", lasting.seconds));
+    let with = |there: bool, what: &str| there.then(|| what.to_owned());
+    let thumbnail = with(!media.thumbnail.is_empty(), "thumbnail");
+    let waveform = with(!media.waveform.is_empty(), "waveform");
+    [size, lasting, thumbnail, waveform].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// How a file is announced.
@@ -193,10 +204,15 @@ fn mime_type_of(extension: &str) -> &'static str {
         "jpg" | "jpeg" => "image/jpeg",
         "png" => "image/png",
         "webp" => "image/webp",
-        "mp4" => "video/mp4",
+        "mp4" | "m4v" => "video/mp4",
+        "3gp" => "video/3gpp",
+        "mov" => "video/quicktime",
         "ogg" | "opus" => "audio/ogg; codecs=opus",
         "mp3" => "audio/mpeg",
         "m4a" => "audio/mp4",
+        "aac" => "audio/aac",
+        "wav" => "audio/wav",
+        "flac" => "audio/flac",
         "pdf" => "application/pdf",
         "txt" => "text/plain",
         _ => "application/octet-stream",
@@ -278,5 +294,21 @@ pub(super) fn line(content: &Content) -> String {
         Content::StickerPack(pack) => format!("[stickers {}: {file}] {}", pack.name, pack.caption),
         Content::Album(album) => format!("[album: {} images, {} videos]", album.images, album.videos),
         _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_told_in_few_words() {
+        let duration = Some(api::Duration { seconds: 3, nanos: 0 });
+        let film = api::Media { width: 64, height: 48, duration, ..Default::default() };
+        assert_eq!(looks(&film), "64x48, 3 s");
+        let voice = api::Media { duration, waveform: vec![0; 64], ..Default::default() };
+        assert_eq!(looks(&voice), "3 s, waveform");
+        assert_eq!(looks(&api::Media { width: 64, thumbnail: vec![1], ..Default::default() }), "thumbnail");
+        assert_eq!(looks(&api::Media::default()), "");
     }
 }

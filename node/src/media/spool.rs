@@ -11,6 +11,7 @@ use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 use super::blobs::Pieces;
+use super::plain::Plain;
 use super::problem::MediaProblem;
 
 /// Bytes that are read from a file at a time.
@@ -99,6 +100,12 @@ impl Spooled {
         self.file.file.seek(SeekFrom::Start(0)).await.map_err(MediaProblem::spool)?;
         let file = self.file.file.try_clone().await.map_err(MediaProblem::spool)?;
         Ok(pieces(file))
+    }
+
+    /// The file as it is, for a reader on another thread.
+    pub async fn plain(&self, kind: MediaKind) -> Result<Plain, MediaProblem> {
+        let file = self.file.file.try_clone().await.map_err(MediaProblem::spool)?.into_std().await;
+        Ok(Plain::new(file, self.key.clone(), kind, self.sealed.hashes, self.sealed.length))
     }
 }
 

@@ -41,6 +41,10 @@ async fn download(client: Client, name: &str, offset: u64, limit: u64) -> Result
     Ok((media.expect("it comes first"), file))
 }
 
+/// A voice message of 2.4 seconds, and a film of 3.
+const VOICE: &[u8] = include_bytes!("../../../node/src/media/look/kept/voice.ogg");
+const FILM: &[u8] = include_bytes!("../../../node/src/media/look/kept/film.mp4");
+
 /// Breaks a header.
 type Change = fn(&mut Header);
 
@@ -85,6 +89,48 @@ async fn a_picture_is_described_by_what_is_in_it() {
     assert_eq!((given.width, given.height, given.thumbnail), (7, 8, vec![1]));
     assert_eq!((media.width, media.height), (3, 2), "{media:?}");
     assert!(media.thumbnail.starts_with(&[0xff, 0xd8]), "a JPEG");
+}
+
+#[tokio::test]
+async fn a_voice_message_is_described_by_what_is_heard_in_it() {
+    let world = World::new(2).await;
+    world.tenant("acme").await;
+    let voice = || header(Kind::Audio, "audio/ogg; codecs=opus");
+    let media = upload(world.at(0), voice(), VOICE).await.expect("taken");
+    assert_eq!(media.duration, Some(Duration { seconds: 2, nanos: 0 }));
+    assert_eq!((media.waveform.len(), media.waveform.iter().max()), (64, Some(&100)));
+    let shown = world.at(1).media().get_media(GetMediaRequest { name: media.name.clone() }).await;
+    assert_eq!(shown.expect("described").into_inner(), media);
+    // What the caller says is so.
+    let given = Header { duration: Some(Duration { seconds: 7, nanos: 5 }), ..voice() };
+    let given = upload(world.at(0), given, VOICE).await.expect("taken");
+    assert_eq!(
+        (given.duration, given.waveform),
+        (Some(Duration { seconds: 7, nanos: 5 }), media.waveform.clone())
+    );
+    let given = Header { waveform: vec![1, 2], ..voice() };
+    let given = upload(world.at(0), given, VOICE).await.expect("taken");
+    assert_eq!((given.duration, given.waveform), (media.duration, vec![1, 2]));
+    // What cannot be read is sent all the same.
+    let broken = upload(world.at(0), voice(), &file(5000)).await.expect("taken too");
+    assert_eq!((broken.duration, broken.waveform.len()), (None, 0));
+    let unknown = upload(world.at(0), header(Kind::Document, "audio/ogg"), VOICE).await.expect("taken too");
+    assert_eq!((unknown.duration, unknown.waveform.len()), (None, 0));
+}
+
+#[tokio::test]
+async fn a_film_is_described_by_what_its_container_tells() {
+    let world = World::new(1).await;
+    world.tenant("acme").await;
+    let media = upload(world.at(0), header(Kind::Video, "video/mp4"), FILM).await.expect("taken");
+    assert_eq!((media.width, media.height), (64, 48));
+    assert_eq!((media.duration, media.thumbnail.len()), (Some(Duration { seconds: 3, nanos: 0 }), 0));
+    let given = Header { width: 7, height: 8, ..header(Kind::Video, "video/mp4") };
+    let given = upload(world.at(0), given, FILM).await.expect("taken");
+    assert_eq!((given.width, given.height, given.duration), (7, 8, media.duration));
+    let broken =
+        upload(world.at(0), header(Kind::Video, "video/mp4"), &FILM[..500]).await.expect("taken too");
+    assert_eq!((broken.width, broken.height, broken.duration), (0, 0, None));
 }
 
 #[tokio::test]

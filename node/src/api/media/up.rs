@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
 use roost_proto::api;
 use roost_proto::api::media::Kind;
 use roost_proto::api::upload_media_request::{Header, Part};
 use roost_proto::id::{BusinessId, UnixMillis};
-use roost_proto::media::{Decryptor, kind as keys_of};
+use roost_proto::media::kind as keys_of;
 use roost_proto::prost::Message as _;
 use tonic::Streaming;
 
@@ -16,9 +15,7 @@ use crate::api::call::Call;
 use crate::api::convert::timestamp;
 use crate::api::{Api, parse};
 use crate::errors::ApiError;
-use crate::media::{
-    BlobKey, LARGEST_PREVIEWED, MediaProblem, Preview, Spooled, Spooling, can_look_at, preview,
-};
+use crate::media::{BlobKey, Seen, Sight, Spooled, Spooling, look, looking_place};
 
 /// Largest piece.
 const PIECE: usize = 1 << 20;
@@ -54,14 +51,14 @@ impl Api {
             }
             spool.write(&data).await?;
         }
-        let mut spooled = spool.finish().await?;
+        let spooled = spool.finish().await?;
         if spooled.sealed.length == 0 {
             return Err(ApiError::field("data", "must not be empty"));
         }
         if !header.sha256.is_empty() && header.sha256 != spooled.sealed.hashes.plain {
             return Err(ApiError::field("header.sha256", "is not that of the file that came"));
         }
-        let seen = self.look(kind, &header, &mut spooled).await?;
+        let seen = find(kind, &header, &spooled).await?;
         let key = BlobKey { tenant, id: name };
         let described = self.describe(&key, kind, header, &spooled, seen);
         media.blobs.put(&key, spooled.path()).await.map_err(|error| ApiError::Media(error.into()))?;
@@ -75,30 +72,13 @@ impl Api {
         Ok(described)
     }
 
-    /// A preview of a picture that a caller has not described.
-    async fn look(&self, kind: Kind, header: &Header, spooled: &mut Spooled) -> Result<Preview, ApiError> {
-        let picture = matches!(kind, Kind::Image | Kind::Sticker) && can_look_at(&header.mime_type);
-        let described = !header.thumbnail.is_empty() && header.width > 0 && header.height > 0;
-        if !picture || described || spooled.sealed.length > LARGEST_PREVIEWED {
-            return Ok(Preview::default());
-        }
-        let (mut file, mut pieces) = (Vec::new(), spooled.read().await?);
-        let keys = keys_of(kind).expect("it was checked");
-        let mut decryptor = Decryptor::new(&spooled.key, keys);
-        while let Some(piece) = pieces.try_next().await.map_err(MediaProblem::Spool)? {
-            decryptor.update(&piece, &mut file);
-        }
-        decryptor.finish(&spooled.sealed.hashes, &mut file).map_err(MediaProblem::Corrupt)?;
-        Ok(preview(file, kind == Kind::Sticker).await.unwrap_or_default())
-    }
-
     fn describe(
         &self,
         key: &BlobKey,
         kind: Kind,
         header: Header,
         spooled: &Spooled,
-        seen: Preview,
+        seen: Seen,
     ) -> api::Media {
         let now = (self.parts().outside.wall)();
         let retention = self.parts().media.options.retention.min(Duration::from_secs(1 << 32));
@@ -113,9 +93,9 @@ impl Api {
             sha256: spooled.sealed.hashes.plain.to_vec(),
             width: first(header.width, seen.width),
             height: first(header.height, seen.height),
-            duration: header.duration,
+            duration: header.duration.or_else(|| seen.seconds.map(whole)),
             thumbnail: if header.thumbnail.is_empty() { seen.thumbnail } else { header.thumbnail },
-            waveform: header.waveform,
+            waveform: if header.waveform.is_empty() { seen.waveform } else { header.waveform },
             create_time: Some(timestamp(now)),
             expire_time: Some(timestamp(UnixMillis(until))),
             file: Some(api::WhatsAppFile {
@@ -127,6 +107,27 @@ impl Api {
             plain_file: None,
         }
     }
+}
+
+/// What the file itself tells of what a caller has not said.
+async fn find(kind: Kind, header: &Header, spooled: &Spooled) -> Result<Seen, ApiError> {
+    let Some(sight) = Sight::of(kind, &header.mime_type) else { return Ok(Seen::default()) };
+    let sized = header.width > 0 && header.height > 0;
+    let described = match sight {
+        Sight::Picture | Sight::Sticker => sized && !header.thumbnail.is_empty(),
+        Sight::Sound => header.duration.is_some() && !header.waveform.is_empty(),
+        Sight::Film => header.duration.is_some() && sized,
+    };
+    if described {
+        return Ok(Seen::default());
+    }
+    let place = looking_place().await;
+    let keys = keys_of(kind).expect("it was checked");
+    Ok(look(place, sight, spooled.plain(keys).await?).await)
+}
+
+fn whole(seconds: u32) -> api::Duration {
+    api::Duration { seconds: seconds.into(), nanos: 0 }
 }
 
 async fn next(parts: &mut Streaming<api::UploadMediaRequest>) -> Result<Option<Part>, ApiError> {
