@@ -23,7 +23,7 @@ use std::time::Duration;
 pub use cast::Cast;
 pub use client::RealClient;
 pub use cluster::{Cluster, Victim};
-pub use event::{ClientEvent, ReceivedFile, ReceivedMessage, Said};
+pub use event::{ClientEvent, ReceivedFile, ReceivedMessage, Said, Shown};
 pub use files::{fetch, upload};
 pub use matrix::{CLIENTS, Matrix, Row, Way};
 pub use reader::Reader;

@@ -11,6 +11,8 @@ mod forwards;
 mod packs;
 #[path = "media/pictures.rs"]
 mod pictures;
+#[path = "media/shown.rs"]
+mod shown;
 
 use std::path::{Path, PathBuf};
 
@@ -115,6 +117,7 @@ impl World {
         self.says(&mut matrix).await?;
         self.packs(&mut matrix).await?;
         self.public_pack().await?;
+        self.shown().await?;
         for client in 0..self.clients.len() {
             self.once(client, &mut matrix).await?;
             self.quoted(client, &mut matrix).await?;

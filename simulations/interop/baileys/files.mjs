@@ -76,5 +76,11 @@ export async function received(message, options, reupload) {
     from_me: !!message.key.fromMe,
     about: (ofAlbum && association.parentMessageKey?.id) || '',
     chat: message.key.remoteJid,
+    shown: {
+      seconds: part.seconds ?? 0,
+      width: part.width ?? 0,
+      height: part.height ?? 0,
+      waveform: Buffer.from(part.waveform ?? []).toString('hex'),
+    },
   }
 }

@@ -153,6 +153,7 @@ func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 	if of := v.Message.GetMessageContextInfo().GetMessageAssociation(); of.GetAssociationType() == waE2E.MessageAssociation_MEDIA_ALBUM {
 		about = of.GetParentMessageKey().GetID()
 	}
+	shown := shownOf(from)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 		defer cancel()
@@ -168,7 +169,7 @@ func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 		d.emit("file", fields{
 			"id": v.Info.ID, "kind": kind, "mime": mime, "caption": caption, "size": len(data),
 			"sha256": hex.EncodeToString(sum[:]), "from_me": v.Info.IsFromMe, "chat": v.Info.Chat.String(),
-			"about": about,
+			"about": about, "shown": shown,
 		})
 	}()
 }
@@ -188,6 +189,24 @@ func stickers(ctx context.Context, cli *whatsmeow.Client, id string) ([]string, 
 		words = append(words, fmt.Sprintf("%s %x", strings.Join(sticker.Emojis, ""), sha256.Sum256(data)))
 	}
 	return words, nil
+}
+
+// shownOf is what can be shown of a file before it is there.
+func shownOf(file any) fields {
+	shown := fields{"seconds": 0, "width": 0, "height": 0, "waveform": ""}
+	if lasting, is := file.(interface{ GetSeconds() uint32 }); is {
+		shown["seconds"] = lasting.GetSeconds()
+	}
+	if sized, is := file.(interface {
+		GetWidth() uint32
+		GetHeight() uint32
+	}); is {
+		shown["width"], shown["height"] = sized.GetWidth(), sized.GetHeight()
+	}
+	if heard, is := file.(interface{ GetWaveform() []byte }); is {
+		shown["waveform"] = hex.EncodeToString(heard.GetWaveform())
+	}
+	return shown
 }
 
 // again has the phone upload a file that the servers have dropped, and fetches it from there.

@@ -201,6 +201,21 @@ pub struct ReceivedFile {
     pub about: String,
     /// Where.
     pub chat: String,
+    /// What the message says of it.
+    pub shown: Shown,
+}
+
+/// What can be shown of a file before it is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Shown {
+    /// How long it lasts; 0 when that is not said.
+    pub seconds: u32,
+    /// In pixels; 0 when that is not said.
+    pub width: u32,
+    /// In pixels; 0 when that is not said.
+    pub height: u32,
+    /// In hex.
+    pub waveform: String,
 }
 
 /// A text that a real client received.

@@ -60,6 +60,7 @@ pub enum Said<'a> {
         about: String,
         from_me: bool,
         chat: String,
+        shown: Shown,
     },
     Undecryptable {
         id: String,
@@ -118,6 +119,17 @@ pub enum Said<'a> {
         r#ref: &'a str,
         message: String,
     },
+}
+
+/// What can be shown of a file before it is there; 0 and empty when its message does not say it.
+#[derive(Debug, Default, Serialize)]
+#[allow(missing_docs)]
+pub struct Shown {
+    pub seconds: u32,
+    pub width: u32,
+    pub height: u32,
+    /// In hex.
+    pub waveform: String,
 }
 
 /// Writes events; cheap to clone.

@@ -14,7 +14,7 @@ use whatsapp_rust::waproto::whatsapp::message_association::AssociationType;
 use whatsapp_rust::{ErrorChainExt as _, MediaRetryResult, MediaReuploadRequest, UploadOptions};
 
 use crate::Command;
-use crate::events::Said;
+use crate::events::{Said, Shown};
 
 /// Uploads the file of a command and sends it. Returns the id of its message.
 ///
@@ -148,7 +148,25 @@ pub async fn received(client: Arc<Client>, inbound: InboundMessage) -> anyhow::R
         from_me: inbound.info.source.is_from_me,
         about: album_of(&inbound),
         chat: inbound.info.source.chat.to_string(),
+        shown: shown_of(message),
     }))
+}
+
+/// What can be shown of a file before it is there.
+fn shown_of(message: &wa::Message) -> Shown {
+    if let Some(audio) = message.audio_message.as_option() {
+        let waveform = crate::kinds::hex(audio.waveform.as_deref().unwrap_or_default());
+        return Shown { seconds: audio.seconds.unwrap_or_default(), waveform, ..Shown::default() };
+    }
+    let film = message.video_message.as_option().or_else(|| message.ptv_message.as_option());
+    let picture = message.image_message.as_option();
+    let either = |of_film: Option<u32>, of_picture: Option<u32>| of_film.or(of_picture).unwrap_or_default();
+    Shown {
+        seconds: film.and_then(|film| film.seconds).unwrap_or_default(),
+        width: either(film.and_then(|film| film.width), picture.and_then(|picture| picture.width)),
+        height: either(film.and_then(|film| film.height), picture.and_then(|picture| picture.height)),
+        ..Shown::default()
+    }
 }
 
 type File<'a> = (&'static str, &'a Option<String>, &'a Option<String>, &'a dyn Downloadable);
