@@ -61,6 +61,8 @@ pub struct MediaOptions {
     pub retention: Duration,
     /// Where packs of stickers are described: a URL without a query.
     pub stickers: String,
+    /// What takes stills out of films; without it they have none.
+    pub ffmpeg: Option<PathBuf>,
 }
 
 impl Default for MediaOptions {
@@ -70,6 +72,7 @@ impl Default for MediaOptions {
             max_bytes: 100 << 20,
             retention: Duration::from_secs(72 * 3600),
             stickers: STICKERS.to_owned(),
+            ffmpeg: None,
         }
     }
 }

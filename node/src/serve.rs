@@ -247,6 +247,7 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
             max_bytes: config.media.max_bytes,
             retention: config.media.retention,
             stickers: config.whatsapp.sticker_url.clone(),
+            ffmpeg: config.media.ffmpeg.clone(),
         },
         ..Settings::new(life.clone(), config.timing)
     };

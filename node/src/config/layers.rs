@@ -87,6 +87,9 @@ s3_bucket = ""
 s3_region = "us-east-1"
 s3_access_key = ""
 s3_secret_key_file = ""
+# The absolute path of an ffmpeg that makes thumbnails of films; empty means that they have none. It reads files of
+# strangers, as the user of the node and with limits of time and memory.
+ffmpeg = ""
 
 [telemetry]
 # text or json

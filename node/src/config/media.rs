@@ -1,6 +1,8 @@
 //! Section `media`: where files wait, how large they may be and how long they are kept.
 
-use std::path::PathBuf;
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ConfigError;
@@ -18,6 +20,8 @@ pub struct MediaConfig {
     pub max_bytes: u64,
     /// How long uploaded files are kept.
     pub retention: Duration,
+    /// What takes stills out of films.
+    pub ffmpeg: Option<PathBuf>,
 }
 
 /// WhatsApp's own limit for a file.
@@ -45,7 +49,21 @@ pub(super) fn read(reader: &Reader<'_>) -> Result<MediaConfig, ConfigError> {
     };
     let directory = reader.optional("media", "directory").map(PathBuf::from);
     let directory = directory.ok_or_else(|| reader.invalid("media", "directory", "must name a directory"))?;
-    Ok(MediaConfig { directory, bucket, max_bytes, retention })
+    let ffmpeg = reader.optional("media", "ffmpeg").map(PathBuf::from);
+    if ffmpeg.as_deref().is_some_and(|path| !path.is_absolute() || !can_be_run(path)) {
+        return Err(reader.invalid(
+            "media",
+            "ffmpeg",
+            "must be the absolute path of a program that can be run",
+        ));
+    }
+    Ok(MediaConfig { directory, bucket, max_bytes, retention, ffmpeg })
+}
+
+/// Whether it is a file that somebody may execute; whether we may is seen when it is run.
+fn can_be_run(path: &Path) -> bool {
+    let is_program = |about: Metadata| about.is_file() && about.permissions().mode() & 0o111 != 0;
+    std::fs::metadata(path).is_ok_and(is_program)
 }
 
 fn bucket(reader: &Reader<'_>) -> Result<S3Options, ConfigError> {
@@ -97,7 +115,13 @@ mod tests {
     fn the_defaults_are_a_folder_for_three_days() {
         let config = config("").expect("good");
         assert_eq!((config.max_bytes, config.retention), (100 << 20, Duration::from_secs(72 * 3600)));
-        assert!(config.bucket.is_none());
+        assert!(config.bucket.is_none() && config.ffmpeg.is_none());
+    }
+
+    #[test]
+    fn a_program_that_is_there_may_take_stills() {
+        let config = config("[media]\nffmpeg = \"/bin/sh\"\n").expect("good");
+        assert_eq!(config.ffmpeg, Some(PathBuf::from("/bin/sh")));
     }
 
     #[test]
@@ -110,6 +134,10 @@ mod tests {
             ("directory = \"\"", "media.directory"),
             ("store = \"floppy\"", "media.store"),
             ("store = \"s3\"", "media.s3_secret_key_file"),
+            ("ffmpeg = \"/nonexistent/ffmpeg\"", "media.ffmpeg"),
+            ("ffmpeg = \"bin/sh\"", "media.ffmpeg"),
+            ("ffmpeg = \"/dev\"", "media.ffmpeg"),
+            ("ffmpeg = \"/etc/passwd\"", "media.ffmpeg"),
         ] {
             let error = config(&format!("[media]\n{text}\n")).expect_err("refused").to_string();
             assert!(error.starts_with(field), "{text}: {error}");

@@ -9,14 +9,19 @@ mod film;
 mod kept;
 mod picture;
 mod sound;
+mod still;
 mod waveform;
 
+use std::error::Error;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use roost_proto::api::media::Kind;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 
 use super::plain::Plain;
 
@@ -53,7 +58,7 @@ pub enum Sight {
     Sticker,
     /// Duration and waveform.
     Sound,
-    /// Size and duration.
+    /// Size and duration, and a thumbnail with the help of a program.
     Film,
 }
 
@@ -76,14 +81,18 @@ fn essence(mime_type: &str) -> &str {
 }
 
 /// A right to look at a file, to be had before the file is read.
-pub struct Place(OwnedSemaphorePermit);
+#[derive(Clone)]
+pub struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
 
 /// Waits for a place.
 pub async fn place() -> Place {
-    Place(PLACES.clone().acquire_owned().await.expect("it is never closed"))
+    let permit = PLACES.clone().acquire_owned().await.expect("it is never closed");
+    Place { _permit: Arc::new(permit) }
 }
 
-/// Why nothing was found.
+/// Why something was not found.
 #[derive(Debug, thiserror::Error)]
 enum Unseen {
     #[error("it is too large")]
@@ -96,43 +105,84 @@ enum Unseen {
     Sound(#[from] symphonia::core::errors::Error),
     #[error("no film: {0:?}")]
     Film(mp4parse::Error),
+    #[error("the program that takes stills cannot be run")]
+    Ffmpeg(#[source] io::Error),
+    #[error("the program that takes stills took too long")]
+    Late,
+    #[error("the program that takes stills gave none")]
+    NoStill,
+    /// A reader failed in a way that it should not.
+    #[error(transparent)]
+    Broken(JoinError),
 }
 
-/// Looks at a file on a thread of its own.
-pub async fn look(place: Place, sight: Sight, file: Plain) -> Seen {
-    let looked = tokio::task::spawn_blocking(move || {
-        let _place = place.0;
-        read(sight, file)
-    });
-    match looked.await {
-        Ok(Ok(seen)) => seen,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, ?sight, "a file that cannot be looked at");
-            Seen::default()
-        }
-        // A decoder failed in a way that it should not; the file is sent all the same.
-        Err(error) => {
-            tracing::warn!(%error, ?sight, "a file could not be looked at");
-            Seen::default()
-        }
+/// Looks at a file on a thread of its own, and with this program at a film.
+pub async fn look(place: Place, sight: Sight, file: Plain, ffmpeg: Option<&Path>) -> Seen {
+    if sight != Sight::Film {
+        return found(sight, aside(&place, move || read(sight, file)).await);
     }
+    let (still, wanted) = (ffmpeg.is_some(), file.length() <= still::LARGEST);
+    let told = aside(&place, move || read_film(file, still && wanted)).await;
+    let (mut seen, film) = found(sight, told);
+    if let (Some(ffmpeg), Some(film)) = (ffmpeg, film) {
+        seen.thumbnail = found(sight, thumbnail(&place, ffmpeg, film).await);
+    }
+    seen
+}
+
+/// The file is sent all the same.
+fn found<T: Default>(sight: Sight, looked: Result<T, Unseen>) -> T {
+    looked.unwrap_or_else(|error| {
+        match error {
+            Unseen::Broken(error) => tracing::warn!(%error, ?sight, "a file could not be looked at"),
+            error => tracing::debug!(error = &error as &dyn Error, ?sight, "a file that cannot be looked at"),
+        }
+        T::default()
+    })
+}
+
+/// Works on a thread of its own, which keeps the place for as long as it takes.
+async fn aside<T: Send + 'static>(
+    place: &Place,
+    work: impl FnOnce() -> Result<T, Unseen> + Send + 'static,
+) -> Result<T, Unseen> {
+    let place = place.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work()
+    });
+    done.await.unwrap_or_else(|error| Err(Unseen::Broken(error)))
 }
 
 fn read(sight: Sight, file: Plain) -> Result<Seen, Unseen> {
     let length = file.length();
     let mut file = InTime { file, until: Instant::now() + READING };
-    match sight {
-        Sight::Picture | Sight::Sticker => {
-            if length > picture::LARGEST {
-                return Err(Unseen::TooLarge);
-            }
-            let mut whole = Vec::new();
-            file.read_to_end(&mut whole)?;
-            Ok(picture::look(&whole, sight == Sight::Sticker)?)
-        }
-        Sight::Sound => Ok(sound::look(file, length)?),
-        Sight::Film => film::look(file).map_err(Unseen::Film),
+    if sight == Sight::Sound {
+        return Ok(sound::look(file, length)?);
     }
+    if length > picture::LARGEST {
+        return Err(Unseen::TooLarge);
+    }
+    let mut whole = Vec::new();
+    file.read_to_end(&mut whole)?;
+    Ok(picture::look(&whole, sight == Sight::Sticker)?)
+}
+
+/// What a film tells, and the film itself if a still of it is wanted.
+fn read_film(file: Plain, still: bool) -> Result<(Seen, Option<File>), Unseen> {
+    let mut file = InTime { file, until: Instant::now() + READING };
+    let seen = found(Sight::Film, film::look(&mut file).map_err(Unseen::Film));
+    if !still {
+        return Ok((seen, None));
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok((seen, Some(still::in_memory(file)?)))
+}
+
+/// The still of a film as it is shown before the film is there.
+async fn thumbnail(place: &Place, ffmpeg: &Path, film: File) -> Result<Vec<u8>, Unseen> {
+    let still = still::still(ffmpeg, film, still::LONGEST).await?;
+    aside(place, move || Ok(picture::look(&still, false)?.thumbnail)).await
 }
 
 /// A duration that a file tells, as WhatsApp's clients count it. `None` when it makes no sense.

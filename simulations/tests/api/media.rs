@@ -1,5 +1,8 @@
 //! Files in and out through any node, without WhatsApp.
 
+use std::path::Path;
+use std::process::Command;
+
 use roost_node::client::Client;
 use roost_node::media::round;
 use roost_proto::api::download_media_response::Part as Down;
@@ -131,6 +134,49 @@ async fn a_film_is_described_by_what_its_container_tells() {
     let broken =
         upload(world.at(0), header(Kind::Video, "video/mp4"), &FILM[..500]).await.expect("taken too");
     assert_eq!((broken.width, broken.height, broken.duration), (0, 0, None));
+}
+
+#[tokio::test]
+async fn a_film_has_a_still_where_there_is_an_ffmpeg() {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&folders).map(|folder| folder.join("ffmpeg")).find(|path| path.is_file());
+    let Some(ffmpeg) = found else {
+        eprintln!("left out: there is no ffmpeg");
+        return;
+    };
+    // A film as cameras make them: it lies on its side, and what it tells of itself stands at its end.
+    let folder = tempfile::tempdir().expect("a folder");
+    let (film, turned) = (folder.path().join("film.mp4"), folder.path().join("turned.mp4"));
+    let run = |arguments: &[&str], to: &Path| {
+        let mut made = Command::new(&ffmpeg);
+        let made = made.args(["-v", "error"]).args(arguments).arg(to).status().expect("it runs");
+        assert!(made.success(), "{arguments:?}");
+    };
+    run(&["-f", "lavfi", "-i", "testsrc=d=2:s=320x240:r=5", "-pix_fmt", "yuv420p"], &film);
+    let film = film.display().to_string();
+    run(&["-i", &film, "-c", "copy", "-metadata:s:v:0", "rotate=90"], &turned);
+    let turned = std::fs::read(turned).expect("a film");
+
+    let world = World::with_ffmpeg(1, Some(ffmpeg)).await;
+    world.tenant("acme").await;
+    let media = upload(world.at(0), header(Kind::Video, "video/mp4"), &turned).await.expect("taken");
+    assert_eq!((media.width, media.height), (240, 320), "as it is shown");
+    assert!(media.thumbnail.starts_with(&[0xff, 0xd8]), "a JPEG");
+    // The still itself, as another program sees it, is as high as the film.
+    let size = |still: &[u8]| {
+        let at = still.windows(2).position(|two| two == [0xff, 0xc0]).expect("a header of the picture");
+        let side = |at: usize| u16::from_be_bytes([still[at], still[at + 1]]);
+        (side(at + 7), side(at + 5))
+    };
+    assert_eq!(size(&media.thumbnail), (75, 100));
+    let given = Header { thumbnail: vec![1], ..header(Kind::Video, "video/mp4") };
+    let given = upload(world.at(0), given, &turned).await.expect("taken");
+    assert_eq!((given.thumbnail, given.width), (vec![1], 240));
+    let broken = upload(world.at(0), header(Kind::Video, "video/mp4"), &file(5000)).await.expect("taken too");
+    assert_eq!((broken.thumbnail.len(), broken.width), (0, 0));
+    let left = std::fs::read_dir(&world.media.options.spool).expect("a folder").count();
+    assert_eq!(left, 0, "nothing stays behind");
 }
 
 #[tokio::test]

@@ -124,6 +124,11 @@ impl PeerHint for Granted {
 impl World {
     /// This many nodes, `n1` first, that see each other.
     pub(crate) async fn new(count: usize) -> World {
+        World::with_ffmpeg(count, None).await
+    }
+
+    /// The same, with a program that takes stills out of films.
+    pub(crate) async fn with_ffmpeg(count: usize, ffmpeg: Option<PathBuf>) -> World {
         let folder = TempDir::new().expect("a temporary folder");
         let kek = Arc::new(KeyFile::create(&folder.path().join("kek")).expect("a key file"));
         let url = format!("sqlite://{}", folder.path().join("roost.db").display());
@@ -132,6 +137,7 @@ impl World {
         let media = MediaOptions {
             spool: folder.path().join("spool"),
             max_bytes: 1 << 20,
+            ffmpeg,
             ..MediaOptions::default()
         };
         let http = Arc::new(HttpClient::new(None, Network::System));

@@ -1,5 +1,6 @@
 //! Files that callers give: taken in pieces, encrypted on their way to the store, described when they are whole.
 
+use std::path::Path;
 use std::time::Duration;
 
 use roost_proto::api;
@@ -58,7 +59,7 @@ impl Api {
         if !header.sha256.is_empty() && header.sha256 != spooled.sealed.hashes.plain {
             return Err(ApiError::field("header.sha256", "is not that of the file that came"));
         }
-        let seen = find(kind, &header, &spooled).await?;
+        let seen = find(kind, &header, &spooled, media.options.ffmpeg.as_deref()).await?;
         let key = BlobKey { tenant, id: name };
         let described = self.describe(&key, kind, header, &spooled, seen);
         media.blobs.put(&key, spooled.path()).await.map_err(|error| ApiError::Media(error.into()))?;
@@ -110,20 +111,26 @@ impl Api {
 }
 
 /// What the file itself tells of what a caller has not said.
-async fn find(kind: Kind, header: &Header, spooled: &Spooled) -> Result<Seen, ApiError> {
+async fn find(
+    kind: Kind,
+    header: &Header,
+    spooled: &Spooled,
+    ffmpeg: Option<&Path>,
+) -> Result<Seen, ApiError> {
     let Some(sight) = Sight::of(kind, &header.mime_type) else { return Ok(Seen::default()) };
     let sized = header.width > 0 && header.height > 0;
+    let ffmpeg = ffmpeg.filter(|_| header.thumbnail.is_empty());
     let described = match sight {
         Sight::Picture | Sight::Sticker => sized && !header.thumbnail.is_empty(),
         Sight::Sound => header.duration.is_some() && !header.waveform.is_empty(),
-        Sight::Film => header.duration.is_some() && sized,
+        Sight::Film => header.duration.is_some() && sized && ffmpeg.is_none(),
     };
     if described {
         return Ok(Seen::default());
     }
     let place = looking_place().await;
     let keys = keys_of(kind).expect("it was checked");
-    Ok(look(place, sight, spooled.plain(keys).await?).await)
+    Ok(look(place, sight, spooled.plain(keys).await?, ffmpeg).await)
 }
 
 fn whole(seconds: u32) -> api::Duration {
