@@ -215,8 +215,9 @@ impl Vault {
             }
             CryptoRequest::Passkey(step) => Changed::Passkey(self.passkey(step)),
             CryptoRequest::AcceptDevice { bytes } => Changed::Device(self.accept_device(bytes)),
-            CryptoRequest::Decrypt { from, single, group, asked_before } => {
+            CryptoRequest::Decrypt { from, to, single, group, asked_before } => {
                 let mut decrypted = self.decrypt(from, single.as_ref(), group.as_ref());
+                decrypted.spoken_lid = to.as_ref().and_then(|to| self.peers.complete(to).lid);
                 if *asked_before {
                     self.add_keys(&mut decrypted);
                 }
@@ -243,6 +244,10 @@ impl Vault {
             CryptoRequest::Uploaded { pages } => Changed::State(self.uploaded(pages)),
             CryptoRequest::Forget { peer } => Changed::State(self.peers.forget(peer, self.generation)),
             CryptoRequest::Lid { pn } => Changed::Lid(self.peers.lid(pn)),
+            CryptoRequest::Lids(pns) => {
+                let pairs = pns.iter().filter_map(|pn| Some((pn.clone(), self.peers.lid(pn)?)));
+                Changed::Lids(pairs.collect())
+            }
             CryptoRequest::AppState(work) => Changed::AppState(self.collections.work(work, &mut self.rng)),
             CryptoRequest::Recall { kind, names } => Changed::Recalled(self.peers.recall(*kind, names)),
             CryptoRequest::Identities { user } => Changed::Identities(self.peers.complete(user)),
@@ -288,7 +293,7 @@ impl Vault {
         let address = self.peers.address(from);
         let lid = address.name().strip_suffix("@lid").map(str::to_owned);
         let result = Err(self.undecryptable("it carries no ciphertext".to_owned()));
-        let mut decrypted = Decrypted { changes, lid, result };
+        let mut decrypted = Decrypted { changes, lid, spoken_lid: None, result };
         if let Some((kind, bytes)) = single {
             decrypted.result = self.open_single(&address, *kind, bytes, &mut decrypted.changes);
             if let (Ok((plaintext, _)), Some(group)) = (&decrypted.result, group) {

@@ -103,12 +103,17 @@ impl Messages {
         self.rows.get(name).map_or(0, |message| message.asked)
     }
 
-    /// The message with this id of WhatsApp: the name of its row, and its stanza.
-    pub(super) fn find(&self, id: &str) -> Option<(String, Bytes)> {
+    /// The names of the rows with this id of WhatsApp: each sender chooses his ids himself.
+    pub(super) fn named(&self, id: &str) -> Vec<String> {
         let is_it =
             |raw: &Bytes| stanza::decode(raw).is_ok_and(|stanza| stanza.text("id").as_deref() == Some(id));
-        let (name, message) = self.rows.iter().find(|(_, message)| is_it(&message.raw))?;
-        Some((name.clone(), message.raw.clone()))
+        let rows = self.rows.iter().filter(|(_, message)| is_it(&message.raw));
+        rows.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The stanza of a row, as it came.
+    pub(super) fn raw(&self, name: &str) -> Option<Bytes> {
+        self.rows.get(name).map(|message| message.raw.clone())
     }
 
     fn oldest(&self) -> Option<&String> {

@@ -93,6 +93,8 @@ pub enum Request {
     Decrypt {
         /// Who sent it.
         from: PeerName,
+        /// Whom another device of our account has sent it to.
+        to: Option<PeerName>,
         /// What is for this device alone.
         single: Option<(CiphertextKind, Bytes)>,
         /// The group in which it was sent, with what is for all of it.
@@ -163,6 +165,8 @@ pub enum Request {
         /// Digits.
         pn: String,
     },
+    /// The LIDs of these phone numbers, in digits.
+    Lids(Vec<String>),
     /// Something about app state.
     AppState(Box<Work>),
     /// The secret of a message, or whether there is a chat: the rows that there are, in order.
@@ -223,6 +227,8 @@ pub enum Changed {
     State(Vec<StateChange>),
     /// [`Request::Lid`].
     Lid(Option<String>),
+    /// [`Request::Lids`]: those that are known, by phone number.
+    Lids(Vec<(String, String)>),
     /// [`Request::AppState`].
     AppState(Worked),
     /// [`Request::Recall`].
@@ -306,6 +312,7 @@ impl Machine {
                 self.on_import_sealed(slot, token, device.map(|device| *device), changes);
             }
             (Purpose::Lid { pn }, Changed::Lid(lid)) => self.on_lid(pn, lid),
+            (Purpose::Past(waiting), Changed::Lids(pairs)) => self.on_past_names(*waiting, pairs),
             (Purpose::ResendRight(lid, job), Changed::Lid(known)) => self.on_right(*job, known == Some(lid)),
             (Purpose::AppState { slot }, Changed::AppState(worked)) => self.on_worked(slot, worked),
             (Purpose::ReadAppState { token }, Changed::AppState(worked)) => self.on_contents(token, worked),

@@ -9,6 +9,7 @@
 
 mod again;
 mod behind;
+mod names;
 mod piece;
 mod range;
 mod told;
@@ -33,6 +34,7 @@ use super::tokens::takes_part;
 use super::{CryptoRequest, Effect, Fetched, Fetching, Machine, Reply, Token};
 use crate::device::CommandError;
 use crate::port::{FileError, StateKey, StateKind};
+pub(super) use names::Unnamed;
 use piece::{Cursor, Piece, Source};
 use range::{Range, Ranges};
 
@@ -60,7 +62,7 @@ pub(super) struct Pieces {
 struct Open {
     name: String,
     outline: Outline,
-    /// Hidden identities by phone number, as the piece says.
+    /// Hidden identities by phone number, as the piece says, and as the store does.
     lids: BTreeMap<String, String>,
     /// Reads its messages when they came with the message; those of a file are read where it is.
     slices: Option<Slices>,
@@ -153,7 +155,7 @@ impl Machine {
         let open = self.history.open.is_some();
         match source {
             Source::Inline(packed) => match self.read_inline(&name, packed, next) {
-                Ok(slice) => self.tell_slice(&name, slice),
+                Ok(slice) => self.take_slice(name, slice),
                 Err(error) => self.fail_piece(&name, problem_of(error), &error.to_string()),
             },
             Source::File(_) if open => self.fetch_file(Fetching::Slice(next), Wants::History(name)),
@@ -245,7 +247,7 @@ impl Machine {
                 self.history.busy = false;
                 self.open_piece(name, *outline, None);
             }
-            Ok(Fetched::Slice(slice)) => self.tell_slice(name, slice),
+            Ok(Fetched::Slice(slice)) => self.take_slice(name.to_owned(), slice),
             Ok(Fetched::Whole(_)) => unreachable!("history is read in slices"),
             Err(error) if matches!(error, FileError::Unavailable(_)) || may_be_asked && offline => {
                 let times = piece.trouble.map_or(0, |(times, _)| times);

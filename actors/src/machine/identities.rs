@@ -10,6 +10,7 @@ use roost_proto::stanza::{Jid, Read, Stanza};
 use super::commit::Pending;
 use super::crypto::{PeerName, Purpose};
 use super::inbound::{bounded, person};
+use super::placeholders::Given;
 use super::{CryptoRequest, Effect, Machine, Reply};
 use crate::device::{AskError, Identities};
 use crate::port::StateKind;
@@ -24,6 +25,8 @@ pub(super) enum Wanted {
     Caller { token: u64 },
     /// He has changed what he shows, or the picture of a group: the event of this notification.
     Profile { slot: u64, link: u64, stanza: Box<Stanza> },
+    /// The phone gives a message that is awaited, perhaps.
+    Given(Box<Given>),
 }
 
 impl Machine {
@@ -38,9 +41,10 @@ impl Machine {
         self.ask_crypto(CryptoRequest::Identities { user }, Purpose::Identities(Wanted::Caller { token }));
     }
 
-    pub(super) fn on_identities(&mut self, wanted: Wanted, known: PeerName) {
-        let known = Identities { pn: known.pn.map(Jid::pn), lid: known.lid.map(Jid::lid) };
+    pub(super) fn on_identities(&mut self, wanted: Wanted, name: PeerName) {
+        let known = Identities { pn: name.pn.clone().map(Jid::pn), lid: name.lid.clone().map(Jid::lid) };
         match wanted {
+            Wanted::Given(given) => self.on_given(*given, name),
             Wanted::Caller { token } => {
                 self.effects.push(Effect::Reply { token, reply: Reply::Identities(Ok(known)) });
             }

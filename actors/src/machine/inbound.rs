@@ -109,7 +109,8 @@ impl Machine {
             Ok((inbound, single, group)) => {
                 let asked = self.awaited.asked(&retry_name(&inbound.from, &inbound.id));
                 let from = inbound.peer.clone();
-                let request = CryptoRequest::Decrypt { from, single, group, asked_before: asked > 0 };
+                let to = Some(inbound.spoken_name()).filter(|_| inbound.own && inbound.group.is_none());
+                let request = CryptoRequest::Decrypt { from, to, single, group, asked_before: asked > 0 };
                 self.ask_crypto(request, Purpose::Inbound { slot, message: Box::new(inbound) });
             }
             Err(Refused { reason, nack }) => {
@@ -119,10 +120,11 @@ impl Machine {
         }
     }
 
-    pub(super) fn on_decrypted(&mut self, slot: u64, message: Inbound, decrypted: Decrypted) {
+    pub(super) fn on_decrypted(&mut self, slot: u64, mut message: Inbound, decrypted: Decrypted) {
         self.active = Some(self.now.wall);
         let mut outcome = super::crypto::with_state(decrypted.changes);
         self.note_mapped(&mut outcome);
+        message.spoken_lid = decrypted.spoken_lid.map(Jid::lid);
         let (padded, renewed) = match decrypted.result {
             Ok(plaintext) => plaintext,
             Err(DecryptFailure::Duplicate) => {
@@ -154,7 +156,10 @@ impl Machine {
             (None, false, _) => {
                 self.note_chat(&mut outcome, [sender.lid.clone(), sender.phone_number.clone()])
             }
-            (None, true, Some(chat)) => self.note_reached(&mut outcome, &chat.to_non_ad().to_string()),
+            (None, true, Some(chat)) if self.may_begin(&chat.to_non_ad().to_string()) => {
+                let to = message.spoken_to(None);
+                self.note_chat(&mut outcome, [to.lid, to.phone_number]);
+            }
             _ => {}
         }
         if self.hear_phone(slot, &message, &padded, &mut outcome) {

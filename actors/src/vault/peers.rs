@@ -70,7 +70,10 @@ impl Peers {
     pub(super) fn wanted(&self, request: &CryptoRequest, generation: u32) -> Vec<StateKey> {
         let mut wanted = BTreeSet::new();
         match request {
-            CryptoRequest::Decrypt { from, .. } => self.want(from, generation, &mut wanted),
+            CryptoRequest::Decrypt { from, to, .. } => {
+                self.want(from, generation, &mut wanted);
+                to.iter().for_each(|to| self.want_names(to, &mut wanted));
+            }
             CryptoRequest::Forget { peer } => self.want(peer, generation, &mut wanted),
             CryptoRequest::Encrypt { targets, .. } => {
                 for target in targets {
@@ -85,6 +88,7 @@ impl Peers {
                 }
             }
             CryptoRequest::Lid { pn } => self.want_lid(pn, &mut wanted),
+            CryptoRequest::Lids(pns) => pns.iter().for_each(|pn| self.want_lid(pn, &mut wanted)),
             CryptoRequest::Recall { kind, names } => {
                 let keys = names.iter().map(|name| StateKey { kind: *kind, name: name.clone() });
                 wanted.extend(keys.filter(|key| !self.recalled.contains_key(key)));

@@ -134,7 +134,8 @@ impl Device {
         let single = said.1.iter().find(|(peer, _)| *peer == own);
         let single = single.map(|(_, made)| (made.kind, made.bytes.clone()));
         let group = Some(GroupCiphertext { group: GROUP.to_owned(), bytes: Some(said.0.clone()) });
-        let request = CryptoRequest::Decrypt { from: from.clone(), single, group, asked_before: false };
+        let request =
+            CryptoRequest::Decrypt { from: from.clone(), to: None, single, group, asked_before: false };
         match self.work(request) {
             Changed::Decrypted(decrypted) => decrypted.result.is_ok(),
             other => panic!("not decrypted: {other:?}"),
@@ -327,7 +328,7 @@ impl Device {
 
     fn reads(&mut self, (from, kind, bytes): (PeerName, CiphertextKind, Bytes)) -> bool {
         let single = Some((kind, bytes));
-        let request = CryptoRequest::Decrypt { from, single, group: None, asked_before: false };
+        let request = CryptoRequest::Decrypt { from, to: None, single, group: None, asked_before: false };
         matches!(self.work(request), Changed::Decrypted(decrypted) if decrypted.result.is_ok())
     }
 }

@@ -89,10 +89,16 @@ impl<T> AddOn<T> {
 impl Past {
     /// Reads an encoded `WebMessageInfo`; `None` when it is malformed.
     pub fn read(bytes: &Bytes) -> Option<Past> {
+        Past::read_in_chat(bytes).map(|(_, past)| past)
+    }
+
+    /// The same, with the chat that its key names: beside other messages of the same id only that says which one it is.
+    pub fn read_in_chat(bytes: &Bytes) -> Option<(Option<Jid>, Past)> {
         let slice = <PastSlice as prost::Message>::decode(bytes.clone()).ok()?;
         let key = slice.key?;
+        let chat = key.chat.and_then(|jid| jid.parse().ok());
         let participant = slice.participant.or(key.participant);
-        Some(Past {
+        let past = Past {
             id: key.id.filter(|id| !id.is_empty()).and_then(short)?,
             from_me: key.from_me.unwrap_or(false),
             participant: participant.and_then(|jid| jid.parse().ok()),
@@ -118,7 +124,8 @@ impl Past {
                     .collect(),
                 secret: slice.secret,
             },
-        })
+        };
+        Some((chat, past))
     }
 
     /// The encoded `WebMessageInfo` of a message in a chat.
@@ -196,7 +203,7 @@ mod tests {
             content: crate::e2e::text("hello").into(),
             beside: Beside::default(),
         };
-        assert_eq!(Past::read(&past.to_bytes(&chat)), Some(past.clone()));
+        assert_eq!(Past::read_in_chat(&past.to_bytes(&chat)), Some((Some(chat.clone()), past.clone())));
         let at = Some(UnixMillis(1_700_000_001_234));
         let (id, participant) = ("3EB1".to_owned(), Some(Jid::lid("77")));
         let beside = Beside {

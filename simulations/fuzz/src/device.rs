@@ -248,7 +248,12 @@ impl Device {
             && let Some(plaintext) = self.plaintext.take()
         {
             let result = Ok((plaintext, false));
-            return Changed::Decrypted(Box::new(Decrypted { changes: Vec::new(), lid: None, result }));
+            return Changed::Decrypted(Box::new(Decrypted {
+                changes: Vec::new(),
+                lid: None,
+                spoken_lid: None,
+                result,
+            }));
         }
         self.vault.begin(token);
         for _ in 0..AT_MOST {

@@ -8,7 +8,7 @@
 
 use bytes::Bytes;
 use roost_proto::appstate::{Action, Collection, Patch};
-use roost_proto::history::{self, Blob, Conversation, Kind, People};
+use roost_proto::history::{self, Blob, Conversation, Kind, Past, People};
 use roost_proto::id::UnixMillis;
 use roost_proto::media::{Encryptor, File, MediaKey, MediaKind, open_retry_request};
 use roost_proto::phone::{Notice, PeerMessage, Place, WantHistory};
@@ -167,7 +167,7 @@ impl Machine {
             // What a phone says when it has none of them is not known; this one says nothing.
             let phone = &self.account(device.pn).phone;
             let found = wanted.iter().filter_map(|one| {
-                let past = phone.has(&one.id)?;
+                let past = Past { participant: one.participant.clone(), ..phone.has(&one.id)? };
                 Some((one.id.clone(), past.to_bytes(&one.chat)))
             });
             let (carries, messages): (Vec<String>, Vec<Bytes>) = found.unzip();

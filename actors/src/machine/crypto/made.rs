@@ -13,6 +13,8 @@ pub struct Decrypted {
     pub changes: Vec<StateChange>,
     /// LID of the sender, when it is known.
     pub lid: Option<String>,
+    /// LID of whom another device of our account has sent it to, when it is known.
+    pub spoken_lid: Option<String>,
     /// The padded plaintext, and whether the sender has a new identity key.
     pub result: Result<(Vec<u8>, bool), DecryptFailure>,
 }

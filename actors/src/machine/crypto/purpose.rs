@@ -1,7 +1,7 @@
 //! What the machine asks crypto for, so that it knows what to make of each answer.
 
 use crate::device::ImportedDevice;
-use crate::machine::{ask, identities, inbound, outbound, pairing, peer, retry, secrets, tokens};
+use crate::machine::{ask, history, identities, inbound, outbound, pairing, peer, retry, secrets, tokens};
 
 /// What an answer is for.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub(in crate::machine) enum Purpose {
     Lid {
         pn: String,
     },
+    /// People of the past who are named by their numbers alone.
+    Past(Box<history::Unnamed>),
     /// Something that has come, or is to be sent, needs the secret of a message.
     Secret(Box<secrets::Sought>),
     /// A message waits to be sent, and may begin a chat.
@@ -99,9 +101,10 @@ impl Purpose {
             | Purpose::CompareKeys
             | Purpose::PairHello { .. }
             | Purpose::Lid { .. }
+            | Purpose::Past(_)
             | Purpose::ResendRight(..)
             | Purpose::ReadAppState { .. }
-            | Purpose::Identities(identities::Wanted::Caller { .. })
+            | Purpose::Identities(identities::Wanted::Caller { .. } | identities::Wanted::Given(_))
             | Purpose::Token(_)
             | Purpose::Showing(_)
             | Purpose::KnownChat { .. }

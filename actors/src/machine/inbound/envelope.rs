@@ -27,6 +27,8 @@ pub(in crate::machine) struct Inbound {
     pub(in crate::machine) list: Option<Jid>,
     /// Sent by another device of our account, to this one.
     pub(in crate::machine) recipient: Option<Jid>,
+    /// The hidden identity of `recipient`, where the store knows it.
+    pub(in crate::machine) spoken_lid: Option<Jid>,
     pub(in crate::machine) own: bool,
     pub(in crate::machine) occurred: UnixMillis,
     pub(in crate::machine) origin: Origin,
@@ -50,8 +52,16 @@ impl Inbound {
             self.recipient.clone(),
             self.stanza_jid("peer_recipient_lid"),
             self.stanza_jid("peer_recipient_pn"),
+            self.spoken_lid.clone(),
             destination,
         ])
+    }
+
+    /// The same, as crypto knows people; nobody when that is not said.
+    pub(in crate::machine) fn spoken_name(&self) -> PeerName {
+        let api::Person { lid, phone_number } = self.spoken_to(None);
+        let user = |jid: String| Some(jid.split_once('@')?.0.to_owned());
+        PeerName { pn: user(phone_number), lid: user(lid), device: 0 }
     }
 
     /// The name that the sender gave itself.
@@ -122,6 +132,7 @@ impl Machine {
             group,
             // Of a list it names its owner.
             recipient: stanza.jid("recipient").filter(|_| own && list.is_none()),
+            spoken_lid: None,
             list,
             from,
             own,

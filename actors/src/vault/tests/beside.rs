@@ -26,7 +26,7 @@ fn a_device_beside_a_group_gets_something_of_its_own_and_no_sender_key() {
         other => panic!("not encrypted: {other:?}"),
     };
     let (from, single) = (ada.name(), Some((made.kind, made.bytes)));
-    match bot.work(CryptoRequest::Decrypt { from, single, group: None, asked_before: false }) {
+    match bot.work(CryptoRequest::Decrypt { from, to: None, single, group: None, asked_before: false }) {
         Changed::Decrypted(decrypted) => {
             assert_eq!(decrypted.result.map(|(text, _)| text), Ok(vec![b'y', 1]))
         }

@@ -112,7 +112,7 @@ impl World {
     pub(super) fn answer_crypto(&mut self) -> Vec<Effect> {
         let Some((token, request)) = self.crypto.pop_front() else { return Vec::new() };
         let changed = match request {
-            CryptoRequest::Decrypt { single, group, asked_before, .. } => {
+            CryptoRequest::Decrypt { from, to, single, group, asked_before } => {
                 let bytes = group.and_then(|group| group.bytes).or(single.map(|(_, bytes)| bytes));
                 let id = String::from_utf8(bytes.expect("a ciphertext").to_vec()).expect("ours");
                 let result = if self.unreadable.contains(&id) {
@@ -131,7 +131,9 @@ impl World {
                     Err(DecryptFailure::Duplicate)
                 };
                 let changes = if result.is_ok() { vec![self.change()] } else { Vec::new() };
-                Changed::Decrypted(Box::new(Decrypted { changes, lid: Some("800000".to_owned()), result }))
+                let spoken_lid = to.and_then(|to| self.named(to).lid);
+                let lid = from.lid.or(Some("800000".to_owned()));
+                Changed::Decrypted(Box::new(Decrypted { changes, lid, spoken_lid, result }))
             }
             CryptoRequest::Encrypt { bundles, targets, .. } => {
                 if bundles.is_empty() && self.made == 0 {
@@ -180,11 +182,13 @@ impl World {
                 7 => KeysCompared::Ours { one_time: digest.one_time.len() as u64 },
                 _ => KeysCompared::Differ,
             }),
-            CryptoRequest::Identities { mut user } => {
-                let key = |name: &String| StateKey { kind: StateKind::Lid, name: name.clone() };
-                let known = user.pn.as_ref().and_then(|pn| self.rows.get(&key(pn)));
-                user.lid = user.lid.or(known.map(|lid| String::from_utf8_lossy(lid).into_owned()));
-                Changed::Identities(user)
+            CryptoRequest::Identities { user } => Changed::Identities(self.named(user)),
+            CryptoRequest::Lids(pns) => {
+                let lid = |pn: String| {
+                    let name = PeerName { pn: Some(pn.clone()), ..PeerName::default() };
+                    Some((pn, self.named(name).lid?))
+                };
+                Changed::Lids(pns.into_iter().filter_map(lid).collect())
             }
             CryptoRequest::Learn { pairs } => {
                 let row = |pair: PeerName| {
@@ -241,6 +245,24 @@ impl World {
             CryptoRequest::AcceptDevice { .. } => Changed::Device(Err(AdvError::Hmac)),
         };
         self.feed(Event::Crypto { token, changed })
+    }
+
+    /// Somebody in both forms, as far as the rows say.
+    fn named(&self, PeerName { pn, lid, device }: PeerName) -> PeerName {
+        let mut pairs = self.rows.iter().filter(|(key, _)| key.kind == StateKind::Lid);
+        let is_it = |(key, row): &(&StateKey, &Bytes)| {
+            Some(&key.name) == pn.as_ref() || lid.as_deref().map(str::as_bytes) == Some(row)
+        };
+        let pair = pairs.find(is_it);
+        let known_lid = pair.map(|(_, row)| String::from_utf8(row.to_vec()).expect("a LID"));
+        let known_pn = pair.map(|(key, _)| key.name.clone());
+        PeerName { pn: pn.or(known_pn), lid: lid.or(known_lid), device }
+    }
+
+    /// The store knows of this pair.
+    pub(in crate::machine::tests) fn knows(&mut self, pn: &str, lid: &str) {
+        let key = StateKey { kind: StateKind::Lid, name: pn.to_owned() };
+        self.rows.insert(key, Bytes::copy_from_slice(lid.as_bytes()));
     }
 
     /// Tokens are known at once, and rows with the commit.
