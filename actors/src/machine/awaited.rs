@@ -5,6 +5,7 @@
 //! has not come after the limit of tries, or of time, is put aside whole with an event. Nothing is
 //! given up for its time while there is no connection, nor shortly after a login: the answer may lie in the backlog.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::inbound::{bounded, person};
 use super::timer::Timer;
 use crate::port::{StateKey, StateKind};
 
-/// Bytes of stanzas that are kept at a time; for more, the oldest is given up.
+/// Bytes of stanzas that are kept at a time; for more, the oldest of the sender who has most of them is given up.
 const KEPT: usize = 1 << 20;
 /// After a login the backlog may bring the answer.
 const BACKLOG: Duration = Duration::from_secs(30);
@@ -46,6 +47,8 @@ struct Awaited {
     raw: Bytes,
     /// How often the phone was asked, and when for the last time.
     phone: (u32, UnixMillis),
+    /// Who has sent it, as its stanza says.
+    sender: String,
 }
 
 /// What happens to an awaited message next.
@@ -56,6 +59,13 @@ enum Next {
 }
 
 impl Awaited {
+    fn new(asked: u32, since: UnixMillis, why: String, raw: Bytes, phone: (u32, UnixMillis)) -> Awaited {
+        let stanza = stanza::decode(&raw).ok();
+        let jid = stanza.and_then(|stanza| stanza.jid("participant").or_else(|| stanza.jid("from")));
+        let sender = jid.map(|jid| jid.to_non_ad().to_string()).unwrap_or_default();
+        Awaited { asked, since, why, raw, phone, sender }
+    }
+
     fn to_bytes(&self) -> Bytes {
         let mut out = Writer::new(FORMAT);
         out.bytes(&self.asked.to_be_bytes());
@@ -79,7 +89,7 @@ impl Awaited {
             phone.0 = u32::from_be_bytes(times.try_into().ok()?);
             phone.1 = UnixMillis(i64::from_be_bytes(at.try_into().ok()?));
         }
-        Some(Awaited { asked, since, why, raw, phone })
+        Some(Awaited::new(asked, since, why, raw, phone))
     }
 
     /// It is of our own phone and to this device alone, so that the phone has it for nobody.
@@ -116,8 +126,24 @@ impl Messages {
         self.rows.get(name).map(|message| message.raw.clone())
     }
 
-    fn oldest(&self) -> Option<&String> {
-        self.rows.iter().min_by_key(|(_, message)| message.since).map(|(name, _)| name)
+    /// What is given up for there are too many rows, or too many bytes: the oldest of the sender who has most, so that one who
+    /// sends very much costs nobody else a message.
+    fn surplus(&self, most: usize) -> Option<String> {
+        let mut shares: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        for message in self.rows.values() {
+            let (rows, bytes) = shares.entry(&message.sender).or_default();
+            (*rows, *bytes) = (*rows + 1, *bytes + message.raw.len());
+        }
+        let rows_count = self.rows.len() > most;
+        if !rows_count && shares.values().map(|(_, bytes)| bytes).sum::<usize>() <= KEPT {
+            return None;
+        }
+        let share = |message: &Awaited| {
+            let (rows, bytes) = shares[&*message.sender];
+            if rows_count { rows } else { bytes }
+        };
+        let first = self.rows.iter().min_by_key(|(_, message)| (Reverse(share(message)), message.since));
+        first.map(|(name, _)| name.clone())
     }
 }
 
@@ -138,15 +164,14 @@ impl Machine {
     pub(super) fn await_again(&mut self, outcome: &mut Pending, name: String, why: String, raw: Bytes) {
         let asked = self.awaited.asked(&name) + 1;
         let phone = self.awaited.rows.get(&name).map_or((0, UnixMillis(0)), |message| message.phone);
-        self.await_message(outcome, name, Awaited { asked, since: self.now.wall, why, raw, phone });
+        self.await_message(outcome, name, Awaited::new(asked, self.now.wall, why, raw, phone));
     }
 
     /// Only the phone can give it.
     pub(super) fn await_withheld(&mut self, outcome: &mut Pending, name: String, raw: Bytes) {
         // It may come again while the phone is being asked.
         if !self.awaited.rows.contains_key(&name) {
-            let (why, since) = (WITHHELD.to_owned(), self.now.wall);
-            let message = Awaited { asked: 0, since, why, raw, phone: (0, UnixMillis(0)) };
+            let message = Awaited::new(0, self.now.wall, WITHHELD.to_owned(), raw, (0, UnixMillis(0)));
             self.await_message(outcome, name, message);
         }
     }
@@ -162,11 +187,8 @@ impl Machine {
     fn await_message(&mut self, outcome: &mut Pending, name: String, message: Awaited) {
         outcome.batch.state.push((row(name.clone()), Some(message.to_bytes())));
         self.awaited.rows.insert(name, message);
-        let bytes =
-            |awaited: &Messages| awaited.rows.values().map(|message| message.raw.len()).sum::<usize>();
-        while self.awaited.rows.len() > self.limits.awaited || bytes(&self.awaited) > KEPT {
-            let Some(oldest) = self.awaited.oldest().cloned() else { break };
-            self.give_up_awaited(outcome, &oldest);
+        while let Some(surplus) = self.awaited.surplus(self.limits.awaited) {
+            self.give_up_awaited(outcome, &surplus);
         }
         self.plan_next();
     }
@@ -304,8 +326,7 @@ mod tests {
     #[test]
     fn a_row_reads_back_as_it_was_written_and_as_it_was_before() {
         let raw = Bytes::from_static(b"raw");
-        let message =
-            Awaited { asked: 2, since: UnixMillis(5), why: "why".to_owned(), raw, phone: (1, UnixMillis(7)) };
+        let message = Awaited::new(2, UnixMillis(5), "why".to_owned(), raw, (1, UnixMillis(7)));
         let bytes = message.to_bytes();
         let read = Awaited::from_bytes(&bytes).expect("ours");
         assert_eq!((read.asked, read.since, read.phone), (2, UnixMillis(5), (1, UnixMillis(7))));

@@ -8,6 +8,7 @@ use roost_proto::phone::PeerMessage;
 use roost_proto::stanza::{Builder, Jid};
 
 use super::world::World;
+use crate::device::Limits;
 
 const PN: &str = "4915188888888";
 
@@ -98,4 +99,22 @@ fn what_another_device_of_ours_has_sent_to_a_number_has_one_key_too() {
     world.stanza(ours().attr("id", "O2").children([enc]).build());
     world.commit_everything();
     assert_eq!(told(&world), ["msg/800000@lid/900000@lid/O1", "msg/800000@lid/900000@lid/O2"]);
+}
+
+#[test]
+fn who_sends_very_much_that_cannot_be_read_costs_nobody_else_a_message() {
+    let mut world = World::with_limits(4, Limits { awaited: 3, ..Limits::default() });
+    world.go_online();
+    withheld(&mut world, "A", from(Jid::lid_device("700000", 1)), 0);
+    for id in ["E1", "E2", "E3", "E4"] {
+        withheld(&mut world, id, from(Jid::lid_device("800000", 2)), 0);
+    }
+    assert_eq!(world.awaited(), ["700000:1@lid/A", "800000:2@lid/E3", "800000:2@lid/E4"]);
+    let mut world = World::online(5);
+    withheld(&mut world, "A", from(Jid::lid_device("700000", 1)), 0);
+    for id in ["B1", "B2", "B3", "B4", "B5"] {
+        withheld(&mut world, id, from(Jid::lid_device("800000", 2)), 300 << 10);
+    }
+    let kept = ["700000:1@lid/A", "800000:2@lid/B3", "800000:2@lid/B4", "800000:2@lid/B5"];
+    assert_eq!(world.awaited(), kept);
 }
