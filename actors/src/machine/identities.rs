@@ -11,7 +11,7 @@ use super::commit::Pending;
 use super::crypto::{PeerName, Purpose};
 use super::inbound::{bounded, person};
 use super::placeholders::Given;
-use super::{CryptoRequest, Effect, Machine, Reply};
+use super::{CryptoRequest, Effect, Machine, Reply, retry};
 use crate::device::{AskError, Identities};
 use crate::port::StateKind;
 
@@ -25,6 +25,10 @@ pub(super) enum Wanted {
     Caller { token: u64 },
     /// He has changed what he shows, or the picture of a group: the event of this notification.
     Profile { slot: u64, link: u64, stanza: Box<Stanza> },
+    /// He asks for a post again.
+    Viewer(Box<retry::Job>),
+    /// A message may begin a chat, or the chat may be known under another name.
+    Chat { chat: String, then: Box<Purpose> },
     /// The phone gives a message that is awaited, perhaps.
     Given(Box<Given>),
 }
@@ -45,6 +49,8 @@ impl Machine {
         let known = Identities { pn: name.pn.clone().map(Jid::pn), lid: name.lid.clone().map(Jid::lid) };
         match wanted {
             Wanted::Given(given) => self.on_given(*given, name),
+            Wanted::Viewer(job) => self.on_viewer(*job, &name),
+            Wanted::Chat { chat, then } => self.on_chat_named(&chat, name, *then),
             Wanted::Caller { token } => {
                 self.effects.push(Effect::Reply { token, reply: Reply::Identities(Ok(known)) });
             }

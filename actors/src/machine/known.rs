@@ -7,10 +7,12 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use roost_proto::api;
 use roost_proto::stanza::Jid;
 
 use super::commit::Pending;
-use super::crypto::Purpose;
+use super::crypto::{PeerName, Purpose};
+use super::identities::{Wanted, name_of};
 use super::inbound::bounded;
 use super::{CryptoRequest, Machine};
 use crate::port::{StateKey, StateKind};
@@ -70,13 +72,40 @@ impl Machine {
         self.names_of(chat).iter().any(|name| self.known_chats.names.contains(name))
     }
 
-    /// Asks the store whether the chat exists.
+    /// Asks the store whether the chat exists, under either name of the other side: which names those are is asked first
+    /// where it was not before, since the chat may have been noted under the one that is not at hand.
     pub(super) fn look_for_chat(&mut self, chat: &str, purpose: Purpose) {
-        let names = self.names_of(chat);
+        let other =
+            chat.parse::<Jid>().ok().filter(|jid| jid.is_lid() || self.directory.lid(&jid.user).is_none());
+        let Some(other) = other else { return self.recall_chat(self.names_of(chat), purpose) };
+        let wanted = Wanted::Chat { chat: chat.to_owned(), then: Box::new(purpose) };
+        let request = CryptoRequest::Identities { user: name_of(&other) };
+        self.ask_crypto(request, Purpose::Identities(wanted));
+    }
+
+    /// The names of the other side are known.
+    pub(super) fn on_chat_named(&mut self, chat: &str, known: PeerName, purpose: Purpose) {
+        if let (Ok(jid), Some(pn)) = (chat.parse::<Jid>(), &known.pn)
+            && jid.is_pn()
+        {
+            self.directory.set_lid(pn.clone(), known.lid.clone());
+        }
+        let api::Person { lid, phone_number } = known.person();
+        let others = [lid, phone_number].into_iter().filter(|name| !name.is_empty() && name != chat);
+        let names: Vec<String> = std::iter::once(chat.to_owned()).chain(others).map(bounded).collect();
+        // What was noted a moment ago may not be in the store yet.
+        match (names.iter().any(|name| self.known_chats.names.contains(name)), purpose) {
+            (true, Purpose::KnownChat { ordinal }) => self.on_chat(ordinal, true),
+            (true, Purpose::Admission(waiting)) => self.on_admission(*waiting, true),
+            (_, purpose) => self.recall_chat(names, purpose),
+        }
+    }
+
+    fn recall_chat(&mut self, names: Vec<String>, purpose: Purpose) {
         self.ask_crypto(CryptoRequest::Recall { kind: StateKind::KnownChat, names }, purpose);
     }
 
-    /// The names under which a chat may have been noted.
+    /// The names under which a chat may have been noted, as far as they are at hand.
     fn names_of(&self, chat: &str) -> Vec<String> {
         let jid = chat.parse::<Jid>().ok();
         let pn = jid.filter(Jid::is_pn).map(|jid| jid.user.to_string());

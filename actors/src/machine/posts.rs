@@ -16,6 +16,7 @@ use roost_proto::stanza::{Jid, Server};
 
 use super::Machine;
 use super::codec::{Reader, Writer};
+use super::crypto::PeerName;
 use super::heard::{Head, Scene, said};
 use crate::device::{Recipient, SendRequest};
 use crate::port::{NewMessage, StateKey, StateKind};
@@ -111,7 +112,16 @@ impl Machine {
         self.posts.people(&message.whatsapp_id).filter(|_| reacts)?.first().cloned()
     }
 
-    /// Whether a device may have a post of ours that it could not read.
+    /// Whether a post is for somebody who is known by both of his names, or by one.
+    pub(super) fn is_post_for(&self, whatsapp_id: &str, known: &PeerName) -> bool {
+        let is_it = |person: &Jid| {
+            let user = if person.is_lid() { &known.lid } else { &known.pn };
+            user.as_deref() == Some(&*person.user)
+        };
+        self.posts.people(whatsapp_id).is_some_and(|people| people.iter().any(is_it))
+    }
+
+    /// Whether a device may have a post of ours that it could not read, as far as that can be said without asking who it is.
     pub(super) fn may_see_post(&self, whatsapp_id: &str, device: &Jid) -> bool {
         let ours = self.account.as_ref().is_some_and(|account| account.is_own(device));
         let is_it = |person: &Jid| {

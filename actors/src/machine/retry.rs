@@ -15,6 +15,7 @@ use roost_proto::{e2e, retry};
 use super::commit::{After, Pending};
 use super::connect::encode;
 use super::crypto::{DecryptFailure, Encryption, PeerName, Purpose, RetryKeys, Target};
+use super::identities::{Wanted, name_of};
 use super::inbound::{Inbound, retry_name};
 use super::prekeys::{id24, leaf, signed_prekey};
 use super::requests::Asked;
@@ -159,8 +160,15 @@ impl Machine {
             Some(group) => *group == chat,
             None => ours || (chat.user == job.to.user && chat.server == job.to.server),
         };
+        let post = job.group.as_ref().is_some_and(|place| posts::is_place(place) && *place == chat);
         match two_forms(&chat, &job.to).filter(|_| job.group.is_none()) {
             _ if may_have => self.resend(job),
+            // The post may be for the other name of who asks.
+            _ if post => {
+                let user = name_of(&job.to);
+                let wanted = Wanted::Viewer(Box::new(job));
+                self.ask_crypto(CryptoRequest::Identities { user }, Purpose::Identities(wanted));
+            }
             Some((pn, lid)) => match self.directory.lid(&pn) {
                 Some(known) => {
                     let same = known == Some(&lid);
@@ -178,6 +186,12 @@ impl Machine {
     /// The chat has one form of a name and the asking device the other: they are of the same person, or not.
     pub(super) fn on_right(&mut self, job: Job, same: bool) {
         if same { self.resend(job) } else { self.give_up_resend(&job) }
+    }
+
+    /// It is known who asks for a post.
+    pub(super) fn on_viewer(&mut self, job: Job, known: &PeerName) {
+        let same = self.is_post_for(&job.id, known);
+        self.on_right(job, same);
     }
 
     fn resend(&mut self, job: Job) {

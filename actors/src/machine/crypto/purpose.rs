@@ -1,7 +1,8 @@
 //! What the machine asks crypto for, so that it knows what to make of each answer.
 
 use crate::device::ImportedDevice;
-use crate::machine::{ask, history, identities, inbound, outbound, pairing, peer, retry, secrets, tokens};
+use crate::machine::identities::Wanted;
+use crate::machine::{ask, history, inbound, outbound, pairing, peer, retry, secrets, tokens};
 
 /// What an answer is for.
 #[derive(Debug)]
@@ -86,7 +87,7 @@ pub(in crate::machine) enum Purpose {
         attempt: u64,
         sealing: Option<(u64, u64)>,
     },
-    Identities(identities::Wanted),
+    Identities(Wanted),
     Token(tokens::For),
     /// People are to be brought into a group.
     Showing(Box<ask::Showing>),
@@ -104,7 +105,8 @@ impl Purpose {
             | Purpose::Past(_)
             | Purpose::ResendRight(..)
             | Purpose::ReadAppState { .. }
-            | Purpose::Identities(identities::Wanted::Caller { .. } | identities::Wanted::Given(_))
+            | Purpose::Identities(Wanted::Caller { .. } | Wanted::Given(_) | Wanted::Viewer(_))
+            | Purpose::Identities(Wanted::Chat { .. })
             | Purpose::Token(_)
             | Purpose::Showing(_)
             | Purpose::KnownChat { .. }
@@ -123,7 +125,7 @@ impl Purpose {
             | Purpose::Peer { slot, .. }
             | Purpose::Import { slot, .. }
             | Purpose::State { slot }
-            | Purpose::Identities(identities::Wanted::Profile { slot, .. }) => Some(*slot),
+            | Purpose::Identities(Wanted::Profile { slot, .. }) => Some(*slot),
         }
     }
 }

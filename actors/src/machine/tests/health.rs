@@ -1,6 +1,6 @@
 //! New chats that WhatsApp does not allow, and the pace of those that it does.
 
-use roost_proto::stanza::{Builder, Read as _, Stanza, iq, server_jid};
+use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, iq, server_jid};
 
 use super::world::{Step, World};
 use crate::device::{Bar, Command, PacingPolicy, SendError};
@@ -71,6 +71,24 @@ fn after_a_refusal_no_chat_is_begun_and_those_that_exist_go_on() {
     assert_eq!(world.wired(), 1);
     pass(&mut world, 70);
     assert_eq!(send(&mut world, 2), Ok(()), "the lock is over");
+}
+
+#[test]
+fn whoever_owns_the_device_by_then_knows_a_chat_by_either_name_of_the_other_side() {
+    for (pn, begins) in [("4915188888881", false), ("4915188888882", true)] {
+        let mut world = World::online(1);
+        // The hidden identity is all that the message names.
+        let enc = Builder::new("enc").attr("v", "2").attr("type", "msg").bytes(b"3EBH".to_vec()).build();
+        let theirs = Builder::new("message").attr("from", Jid::lid_device("800000", 2)).attr("id", "3EBH");
+        world.stanza(theirs.attr("t", 1_700_000_000u64).attr("type", "text").children([enc]).build());
+        world.commit_everything();
+        let mut next = world.taken_over();
+        next.knows(pn, "800000");
+        next.go_online();
+        next.stanza(lock(1_700_009_999));
+        settle(&mut next);
+        assert_eq!(is_barred(send(&mut next, 1)), begins);
+    }
 }
 
 #[test]

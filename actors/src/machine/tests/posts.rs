@@ -114,6 +114,31 @@ fn a_post_is_given_again_to_who_may_see_it_and_to_nobody_else() {
 }
 
 #[test]
+fn whoever_owns_the_device_by_then_gives_a_post_again_to_who_has_it_under_the_other_name() {
+    for (lid, again) in [("700000", true), ("666666", false)] {
+        let mut world = World::online(7);
+        let id =
+            sent(&mut world, post(vec![Jid::pn("4915177777777")])).text("id").expect("an id").into_owned();
+        let mut next = world.taken_over();
+        next.knows("4915177777777", "700000");
+        next.go_online();
+        let receipt = Builder::new("receipt")
+            .attr("from", place())
+            .attr("participant", Jid::lid_device(lid, 1))
+            .attr("id", id)
+            .attr("type", "retry")
+            .children([Builder::new("retry").attr("count", 1u64).build()]);
+        let mut stanzas = super::world::stanzas(next.stanza(receipt.build()));
+        for _ in 0..5 {
+            stanzas.extend(next.commit_everything());
+            stanzas.extend(super::world::stanzas(next.take(Step::AnswerRequest)));
+        }
+        assert_eq!(stanzas.iter().any(|stanza| stanza.tag == "message"), again, "{lid}");
+        assert!(stanzas.iter().any(|stanza| stanza.tag == "ack"), "the receipt is settled");
+    }
+}
+
+#[test]
 fn posts_of_others_are_told_and_so_is_who_has_seen_ours() {
     let mut world = World::online(5);
     let enc = Builder::new("enc").attr("v", "2").attr("type", "skmsg").bytes(b"S1".to_vec()).build();
