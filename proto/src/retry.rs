@@ -2,8 +2,10 @@
 //! device that asks.
 //!
 //! What must hold: whatever the receipt lacks or gets wrong means that there are no keys, and nothing
-//! else. Whether the keys can be trusted is judged when a ratchet is opened with them.
+//! else; wrong is also an identity key that the account of the device, where the receipt names it, has not signed. Whether
+//! the keys can be trusted is judged when a ratchet is opened with them.
 
+use crate::adv;
 use crate::signal::{Bundle, PublicSignedPrekey};
 use crate::stanza::{Read, Stanza};
 
@@ -15,7 +17,7 @@ pub fn bundle(receipt: &Stanza) -> Option<Bundle> {
     let one_time = keys.child("key").and_then(|key| {
         Some((u32::try_from(key.need_be("id", 3).ok()?).ok()?, key.need_bytes("value").ok()?))
     });
-    Some(Bundle {
+    let bundle = Bundle {
         registration_id: u32::try_from(receipt.need_be("registration", 4).ok()?).ok()?,
         identity: keys.need_bytes("identity").ok()?,
         signed_prekey: PublicSignedPrekey {
@@ -24,5 +26,36 @@ pub fn bundle(receipt: &Stanza) -> Option<Bundle> {
             signature: signed.need_bytes("signature").ok()?,
         },
         one_time,
-    })
+    };
+    match keys.child("device-identity").and_then(Read::leaf) {
+        Some(identity) if adv::check_peer(identity, &bundle.identity, None).is_err() => None,
+        _ => Some(bundle),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stanza::Builder;
+
+    fn leaf(tag: &'static str, bytes: Vec<u8>) -> Stanza {
+        Builder::new(tag).bytes(bytes).build()
+    }
+
+    #[test]
+    fn keys_with_an_identity_that_no_account_has_signed_are_none() {
+        let receipt = |identity: Option<Stanza>| {
+            let signed =
+                [leaf("id", vec![0, 0, 1]), leaf("value", vec![2; 32]), leaf("signature", vec![3; 64])];
+            let parts = [leaf("identity", vec![1; 32]), Builder::new("skey").children(signed).build()];
+            let keys = Builder::new("keys").children(parts.into_iter().chain(identity)).build();
+            Builder::new("receipt").children([leaf("registration", vec![0, 0, 0, 9]), keys]).build()
+        };
+        let account = (vec![4; 32], vec![5; 64]);
+        let forged = adv::signed_identity(b"details".to_vec(), account.0, account.1.clone(), account.1);
+        assert!(bundle(&receipt(None)).is_some());
+        for identity in [forged, b"garbage".to_vec()] {
+            assert!(bundle(&receipt(Some(leaf("device-identity", identity)))).is_none());
+        }
+    }
 }

@@ -277,7 +277,7 @@ impl Machine {
             }
             Encryption::Done { changes, ciphertexts, renewed } => {
                 let mut outcome = super::crypto::with_state(changes);
-                self.note_renewed(&mut outcome, ordinal, &renewed);
+                self.note_renewed(&mut outcome, &self.sending(ordinal), &renewed);
                 self.finish_message(slot, ordinal, outcome, ciphertexts);
             }
         }

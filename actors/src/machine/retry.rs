@@ -266,8 +266,9 @@ impl Machine {
 
     pub(super) fn on_resend_encrypted(&mut self, slot: u64, job: Job, encryption: Encryption) {
         let mut outcome = Pending::default();
-        if let Encryption::Done { changes, ciphertexts, .. } = encryption {
+        if let Encryption::Done { changes, ciphertexts, renewed } = encryption {
             outcome.batch.state = changes;
+            self.note_renewed(&mut outcome, &format!("again/{}", job.id), &renewed);
             if let Some(Some(ciphertext)) = ciphertexts.into_iter().next() {
                 let content = job.message.as_ref().map(|stored| stored.message.content.clone());
                 let marks = Wire::of(&content.unwrap_or_default());

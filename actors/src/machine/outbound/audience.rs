@@ -203,8 +203,19 @@ impl Machine {
         }
     }
 
-    /// Devices that show another identity key than before, and people whose LID was learned.
-    pub(super) fn note_renewed(&mut self, outcome: &mut Pending, ordinal: i64, renewed: &[PeerName]) {
+    /// Names a message that is sent now.
+    pub(super) fn sending(&self, ordinal: i64) -> String {
+        format!("sent/{}/{ordinal}", self.opening.grant.epoch)
+    }
+
+    /// Devices that show another identity key than before, and people whose LID was learned, while the message of this name
+    /// was made.
+    pub(in crate::machine) fn note_renewed(
+        &mut self,
+        outcome: &mut Pending,
+        made: &str,
+        renewed: &[PeerName],
+    ) {
         self.note_mapped(outcome);
         for peer in renewed {
             let person = api::Person {
@@ -216,8 +227,7 @@ impl Machine {
                     .unwrap_or_default(),
             };
             let name = jid_of(peer);
-            let epoch = self.opening.grant.epoch;
-            let dedupe = bounded(format!("identity/{name}/sent/{epoch}/{ordinal}"));
+            let dedupe = bounded(format!("identity/{name}/{made}"));
             let changed = api::IdentityChanged { person: Some(person) };
             outcome.batch.events.push(self.synthetic(dedupe, Payload::IdentityChanged(changed)));
         }

@@ -78,7 +78,7 @@ impl Machine {
             }
         };
         let mut outcome = crate::machine::crypto::with_state(changes);
-        self.note_renewed(&mut outcome, ordinal, &renewed);
+        self.note_renewed(&mut outcome, &self.sending(ordinal), &renewed);
         let account = self.account.clone();
         let item = self.outbox.items.get_mut(&ordinal);
         let (Some(account), Some(item)) = (account, item) else { return self.lane.fill(slot, outcome) };

@@ -94,3 +94,26 @@ fn what_waits_for_keys_is_asked_for_anew_over_the_next_link() {
     world.take(Step::Time(5_100));
     assert_eq!(questions(&world), 0, "the receipt comes again with the login");
 }
+
+#[test]
+fn new_keys_that_come_with_a_question_for_a_message_are_told_as_those_of_others_are() {
+    let mut world = sent(5);
+    let id = world.last_wired();
+    for (identity, count) in [(1, 0), (9, 1), (9, 1)] {
+        let leaf = |tag: &'static str, bytes: Vec<u8>| Builder::new(tag).bytes(bytes).build();
+        let signed = [leaf("id", vec![0, 0, 1]), leaf("value", vec![2; 32]), leaf("signature", vec![3; 64])];
+        let keys = [leaf("identity", vec![identity; 32]), Builder::new("skey").children(signed).build()];
+        let children = [
+            Builder::new("retry").attr("count", 1u64).build(),
+            leaf("registration", vec![0, 0, 0, 9]),
+            Builder::new("keys").children(keys).build(),
+        ];
+        let receipt =
+            Builder::new("receipt").attr("from", Jid::lid_device("800000", 2)).attr("type", "retry");
+        world.stanza(receipt.attr("id", id.clone()).children(children).build());
+        let sent = world.commit_everything();
+        assert!(sent.iter().any(|stanza| stanza.tag == "message"), "it is sent again: {sent:?}");
+        let told = format!("identity/800000:2@lid/again/{id}");
+        assert_eq!(world.events().iter().filter(|event| **event == told).count(), count);
+    }
+}

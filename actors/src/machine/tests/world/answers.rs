@@ -144,7 +144,10 @@ impl World {
                         Some(Ciphertext { kind: CiphertextKind::Msg, bytes: Bytes::from(vec![3; 40]) })
                     };
                     let ciphertexts = targets.iter().map(made).collect();
-                    Changed::Encrypted(Encryption::Done { changes, ciphertexts, renewed: Vec::new() })
+                    // All others have the keys that WhatsApp answers with.
+                    let renewed = bundles.into_iter().filter(|(_, bundle)| bundle.identity != [1; 32]);
+                    let renewed = renewed.map(|(peer, _)| peer).collect();
+                    Changed::Encrypted(Encryption::Done { changes, ciphertexts, renewed })
                 }
             }
             CryptoRequest::EncryptForGroup { bundles, targets, beside, .. } => {
