@@ -117,7 +117,7 @@ pub struct Config {
     pub connect: ConnectConfig,
     /// The other side.
     pub whatsapp: WhatsappConfig,
-    /// How long events are kept.
+    /// How long events are kept, and stanzas that were put aside.
     pub retention: Duration,
     /// Files.
     pub media: MediaConfig,

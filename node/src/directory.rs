@@ -115,6 +115,9 @@ pub enum CreateError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Stanzas that are kept aside for one device; beyond, the oldest go. Strangers choose how much is put aside.
+pub const ASIDE: u16 = 500;
+
 /// Tenants, devices, messages, events, consumers, files, polls, the protocol version.
 #[async_trait]
 pub trait Directory: MediaRows + PollRows + ProtocolRow {
@@ -194,6 +197,8 @@ pub trait Directory: MediaRows + PollRows + ProtocolRow {
     ) -> Result<Vec<LogHead>, Unavailable>;
     /// Removes events older than this, by commit time, at most `limit`; moves `earliest` on. Returns how many.
     async fn expire_events(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable>;
+    /// Removes stanzas that were put aside before this, at most `limit`. Returns how many.
+    async fn expire_quarantine(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable>;
 
     /// Takes a consumer for one stream; a stream that is known to have ended, or whose `until` is over,
     /// loses it, and every stream does when the database may have lost a tail: what it has sent may not be in

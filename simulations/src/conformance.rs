@@ -116,6 +116,7 @@ checks! {
     directory::what_is_set_of_a_device_is_kept_and_its_owner_reads_the_proxy,
     directory::deletion_leaves_nothing_but_the_epoch_and_the_number_of_the_last_event,
     directory::events_are_read_in_order_and_expire_from_the_front,
+    directory::what_was_put_aside_is_bounded_in_number_and_age,
     directory::a_consumer_has_one_holder,
     directory::positions_never_go_back_nor_beyond_the_log,
     media::a_file_is_its_tenants_alone,

@@ -1,4 +1,4 @@
-//! Removes events that are older than the retention.
+//! Removes events that are older than the retention, and stanzas that were put aside before it.
 //!
 //! What must hold: it goes in small pieces with pauses, so that it never disturbs commits; a store that
 //! does not answer is asked again later. Every node runs it; two at a time remove nothing twice.
@@ -31,7 +31,9 @@ pub async fn run(
         // Nodes of a cluster spread over the round.
         tokio::time::sleep(ROUND.mul_f64(dice.between(0.5, 1.5))).await;
         if clocks.may_act() {
-            round(&*directory, UnixMillis(clocks.wall().0.saturating_sub(retention)), &metrics).await;
+            let before = UnixMillis(clocks.wall().0.saturating_sub(retention));
+            round(&*directory, before, &metrics).await;
+            clear_quarantine(&*directory, before).await;
         }
     }
 }
@@ -50,6 +52,26 @@ pub async fn round(directory: &dyn Directory, before: UnixMillis, metrics: &Metr
             }
             Err(error) => {
                 tracing::warn!(%error, "retention waits for the store");
+                return removed;
+            }
+        }
+        tokio::time::sleep(BETWEEN_PIECES).await;
+    }
+}
+
+/// Removes every stanza that was put aside before this moment. Returns how many that were.
+pub async fn clear_quarantine(directory: &dyn Directory, before: UnixMillis) -> usize {
+    let mut removed = 0;
+    loop {
+        match directory.expire_quarantine(before, PIECE).await {
+            Ok(piece) => {
+                removed += piece;
+                if piece < PIECE {
+                    return removed;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what was put aside waits for the store");
                 return removed;
             }
         }

@@ -69,7 +69,7 @@ root_key = ""
 sticker_url = "https://static.whatsapp.net/sticker"
 
 [events]
-# How long the event log is kept.
+# How long the event log is kept, and what was put aside because it could not be handled.
 retention = "168h"
 
 [media]

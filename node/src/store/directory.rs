@@ -240,6 +240,11 @@ impl Directory for Store {
         Ok(usize::try_from(gone).unwrap_or(usize::MAX))
     }
 
+    async fn expire_quarantine(&self, before: UnixMillis, count: usize) -> Result<usize, Unavailable> {
+        let gone = self.sql(self.backend.expire_quarantine(before.0, limit(count))).await?;
+        Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+    }
+
     async fn hold_consumer(
         &self,
         tenant: &BusinessId,

@@ -308,6 +308,10 @@ macro_rules! plain_backend {
                 Ok(count)
             }
 
+            async fn expire_quarantine(&self, before: i64, limit: i64) -> SqlResult<u64> {
+                self.clear_quarantine(before, limit).await
+            }
+
             async fn hold(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool> {
                 let mut tx = self.begin_write().await?;
                 let sql = concat!(

@@ -69,6 +69,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (13, "poll vote", include_str!("../../../migrations/postgres/0013_poll_vote.sql")),
     (14, "proxy", include_str!("../../../migrations/postgres/0014_proxy.sql")),
     (15, "terms", include_str!("../../../migrations/postgres/0015_terms.sql")),
+    (16, "quarantine age", include_str!("../../../migrations/postgres/0016_quarantine_age.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection
@@ -111,6 +112,17 @@ impl Postgres {
 
     async fn begin_snapshot(&self) -> SqlResult<Transaction<'static, sqlx::Postgres>> {
         self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    /// What a writer or another node is removing is left to it.
+    async fn clear_quarantine(&self, before: i64, limit: i64) -> SqlResult<u64> {
+        let sql = "DELETE FROM quarantine WHERE (business_id, device_id, digest) IN
+                     (SELECT business_id, device_id, digest FROM quarantine WHERE at < $1
+                      ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
+        let mut tx = self.begin_write().await?;
+        let done = sqlx::query(sql).bind(before).bind(limit).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
     }
 
     async fn begin_rows(&self) -> SqlResult<Box<dyn Rows>> {

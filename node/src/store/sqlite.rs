@@ -50,6 +50,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (13, "poll vote", include_str!("../../../migrations/sqlite/0013_poll_vote.sql")),
     (14, "proxy", include_str!("../../../migrations/sqlite/0014_proxy.sql")),
     (15, "terms", include_str!("../../../migrations/sqlite/0015_terms.sql")),
+    (16, "quarantine age", include_str!("../../../migrations/sqlite/0016_quarantine_age.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.
@@ -101,6 +102,15 @@ impl Lite {
 
     async fn begin_rows(&self) -> SqlResult<Box<dyn Rows>> {
         Ok(Box::new(LiteTx(self.begin_write().await?)))
+    }
+
+    async fn clear_quarantine(&self, before: i64, limit: i64) -> SqlResult<u64> {
+        let sql = "DELETE FROM quarantine WHERE rowid IN
+                     (SELECT rowid FROM quarantine WHERE at < $1 ORDER BY at LIMIT $2)";
+        let mut tx = self.begin_write().await?;
+        let done = sqlx::query(sql).bind(before).bind(limit).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use roost_actors::port::{Batch, ProxyUri, StateKind};
-use roost_node::directory::{CreateError, DeviceChange, LogHead};
+use roost_actors::port::{Batch, ProxyUri, QuarantinedStanza, StateKind};
+use roost_node::directory::{ASIDE, CreateError, DeviceChange, LogHead};
 use roost_placement::ledger::Desired;
 use roost_proto::id::{Age, BusinessId, ConsumerId, DeviceKey, Epoch, Sequence, UnixMillis};
 
@@ -223,6 +223,36 @@ pub(super) async fn events_are_read_in_order_and_expire_from_the_front(world: Wo
     // A dedupe key outlives its event.
     let done = world.ports.devices.commit(&a, events(&["e5", "e6"])).await.expect("committed");
     assert_eq!(done.events, [None, Some(Sequence(6))]);
+}
+
+pub(super) async fn what_was_put_aside_is_bounded_in_number_and_age(world: World) {
+    let directory = &world.ports.directory;
+    let me = world.active("n1").await;
+    let (a, b) = (world.owned(&me, "d1").await, world.owned(&me, "d2").await);
+    let aside = |count: i64| Batch {
+        quarantine: (0..count)
+            .map(|at| QuarantinedStanza {
+                dedupe: format!("q{at}"),
+                raw: "raw".into(),
+                reason: "why".to_owned(),
+                at: UnixMillis(1_000 + at),
+            })
+            .collect(),
+        ..Batch::default()
+    };
+    let most = i64::from(ASIDE);
+    world.ports.devices.commit(&a, aside(most)).await.expect("committed");
+    world.ports.devices.commit(&a, aside(most + 2)).await.expect("committed");
+    world.ports.devices.commit(&b, aside(2)).await.expect("committed");
+
+    let gone = async |before, limit| {
+        directory.expire_quarantine(UnixMillis(before), limit).await.expect("an answer")
+    };
+    assert_eq!(gone(1_000, 100).await, 0, "not older");
+    assert_eq!(gone(1_002, 100).await, 2, "the two of the other device: here the oldest went before");
+    assert_eq!(gone(1_007, 3).await, 3, "as many as allowed");
+    assert_eq!(gone(1_007, 100).await, 2);
+    assert_eq!(gone(i64::MAX / 2, 1_000).await, usize::from(ASIDE) - 5);
 }
 
 pub(super) async fn a_consumer_has_one_holder(world: World) {

@@ -9,7 +9,7 @@ use roost_actors::port::{
     Accepted, Batch, CastVote, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState, MessageUpdate,
     NewMessage, StateKey, StateKind, StoredMessage, rank,
 };
-use roost_node::directory::LoggedEvent;
+use roost_node::directory::{ASIDE, LoggedEvent};
 use roost_placement::heads::Heads;
 use roost_placement::ledger::{Grant, Unavailable};
 use roost_placement::seeded::{self, Bug};
@@ -150,6 +150,11 @@ fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, age: Age, now: i64) -
     }
     for stanza in batch.quarantine {
         row.quarantine.entry(stanza.dedupe.clone()).or_insert(stanza);
+    }
+    while row.quarantine.len() > usize::from(ASIDE) {
+        let oldest =
+            row.quarantine.values().min_by_key(|stanza| stanza.at).map(|stanza| stanza.dedupe.clone());
+        row.quarantine.remove(&oldest.expect("there is one"));
     }
     row.status = batch.status.or(row.status.take());
     done

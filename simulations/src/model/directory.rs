@@ -291,6 +291,10 @@ impl Directory for Model {
         self.step(|tables, _| expire(tables, before.0, limit))
     }
 
+    async fn expire_quarantine(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
+        self.step(|tables, _| tables.expire_quarantine(before.0, limit))
+    }
+
     async fn hold_consumer(
         &self,
         tenant: &BusinessId,

@@ -113,6 +113,19 @@ impl DeviceRow {
 }
 
 impl Tables {
+    /// Takes stanzas that were put aside, of one device after the other.
+    pub(super) fn expire_quarantine(&mut self, before: i64, limit: usize) -> usize {
+        let mut count = 0;
+        for row in self.devices.values_mut() {
+            row.quarantine.retain(|_, stanza| {
+                let goes = stanza.at.0 < before && count < limit;
+                count += usize::from(goes);
+                !goes
+            });
+        }
+        count
+    }
+
     /// The row of this very life, unless it is dead.
     pub(super) fn living(&mut self, life: &Life) -> Option<&mut MemberRow> {
         let row = self.members.get_mut(&life.node)?;

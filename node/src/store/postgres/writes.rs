@@ -9,6 +9,7 @@ use roost_placement::ledger::Grant;
 use roost_proto::id::{Age, DeviceKey};
 use sqlx::{Postgres, Transaction};
 
+use crate::directory::ASIDE;
 use crate::store::fenced::{Appended, Rows, StatePut};
 use crate::store::polls::VoteRow;
 use crate::store::prepared::{QuarantineRow, UpdateRow};
@@ -251,6 +252,17 @@ impl Rows for PgTx {
             .bind(column(stanzas, |row| row.1.raw.as_slice()))
             .bind(column(stanzas, |row| row.1.reason.as_str()))
             .bind(column(stanzas, |row| row.1.at))
+            .execute(&mut *self.0)
+            .await?;
+        let sql = "DELETE FROM quarantine q
+                   USING (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS k(b, d),
+                     LATERAL (SELECT digest FROM quarantine WHERE business_id = k.b AND device_id = k.d
+                              ORDER BY at DESC, digest OFFSET $3) AS old
+                   WHERE q.business_id = k.b AND q.device_id = k.d AND q.digest = old.digest";
+        sqlx::query(sql)
+            .bind(tenants(stanzas, |row| row.0))
+            .bind(devices(stanzas, |row| row.0))
+            .bind(i64::from(ASIDE))
             .execute(&mut *self.0)
             .await?;
         Ok(())

@@ -5,12 +5,15 @@
 //! travel as one JSON array per statement, because each statement costs a thread hop; bytes travel in
 //! hexadecimal.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use roost_placement::ledger::Grant;
 use roost_proto::id::{Age, DeviceKey};
 use serde_json::{Value, json};
 use sqlx::{Sqlite, Transaction};
 
+use crate::directory::ASIDE;
 use crate::store::fenced::{Appended, Rows, StatePut};
 use crate::store::polls::VoteRow;
 use crate::store::prepared::{QuarantineRow, UpdateRow};
@@ -205,7 +208,16 @@ impl Rows for LiteTx {
                    SELECT value ->> 0, value ->> 1, unhex(value ->> 2), unhex(value ->> 3), value ->> 4,
                           value ->> 5
                    FROM json_each($1) WHERE true ON CONFLICT DO NOTHING";
-        self.run(sql, rows).await
+        self.run(sql, rows).await?;
+        let keys: BTreeSet<&DeviceKey> = stanzas.iter().map(|(key, _)| *key).collect();
+        for key in keys {
+            let sql = "DELETE FROM quarantine WHERE business_id = $1 AND device_id = $2 AND digest IN
+                         (SELECT digest FROM quarantine WHERE business_id = $1 AND device_id = $2
+                          ORDER BY at DESC, digest LIMIT -1 OFFSET $3)";
+            let query = sqlx::query(sql).bind(key.business_id.as_str()).bind(key.device_id.as_str());
+            query.bind(i64::from(ASIDE)).execute(&mut *self.0).await?;
+        }
+        Ok(())
     }
 
     async fn set_status(&mut self, rows: &[(&DeviceKey, &StatusRow)]) -> SqlResult<()> {

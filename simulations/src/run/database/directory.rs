@@ -137,6 +137,10 @@ impl Directory for Database {
         self.model.expire_events(before, limit).await
     }
 
+    async fn expire_quarantine(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
+        self.model.expire_quarantine(before, limit).await
+    }
+
     async fn hold_consumer(
         &self,
         tenant: &BusinessId,

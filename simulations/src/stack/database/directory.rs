@@ -124,6 +124,10 @@ impl Directory for Link {
         self.read(self.database.expire_events(before, limit)).await
     }
 
+    async fn expire_quarantine(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
+        self.read(self.database.expire_quarantine(before, limit)).await
+    }
+
     async fn hold_consumer(
         &self,
         tenant: &BusinessId,
