@@ -1,7 +1,8 @@
 //! The library's store traits over the state of one operation with one peer device.
 //!
 //! What must hold: every method answers at once, so the library's futures never wait; the counter
-//! reservation is waived on each load. Nothing outlives the operation.
+//! reservation is waived on each load. Nothing outlives the operation. A record that a peer has made large costs its oldest
+//! states, not the store.
 
 use std::future::Future;
 use std::pin::pin;
@@ -18,6 +19,9 @@ use libsignal_protocol::protocol::{
 };
 
 use super::keys::{KeyPair, Keys, raw};
+
+/// Bytes of a stored record, if that can be had without the state that is in use.
+pub(super) const MOST: usize = 256 << 10;
 
 /// Runs a future that never waits.
 pub(super) fn at_once<T>(future: impl Future<Output = T>) -> T {
@@ -40,9 +44,17 @@ impl Session {
         Ok(Session(Mutex::new(Some(record))))
     }
 
-    /// The record for the store; `None` when there is none.
+    /// The record for the store; `None` when there is none. As long as it is larger than [`MOST`], the oldest of the states
+    /// that were replaced is left out: the library keeps 40 of them with thousands of keys of messages that have not come.
     pub(super) fn bytes(&mut self) -> Result<Option<Vec<u8>>> {
-        self.get().as_ref().map(SessionRecord::serialize).transpose()
+        let Some(record) = self.get() else { return Ok(None) };
+        let mut bytes = record.serialize()?;
+        while let (true, Some(oldest)) = (bytes.len() > MOST, record.previous_session_count().checked_sub(1))
+        {
+            record.take_previous_session(oldest);
+            bytes = record.serialize()?;
+        }
+        Ok(Some(bytes))
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -78,6 +78,22 @@ fn a_record_does_not_grow_and_no_counter_is_skipped() {
 }
 
 #[test]
+fn a_peer_that_opens_ratchet_after_ratchet_and_leaves_gaps_costs_a_bounded_record() {
+    let (mut alice, mut bob) = pair();
+    let (to, from) = (bob.address.clone(), alice.address.clone());
+    let mut sizes = Vec::new();
+    for _ in 0..4 {
+        establish(&alice.keys, &to, &mut alice.peer, &bob.bundle(), &mut alice.rng).expect("a good bundle");
+        let sent: Vec<Ciphertext> = (0..2000).map(|_| alice.send(&to, b"x")).collect();
+        bob.receive(&from, &sent[1999]).expect("readable");
+        sizes.push(bob.peer.session.as_ref().expect("a ratchet").len());
+        bob.receive(&from, &sent[7]).expect("what is missing may still come");
+    }
+    assert!(sizes[0] > 64 << 10, "the keys of what is missing are kept: {sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= crate::signal::stores::MOST), "{sizes:?}");
+}
+
+#[test]
 fn a_message_that_comes_twice_is_a_duplicate_and_changes_nothing() {
     let (mut alice, mut bob) = pair();
     let message = alice.send(&bob.address.clone(), b"once");
