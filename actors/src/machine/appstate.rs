@@ -41,12 +41,16 @@ const CONFLICTS: u32 = 5;
 const PATCHES: usize = 64;
 /// First and longest pause after a collection could not be read.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// Keys for which one collection waits at a time.
+const KEYS: usize = 16;
 /// Patches behind which the whole collection is asked for instead. (A guess: no client does it.)
 const FAR: u64 = 500;
 /// The phone is asked again for a collection after this time: it answers when it is switched on.
 const ASK_ANEW: Duration = Duration::from_secs(24 * 3600);
-/// The phone is asked again for missing keys after this time, doubled each time.
+/// The phone is asked again for missing keys after this time, doubled each time, up to an hour.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// After so many times it is asked once a day.
+const EAGER: u32 = 8;
 
 /// What is known of the collections, and what is being done.
 #[derive(Debug, Default)]
@@ -56,8 +60,8 @@ pub(super) struct AppState {
     keys: bool,
     /// Collections that could not be read: how often in a row, and when they are tried again.
     troubles: BTreeMap<Collection, (u32, BootTime)>,
-    /// Keys that the phone was asked for, how often, and when it is asked again.
-    missing: BTreeSet<Vec<u8>>,
+    /// Keys that the phone was asked for, with the collections that wait for each; how often, and when it is asked again.
+    missing: BTreeMap<Vec<u8>, BTreeSet<Collection>>,
     asked: (u32, Option<BootTime>),
     /// Collections that the phone was asked for, in which message (none when it has answered) and when.
     wanted: BTreeMap<Collection, (String, BootTime)>,
@@ -65,6 +69,31 @@ pub(super) struct AppState {
     given: BTreeMap<Collection, Recovery>,
     changes: VecDeque<Change>,
     job: Option<Job>,
+}
+
+impl AppState {
+    /// The keys without which a collection cannot be read now; what it waited for before it does not wait for any more.
+    /// Returns whether nothing waited for one of them.
+    fn set_missing(&mut self, collection: Collection, ids: &[Vec<u8>]) -> bool {
+        let new = ids.iter().take(KEYS).any(|id| !self.missing.contains_key(id));
+        self.missing.retain(|_, waiting| {
+            waiting.remove(&collection);
+            !waiting.is_empty()
+        });
+        for id in ids.iter().take(KEYS) {
+            self.missing.entry(id.clone()).or_default().insert(collection);
+        }
+        new
+    }
+}
+
+/// How long the phone has after it was asked for keys so many times before, and whether it may not have understood the
+/// last question: each ratchet that is opened anew uses up one of its prekeys.
+fn pace(times: u32) -> (Duration, bool) {
+    match times {
+        0..EAGER => (ASK_AGAIN.saturating_mul(2u32.pow(times.min(6))), times > 0),
+        _ => (ASK_ANEW, false),
+    }
 }
 
 /// A change that a caller wants.
@@ -256,16 +285,16 @@ impl Machine {
 
     /// Asks the phone for the keys that are missing.
     fn ask_for_keys(&mut self) {
-        let missing: Vec<Vec<u8>> = self.app_state.missing.iter().cloned().collect();
+        let missing: Vec<Vec<u8>> = self.app_state.missing.keys().cloned().collect();
         if missing.is_empty() {
             self.app_state.asked = (0, None);
             return;
         }
         let times = self.app_state.asked.0;
-        let pause = ASK_AGAIN.saturating_mul(2u32.pow(times.min(6)));
+        let (pause, anew) = pace(times);
         self.app_state.asked = (times + 1, Some(self.now.boot.plus(pause)));
         self.timers.insert(Timer::AppState, self.now.boot.plus(pause));
-        self.tell_phone(&PeerMessage::WantKeys(missing), times > 0);
+        self.tell_phone(&PeerMessage::WantKeys(missing), anew);
     }
 
     /// Asks the phone for a collection, of which WhatsApp has nothing that verifies.
@@ -314,6 +343,26 @@ mod tests {
     use crate::machine::tests::alone;
 
     use super::*;
+
+    #[test]
+    fn keys_that_never_come_are_asked_for_once_a_day_and_not_when_nothing_waits_for_them() {
+        let mut machine = alone();
+        machine.app_state.set_missing(Collection::Regular, &[vec![1]]);
+        machine.app_state.set_missing(Collection::RegularHigh, &[vec![1], vec![2]]);
+        let mut pauses = Vec::new();
+        for _ in 0..10 {
+            machine.ask_for_keys();
+            pauses.push(machine.app_state.asked.1.expect("again").since(machine.now.boot));
+        }
+        assert!(pauses[..8].iter().all(|pause| *pause <= 64 * ASK_AGAIN), "{pauses:?}");
+        assert_eq!(pauses[8..], [ASK_ANEW; 2]);
+        assert_eq!([pace(0).1, pace(1).1, pace(7).1, pace(8).1], [false, true, true, false]);
+        machine.app_state.set_missing(Collection::RegularHigh, &[]);
+        assert_eq!(machine.app_state.missing.keys().collect::<Vec<_>>(), [&vec![1]]);
+        machine.app_state.set_missing(Collection::Regular, &[]);
+        machine.ask_for_keys();
+        assert_eq!(machine.app_state.asked, (0, None));
+    }
 
     #[test]
     fn a_phone_whose_collection_does_not_verify_either_is_asked_again_after_a_day() {

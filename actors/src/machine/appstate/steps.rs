@@ -10,7 +10,7 @@ use roost_proto::media::MediaKind;
 use roost_proto::stanza::{Builder, Read, Stanza, iq};
 
 use super::stored::Copy;
-use super::{AppliedPatches, CONFLICTS, FAR, Gathering, PATCHES, PAUSES, Step, Work, Worked};
+use super::{AppliedPatches, CONFLICTS, EAGER, FAR, Gathering, PATCHES, PAUSES, Step, Work, Worked};
 use crate::device::CommandError;
 use crate::machine::commit::{After, Pending};
 use crate::machine::crypto::{Purpose, with_state};
@@ -222,6 +222,7 @@ impl Machine {
             self.lane.fill(slot, outcome);
         }
         self.app_state.troubles.remove(&collection);
+        self.app_state.set_missing(collection, &[]);
         self.app_state.wanted.remove(&collection);
         match self.app_state.job.as_ref().is_some_and(|job| job.change.is_some()) {
             true => self.encode_change(),
@@ -292,11 +293,13 @@ impl Machine {
     /// A patch could not be applied.
     fn note_trouble(&mut self, outcome: &mut Pending, collection: Collection, error: &ApplyError) {
         if let ApplyError::MissingKeys(ids) = error {
-            self.app_state.missing.extend(ids.iter().take(16).cloned());
-            if self.app_state.asked.1.is_none() {
-                self.app_state.asked.1 = Some(self.now.boot);
+            let new = self.app_state.set_missing(collection, ids);
+            let (times, next) = self.app_state.asked;
+            if next.is_none() || new && times >= EAGER {
+                self.app_state.asked = (0, Some(self.now.boot));
             }
         } else {
+            self.app_state.set_missing(collection, &[]);
             self.note_resync(outcome, collection, &error.to_string());
             // The first time it is read anew at once.
             if !self.app_state.troubles.contains_key(&collection) {
