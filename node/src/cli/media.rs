@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
+use futures_util::Stream;
 use roost_proto::api;
 use roost_proto::api::download_media_response::Part as Down;
 use roost_proto::api::message_received::Content;
@@ -10,6 +11,7 @@ use roost_proto::api::upload_media_request::{Header, Part as Up};
 use roost_proto::media::media_of;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::oneshot;
 use tonic::Code;
 
 use super::{Globals, Output, device_name, render, tenant_name};
@@ -228,17 +230,38 @@ pub(super) async fn upload(
 ) -> Result<api::Media, Problem> {
     let file = File::open(path).await.map_err(|error| on_disk(path, &error))?;
     let first = api::UploadMediaRequest { part: Some(Up::Header(header)) };
-    let pieces = futures_util::stream::unfold(Some(file), |file| async move {
-        let mut file = file?;
-        let mut piece = vec![0; PIECE];
-        // A file that cannot be read to its end makes an upload that is not finished.
-        let read = file.read(&mut piece).await.ok().filter(|read| *read > 0)?;
-        piece.truncate(read);
-        Some((api::UploadMediaRequest { part: Some(Up::Data(piece)) }, Some(file)))
-    });
+    let (pieces, broken) = pieces(file);
     let parts = futures_util::StreamExt::chain(tokio_stream::once(first), pieces);
-    let uploaded = client.media().upload_media(request(parts, globals.deadline())).await;
+    let mut media = client.media();
+    let uploaded = tokio::select! {
+        uploaded = media.upload_media(request(parts, globals.deadline())) => uploaded,
+        Ok(error) = broken => return Err(on_disk(path, &error)),
+    };
     Ok(uploaded.map_err(Problem::from)?.into_inner())
+}
+
+/// A file in pieces, and what comes when it cannot be read to its end: then the pieces have none either, because that would
+/// make an upload of what came until there.
+fn pieces(
+    file: File,
+) -> (impl Stream<Item = api::UploadMediaRequest> + Send, oneshot::Receiver<std::io::Error>) {
+    let (failed, broken) = oneshot::channel();
+    let pieces = futures_util::stream::unfold((file, failed), |(mut file, failed)| async move {
+        let mut piece = vec![0; PIECE];
+        match file.read(&mut piece).await {
+            Ok(0) => None,
+            Ok(read) => {
+                piece.truncate(read);
+                Some((api::UploadMediaRequest { part: Some(Up::Data(piece)) }, (file, failed)))
+            }
+            Err(error) => {
+                // Who waits for the answer waits for this, too.
+                let _ = failed.send(error);
+                std::future::pending().await
+            }
+        }
+    });
+    (pieces, broken)
 }
 
 async fn download(client: &Client, name: String, to: &Path) -> Result<(), Problem> {
@@ -310,5 +333,24 @@ mod tests {
         assert_eq!(looks(&voice), "3 s, waveform");
         assert_eq!(looks(&api::Media { width: 64, thumbnail: vec![1], ..Default::default() }), "thumbnail");
         assert_eq!(looks(&api::Media::default()), "");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_cannot_be_read_to_its_end_is_no_whole_upload() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("whole");
+        std::fs::write(&path, vec![7; PIECE + 1]).expect("written");
+        let (whole, broken) = pieces(File::open(&path).await.expect("opened"));
+        assert_eq!(futures_util::StreamExt::collect::<Vec<_>>(whole).await.len(), 2);
+        assert!(broken.await.is_err(), "nothing was wrong");
+
+        // A folder can be opened, and not be read.
+        let (folder, broken) = pieces(File::open(folder.path()).await.expect("opened"));
+        let all = futures_util::StreamExt::collect::<Vec<_>>(folder);
+        assert!(
+            tokio::time::timeout(std::time::Duration::from_secs(60), all).await.is_err(),
+            "it has no end"
+        );
+        assert_eq!(broken.await.expect("why").kind(), std::io::ErrorKind::IsADirectory);
     }
 }
