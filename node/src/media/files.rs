@@ -71,7 +71,7 @@ impl Files for DeviceFiles {
         let room = places.clone().acquire_owned().await.expect("it is never closed");
         let folder = &self.media.options.spool;
         let spooling = Spooling::begin(folder, &self.outside.name(), file.kind, most).await;
-        let mut filling = Filling(spooling.map_err(refused)?);
+        let mut filling = Filling(spooling.map_err(refused)?.nameless().await.map_err(refused)?);
         let place = self.media.transfer_place().await;
         let wanted = AnyFile::Sealed(file.clone());
         let media = self.media.via(via);

@@ -34,10 +34,17 @@ impl BlobStore for Folder {
             // Another file system: copied beside its place first, so that it is there whole or not at all.
             Err(error) if error.kind() == ErrorKind::CrossesDevices => {
                 let beside = target.with_extension("part");
-                fs::copy(file, &beside).await.map_err(BlobError::unavailable)?;
-                let synced = async { fs::File::open(&beside).await?.sync_all().await };
-                synced.await.map_err(BlobError::unavailable)?;
-                fs::rename(&beside, &target).await.map_err(BlobError::unavailable)
+                let copied = async {
+                    fs::copy(file, &beside).await?;
+                    fs::File::open(&beside).await?.sync_all().await?;
+                    fs::rename(&beside, &target).await
+                };
+                let copied = copied.await;
+                if copied.is_err() {
+                    // A full disk keeps nothing of it.
+                    let _ = fs::remove_file(&beside).await;
+                }
+                copied.map_err(BlobError::unavailable)
             }
             done => done.map_err(BlobError::unavailable),
         }

@@ -1,9 +1,11 @@
 //! Files on their way in: encrypted while they come, gathered on disk, described when they are whole.
 //!
-//! What must hold: no plaintext touches the disk; a file that does not become whole leaves nothing behind.
+//! What must hold: no plaintext touches the disk; a file that does not become whole leaves nothing behind, and what a process
+//! has left that was killed goes before long.
 
-use std::io::SeekFrom;
+use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use roost_proto::media::{Encryptor, MediaKey, MediaKind, Sealed};
@@ -16,6 +18,11 @@ use super::problem::MediaProblem;
 
 /// Bytes that are read from a file at a time.
 const PIECE: usize = 64 << 10;
+
+/// How files here end.
+const SUFFIX: &str = "spool";
+/// One that nobody has written to for so long is left over: whoever is given a file waits less for its next piece.
+const LEFT_OVER: Duration = Duration::from_secs(3600);
 
 /// A file that is coming in.
 pub struct Spooling {
@@ -58,13 +65,19 @@ impl Spooling {
         most: u64,
     ) -> Result<Spooling, MediaProblem> {
         fs::create_dir_all(folder).await.map_err(MediaProblem::spool)?;
-        let path = folder.join(format!("{name}.spool"));
+        let path = folder.join(format!("{name}.{SUFFIX}"));
         let mut options = File::options();
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(&path).await.map_err(MediaProblem::spool)?;
         let key = MediaKey::generate(&mut rand::rng());
         let encryptor = Encryptor::new(&key, kind);
         Ok(Spooling { key, encryptor, file: Spool { path, file }, sealed: Vec::new(), taken: 0, most })
+    }
+
+    /// Takes its name off the disk, for a file that is read here alone: so it goes with this process, however that ends.
+    pub async fn nameless(self) -> Result<Spooling, MediaProblem> {
+        fs::remove_file(&self.file.path).await.map_err(MediaProblem::spool)?;
+        Ok(self)
     }
 
     /// Takes the next piece.
@@ -109,6 +122,25 @@ impl Spooled {
     }
 }
 
+/// Removes what killed processes have left in this folder.
+pub(super) async fn clear(folder: &Path, now: SystemTime) -> io::Result<()> {
+    let mut files = fs::read_dir(folder).await?;
+    while let Some(file) = files.next_entry().await? {
+        let path = file.path();
+        // One that is gone by now is no trouble.
+        let Ok(seen) = file.metadata().await else { continue };
+        let age = seen.modified().ok().and_then(|at| now.duration_since(at).ok()).unwrap_or_default();
+        if age >= LEFT_OVER && path.extension().is_some_and(|suffix| suffix == SUFFIX) {
+            tracing::info!(path = %path.display(), "a file that a process has left is removed");
+            fs::remove_file(&path).await.or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// A file from where it stands, in pieces.
 pub(super) fn pieces(file: File) -> Pieces {
     Box::pin(futures_util::stream::try_unfold(file, |mut file| async move {
@@ -146,6 +178,34 @@ mod tests {
         assert_eq!(plain, b"a secret in two pieces");
         drop(spooled);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_without_a_name_is_read_like_any_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let spooling =
+            Spooling::begin(folder.path(), "three", MediaKind::History, 1000).await.expect("begun");
+        let mut spooling = spooling.nameless().await.expect("it has no name");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        spooling.write(b"of the past").await.expect("written");
+        let mut spooled = spooling.finish().await.expect("whole");
+        let read: Vec<Bytes> = spooled.read().await.expect("read").try_collect().await.expect("pieces");
+        assert_eq!(read.concat().len() as u64, spooled.sealed.sealed_length);
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_process_has_left_goes_when_it_is_old() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["left.spool", "other.txt"] {
+            std::fs::write(folder.path().join(name), "x").expect("written");
+        }
+        let there = || std::fs::read_dir(folder.path()).expect("a folder").count();
+        clear(folder.path(), SystemTime::now()).await.expect("cleared");
+        assert_eq!(there(), 2, "somebody may be writing to it");
+        clear(folder.path(), SystemTime::now() + LEFT_OVER).await.expect("cleared");
+        assert_eq!(there(), 1);
+        assert!(folder.path().join("other.txt").exists());
+        assert!(clear(&folder.path().join("none"), SystemTime::now()).await.is_err());
     }
 
     #[tokio::test]
