@@ -87,6 +87,7 @@ impl Machine {
     pub(super) fn on_chat_named(&mut self, chat: &str, known: PeerName, purpose: Purpose) {
         if let (Ok(jid), Some(pn)) = (chat.parse::<Jid>(), &known.pn)
             && jid.is_pn()
+            && (known.lid.is_some() || self.directory.lid(pn).is_none())
         {
             self.directory.set_lid(pn.clone(), known.lid.clone());
         }

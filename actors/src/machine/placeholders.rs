@@ -76,7 +76,10 @@ impl Machine {
     pub(super) fn on_given(&mut self, given: Given, known: PeerName) {
         let Given { slot, link, name, chat, past } = given;
         let message = self.awaited_as(&name, link);
-        let Some(mut message) = message.filter(|message| is_whom(message, &known, &chat, &past)) else {
+        // Nobody else can be meant whose other name is not known.
+        let alone = self.awaited.named(&past.id).len() == 1;
+        let Some(mut message) = message.filter(|message| is_whom(message, &known, alone, &chat, &past))
+        else {
             return self.lane.fill(slot, Pending::default());
         };
         let mut outcome = Pending::default();
@@ -109,7 +112,7 @@ impl Machine {
 fn is_there(message: &Inbound, chat: &Jid, past: &Past) -> bool {
     let there = match &message.group {
         Some(group) => group == chat,
-        None => chat.is_pn() || chat.is_lid(),
+        None => chat.is_pn() || chat.is_lid() || is_own_list(message, chat),
     };
     there && message.own == past.from_me
 }
@@ -122,13 +125,20 @@ fn other(message: &Inbound) -> PeerName {
     }
 }
 
-/// Whether the phone means somebody by this name; in a group of our own messages that is not said.
-fn is_whom(message: &Inbound, known: &PeerName, chat: &Jid, past: &Past) -> bool {
+/// Whether a message of ours went to the broadcast list that the phone names.
+fn is_own_list(message: &Inbound, chat: &Jid) -> bool {
+    message.own && message.list.as_ref() == Some(chat)
+}
+
+/// Whether the phone means somebody by this name, which is not known of everybody; in a group of our own messages that is
+/// not said.
+fn is_whom(message: &Inbound, known: &PeerName, alone: bool, chat: &Jid, past: &Past) -> bool {
     let means = |jid: &Jid| {
         let user = if jid.is_lid() { &known.lid } else { &known.pn };
-        (jid.is_lid() || jid.is_pn()) && user.as_deref() == Some(&*jid.user)
+        (jid.is_lid() || jid.is_pn()) && user.as_deref().map_or(alone, |user| user == &*jid.user)
     };
     match (&message.group, message.own) {
+        _ if is_own_list(message, chat) => true,
         (Some(_), true) => true,
         (Some(_), false) => past.participant.as_ref().is_some_and(means),
         (None, _) => means(chat),

@@ -87,6 +87,18 @@ fn what_the_phone_gives_has_the_key_that_it_would_have_had_live_whatever_name_it
 }
 
 #[test]
+fn what_the_phone_gives_of_somebody_whose_other_name_is_not_known_is_told_when_nobody_else_can_be_meant() {
+    let mut world = World::online(5);
+    withheld(&mut world, "S1", from(Jid::pn_device(PN, 2)), 0);
+    phone_gives(&mut world, "P1", past("S1", None).to_bytes(&Jid::lid("800000")));
+    assert_eq!(told(&world).len(), 1, "{:?}", told(&world));
+    withheld(&mut world, "S2", from(Jid::pn_device(PN, 2)), 0);
+    withheld(&mut world, "S2", from(Jid::lid_device("700000", 2)), 0);
+    phone_gives(&mut world, "P2", past("S2", None).to_bytes(&Jid::lid("800000")));
+    assert_eq!(told(&world).len(), 1, "it may be either's");
+}
+
+#[test]
 fn what_another_device_of_ours_has_sent_to_a_number_has_one_key_too() {
     let mut world = World::online(3);
     world.knows(PN, "800000");
