@@ -188,7 +188,9 @@ impl Machine {
                 }
                 Stage::Accepted(from) => {
                     let free = busy + ready.len() < self.limits.sending;
-                    if *from <= now && free && !behind.contains(&item.message.chat) {
+                    // What is barred keeps nobody's place.
+                    let held = item.turn.is_barred(barred, now);
+                    if *from <= now && free && !held && !behind.contains(&item.message.chat) {
                         ready.push(*ordinal);
                     }
                     behind.insert(item.message.chat.clone());

@@ -133,7 +133,10 @@ impl Machine {
 
     /// The way of a message ends in this state.
     pub(super) fn end(&mut self, ordinal: i64, state: MessageState, failure: Option<&'static str>) {
-        self.give_turn_back(ordinal);
+        // Of a number that is not on WhatsApp it stays counted, because WhatsApp was asked about it.
+        if matches!(state, MessageState::Expired | MessageState::Cancelled) {
+            self.give_turn_back(ordinal);
+        }
         let Some(item) = self.outbox.items.get(&ordinal) else { return };
         let (message_id, whatsapp_id) = (item.message.message_id.clone(), item.message.whatsapp_id.clone());
         let mut outcome = Pending::default();

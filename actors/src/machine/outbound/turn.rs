@@ -1,7 +1,7 @@
 //! The turn of a message: whether it begins a chat, and whether it may do so now.
 //!
-//! What must hold: a message takes one turn of the pace, however often its way begins anew, and gives it back if it ends
-//! before it has bytes; while new chats are barred none of its bytes reach the wire, also when they were made before.
+//! What must hold: a message takes one turn of the pace, however often its way begins anew, and gives it back if it
+//! expires or is taken back before it has bytes; while new chats are barred none of its bytes reach the wire, also when they were made before.
 
 use std::time::Duration;
 
@@ -56,6 +56,15 @@ impl Turn {
         self.kind == Kind::Reply
     }
 
+    /// Whether it waits for new chats to be allowed; that is noted.
+    pub(super) fn is_barred(&mut self, barred: bool, now: BootTime) -> bool {
+        let is_barred = barred && self.kind == Kind::ReachOut;
+        if is_barred {
+            self.held.get_or_insert(now);
+        }
+        is_barred
+    }
+
     /// It has bytes, so its turn stays counted. Returns whether it begins a chat.
     pub(super) fn spend(&mut self) -> bool {
         self.share = Share::Spent;
@@ -74,8 +83,7 @@ impl Machine {
             Kind::ReachOut => true,
             Kind::Reply => false,
         };
-        if begins && barred {
-            item.turn.held.get_or_insert(now);
+        if item.turn.is_barred(barred, now) {
             return false;
         }
         if item.turn.share == Share::Due {

@@ -3,7 +3,7 @@
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, iq, server_jid};
 
 use super::world::{Step, World};
-use crate::device::{Bar, Command, PacingPolicy, SendError};
+use crate::device::{Bar, Command, Limits, PacingPolicy, SendError};
 use crate::machine::{Effect, Event, Reply};
 
 /// Everything is answered that can be; what is asked of the device itself in between.
@@ -119,6 +119,20 @@ fn a_message_that_waits_is_held_back_by_a_lock_and_goes_when_it_ends() {
     assert_eq!(world.wired(), 1);
     let told = world.events().iter().filter(|dedupe| dedupe.starts_with("health/")).count();
     assert_eq!(told, 2, "the lock, and its end");
+}
+
+#[test]
+fn new_chats_that_wait_for_a_lock_to_end_hold_no_reply_up() {
+    let mut world = World::with_limits(8, Limits { sending: 1, ..Limits::default() });
+    world.go_online();
+    world.repeated_by_its_sender("3EB0");
+    world.take(Step::Send(1));
+    world.take(Step::CommitDone);
+    world.stanza(lock(1_700_001_000));
+    settle(&mut world);
+    assert_eq!(world.wired(), 0, "it begins a chat");
+    assert_eq!(send(&mut world, 8), Ok(()));
+    assert_eq!(world.wired(), 1, "who has written is answered");
 }
 
 #[test]
