@@ -332,8 +332,10 @@ impl Machine {
         }
         let piece = self.history.waiting.remove(name).filter(|_| problem.is_none());
         self.history.open.take_if(|open| open.name == name);
-        self.thank(outcome, name);
-        outcome.after.extend(piece.and_then(|piece| self.leave_behind(piece)));
+        // A phone that has not heard it tells it again, and the file must be there then.
+        if self.thank(outcome, name) {
+            outcome.after.extend(piece.and_then(|piece| self.leave_behind(piece)));
+        }
     }
 
     /// A caller wants older messages of a chat: so many, or all since then.

@@ -72,14 +72,13 @@ impl Machine {
     }
 
     /// The phone forgets the piece when it hears this; when it does not, it tells it again.
-    pub(super) fn thank(&self, outcome: &mut Pending, name: &str) {
-        if let (Some((_, phone)), Some(link)) = (self.phone(), self.connection.online()) {
-            let receipt = Builder::new("receipt")
-                .attr("id", name.to_owned())
-                .attr("to", phone)
-                .attr("type", "hist_sync");
-            outcome.after.extend(encode(&receipt.build()).map(|bytes| After::Wire(link, bytes)));
-        }
+    /// Returns whether that can be said now.
+    pub(super) fn thank(&self, outcome: &mut Pending, name: &str) -> bool {
+        let (Some((_, phone)), Some(link)) = (self.phone(), self.connection.online()) else { return false };
+        let receipt =
+            Builder::new("receipt").attr("id", name.to_owned()).attr("to", phone).attr("type", "hist_sync");
+        outcome.after.extend(encode(&receipt.build()).map(|bytes| After::Wire(link, bytes)));
+        true
     }
 }
 
