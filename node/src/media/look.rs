@@ -29,6 +29,8 @@ use super::plain::Plain;
 const AT_ONCE: usize = 2;
 /// How long a file may be read.
 const READING: Duration = Duration::from_secs(10);
+/// How long a file waits for others that are looked at.
+const MOMENT: Duration = Duration::from_secs(3);
 /// Longest sound or film that is believed, in seconds: a week.
 const LONGEST: f64 = 7.0 * 24.0 * 3600.0;
 
@@ -86,10 +88,10 @@ pub struct Place {
     _permit: Arc<OwnedSemaphorePermit>,
 }
 
-/// Waits for a place.
-pub async fn place() -> Place {
-    let permit = PLACES.clone().acquire_owned().await.expect("it is never closed");
-    Place { _permit: Arc::new(permit) }
+/// Waits a moment for a place. `None` when others take long: what nobody has looked at is sent all the same.
+pub async fn place() -> Option<Place> {
+    let permit = tokio::time::timeout(MOMENT, PLACES.clone().acquire_owned()).await.ok()?;
+    Some(Place { _permit: Arc::new(permit.expect("it is never closed")) })
 }
 
 /// Why something was not found.
@@ -157,11 +159,11 @@ async fn aside<T: Send + 'static>(
 fn read(sight: Sight, file: Plain) -> Result<Seen, Unseen> {
     let length = file.length();
     let mut file = InTime { file, until: Instant::now() + READING };
+    if length > if sight == Sight::Sound { sound::LARGEST } else { picture::LARGEST } {
+        return Err(Unseen::TooLarge);
+    }
     if sight == Sight::Sound {
         return Ok(sound::look(file, length)?);
-    }
-    if length > picture::LARGEST {
-        return Err(Unseen::TooLarge);
     }
     let mut whole = Vec::new();
     file.read_to_end(&mut whole)?;

@@ -128,7 +128,7 @@ async fn find(
     if described {
         return Ok(Seen::default());
     }
-    let place = looking_place().await;
+    let Some(place) = looking_place().await else { return Ok(Seen::default()) };
     let keys = keys_of(kind).expect("it was checked");
     Ok(look(place, sight, spooled.plain(keys).await?, ffmpeg).await)
 }

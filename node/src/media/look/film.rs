@@ -1,14 +1,15 @@
 //! What a film is like: its size as it is shown, and how long it lasts. Only what its container (MP4, and 3GP and MOV,
 //! which are the same) tells is read; no picture is decoded.
 
-use std::io::{BufReader, Read};
+use std::io::{self, Cursor, ErrorKind, Read};
 
-use mp4parse::{Error, MediaContext, SampleEntry, Track, TrackType};
+use mp4parse::{Error, MediaContext, SampleEntry, Status, Track, TrackType};
 
 use super::{Seen, whole_seconds};
 
-/// Bytes that are read at a time.
-const PIECE: usize = 64 << 10;
+/// Largest header that is read: what comes of it in memory is up to fifty times as large. One of two hours has about 4 MiB
+/// of it in the worst case, and mostly a tenth of that.
+const HEADER: u64 = 2 << 20;
 
 /// Whether a type, without parameters, is one that can be looked at.
 pub(super) fn can_look_at(mime_type: &str) -> bool {
@@ -17,12 +18,47 @@ pub(super) fn can_look_at(mime_type: &str) -> bool {
         .any(|known| mime_type.eq_ignore_ascii_case(known))
 }
 
-/// Reads the container from its beginning to its end.
+/// Reads the header, wherever in the file it is.
 pub(super) fn look(file: impl Read) -> Result<Seen, Error> {
-    let told = mp4parse::read_mp4(&mut BufReader::with_capacity(PIECE, file))?;
+    let told = mp4parse::read_mp4(&mut Cursor::new(header(file)?))?;
     let picture = told.tracks.iter().find(|track| track.track_type == TrackType::Video);
     let (width, height) = picture.map(size).unwrap_or_default();
     Ok(Seen { width, height, seconds: seconds(&told).and_then(whole_seconds), ..Seen::default() })
+}
+
+/// The two boxes that tell what the film is like; the pictures and the sound are passed over.
+fn header(mut file: impl Read) -> Result<Vec<u8>, Error> {
+    let mut header = Vec::new();
+    loop {
+        let mut begin = [0; 16];
+        match file.read_exact(&mut begin[..8]) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(header),
+            read => read?,
+        }
+        let size = &begin[..4];
+        let mut known = 8;
+        let size = match u32::from_be_bytes(size.try_into().expect("four bytes")) {
+            // Until the end.
+            0 => u64::MAX,
+            1 => {
+                known = 16;
+                file.read_exact(&mut begin[8..])?;
+                u64::from_be_bytes(begin[8..].try_into().expect("eight bytes"))
+            }
+            size => size.into(),
+        };
+        let inside = size.checked_sub(known as u64).ok_or(Error::InvalidData(Status::BoxBadSize))?;
+        let wanted = matches!(begin[4..8], [b'f', b't', b'y', b'p'] | [b'm', b'o', b'o', b'v']);
+        if !wanted {
+            io::copy(&mut (&mut file).take(inside), &mut io::sink())?;
+            continue;
+        }
+        if header.len() as u64 + size.min(u64::from(u32::MAX)) > HEADER {
+            return Err(Error::Unsupported("its header is too large"));
+        }
+        header.extend_from_slice(&begin[..known]);
+        (&mut file).take(inside).read_to_end(&mut header)?;
+    }
 }
 
 /// As it is shown: a track that lies on its side has width and height the other way round.
@@ -108,5 +144,26 @@ mod tests {
         assert!(look(&[][..]).is_err());
         assert_eq!(look(M4A).expect("MP4 too").width, 0);
         assert!(can_look_at("video/mp4") && can_look_at("VIDEO/quicktime") && !can_look_at("video/webm"));
+    }
+
+    #[test]
+    fn a_header_that_would_fill_the_memory_is_not_read() {
+        let track = [0, 0, 0, 8, b't', b'r', b'a', b'k'];
+        let mut moov = (u32::try_from(HEADER).expect("it fits") + 8).to_be_bytes().to_vec();
+        moov.extend(b"moov");
+        moov.extend(track.repeat(usize::try_from(HEADER).expect("it fits") / 8));
+        let film =
+            [&FILM[..FILM.windows(4).position(|name| name == b"moov").expect("it has one") - 4], &moov]
+                .concat();
+        assert!(matches!(look(&film[..]), Err(Error::Unsupported("its header is too large"))));
+    }
+
+    #[test]
+    fn a_header_behind_everything_else_is_found() {
+        let at = |name: &[u8; 4]| FILM.windows(4).position(|window| window == name).expect("it has it") - 4;
+        let (moov, mdat) = (at(b"moov"), at(b"mdat"));
+        let (first, last) = (moov.min(mdat), moov.max(mdat));
+        let swapped = [&FILM[..first], &FILM[last..], &FILM[first..last]].concat();
+        assert_eq!(look(&swapped[..]).expect("MP4"), look(FILM).expect("MP4"));
     }
 }

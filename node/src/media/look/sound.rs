@@ -25,6 +25,10 @@ use super::{InTime, Seen, whole_seconds};
 /// waveform.
 const SAMPLES: u64 = 3600 * 48_000;
 const CHANNELS: usize = 8;
+/// Largest packet that is decoded. What is not compressed comes in packets that a header has chosen.
+const PACKET: usize = 1 << 20;
+/// Largest sound that is looked at: a single packet, or a tag, may be nearly all of it, and is in memory then.
+pub(super) const LARGEST: u64 = 64 << 20;
 /// At which Opus is decoded: enough to see how loud it is.
 const OPUS_RATE: i32 = 16_000;
 /// The longest packet of Opus, 120 ms.
@@ -70,7 +74,8 @@ pub(super) fn look<F: Read + Seek + Send + Sync>(file: InTime<F>, length: u64) -
         match format.next_packet() {
             Ok(Some(packet)) if packet.track_id == track.id => {
                 (ticks, packets) = (ticks.saturating_add(packet.dur), packets + 1);
-                voice = voice.and_then(|voice| voice.hear(&packet)).filter(|_| Instant::now() < decoding);
+                let voice_before = voice.filter(|_| packet.data.len() <= PACKET);
+                voice = voice_before.and_then(|it| it.hear(&packet)).filter(|_| Instant::now() < decoding);
             }
             Ok(Some(_)) => {}
             // A file that was cut off is as long as what is there of it.

@@ -3,7 +3,8 @@
 //! What must hold: every good decoder of films is written in C and reads files of strangers here, so it runs as a process
 //! of its own: with an empty environment, with limits of memory and time, without the right to write a file, and with the
 //! film as the only thing that it is given. The film is in memory and has no name, so nothing decrypted is on the disk.
-//! It does run as the user of the node: who wants more distance names a program that confines it first.
+//! It does run as the user of the node: who wants more distance names a program that confines it first, and then becomes it
+//! (`exec`), or sets limits of its own.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,7 +13,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, prlimit};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 
@@ -51,10 +52,13 @@ pub(super) async fn still(ffmpeg: &Path, film: File, longest: Duration) -> Resul
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
+        .process_group(0)
         .spawn()
         .map_err(Unseen::Ffmpeg)?;
     let id = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    confine(id.expect("it has not been waited for")).map_err(Unseen::Ffmpeg)?;
+    let mut group = Group(id);
+    let id = id.expect("it has not been waited for");
+    confine(id).map_err(Unseen::Ffmpeg)?;
     let stdout = process.stdout.take().expect("it is a pipe");
     let mut still = Vec::new();
     let ended = async {
@@ -62,8 +66,22 @@ pub(super) async fn still(ffmpeg: &Path, film: File, longest: Duration) -> Resul
         process.wait().await
     };
     let ended = tokio::time::timeout(longest, ended).await.map_err(|_| Unseen::Late)?;
+    // From here on its number may be another's.
+    group.0 = None;
     let good = ended.map_err(Unseen::Ffmpeg)?.success() && (1..=MOST).contains(&still.len());
     if good { Ok(still) } else { Err(Unseen::NoStill) }
+}
+
+/// A process and what it has started, which end with this.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // They may have ended by themselves.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 /// Limits that the process cannot lift. They come a moment after its start, when it has not read anything yet.
@@ -132,6 +150,8 @@ mod tests {
         let refused = still(&kept("says-too-much"), film(FILM), LONGEST).await;
         assert!(matches!(refused, Err(Unseen::NoStill)), "{refused:?}");
         let refused = still(&kept("takes-too-long"), film(FILM), Duration::from_millis(300)).await;
+        assert!(matches!(refused, Err(Unseen::Late)), "{refused:?}");
+        let refused = still(&kept("starts-another"), film(FILM), Duration::from_millis(300)).await;
         assert!(matches!(refused, Err(Unseen::Late)), "{refused:?}");
         let missing = still(Path::new("/nonexistent/ffmpeg"), film(FILM), LONGEST).await;
         assert!(matches!(missing, Err(Unseen::Ffmpeg(_))));
