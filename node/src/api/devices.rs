@@ -197,10 +197,14 @@ impl DeviceService for Api {
         self.unary(method(SERVICE, "DeleteDevice"), request, |call, request| async move {
             let key = parse::device("name", &request.name)?;
             call.may_name_device(&key)?;
-            self.stop(&call, &key).await?;
+            match self.stop(&call, &key).await {
+                // A deletion that was interrupted goes on.
+                Err(ApiError::NotFound { .. }) => {}
+                stopped => stopped?,
+            }
             let existed = self.directory().delete_device(&key).await?;
             self.router().forget(&key);
-            if existed { Ok(()) } else { Err(ApiError::not_found(Resource::Device, key)) }
+            if existed { Ok(()) } else { Err(self.missing(&key).await) }
         })
         .await
     }

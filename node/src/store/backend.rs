@@ -31,12 +31,15 @@ pub(super) enum Creation {
     Made,
     Exists,
     NoTenant,
+    /// Not everything of an earlier device of the name is removed.
+    Leftovers,
 }
 
 /// Bounds of one device's log.
 #[derive(sqlx::FromRow)]
 pub(super) struct LogHeadRow {
     pub(super) device_id: String,
+    pub(super) began: i64,
     pub(super) earliest: i64,
     pub(super) last_seq: i64,
     /// Of the event there; 0 when it is not kept.

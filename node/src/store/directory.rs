@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::Store;
 use super::backend::Creation;
+use super::leftovers::TRIES;
 use super::prepared::{open_event, open_message, open_proxy, seal_proxy};
 use super::rows::{BadRow, DeviceRow, TenantRow, desired_text, key, member_state, millis, unavailable};
 use super::seal::SealKey;
@@ -78,16 +79,19 @@ impl Directory for Store {
             }
             None => None,
         };
-        self.clear(key).await?;
-        match self.sql(self.backend.insert_device(b, d, display_name, sealed.as_deref())).await? {
-            Creation::Made => {
-                let device = self.device(key).await?;
+        for _ in 0..TRIES {
+            self.clear(key).await?;
+            let made = self.sql(self.backend.insert_device(b, d, display_name, sealed.as_deref())).await?;
+            return match made {
+                // Somebody deletes it at this moment.
+                Creation::Leftovers => continue,
                 // Deleted again in between: as good as one that another call made.
-                device.ok_or_else(|| CreateError::Exists(key.to_string()))
-            }
-            Creation::Exists => Err(CreateError::Exists(key.to_string())),
-            Creation::NoTenant => Err(CreateError::NoTenant(key.business_id.clone())),
+                Creation::Made => self.device(key).await?.ok_or_else(|| CreateError::Exists(key.to_string())),
+                Creation::Exists => Err(CreateError::Exists(key.to_string())),
+                Creation::NoTenant => Err(CreateError::NoTenant(key.business_id.clone())),
+            };
         }
+        Err(unavailable("a device of this name is being deleted").into())
     }
 
     async fn device(&self, key: &DeviceKey) -> Result<Option<Device>, Unavailable> {

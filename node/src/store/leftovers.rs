@@ -17,6 +17,18 @@ pub(super) trait Leftovers: Send + Sync {
     async fn remove_some(&self, b: &str, d: &str) -> SqlResult<u64>;
 }
 
+/// Whether anything is left, asked in the transaction that makes another device of the name.
+pub(super) const ANY: &str =
+    "SELECT EXISTS (SELECT 1 FROM device_state WHERE business_id = $1 AND device_id = $2)
+    OR EXISTS (SELECT 1 FROM message WHERE business_id = $1 AND device_id = $2)
+    OR EXISTS (SELECT 1 FROM event WHERE business_id = $1 AND device_id = $2)
+    OR EXISTS (SELECT 1 FROM event_dedupe WHERE business_id = $1 AND device_id = $2)
+    OR EXISTS (SELECT 1 FROM poll_vote WHERE business_id = $1 AND device_id = $2)
+    OR EXISTS (SELECT 1 FROM quarantine WHERE business_id = $1 AND device_id = $2)";
+
+/// How often who makes a device clears what another caller is deleting.
+pub(super) const TRIES: usize = 20;
+
 macro_rules! leftovers {
     ($adapter:ty) => {
         #[async_trait]

@@ -160,6 +160,9 @@ macro_rules! plain_backend {
                 if sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?.rows_affected() == 0 {
                     return Ok(Creation::Exists);
                 }
+                if sqlx::query_scalar($crate::store::leftovers::ANY).bind(b).bind(d).fetch_one(&mut *tx).await? {
+                    return Ok(Creation::Leftovers);
+                }
                 let sql = concat!(
                     "INSERT INTO device (business_id, device_id, display_name, proxy, created)
                      VALUES ($1, $2, $3, $4, ", $now_millis, ")"
