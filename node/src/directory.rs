@@ -81,6 +81,8 @@ pub struct LoggedEvent {
 pub struct LogHead {
     /// Of which device.
     pub key: DeviceKey,
+    /// Last sequence of earlier devices of the name; 0 when there was none.
+    pub began: Sequence,
     /// First sequence that retention has kept; one more than `latest` when the log is empty.
     pub earliest: Sequence,
     /// Last sequence; 0 when nothing was ever written.

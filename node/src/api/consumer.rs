@@ -150,6 +150,7 @@ mod tests {
 
     fn head(device: &str, earliest: i64, latest: i64) -> LogHead {
         LogHead {
+            began: Sequence(0),
             key: key(device),
             earliest: Sequence(earliest),
             latest: Sequence(latest),

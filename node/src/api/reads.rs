@@ -158,6 +158,7 @@ fn begin(cursor: Option<Positions>, heads: &[LogHead]) -> Result<Positions, ApiE
             Some(cursor) => cursor.get(&head.key.device_id).copied().unwrap_or(Position::BEGINNING),
             None => start(head),
         };
+        let at = of_this_device(at, head);
         check(at, head)?;
         positions.insert(head.key.device_id.clone(), at);
     }
@@ -169,6 +170,7 @@ fn continue_at(positions: &mut Positions, heads: &[LogHead]) -> Result<(), ApiEr
     let mut now = Positions::new();
     for head in heads {
         let at = positions.get(&head.key.device_id).copied().unwrap_or_else(|| start(head));
+        let at = of_this_device(at, head);
         check(at, head)?;
         now.insert(head.key.device_id.clone(), at);
     }
@@ -179,6 +181,11 @@ fn continue_at(positions: &mut Positions, heads: &[LogHead]) -> Result<(), ApiEr
 /// Before everything that is kept.
 fn start(head: &LogHead) -> Position {
     Position { sequence: head.before(), age: Age::default() }
+}
+
+/// A position in the log of an earlier device of the name, which went with its log, is before everything of this one.
+fn of_this_device(at: Position, head: &LogHead) -> Position {
+    if at.sequence < head.began { Position { sequence: head.began, age: Age::default() } } else { at }
 }
 
 /// A position must touch what is kept, and where it is the end, be that very event. One beyond the end belongs to
@@ -215,7 +222,8 @@ mod tests {
 
     fn head(device: &str, earliest: i64, latest: i64) -> LogHead {
         let key = format!("tenants/acme/devices/{device}").parse().expect("well formed");
-        LogHead { key, earliest: Sequence(earliest), latest: Sequence(latest), age: Age(0) }
+        let began = Sequence(0);
+        LogHead { key, began, earliest: Sequence(earliest), latest: Sequence(latest), age: Age(0) }
     }
 
     fn at(pairs: &[(&str, i64)]) -> Positions {

@@ -230,6 +230,7 @@ impl Directory for Store {
         let head = |row: super::backend::LogHeadRow| {
             let key = key(tenant.as_str(), &row.device_id)?;
             Ok(LogHead {
+                began: Sequence(row.began),
                 key,
                 earliest: Sequence(row.earliest),
                 latest: Sequence(row.last_seq),

@@ -248,7 +248,7 @@ macro_rules! plain_backend {
                 for sql in [
                     "DELETE FROM device WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM consumer_position WHERE business_id = $1 AND device_id = $2",
-                    "UPDATE event_head SET earliest = last_seq + 1 WHERE business_id = $1 AND device_id = $2",
+                    "UPDATE event_head SET earliest = last_seq + 1, began = last_seq WHERE business_id = $1 AND device_id = $2",
                 ] {
                     sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?;
                 }
@@ -276,7 +276,7 @@ macro_rules! plain_backend {
             }
 
             async fn log_heads(&self, tenant: &str, device: &str) -> SqlResult<Vec<LogHeadRow>> {
-                let sql = "SELECT h.device_id, h.earliest, h.last_seq, coalesce(e.age, 0) AS age FROM event_head h
+                let sql = "SELECT h.device_id, h.began, h.earliest, h.last_seq, coalesce(e.age, 0) AS age FROM event_head h
                            JOIN device d ON d.business_id = h.business_id AND d.device_id = h.device_id
                            LEFT JOIN event e ON e.business_id = h.business_id AND e.device_id = h.device_id
                              AND e.seq = h.last_seq

@@ -70,6 +70,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (14, "proxy", include_str!("../../../migrations/postgres/0014_proxy.sql")),
     (15, "terms", include_str!("../../../migrations/postgres/0015_terms.sql")),
     (16, "quarantine age", include_str!("../../../migrations/postgres/0016_quarantine_age.sql")),
+    (17, "log began", include_str!("../../../migrations/postgres/0017_log_began.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection

@@ -51,6 +51,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (14, "proxy", include_str!("../../../migrations/sqlite/0014_proxy.sql")),
     (15, "terms", include_str!("../../../migrations/sqlite/0015_terms.sql")),
     (16, "quarantine age", include_str!("../../../migrations/sqlite/0016_quarantine_age.sql")),
+    (17, "log began", include_str!("../../../migrations/sqlite/0017_log_began.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.

@@ -182,7 +182,7 @@ pub(super) async fn deletion_leaves_nothing_but_the_epoch_and_the_number_of_the_
     let done = world.ports.devices.commit(&new, batch).await.expect("committed");
     assert_eq!(done.events, [Some(Sequence(3)), Some(Sequence(4))], "a new device, and no number twice");
     let head = directory.heads(&acme, None).await.expect("an answer").remove(0);
-    assert_eq!((head.earliest, head.latest), (Sequence(3), Sequence(4)));
+    assert_eq!((head.began, head.earliest, head.latest), (Sequence(2), Sequence(3), Sequence(4)));
 }
 
 pub(super) async fn events_are_read_in_order_and_expire_from_the_front(world: World) {
@@ -190,6 +190,7 @@ pub(super) async fn events_are_read_in_order_and_expire_from_the_front(world: Wo
     let me = world.active("n1").await;
     let (a, b) = (world.owned(&me, "d1").await, world.owned(&me, "d2").await);
     let head = |key: &DeviceKey, earliest, latest| LogHead {
+        began: Sequence(0),
         key: key.clone(),
         earliest: Sequence(earliest),
         latest: Sequence(latest),

@@ -36,7 +36,14 @@ fn create_device(
     row.desired = Desired::Online;
     let (last_seq, last_ordinal) = tables.ended.get(key).copied().unwrap_or_default();
     let fresh = DeviceRow::new(name, UnixMillis(now));
-    let row = DeviceRow { proxy: proxy.cloned(), last_seq, last_ordinal, earliest: last_seq + 1, ..fresh };
+    let row = DeviceRow {
+        proxy: proxy.cloned(),
+        began: last_seq,
+        last_seq,
+        last_ordinal,
+        earliest: last_seq + 1,
+        ..fresh
+    };
     tables.devices.insert(key.clone(), row);
     Ok(tables.device(key).expect("both rows were just written"))
 }
@@ -278,6 +285,7 @@ impl Directory for Model {
             let rows = tables.devices.iter().filter(|(key, _)| key.business_id == *tenant);
             let rows = rows.filter(|(key, _)| device.is_none_or(|device| key.device_id == *device));
             let head = |(key, row): (&DeviceKey, &DeviceRow)| LogHead {
+                began: Sequence(row.began),
                 key: key.clone(),
                 earliest: Sequence(row.earliest),
                 latest: Sequence(row.last_seq),

@@ -72,6 +72,8 @@ pub(super) struct DeviceRow {
     /// By sequence.
     pub(super) events: BTreeMap<i64, LoggedEvent>,
     pub(super) dedupe: BTreeSet<String>,
+    /// Where the log begins: the last sequence of earlier devices of the name.
+    pub(super) began: i64,
     pub(super) last_seq: i64,
     /// When one of both last grew.
     pub(super) last_at: i64,
@@ -102,6 +104,7 @@ impl DeviceRow {
             last_ordinal: 0,
             events: BTreeMap::new(),
             dedupe: BTreeSet::new(),
+            began: 0,
             last_seq: 0,
             last_at: 0,
             earliest: 1,

@@ -146,11 +146,18 @@ async fn a_cursor_of_a_device_that_was_deleted_skips_nothing_of_another_with_its
     let (_, at_the_end) = read(world.at(0), &name, "", 0).await.expect("read");
     let (_, in_the_middle) = read(world.at(0), &name, "", 2).await.expect("read");
     assert!(world.store.delete_device(&shop.key).await.expect("an answer"));
+    let (_, while_deleted) = read(world.at(0), "tenants/acme", "", 0).await.expect("read");
     let shop = writer.device(&tenant, "shop").await;
     writer.write_numbered(&shop, 5..=10).await;
-    let (rest, _) = read(world.at(0), &name, &at_the_end, 0).await.expect("read");
+    for cursor in [at_the_end, in_the_middle] {
+        let (rest, _) = read(world.at(0), &name, &cursor, 0).await.expect("read");
+        assert_eq!(rest, numbered(&name, 5..=10));
+    }
+    let (rest, cursor) = read(world.at(0), "tenants/acme", &while_deleted, 0).await.expect("read");
     assert_eq!(rest, numbered(&name, 5..=10));
-    let status = read(world.at(0), &name, &in_the_middle, 0).await.expect_err("3 and 4 are gone");
+    assert_eq!(read(world.at(0), "tenants/acme", &cursor, 0).await.expect("read").0, []);
+    assert_eq!(world.store.expire_events(UnixMillis(i64::MAX), 2).await.expect("expired"), 2);
+    let status = read(world.at(0), "tenants/acme", &while_deleted, 0).await.expect_err("5 and 6 are gone");
     assert_eq!(status.get_details_error_info().expect("always").reason, "CURSOR_EXPIRED");
 }
 
