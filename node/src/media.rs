@@ -41,7 +41,7 @@ pub use plain::Plain;
 pub use problem::MediaProblem;
 pub use rows::{MediaRows, location_row};
 pub use s3::{S3, S3Options, S3OptionsError};
-pub use spool::{Spooled, Spooling};
+pub use spool::{Spooled, Spooling, keep_clear};
 pub use sweep::{round, run as sweep};
 
 use crate::outside::Dice;

@@ -24,7 +24,7 @@ use crate::config::{self, Config, EXIT_CONFIGURATION};
 use crate::descriptors;
 use crate::http::{self, Joined, Probes};
 use crate::link::{LinkOptionsError, WhatsAppDialer, tls_config};
-use crate::media::{BlobStore, Folder, HttpClient, MediaOptions, S3, S3OptionsError};
+use crate::media::{BlobStore, Folder, HttpClient, MediaOptions, S3, S3OptionsError, keep_clear};
 use crate::metrics::Metrics;
 
 use crate::outside::{Network, Outside};
@@ -251,6 +251,7 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
         },
         ..Settings::new(life.clone(), config.timing)
     };
+    tokio::spawn(keep_clear(settings.media.spool.clone()));
     let dialer = dialer(&config)?;
     let stores = Stores {
         ledger: store.clone(),

@@ -122,8 +122,21 @@ impl Spooled {
     }
 }
 
+/// Keeps this folder clear of what killed processes have left, until it is dropped.
+pub async fn keep_clear(folder: PathBuf) {
+    loop {
+        // The folder is made with the first file.
+        if let Err(error) = clear(&folder, SystemTime::now()).await
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "what is left in the spool folder stays there");
+        }
+        tokio::time::sleep(LEFT_OVER / 4).await;
+    }
+}
+
 /// Removes what killed processes have left in this folder.
-pub(super) async fn clear(folder: &Path, now: SystemTime) -> io::Result<()> {
+async fn clear(folder: &Path, now: SystemTime) -> io::Result<()> {
     let mut files = fs::read_dir(folder).await?;
     while let Some(file) = files.next_entry().await? {
         let path = file.path();

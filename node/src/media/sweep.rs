@@ -1,19 +1,17 @@
-//! Forgets uploaded files that are older than the retention, and what was known about moved ones; and clears this node's
-//! disk of what a process has left that was killed.
+//! Forgets uploaded files that are older than the retention, and what was known about moved ones.
 //!
 //! What must hold: the blob goes before its row, so that nothing is left that no row names; a store that does
 //! not answer is asked again later. Every node runs it; two at a time remove nothing twice.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use roost_actors::port::Clocks;
 use roost_proto::id::UnixMillis;
 
+use super::Media;
 use super::blobs::BlobKey;
 use super::rows::MediaRows;
-use super::{Media, spool};
 use crate::metrics::Metrics;
 
 /// Between rounds, before jitter.
@@ -29,12 +27,6 @@ pub async fn run<R: MediaRows + ?Sized>(
 ) {
     let retention = i64::try_from(media.options.retention.as_millis()).unwrap_or(i64::MAX);
     loop {
-        // The folder is made with the first file.
-        if let Err(error) = spool::clear(&media.options.spool, SystemTime::now()).await
-            && error.kind() != ErrorKind::NotFound
-        {
-            tracing::warn!(%error, "what is left in the spool folder stays there");
-        }
         tokio::time::sleep(ROUND.mul_f64(media.dice.between(0.5, 1.5))).await;
         if clocks.may_act() {
             let before = UnixMillis(clocks.wall().0.saturating_sub(retention));

@@ -63,21 +63,6 @@ async fn a_device_is_made_listed_stopped_started_and_deleted_through_different_n
 }
 
 #[tokio::test]
-async fn a_deletion_that_was_interrupted_goes_on_when_it_is_asked_for_again() {
-    let world = World::new(1).await;
-    let tenant = world.tenant("acme").await;
-    let writer = world.writer().await;
-    let shop = writer.device(&tenant, "shop").await;
-    writer.write_numbered(&shop, 1..=3).await;
-    world.interrupt_deletion().await;
-    let delete =
-        || async { world.at(0).devices().delete_device(DeleteDeviceRequest { name: SHOP.into() }).await };
-    delete().await.expect("the rest of it goes");
-    assert_eq!(refusal(delete().await), (Code::NotFound, "DEVICE_NOT_FOUND".into()));
-    world.at(0).devices().create_device(create("shop")).await.expect("the name is free");
-}
-
-#[tokio::test]
 async fn every_call_says_which_part_of_a_name_is_unknown_or_malformed() {
     let world = World::new(1).await;
     world.tenant("acme").await;

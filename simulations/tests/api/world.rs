@@ -27,7 +27,6 @@ use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Candidate, Grant, Ledger, MemberState, Timing, Unavailable};
 use roost_proto::api;
 use roost_proto::id::{BusinessId, DeviceKey, Epoch, Life, UnixMillis};
-use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
@@ -169,15 +168,6 @@ impl World {
     pub(crate) fn pages(&self) -> Vec<u8> {
         let file = |name: &str| std::fs::read(self.folder.path().join(name)).unwrap_or_default();
         [file("roost.db"), file("roost.db-wal")].concat()
-    }
-
-    /// Brings the database to where a deletion of all devices was interrupted, behind its first transaction.
-    pub(crate) async fn interrupt_deletion(&self) {
-        let url = format!("sqlite://{}", self.folder.path().join("roost.db").display());
-        let mut there = SqliteConnection::connect(&url).await.expect("it is there");
-        let sql = "DELETE FROM device;
-                   UPDATE ownership SET desired = 'deleted', epoch = epoch + 1, owner_node = NULL, owner_inc = NULL";
-        sqlx::raw_sql(sql).execute(&mut there).await.expect("done");
     }
 
     /// The client of a node.
