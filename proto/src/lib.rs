@@ -4,6 +4,7 @@ pub mod adv;
 pub mod api;
 pub mod appstate;
 pub mod ask;
+pub mod bundle;
 pub mod cert;
 pub mod content;
 pub mod cstoken;

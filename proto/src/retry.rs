@@ -1,61 +1,12 @@
 //! The keys that a retry receipt carries from the second attempt on: enough for a new ratchet with the
 //! device that asks.
-//!
-//! What must hold: whatever the receipt lacks or gets wrong means that there are no keys, and nothing
-//! else; wrong is also an identity key that the account of the device, where the receipt names it, has not signed. Whether
-//! the keys can be trusted is judged when a ratchet is opened with them.
 
-use crate::adv;
-use crate::signal::{Bundle, PublicSignedPrekey};
-use crate::stanza::{Read, Stanza};
+use crate::bundle;
+use crate::signal::Bundle;
+use crate::stanza::{Read as _, Stanza};
 
 /// The bundle in a `<receipt type=retry>`; `None` when it carries none that can be read. Shape: a
-/// registration id of 4 bytes beside `<keys>` with identity, signed prekey and at most one one-time key.
+/// registration id of 4 bytes beside `<keys>`, see [`bundle::read`].
 pub fn bundle(receipt: &Stanza) -> Option<Bundle> {
-    let keys = receipt.child("keys")?;
-    let signed = keys.child("skey")?;
-    let one_time = keys.child("key").and_then(|key| {
-        Some((u32::try_from(key.need_be("id", 3).ok()?).ok()?, key.need_bytes("value").ok()?))
-    });
-    let bundle = Bundle {
-        registration_id: u32::try_from(receipt.need_be("registration", 4).ok()?).ok()?,
-        identity: keys.need_bytes("identity").ok()?,
-        signed_prekey: PublicSignedPrekey {
-            id: u32::try_from(signed.need_be("id", 3).ok()?).ok()?,
-            public: signed.need_bytes("value").ok()?,
-            signature: signed.need_bytes("signature").ok()?,
-        },
-        one_time,
-    };
-    match keys.child("device-identity").and_then(Read::leaf) {
-        Some(identity) if adv::check_peer(identity, &bundle.identity, None).is_err() => None,
-        _ => Some(bundle),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stanza::Builder;
-
-    fn leaf(tag: &'static str, bytes: Vec<u8>) -> Stanza {
-        Builder::new(tag).bytes(bytes).build()
-    }
-
-    #[test]
-    fn keys_with_an_identity_that_no_account_has_signed_are_none() {
-        let receipt = |identity: Option<Stanza>| {
-            let signed =
-                [leaf("id", vec![0, 0, 1]), leaf("value", vec![2; 32]), leaf("signature", vec![3; 64])];
-            let parts = [leaf("identity", vec![1; 32]), Builder::new("skey").children(signed).build()];
-            let keys = Builder::new("keys").children(parts.into_iter().chain(identity)).build();
-            Builder::new("receipt").children([leaf("registration", vec![0, 0, 0, 9]), keys]).build()
-        };
-        let account = (vec![4; 32], vec![5; 64]);
-        let forged = adv::signed_identity(b"details".to_vec(), account.0, account.1.clone(), account.1);
-        assert!(bundle(&receipt(None)).is_some());
-        for identity in [forged, b"garbage".to_vec()] {
-            assert!(bundle(&receipt(Some(leaf("device-identity", identity)))).is_none());
-        }
-    }
+    bundle::read(receipt.child("keys")?, receipt, None)
 }

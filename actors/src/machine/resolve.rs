@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use roost_proto::adv;
-use roost_proto::signal::{Bundle, PublicSignedPrekey};
+use roost_proto::signal::Bundle;
 use roost_proto::stanza::{Builder, HOSTED, Jid, Read, Stanza, iq};
+use roost_proto::{adv, bundle};
 
 use super::Machine;
 use super::requests::Asked;
@@ -181,23 +181,7 @@ fn read_bundle(user: &Stanza, account: Option<&[u8; 32]>) -> Option<Bundle> {
         return None;
     }
     let keys = keys_of(user);
-    let signed = keys.child("skey")?;
-    let bundle = Bundle {
-        registration_id: u32::try_from(keys.need_be("registration", 4).ok()?).ok()?,
-        identity: keys.need_bytes("identity").ok()?,
-        signed_prekey: PublicSignedPrekey {
-            id: u32::try_from(signed.need_be("id", 3).ok()?).ok()?,
-            public: signed.need_bytes("value").ok()?,
-            signature: signed.need_bytes("signature").ok()?,
-        },
-        one_time: keys.child("key").and_then(|key| {
-            Some((u32::try_from(key.need_be("id", 3).ok()?).ok()?, key.need_bytes("value").ok()?))
-        }),
-    };
-    match keys.child("device-identity").and_then(Read::leaf) {
-        Some(identity) if adv::check_peer(identity, &bundle.identity, account).is_err() => None,
-        _ => Some(bundle),
-    }
+    bundle::read(keys, keys, account)
 }
 
 #[cfg(test)]
