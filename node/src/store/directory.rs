@@ -80,11 +80,13 @@ impl Directory for Store {
             None => None,
         };
         for _ in 0..TRIES {
-            self.clear(key).await?;
             let made = self.sql(self.backend.insert_device(b, d, display_name, sealed.as_deref())).await?;
             return match made {
-                // Somebody deletes it at this moment.
-                Creation::Leftovers => continue,
+                // Of a deletion that was interrupted, or goes on at this moment.
+                Creation::Leftovers => {
+                    self.clear(key).await?;
+                    continue;
+                }
                 // Deleted again in between: as good as one that another call made.
                 Creation::Made => self.device(key).await?.ok_or_else(|| CreateError::Exists(key.to_string())),
                 Creation::Exists => Err(CreateError::Exists(key.to_string())),
