@@ -216,10 +216,7 @@ impl MediaService for Api {
             call.may_name_device(&key)?;
             let pack_id = packs::pack_id("pack_id", &request.pack_id)?;
             let language = packs::language("language", &request.language)?;
-            self.directory()
-                .device(&key)
-                .await?
-                .ok_or_else(|| ApiError::not_found(Resource::Device, &key))?;
+            self.device(&key).await?;
             self.public_pack(&key, &pack_id, &language).await
         })
         .await
