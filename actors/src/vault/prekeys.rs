@@ -1,7 +1,8 @@
 //! The one-time prekeys of a device: making, uploading, using them.
 //!
 //! What must hold: the row of the highest page stays, also when it is empty, because the next page is
-//! counted from it; each age of the database has pages of its own (`aged`).
+//! counted from it; each age of the database has pages of its own (`aged`); keys that are handed out and never used do not
+//! stay for ever.
 
 use roost_placement::seeded::{self, Bug};
 use roost_proto::signal::{KeyDigest, KeyPair, PrekeyPage};
@@ -14,6 +15,10 @@ use crate::port::{StateChange, StateKey, StateKind};
 /// are added: the signed prekey alone will do.
 const SINGLES: usize = 64;
 
+/// Pages that are kept. Whoever asks for our keys again and again and writes nothing uses them up at WhatsApp, which has
+/// us make more: the oldest go then. A message that comes for one of them after all is asked for again.
+const PAGES: usize = 200;
+
 impl Vault {
     /// Everything that was not uploaded; new keys when that is nothing: so many pages first, and so many later.
     pub(super) fn prekeys(&mut self, first: u32, more: u32) -> (Vec<StateChange>, PrekeyUpload) {
@@ -23,6 +28,9 @@ impl Vault {
             for _ in 0..count {
                 let page = PrekeyPage::generate(self.next_page(), &mut self.rng);
                 changes.push(self.keep(page));
+            }
+            while self.pages.len() > PAGES {
+                changes.extend(self.pages.pop_first().map(|(oldest, _)| (row(oldest), None)));
             }
         }
         let fresh: Vec<&PrekeyPage> = self.pages.values().filter(|page| !page.uploaded()).collect();

@@ -59,9 +59,10 @@ impl Device {
             }
         };
         let changes = match &changed {
-            Changed::Keys(changes) | Changed::State(changes) | Changed::Rotation(changes, _) => {
-                changes.clone()
-            }
+            Changed::Keys(changes)
+            | Changed::State(changes)
+            | Changed::Rotation(changes, _)
+            | Changed::Prekeys(changes, _) => changes.clone(),
             Changed::Decrypted(decrypted) => decrypted.changes.clone(),
             Changed::Encrypted(Encryption::Done { changes, .. })
             | Changed::GroupEncrypted(GroupEncryption::Done { changes, .. }) => changes.clone(),

@@ -69,3 +69,19 @@ fn a_signed_prekey_that_was_offered_is_ours_beside_the_one_before() {
         assert_eq!(ada.compare(&either), KeysCompared::Ours { one_time: 200 });
     }
 }
+
+#[test]
+fn keys_that_are_handed_out_and_never_used_go_when_there_are_far_newer_ones() {
+    let mut ada = Device::new(44_452);
+    let pages = |ada: &Device| ada.rows.keys().filter(|key| key.kind == StateKind::Prekeys).count();
+    let mut stored = Vec::new();
+    let mut newest = ada.upload();
+    for _ in 0..120 {
+        ada.work(CryptoRequest::Uploaded { pages: newest.pages });
+        newest = ada.upload();
+        stored.push(pages(&ada));
+    }
+    assert_eq!(stored[..3], [6, 8, 10], "what is handed out may still be used");
+    assert_eq!(stored[110..], [200; 10], "but not all of it for ever");
+    assert_eq!(ada.taken_over_at(0).compare(&taken(newest).0), KeysCompared::Ours { one_time: 100 });
+}
