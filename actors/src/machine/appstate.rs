@@ -133,6 +133,8 @@ enum Step {
     Applying { more: bool },
     /// The change is with crypto.
     Encoding,
+    /// That WhatsApp may take this patch is being committed.
+    Noting { patch: Bytes },
     /// The patch is with WhatsApp.
     Uploading { patch: Bytes },
     /// WhatsApp has taken it; our copy follows.

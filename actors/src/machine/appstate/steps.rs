@@ -234,10 +234,7 @@ impl Machine {
         match worked {
             Worked::Learned | Worked::Read(_) => self.lane.fill(slot, Pending::default()),
             Worked::Applied(applied) => self.on_applied(slot, *applied),
-            Worked::Encoded(patch) => {
-                self.lane.fill(slot, Pending::default());
-                self.upload(patch);
-            }
+            Worked::Encoded(patch) => self.note_upload(slot, patch),
             Worked::Unchanged => {
                 self.lane.fill(slot, Pending::default());
                 self.answer_change(Ok(()));
@@ -247,6 +244,20 @@ impl Machine {
                 self.give_up_job(CommandError::NotInStep, false);
             }
         }
+    }
+
+    /// WhatsApp may take a patch whose answer nobody hears, and tells nobody but our other devices: whoever has the device
+    /// then, looks. A patch that was not taken costs him one question.
+    fn note_upload(&mut self, slot: u64, patch: Bytes) {
+        let mut outcome = Pending::default();
+        if let Some(job) = &mut self.app_state.job {
+            let collection = job.collection;
+            job.step = Step::Noting { patch };
+            let next = self.copy(collection).head.version + 1;
+            self.set_known(&mut outcome, collection, next);
+            outcome.after.push(After::AppState(AppliedThen::GoOn));
+        }
+        self.lane.fill(slot, outcome);
     }
 
     fn upload(&mut self, patch: Bytes) {
@@ -317,11 +328,12 @@ impl Machine {
         self.app_state.troubles.insert(collection, (times + 1, self.now.boot.plus(pause)));
     }
 
-    /// Patches and what they changed are durable.
+    /// Patches and what they changed are durable, or that there may be another one.
     pub(in crate::machine) fn app_state_durable(&mut self, then: AppliedThen) {
         let Some(job) = &self.app_state.job else { return };
         match (&job.step, then) {
             (_, AppliedThen::Stop) => self.end_job(CommandError::NotInStep),
+            (Step::Noting { patch }, AppliedThen::GoOn) => self.upload(patch.clone()),
             (Step::Following, AppliedThen::GoOn) => self.answer_change(Ok(())),
             (Step::Applying { more: false }, AppliedThen::GoOn) => self.in_step(),
             (_, AppliedThen::GoOn) => self.fetch(),
@@ -338,15 +350,6 @@ impl Machine {
     fn give_up_job(&mut self, error: CommandError, pause: bool) {
         if pause && let Some(collection) = self.app_state.job.as_ref().map(|job| job.collection) {
             self.pause_collection(collection);
-        }
-        if let Some(job) = &self.app_state.job
-            && matches!(job.step, Step::Uploading { .. })
-        {
-            // It may have been taken all the same: look before the next change.
-            let collection = job.collection;
-            let mut copy = self.copy(collection);
-            copy.known = copy.known.max(copy.head.version + 1);
-            self.app_state.copies.insert(collection, copy);
         }
         self.end_job(error);
     }

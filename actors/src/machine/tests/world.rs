@@ -337,7 +337,6 @@ impl World {
         rows.map(|key| key.name.as_str()).collect()
     }
 
-    /// How many requests crypto has not answered.
     /// Whether the message that is to be encrypted for a group begins another chain, if there is one.
     pub(super) fn begins_a_chain(&self) -> Option<bool> {
         self.crypto.iter().find_map(|(_, request)| match request {
@@ -346,8 +345,14 @@ impl World {
         })
     }
 
+    /// How many requests crypto has not answered.
     pub(super) fn with_crypto(&self) -> usize {
         self.crypto.len()
+    }
+
+    /// Whether a commit is on its way to the store.
+    pub(super) fn commits(&self) -> bool {
+        self.flying.is_some()
     }
 
     pub(super) fn wall(&self) -> UnixMillis {

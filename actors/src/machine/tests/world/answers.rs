@@ -31,6 +31,8 @@ impl World {
             account,
             keys: true,
             awaited: named(StateKind::Retry),
+            app_state: named(StateKind::AppStateHead),
+            app_state_keys: rows(StateKind::AppStateKey).next().is_some(),
             presence: only(StateKind::Presence),
             posts: named(StateKind::StatusPost),
             makings: named(StateKind::Making),
@@ -217,7 +219,10 @@ impl World {
                 Changed::Tokens(of.iter().map(kept).collect())
             }
             CryptoRequest::KeepTokens(tokens) => Changed::State(self.keep_tokens(tokens)),
-            CryptoRequest::AppState(_) => Changed::AppState(Worked::NoKey),
+            CryptoRequest::AppState(work) => Changed::AppState(match *work {
+                Work::Encode { .. } => Worked::Encoded(Bytes::from_static(b"patch")),
+                _ => Worked::NoKey,
+            }),
             CryptoRequest::MakeKeys { .. } => Changed::Keys(Vec::new()),
             CryptoRequest::RenewSecret => Changed::Keys(vec![credentials("renewed")]),
             CryptoRequest::Qr { reference } => Changed::Qr(reference),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use roost_proto::appstate::Action;
 use roost_proto::content::MessageContent;
 use roost_proto::stanza::{self, Builder, Jid, Stanza, server_jid};
 
@@ -282,6 +283,24 @@ impl World {
         let request = Box::new(roost_proto::ask::get("test").build());
         let command = Command::Ask { request, patience };
         (self.tokens, self.feed(Event::Command { token: self.tokens, command }))
+    }
+
+    /// Somebody wants app state changed: his token.
+    pub(in crate::machine::tests) fn change_app_state(&mut self, action: Action) -> u64 {
+        self.tokens += 1;
+        self.feed(Event::Command { token: self.tokens, command: Command::Change(vec![action]) });
+        self.tokens
+    }
+
+    /// What he was told, if he was.
+    pub(in crate::machine::tests) fn app_state_changed(
+        &self,
+        token: u64,
+    ) -> Option<Result<(), CommandError>> {
+        match self.replies.get(&token) {
+            Some(Reply::Done(result)) => Some(result.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn send_command(&mut self, to: u8) -> Vec<Effect> {
