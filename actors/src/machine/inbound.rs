@@ -202,8 +202,12 @@ impl Machine {
         } else if message.stanza.text("category").as_deref() == Some("peer") {
             receipt.attr("to", message.from.clone()).attr("type", "peer_msg")
         } else {
-            let chat = message.recipient.clone().unwrap_or_else(|| message.from.to_non_ad());
-            receipt.attr("to", chat).attr("type", "sender").attr("recipient", message.from.clone())
+            // It goes to the device that has sent the copy, and names the chat beside it.
+            let receipt = receipt.attr("to", message.from.clone()).attr("type", "sender");
+            match &message.recipient {
+                Some(chat) => receipt.attr("recipient", chat.to_non_ad()),
+                None => receipt,
+            }
         };
         Some(receipt.build())
     }

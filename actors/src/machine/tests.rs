@@ -23,6 +23,7 @@ mod posts;
 mod prekeys;
 mod ranges;
 mod reached;
+mod receipts;
 mod resends;
 mod rotation;
 mod secrets;
