@@ -17,7 +17,7 @@ use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 use super::commit::{After, Pending};
 use super::connect::encode;
 use super::crypto::{DecryptFailure, Decrypted, GroupCiphertext, Purpose};
-use super::{CryptoRequest, Effect, Machine, bots};
+use super::{CryptoRequest, Effect, Machine, bots, posts};
 use crate::port::QuarantinedStanza;
 pub(super) use envelope::{Inbound, Refused};
 
@@ -189,7 +189,8 @@ impl Machine {
         let receipt = Builder::new("receipt").attr("id", message.id.clone());
         let receipt = if let Some(place) = message.place() {
             let receipt = receipt.attr("to", place.clone()).attr("participant", message.from.clone());
-            let hidden = message.list.is_some() && self.presence.hidden();
+            // Status posts never say it.
+            let hidden = self.presence.hidden() && !posts::is_place(place);
             match message.own {
                 true => receipt.attr("type", "sender"),
                 false if hidden => receipt.attr("type", "inactive"),

@@ -4,6 +4,7 @@ use roost_proto::e2e;
 use roost_proto::stanza::{Builder, Jid, Read, Stanza};
 
 use super::world::World;
+use crate::device::Command;
 
 /// A message in some place, or from a device alone.
 fn message(id: &str, from: Jid, participant: Option<Jid>) -> Builder {
@@ -33,4 +34,21 @@ fn a_copy_of_an_own_message_is_settled_at_the_device_that_sent_it_and_the_chat_i
     let receipt = receipt(&mut world, copy.build());
     assert_eq!(receipt.text("type").as_deref(), Some("sender"));
     assert_eq!((receipt.jid("to"), receipt.jid("recipient")), (Some(sibling), Some(chat)));
+}
+
+#[test]
+fn a_device_that_hides_says_so_in_groups_and_of_what_came_through_a_list_but_not_of_status_posts() {
+    let mut world = World::online(2);
+    world.command(Command::SetPresence { available: false });
+    world.commit_everything();
+    let sender = || Some(Jid::lid_device("800000", 2));
+    for (id, place, says) in [
+        ("G1", "120363000000000001@g.us", Some("inactive")),
+        ("L1", "1423456789@broadcast", Some("inactive")),
+        ("S1", "status@broadcast", None),
+    ] {
+        let place: Jid = place.parse().expect("a JID");
+        let receipt = receipt(&mut world, message(id, place, sender()).build());
+        assert_eq!(receipt.text("type").as_deref(), says, "{id}");
+    }
 }
