@@ -285,8 +285,9 @@ fn the_server_is_told_what_the_clients_tell_it() {
     assert_eq!(told(reaction("x")), ("reaction", None, None, true));
     assert_eq!(told(reaction("")), ("reaction", Some("7"), None, true));
     assert_eq!(told(Content::Edit(an_edit(false))), ("text", Some("1"), None, true));
-    let revoke = Content::Revoke(api::RevokeMessage { message: target(true) });
-    assert_eq!(told(revoke), ("text", Some("7"), None, true));
+    let revoke = |own| Content::Revoke(api::RevokeMessage { message: target(own) });
+    assert_eq!(told(revoke(true)), ("text", Some("7"), None, false), "a revocation is never hidden");
+    assert_eq!(told(revoke(false)), ("text", Some("8"), None, false));
     let pin = Content::Pin(api::PinMessage { message: target(true), duration: None });
     assert_eq!(told(pin), ("text", Some("2"), None, true));
     assert_eq!(Wire::of(b"\xff\xff"), Wire::default());

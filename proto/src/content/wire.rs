@@ -124,7 +124,10 @@ fn of(message: &Message) -> Wire {
     };
     let business = Business::of(message);
     let edit = edit(message);
-    let hidden = edit.is_some() || reaction || vote || message.enc_event_response_message.is_set();
+    // A revocation is no such thing, though whatsmeow hides it: whatsapp-rust says that WhatsApp Web never does, and that the
+    // server drops one that is hidden.
+    let changes = matches!(edit, Some("1" | "2"));
+    let hidden = changes || reaction || vote || message.enc_event_response_message.is_set();
     Wire { kind, edit, media, hidden, meta, business, reportable: None }
 }
 
