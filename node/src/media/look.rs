@@ -105,8 +105,8 @@ enum Unseen {
     Picture(#[from] image::ImageError),
     #[error(transparent)]
     Sound(#[from] symphonia::core::errors::Error),
-    #[error("no film: {0:?}")]
-    Film(mp4parse::Error),
+    #[error(transparent)]
+    Film(#[from] film::NoFilm),
     #[error("the program that takes stills cannot be run")]
     Ffmpeg(#[source] io::Error),
     #[error("the program that takes stills took too long")]
@@ -173,7 +173,7 @@ fn read(sight: Sight, file: Plain) -> Result<Seen, Unseen> {
 /// What a film tells, and the film itself if a still of it is wanted.
 fn read_film(file: Plain, still: bool) -> Result<(Seen, Option<File>), Unseen> {
     let mut file = InTime { file, until: Instant::now() + READING };
-    let seen = found(Sight::Film, film::look(&mut file).map_err(Unseen::Film));
+    let seen = found(Sight::Film, film::look(&mut file).map_err(Unseen::from));
     if !still {
         return Ok((seen, None));
     }
