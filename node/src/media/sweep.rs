@@ -1,7 +1,7 @@
 //! Forgets uploaded files that are older than the retention, and what was known about moved ones.
 //!
-//! What must hold: the blob goes before its row, so that nothing is left that no row names; a store that does
-//! not answer is asked again later. Every node runs it; two at a time remove nothing twice.
+//! What must hold: a blob has a row before it is there and for as long as it is, so that nothing is left that no row names; a
+//! row without one is of a file that did not come in whole. A store that does not answer is asked again later. Every node runs it; two at a time remove nothing twice.
 
 use std::sync::Arc;
 use std::time::Duration;

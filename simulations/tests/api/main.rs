@@ -21,6 +21,7 @@ mod placement;
 mod protocol;
 mod proxies;
 mod reads;
+mod retention;
 mod sends;
 mod standard;
 mod tenants;

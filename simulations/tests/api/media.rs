@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 use crate::world::{World, bad_field, by, refusal};
 
-fn header(kind: Kind, mime_type: &str) -> Header {
+pub(crate) fn header(kind: Kind, mime_type: &str) -> Header {
     Header {
         parent: "tenants/acme".into(),
         kind: kind.into(),
@@ -24,7 +24,7 @@ fn header(kind: Kind, mime_type: &str) -> Header {
     }
 }
 
-async fn upload(client: Client, header: Header, file: &[u8]) -> Result<Media, Status> {
+pub(crate) async fn upload(client: Client, header: Header, file: &[u8]) -> Result<Media, Status> {
     let part = |part| UploadMediaRequest { part: Some(part) };
     let mut parts = vec![part(Up::Header(header))];
     parts.extend(file.chunks(100_000).map(|piece| part(Up::Data(piece.to_vec()))));

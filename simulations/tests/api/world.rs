@@ -17,7 +17,7 @@ use roost_node::cluster::{
 };
 use roost_node::commits::Commits;
 use roost_node::directory::Directory;
-use roost_node::media::{Folder, HttpClient, Media, MediaOptions};
+use roost_node::media::{BlobStore, Folder, HttpClient, Media, MediaOptions};
 use roost_node::metrics::Metrics;
 use roost_node::outside::{Dice, Network, Outside};
 use roost_node::store::{KeyFile, Store, StoreOptions};
@@ -127,8 +127,21 @@ impl World {
         World::with_ffmpeg(count, None).await
     }
 
+    /// The same, with another store of files around the folder of them.
+    pub(crate) async fn keeping(count: usize, keep: impl FnOnce(Folder) -> Arc<dyn BlobStore>) -> World {
+        World::begin(count, None, keep).await
+    }
+
     /// The same, with a program that takes stills out of films.
     pub(crate) async fn with_ffmpeg(count: usize, ffmpeg: Option<PathBuf>) -> World {
+        World::begin(count, ffmpeg, |folder| Arc::new(folder)).await
+    }
+
+    async fn begin(
+        count: usize,
+        ffmpeg: Option<PathBuf>,
+        keep: impl FnOnce(Folder) -> Arc<dyn BlobStore>,
+    ) -> World {
         let folder = TempDir::new().expect("a temporary folder");
         let kek = Arc::new(KeyFile::create(&folder.path().join("kek")).expect("a key file"));
         let url = format!("sqlite://{}", folder.path().join("roost.db").display());
@@ -141,8 +154,7 @@ impl World {
             ..MediaOptions::default()
         };
         let http = Arc::new(HttpClient::new(None, Network::System));
-        let media =
-            Media::new(media, Arc::new(Folder::new(folder.path().join("files"))), http, Dice::default());
+        let media = Media::new(media, keep(Folder::new(folder.path().join("files"))), http, Dice::default());
         let mut nodes = Vec::new();
         for n in 1..=count {
             nodes.push(Node::start(&options, &format!("n{n}"), media.clone()).await);

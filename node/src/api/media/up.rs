@@ -15,7 +15,7 @@ use super::{Handle, must_exist};
 use crate::api::call::Call;
 use crate::api::convert::timestamp;
 use crate::api::{Api, parse};
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Resource};
 use crate::media::{BlobKey, Seen, Sight, Spooled, Spooling, look, looking_place};
 
 /// Largest piece.
@@ -62,13 +62,12 @@ impl Api {
         let seen = find(kind, &header, &spooled, media.options.ffmpeg.as_deref()).await?;
         let key = BlobKey { tenant, id: name };
         let described = self.describe(&key, kind, header, &spooled, seen);
-        media.blobs.put(&key, spooled.path()).await.map_err(|error| ApiError::Media(error.into()))?;
-        // The blob first: a row always has one.
-        let body = described.encode_to_vec();
-        if !self.directory().put_media(&key.tenant, &key.id, &body).await? {
-            media.blobs.delete(&key).await.map_err(|error| ApiError::Media(error.into()))?;
-            must_exist(self, call, &key.tenant).await?;
+        // The row first: whatever becomes of this call, the retention finds what lies in the store, also when the store says
+        // that it has not taken it.
+        if !self.directory().put_media(&key.tenant, &key.id, &described.encode_to_vec()).await? {
+            return Err(ApiError::not_found(Resource::Tenant, format!("tenants/{}", key.tenant)));
         }
+        media.blobs.put(&key, spooled.path()).await.map_err(|error| ApiError::Media(error.into()))?;
         self.parts().metrics.add("roost_media_uploaded_bytes_total", &[], described.size_bytes);
         Ok(described)
     }

@@ -1,0 +1,107 @@
+//! What stays of files when callers leave or the store of files fails.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use roost_node::media::{BlobError, BlobKey, BlobStore, Folder, Pieces, round};
+use roost_proto::api::media::Kind;
+use roost_proto::api::upload_media_request::Part as Up;
+use roost_proto::api::*;
+use roost_proto::id::UnixMillis;
+use tonic::{Code, Status};
+
+use crate::media::{header, upload};
+use crate::world::{World, refusal, within};
+
+/// What is wrong with the store of files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Mood {
+    Well,
+    /// It takes a blob and does not say so.
+    Silent,
+    /// It takes none.
+    Full,
+}
+
+/// A folder that can be made to fail.
+struct Moody {
+    folder: Folder,
+    mood: Arc<Mutex<Mood>>,
+}
+
+impl Moody {
+    fn mood(&self) -> Mood {
+        self.mood.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn broken() -> BlobError {
+    BlobError::Unavailable("it is broken".into())
+}
+
+#[async_trait]
+impl BlobStore for Moody {
+    async fn put(&self, key: &BlobKey, file: &Path) -> Result<(), BlobError> {
+        match self.mood() {
+            Mood::Full => Err(broken()),
+            Mood::Silent => {
+                self.folder.put(key, file).await?;
+                std::future::pending().await
+            }
+            Mood::Well => self.folder.put(key, file).await,
+        }
+    }
+
+    async fn get(&self, key: &BlobKey) -> Result<Pieces, BlobError> {
+        self.folder.get(key).await
+    }
+
+    async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
+        self.folder.delete(key).await
+    }
+}
+
+/// A node with a store of files in this mood, and the tenant `acme`.
+async fn world(mood: Mood) -> (World, Arc<Mutex<Mood>>) {
+    let mood = Arc::new(Mutex::new(mood));
+    let given = mood.clone();
+    let world = World::keeping(1, |folder| Arc::new(Moody { folder, mood: given })).await;
+    world.tenant("acme").await;
+    (world, mood)
+}
+
+async fn give(world: &World) -> Result<Media, Status> {
+    upload(world.at(0), header(Kind::Audio, "audio/ogg"), b"sound").await
+}
+
+/// Removes everything, and says how many files that were.
+async fn forget(world: &World) -> u64 {
+    round(&*world.store, &world.media, UnixMillis(i64::MAX)).await
+}
+
+/// Blobs of the tenant.
+fn blobs(world: &World) -> usize {
+    std::fs::read_dir(world.files().join("acme")).map(Iterator::count).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn a_blob_of_an_upload_that_did_not_come_to_its_end_goes_with_the_retention() {
+    let (world, _) = world(Mood::Silent).await;
+    let parts = [Up::Header(header(Kind::Audio, "audio/ogg")), Up::Data(b"sound".to_vec())];
+    let parts = parts.map(|part| UploadMediaRequest { part: Some(part) });
+    let left = world.at(0).media().upload_media(within(1_000, tokio_stream::iter(parts))).await;
+    assert_eq!(left.expect_err("it never ends").code(), Code::DeadlineExceeded);
+    assert_eq!(blobs(&world), 1);
+    assert_eq!(forget(&world).await, 1);
+    assert_eq!(blobs(&world), 0);
+}
+
+#[tokio::test]
+async fn what_the_store_of_files_did_not_take_goes_with_the_retention() {
+    let (world, mood) = world(Mood::Full).await;
+    assert_eq!(refusal(give(&world).await), (Code::Unavailable, "MEDIA_STORE_UNAVAILABLE".into()));
+    *mood.lock().expect("nobody failed") = Mood::Well;
+    give(&world).await.expect("taken");
+    assert_eq!((blobs(&world), forget(&world).await, blobs(&world)), (1, 2, 0));
+}
