@@ -13,7 +13,9 @@ mod hosts;
 mod http;
 mod look;
 mod offer;
+mod pace;
 mod packs;
+mod places;
 mod plain;
 mod problem;
 mod rows;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roost_actors::port::ProxyUri;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use roost_proto::id::BusinessId;
 
 pub use blobs::{BlobError, BlobKey, BlobStore, Pieces};
 pub use fetch::{Download, Fetched, Taker, fetch, is_there};
@@ -34,8 +36,9 @@ pub use files::DeviceFiles;
 pub use folder::Folder;
 pub use hosts::HostCache;
 pub use http::{HttpClient, HttpError};
-pub use look::{Place, Seen, Sight, look, place as looking_place};
+pub use look::{Seen, Sight, look, place as looking_place};
 pub use offer::{Shown, Uploaded, offer, publish, show};
+pub use pace::{Pace, TooSlow};
 pub use packs::{PackProblem, STICKERS, sticker_pack};
 pub use plain::Plain;
 pub use problem::MediaProblem;
@@ -45,10 +48,13 @@ pub use spool::{Spooled, Spooling, keep_clear};
 pub use sweep::{round, run as sweep};
 
 use crate::outside::Dice;
+use places::{Place, Places};
 
 /// Uploads of callers, and separately their downloads, and what devices and messages move to and from WhatsApp, that run at a
-/// time; more wait.
+/// time, and of one tenant a quarter of them; more wait.
 const AT_ONCE: usize = 32;
+/// How long they wait.
+const WAITING: Duration = Duration::from_secs(60);
 
 /// Bounds of files.
 #[derive(Debug, Clone)]
@@ -91,15 +97,15 @@ pub struct Media {
     /// For jitter.
     pub dice: Dice,
     packs: Arc<packs::Packs>,
-    uploads: Arc<Semaphore>,
-    downloads: Arc<Semaphore>,
-    transfers: Arc<Semaphore>,
+    uploads: Arc<Places>,
+    downloads: Arc<Places>,
+    transfers: Arc<Places>,
 }
 
 impl Media {
     /// Files within these bounds, in this store, over this client.
     pub fn new(options: MediaOptions, blobs: Arc<dyn BlobStore>, http: Arc<HttpClient>, dice: Dice) -> Media {
-        let places = || Arc::new(Semaphore::new(AT_ONCE));
+        let places = || Arc::new(Places::new(AT_ONCE, WAITING));
         let (uploads, downloads, transfers) = (places(), places(), places());
         let (hosts, packs) = (Arc::default(), Arc::default());
         Media { options, blobs, http, hosts, dice, packs, uploads, downloads, transfers }
@@ -114,17 +120,20 @@ impl Media {
     }
 
     /// Waits for a place among the uploads of callers.
-    pub async fn upload_place(&self) -> SemaphorePermit<'_> {
-        self.uploads.acquire().await.expect("it is never closed")
+    ///
+    /// # Errors
+    /// This and the next two: [`MediaProblem::Busy`] when the tenant has none in time.
+    pub async fn upload_place(&self, tenant: &BusinessId) -> Result<Place, MediaProblem> {
+        self.uploads.take(tenant).await
     }
 
     /// Waits for a place among the downloads of callers from WhatsApp, which are as slow as the callers.
-    pub async fn download_place(&self) -> SemaphorePermit<'_> {
-        self.downloads.acquire().await.expect("it is never closed")
+    pub async fn download_place(&self, tenant: &BusinessId) -> Result<Place, MediaProblem> {
+        self.downloads.take(tenant).await
     }
 
     /// Waits for a place among the transfers with WhatsApp that no caller can hold up.
-    pub async fn transfer_place(&self) -> SemaphorePermit<'_> {
-        self.transfers.acquire().await.expect("it is never closed")
+    pub async fn transfer_place(&self, tenant: &BusinessId) -> Result<Place, MediaProblem> {
+        self.transfers.take(tenant).await
     }
 }

@@ -7,6 +7,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_proto::ask::media::MediaHosts;
+use roost_proto::id::BusinessId;
 use roost_proto::media::File;
 
 use super::ProxyUri;
@@ -32,9 +33,10 @@ pub enum FileError {
 #[async_trait]
 pub trait Files: Send + Sync + 'static {
     /// Fetches a file of at most so many bytes, from the first of these hosts (`host` or `host:port`) that gives
-    /// it; without any, from where WhatsApp usually keeps files. Waits for its turn.
+    /// it; without any, from where WhatsApp usually keeps files. Waits for its turn, of which no tenant has more than others.
     async fn fetch(
         &self,
+        tenant: &BusinessId,
         via: Option<&ProxyUri>,
         hosts: &[String],
         file: &File,

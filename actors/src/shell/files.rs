@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use ractor::ActorRef;
 use roost_proto::ask::media::MediaHosts;
 use roost_proto::history::{HistoryError, Outline, Position, Slice, Slices, Survey};
+use roost_proto::id::BusinessId;
 use roost_proto::media::File;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -24,6 +25,7 @@ const WHOLE: u64 = 32 << 20;
 
 pub(super) struct Files {
     port: Arc<dyn port::Files>,
+    tenant: BusinessId,
     open: Arc<Mutex<Option<Open>>>,
     tasks: JoinSet<()>,
     life: u32,
@@ -59,22 +61,30 @@ impl Drop for Answer {
 }
 
 impl Files {
-    pub(super) fn new(port: Arc<dyn port::Files>, life: u32, supervisor: ActorRef<Input>) -> Files {
-        Files { port, open: Arc::default(), tasks: JoinSet::new(), life, supervisor }
+    /// Of a device of this tenant.
+    pub(super) fn new(
+        port: Arc<dyn port::Files>,
+        tenant: BusinessId,
+        life: u32,
+        supervisor: ActorRef<Input>,
+    ) -> Files {
+        Files { port, tenant, open: Arc::default(), tasks: JoinSet::new(), life, supervisor }
     }
 
     pub(super) fn fetch(&mut self, token: u64, via: Option<ProxyUri>, hosts: Vec<String>, what: Fetching) {
         while self.tasks.try_join_next().is_some() {}
-        let (port, open) = (self.port.clone(), self.open.clone());
+        let (port, tenant, open) = (self.port.clone(), self.tenant.clone(), self.open.clone());
         let answer = Answer { token, outcome: None, life: self.life, supervisor: self.supervisor.clone() };
         self.tasks.spawn(async move {
+            let fetch =
+                async |file: Box<File>, most| port.fetch(&tenant, via.as_ref(), &hosts, &file, most).await;
             let outcome = match what {
-                Fetching::Whole(file) => whole(&*port, via.as_ref(), &hosts, &file).await.map(Fetched::Whole),
+                Fetching::Whole(file) => whole(fetch(file, WHOLE).await).await.map(Fetched::Whole),
                 Fetching::History(file) => {
                     let mut place = open.lock().await;
                     // Its room is free before the next takes some.
                     *place = None;
-                    history(&*port, via.as_ref(), &hosts, &file).await.map(|(outline, file)| {
+                    history(fetch(file, HISTORY).await).await.map(|(outline, file)| {
                         *place = Some(Open { file, slices: None });
                         Fetched::History(Box::new(outline))
                     })
@@ -97,28 +107,18 @@ impl Files {
     }
 }
 
-async fn whole(
-    port: &dyn port::Files,
-    via: Option<&ProxyUri>,
-    hosts: &[String],
-    file: &File,
-) -> Result<Bytes, FileError> {
-    let mut fetched = port.fetch(via, hosts, file, WHOLE).await?;
-    let mut bytes = BytesMut::new();
+type Found = Result<Box<dyn FetchedFile>, FileError>;
+
+async fn whole(fetched: Found) -> Result<Bytes, FileError> {
+    let (mut fetched, mut bytes) = (fetched?, BytesMut::new());
     while let Some(piece) = fetched.piece().await? {
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes.freeze())
 }
 
-async fn history(
-    port: &dyn port::Files,
-    via: Option<&ProxyUri>,
-    hosts: &[String],
-    file: &File,
-) -> Result<(Outline, Box<dyn FetchedFile>), FileError> {
-    let mut fetched = port.fetch(via, hosts, file, HISTORY).await?;
-    let mut survey = Survey::default();
+async fn history(fetched: Found) -> Result<(Outline, Box<dyn FetchedFile>), FileError> {
+    let (mut fetched, mut survey) = (fetched?, Survey::default());
     while let Some(piece) = fetched.piece().await? {
         survey.feed(piece).map_err(no_history)?;
     }

@@ -1,7 +1,7 @@
 //! Downloading a file from WhatsApp's media hosts, decrypted on its way unless everybody may read it.
 //!
 //! What must hold: after a broken connection the next host goes on where the last one ended, and hashes and MAC
-//! still cover the whole; the host never comes from a message, whose sender must not choose whom we ask; what
+//! still cover the whole; no host holds a download up for long; the host never comes from a message, whose sender must not choose whom we ask; what
 //! was handed on counts only after the end.
 
 use std::time::Duration;
@@ -18,6 +18,7 @@ use roost_proto::media::{AnyFile, Opener};
 use super::Media;
 use super::http::{HttpError, nothing, piece};
 use super::offer::{WEB_ORIGIN, may_pass};
+use super::pace::Pace;
 use super::problem::MediaProblem;
 
 /// Where files are when no device can say it.
@@ -99,8 +100,8 @@ pub async fn fetch<T: Taker>(
     let hosts = if hosts.is_empty() { &fallback[..] } else { hosts };
     let going = download.get_or_insert_with(|| Download::new(file));
     let (mut failures, mut pause, mut last) = (0, FIRST_PAUSE, String::new());
-    let mut next = 0;
-    while failures < TRIES {
+    let (mut next, mut pace) = (0, Pace::default());
+    while failures < TRIES && !pace.is_over() {
         if failures > 0 {
             tokio::time::sleep(pause.mul_f64(media.dice.between(0.5, 1.5))).await;
             pause *= 2;
@@ -109,12 +110,13 @@ pub async fn fetch<T: Taker>(
         next += 1;
         let from = going.received;
         let span = (from > 0).then(|| format!("bytes={from}-"));
-        let why = match ask(media, host, file, span).await {
+        let asked = pace.wait(ask(media, host, file, span)).await;
+        let why = match asked.unwrap_or(Err(HttpError::Late)) {
             Ok(answer) => match answer.status() {
                 status if GONE.contains(&status) => return Ok(Fetched::Gone(status.as_u16())),
                 status if follows(&answer, from) => {
                     let mut body = answer.into_body();
-                    match read(&mut body, going, status, taker).await? {
+                    match read(&mut body, going, status, &mut pace, taker).await? {
                         None => {
                             let Download { opener, .. } = download.take().expect("it is going on");
                             let mut rest = Vec::new();
@@ -181,12 +183,13 @@ async fn read<T: Taker>(
     body: &mut Incoming,
     going: &mut Download,
     status: StatusCode,
+    pace: &mut Pace,
     taker: &mut T,
 ) -> Result<Option<HttpError>, T::Error> {
     let mut known = if status == StatusCode::OK { going.received } else { 0 };
     let mut plain = Vec::new();
     loop {
-        let piece = match piece(body).await {
+        let piece = match pace.wait(piece(body)).await.unwrap_or(Err(HttpError::Late)) {
             Ok(Some(piece)) => piece,
             Ok(None) => return Ok(None),
             Err(error) => return Ok(Some(error)),
@@ -195,6 +198,7 @@ async fn read<T: Taker>(
         known -= skip as u64;
         let piece = &piece[skip..];
         going.received += piece.len() as u64;
+        pace.passed(piece.len());
         if going.received > LARGEST {
             return Err(MediaProblem::TooLarge { most: LARGEST }.into());
         }
@@ -202,5 +206,111 @@ async fn read<T: Taker>(
         if !plain.is_empty() {
             taker.take(std::mem::take(&mut plain).into()).await?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use roost_proto::media::{Encryptor, File, MediaKey, MediaKind};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::time::Instant;
+
+    use super::super::{Folder, HttpClient, MediaOptions};
+    use super::*;
+    use crate::outside::{Connect, Dice, Duplex, Network};
+
+    /// How a host behaves.
+    #[derive(Clone, Copy)]
+    enum Manner {
+        /// It gives so many bytes of what was asked for, and says which.
+        Parts(usize),
+        /// It gives one byte of a long answer every so often.
+        Drips(Duration),
+    }
+
+    /// A network with one host that has one blob.
+    struct Host {
+        blob: Vec<u8>,
+        manner: Manner,
+    }
+
+    #[async_trait]
+    impl Connect for Host {
+        async fn connect(&self, _host: &str, _port: u16) -> std::io::Result<Box<dyn Duplex>> {
+            let (ours, theirs) = tokio::io::duplex(1 << 16);
+            let (blob, manner) = (self.blob.clone(), self.manner);
+            tokio::spawn(async move { _ = answer(theirs, &blob, manner).await });
+            Ok(Box::new(ours))
+        }
+    }
+
+    async fn answer(mut to: DuplexStream, blob: &[u8], manner: Manner) -> std::io::Result<()> {
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"\r\n\r\n") {
+            asked.push(to.read_u8().await?);
+        }
+        let asked = String::from_utf8_lossy(&asked).to_lowercase();
+        let from = asked.split("bytes=").nth(1).and_then(|rest| rest.split('-').next()?.parse().ok());
+        let (from, whole) = (from.unwrap_or(0_usize), blob.len());
+        match manner {
+            Manner::Parts(most) => {
+                let end = whole.min(from + most);
+                let span = format!("bytes {from}-{}/{whole}", end - 1);
+                let length = end - from;
+                let head = format!(
+                    "HTTP/1.1 206 Partial Content\r\ncontent-range: {span}\r\ncontent-length: {length}\r\n\r\n"
+                );
+                to.write_all(head.as_bytes()).await?;
+                to.write_all(&blob[from..end]).await?;
+            }
+            Manner::Drips(pause) => {
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {whole}\r\n\r\n");
+                to.write_all(head.as_bytes()).await?;
+                for byte in blob {
+                    let never = std::future::pending::<()>();
+                    _ = tokio::time::timeout(pause, never).await;
+                    to.write_all(&[*byte]).await?;
+                }
+            }
+        }
+        to.shutdown().await
+    }
+
+    struct Taken(Vec<u8>);
+
+    #[async_trait]
+    impl Taker for Taken {
+        type Error = MediaProblem;
+
+        async fn take(&mut self, piece: Bytes) -> Result<(), MediaProblem> {
+            self.0.extend(piece);
+            Ok(())
+        }
+    }
+
+    /// Downloads a file of 10,000 bytes from a host that behaves so; what comes of it, and the file.
+    async fn downloaded(manner: Manner) -> (Result<Fetched, MediaProblem>, bool) {
+        let (key, kind) = (MediaKey::generate(&mut rand::rng()), MediaKind::Document);
+        let plain: Vec<u8> = (0..10_000u32).map(|n| (n % 251) as u8).collect();
+        let (mut encryptor, mut blob) = (Encryptor::new(&key, kind), Vec::new());
+        encryptor.update(&plain, &mut blob);
+        let hashes = encryptor.finish(&mut blob).hashes;
+        let file = AnyFile::Sealed(File { kind, key, hashes, direct_path: "/v/x".to_owned() });
+        let network = Network::Other(Arc::new(Host { blob, manner }));
+        let http = Arc::new(HttpClient::new(None, network));
+        let media = Media::new(MediaOptions::default(), Arc::new(Folder::new("none")), http, Dice::default());
+        let mut taken = Taken(Vec::new());
+        let fetched = fetch(&media, &["host".to_owned()], &file, &mut None, &mut taken).await;
+        (fetched, taken.0 == plain)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_gives_a_byte_now_and_then_is_left() {
+        let begun = Instant::now();
+        let (fetched, _) = downloaded(Manner::Drips(Duration::from_secs(7))).await;
+        assert!(matches!(fetched, Err(MediaProblem::HostsFailed(_))), "{fetched:?}");
+        assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
     }
 }

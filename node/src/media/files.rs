@@ -1,10 +1,9 @@
 //! The devices' way to files of WhatsApp: fetched onto this node's disk, verified, then read in pieces.
 //!
 //! What must hold: what lies on disk is encrypted under a key that only this process has, and goes with its
-//! handle; a file is given when it is whole and right. So many files lie here at a time and no more; pieces of
-//! history, which may be told for long, do not keep other files waiting. Deletions wait for nothing but each other.
+//! handle; a file is given when it is whole and right. So many files lie here at a time and no more, and of a tenant a
+//! quarter of them; pieces of history, which may be told for long, do not keep other files waiting. Deletions wait for nothing but each other.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,19 +11,23 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use roost_actors::port::{FetchedFile, FileError, Files, ProxyUri, Unneeded};
 use roost_proto::ask::media::MediaHosts;
+use roost_proto::id::BusinessId;
 use roost_proto::media::{AnyFile, Decryptor, File, MediaKind};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::Media;
 use super::blobs::Pieces;
 use super::delete::delete;
 use super::fetch::{Fetched, Taker, fetch};
+use super::places::{Place, Places};
 use super::problem::MediaProblem;
 use super::spool::{Spooled, Spooling};
 use crate::outside::Outside;
 
 /// Files of one sort that lie here at a time: pieces of history, and separately all others.
 const AT_ONCE: usize = 8;
+/// How long one waits for its room: others may be told for long.
+const ROOM: Duration = Duration::from_secs(600);
 /// How long a deletion may wait for its turn, and how long it may take then.
 const DELETION: Duration = Duration::from_secs(60);
 
@@ -32,15 +35,15 @@ const DELETION: Duration = Duration::from_secs(60);
 pub struct DeviceFiles {
     media: Media,
     outside: Outside,
-    history: Arc<Semaphore>,
-    others: Arc<Semaphore>,
+    history: Places,
+    others: Places,
     deletions: Semaphore,
 }
 
 impl DeviceFiles {
     /// Over the transport of other media.
     pub fn new(media: Media, outside: Outside) -> DeviceFiles {
-        let places = || Arc::new(Semaphore::new(AT_ONCE));
+        let places = || Places::new(AT_ONCE, ROOM);
         let deletions = Semaphore::new(AT_ONCE);
         DeviceFiles { media, outside, history: places(), others: places(), deletions }
     }
@@ -62,17 +65,18 @@ impl Taker for Filling {
 impl Files for DeviceFiles {
     async fn fetch(
         &self,
+        tenant: &BusinessId,
         via: Option<&ProxyUri>,
         hosts: &[String],
         file: &File,
         most: u64,
     ) -> Result<Box<dyn FetchedFile>, FileError> {
         let places = if file.kind == MediaKind::History { &self.history } else { &self.others };
-        let room = places.clone().acquire_owned().await.expect("it is never closed");
+        let room = places.take(tenant).await.map_err(refused)?;
         let folder = &self.media.options.spool;
         let spooling = Spooling::begin(folder, &self.outside.name(), file.kind, most).await;
         let mut filling = Filling(spooling.map_err(refused)?.nameless().await.map_err(refused)?);
-        let place = self.media.transfer_place().await;
+        let place = self.media.transfer_place(tenant).await.map_err(refused)?;
         let wanted = AnyFile::Sealed(file.clone());
         let media = self.media.via(via);
         let fetched = fetch(&media, hosts, &wanted, &mut None, &mut filling).await.map_err(refused)?;
@@ -103,7 +107,7 @@ struct Here {
     spooled: Spooled,
     kind: MediaKind,
     reading: Option<Reading>,
-    _room: OwnedSemaphorePermit,
+    _room: Place,
 }
 
 /// A file on its way from the disk.

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use roost_proto::api;
+use roost_proto::id::BusinessId;
 use roost_proto::media::File;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +44,8 @@ pub enum PackProblem {
     Unknown,
     /// What is said of it is no description of a pack.
     Unreadable(&'static str),
+    /// The tenant moves too many files.
+    Busy,
     /// The host does not answer. Another try may meet a better time.
     HostFailed(String),
 }
@@ -70,9 +73,10 @@ impl Packs {
     }
 }
 
-/// The pack of this id, described in this language; the files in it have no names yet.
+/// The pack of this id for this tenant, described in this language; the files in it have no names yet.
 pub async fn sticker_pack(
     media: &Media,
+    tenant: &BusinessId,
     id: &str,
     language: &str,
 ) -> Result<Arc<api::PublicStickerPack>, PackProblem> {
@@ -82,7 +86,7 @@ pub async fn sticker_pack(
     }
     let (id, language) = (escaped(id), escaped(language));
     let url = format!("{}?lottie=1&cat=sticker_pack_data&id={id}&lg={language}", media.options.stickers);
-    let _place = media.transfer_place().await;
+    let _place = media.transfer_place(tenant).await.map_err(|_| PackProblem::Busy)?;
     let (mut last, mut pause) = (String::new(), FIRST_PAUSE);
     for attempt in 0..TRIES {
         if attempt > 0 {

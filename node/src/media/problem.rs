@@ -31,6 +31,9 @@ pub enum MediaProblem {
     /// Our own store of files.
     #[error(transparent)]
     Store(BlobError),
+    /// The tenant has as many files under way at this node as it may have.
+    #[error("the tenant moves too many files at this node")]
+    Busy,
     /// The disk of this node.
     #[error("the file could not be kept on this node")]
     Spool(#[source] std::io::Error),
@@ -58,6 +61,7 @@ impl MediaProblem {
             MediaProblem::Corrupt(_) => "MEDIA_CORRUPT",
             MediaProblem::HostsFailed(_) => "MEDIA_HOSTS_FAILED",
             MediaProblem::Refused(_) => "MEDIA_REFUSED",
+            MediaProblem::Busy => "MEDIA_BUSY",
             MediaProblem::Store(_) | MediaProblem::Spool(_) => "MEDIA_STORE_UNAVAILABLE",
         }
     }
@@ -69,6 +73,7 @@ impl MediaProblem {
             MediaProblem::Expired(_) => Code::FailedPrecondition,
             MediaProblem::Corrupt(_) => Code::DataLoss,
             MediaProblem::Refused(_) => Code::Internal,
+            MediaProblem::Busy => Code::ResourceExhausted,
             MediaProblem::HostsFailed(_) | MediaProblem::Store(_) | MediaProblem::Spool(_) => {
                 Code::Unavailable
             }
@@ -77,6 +82,6 @@ impl MediaProblem {
 
     /// When waiting helps: how long.
     pub fn retry(&self) -> Option<Duration> {
-        (self.code() == Code::Unavailable).then_some(Duration::from_secs(1))
+        matches!(self.code(), Code::Unavailable | Code::ResourceExhausted).then_some(Duration::from_secs(1))
     }
 }

@@ -80,7 +80,7 @@ impl Children {
         let (store, _) = Actor::spawn_linked(None, StoreActor, arguments, me.get_cell()).await?;
         let _ = store.send_message(store::Message::Load);
         let room = Arc::new(Semaphore::new(ports.limits.inbound));
-        let files = Files::new(ports.files.clone(), life, me.clone());
+        let files = Files::new(ports.files.clone(), grant.key.business_id.clone(), life, me.clone());
         Ok(Children { life, crypto, store, connection: None, files, room, closing })
     }
 

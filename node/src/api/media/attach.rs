@@ -234,7 +234,7 @@ impl Api {
         F: Future<Output = Result<T, Option<MediaProblem>>>,
     {
         let media = &self.parts().media;
-        let _place = media.transfer_place().await;
+        let _place = media.transfer_place(&key.business_id).await?;
         let mut again = true;
         loop {
             let hosts = self.media_hosts(call, key).await?;

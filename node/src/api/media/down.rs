@@ -17,7 +17,7 @@ use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::streams::Sink;
 use crate::errors::ApiError;
-use crate::media::{BlobError, BlobKey, Download, Fetched, Media, MediaProblem, Taker, fetch};
+use crate::media::{BlobError, BlobKey, Download, Fetched, Media, MediaProblem, Pace, Taker, fetch};
 
 /// Largest piece of an answer.
 const PIECE: usize = 256 << 10;
@@ -29,6 +29,7 @@ struct Window {
     skip: u64,
     left: u64,
     to: To,
+    pace: Pace,
 }
 
 #[async_trait]
@@ -43,7 +44,10 @@ impl Taker for Window {
         self.left -= piece.len() as u64;
         while !piece.is_empty() {
             let data = piece.split_to(PIECE.min(piece.len())).to_vec();
-            self.to.send_in_time(api::DownloadMediaResponse { part: Some(Part::Data(data)) }).await?;
+            let length = data.len();
+            let sent = self.to.send_in_time(api::DownloadMediaResponse { part: Some(Part::Data(data)) });
+            self.pace.wait(sent).await.unwrap_or(Err(ApiError::DeadlineExceeded))?;
+            self.pace.passed(length);
         }
         Ok(())
     }
@@ -62,7 +66,8 @@ impl Api {
         let file = AnyFile::of(&found.media).ok_or(broken)?;
         let described = Part::Media(found.media.clone());
         to.send(api::DownloadMediaResponse { part: Some(described) }).await?;
-        let mut window = Window { skip, left: if limit == 0 { u64::MAX } else { limit }, to };
+        let mut window =
+            Window { skip, left: if limit == 0 { u64::MAX } else { limit }, to, pace: Pace::default() };
         match (handle, file) {
             (Handle::Uploaded(key), AnyFile::Sealed(file)) => self.give_stored(key, &file, &mut window).await,
             (Handle::Uploaded(_), AnyFile::Plain(_)) => {
@@ -74,7 +79,7 @@ impl Api {
             (Handle::Received(key, _) | Handle::Posted(key, ..) | Handle::Packed(key, ..), file) => {
                 let hosts = self.hosts_for_download(call, key).await;
                 let media = self.media_of(key).await?;
-                match self.give_fetched(&media, &hosts, &file, &mut None, &mut window).await? {
+                match self.give_fetched(key, &media, &hosts, &file, &mut None, &mut window).await? {
                     Fetched::Whole(_) => Ok(()),
                     Fetched::Gone(_) => Err(MediaProblem::Expired("WhatsApp has dropped it").into()),
                 }
@@ -109,7 +114,7 @@ impl Api {
         let (mut going, mut lost) = (None, Some(found));
         loop {
             let wanted = AnyFile::Sealed(file.clone());
-            let fetched = self.give_fetched(&media, &hosts, &wanted, &mut going, window).await?;
+            let fetched = self.give_fetched(key, &media, &hosts, &wanted, &mut going, window).await?;
             let Fetched::Gone(status) = fetched else { return Ok(()) };
             let gone = MediaProblem::Expired("WhatsApp has dropped it, also what the phone sent again");
             let found = lost.take().ok_or(gone)?;
@@ -121,13 +126,14 @@ impl Api {
 
     async fn give_fetched(
         &self,
+        key: &DeviceKey,
         media: &Media,
         hosts: &[String],
         file: &AnyFile,
         going: &mut Option<Download>,
         window: &mut Window,
     ) -> Result<Fetched, ApiError> {
-        let place = media.download_place().await;
+        let place = media.download_place(&key.business_id).await?;
         let done = fetch(media, hosts, file, going, window).await?;
         drop(place);
         if let Fetched::Whole(bytes) = done {

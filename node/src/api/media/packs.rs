@@ -45,7 +45,7 @@ impl Api {
         id: &str,
         language: &str,
     ) -> Result<api::PublicStickerPack, ApiError> {
-        let found = sticker_pack(&self.media_of(key).await?, id, language).await;
+        let found = sticker_pack(&self.media_of(key).await?, &key.business_id, id, language).await;
         let mut pack = (*found.map_err(|problem| refused(key, id, problem))?).clone();
         for media in pack.stickers.iter_mut().filter_map(|sticker| sticker.media.as_mut()) {
             if let Ok(hash) = media.sha256.as_slice().try_into() {
@@ -74,6 +74,7 @@ impl Api {
 fn refused(key: &DeviceKey, id: &str, problem: PackProblem) -> ApiError {
     match problem {
         PackProblem::Unknown => ApiError::not_found(Resource::StickerPack, id),
+        PackProblem::Busy => MediaProblem::Busy.into(),
         PackProblem::HostFailed(why) => MediaProblem::HostsFailed(why).into(),
         PackProblem::Unreadable(what) => {
             let what = Upstream::Unreadable(Missing { tag: "sticker pack".to_owned(), what });

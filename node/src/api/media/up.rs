@@ -16,7 +16,7 @@ use crate::api::call::Call;
 use crate::api::convert::timestamp;
 use crate::api::{Api, parse};
 use crate::errors::{ApiError, Resource};
-use crate::media::{BlobKey, Seen, Sight, Spooled, Spooling, look, looking_place};
+use crate::media::{BlobKey, Pace, Seen, Sight, Spooled, Spooling, TooSlow, look, looking_place};
 
 /// Largest piece.
 const PIECE: usize = 1 << 20;
@@ -34,23 +34,25 @@ impl Api {
         call: &Call,
         mut parts: Streaming<api::UploadMediaRequest>,
     ) -> Result<api::Media, ApiError> {
-        let Some(Part::Header(header)) = next(&mut parts).await? else {
+        let mut pace = Pace::default();
+        let Some(Part::Header(header)) = next(&mut parts, &mut pace).await? else {
             return Err(ApiError::field("header", "must come first"));
         };
         let (tenant, kind) = check(&header)?;
         must_exist(self, call, &tenant).await?;
         let media = &self.parts().media;
-        let _place = media.upload_place().await;
+        let _place = media.upload_place(&tenant).await?;
         let name = self.parts().outside.name();
         let keys = keys_of(kind).expect("it was checked");
         let spool = Spooling::begin(&media.options.spool, &name, keys, media.options.max_bytes);
         let mut spool = spool.await?;
-        while let Some(part) = next(&mut parts).await? {
+        while let Some(part) = next(&mut parts, &mut pace).await? {
             let Part::Data(data) = part else { return Err(ApiError::field("header", "must come once")) };
             if data.len() > PIECE {
                 return Err(ApiError::field("data", format!("must be at most {PIECE} bytes long")));
             }
             spool.write(&data).await?;
+            pace.passed(data.len());
         }
         let spooled = spool.finish().await?;
         if spooled.sealed.length == 0 {
@@ -136,8 +138,12 @@ fn whole(seconds: u32) -> api::Duration {
     api::Duration { seconds: seconds.into(), nanos: 0 }
 }
 
-async fn next(parts: &mut Streaming<api::UploadMediaRequest>) -> Result<Option<Part>, ApiError> {
-    match parts.message().await {
+/// The next part, of a caller who may not be too slow while he has a place.
+async fn next(
+    parts: &mut Streaming<api::UploadMediaRequest>,
+    pace: &mut Pace,
+) -> Result<Option<Part>, ApiError> {
+    match pace.wait(parts.message()).await.map_err(|TooSlow| ApiError::DeadlineExceeded)? {
         Ok(None) => Ok(None),
         Ok(Some(message)) => match message.part {
             Some(part) => Ok(Some(part)),
