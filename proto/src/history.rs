@@ -29,7 +29,7 @@ pub enum HistoryError {
     /// The inflated bytes are no history.
     #[error("the history is malformed")]
     Malformed,
-    /// It inflates to more than 8 GiB, or its names and chats take more than 16 MiB.
+    /// It inflates to more than 8 GiB, or 64 MiB when it came with its message, or its names and chats take more than 16 MiB.
     #[error("the history is too large")]
     TooLarge,
 }

@@ -190,7 +190,7 @@ impl Machine {
 
     fn read_inline(&mut self, name: &str, packed: Bytes, next: Position) -> Result<Slice, HistoryError> {
         if self.history.open.is_none() {
-            let mut survey = Survey::default();
+            let mut survey = Survey::inline();
             survey.feed(packed.clone())?;
             let outline = survey.finish()?;
             let mut slices = Slices::from(next);

@@ -20,6 +20,8 @@ use crate::port::{self, FetchedFile, FileError, ProxyUri, Unneeded};
 
 /// The most packed bytes of one piece of history.
 const HISTORY: u64 = 512 << 20;
+/// Packed bytes of it that are read in one go.
+const FEW: usize = 4 << 10;
 /// The most bytes of a file that is read as a whole.
 const WHOLE: u64 = 32 << 20;
 
@@ -35,7 +37,21 @@ pub(super) struct Files {
 /// A piece of history that is here.
 struct Open {
     file: Box<dyn FetchedFile>,
+    /// What of the file is here and not read yet.
+    packed: Bytes,
     slices: Option<Slices>,
+}
+
+impl Open {
+    /// The next few packed bytes, which may inflate to a thousand times as much: others have their turn before that is read.
+    async fn next(&mut self) -> Result<Option<Bytes>, FileError> {
+        tokio::task::yield_now().await;
+        if self.packed.is_empty() {
+            self.packed = self.file.piece().await?.unwrap_or_default();
+        }
+        let few = self.packed.split_to(self.packed.len().min(FEW));
+        Ok((!few.is_empty()).then_some(few))
+    }
 }
 
 /// Says what came of a request; that nothing did, when its task fails.
@@ -84,8 +100,8 @@ impl Files {
                     let mut place = open.lock().await;
                     // Its room is free before the next takes some.
                     *place = None;
-                    history(fetch(file, HISTORY).await).await.map(|(outline, file)| {
-                        *place = Some(Open { file, slices: None });
+                    history(fetch(file, HISTORY).await).await.map(|(outline, open)| {
+                        *place = Some(open);
                         Fetched::History(Box::new(outline))
                     })
                 }
@@ -117,33 +133,37 @@ async fn whole(fetched: Found) -> Result<Bytes, FileError> {
     Ok(bytes.freeze())
 }
 
-async fn history(fetched: Found) -> Result<(Outline, Box<dyn FetchedFile>), FileError> {
-    let (mut fetched, mut survey) = (fetched?, Survey::default());
-    while let Some(piece) = fetched.piece().await? {
-        survey.feed(piece).map_err(no_history)?;
+async fn history(fetched: Found) -> Result<(Outline, Open), FileError> {
+    let mut open = Open { file: fetched?, packed: Bytes::new(), slices: None };
+    let mut survey = Survey::default();
+    while let Some(few) = open.next().await? {
+        survey.feed(few).map_err(no_history)?;
     }
-    Ok((survey.finish().map_err(no_history)?, fetched))
+    Ok((survey.finish().map_err(no_history)?, open))
 }
 
-async fn slice(open: &mut Option<Open>, begin: Position) -> Result<Slice, FileError> {
-    let gone = || FileError::Unavailable("it is not here any more".to_owned());
-    let Open { file, slices } = open.as_mut().ok_or_else(gone)?;
-    let reading = match slices {
+/// The next slice. Behind the last one, and when there is none, the piece is here no more.
+async fn slice(place: &mut Option<Open>, begin: Position) -> Result<Slice, FileError> {
+    let mut open =
+        place.take().ok_or_else(|| FileError::Unavailable("it is not here any more".to_owned()))?;
+    let mut reading = match open.slices.take() {
         Some(reading) if reading.next_position() == begin => reading,
         _ => {
-            file.rewind().await?;
-            slices.insert(Slices::from(begin))
+            open.file.rewind().await?;
+            open.packed.clear();
+            Slices::from(begin)
         }
     };
     loop {
         if let Some(slice) = reading.slice().map_err(no_history)? {
-            if slice.last {
-                *open = None;
+            if !slice.last {
+                open.slices = Some(reading);
+                *place = Some(open);
             }
             return Ok(slice);
         }
-        match file.piece().await? {
-            Some(piece) => reading.feed(piece),
+        match open.next().await? {
+            Some(few) => reading.feed(few),
             None => reading.close(),
         }
     }
@@ -151,4 +171,93 @@ async fn slice(open: &mut Option<Open>, begin: Position) -> Result<Slice, FileEr
 
 fn no_history(error: HistoryError) -> FileError {
     FileError::Corrupt(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use roost_proto::e2e;
+    use roost_proto::history::{Beside, Conversation, Kind, Past, People, pack};
+    use roost_proto::id::UnixMillis;
+    use roost_proto::stanza::Jid;
+
+    use super::*;
+
+    /// A file in memory.
+    struct Kept(Bytes, usize);
+
+    #[async_trait]
+    impl FetchedFile for Kept {
+        async fn piece(&mut self) -> Result<Option<Bytes>, FileError> {
+            let end = self.0.len().min(self.1 + (64 << 10));
+            let piece = self.0.slice(std::mem::replace(&mut self.1, end)..end);
+            Ok((!piece.is_empty()).then_some(piece))
+        }
+
+        async fn rewind(&mut self) -> Result<(), FileError> {
+            self.1 = 0;
+            Ok(())
+        }
+    }
+
+    fn kept(bytes: Vec<u8>) -> Found {
+        Ok(Box::new(Kept(bytes.into(), 0)))
+    }
+
+    /// History that is about 100 KiB packed.
+    fn told() -> Vec<u8> {
+        let mut state = 7_u64;
+        let mut word = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            format!("{:08x}", state >> 32)
+        };
+        let past = |at: usize, words: String| Past {
+            id: format!("P{at}"),
+            from_me: false,
+            participant: None,
+            at: UnixMillis(1_600_000_000_000),
+            push_name: String::new(),
+            content: e2e::text(&words).into(),
+            beside: Beside::default(),
+        };
+        let messages: Vec<Past> = (0..250).map(|at| past(at, (0..100).map(|_| word()).collect())).collect();
+        let chat = Conversation::new(Jid::pn("4915188888888"), "", &messages);
+        pack(Kind::Full, 100, &[chat], &People::default())
+    }
+
+    #[tokio::test]
+    async fn others_have_their_turn_while_history_is_read() {
+        let (packed, turns) = (told(), Arc::new(AtomicUsize::new(0)));
+        let few = packed.len() / FEW;
+        assert!(few > 20, "{few}");
+        let counted = turns.clone();
+        let other = tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        let (outline, open) = history(kept(packed)).await.expect("well formed");
+        assert_eq!(outline.chats[0].messages, 250);
+        assert!(turns.load(Ordering::Relaxed) >= few, "{turns:?}");
+        let (mut place, mut begin, mut ids) = (Some(open), Position::default(), 0);
+        while place.is_some() {
+            let slice = slice(&mut place, begin).await.expect("well formed");
+            (begin, ids) = (slice.next, ids + slice.messages.len());
+        }
+        other.abort();
+        assert_eq!(ids, 250);
+    }
+
+    #[tokio::test]
+    async fn a_piece_that_cannot_be_read_on_keeps_no_room() {
+        let (_, mut open) = history(kept(told())).await.expect("well formed");
+        open.file = Box::new(Kept(Bytes::from_static(b"no history"), 0));
+        let mut place = Some(open);
+        let refused = slice(&mut place, Position::default()).await;
+        assert!(matches!(refused, Err(FileError::Corrupt(_))), "{refused:?}");
+        assert!(place.is_none());
+    }
 }

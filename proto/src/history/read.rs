@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::slice::{ConversationSlice, HistorySlice, MessageSlice, PairSlice};
-use super::walk::{Step, Walker};
+use super::walk::{INFLATED, Step, Walker};
 use super::{Chat, HistoryError, Kind, People};
 
 /// Messages of one slice.
@@ -16,6 +16,8 @@ pub const SLICE: usize = 100;
 const SLICE_BYTES: usize = 1 << 20;
 /// Bytes of names and chats of one piece.
 const OUTLINE: usize = 16 << 20;
+/// The most bytes that a piece may inflate to that came with its message: it is read in one go.
+const INLINE: u64 = 64 << 20;
 /// The longest nonce that is believed.
 const NONCE: usize = 256;
 
@@ -53,8 +55,19 @@ pub struct Survey {
 
 impl Default for Survey {
     fn default() -> Survey {
+        Survey::of(INFLATED)
+    }
+}
+
+impl Survey {
+    /// Of a piece that came with its message.
+    pub fn inline() -> Survey {
+        Survey::of(INLINE)
+    }
+
+    fn of(most: u64) -> Survey {
         Survey {
-            walker: Walker::new(),
+            walker: Walker::new(most),
             head: Vec::new(),
             chats: Vec::new(),
             people: People::default(),
@@ -62,9 +75,7 @@ impl Default for Survey {
             weight: 0,
         }
     }
-}
 
-impl Survey {
     /// Reads the next packed bytes.
     ///
     /// # Errors
@@ -157,7 +168,7 @@ pub struct Slices {
 impl Slices {
     /// From this message on.
     pub fn from(begin: Position) -> Slices {
-        let walker = Walker::new();
+        let walker = Walker::new(INFLATED);
         Slices { walker, begin, here: Position::default(), slice: Slice::default(), bytes: 0 }
     }
 

@@ -18,7 +18,7 @@ const MESSAGE: u64 = 1 << 20;
 /// The largest pair of names, and the largest description of a conversation.
 const SMALL: u64 = 64 << 10;
 /// The most bytes that a piece may inflate to.
-const INFLATED: u64 = 8 << 30;
+pub(super) const INFLATED: u64 = 8 << 30;
 /// Of `HistorySync`: sync type and progress, push names, pairs of identities, nonce and salt.
 const TOP: [u64; 6] = [1, 6, 7, 15, 16, 19];
 /// Of `Conversation`: what is said of a chat beside its messages.
@@ -48,6 +48,8 @@ pub(super) enum Step {
 
 pub(super) struct Walker {
     inflate: Inflate,
+    /// The most bytes that it may inflate to.
+    most: u64,
     packed: Bytes,
     closed: bool,
     /// The stream has ended.
@@ -81,9 +83,10 @@ struct Header {
 }
 
 impl Walker {
-    pub(super) fn new() -> Walker {
+    pub(super) fn new(most: u64) -> Walker {
         Walker {
             inflate: Inflate::new(true, 15),
+            most,
             packed: Bytes::new(),
             closed: false,
             over: false,
@@ -237,7 +240,7 @@ impl Walker {
         self.packed.advance(usize::try_from(read).expect("no more than there was"));
         self.plain.truncate(from + usize::try_from(written).expect("no more than a step"));
         self.over = status == Status::StreamEnd;
-        if self.inflate.total_out() > INFLATED {
+        if self.inflate.total_out() > self.most {
             return Err(HistoryError::TooLarge);
         }
         Ok(self.over || written > 0 || read > 0)

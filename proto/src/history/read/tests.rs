@@ -185,6 +185,27 @@ fn names_without_end_are_refused_and_not_kept() {
     assert_eq!(survey(&packed, 1 << 16), Err(HistoryError::TooLarge));
 }
 
+#[test]
+fn a_piece_that_came_with_its_message_inflates_to_a_little_only() {
+    // One field that nobody knows, of zeros.
+    let zeros = |length: usize| {
+        let mut plain = vec![0x08, 3, 0xa2, 0x06];
+        prost::encoding::encode_varint(length as u64, &mut plain);
+        plain.resize(plain.len() + length, 0);
+        deflated(&plain)
+    };
+    let read = |packed: Vec<u8>, mut survey: Survey| {
+        survey.feed(packed.into())?;
+        survey.finish()
+    };
+    let limit = usize::try_from(INLINE).expect("it fits");
+    let (below, above) = (zeros(limit - 100), zeros(limit));
+    assert!(above.len() < limit / 500, "it is small before");
+    read(below, Survey::inline()).expect("just as large as allowed");
+    assert_eq!(read(above.clone(), Survey::inline()), Err(HistoryError::TooLarge));
+    read(above, Survey::default()).expect("a file may have more");
+}
+
 proptest! {
     #[test]
     fn a_reading_goes_on_from_any_slice(counts in prop::collection::vec(0usize..180, 0..5), portion in 1usize..500) {
