@@ -18,6 +18,9 @@ pub(super) const LARGEST: u64 = 16 << 20;
 const SIDE: u32 = 12_000;
 /// Memory that decoding one picture may take.
 const MEMORY: u64 = 192 << 20;
+/// How much of it a decoded JPEG may have: what the decoder keeps of a progressive one beside it, sixteen bits for each of up
+/// to four colours, is three times as large at most, and is not counted.
+const JPEG: u64 = MEMORY / 4;
 /// Longest side of a preview.
 const SMALL: u32 = 100;
 const QUALITY: u8 = 60;
@@ -27,7 +30,7 @@ pub(super) fn look(file: &[u8], transparent: bool) -> Result<Seen, ImageError> {
     let mut reader = ImageReader::new(Cursor::new(file)).with_guessed_format()?;
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(SIDE), Some(SIDE));
-    limits.max_alloc = Some(MEMORY);
+    limits.max_alloc = Some(if reader.format() == Some(ImageFormat::Jpeg) { JPEG } else { MEMORY });
     reader.limits(limits);
     let picture = reader.decode()?;
     let small = picture.thumbnail(SMALL, SMALL);
@@ -75,6 +78,24 @@ mod tests {
         assert!(look(&bomb, false).is_err());
         // One that is within the sides and beyond the memory.
         assert!(look(&png(11_000, 7_000), false).is_err());
+    }
+
+    #[test]
+    fn a_jpeg_has_room_for_what_its_decoder_keeps_beside_it() {
+        let mut file = Vec::new();
+        image::RgbImage::new(8, 8).write_with_encoder(JpegEncoder::new(&mut file)).expect("encoded");
+        let sized = |width: u16, height: u16| {
+            let mut file = file.clone();
+            let at = file.windows(2).position(|two| two == [0xff, 0xc0]).expect("a header of the picture");
+            file[at + 1] = 0xc2;
+            file[at + 5..at + 7].copy_from_slice(&height.to_be_bytes());
+            file[at + 7..at + 9].copy_from_slice(&width.to_be_bytes());
+            file
+        };
+        let refused = look(&sized(6_000, 5_000), false);
+        assert!(matches!(refused, Err(ImageError::Limits(_))), "{refused:?}");
+        let within = look(&sized(64, 64), false);
+        assert!(!matches!(within, Err(ImageError::Limits(_))), "{within:?}");
     }
 
     #[test]
