@@ -97,7 +97,12 @@ impl Spooling {
         let sealed = self.encryptor.finish(&mut self.sealed);
         let file = &mut self.file.file;
         file.write_all(&self.sealed).await.map_err(MediaProblem::spool)?;
+        // A write is heard to have failed with whatever comes next; the sync would not say it.
+        file.flush().await.map_err(MediaProblem::spool)?;
         file.sync_all().await.map_err(MediaProblem::spool)?;
+        if file.metadata().await.map_err(MediaProblem::spool)?.len() != sealed.sealed_length {
+            return Err(MediaProblem::spool(io::ErrorKind::WriteZero.into()));
+        }
         Ok(Spooled { key: self.key, sealed, file: self.file })
     }
 }
@@ -191,6 +196,17 @@ mod tests {
         assert_eq!(plain, b"a secret in two pieces");
         drop(spooled);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_full_at_the_last_write_is_not_taken_for_a_whole_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let begun = Spooling::begin(folder.path(), "full", MediaKind::Document, 1000).await;
+        let mut spooling = begun.expect("begun");
+        spooling.file.file = File::options().write(true).open("/dev/full").await.expect("it is there");
+        let refused = spooling.finish().await.map(drop);
+        let full = |error: &io::Error| error.kind() == io::ErrorKind::StorageFull;
+        assert!(matches!(&refused, Err(MediaProblem::Spool(error)) if full(error)), "{refused:?}");
     }
 
     #[tokio::test]
