@@ -120,6 +120,7 @@ checks! {
     directory::a_consumer_has_one_holder,
     directory::positions_never_go_back_nor_beyond_the_log,
     media::a_file_is_its_tenants_alone,
+    media::what_is_written_into_a_file_that_is_gone_does_not_bring_it_back,
     media::a_file_keeps_the_time_of_its_first_writing,
     polls::the_vote_that_was_cast_last_stands_whichever_was_written_first,
     polls::what_is_known_of_a_device_is_read_by_anybody,

@@ -12,6 +12,8 @@ use roost_proto::id::{BusinessId, DeviceId, Sequence, UnixMillis};
 pub trait MediaRows: Send + Sync + 'static {
     /// Writes a row, or a new body into it. `false` when there is no such tenant.
     async fn put_media(&self, tenant: &BusinessId, id: &str, body: &[u8]) -> Result<bool, Unavailable>;
+    /// Writes a new body into a row. `false` when there is none.
+    async fn replace_media(&self, tenant: &BusinessId, id: &str, body: &[u8]) -> Result<bool, Unavailable>;
     /// Reads a row.
     async fn media(&self, tenant: &BusinessId, id: &str) -> Result<Option<Vec<u8>>, Unavailable>;
     /// Removes a row. `false` when there is none.

@@ -16,6 +16,7 @@ use crate::media::MediaRows;
 #[async_trait]
 pub(super) trait Files: Send + Sync {
     async fn put_file(&self, tenant: &str, id: &str, body: &[u8]) -> SqlResult<()>;
+    async fn replace_file(&self, tenant: &str, id: &str, body: &[u8]) -> SqlResult<bool>;
     async fn file(&self, tenant: &str, id: &str) -> SqlResult<Option<Vec<u8>>>;
     async fn remove_file(&self, tenant: &str, id: &str) -> SqlResult<bool>;
     async fn files_before(&self, before: i64, limit: i64) -> SqlResult<Vec<(String, String)>>;
@@ -35,6 +36,15 @@ macro_rules! files {
                 );
                 sqlx::query(sql).bind(tenant).bind(id).bind(body).execute(&mut *tx).await?;
                 tx.commit().await
+            }
+
+            async fn replace_file(&self, tenant: &str, id: &str, body: &[u8]) -> SqlResult<bool> {
+                let mut tx = self.begin_write().await?;
+                let sql = "UPDATE media SET body = $3 WHERE business_id = $1 AND media_id = $2";
+                let query = sqlx::query(sql).bind(tenant).bind(id).bind(body);
+                let replaced = query.execute(&mut *tx).await?.rows_affected();
+                tx.commit().await?;
+                Ok(replaced == 1)
             }
 
             async fn file(&self, tenant: &str, id: &str) -> SqlResult<Option<Vec<u8>>> {
@@ -72,6 +82,12 @@ impl MediaRows for Store {
         let sealed = key.seal(&place(tenant, id), body);
         self.sql(self.backend.put_file(tenant.as_str(), id, &sealed)).await?;
         Ok(true)
+    }
+
+    async fn replace_media(&self, tenant: &BusinessId, id: &str, body: &[u8]) -> Result<bool, Unavailable> {
+        let Some(key) = self.seal_for(tenant).await? else { return Ok(false) };
+        let sealed = key.seal(&place(tenant, id), body);
+        self.sql(self.backend.replace_file(tenant.as_str(), id, &sealed)).await
     }
 
     async fn media(&self, tenant: &BusinessId, id: &str) -> Result<Option<Vec<u8>>, Unavailable> {

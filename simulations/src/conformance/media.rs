@@ -27,6 +27,23 @@ pub(super) async fn a_file_is_its_tenants_alone(world: World) {
     assert_eq!(read("acme").await, None);
 }
 
+pub(super) async fn what_is_written_into_a_file_that_is_gone_does_not_bring_it_back(world: World) {
+    let directory = &world.ports.directory;
+    for id in ["acme", "globex"] {
+        directory.create_tenant(&tenant(id), "").await.expect("made");
+    }
+    directory.put_media(&tenant("acme"), "one", b"old").await.expect("an answer");
+    let replace = async |of: &str| directory.replace_media(&tenant(of), "one", b"new").await;
+    assert!(replace("acme").await.expect("an answer"));
+    assert!(!replace("globex").await.expect("an answer"));
+    assert!(!replace("nobody").await.expect("an answer"));
+    let read = async |of: &str| directory.media(&tenant(of), "one").await.expect("an answer");
+    assert_eq!(read("acme").await.as_deref(), Some(&b"new"[..]));
+    assert!(directory.remove_media(&tenant("acme"), "one").await.expect("an answer"));
+    assert!(!replace("acme").await.expect("an answer"));
+    assert_eq!((read("acme").await, read("globex").await), (None, None));
+}
+
 pub(super) async fn a_file_keeps_the_time_of_its_first_writing(world: World) {
     let directory = &world.ports.directory;
     let acme = tenant("acme");

@@ -20,6 +20,11 @@ impl MediaRows for Model {
         })
     }
 
+    async fn replace_media(&self, tenant: &BusinessId, id: &str, body: &[u8]) -> Result<bool, Unavailable> {
+        let row = (tenant.clone(), id.to_owned());
+        self.step(|tables, _| tables.media.get_mut(&row).map(|row| row.1 = body.to_vec()).is_some())
+    }
+
     async fn media(&self, tenant: &BusinessId, id: &str) -> Result<Option<Vec<u8>>, Unavailable> {
         let row = (tenant.clone(), id.to_owned());
         self.step(|tables, _| tables.media.get(&row).map(|(_, body)| body.clone()))

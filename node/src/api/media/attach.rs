@@ -178,7 +178,7 @@ impl Api {
             file.direct_path = direct_path;
             file.upload_time = Some(timestamp((self.parts().outside.wall)()));
         }
-        self.directory().put_media(&blob.tenant, &blob.id, &described.encode_to_vec()).await?;
+        self.remember(blob, &described).await?;
         Ok(described)
     }
 
@@ -203,8 +203,17 @@ impl Api {
             upload_time: Some(timestamp((self.parts().outside.wall)())),
             ..Default::default()
         });
-        self.directory().put_media(&blob.tenant, &blob.id, &described.encode_to_vec()).await?;
+        self.remember(blob, &described).await?;
         Ok(described)
+    }
+
+    /// Keeps where an upload is; one that was deleted meanwhile is not there again.
+    async fn remember(&self, blob: &BlobKey, described: &api::Media) -> Result<(), ApiError> {
+        let body = described.encode_to_vec();
+        match self.directory().replace_media(&blob.tenant, &blob.id, &body).await? {
+            true => Ok(()),
+            false => Err(MediaProblem::Expired("it was deleted while it was sent").into()),
+        }
     }
 
     /// Uploads a picture that everybody may see.

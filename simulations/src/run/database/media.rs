@@ -13,6 +13,10 @@ impl MediaRows for Database {
         self.model.put_media(tenant, id, body).await
     }
 
+    async fn replace_media(&self, tenant: &BusinessId, id: &str, body: &[u8]) -> Result<bool, Unavailable> {
+        self.model.replace_media(tenant, id, body).await
+    }
+
     async fn media(&self, tenant: &BusinessId, id: &str) -> Result<Option<Vec<u8>>, Unavailable> {
         self.model.media(tenant, id).await
     }

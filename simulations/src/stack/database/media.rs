@@ -13,6 +13,10 @@ impl MediaRows for Link {
         self.read(self.database.put_media(tenant, id, body)).await
     }
 
+    async fn replace_media(&self, tenant: &BusinessId, id: &str, body: &[u8]) -> Result<bool, Unavailable> {
+        self.read(self.database.replace_media(tenant, id, body)).await
+    }
+
     async fn media(&self, tenant: &BusinessId, id: &str) -> Result<Option<Vec<u8>>, Unavailable> {
         self.read(self.database.media(tenant, id)).await
     }
