@@ -22,6 +22,8 @@ enum Mood {
     Silent,
     /// It takes none.
     Full,
+    /// It keeps this one for ever.
+    Keeping(String),
 }
 
 /// A folder that can be made to fail.
@@ -49,7 +51,7 @@ impl BlobStore for Moody {
                 self.folder.put(key, file).await?;
                 std::future::pending().await
             }
-            Mood::Well => self.folder.put(key, file).await,
+            Mood::Well | Mood::Keeping(_) => self.folder.put(key, file).await,
         }
     }
 
@@ -58,7 +60,10 @@ impl BlobStore for Moody {
     }
 
     async fn delete(&self, key: &BlobKey) -> Result<(), BlobError> {
-        self.folder.delete(key).await
+        match self.mood() {
+            Mood::Keeping(id) if id == key.id => Err(broken()),
+            _ => self.folder.delete(key).await,
+        }
     }
 }
 
@@ -104,4 +109,20 @@ async fn what_the_store_of_files_did_not_take_goes_with_the_retention() {
     *mood.lock().expect("nobody failed") = Mood::Well;
     give(&world).await.expect("taken");
     assert_eq!((blobs(&world), forget(&world).await, blobs(&world)), (1, 2, 0));
+}
+
+#[tokio::test]
+async fn a_blob_that_cannot_be_deleted_keeps_no_other() {
+    let (world, mood) = world(Mood::Well).await;
+    let mut names = Vec::new();
+    for _ in 0..3 {
+        names.push(give(&world).await.expect("taken").name);
+    }
+    let first = names[0].rsplit('/').next().expect("an id").to_owned();
+    *mood.lock().expect("nobody failed") = Mood::Keeping(first);
+    assert_eq!((forget(&world).await, blobs(&world)), (2, 1));
+    let kept = world.at(0).media().get_media(GetMediaRequest { name: names[0].clone() }).await;
+    kept.expect("it has its row as long as its blob");
+    *mood.lock().expect("nobody failed") = Mood::Well;
+    assert_eq!((forget(&world).await, blobs(&world)), (1, 0));
 }
