@@ -115,8 +115,12 @@ pub async fn fetch<T: Taker>(
             Ok(answer) => match answer.status() {
                 status if GONE.contains(&status) => return Ok(Fetched::Gone(status.as_u16())),
                 status if follows(&answer, from) => {
+                    let whole = length_told(&answer);
                     let mut body = answer.into_body();
                     match read(&mut body, going, status, &mut pace, taker).await? {
+                        None if whole.is_some_and(|whole| going.received < whole) => {
+                            "it gave a part alone".to_owned()
+                        }
                         None => {
                             let Download { opener, .. } = download.take().expect("it is going on");
                             let mut rest = Vec::new();
@@ -176,6 +180,11 @@ fn follows(answer: &Response<Incoming>, from: u64) -> bool {
         StatusCode::PARTIAL_CONTENT => span.is_some_and(|span| span.starts_with(&begins)),
         _ => false,
     }
+}
+
+/// How long the whole is of which an answer gives a part; `None` when it does not say so.
+fn length_told(answer: &Response<Incoming>) -> Option<u64> {
+    answer.headers().get(CONTENT_RANGE)?.to_str().ok()?.rsplit_once('/')?.1.parse().ok()
 }
 
 /// Reads to the end (`None`) or until the connection fails.
@@ -304,6 +313,14 @@ mod tests {
         let mut taken = Taken(Vec::new());
         let fetched = fetch(&media, &["host".to_owned()], &file, &mut None, &mut taken).await;
         (fetched, taken.0 == plain)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_gives_parts_is_asked_until_the_file_is_whole() {
+        for most in [1_000, 9_999, 20_000] {
+            let (fetched, right) = downloaded(Manner::Parts(most)).await;
+            assert!(matches!(fetched, Ok(Fetched::Whole(10_000))) && right, "{most}: {fetched:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
