@@ -139,6 +139,7 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::MessageRevoked(_) => "message_revoked",
         Payload::ReactionReceived(_) => "reaction_received",
         Payload::PollVoteReceived(_) => "poll_vote_received",
+        Payload::PollOptionAdded(_) => "poll_option_added",
         Payload::EventResponseReceived(_) => "event_response_received",
         Payload::MessagePinned(_) => "message_pinned",
         Payload::MessageKept(_) => "message_kept",

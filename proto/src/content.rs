@@ -21,11 +21,12 @@ mod sealed;
 mod wire;
 
 pub use bots::{BotKey, for_bot, open_bot, seal_bot};
-pub use concealed::{Concealed, Usage};
+pub use concealed::{Concealed, Usage, seal_option};
 pub use edits::now_said;
 pub use encode::{Surroundings, encode};
 pub use meaning::{Meaning, Ref, Sealed, Statement, read, read_in_newsletter};
 pub use plain::{Spoken, spoken};
+pub use polls::options_of;
 pub use quotes::{quoted_kind, quoted_media};
 pub use refuse::{Invalid, MAX_RAW, MAX_TEXT, check};
 pub use sealed::{MOST_OPTIONS, Parties, Secret, answered, chosen, open_answer, open_vote, seal};

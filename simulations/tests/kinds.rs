@@ -93,6 +93,8 @@ fn poll(question: &str, right: &str) -> api::Poll {
         options: vec!["yes".to_owned(), "no".to_owned()],
         selectable: 1,
         correct_option: right.to_owned(),
+        open: right.is_empty(),
+        ..Default::default()
     }
 }
 

@@ -108,7 +108,7 @@ impl Machine {
     /// The same of a message of the past, for which nothing is looked up: what needs a secret that is not remembered is
     /// unreadable.
     pub(super) fn payload_of_past(
-        &self,
+        &mut self,
         outcome: &mut Pending,
         head: &Head,
         scene: &Scene,
@@ -124,9 +124,10 @@ impl Machine {
         self.solved(outcome, (head, scene), (&about, &author), riddle, secret)
     }
 
-    /// The event of a riddle, with the secret of what it is about or without; a vote that can be read counts.
+    /// The event of a riddle, with the secret of what it is about or without; a vote that can be read counts, and an
+    /// option that is added to a poll can be chosen.
     fn solved(
-        &self,
+        &mut self,
         outcome: &mut Pending,
         (head, scene): (&Head, &Scene),
         (about, author): (&Ref, &[String]),
@@ -159,8 +160,19 @@ impl Machine {
                 Some(Payload::EventResponseReceived(response))
             }
             Riddle::Concealed(concealed) => {
-                let revealed = secret.and_then(|secret| concealed.reveal(&secret, parties));
+                let revealed = secret.as_ref().and_then(|secret| concealed.reveal(secret, parties));
                 match revealed {
+                    Some(Meaning::OptionAdded(_, option)) => {
+                        let by_its_author = answerer.iter().any(|form| author.contains(form));
+                        let more = secret.and_then(|secret| secret.with_option(&option, by_its_author));
+                        if let Some(more) = &more {
+                            let names = author.iter().map(|author| secret_name(author, &about.id));
+                            self.renew_secret(outcome, &names.collect::<Vec<_>>(), more);
+                        }
+                        let (poll, ignored, unreadable) = (target, more.is_none(), false);
+                        let added = api::PollOptionAdded { said, poll, option, ignored, unreadable };
+                        Some(Payload::PollOptionAdded(added))
+                    }
                     Some(meaning) => self.payload(head, scene, meaning),
                     None => Some(unreadable(concealed.usage, said, target)),
                 }
@@ -266,9 +278,11 @@ impl Machine {
             Meaning::SharingLimited(limited) => {
                 Payload::SharingLimited(api::SharingLimited { said: about, limited })
             }
-            Meaning::Voted(..) | Meaning::Answered(..) | Meaning::Concealed(_) | Meaning::Protocol => {
-                return None;
-            }
+            Meaning::Voted(..)
+            | Meaning::OptionAdded(..)
+            | Meaning::Answered(..)
+            | Meaning::Concealed(_)
+            | Meaning::Protocol => return None,
         })
     }
 
@@ -327,6 +341,12 @@ fn unreadable(usage: Usage, said: Option<api::Said>, message: Option<api::Messag
         Usage::Comment => {
             Payload::CommentReceived(api::CommentReceived { said, message, comment: None, unreadable })
         }
+        Usage::PollOption => Payload::PollOptionAdded(api::PollOptionAdded {
+            said,
+            poll: message,
+            unreadable,
+            ..Default::default()
+        }),
         Usage::Edit | Usage::EventEdit | Usage::PollEdit => {
             Payload::MessageEdited(api::MessageEdited { said, message, content: None, unreadable })
         }

@@ -5,7 +5,7 @@
 //! counted.
 
 use roost_proto::api;
-use roost_proto::content::{self, MOST_OPTIONS, Meaning, Parties, Ref, Sealed, Secret};
+use roost_proto::content::{self, Meaning, Parties, Ref, Sealed, Secret, options_of};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
 
@@ -44,7 +44,7 @@ pub(super) fn counted(
     (options, unknown): &(Vec<String>, Vec<Vec<u8>>),
 ) -> Option<CastVote> {
     let ballot = secret.ballot(id)?;
-    let places = (0..).zip(secret.poll.as_ref()?.options.iter().take(MOST_OPTIONS));
+    let places = (0..).zip(options_of(secret.poll.as_ref()?));
     let said = api::poll_results::Vote {
         from_me: voter.from_me,
         options: places.filter(|(_, option)| options.contains(option)).map(|(place, _)| place).collect(),

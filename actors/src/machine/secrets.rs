@@ -159,14 +159,22 @@ impl Machine {
             if own { self.own_names() } else { vec![author.lid.clone(), author.phone_number.clone()] };
         let authors = authors.into_iter().filter(|author| !author.is_empty());
         let names: Vec<String> = authors.map(|author| secret_name(&author, id)).collect();
-        for name in &names {
+        // A poll that comes once more keeps the options that were added to it.
+        let known = self.secrets.find(&names).filter(|known| known.ballot(id).is_some());
+        let known = known.filter(|known| known.ballot(id) == secret.ballot(id));
+        self.renew_secret(outcome, &names, known.as_ref().unwrap_or(secret));
+        names
+    }
+
+    /// Remembers a secret under these names, and keeps it when it lasts.
+    pub(super) fn renew_secret(&mut self, outcome: &mut Pending, names: &[String], secret: &Secret) {
+        for name in names {
             if secret.lasting {
                 let key = StateKey { kind: StateKind::MessageSecret, name: name.clone() };
                 outcome.batch.state.push((key, Some(row_of(secret))));
             }
             self.secrets.remember(name.clone(), secret.clone());
         }
-        names
     }
 
     /// A vote or an answer is to be sent: with the secret of what it answers, if that is known.

@@ -9,7 +9,7 @@ use roost_actors::machine::{secret_from, secret_name};
 use roost_actors::port::{StateKey, StateKind, Vote};
 use roost_proto::api;
 use roost_proto::api::poll_service_server::PollService;
-use roost_proto::content::Secret;
+use roost_proto::content::{Secret, options_of};
 use roost_proto::id::DeviceKey;
 use roost_proto::stanza::Jid;
 use tonic::{Request, Response, Status, async_trait};
@@ -123,7 +123,7 @@ fn tally(poll: &api::Poll, votes: Vec<Vote>, known: &BTreeMap<String, String>) -
             _ => _ = last.insert(name, vote),
         }
     }
-    let mut options: Vec<api::poll_results::Option> = poll.options.iter().map(|name| named(name)).collect();
+    let mut options: Vec<api::poll_results::Option> = options_of(poll).map(|name| named(name)).collect();
     let mut standing = Vec::new();
     for mut said in last.into_values().map(|vote| vote.said) {
         let places: BTreeSet<u32> = said.options.iter().copied().collect();

@@ -5,10 +5,10 @@
 
 use waproto::buffa::Message as _;
 use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
-use waproto::whatsapp::{Message, message};
+use waproto::whatsapp::{Message, MessageKey, message};
 
-use super::meaning::{Meaning, Ref, Sealed, bytes, new_content, owned, read, reference};
-use super::sealed::{Parties, Secret, open};
+use super::meaning::{Meaning, Ref, Sealed, bytes, new_content, owned, peel, read, reference};
+use super::sealed::{Parties, Secret, encrypt, open};
 
 pub(super) const REACTION: &str = "Enc Reaction";
 pub(super) const COMMENT: &str = "Enc Comment";
@@ -27,6 +27,8 @@ pub enum Usage {
     EventEdit,
     /// New content of a poll.
     PollEdit,
+    /// One more option of a poll.
+    PollOption,
 }
 
 impl Usage {
@@ -37,6 +39,7 @@ impl Usage {
             Usage::Edit => EDIT,
             Usage::EventEdit => "Event Edit",
             Usage::PollEdit => "Poll Edit",
+            Usage::PollOption => "Poll Add Option",
         }
     }
 }
@@ -63,6 +66,11 @@ impl Concealed {
             let reaction = message::ReactionMessage::decode_from_slice(&opened).ok()?;
             return Some(Meaning::Reacted(about, owned(&reaction.text)));
         }
+        if self.usage == Usage::PollOption {
+            let added = Message::decode_from_slice(&opened).ok()?;
+            let added = peel(&added).poll_add_option_message.add_option.option_name.clone()?;
+            return Some(Meaning::OptionAdded(about, added));
+        }
         let meaning = read(&opened).ok()?;
         Some(match (self.usage, meaning) {
             (Usage::Comment, Meaning::Said(statement)) => Meaning::Commented(about, statement),
@@ -76,6 +84,30 @@ impl Concealed {
             _ => return None,
         })
     }
+}
+
+/// One more option of the poll with this id, as its author and who adds it are named; how clients send it. `iv` must be
+/// random. `None` when the secret is none.
+pub fn seal_option(
+    (id, option): (&str, &str),
+    secret: &Secret,
+    (author, by): (&str, &str),
+    iv: [u8; 12],
+) -> Option<Vec<u8>> {
+    let option =
+        message::poll_creation_message::Option { option_name: Some(option.to_owned()), ..Default::default() };
+    let added = message::PollAddOptionMessage { add_option: option.into(), ..Default::default() };
+    let plain = Message { poll_add_option_message: added.into(), ..Default::default() }.encode_to_vec();
+    let sealed = encrypt(&plain, secret, (id, author, by, Usage::PollOption.word()), iv)?;
+    let target = MessageKey { id: Some(id.to_owned()), from_me: Some(author == by), ..Default::default() };
+    let envelope = message::SecretEncryptedMessage {
+        target_message_key: target.into(),
+        enc_payload: Some(sealed),
+        enc_iv: Some(iv.to_vec()),
+        secret_enc_type: Some(SecretEncType::POLL_ADD_OPTION),
+        ..Default::default()
+    };
+    Some(Message { secret_encrypted_message: envelope.into(), ..Default::default() }.encode_to_vec())
 }
 
 pub(super) fn concealed(message: &Message, outer: &Message) -> Option<Concealed> {
@@ -95,7 +127,8 @@ pub(super) fn concealed(message: &Message, outer: &Message) -> Option<Concealed>
     let usage = match edit.secret_enc_type? {
         SecretEncType::MESSAGE_EDIT => Usage::Edit,
         SecretEncType::EVENT_EDIT => Usage::EventEdit,
-        SecretEncType::POLL_EDIT | SecretEncType::POLL_ADD_OPTION => Usage::PollEdit,
+        SecretEncType::POLL_EDIT => Usage::PollEdit,
+        SecretEncType::POLL_ADD_OPTION => Usage::PollOption,
         _ => return None,
     };
     let beside = [&message.message_context_info, &outer.message_context_info];

@@ -101,6 +101,7 @@ pub(super) fn body(content: &MessageContent, around: &Surroundings) -> Message {
                 poll_content_type: right.as_ref().map(|_| message::PollContentType::TEXT),
                 poll_type: right.as_ref().map(|_| message::PollType::QUIZ),
                 correct_answer: right.into(),
+                allow_add_option: poll.open.then_some(true),
                 context_info: with,
                 ..Default::default()
             };

@@ -66,6 +66,8 @@ pub enum Meaning {
     /// A vote in a poll, still encrypted, and when it was cast by the clock of who votes: Unix milliseconds, 0 when
     /// that is not said.
     Voted(Ref, Sealed, i64),
+    /// A poll has one more option.
+    OptionAdded(Ref, String),
     /// An answer to an event, still encrypted.
     Answered(Ref, Sealed),
     /// An edit, a reaction or a comment, still encrypted.

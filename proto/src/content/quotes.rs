@@ -149,7 +149,7 @@ mod tests {
     fn what_is_quoted_is_told_as_what_it_is() {
         let place = api::Location { latitude: 52.5, longitude: 13.4, ..Default::default() };
         let options = vec!["yes".to_owned(), "no".to_owned()];
-        let poll = api::Poll { question: "?".into(), options, selectable: 1, correct_option: String::new() };
+        let poll = api::Poll { question: "?".into(), options, selectable: 1, ..Default::default() };
         let file = api::WhatsAppFile {
             direct_path: "/v/1".into(),
             media_key: vec![1; 32],

@@ -13,7 +13,7 @@ pub const MAX_TEXT: usize = 65_536;
 /// Longest raw message, in bytes.
 pub const MAX_RAW: usize = 1 << 20;
 /// Longest name, title or id.
-const MAX_NAME: usize = 1_024;
+pub(super) const MAX_NAME: usize = 1_024;
 /// Longest vCard, and longest thumbnail.
 const MAX_BLOB: usize = 65_536;
 const MAX_MENTIONS: usize = 1_024;
@@ -212,6 +212,9 @@ fn a_poll(poll: &api::Poll) -> Checked {
     }
     if poll.options.iter().collect::<BTreeSet<_>>().len() < poll.options.len() {
         return invalid("poll.options", "must all be different");
+    }
+    if !poll.added_options.is_empty() {
+        return invalid("poll.added_options", "must be empty: it is only told");
     }
     if !poll.correct_option.is_empty() {
         if !poll.options.contains(&poll.correct_option) {

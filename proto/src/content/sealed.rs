@@ -86,8 +86,8 @@ pub fn open_vote(
 ) -> Option<(Vec<String>, Vec<Vec<u8>>)> {
     let opened = open(sealed, secret, parties, VOTE)?;
     let vote = PollVoteMessage::decode_from_slice(&opened).ok()?;
-    let options = secret.poll.as_ref().map(|poll| poll.options.as_slice()).unwrap_or_default();
-    Some(chosen(options, vote.selected_options))
+    let options: Vec<String> = secret.poll.iter().flat_map(polls::options_of).cloned().collect();
+    Some(chosen(&options, vote.selected_options))
 }
 
 /// As many options of a poll are looked at; WhatsApp's clients allow 12.

@@ -49,7 +49,8 @@ fn a_poll() -> api::Poll {
         question: "When?".into(),
         options: vec!["now".into(), "later".into()],
         selectable: 1,
-        correct_option: String::new(),
+        open: true,
+        ..Default::default()
     }
 }
 

@@ -99,12 +99,15 @@ fn of(message: &Message) -> Wire {
     .into_iter()
     .any(|poll| poll.is_set());
     let vote = message.poll_update_message.is_set();
-    let event_edit = message.secret_encrypted_message.secret_enc_type == Some(SecretEncType::EVENT_EDIT);
+    let concealed = message.secret_encrypted_message.secret_enc_type;
+    let event_edit = concealed == Some(SecretEncType::EVENT_EDIT);
+    // As whatsapp-rust has them; it says nothing else of them beside.
+    let poll_change = matches!(concealed, Some(SecretEncType::POLL_EDIT | SecretEncType::POLL_ADD_OPTION));
     let event = message.event_message.is_set() || message.enc_event_response_message.is_set() || event_edit;
     let reaction = message.reaction_message.is_set() || message.enc_reaction_message.is_set();
     let kind = match () {
         () if reaction => "reaction",
-        () if poll || vote => "poll",
+        () if poll || vote || poll_change => "poll",
         () if event => "event",
         () if media.is_some() => "media",
         () => "text",
@@ -127,7 +130,8 @@ fn of(message: &Message) -> Wire {
     // A revocation is no such thing, though whatsmeow hides it: whatsapp-rust says that WhatsApp Web never does, and that the
     // server drops one that is hidden.
     let changes = matches!(edit, Some("1" | "2"));
-    let hidden = changes || reaction || vote || message.enc_event_response_message.is_set();
+    let response = message.enc_event_response_message.is_set();
+    let hidden = changes || reaction || vote || poll_change || response;
     Wire { kind, edit, media, hidden, meta, business, reportable: None }
 }
 

@@ -4,7 +4,7 @@ use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::send_message_request::Content;
-use roost_simulations::interop::Failure;
+use roost_simulations::interop::{Failure, Library};
 
 use super::{Pair, about, cannot_say, hash, poll};
 
@@ -31,6 +31,9 @@ impl Pair<'_> {
             assert_eq!((voter.lid, vote.from_me), (self.speaker.person.lid_jid(), false));
             assert!(standing.last_vote_time.is_some() && !standing.partial);
             self.matrix.row("tally of a poll").seen(self.from);
+        }
+        if self.speaker.library == Library::WhatsappRust {
+            self.hears_an_option(&ours).await?;
         }
         let theirs = self.hear("poll", &format!("{round}, from {name}?"), "").await?;
         match self.received(&theirs).await?.content {
@@ -69,6 +72,27 @@ impl Pair<'_> {
         assert!(!vote.unreadable);
         let poll = vote.poll.unwrap_or_default();
         assert_eq!((&*poll.whatsapp_id, poll.from_me), (of, true));
+        Ok(())
+    }
+
+    /// The client adds an option to a poll of ours and chooses it. (The other two libraries can add none.)
+    async fn hears_an_option(&mut self, of: &str) -> Result<(), Failure> {
+        let id = self.hear("poll_option", "later", of).await?;
+        let added = self
+            .reader
+            .wait("an option", |payload| match payload {
+                Payload::PollOptionAdded(added) => Some(added.clone())
+                    .filter(|added| added.said.as_ref().is_some_and(|said| said.whatsapp_id == id)),
+                _ => None,
+            })
+            .await?;
+        let poll = added.poll.clone().unwrap_or_default();
+        assert_eq!((&*added.option, added.ignored, added.unreadable), ("later", false, false));
+        assert_eq!((&*poll.whatsapp_id, poll.from_me), (of, true));
+        self.hears_a_vote(of, "later").await?;
+        let standing = self.tally(of, true).await?;
+        assert_eq!(counts(&standing), [("yes".into(), 0), ("no".into(), 0), ("later".into(), 1)]);
+        assert_eq!(standing.poll.unwrap_or_default().added_options, ["later"]);
         Ok(())
     }
 

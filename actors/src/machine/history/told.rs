@@ -75,7 +75,7 @@ impl Machine {
     /// Adds the events of a message of the past: its own, in the shape that it would have had live, and those of what others
     /// have added to it, as far as there is room for these.
     pub(super) fn tell_past(
-        &self,
+        &mut self,
         outcome: &mut Pending,
         cursor: &mut Cursor,
         open: &Open,

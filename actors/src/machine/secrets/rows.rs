@@ -50,7 +50,10 @@ mod tests {
     #[test]
     fn a_row_of_a_poll_or_an_event_reads_back_and_one_of_before_has_its_options() {
         let options = vec!["yes".to_owned(), "no".to_owned()];
-        let poll = api::Poll { question: "?".into(), options, selectable: 1, correct_option: "no".into() };
+        let added_options = vec!["later".to_owned()];
+        let (correct_option, open) = ("no".to_owned(), true);
+        let poll =
+            api::Poll { question: "?".into(), options, selectable: 1, correct_option, open, added_options };
         let of_poll = Secret { key: vec![7; 32], poll: Some(poll), lasting: true };
         let of_event = Secret { poll: None, ..of_poll.clone() };
         for secret in [of_poll, of_event] {

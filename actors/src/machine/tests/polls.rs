@@ -16,7 +16,13 @@ fn plain(kind: Content) -> MessageContent {
 
 fn a_poll() -> Content {
     let options = vec!["yes".to_owned(), "no".to_owned()];
-    Content::Poll(api::Poll { question: "?".into(), options, selectable: 1, correct_option: String::new() })
+    Content::Poll(api::Poll {
+        question: "?".into(),
+        options,
+        selectable: 1,
+        open: true,
+        ..Default::default()
+    })
 }
 
 /// The peer asks.
@@ -129,4 +135,42 @@ fn a_poll_of_ours_is_a_row_under_each_of_our_names_when_its_bytes_are_durable() 
     let names: Vec<&StateKey> = names.collect();
     assert!(names.iter().all(|key| key.name.ends_with(&stored.whatsapp_id)), "{names:?}");
     assert_eq!(names.len(), 2, "by number and by hidden identity");
+}
+
+#[test]
+fn an_option_that_is_added_is_told_and_can_be_chosen_whoever_owns_the_device_by_then() {
+    let mut world = World::online(7);
+    let secret = hears_a_poll(&mut world);
+    let option = |option: &str| {
+        content::seal_option(("POLL", option), &secret, (PEER, PEER), [4; 12]).expect("sealed")
+    };
+    for (id, name, ignored) in [("O", "later", false), ("P", "later", true), ("Q", "no", true)] {
+        hears(&mut world, id, option(name));
+        match world.payloads.last() {
+            Some(Payload::PollOptionAdded(added)) => {
+                assert_eq!((&*added.option, added.ignored, added.unreadable), (name, ignored, false));
+            }
+            other => panic!("no option: {other:?}"),
+        }
+    }
+    // The poll comes once more, and keeps what was added.
+    hears(&mut world, "POLL", content::encode(&plain(a_poll()), &theirs()));
+    let mut next = next_owner(world);
+    let sealed = content::seal(&plain(vote("POLL", true, &["later"])), &theirs(), &secret, PEER, [3; 12]);
+    hears(&mut next, "A", sealed.expect("sealed"));
+    let CastVote { ballot, vote } = last(&next);
+    assert_eq!((Some(*ballot), &*vote.said.options), (secret.ballot("POLL"), &[2][..]));
+    assert_eq!(vote.said.unknown_options, 0);
+    let told = next.payloads.last();
+    assert!(matches!(told, Some(Payload::PollVoteReceived(vote)) if vote.options == ["later"]), "{told:?}");
+}
+
+#[test]
+fn an_option_for_a_poll_that_is_not_known_is_told_as_unreadable() {
+    let mut world = World::online(8);
+    let secret = hears_a_poll(&mut world);
+    let option = content::seal_option(("OTHER", "later"), &secret, (PEER, PEER), [4; 12]).expect("sealed");
+    hears(&mut world, "O", option);
+    let told = world.payloads.last();
+    assert!(matches!(told, Some(Payload::PollOptionAdded(added)) if added.unreadable), "{told:?}");
 }

@@ -16,8 +16,10 @@ pub(super) fn of(kind: Kind) -> Result<(Whereto, Said), Problem> {
             let place = api::Location { latitude, longitude, name, ..Default::default() };
             (whereto, Content::Location(place))
         }
-        Kind::Poll { whereto, question, options, selectable, correct } => {
-            let poll = api::Poll { question, options, selectable, correct_option: correct };
+        Kind::Poll { whereto, question, options, selectable, correct, open } => {
+            let correct_option = correct;
+            let poll =
+                api::Poll { question, options, selectable, correct_option, open, ..Default::default() };
             (whereto, Content::Poll(poll))
         }
         Kind::Reaction { whereto, message, emoji, sender, own } => {

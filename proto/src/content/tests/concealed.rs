@@ -52,6 +52,23 @@ fn an_encrypted_edit_opens_with_the_secret_beside_it_and_edits_what_it_names_out
 }
 
 #[test]
+fn an_option_that_is_added_to_a_poll_opens_with_the_secret_of_the_poll() {
+    let secret = Secret::bare(SECRET.to_vec());
+    let (author, by) = (["7654321@lid".to_owned()], ["1234567@lid".to_owned()]);
+    let added = seal_option(("3EB0TARGET", "never"), &secret, (&author[0], &by[0]), [4; 12]).expect("sealed");
+    let wire = Wire::of(&added);
+    assert_eq!((wire.kind, wire.hidden, wire.edit), ("poll", true, None));
+    let Ok(Meaning::Concealed(mut concealed)) = read(&added) else { panic!("it is concealed") };
+    let Some(Meaning::OptionAdded(about, option)) = concealed.reveal(&secret, parties(&author, &by)) else {
+        panic!("it opens")
+    };
+    assert_eq!((&*about.id, &*option), ("3EB0TARGET", "never"));
+    assert_eq!(concealed.reveal(&secret, parties(&by, &author)), None);
+    concealed.usage = Usage::PollEdit;
+    assert_eq!(concealed.reveal(&secret, parties(&author, &by)), None, "it has a word of its own");
+}
+
+#[test]
 fn an_encrypted_edit_is_never_said_plainly() {
     assert_eq!(read(&encode(&plain(Content::Edit(an_edit(true))), &around())), Ok(Meaning::Protocol));
 }

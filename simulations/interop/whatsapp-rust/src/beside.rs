@@ -4,11 +4,15 @@
 use anyhow::Context as _;
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::wacore::proto_helpers::build_quote_context;
+use whatsapp_rust::wacore::secret_enc_addon::{AddonContext, ModificationType, encrypt_addon};
+use whatsapp_rust::waproto::buffa::Message as _;
 use whatsapp_rust::waproto::whatsapp::message::buttons_response_message::{self, Response};
 use whatsapp_rust::waproto::whatsapp::message::protocol_message::Type;
+use whatsapp_rust::waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
 use whatsapp_rust::waproto::whatsapp::message::{
     AlbumMessage, ButtonsResponseMessage, ExtendedTextMessage, GroupInviteMessage, KeepInChatMessage,
-    ListResponseMessage, ProtocolMessage, list_response_message,
+    ListResponseMessage, PollAddOptionMessage, ProtocolMessage, SecretEncryptedMessage,
+    list_response_message, poll_creation_message,
 };
 
 use crate::Command;
@@ -113,6 +117,41 @@ pub fn message(
         _ => return Ok(None),
     }
     Ok(Some(message))
+}
+
+/// One more option of a poll, as it travels: encrypted under the secret of the poll, from its author and who adds it.
+///
+/// # Errors
+/// A secret of another length.
+pub fn poll_option(
+    poll: wa::MessageKey,
+    (author, by): (&str, &str),
+    secret: &[u8],
+    name: &str,
+) -> anyhow::Result<wa::Message> {
+    let option = poll_creation_message::Option { option_name: Some(name.to_owned()), ..Default::default() };
+    let added = PollAddOptionMessage {
+        poll_creation_message_key: MessageField::some(poll.clone()),
+        add_option: MessageField::some(option),
+        ..Default::default()
+    };
+    let plain = wa::Message { poll_add_option_message: MessageField::some(added), ..Default::default() }
+        .encode_to_vec();
+    let context = AddonContext {
+        stanza_id: poll.id.as_deref().unwrap_or_default(),
+        parent_msg_original_sender: author,
+        modification_sender: by,
+        modification_type: ModificationType::PollAddOption,
+    };
+    let (payload, iv) = encrypt_addon(&plain, secret, &context)?;
+    let sealed = SecretEncryptedMessage {
+        target_message_key: MessageField::some(poll),
+        enc_payload: Some(payload),
+        enc_iv: Some(iv.to_vec()),
+        secret_enc_type: Some(SecretEncType::POLL_ADD_OPTION),
+        ..Default::default()
+    };
+    Ok(wa::Message { secret_encrypted_message: MessageField::some(sealed), ..Default::default() })
 }
 
 /// A received message of this file in words.

@@ -83,6 +83,13 @@ impl Memory {
                 let choice = [text.to_owned()];
                 return Ok(client.polls().vote(to, about, &author, &secret, &choice).await?.message_id);
             }
+            "poll_option" => {
+                let poll = received()?;
+                let secret = secret_of(poll).with_context(|| format!("{about:?} has no secret"))?;
+                let author = poll.info.source.sender.to_non_ad().to_string();
+                let me = client.lid().context("not paired")?.to_non_ad().to_string();
+                crate::beside::poll_option(key, (&author, &me), &secret, text)?
+            }
             "calendar_event" => {
                 let (name, start_time) = (text.to_owned(), Some(1_900_000_000));
                 let params = EventCreationParams { name, start_time, ..Default::default() };

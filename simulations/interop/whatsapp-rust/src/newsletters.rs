@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
+use whatsapp_rust::MexRequest;
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::types::message::EditAttribute;
-use whatsapp_rust::MexRequest;
 use whatsapp_rust::wacore::iq::mex_operations::{
-    accept_newsletter_admin_invite, change_newsletter_owner, create_newsletter_admin_invite, demote_newsletter_admin,
-    fetch_newsletter_followers,
+    accept_newsletter_admin_invite, change_newsletter_owner, create_newsletter_admin_invite,
+    demote_newsletter_admin, fetch_newsletter_followers,
 };
 use whatsapp_rust::wacore_binary::JidExt as _;
 

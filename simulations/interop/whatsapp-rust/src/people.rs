@@ -57,7 +57,8 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             Value::Null
         }
         "hide_about_from" => {
-            let entry = DisallowedListUserEntry { action: DisallowedListAction::Add, jid: to()?, pn_jid: None };
+            let entry =
+                DisallowedListUserEntry { action: DisallowedListAction::Add, jid: to()?, pn_jid: None };
             let update = DisallowedListUpdate { dhash: text.to_owned(), users: vec![entry] };
             let told = client.set_privacy_disallowed_list(PrivacyCategory::Status, update).await?;
             json!(told.dhash)

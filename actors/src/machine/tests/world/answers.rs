@@ -98,7 +98,8 @@ impl World {
             match &event.payload {
                 Payload::MessageReceived(message) => _ = self.received.insert(message.whatsapp_id.clone()),
                 Payload::ReactionReceived(api::ReactionReceived { said: Some(said), .. })
-                | Payload::PollVoteReceived(api::PollVoteReceived { said: Some(said), .. }) => {
+                | Payload::PollVoteReceived(api::PollVoteReceived { said: Some(said), .. })
+                | Payload::PollOptionAdded(api::PollOptionAdded { said: Some(said), .. }) => {
                     self.received.insert(said.whatsapp_id.clone());
                 }
                 Payload::StatusReceived(api::StatusReceived { message: Some(post) }) => {
