@@ -97,6 +97,8 @@ fn what_whatsapp_refuses_is_told_with_its_code_and_with_when_to_come_back() {
         let info = status.get_details_error_info().expect("always there");
         assert_eq!(info.reason, "UPSTREAM_REFUSED");
         assert_eq!(info.metadata["code"], code.to_string());
+        let elsewhere = ApiError::Forwarded(Box::new(refused(code)));
+        assert_eq!(elsewhere.code_of_whatsapp(), Some(code), "whichever node has asked");
         assert_eq!(info.metadata["device"], key().to_string());
     }
     let unknown = ApiError::Upstream { key: key(), what: Upstream::OutcomeUnknown }.status(&node());

@@ -5,6 +5,9 @@ use std::time::Duration;
 use roost_proto::stanza::Missing;
 use roost_proto::stanza::iq::Refused;
 use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use super::{ApiError, DOMAIN};
 
 /// Why there is no good answer of WhatsApp.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +61,21 @@ impl Upstream {
             Upstream::Refused(Refused { code: 429, .. }) => Some(Duration::from_secs(60)),
             Upstream::Refused(Refused { code: 500 | 503 | 530, .. }) => Some(Duration::from_secs(5)),
             Upstream::Silent => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+}
+
+impl ApiError {
+    /// The code by which WhatsApp has refused, whether this node has asked it or the owner of the device on another one.
+    pub fn code_of_whatsapp(&self) -> Option<u16> {
+        match self {
+            ApiError::Upstream { what: Upstream::Refused(refused), .. } => Some(refused.code),
+            ApiError::Forwarded(status) => {
+                let info = status.get_details_error_info().filter(|info| info.domain == DOMAIN)?;
+                let refused = info.reason == Upstream::Refused(Refused::new(0)).reason();
+                info.metadata.get("code").filter(|_| refused)?.parse().ok()
+            }
             _ => None,
         }
     }

@@ -1,7 +1,8 @@
 //! Status posts: to every device of everybody whom the sender names, one ciphertext for all.
 //!
 //! What must hold: who is not named gets nothing; the server knows nobody's contacts, so it is the sender who
-//! keeps to its privacy settings. That a post with nobody in it is refused is a guess.
+//! keeps to its privacy settings, and who has never chosen any hears 404 (by which whatsmeow knows it). That a post with
+//! nobody in it is refused is a guess.
 
 use std::collections::BTreeSet;
 
@@ -41,7 +42,7 @@ impl Machine {
     /// A person chooses on the phone who shall see the posts.
     pub fn set_audience(&mut self, pn: Pn, audience: Audience) {
         if let Some(account) = self.accounts.get_mut(&pn) {
-            account.profile.audience = audience;
+            account.profile.audience = Some(audience);
         }
     }
 

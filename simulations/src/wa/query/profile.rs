@@ -31,8 +31,8 @@ pub struct Profile {
     pub picture: Option<(u64, Vec<u8>)>,
     /// Default timer of disappearing messages, and since when.
     pub timer: (u64, u64),
-    /// Who sees its status posts.
-    pub audience: Audience,
+    /// Who sees its status posts, once somebody has chosen.
+    pub audience: Option<Audience>,
     /// The notices of terms that it has accepted, and how far.
     pub notices: BTreeMap<u64, u64>,
     /// Ids of the messages that it has reported as spam.

@@ -72,7 +72,10 @@ impl Machine {
             ("bot", "bot", false) => Ok(vec![bots::list()]),
             ("spam", "spam_list", true) => self.report_spam(device, stanza),
             ("w:qr", "qr", set) => self.links(device, set, stanza),
-            ("status", "privacy", false) => Ok(vec![self.account(device.pn).profile.audience.element()]),
+            ("status", "privacy", false) => {
+                let audience = self.account(device.pn).profile.audience.as_ref();
+                Ok(vec![audience.ok_or_else(|| Refused::new(404))?.element()])
+            }
             ("status", "status", true) => self.set_about(now, device, stanza),
             ("disappearing_mode", "disappearing_mode", true) => self.set_timer(now, device, stanza),
             ("tos", "notice", true) => self.accept_notice(device, stanza),
