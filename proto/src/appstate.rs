@@ -8,6 +8,7 @@
 //! the whole collection after it. Version 1 is applied to the empty collection and to nothing else.
 
 mod action;
+mod amend;
 mod key;
 mod patch;
 mod recovery;

@@ -202,15 +202,19 @@ impl Collections {
         rng: &mut impl Rng,
     ) -> Worked {
         let Some(key) = self.keys.newest() else { return Worked::NoKey };
-        let kept = |action: &Action| {
-            let index = index_of(action, &self.keys, key)?;
-            self.record(collection, &index).and_then(Record::read).map(|(action, _)| action)
+        let kept = |action: &Action| self.record(collection, &index_of(action, &self.keys, key)?);
+        let is_settled = |action: &Action| match kept(action) {
+            Some(record) => record.says(action),
+            None => action.is_settled(None),
         };
-        if actions.iter().all(|action| action.is_settled(kept(action).as_ref())) {
+        if actions.iter().all(is_settled) {
             return Worked::Unchanged;
         }
+        let amended =
+            |action: &Action| kept(action).map_or_else(|| action.clone(), |kept| kept.amended(action));
+        let actions: Vec<Action> = actions.iter().map(amended).collect();
         let previous = |index: &[u8; 32]| self.record(collection, index).map(|record| record.value_mac);
-        match appstate::encode(collection, head, actions, (&self.keys, key), previous, at, rng) {
+        match appstate::encode(collection, head, &actions, (&self.keys, key), previous, at, rng) {
             Ok(patch) => Worked::Encoded(patch.to_bytes().into()),
             Err(_) => Worked::NoKey,
         }

@@ -134,7 +134,7 @@ pub(super) async fn run(command: ContactCommand, globals: &Globals) -> Result<()
         }
         ContactCommand::List { device } => list(&device, globals).await?,
         ContactCommand::Save { device, user, full_name, first_name } => {
-            let contact = api::ContactEntry { jid: jid(&user), full_name, first_name };
+            let contact = api::ContactEntry { jid: jid(&user), full_name, first_name, ..Default::default() };
             let wanted = api::SaveContactRequest { parent: device_name(&device), contact: Some(contact) };
             repeat!(client.address_book.save_contact, wanted, deadline);
         }
@@ -196,13 +196,15 @@ async fn list(device: &str, globals: &Globals) -> Result<(), Problem> {
         let wanted = api::ListContactsRequest { parent: device_name(device), page_size: 1000, page_token };
         let page = repeat!(client.address_book.list_contacts, wanted, deadline);
         for entry in &page.contacts {
-            let api::ContactEntry { jid, full_name, first_name } = entry;
+            let api::ContactEntry { jid, full_name, first_name, lid, on_phone } = entry;
             match globals.output {
                 Output::Json => {
-                    println!("{}", json!({ "jid": jid, "fullName": full_name, "firstName": first_name }));
+                    let names = json!({ "jid": jid, "fullName": full_name, "firstName": first_name,
+                        "lid": lid, "onPhone": on_phone });
+                    println!("{names}");
                 }
                 Output::Table => {
-                    rows.push([jid, full_name, first_name].map(|text| render::clean(text)).to_vec())
+                    rows.push([jid, lid, full_name, first_name].map(|text| render::clean(text)).to_vec())
                 }
             }
         }
@@ -212,7 +214,7 @@ async fn list(device: &str, globals: &Globals) -> Result<(), Problem> {
         }
     }
     if globals.output == Output::Table {
-        print!("{}", render::columns(&["CONTACT", "NAME", "FIRST NAME"], &rows));
+        print!("{}", render::columns(&["CONTACT", "LID", "NAME", "FIRST NAME"], &rows));
     }
     Ok(())
 }

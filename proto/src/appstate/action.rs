@@ -58,6 +58,8 @@ pub struct Contact {
     pub first_name: String,
     /// The hidden identity, as a JID; may be empty.
     pub lid: String,
+    /// Whether it is in the phone's own address book too; nothing when it is not said.
+    pub on_phone: Option<bool>,
 }
 
 /// A label.
@@ -69,6 +71,8 @@ pub struct Label {
     pub color: i32,
     /// It is gone.
     pub deleted: bool,
+    /// WhatsApp's number of a label that every account has from the beginning.
+    pub predefined: Option<i32>,
 }
 
 /// A text that is kept for use.

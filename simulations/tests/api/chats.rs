@@ -2,7 +2,7 @@
 
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::*;
-use roost_proto::appstate::{Action, Mute as Silence};
+use roost_proto::appstate::{Action, Contact, Mute as Silence};
 use roost_proto::e2e;
 use roost_proto::history::{Beside, Past};
 use roost_proto::id::UnixMillis;
@@ -89,7 +89,8 @@ async fn a_change_is_made_once_and_read_back_from_any_node() {
     let contact = ContactEntry {
         jid: "15559990000@s.whatsapp.net".to_owned(),
         full_name: "Käthe K".to_owned(),
-        first_name: String::new(),
+        lid: "77@lid".to_owned(),
+        ..Default::default()
     };
     let save = SaveContactRequest { parent: name.clone(), contact: Some(contact.clone()) };
     live.at(other).address_book().save_contact(save).await.expect("saved");
@@ -124,6 +125,40 @@ async fn a_change_is_made_once_and_read_back_from_any_node() {
             if changed.change == Some(chat_changed::Change::Pinned(true)))
     });
     assert_eq!(pins.count(), 1, "asked three times, changed once");
+}
+
+#[tokio::test]
+async fn who_gets_another_name_keeps_what_the_phone_has_said_of_him() {
+    let live = Live::new(1).await;
+    let (name, _, _, device) = with_memory(&live, "shop").await;
+    let jid: Jid = "15559990000@s.whatsapp.net".parse().expect("a JID");
+    let said = Contact {
+        full_name: "Ada".to_owned(),
+        first_name: "A".to_owned(),
+        lid: "77@lid".to_owned(),
+        on_phone: Some(true),
+    };
+    let saved = Action::Contact { jid: jid.clone(), contact: Some(said.clone()) };
+    live.sim.phone_changes(device.pn, &[saved]).expect("changed");
+    let listed = async |wanted: &str| {
+        until("the entry is known", || async {
+            let list = ListContactsRequest { parent: name.clone(), ..Default::default() };
+            let listed = live.at(0).address_book().list_contacts(list).await.ok()?.into_inner();
+            listed.contacts.into_iter().find(|entry| entry.full_name == wanted)
+        })
+        .await
+    };
+    let entry = listed("Ada").await;
+    assert_eq!((&*entry.lid, entry.on_phone), ("77@lid", Some(true)));
+    let contact = ContactEntry { jid: jid.to_string(), full_name: "Ada K".to_owned(), ..Default::default() };
+    let save = SaveContactRequest { parent: name.clone(), contact: Some(contact) };
+    live.at(0).address_book().save_contact(save).await.expect("saved");
+    assert_eq!(listed("Ada K").await, ContactEntry { full_name: "Ada K".to_owned(), ..entry });
+    let mut told = events(&live, &name).await.into_iter().filter_map(|event| match event.payload {
+        Some(Payload::ContactChanged(changed)) => changed.contact,
+        _ => None,
+    });
+    assert_eq!(told.next_back().map(|entry| (entry.lid, entry.on_phone)), Some((said.lid, said.on_phone)));
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ impl World {
                 self.cluster.ask(wanted, async |api, it| api.chats().delete_message_for_me(it).await).await
             }
             "contact" if on => {
-                let contact = api::ContactEntry { jid: chat, full_name: text, first_name: String::new() };
+                let contact = api::ContactEntry { jid: chat, full_name: text, ..Default::default() };
                 let wanted = api::SaveContactRequest { parent, contact: Some(contact) };
                 self.cluster.ask(wanted, async |api, it| api.address_book().save_contact(it).await).await
             }

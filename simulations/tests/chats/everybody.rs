@@ -272,7 +272,7 @@ async fn all_see(
             }
             "push_name" => (Action::PushName(text.to_owned()), (what, chat, on, text)),
             "label" | "label_chat" => {
-                let label = Label { name: name.clone(), color: 1, deleted: false };
+                let label = Label { name: name.clone(), color: 1, ..Label::default() };
                 let change = ("label", OTHER_LABEL, true, name.as_str());
                 (Action::Label { id: OTHER_LABEL.to_owned(), label }, change)
             }

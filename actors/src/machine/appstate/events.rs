@@ -5,7 +5,7 @@
 
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
-use roost_proto::appstate::{Action, Call, Collection, MessageRef, Mutation, Mute};
+use roost_proto::appstate::{self, Action, Call, Collection, MessageRef, Mutation, Mute};
 use roost_proto::id::UnixMillis;
 use roost_proto::phash::digest;
 use roost_proto::stanza::Jid;
@@ -116,13 +116,15 @@ fn payload(collection: Collection, action: Action, own: impl Fn(&Jid) -> bool) -
                 jid: jid.to_string(),
                 full_name: contact.full_name,
                 first_name: contact.first_name,
+                lid: contact.lid,
+                on_phone: contact.on_phone,
             };
             Payload::ContactChanged(api::ContactChanged { contact: Some(entry), removed })
         }
         Action::Label { id, label } => {
             let chats = Vec::new();
-            let label =
-                api::Label { id, name: label.name, color: label.color, deleted: label.deleted, chats };
+            let appstate::Label { name, color, deleted, predefined } = label;
+            let label = api::Label { id, name, color, deleted, chats, predefined_id: predefined };
             Payload::LabelChanged(api::LabelChanged { label: Some(label) })
         }
         Action::LabelChat { label, chat, labeled } => {

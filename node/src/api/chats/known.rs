@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use roost_proto::api;
-use roost_proto::appstate::{Action, Mute};
+use roost_proto::appstate::{Action, Contact, Mute};
 
 use crate::api::convert::timestamp;
 
@@ -52,8 +52,8 @@ pub(super) fn contacts(actions: Vec<Action>) -> BTreeMap<String, api::ContactEnt
     let entries = actions.into_iter().filter_map(|action| match action {
         Action::Contact { jid, contact: Some(contact) } => {
             let jid = jid.to_string();
-            let (full_name, first_name) = (contact.full_name, contact.first_name);
-            Some((jid.clone(), api::ContactEntry { jid, full_name, first_name }))
+            let Contact { full_name, first_name, lid, on_phone } = contact;
+            Some((jid.clone(), api::ContactEntry { jid, full_name, first_name, lid, on_phone }))
         }
         _ => None,
     });
@@ -68,7 +68,8 @@ pub(super) fn labels(actions: Vec<Action>) -> Vec<api::Label> {
             && !label.deleted
         {
             let (name, color) = (label.name.clone(), label.color);
-            let label = api::Label { id: id.clone(), name, color, deleted: false, chats: Vec::new() };
+            let predefined_id = label.predefined;
+            let label = api::Label { id: id.clone(), name, color, predefined_id, ..Default::default() };
             labels.insert(id.clone(), label);
         }
     }
@@ -84,14 +85,14 @@ pub(super) fn labels(actions: Vec<Action>) -> Vec<api::Label> {
 
 #[cfg(test)]
 mod tests {
-    use roost_proto::appstate::{Contact, Label};
+    use roost_proto::appstate::Label;
 
     use super::*;
 
     #[test]
     fn records_about_one_chat_are_one_chat() {
         let chat: roost_proto::stanza::Jid = "1@lid".parse().expect("a JID");
-        let label = Label { name: "new".to_owned(), color: 2, deleted: false };
+        let label = Label { name: "new".to_owned(), color: 2, ..Label::default() };
         let actions = vec![
             Action::Mute { chat: chat.clone(), mute: Mute::Forever },
             Action::Pin { chat: chat.clone(), pinned: true },

@@ -163,12 +163,17 @@ pub fn save_contact(request: &api::SaveContactRequest) -> Result<Change, ApiErro
         "" => String::new(),
         name => text("contact.first_name", name, 200)?,
     };
-    let contact = Contact {
-        full_name: text("contact.full_name", &entry.full_name, 200)?,
-        first_name,
-        lid: String::new(),
+    let jid = person("contact.jid", &entry.jid)?;
+    let lid = match &*entry.lid {
+        "" => String::new(),
+        text => match person("contact.lid", text)? {
+            lid if lid.is_lid() && jid.is_pn() => lid.to_string(),
+            _ => return Err(ApiError::field("contact.lid", "must be {digits}@lid, beside a phone number")),
+        },
     };
-    let action = Action::Contact { jid: person("contact.jid", &entry.jid)?, contact: Some(contact) };
+    let full_name = text("contact.full_name", &entry.full_name, 200)?;
+    let contact = Contact { full_name, first_name, lid, on_phone: entry.on_phone };
+    let action = Action::Contact { jid, contact: Some(contact) };
     Ok((device("parent", &request.parent)?, vec![action]))
 }
 
@@ -191,8 +196,11 @@ pub fn edit_label(request: &api::EditLabelRequest) -> Result<Change, ApiError> {
     if !(0..20).contains(&label.color) {
         return Err(ApiError::field("label.color", "must be 0 to 19"));
     }
-    let edited =
-        Label { name: text("label.name", &label.name, 100)?, color: label.color, deleted: label.deleted };
+    if label.predefined_id.is_some() {
+        return Err(ApiError::field("label.predefined_id", "is WhatsApp's: it is only told"));
+    }
+    let name = text("label.name", &label.name, 100)?;
+    let edited = Label { name, color: label.color, deleted: label.deleted, predefined: None };
     let action = Action::Label { id: label_id("label.id", &label.id)?, label: edited };
     Ok((device("parent", &request.parent)?, vec![action]))
 }
@@ -336,6 +344,22 @@ mod tests {
         };
         assert_eq!(field(edit_label(&label("x", 0))), "label.id");
         assert_eq!(field(edit_label(&label("1", 20))), "label.color");
+        let mut numbered = label("1", 0);
+        numbered.label.get_or_insert_default().predefined_id = Some(3);
+        assert_eq!(field(edit_label(&numbered)), "label.predefined_id");
+        let contact = |jid: &str, lid: &str| api::SaveContactRequest {
+            parent: PARENT.to_owned(),
+            contact: Some(api::ContactEntry {
+                jid: jid.to_owned(),
+                full_name: "Ada".to_owned(),
+                lid: lid.to_owned(),
+                ..Default::default()
+            }),
+        };
+        assert!(save_contact(&contact("1@s.whatsapp.net", "2@lid")).is_ok());
+        for (jid, lid) in [("1@s.whatsapp.net", "2@s.whatsapp.net"), ("1@lid", "2@lid"), ("1@lid", "x")] {
+            assert_eq!(field(save_contact(&contact(jid, lid))), "contact.lid");
+        }
         assert_eq!(field(star(&api::StarMessageRequest::default())), "message");
         assert_eq!(field(assign_label(&api::AssignLabelRequest::default())), "label");
         assert_eq!(field(push_name(&api::SetPushNameRequest::default())), "push_name");

@@ -78,6 +78,7 @@ impl Action {
                     full_name: Some(contact.full_name),
                     first_name: Some(contact.first_name).filter(|name| !name.is_empty()),
                     lid_jid: Some(contact.lid).filter(|lid| !lid.is_empty()),
+                    save_on_primary_addressbook: contact.on_phone,
                     ..Default::default()
                 });
             }
@@ -86,6 +87,7 @@ impl Action {
                     name: Some(label.name.clone()),
                     color: Some(label.color),
                     deleted: Some(label.deleted),
+                    predefined_id: label.predefined,
                     ..Default::default()
                 });
             }
@@ -222,6 +224,7 @@ impl Action {
                     full_name: text(&action.full_name),
                     first_name: text(&action.first_name),
                     lid: text(&action.lid_jid),
+                    on_phone: action.save_on_primary_addressbook,
                 };
                 Action::Contact { jid: jid(1)?, contact: Some(contact) }
             }
@@ -231,6 +234,7 @@ impl Action {
                     name: action.name.clone().unwrap_or_default(),
                     color: action.color.unwrap_or(0),
                     deleted: action.deleted.unwrap_or(false),
+                    predefined: action.predefined_id,
                 };
                 Action::Label { id: part(1)?.to_owned(), label }
             }
