@@ -2,7 +2,7 @@
 
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::*;
-use roost_proto::appstate::{Action, Contact, Mute as Silence};
+use roost_proto::appstate::{Action, Contact, Mute as Silence, Range};
 use roost_proto::e2e;
 use roost_proto::history::{Beside, Past};
 use roost_proto::id::UnixMillis;
@@ -125,6 +125,28 @@ async fn a_change_is_made_once_and_read_back_from_any_node() {
             if changed.change == Some(chat_changed::Change::Pinned(true)))
     });
     assert_eq!(pins.count(), 1, "asked three times, changed once");
+}
+
+#[tokio::test]
+async fn what_is_cleared_says_what_stays_and_whether_files_go() {
+    let live = Live::new(1).await;
+    let (name, _, _, device) = with_memory(&live, "shop").await;
+    let chat: Jid = "15559990000@s.whatsapp.net".parse().expect("a JID");
+    let range = || Range { last: UnixMillis(1_700_000_000_000), message: None };
+    let clear =
+        Action::ClearChat { chat: chat.clone(), keep_starred: true, delete_media: false, range: range() };
+    let delete = Action::DeleteChat { chat: chat.clone(), delete_media: true, range: range() };
+    for gone in [clear, delete] {
+        live.sim.phone_changes(device.pn, &[gone]).expect("changed");
+    }
+    let told = until("both are told", || async {
+        let changed = events(&live, &name).await.into_iter().filter_map(|event| match event.payload {
+            Some(Payload::ChatChanged(changed)) => Some((changed.keep_starred, changed.delete_media)),
+            _ => None,
+        });
+        Some(changed.collect::<Vec<_>>()).filter(|told| told.len() == 2)
+    });
+    assert_eq!(told.await, [(true, false), (false, true)]);
 }
 
 #[tokio::test]

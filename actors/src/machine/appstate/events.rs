@@ -90,7 +90,10 @@ fn logged(caller: &Jid, from_me: bool, call_id: String, call: Call) -> api::Call
 fn payload(collection: Collection, action: Action, own: impl Fn(&Jid) -> bool) -> Option<Payload> {
     use api::chat_changed::Change;
     use api::setting_changed::Setting;
-    let chat = |chat: String, change| Payload::ChatChanged(api::ChatChanged { chat, change: Some(change) });
+    let gone = |chat: String, change, (keep_starred, delete_media)| {
+        Payload::ChatChanged(api::ChatChanged { chat, change: Some(change), keep_starred, delete_media })
+    };
+    let chat = |chat, change| gone(chat, change, (false, false));
     let setting = |setting| Payload::SettingChanged(api::SettingChanged { setting: Some(setting) });
     Some(match action {
         Action::Salt(_) => return None,
@@ -101,13 +104,18 @@ fn payload(collection: Collection, action: Action, own: impl Fn(&Jid) -> bool) -
         Action::Pin { chat: jid, pinned } => chat(jid.to_string(), Change::Pinned(pinned)),
         Action::Archive { chat: jid, archived, .. } => chat(jid.to_string(), Change::Archived(archived)),
         Action::MarkRead { chat: jid, read, .. } => chat(jid.to_string(), Change::Read(read)),
-        Action::ClearChat { chat: jid, .. } => chat(jid.to_string(), Change::Cleared(true)),
-        Action::DeleteChat { chat: jid, .. } => chat(jid.to_string(), Change::Deleted(true)),
+        Action::ClearChat { chat: jid, keep_starred, delete_media, .. } => {
+            gone(jid.to_string(), Change::Cleared(true), (keep_starred, delete_media))
+        }
+        Action::DeleteChat { chat: jid, delete_media, .. } => {
+            gone(jid.to_string(), Change::Deleted(true), (false, delete_media))
+        }
         Action::Star { message, starred } => {
             Payload::MessageStarred(api::MessageStarred { message: Some(key_of(message)), starred })
         }
-        Action::DeleteForMe { message, .. } => {
-            Payload::MessageDeletedForMe(api::MessageDeletedForMe { message: Some(key_of(message)) })
+        Action::DeleteForMe { message, delete_media, .. } => {
+            let message = Some(key_of(message));
+            Payload::MessageDeletedForMe(api::MessageDeletedForMe { message, delete_media })
         }
         Action::Contact { jid, contact } => {
             let removed = contact.is_none();

@@ -43,9 +43,11 @@ mod tests {
     #[test]
     fn an_event_says_what_changed() {
         let change = api::chat_changed::Change::Pinned(true);
-        let payload = api::ChatChanged { chat: "1@lid".to_owned(), change: Some(change) };
+        let payload =
+            api::ChatChanged { chat: "1@lid".to_owned(), change: Some(change), ..Default::default() };
         let payload = Some(api::event::Payload::ChatChanged(payload));
         let event = super::super::event(&api::Event { payload, ..Default::default() });
-        assert_eq!(event["chatChanged"], json!({"chat": "1@lid", "pinned": true}));
+        let told = json!({"chat": "1@lid", "pinned": true, "keepStarred": false, "deleteMedia": false});
+        assert_eq!(event["chatChanged"], told);
     }
 }
