@@ -137,6 +137,7 @@ impl Machine {
         let Some(Connection::Pairing { hello: Some(hello), registration, noise, .. }) =
             self.connections.get_mut(&connection)
         else {
+            self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
             return Err("companion_finish before companion_hello".into());
         };
         let bundle = part.child("link_code_pairing_wrapped_key_bundle").and_then(|bundle| bundle.leaf());

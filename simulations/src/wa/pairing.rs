@@ -13,7 +13,7 @@ use roost_proto::adv::{self, DeviceIdentity};
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{Registration, StreamError};
 use roost_proto::pairing::{QrCode, QrError};
-use roost_proto::stanza::{Builder, HOSTED, Jid, Read as _, Stanza, server_jid};
+use roost_proto::stanza::{Builder, HOSTED, Jid, Read as _, Stanza, iq, server_jid};
 
 use super::account::{Account, Companion, DeviceRef, Form, Pn, participants_hash, seconds};
 use super::backlog::Backlog;
@@ -218,6 +218,9 @@ impl Machine {
         {
             return outcome;
         }
+        if stanza.tag == "iq" && stanza.text("type").is_some_and(|kind| kind == "get" || kind == "set") {
+            return self.query_unpaired(now, connection, stanza);
+        }
         let Some(Connection::Signing(signing)) = self.connections.get(&connection) else {
             // The client's answer to pair-device; `ib` comes around this time too.
             return if matches!(&*stanza.tag, "iq" | "ib" | "ack") {
@@ -271,6 +274,24 @@ impl Machine {
         self.announce(now, device, identity.key_index, "add");
         self.end(now, connection, StreamError::RestartRequired, "paired");
         Ok(())
+    }
+
+    /// Any other request before the login. Pings are answered: Baileys gives a silent connection up after a minute, and
+    /// whatsapp-rust after 20 s, long before the last code was shown. How the real server refuses the rest is a guess.
+    fn query_unpaired(
+        &mut self,
+        now: UnixMillis,
+        connection: ConnectionId,
+        stanza: &Stanza,
+    ) -> Result<(), Refusal> {
+        let xmlns = stanza.text("xmlns").unwrap_or_default();
+        if matches!(&*xmlns, "w:p" | "urn:xmpp:ping") {
+            self.send(now, connection, iq::result(stanza).attr("t", seconds(now)).build());
+            return Ok(());
+        }
+        self.send(now, connection, iq::error(stanza, &iq::Refused::new(501)));
+        let tag = stanza.all().first().map_or("", |child| &*child.tag);
+        Err(format!("a request before the login: {xmlns} <{tag}>").into())
     }
 
     fn refuse_pairing(

@@ -19,6 +19,7 @@ mod newsletters;
 mod posts;
 mod sharing;
 mod trust;
+mod unpaired;
 
 /// A server with probes on connections. Everything that either side says is carried at once, in order.
 struct World {

@@ -1,0 +1,43 @@
+//! Connections that are not logged in: what they may ask, and what they hear.
+
+use super::*;
+
+/// A device that shows a code.
+fn showing(world: &mut World) -> ConnectionId {
+    world.probes.push(Probe::new(9, "ada"));
+    world.connect(world.probes.len() - 1)
+}
+
+/// What the probe hears to a request.
+fn asked(world: &mut World, connection: ConnectionId, request: Stanza) -> Result<Stanza, iq::Refused> {
+    let (probe, id) = (world.on[&connection], request.text("id").expect("a request").into_owned());
+    world.event(connection, Event::Received(request));
+    let answer = world.probes[probe].seen.iter().rev().find(|s| s.text("id").as_deref() == Some(&*id));
+    iq::outcome(answer.expect("every request is answered").clone())
+}
+
+#[test]
+fn a_ping_is_answered_before_the_login_and_everything_else_is_refused() {
+    let mut world = World::new();
+    let connection = showing(&mut world);
+    for xmlns in ["w:p", "urn:xmpp:ping"] {
+        assert!(asked(&mut world, connection, iq::get("p-1", xmlns).build()).is_ok(), "{xmlns}");
+    }
+    for (number, kind) in ["get", "set"].into_iter().enumerate() {
+        let request = iq::request(&format!("q-{number}"), kind, "encrypt", server_jid());
+        let request = request.children([Builder::new("count").build()]).build();
+        assert_eq!(asked(&mut world, connection, request).expect_err("not logged in").code, 501);
+    }
+    assert!(world.probes[0].qr.is_some() && world.closed.is_empty(), "the code is still shown");
+}
+
+#[test]
+fn a_part_of_pairing_by_code_that_comes_too_early_is_refused() {
+    let mut world = World::new();
+    let connection = showing(&mut world);
+    for (number, stage) in ["companion_finish", "companion_wish"].into_iter().enumerate() {
+        let part = Builder::new("link_code_companion_reg").attr("stage", stage).build();
+        let request = iq::set(&format!("c-{number}"), "md").children([part]).build();
+        assert_eq!(asked(&mut world, connection, request).expect_err(stage).code, 400);
+    }
+}
