@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rand::Rng;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api::device::State;
-use roost_proto::login::{Failure, FailureReason, StreamError};
+use roost_proto::login::{Failure, FailureReason, StreamError, Success};
 use roost_proto::stanza::{self, Stanza};
 use roost_proto::version::ProtocolVersion;
 
@@ -183,11 +183,12 @@ impl Machine {
         self.set_timer(Timer::Greeting, self.limits.connect);
     }
 
-    pub(super) fn on_success(&mut self) {
+    pub(super) fn on_success(&mut self, success: Success) {
         if let Phase::Greeting(link) = self.connection.phase {
             self.connection.phase = Phase::Entering(link);
             self.clear_timer(Timer::Greeting);
             self.effects.push(Effect::Report(Attempt::Accepted));
+            self.learn_lid(success.lid);
             self.enter();
         }
     }

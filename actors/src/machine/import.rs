@@ -23,7 +23,7 @@ impl Machine {
         };
         let paired = self.account.as_ref().filter(|account| !account.logged_out);
         if let (Some(ours), Some(device)) = (paired, &device)
-            && *ours == device.account
+            && ours.is_as_imported(&device.account)
         {
             // The answer to the first may have been lost; this one comes when that is durable.
             let slot = self.lane.open();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
 use roost_proto::api::event::Payload;
-use roost_proto::login::{Failure, StreamError};
+use roost_proto::login::{Failure, StreamError, Success};
 use roost_proto::signal::CiphertextKind;
 use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 
@@ -63,7 +63,7 @@ impl Machine {
             "chatstate" => return self.on_chat_state(link, &stanza),
             "iq" => self.on_iq(stanza),
             "ib" => self.on_information(&stanza),
-            "success" => self.on_success(),
+            "success" => self.on_success(Success::of(&stanza)),
             "failure" => self.on_failure(&Failure::of(&stanza)),
             _ => {
                 if let Some(error) = StreamError::of(&stanza) {

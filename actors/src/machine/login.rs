@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_proto::frame::MAX_ROUTING;
-use roost_proto::stanza::{Builder, Read, Stanza, iq};
+use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
 
+use super::pairing::account_key;
 use super::requests::Asked;
 use super::timer::Timer;
 use super::{Effect, Machine};
@@ -31,6 +32,16 @@ impl Machine {
         self.announce_presence();
         self.subscribe_all();
         self.keepalive_begin();
+    }
+
+    /// An account that was imported without its LID, as older libraries keep it, learns it here: groups and most chats
+    /// know us by it alone.
+    pub(super) fn learn_lid(&mut self, lid: Option<Jid>) {
+        let Some(account) = self.account.as_mut().filter(|account| account.lid.is_none()) else { return };
+        let Some(lid) = lid.filter(|lid| lid.is_lid() && lid.device == account.device()) else { return };
+        account.lid = Some(lid);
+        let row = account.to_bytes();
+        self.commits.pending().batch.state.push((account_key(), Some(row)));
     }
 
     pub(super) fn on_active(&mut self, refused: Option<u16>) {

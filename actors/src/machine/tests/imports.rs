@@ -1,6 +1,7 @@
 //! Imports: what is taken when, and what follows.
 
 use bytes::Bytes;
+use roost_proto::login::Success;
 use roost_proto::stanza::Jid;
 
 use super::world::{Step, World};
@@ -88,4 +89,40 @@ fn nothing_of_the_account_that_was_linked_before_is_told_as_that_of_an_import() 
     import(&mut world, device());
     assert_eq!(replied(&finish(&mut world)), Some(Ok(())));
     assert!(!world.rows.contains_key(&page));
+}
+
+#[test]
+fn an_account_that_was_imported_without_its_lid_learns_it_at_the_login_and_keeps_it() {
+    let mut world = World::unpaired(1);
+    import(&mut world, device());
+    finish(&mut world);
+    world.take(Step::LinkUp);
+    let success = |lid| Success { lid: Some(lid), time: None }.to_stanza();
+    let ours = Jid::lid_device("900000", 3);
+    world.stanza(success(ours.clone()));
+    world.commit_everything();
+    assert_eq!(world.account().and_then(|account| account.lid.clone()), Some(ours.clone()));
+    let effects = import(&mut world, device());
+    let again = [effects, finish(&mut world)].concat();
+    assert_eq!(replied(&again), Some(Ok(())), "the answer to the import may have been lost");
+    // Another one changes nothing.
+    world.take(Step::LinkDown);
+    world.take(Step::Time(400_000));
+    world.take(Step::LinkUp);
+    world.stanza(success(Jid::lid_device("900001", 3)));
+    world.commit_everything();
+    assert_eq!(world.account().and_then(|account| account.lid.clone()), Some(ours));
+}
+
+#[test]
+fn what_is_no_lid_of_this_device_is_not_taken_for_one() {
+    for stranger in [Jid::lid_device("900000", 4), Jid::pn_device("4915112345678", 3)] {
+        let mut world = World::unpaired(1);
+        import(&mut world, device());
+        finish(&mut world);
+        world.take(Step::LinkUp);
+        world.stanza(Success { lid: Some(stranger), time: None }.to_stanza());
+        world.commit_everything();
+        assert_eq!(world.account().map(|account| account.lid.clone()), Some(None));
+    }
 }
