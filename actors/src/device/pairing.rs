@@ -173,7 +173,8 @@ pub enum PairingUpdate {
     /// Over without success.
     Failed {
         /// A reason in capitals: `QR_EXPIRED`, `CODE_EXPIRED`, `CODE_REFUSED`, `PASSKEY_EXPIRED`,
-        /// `PASSKEY_REFUSED`, `OTHER_ACCOUNT`, `SIGNATURE_MISMATCH`, `CONNECTION_LOST`, `REPLACED`, `STOPPED`.
+        /// `PASSKEY_REFUSED`, `OTHER_ACCOUNT`, `SIGNATURE_MISMATCH`, `CLIENT_OUTDATED`, `REFUSED` (WhatsApp takes no
+        /// such device), `LOGGED_OUT`, `CONNECTION_LOST`, `REPLACED`, `STOPPED`.
         reason: &'static str,
         /// A sentence.
         message: String,

@@ -4,19 +4,22 @@
 //! with jitter and begin anew after a stable time online; after `replaced` the database is asked before
 //! anything else is done.
 
+mod verdict;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use rand::Rng;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api::device::State;
-use roost_proto::login::{Failure, FailureReason, StreamError, Success};
+use roost_proto::login::Success;
 use roost_proto::stanza::{self, Stanza};
 use roost_proto::version::ProtocolVersion;
 
 use super::timer::Timer;
 use super::{DialAs, Effect, Machine};
 use crate::port::{Attempt, Reached, Urgency};
+use verdict::Verdict;
 
 /// Where the connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,23 +53,6 @@ pub(super) struct Connection {
     /// What the ending of the present link asks for, said before the link went down.
     verdict: Option<Verdict>,
     pub(super) reached: Reached,
-}
-
-/// What to do after an ending.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Verdict {
-    /// Dial again at once.
-    Restart,
-    /// Wait the usual, growing pause.
-    Backoff { reason: String, code: u32 },
-    /// Wait this long, in this state.
-    Wait { state: State, reason: String, code: u32, pause: Duration },
-    /// Ask the database first.
-    Replaced,
-    /// Stay away.
-    LoggedOut { reason: String, code: u32 },
-    /// Stay away without logging anything more: another part of the machine has said why.
-    Stay,
 }
 
 impl Connection {
@@ -233,8 +219,9 @@ impl Machine {
         self.app_state_link_lost();
         self.history_link_lost();
         let verdict = self.connection.verdict.take();
-        if verdict.is_none() && self.attempt.is_some() && self.account.is_none() {
-            return self.end_attempt("CONNECTION_LOST", why);
+        let unpaired = self.attempt.is_some() && self.account.is_none();
+        if unpaired && let Some((reason, message)) = verdict::of_a_registration(verdict.as_ref(), why) {
+            return self.end_attempt(reason, &message);
         }
         match verdict {
             None => {
@@ -245,14 +232,12 @@ impl Machine {
             Some(Verdict::Restart) => {
                 self.connection.restarts += 1;
                 // WhatsApp asks for it once, after pairing. A server that asks for ever gets pauses.
-                if self.connection.restarts > 3 {
-                    self.back_off("WhatsApp keeps asking for a restart", 515);
-                } else {
-                    self.dial();
+                let again = "WhatsApp keeps asking for a restart";
+                match self.connection.restarts {
+                    0..=3 => self.dial(),
+                    _ if unpaired => self.end_attempt("CONNECTION_LOST", again),
+                    _ => self.back_off(again, 515),
                 }
-            }
-            Some(Verdict::Wait { state: State::Outdated, reason, .. }) if self.account.is_none() => {
-                self.end_attempt("CLIENT_OUTDATED", &reason);
             }
             Some(Verdict::Wait { state, reason, code, pause }) => {
                 self.set_status(state, &reason, code);
@@ -263,63 +248,6 @@ impl Machine {
             Some(Verdict::LoggedOut { reason, code }) => self.logged_out(&reason, code),
             Some(Verdict::Stay) => {}
         }
-    }
-
-    /// The server's last word on a connection.
-    pub(super) fn on_stream_error(&mut self, error: StreamError) {
-        if error == StreamError::ServiceUnavailable {
-            self.effects.push(Effect::Report(Attempt::PushedBack));
-        }
-        let backoff = |reason: &str, code| Verdict::Backoff { reason: reason.to_owned(), code };
-        self.connection.verdict = Some(match error {
-            StreamError::RestartRequired => Verdict::Restart,
-            StreamError::Replaced => Verdict::Replaced,
-            StreamError::DeviceRemoved => {
-                Verdict::LoggedOut { reason: "it was unlinked on the phone".to_owned(), code: 401 }
-            }
-            StreamError::ServiceUnavailable => backoff("WhatsApp is unavailable", 503),
-            StreamError::Ended => backoff("WhatsApp ended the stream", 0),
-            StreamError::Other(code) => backoff("WhatsApp ended the stream with an error", u32::from(code)),
-        });
-        self.drop_link("stream error");
-    }
-
-    /// The server refuses a login.
-    pub(super) fn on_failure(&mut self, failure: &Failure) {
-        let code = u32::from(u16::from(failure.reason));
-        let wait =
-            |state, reason: &str, pause| Verdict::Wait { state, reason: reason.to_owned(), code, pause };
-        let (_, longest) = self.limits.backoff;
-        self.connection.verdict = Some(match failure.reason {
-            reason if reason.is_logout() => {
-                Verdict::LoggedOut { reason: "WhatsApp does not know the device any more".to_owned(), code }
-            }
-            FailureReason::TemporarilyBanned => {
-                let seconds = failure.expire_s.unwrap_or(3600).clamp(60, 30 * 24 * 3600);
-                let reason = format!(
-                    "the account is banned for {seconds} s (code {})",
-                    failure.code.unwrap_or_default()
-                );
-                wait(State::Restricted, &reason, Duration::from_secs(seconds))
-            }
-            FailureReason::ClientOutdated => {
-                self.effects.push(Effect::Report(Attempt::Outdated));
-                let refused = self.connection.dialled;
-                if self.connection.version == refused {
-                    let reason = format!("WhatsApp refuses version {refused} of the client");
-                    wait(State::Outdated, &reason, longest * 12)
-                } else {
-                    // Another one was chosen since the login began.
-                    Verdict::Restart
-                }
-            }
-            reason if reason.is_temporary() => {
-                self.effects.push(Effect::Report(Attempt::PushedBack));
-                Verdict::Backoff { reason: "WhatsApp is unavailable".to_owned(), code }
-            }
-            _ => wait(State::Failed, "WhatsApp refuses the login", longest),
-        });
-        self.drop_link("refused");
     }
 
     /// Whether the grant stands, after `replaced`.

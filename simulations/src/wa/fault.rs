@@ -98,6 +98,13 @@ pub enum Fault {
         /// How many.
         count: u32,
     },
+    /// The next devices that want to be paired are refused with this reason, before they show a code.
+    RegistrationFailure {
+        /// For example 400, 403 or 413.
+        reason: u16,
+        /// How many.
+        count: u32,
+    },
     /// The account of a device may begin no chats for so long: such messages are refused with 463. 0 ends it.
     LockNewChats {
         /// One of its devices.
@@ -225,6 +232,8 @@ pub(super) struct Faults {
     unavailable_until: Option<UnixMillis>,
     refuse_resumptions: u32,
     least_version: Option<ProtocolVersion>,
+    /// How many registrations are refused, and with which reason.
+    registrations: (u32, u16),
 }
 
 /// What is in force for one device.
@@ -271,6 +280,17 @@ impl Faults {
         }
         let reason = self.devices.get(&device)?.login_reason;
         self.take(device, |f| &mut f.login_failures).then(|| reason.into())
+    }
+
+    pub(super) fn refuse_registrations(&mut self, count: u32, reason: u16) {
+        self.registrations = (count, reason);
+    }
+
+    /// The reason with which this registration must fail.
+    pub(super) fn registration(&mut self) -> Option<FailureReason> {
+        let (left, reason) = &mut self.registrations;
+        *left = left.checked_sub(1)?;
+        Some((*reason).into())
     }
 
     /// How much later everything to this device comes.

@@ -246,9 +246,14 @@ impl Machine {
                 self.connections.insert(connection, Connection::Ending);
                 self.fail(now, connection, Failure::new(FailureReason::ClientOutdated));
             }
-            Ok(ClientPayload::Registration(registration)) => {
-                self.begin_pairing(now, connection, registration, noise);
-            }
+            Ok(ClientPayload::Registration(registration)) => match self.faults.registration() {
+                Some(reason) => {
+                    tracing::info!(connection, ?reason, "refused a registration: a fault");
+                    self.connections.insert(connection, Connection::Ending);
+                    self.fail(now, connection, Failure::new(reason));
+                }
+                None => self.begin_pairing(now, connection, registration, noise),
+            },
             Ok(ClientPayload::Login(login)) => {
                 self.login(now, connection, (&login, version), (&noise, pattern))
             }

@@ -188,6 +188,9 @@ impl Machine {
                 let faults = self.faults.of(device);
                 (faults.login_failures, faults.login_reason) = (*count, *reason);
             }
+            Fault::RegistrationFailure { reason, count } => {
+                self.faults.refuse_registrations(*count, *reason);
+            }
             Fault::LockNewChats { device, ms, tell } => {
                 let device = self.known(device)?;
                 self.lock_account(now, device.pn, *ms, *tell);

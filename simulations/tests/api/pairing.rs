@@ -326,3 +326,18 @@ async fn an_attempt_whose_owner_is_gone_right_behind_its_success_is_told_as_pair
     live.sim.commit(&Fault::Unavailable { ms: 0, existing: false }).expect("no device is named");
     live.until_state(&name, device::State::Online).await;
 }
+
+#[tokio::test]
+async fn an_attempt_whose_registration_whatsapp_refuses_ends_and_another_may_succeed() {
+    let live = Live::new(2).await;
+    let (name, owner, other) = live.device("shop").await;
+    live.sim.commit(&Fault::RegistrationFailure { reason: 413, count: 1 }).expect("no device is named");
+    let request = StartPairingRequest { device: name.clone(), ..Default::default() };
+    let steps = live.at(other).pairing().start_pairing(request).await;
+    let failed = failure(&mut steps.expect("opened").into_inner()).await;
+    assert_eq!(failed.reason, "REFUSED");
+    assert!(failed.message.contains("413"), "{failed:?}");
+    live.until_state(&name, device::State::Unpaired).await;
+    live.pair(owner, &name, "phone").await;
+    live.until_state(&name, device::State::Online).await;
+}

@@ -1,10 +1,11 @@
-//! Pairing whose owner or connection ends in the middle of it.
+//! Pairing whose owner or connection ends in the middle of it, and what keeps the connection up until then.
 
 use roost_proto::api::device::State;
+use roost_proto::login::{Failure, StreamError};
 use roost_proto::stanza::{Builder, server_jid};
 
 use super::world::{Step, World};
-use crate::device::{Command, PairMethod};
+use crate::device::{Command, PairMethod, PairingUpdate};
 use crate::machine::{Effect, Event};
 
 fn pair(world: &mut World) -> Vec<Effect> {
@@ -49,4 +50,51 @@ fn a_device_that_is_being_paired_anew_is_nobodys() {
         _ => None,
     });
     assert_eq!(said.collect::<Vec<_>>(), [(State::Pairing, None, None)]);
+}
+
+/// An attempt whose link is up, before WhatsApp has said anything.
+fn dialled() -> World {
+    let mut world = World::unpaired(3);
+    pair(&mut world);
+    world.commit_everything();
+    world.take(Step::LinkUp);
+    world
+}
+
+fn failed(effects: &[Effect]) -> Option<(&'static str, String)> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Pairing(PairingUpdate::Failed { reason, message }) => Some((*reason, message.clone())),
+        _ => None,
+    })
+}
+
+fn dials(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Dial { .. }))
+}
+
+#[test]
+fn a_refused_registration_ends_the_attempt_and_says_why() {
+    let refused = [400, 401, 402, 403, 406, 409, 413, 414].map(|code| (code, "REFUSED"));
+    for (code, reason) in refused.into_iter().chain([(405, "CLIENT_OUTDATED"), (503, "CONNECTION_LOST")]) {
+        let mut world = dialled();
+        let told = failed(&world.stanza(Failure::new(u16::into(code)).to_stanza()));
+        let (said, message) = told.unwrap_or_else(|| panic!("{code} is told to nobody"));
+        assert_eq!(said, reason, "{code}: {message}");
+        assert!(matches!(code, 402 | 405) || message.contains(&code.to_string()), "{message}");
+        assert_eq!((world.status(), world.account()), (State::Unpaired, None));
+        assert!(!dials(&world.take(Step::Time(3_600_000))), "{code}: it goes on by itself");
+    }
+}
+
+#[test]
+fn an_attempt_goes_on_behind_a_restart_and_ends_with_the_last_of_many() {
+    let mut world = dialled();
+    for _ in 0..3 {
+        let again = world.stanza(StreamError::RestartRequired.to_stanza());
+        assert!(dials(&again) && failed(&again).is_none(), "{again:?}");
+        world.take(Step::LinkUp);
+    }
+    let last = world.stanza(StreamError::RestartRequired.to_stanza());
+    assert_eq!(failed(&last).map(|(reason, _)| reason), Some("CONNECTION_LOST"));
+    assert!(!dials(&last));
 }

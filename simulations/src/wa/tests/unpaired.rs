@@ -41,3 +41,17 @@ fn a_part_of_pairing_by_code_that_comes_too_early_is_refused() {
         assert_eq!(asked(&mut world, connection, request).expect_err(stage).code, 400);
     }
 }
+
+#[test]
+fn a_registration_is_refused_as_often_as_a_fault_says() {
+    let mut world = World::new();
+    world
+        .machine
+        .commit(world.now, &Fault::RegistrationFailure { reason: 413, count: 1 })
+        .expect("no device");
+    let first = showing(&mut world);
+    assert_eq!(world.last_failure(0), Some(FailureReason::Other(413)));
+    assert!(world.closed.contains(&first) && world.probes[0].qr.is_none());
+    world.connect(0);
+    assert!(world.probes[0].qr.is_some());
+}
