@@ -71,10 +71,12 @@ impl Machine {
         }
     }
 
-    /// The next ping in its usual, random time.
+    /// The next ping in its usual, random time. A link that is being paired needs them too: codes are shown for longer
+    /// than WhatsApp bears silence.
     pub(super) fn keepalive_begin(&mut self) {
         self.clear_timer(Timer::Pong);
-        if self.connection.greeted() {
+        let pairs = self.attempt.is_some() && self.connection.up().is_some();
+        if pairs || self.connection.greeted() {
             let (shortest, longest, _) = self.limits.keepalive;
             let pause = shortest + self.jitter(longest.saturating_sub(shortest));
             self.set_timer(Timer::Keepalive, pause);
@@ -88,7 +90,7 @@ impl Machine {
             return self.set_timer(Timer::Keepalive, Duration::from_secs(1));
         }
         let (_, _, patience) = self.limits.keepalive;
-        self.request(Asked::Ping, |id| iq::get(id, "w:p"));
+        self.request_unpaired(Asked::Ping, |id| iq::get(id, "w:p"));
         self.set_timer(Timer::Pong, patience);
         self.keepalive_next();
     }

@@ -150,6 +150,7 @@ impl Machine {
     pub(super) fn on_pair_device(&mut self, stanza: &Stanza, pair_device: &Stanza) {
         self.send(&iq::reply(stanza).build());
         self.clear_timer(Timer::Greeting);
+        self.keepalive_begin();
         let references = pair_device.all_named("ref").filter_map(|reference| reference.leaf_text());
         let references: Vec<String> =
             references.filter(|text| !text.is_empty() && !text.contains(',')).map(str::to_owned).collect();

@@ -122,7 +122,7 @@ impl Machine {
         self.open_request(id, asked, self.limits.request, &stanza);
     }
 
-    /// The same on a connection that is being paired, before any login.
+    /// The same on any link that is up, also before a login: while a device is being paired.
     pub(super) fn request_unpaired(&mut self, asked: Asked, build: impl FnOnce(&str) -> Builder) {
         let id = self.next_request_id();
         let stanza = build(&id).build();

@@ -2,9 +2,9 @@
 
 use roost_proto::api::device::State;
 use roost_proto::login::{Failure, StreamError};
-use roost_proto::stanza::{Builder, server_jid};
+use roost_proto::stanza::{Builder, Jid, Read, Stanza, server_jid};
 
-use super::world::{Step, World};
+use super::world::{Step, World, stanzas};
 use crate::device::{Command, PairMethod, PairingUpdate};
 use crate::machine::{Effect, Event};
 
@@ -61,6 +61,13 @@ fn dialled() -> World {
     world
 }
 
+fn pair_device(from: Jid) -> Stanza {
+    let references = ["2@a", "2@b"].map(|text| Builder::new("ref").bytes(text).build());
+    let pair = Builder::new("pair-device").children(references).build();
+    let iq = Builder::new("iq").attr("type", "set").attr("id", "s-1").attr("from", from);
+    iq.children([pair]).build()
+}
+
 fn failed(effects: &[Effect]) -> Option<(&'static str, String)> {
     effects.iter().find_map(|effect| match effect {
         Effect::Pairing(PairingUpdate::Failed { reason, message }) => Some((*reason, message.clone())),
@@ -68,8 +75,27 @@ fn failed(effects: &[Effect]) -> Option<(&'static str, String)> {
     })
 }
 
+/// So many seconds, without a jump.
+fn pass(world: &mut World, seconds: u64) -> Vec<Effect> {
+    (0..2 * seconds).flat_map(|_| world.take(Step::Time(500))).collect()
+}
+
 fn dials(effects: &[Effect]) -> bool {
     effects.iter().any(|effect| matches!(effect, Effect::Dial { .. }))
+}
+
+#[test]
+fn a_link_that_shows_codes_pings_before_whatsapp_takes_it_for_dead() {
+    let mut world = dialled();
+    world.stanza(pair_device(server_jid()));
+    world.take(Step::Crypto);
+    let sent = stanzas(pass(&mut world, 30));
+    let ping = sent.iter().find(|stanza| stanza.text("xmlns").as_deref() == Some("w:p"));
+    assert_eq!(ping.and_then(|ping| ping.text("type")).as_deref(), Some("get"), "{sent:?}");
+    world.take(Step::AnswerRequest);
+    assert_eq!(failed(&pass(&mut world, 19)), None, "it was answered");
+    let silent = pass(&mut world, 27);
+    assert_eq!(failed(&silent).map(|(reason, _)| reason), Some("CONNECTION_LOST"), "{silent:?}");
 }
 
 #[test]
