@@ -17,6 +17,7 @@ use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 use super::commit::{After, Pending};
 use super::connect::encode;
 use super::crypto::{DecryptFailure, Decrypted, GroupCiphertext, Purpose};
+use super::pairing::is_from_server;
 use super::{CryptoRequest, Effect, Machine, bots, posts};
 use crate::port::QuarantinedStanza;
 pub(super) use envelope::{Inbound, Refused};
@@ -78,9 +79,10 @@ impl Machine {
         match stanza.text("type").as_deref() {
             Some("result" | "error") => self.on_answer(stanza),
             _ => {
-                if let Some(pair_device) = stanza.child("pair-device") {
+                let of_the_server = |tag| stanza.child(tag).filter(|_| is_from_server(&stanza));
+                if let Some(pair_device) = of_the_server("pair-device") {
                     self.on_pair_device(&stanza, pair_device);
-                } else if let Some(success) = stanza.child("pair-success") {
+                } else if let Some(success) = of_the_server("pair-success") {
                     self.on_pair_success(&stanza, success);
                 } else {
                     // Pings, and whatever else wants a sign of life.

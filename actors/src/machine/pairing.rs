@@ -148,6 +148,9 @@ impl Machine {
 
     /// `<iq><pair-device><ref/>*</pair-device></iq>`
     pub(super) fn on_pair_device(&mut self, stanza: &Stanza, pair_device: &Stanza) {
+        if self.account.is_some() {
+            return self.drop_link("WhatsApp treats the device as one that was never paired");
+        }
         self.send(&iq::reply(stanza).build());
         self.clear_timer(Timer::Greeting);
         self.keepalive_begin();

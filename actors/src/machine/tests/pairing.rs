@@ -124,3 +124,24 @@ fn an_attempt_goes_on_behind_a_restart_and_ends_with_the_last_of_many() {
     assert_eq!(failed(&last).map(|(reason, _)| reason), Some("CONNECTION_LOST"));
     assert!(!dials(&last));
 }
+
+#[test]
+fn a_linked_device_that_is_asked_to_pair_comes_back_by_itself() {
+    let mut world = World::online(4);
+    let effects = world.stanza(pair_device(server_jid()));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Close { .. })), "{effects:?}");
+    assert_eq!(world.status(), State::Backoff);
+    world.commit_everything();
+    assert!(dials(&world.take(Step::Time(3_600_000))));
+}
+
+#[test]
+fn nobody_but_whatsapp_asks_a_device_to_pair() {
+    let mut world = World::online(5);
+    let effects = world.stanza(pair_device(Jid::pn("4915188888888")));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Close { .. })), "{effects:?}");
+    assert_eq!(world.status(), State::Online);
+    let mut world = dialled();
+    world.stanza(pair_device(Jid::pn("4915188888888")));
+    assert_eq!(world.with_crypto(), 0, "no code is made");
+}
