@@ -3,6 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use roost_node::config::TelemetryConfig;
+use roost_node::telemetry::{self, Targets};
+
 use crate::wa::{SimOptions, SimServer, StartError};
 
 /// What the command line says.
@@ -23,6 +26,9 @@ pub struct Args {
     /// Phones take messages without reading them and share nothing, which leaves more of the machine for devices.
     #[arg(long, env = "ROOST_SIM_BLIND_PHONES")]
     pub blind_phones: bool,
+    /// What is logged on standard error: a level, or targets with levels. `info` says of whatever is refused why.
+    #[arg(long, env = "ROOST_SIM_LOG_LEVEL", default_value = "info")]
+    pub log_level: Targets,
 }
 
 /// Serves until the process is told to end (interrupt or termination).
@@ -30,6 +36,7 @@ pub struct Args {
 /// # Errors
 /// [`StartError`] when it cannot start.
 pub async fn run(args: Args) -> Result<(), StartError> {
+    telemetry::install(&TelemetryConfig { json: false, level: args.log_level });
     roost_node::descriptors::raise_limit();
     let server = SimServer::start(SimOptions {
         listen: args.listen,

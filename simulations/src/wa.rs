@@ -40,6 +40,7 @@ mod privacy;
 pub mod probe;
 mod query;
 mod receipts;
+mod refusals;
 mod reupload;
 mod route;
 mod server;
@@ -62,7 +63,9 @@ pub use damage::Damage;
 pub use fault::Fault;
 pub use groups::{Group, PersonalInvite, Role};
 pub use journal::Seen;
-pub use ledger::{ConnectionRecord, DeviceRecord, KeyReuse, Ledger, MessageRecord, Receiver, Totals};
+pub use ledger::{
+    ConnectionRecord, DeviceRecord, KeyReuse, Ledger, MessageRecord, Receiver, RefusalRecord, Totals,
+};
 pub use machine::{ConnectionId, Effect, Event, Machine};
 pub use media::PublicPack;
 pub use memory::{Memory, PastChat};

@@ -143,13 +143,18 @@ impl Machine {
                 .attr("id", id.into_owned())
                 .attr("from", to.clone());
             let ack = ack.attr("type", part.tag.to_string());
-            let ack = match (&*part.tag, self.call_link(&to, part)) {
-                ("link_create", Some(link)) => ack.children([link]),
+            let link = self.call_link(&to, part);
+            let refused = part.tag == "link_create" && link.is_none();
+            let ack = match link {
+                Some(link) => ack.children([link]),
                 // With which code the real server refuses is a guess.
-                ("link_create", None) => ack.attr("error", "400"),
-                _ => ack,
+                None if refused => ack.attr("error", "400"),
+                None => ack,
             };
             self.send(now, connection, ack.build());
+            if refused {
+                return Err("a link for a call that is neither audio nor video, or asked of somebody".into());
+            }
         }
         if part.tag != "reject" {
             return Ok(());

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::account::seconds;
-use super::media::{Deletion, Form, LARGEST};
+use super::media::{Deletion, Form, LARGEST, Refused};
 use super::server::Shared;
 
 type World = State<Arc<Shared>>;
@@ -40,17 +40,17 @@ pub(super) async fn upload(
     });
     let hash = match checked {
         Ok(hash) => hash,
-        Err(status) => return refused("an upload", &host, status),
+        Err(why) => return refused("an upload", &host, why),
     };
     let Ok(bytes) = to_bytes(request.into_body(), LARGEST).await else {
-        return refused("an upload", &host, 413);
+        return refused("an upload", &host, (413, "it broke off, or is larger than files may be"));
     };
     match shared.media(|media, rng| media.upload(rng, hash, bytes)) {
         Ok(path) => {
             let now = seconds(shared.now());
             Json(shared.media(|media, rng| media.uploaded(rng, now, form, &host, &path))).into_response()
         }
-        Err(status) => refused("an upload", &host, status),
+        Err(why) => refused("an upload", &host, why),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn download(State(shared): World, headers: HeaderMap, uri: Uri)
     });
     let bytes = match found {
         Ok(bytes) => bytes,
-        Err(status) => return refused("a download", &host, status),
+        Err(why) => return refused("a download", &host, why),
     };
     let whole = bytes.len();
     let kind = (header::CONTENT_TYPE, "application/octet-stream".to_owned());
@@ -89,15 +89,12 @@ pub(super) async fn delete(
     let host = host(&headers);
     let nonce = headers.get("companion_user_secret").and_then(|nonce| nonce.to_str().ok());
     let done = shared.media(|media, _| {
-        media.admit(&host).map_err(|status| (status, "the host refuses everything"))?;
+        media.admit(&host)?;
         media.delete((&kind, &path), &said, nonce)
     });
     match done {
         Ok(()) => StatusCode::OK.into_response(),
-        Err((status, why)) => {
-            tracing::info!(host, status, why, "a deletion of media was refused");
-            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()
-        }
+        Err(why) => refused("a deletion", &host, why),
     }
 }
 
@@ -119,8 +116,8 @@ pub(super) async fn sticker_pack(State(shared): World, Query(wanted): Query<Want
     Json(shared.media(|media, _| media.pack(&wanted.id))).into_response()
 }
 
-fn refused(what: &str, host: &str, status: u16) -> Response {
-    tracing::info!(host, status, "{what} of media was refused");
+fn refused(what: &str, host: &str, (status, why): Refused) -> Response {
+    tracing::warn!(host, status, why, "{what} of media was refused");
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR).into_response()
 }
 

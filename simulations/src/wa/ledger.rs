@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::account::DeviceRef;
 use super::journal::Seen;
 
-pub use records::{ConnectionRecord, DeviceRecord, KeyReuse, MessageRecord, Receiver, Totals};
+pub use records::{ConnectionRecord, DeviceRecord, KeyReuse, MessageRecord, Receiver, RefusalRecord, Totals};
 
 /// Message keys that are remembered. One that comes back after this many others goes unnoticed.
 const KEYS: usize = 500_000;
@@ -24,6 +24,9 @@ const KEYS: usize = 500_000;
 const MESSAGES: usize = 20_000;
 /// Connections that are remembered for each device.
 const CONNECTIONS: usize = 200;
+/// Refusals that are remembered, and how many characters of what a client wrote in them.
+const REFUSALS: usize = 500;
+const WORDS: usize = 500;
 /// Violations that are kept in full.
 const VIOLATIONS: usize = 1_000;
 
@@ -38,6 +41,7 @@ pub struct Ledger {
     totals: Totals,
     messages: BTreeMap<(DeviceRef, String), MessageRecord>,
     message_order: VecDeque<(DeviceRef, String)>,
+    refusals: VecDeque<RefusalRecord>,
     /// What was not told yet; none when nobody listens.
     pub(super) journal: Option<Vec<Seen>>,
 }
@@ -68,6 +72,32 @@ impl Ledger {
             open.end = Some(why.to_owned());
             self.tell(|| Seen::Ended { device, connection, why: why.to_owned() });
         }
+    }
+
+    /// Records that something was refused.
+    pub(super) fn refused(
+        &mut self,
+        device: Option<DeviceRef>,
+        (tag, id): (&str, Option<&str>),
+        reason: &str,
+        now: UnixMillis,
+    ) {
+        let short = |text: &str| text.chars().take(WORDS).collect();
+        self.refusals.push_back(RefusalRecord {
+            at: now.0,
+            device: device.map(|device| device.to_string()),
+            tag: short(tag),
+            id: id.map(short),
+            reason: short(reason),
+        });
+        if self.refusals.len() > REFUSALS {
+            self.refusals.pop_front();
+        }
+    }
+
+    /// The last refusals, oldest first.
+    pub fn refusals(&self) -> impl DoubleEndedIterator<Item = &RefusalRecord> {
+        self.refusals.iter()
     }
 
     /// Records a message that a device sent. Returns whether its id was seen before.
@@ -247,6 +277,7 @@ impl Ledger {
         serde_json::json!({
             "totals": self.totals,
             "key_reuses": self.key_reuses,
+            "refusals": self.refusals,
             "devices": devices,
             "messages": messages,
         })

@@ -103,11 +103,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     async fn handshake(&mut self, shared: &Shared) -> Result<Accepted, LinkError> {
         let hello = self.frame().await?;
-        let step = shared.greet(|machine, rng| {
+        let step = shared.greet(|machine, responder, rng| {
             if machine.faults.resumes() {
-                return shared.responder.read_client_hello(&hello, rng);
+                return responder.read_client_hello(&hello, rng);
             }
-            let step = shared.responder.refusing_ik().read_client_hello(&hello, rng)?;
+            let step = responder.refusing_ik().read_client_hello(&hello, rng)?;
             if let ServerStep::Reply { pattern: Pattern::XxFallback, .. } = step {
                 machine.faults.resumption_refused();
             }

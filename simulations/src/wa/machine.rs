@@ -99,7 +99,7 @@ pub struct Machine {
     pub(super) trust: Trust,
     pub(super) newsletters: BTreeMap<String, Newsletter>,
     pub(super) next_pn: Pn,
-    next_id: u64,
+    pub(super) next_id: u64,
     effects: Vec<Effect>,
 }
 
@@ -225,7 +225,7 @@ impl Machine {
                 _ => self.receipt(now, device, &stanza),
             };
             if let Err(reason) = outcome {
-                tracing::warn!(%device, %reason, "a phone said something that it must not");
+                self.note_refusal(now, Some(device), (&stanza.tag, None), &format!("a phone: {reason}"));
             }
         }
         std::mem::take(&mut self.effects)
@@ -242,25 +242,22 @@ impl Machine {
         let version = roost_proto::login::version(payload);
         match roost_proto::login::parse(payload) {
             Ok(ClientPayload::Registration(_)) if !self.faults.takes(version) => {
-                tracing::info!(connection, "refused an outdated client");
-                self.connections.insert(connection, Connection::Ending);
-                self.fail(now, connection, Failure::new(FailureReason::ClientOutdated));
+                self.refuse_registration(
+                    now,
+                    connection,
+                    FailureReason::ClientOutdated,
+                    "an outdated client",
+                );
             }
             Ok(ClientPayload::Registration(registration)) => match self.faults.registration() {
-                Some(reason) => {
-                    tracing::info!(connection, ?reason, "refused a registration: a fault");
-                    self.connections.insert(connection, Connection::Ending);
-                    self.fail(now, connection, Failure::new(reason));
-                }
+                Some(reason) => self.refuse_registration(now, connection, reason, "a fault"),
                 None => self.begin_pairing(now, connection, registration, noise),
             },
             Ok(ClientPayload::Login(login)) => {
                 self.login(now, connection, (&login, version), (&noise, pattern))
             }
             Err(error) => {
-                tracing::info!(connection, %error, "refused a payload");
-                self.connections.insert(connection, Connection::Ending);
-                self.fail(now, connection, Failure::new(FailureReason::Generic));
+                self.refuse_registration(now, connection, FailureReason::Generic, &error.to_string());
             }
         }
     }
@@ -287,12 +284,8 @@ impl Machine {
             }
         };
         if let Err(reason) = outcome {
-            let device = self.device_of(connection);
-            if let Some(device) = device {
-                self.ledger.device(device).refused_stanzas += 1;
-            }
-            let device = device.map(|device| device.to_string());
-            tracing::warn!(connection, device, tag = %stanza.tag, id = ?stanza.text("id"), %reason, "refused");
+            let id = stanza.text("id");
+            self.note_refusal(now, self.device_of(connection), (&stanza.tag, id.as_deref()), &reason);
         }
     }
 

@@ -45,6 +45,9 @@ const TTL: u32 = 300;
 /// What a refused transfer is answered with: a status of HTTP.
 pub(super) type Status = u16;
 
+/// The status, and why, for the log.
+pub(super) type Refused = (Status, &'static str);
+
 /// All that the media servers know.
 pub(super) struct Store {
     hosts: Vec<String>,
@@ -143,14 +146,14 @@ impl Default for Store {
 
 impl Store {
     /// Whether a host lets this request through.
-    pub(super) fn admit(&mut self, host: &str) -> Result<(), Status> {
+    pub(super) fn admit(&mut self, host: &str) -> Result<(), Refused> {
         if let Some(status) = self.failing.get(host) {
-            return Err(*status);
+            return Err((*status, "a fault of the host"));
         }
         if self.refusing.0 > 0 {
             self.refusing.0 -= 1;
             self.refused += 1;
-            return Err(self.refusing.1);
+            return Err((self.refusing.1, "a fault of the next transfers"));
         }
         *self.served.entry(host.to_owned()).or_default() += 1;
         Ok(())
@@ -163,14 +166,16 @@ impl Store {
         path: &str,
         auth: &str,
         token: &str,
-    ) -> Result<[u8; 32], Status> {
+    ) -> Result<[u8; 32], Refused> {
         if !self.auths.contains_key(auth) {
-            return Err(401);
+            return Err((401, "nobody was given this auth"));
         }
         let hash = URL_SAFE.decode(path).or_else(|_| URL_SAFE_NO_PAD.decode(path)).ok();
         match hash.and_then(|hash| hash.try_into().ok()) {
-            Some(hash) if form != Form::Unknown && path == token => Ok(hash),
-            _ => Err(400),
+            None => Err((400, "the path is no SHA-256 in base64")),
+            Some(_) if form == Form::Unknown => Err((400, "an unknown kind of file")),
+            Some(_) if path != token => Err((400, "the token is another than the path")),
+            Some(hash) => Ok(hash),
         }
     }
 
@@ -180,9 +185,9 @@ impl Store {
         rng: &mut impl rand::Rng,
         hash: [u8; 32],
         bytes: Bytes,
-    ) -> Result<String, Status> {
+    ) -> Result<String, Refused> {
         if <[u8; 32]>::from(Sha256::digest(&bytes)) != hash {
-            return Err(400);
+            return Err((400, "the bytes have another hash than was promised"));
         }
         Ok(self.keep(rng, hash, bytes))
     }
@@ -204,19 +209,19 @@ impl Store {
     }
 
     /// The bytes behind a direct path, whose query may have more behind its signature.
-    pub(super) fn download(&self, path: &str, query: &str) -> Result<Bytes, Status> {
-        let blob = self.blobs.get(path).ok_or(404u16)?;
+    pub(super) fn download(&self, path: &str, query: &str) -> Result<Bytes, Refused> {
+        let blob = self.blobs.get(path).ok_or((404, "there is no such file"))?;
         let mut parts = query.split('&');
         if !blob.query.split('&').all(|part| parts.next() == Some(part)) {
-            return Err(403);
+            return Err((403, "the query is not the signed one of the direct path"));
         }
         // Of a file that is not encrypted whatsmeow says none.
         let hash = parts.find_map(|part| part.strip_prefix("hash=")).filter(|hash| !hash.is_empty());
         let decode = |text: &str| URL_SAFE.decode(text.replace("%3D", "=")).ok();
         if hash.is_some_and(|hash| decode(hash).is_none_or(|hash| hash != blob.hash)) {
-            return Err(403);
+            return Err((403, "another hash than that of the file"));
         }
-        blob.gone.map_or_else(|| Ok(blob.bytes.clone()), Err)
+        blob.gone.map_or_else(|| Ok(blob.bytes.clone()), |status| Err((status, "a fault: the file is gone")))
     }
 
     /// The answer to an upload. Whether the real one has a path for a cover picture too is not known; Baileys needs it.

@@ -12,7 +12,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rand::Rng as _;
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, server_jid};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -20,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use super::account::{DeviceRef, Pn, seconds};
 use super::machine::Machine;
 use super::query::Answer;
+use super::refusals::{Refused, refuse};
 pub use posts::Post;
 
 /// The most newsletters, and the most messages that one keeps.
@@ -111,7 +111,7 @@ impl Machine {
                     true => newsletter.invite == key,
                     false => key.strip_suffix("@newsletter") == Some(id),
                 });
-                let (id, newsletter) = found.ok_or_else(|| Refused::new(404))?;
+                let (id, newsletter) = found.ok_or_else(|| refuse(404, "there is no such newsletter"))?;
                 told("xwa2_newsletter", &newsletter.json(id, device.pn))
             }
             "6388546374527196" => {
@@ -142,7 +142,7 @@ impl Machine {
     fn create_newsletter(&mut self, now: UnixMillis, device: DeviceRef, input: &Value) -> Answer {
         let title = input["name"].as_str().unwrap_or_default().to_owned();
         if title.is_empty() || self.newsletters.len() >= MOST {
-            return Err(Refused::new(406));
+            return Err(refuse(406, "a newsletter without a title, or one too many"));
         }
         let id = format!("1203639{:011}", self.newsletters.len() as u64 + 1);
         let mut random = [0; 11];
@@ -167,15 +167,16 @@ impl Machine {
 
     /// The newsletter that a query names, if it is the account's own.
     fn owned<'a>(&self, device: DeviceRef, id: Option<&'a str>) -> Result<&'a str, Refused> {
-        let id = id.ok_or_else(|| Refused::new(400))?;
-        let newsletter = self.newsletters.get(id).ok_or_else(|| Refused::new(404))?;
-        if newsletter.owner == device.pn { Ok(id) } else { Err(Refused::new(403)) }
+        let id = id.ok_or_else(|| refuse(400, "no newsletter is named"))?;
+        let newsletter =
+            self.newsletters.get(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
+        if newsletter.owner == device.pn { Ok(id) } else { Err(refuse(403, "the newsletter is another's")) }
     }
 
     fn update_newsletter(&mut self, device: DeviceRef, id: Option<&str>, updates: &Value) -> Answer {
         let id = self.spoken_in(device, id)?;
         let picture = updates["picture"].as_str().map(|text| STANDARD.decode(text));
-        let picture = picture.transpose().map_err(|_| Refused::new(400))?;
+        let picture = picture.transpose().map_err(|_| refuse(400, "the picture is not base64"))?;
         let newsletter = self.newsletters.get_mut(id).expect("it was found");
         if let Some(title) = updates["name"].as_str() {
             title.clone_into(&mut newsletter.title);
@@ -200,8 +201,9 @@ impl Machine {
         follows: Option<bool>,
         what: &str,
     ) -> Answer {
-        let id = id.ok_or_else(|| Refused::new(400))?;
-        let newsletter = self.newsletters.get_mut(id).ok_or_else(|| Refused::new(404))?;
+        let id = id.ok_or_else(|| refuse(400, "no newsletter is named"))?;
+        let newsletter =
+            self.newsletters.get_mut(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
         match follows {
             Some(muted) => _ = newsletter.followers.insert(device.pn, muted),
             None => _ = newsletter.followers.remove(&device.pn),

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use rand::Rng as _;
 use roost_proto::adv::{self, DeviceIdentity};
 use roost_proto::id::UnixMillis;
-use roost_proto::login::{Registration, StreamError};
+use roost_proto::login::{Failure, FailureReason, Registration, StreamError};
 use roost_proto::pairing::{QrCode, QrError};
 use roost_proto::stanza::{Builder, HOSTED, Jid, Read as _, Stanza, iq, server_jid};
 
@@ -75,6 +75,19 @@ impl Machine {
         let pairing = Connection::Pairing { registration, noise, refs, hello: None, demand: None };
         self.connections.insert(connection, pairing);
         self.send(now, connection, request);
+    }
+
+    /// Refuses who wants to be paired, or says what no client says.
+    pub(super) fn refuse_registration(
+        &mut self,
+        now: UnixMillis,
+        connection: ConnectionId,
+        reason: FailureReason,
+        why: &str,
+    ) {
+        self.note_refusal(now, None, ("registration", None), why);
+        self.connections.insert(connection, Connection::Ending);
+        self.fail(now, connection, Failure::new(reason));
     }
 
     pub(super) fn reference(&mut self) -> String {

@@ -12,9 +12,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Stanza};
 use sha2::{Digest as _, Sha256};
+
+use super::refusals::{Refused, refuse};
 
 /// Categories that clients know.
 const CATEGORIES: [&str; 9] =
@@ -81,14 +82,16 @@ impl Privacy {
         let mut changed = self.clone();
         for category in privacy.all_named("category") {
             let (name, value) = (category.text("name"), category.text("value"));
-            let (Some(name), Some(value)) = (name, value) else { return Err(Refused::new(400)) };
+            let (Some(name), Some(value)) = (name, value) else {
+                return Err(refuse(400, "a setting without a name and a value"));
+            };
             if !CATEGORIES.contains(&&*name) || value.len() > LIMITS.0 {
-                return Err(Refused::new(400));
+                return Err(refuse(400, "an unknown setting, or a value that is too long"));
             }
             if !category.all().is_empty() {
                 let by_lid = privacy.text("addressing_mode").as_deref() == Some("lid");
                 if value != ALL_BUT || !WITH_LIST.contains(&&*name) || !by_lid {
-                    return Err(Refused::new(400));
+                    return Err(refuse(400, "a list where there can be none"));
                 }
                 changed.leave_out(&name, category)?;
             }
@@ -101,16 +104,19 @@ impl Privacy {
     fn leave_out(&mut self, name: &str, category: &Stanza) -> Result<(), Refused> {
         let named = category.text("dhash").filter(|hash| !hash.is_empty()).map(|hash| hash.into_owned());
         if named != self.hash(name) {
-            return Err(Refused::new(409));
+            return Err(refuse(409, "the list has changed since"));
         }
         let list = self.left_out.entry(name.to_owned()).or_default();
         for user in category.all_named("user") {
-            let lid = user.jid("jid").filter(|jid| jid.is_lid()).ok_or_else(|| Refused::new(400))?;
+            let lid = user
+                .jid("jid")
+                .filter(|jid| jid.is_lid())
+                .ok_or_else(|| refuse(400, "nobody is named by a LID"))?;
             match user.text("action").as_deref() {
-                Some("add") if list.len() >= LIMITS.1 => return Err(Refused::new(419)),
+                Some("add") if list.len() >= LIMITS.1 => return Err(refuse(419, "too many are left out")),
                 Some("add") => _ = list.insert(lid.user.to_string()),
                 Some("remove") => _ = list.remove(&*lid.user),
-                _ => return Err(Refused::new(400)),
+                _ => return Err(refuse(400, "neither add nor remove")),
             }
         }
         Ok(())

@@ -18,11 +18,11 @@ pub(super) use prekeys::prekey_element;
 pub use profile::Profile;
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq::{self, Refused};
-use roost_proto::stanza::{Builder, Missing, Read as _, Stanza, is_server, server_jid};
+use roost_proto::stanza::{Builder, Missing, Read as _, Stanza, iq, is_server, server_jid};
 
 use super::account::{DeviceRef, seconds};
 use super::machine::{ConnectionId, Machine, Refusal};
+use super::refusals::{Refused, refuse};
 
 /// The children of a good answer, or why there is none.
 pub(super) type Answer = Result<Vec<Stanza>, Refused>;
@@ -48,7 +48,7 @@ impl Machine {
         let tag = child.map_or("", |child| &*child.tag);
         let set = kind == "set";
         let answer = match (&*xmlns, tag, set) {
-            _ if !matches!(&*kind, "get" | "set") => Err(Refused::new(400)),
+            _ if !matches!(&*kind, "get" | "set") => Err(refuse(400, "neither get nor set")),
             ("w:p" | "urn:xmpp:ping", _, _) => Ok(vec![]),
             ("passive", "active" | "passive", true) => {
                 // The answer comes before the backlog that it releases.
@@ -80,10 +80,9 @@ impl Machine {
                 self.send(now, connection, result.build());
                 Ok(())
             }
-            Err(refused) => {
-                let reason = format!("{xmlns} {kind} <{tag}>: {} {}", refused.code, refused.text);
-                self.send(now, connection, iq::error(stanza, &refused));
-                Err(reason.into())
+            Err(Refused { code, why }) => {
+                self.send(now, connection, iq::error(stanza, &iq::Refused::new(code)));
+                Err(format!("{xmlns} {kind} <{tag}>: {code}, {why}").into())
             }
         }
     }
@@ -106,6 +105,6 @@ fn with_time(now: UnixMillis, builder: Builder) -> Builder {
 }
 
 /// A stanza that lacks something is a bad request.
-fn bad(_: Missing) -> Refused {
-    Refused::new(400)
+fn bad(missing: Missing) -> Refused {
+    refuse(400, missing.to_string())
 }

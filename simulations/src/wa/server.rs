@@ -41,6 +41,9 @@ use super::state::{self, StateError};
 /// Stanzas that wait for one connection's socket: a full backlog fits.
 const QUEUE: usize = 16_384;
 
+/// How often certificates are issued, in milliseconds: every day, while they are good for seven.
+const RENEWED_MS: i64 = 24 * 3600 * 1000;
+
 /// How long connections may take to go when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -72,7 +75,6 @@ pub(super) struct Shared {
     world: Mutex<World>,
     next_connection: AtomicU64,
     pub(super) authority: Authority,
-    pub(super) responder: Responder,
     pub(super) stopping: CancellationToken,
     pub(super) tasks: TaskTracker,
     state: Option<PathBuf>,
@@ -87,6 +89,8 @@ struct World {
     observer: Option<Observer>,
     writers: HashMap<ConnectionId, mpsc::Sender<Out>>,
     rng: StdRng,
+    /// Answers handshakes, and when its certificates were issued.
+    responder: (Responder, UnixMillis),
 }
 
 /// One thing for a connection's socket.
@@ -269,12 +273,12 @@ impl Shared {
         clock: WallClock,
         observer: Option<Observer>,
     ) -> Arc<Shared> {
-        let responder = authority.responder(clock(), &mut rng);
+        let now = clock();
+        let responder = (authority.responder(now, &mut rng), now);
         Arc::new(Shared {
-            world: Mutex::new(World { machine, observer, writers: HashMap::new(), rng }),
+            world: Mutex::new(World { machine, observer, writers: HashMap::new(), rng, responder }),
             next_connection: AtomicU64::new(1),
             authority,
-            responder,
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             state,
@@ -317,9 +321,14 @@ impl Shared {
         ask(&mut machine.media, rng)
     }
 
-    pub(super) fn greet<T>(&self, answer: impl FnOnce(&mut Machine, &mut StdRng) -> T) -> T {
-        let world = &mut *self.world();
-        answer(&mut world.machine, &mut world.rng)
+    /// Answers a handshake, with certificates that are good for days yet.
+    pub(super) fn greet<T>(&self, answer: impl FnOnce(&mut Machine, &Responder, &mut StdRng) -> T) -> T {
+        let now = self.now();
+        let World { machine, rng, responder, .. } = &mut *self.world();
+        if now.0.saturating_sub(responder.1.0) >= RENEWED_MS {
+            *responder = (self.authority.responder(now, rng), now);
+        }
+        answer(machine, &responder.0, rng)
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&Machine) -> T) -> T {

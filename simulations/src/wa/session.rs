@@ -84,6 +84,7 @@ impl Machine {
         why: &str,
     ) {
         tracing::info!(%device, connection, ?reason, why, "refused a login");
+        self.ledger.refused(Some(device), ("login", None), why, now);
         // Strangers must not fill the ledger with devices that never were.
         if self.accounts.get(&device.pn).is_some_and(|a| a.companions.contains_key(&device.device)) {
             self.ledger.device(device).refused_logins += 1;

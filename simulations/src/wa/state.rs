@@ -29,6 +29,10 @@ use super::server::Shared;
 /// How often the state file is written, if anything changed.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
 
+/// How far ids of stanzas leap at a start. The file may be older than the last one that was used, and clients hold a
+/// stanza with an id that they know for a repetition.
+const LEAP: u64 = 1_000_000;
+
 /// Why a state file was not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -49,6 +53,8 @@ struct Kept {
     accounts: Vec<KeptAccount>,
     #[serde(default)]
     groups: Vec<Group>,
+    #[serde(default)]
+    last_id: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,7 +108,7 @@ struct KeptCompanion {
 pub(super) fn encode(machine: &Machine, authority: &KeptAuthority) -> String {
     let accounts = machine.accounts.values().map(keep).collect();
     let groups = machine.groups().values().cloned().collect();
-    let kept = Kept { authority: authority.clone(), accounts, groups };
+    let kept = Kept { authority: authority.clone(), accounts, groups, last_id: machine.next_id };
     serde_json::to_string(&kept).expect("plain data becomes JSON")
 }
 
@@ -125,6 +131,7 @@ pub(super) fn load(path: &Path, machine: &mut Machine) -> Result<Option<KeptAuth
         machine.add_account(restore(account)?);
     }
     machine.groups = kept.groups.into_iter().map(|group| (group.id.clone(), group)).collect();
+    machine.next_id = kept.last_id.saturating_add(LEAP);
     Ok(Some(kept.authority))
 }
 
@@ -264,6 +271,35 @@ pub(super) async fn save_regularly(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.stopping.cancelled() => {}
             () = tokio::time::sleep(SAVE_EVERY) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::super::authority::Authority;
+    use super::*;
+
+    #[test]
+    fn no_stanza_behind_a_restart_has_the_id_of_one_before_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("state.json");
+        let authority = Authority::new(&mut StdRng::seed_from_u64(1)).expect("made").keep();
+        let mut before = Machine::new(1, true);
+        before.server_id();
+        write(&path, &encode(&before, &authority)).expect("written");
+        // Used behind the last writing.
+        let mut used: Vec<String> = (0..1000).map(|_| before.server_id()).collect();
+        for _ in 0..2 {
+            let mut again = Machine::new(1, true);
+            load(&path, &mut again).expect("read").expect("there is a file");
+            let new: Vec<String> = (0..1000).map(|_| again.server_id()).collect();
+            assert!(new.iter().all(|id| !used.contains(id)), "{:?}", new.first());
+            write(&path, &encode(&again, &authority)).expect("written");
+            used.extend(new);
         }
     }
 }

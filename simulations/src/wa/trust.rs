@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use rand::Rng as _;
 use roost_proto::cstoken::cstoken;
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Stanza};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
@@ -19,6 +18,7 @@ use super::bots;
 use super::machine::Machine;
 use super::phones::PhoneError;
 use super::query::Answer;
+use super::refusals::refuse;
 
 /// How a message without a good token is refused.
 const STRANGER: &str = "463";
@@ -126,13 +126,13 @@ impl Machine {
     pub(super) fn give_token(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let tokens = stanza.child("tokens").map_or(&[][..], |tokens| tokens.all());
         for token in tokens {
-            let Some(contact) = token.jid("jid") else { return Err(Refused::new(400)) };
+            let Some(contact) = token.jid("jid") else { return Err(refuse(400, "a token for nobody")) };
             let Some(pn) = self.account_of(&contact).map(|account| account.pn) else { continue };
             let at = token.number("t").unwrap_or(seconds(now));
             let own = self.account(device.pn);
             let bytes = format!("token of {} for {pn} at {at}", own.lid).into_bytes();
             if self.trust.given.len() >= PAIRS {
-                return Err(Refused::new(419));
+                return Err(refuse(419, "too many tokens"));
             }
             let (form, lid) = (Form::of(&contact), own.jid(Form::Lid));
             let told = Builder::new("token")

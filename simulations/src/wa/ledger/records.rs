@@ -105,6 +105,21 @@ pub struct Receiver {
     pub settled_at: Option<i64>,
 }
 
+/// Something that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusalRecord {
+    /// Unix milliseconds.
+    pub at: i64,
+    /// Who said it; none before the login.
+    pub device: Option<String>,
+    /// The tag of its stanza; `login` or `registration` when a client was not let in.
+    pub tag: String,
+    /// The id of its stanza, if it has one.
+    pub id: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
 /// Counts over all devices.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Totals {

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use rand::RngExt as _;
 use serde::Deserialize;
 
-use super::{Machine, Pn, Status, Store};
+use super::{Machine, Pn, Refused, Store};
 
 /// What is said of a file that is to be deleted.
 #[derive(Debug, Default, Deserialize)]
@@ -49,7 +49,7 @@ impl Store {
         (kind, path): (&str, &str),
         said: &Deletion,
         nonce: Option<&str>,
-    ) -> Result<(), (Status, &'static str)> {
+    ) -> Result<(), Refused> {
         let device = self.auths.get(&said.auth).ok_or((401, "nobody was given this auth"))?;
         let place = URL_SAFE_NO_PAD.decode(&said.d_md).ok().and_then(|path| String::from_utf8(path).ok());
         let place = place.filter(|_| path == said.token).ok_or((400, "it does not say which file"))?;
@@ -133,7 +133,7 @@ mod tests {
         }
         assert!(store.download(&path, &query).is_ok(), "it is still there");
         assert_eq!(status(&mut store, history, said("auth", &path, &handle), Some(&nonce)), Ok(()));
-        assert_eq!(store.download(&path, &query), Err(404));
+        assert!(matches!(store.download(&path, &query), Err((404, _))));
         assert_eq!(
             status(&mut store, history, said("auth", &path, &handle), None),
             Err(404),

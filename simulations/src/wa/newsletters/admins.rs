@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
-use roost_proto::stanza::iq::Refused;
 use serde_json::{Value, json};
 
 use super::{Newsletter, told};
 use crate::wa::account::{DeviceRef, Form, Pn, seconds};
 use crate::wa::machine::Machine;
 use crate::wa::query::Answer;
+use crate::wa::refusals::{Refused, refuse};
 
 /// How long somebody who is asked has to answer, in seconds.
 const INVITED_S: u64 = 7 * 24 * 3600;
@@ -73,7 +73,7 @@ impl Machine {
                 let (id, user) = (self.owned(device, named)?, self.user(variables)?);
                 let newsletter = self.newsletters.get_mut(id).expect("it was found");
                 if newsletter.speaks(user) {
-                    return Err(Refused::new(409));
+                    return Err(refuse(409, "who is asked speaks in it already"));
                 }
                 let until = seconds(now) + INVITED_S;
                 newsletter.invited.insert(user, until);
@@ -83,7 +83,7 @@ impl Machine {
             "9656078347839416" => {
                 let (id, user) = (self.owned(device, named)?, self.user(variables)?);
                 let newsletter = self.newsletters.get_mut(id).expect("it was found");
-                newsletter.invited.remove(&user).ok_or_else(|| Refused::new(404))?;
+                newsletter.invited.remove(&user).ok_or_else(|| refuse(404, "he was not asked"))?;
                 let mut to = newsletter.speakers();
                 to.insert(user);
                 let body = json!({ "id": jid, "actor": self.shown(device.pn), "user": self.shown(user) });
@@ -93,11 +93,12 @@ impl Machine {
                 told("xwa2_newsletter_admin_invite_revoke", &done)
             }
             "9580828702035549" => {
-                let id = named.ok_or_else(|| Refused::new(400))?;
-                let newsletter = self.newsletters.get_mut(id).ok_or_else(|| Refused::new(404))?;
+                let id = named.ok_or_else(|| refuse(400, "no newsletter is named"))?;
+                let newsletter =
+                    self.newsletters.get_mut(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
                 let until = newsletter.invited.remove(&device.pn);
                 if until.is_none_or(|until| until <= seconds(now)) {
-                    return Err(Refused::new(404));
+                    return Err(refuse(404, "no invitation holds"));
                 }
                 newsletter.admins.insert(device.pn);
                 self.tell_role(now, device, id, device.pn);
@@ -107,10 +108,10 @@ impl Machine {
                 let (id, user) = (self.spoken_in(device, named)?, self.user(variables)?);
                 let newsletter = self.newsletters.get_mut(id).expect("it was found");
                 if newsletter.owner != device.pn && user != device.pn {
-                    return Err(Refused::new(403));
+                    return Err(refuse(403, "only the owner ends that of another"));
                 }
                 if !newsletter.admins.remove(&user) {
-                    return Err(Refused::new(404));
+                    return Err(refuse(404, "he is no admin"));
                 }
                 newsletter.followers.entry(user).or_insert(false);
                 self.tell_role(now, device, id, user);
@@ -121,7 +122,7 @@ impl Machine {
                 let (id, user) = (self.owned(device, named)?, self.user(variables)?);
                 let newsletter = self.newsletters.get_mut(id).expect("it was found");
                 if !newsletter.admins.remove(&user) {
-                    return Err(Refused::new(404));
+                    return Err(refuse(404, "only an admin becomes the owner"));
                 }
                 newsletter.admins.insert(device.pn);
                 newsletter.owner = user;
@@ -144,7 +145,7 @@ impl Machine {
                 let followers = json!({ "id": jid, "followers": { "edges": edges } });
                 told("xwa2_newsletter_followers", &followers)
             }
-            _ => Err(Refused::new(501)),
+            _ => Err(refuse(501, format!("a query with the unknown number {number}"))),
         }
     }
 
@@ -157,15 +158,16 @@ impl Machine {
 
     /// The newsletter that a query names, if the account speaks in it.
     pub(super) fn spoken_in<'a>(&self, device: DeviceRef, id: Option<&'a str>) -> Result<&'a str, Refused> {
-        let id = id.ok_or_else(|| Refused::new(400))?;
-        let newsletter = self.newsletters.get(id).ok_or_else(|| Refused::new(404))?;
-        if newsletter.speaks(device.pn) { Ok(id) } else { Err(Refused::new(403)) }
+        let id = id.ok_or_else(|| refuse(400, "no newsletter is named"))?;
+        let newsletter =
+            self.newsletters.get(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
+        if newsletter.speaks(device.pn) { Ok(id) } else { Err(refuse(403, "who asks does not speak in it")) }
     }
 
     fn user(&self, variables: &Value) -> Result<Pn, Refused> {
         let jid = variables["user_id"].as_str().and_then(|jid| jid.parse::<Jid>().ok());
-        let jid = jid.filter(Jid::is_lid).ok_or_else(|| Refused::new(400))?;
-        self.account_of(&jid).map(|account| account.pn).ok_or_else(|| Refused::new(404))
+        let jid = jid.filter(Jid::is_lid).ok_or_else(|| refuse(400, "no user is named by a LID"))?;
+        self.account_of(&jid).map(|account| account.pn).ok_or_else(|| refuse(404, "nobody has this LID"))
     }
 
     fn shown(&self, pn: Pn) -> Value {

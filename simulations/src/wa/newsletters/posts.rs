@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use roost_proto::id::UnixMillis;
 use roost_proto::media::{PlainFile, content_in, media_of};
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 
 use super::MOST;
@@ -19,6 +18,7 @@ use crate::wa::account::{DeviceRef, Pn, seconds};
 use crate::wa::machine::{Machine, Refusal};
 use crate::wa::media::Store;
 use crate::wa::query::Answer;
+use crate::wa::refusals::refuse;
 
 /// For how long who asked is told of counts, in seconds.
 const WATCHED_S: u64 = 300;
@@ -99,10 +99,11 @@ impl Machine {
         device: DeviceRef,
         stanza: &Stanza,
     ) -> Answer {
-        let child = stanza.all().first().ok_or_else(|| Refused::new(400))?;
+        let child = stanza.all().first().ok_or_else(|| refuse(400, "nothing is asked"))?;
         let to = stanza.jid("to").filter(|to| to.server == Server::Newsletter);
-        let of = to.or_else(|| child.jid("jid")).ok_or_else(|| Refused::new(400))?;
-        let newsletter = self.newsletters.get_mut(&*of.user).ok_or_else(|| Refused::new(404))?;
+        let of = to.or_else(|| child.jid("jid")).ok_or_else(|| refuse(400, "no newsletter is named"))?;
+        let newsletter =
+            self.newsletters.get_mut(&*of.user).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
         let count =
             child.number("count").and_then(|count| usize::try_from(count).ok()).unwrap_or(50).min(100);
         match &*child.tag {
@@ -123,7 +124,7 @@ impl Machine {
                 newsletter.watchers.insert(device, seconds(now) + WATCHED_S);
                 Ok(vec![Builder::new("live_updates").attr("duration", WATCHED_S).build()])
             }
-            _ => Err(Refused::new(501)),
+            _ => Err(refuse(501, format!("an unknown question about posts: <{}>", child.tag))),
         }
     }
 

@@ -9,12 +9,11 @@
 use roost_proto::appstate::{self, Collection, Patch};
 use roost_proto::id::UnixMillis;
 use roost_proto::media::MediaKind;
-use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Builder, Content, Read as _, Stanza};
+use roost_proto::stanza::{Builder, Content, Read as _, Stanza, iq};
 
 use super::super::account::DeviceRef;
 use super::super::machine::Machine;
-use super::Answer;
+use super::{Answer, refuse};
 
 /// Patches in one answer. (The real number is not known; clients ask for more as long as they are told to.)
 const PAGE: usize = 20;
@@ -31,13 +30,13 @@ impl Machine {
     pub(super) fn app_state(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let asked = stanza.child("sync").map_or(&[][..], |sync| sync.all());
         if asked.is_empty() || asked.len() > MAX_COLLECTIONS {
-            return Err(Refused::new(400));
+            return Err(refuse(400, "no collections, or too many"));
         }
         let mut answered = Vec::new();
         for collection in asked {
             let name = collection.text("name").and_then(|name| name.parse::<Collection>().ok());
             let Some(name) = name.filter(|_| collection.tag == "collection") else {
-                return Err(Refused::new(400));
+                return Err(refuse(400, "an unknown collection"));
             };
             let version = collection.number("version").unwrap_or(0);
             answered.push(match collection.child("patch") {
@@ -47,7 +46,7 @@ impl Machine {
                 {
                     self.whole(device, name)
                 }
-                None => self.fetched(device, name, version),
+                None => self.fetched(now, device, name, version),
             });
         }
         Ok(vec![Builder::new("sync").children(answered).build()])
@@ -63,16 +62,18 @@ impl Machine {
     ) -> Stanza {
         let current = self.patches(device, name).len() as u64;
         let read = patch.leaf().filter(|bytes| bytes.len() <= MAX_PATCH).map(Patch::read);
-        let Some(Ok(patch)) = read else { return refused(name, current, &Refused::new(400)).build() };
+        let Some(Ok(patch)) = read else {
+            return self.refuse_collection(now, device, name, "a patch that is too large or cannot be read");
+        };
         if patch.external().is_none() && patch.index_macs().next().is_none() {
-            return refused(name, current, &Refused::new(400)).build();
+            return self.refuse_collection(now, device, name, "a patch that changes nothing");
         }
         if self.faults.take(device, |f| &mut f.overtake) && version == current {
             self.overtake(now, device, name);
         }
         let current = self.patches(device, name).len() as u64;
         if version != current {
-            let conflict = Refused::new(409);
+            let conflict = iq::Refused::new(409);
             tracing::info!(%device, %name, version, current, "conflict");
             let missed = self.missed(device, name, version);
             let told = [conflict.to_element()].into_iter().chain(missed);
@@ -83,10 +84,11 @@ impl Machine {
     }
 
     /// What a companion at this version lacks.
-    fn fetched(&mut self, device: DeviceRef, name: Collection, version: u64) -> Stanza {
+    fn fetched(&mut self, now: UnixMillis, device: DeviceRef, name: Collection, version: u64) -> Stanza {
         let current = self.patches(device, name).len() as u64;
         if version > current {
-            return refused(name, current, &Refused::new(400)).build();
+            // The code is a guess: no client asks for what was never made.
+            return self.refuse_collection(now, device, name, "a version that there has never been");
         }
         let sent = current.min(version + PAGE as u64);
         let more = if sent < current { "true" } else { "false" };
@@ -142,6 +144,20 @@ impl Machine {
         patch.with_file(&blob)
     }
 
+    /// One collection of a request is refused; the others are answered.
+    fn refuse_collection(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        name: Collection,
+        why: &'static str,
+    ) -> Stanza {
+        self.note_refusal(now, Some(device), ("collection", None), &format!("app state {name}: 400, {why}"));
+        let version = self.patches(device, name).len() as u64;
+        let told = iq::Refused::new(400).to_element();
+        collection(name, version).attr("type", "error").children([told]).build()
+    }
+
     fn patches(&self, device: DeviceRef, name: Collection) -> &[Patch] {
         self.account(device.pn).collections.get(&name).map_or(&[], Vec::as_slice)
     }
@@ -149,10 +165,6 @@ impl Machine {
 
 fn collection(name: Collection, version: u64) -> Builder {
     Builder::new("collection").attr("name", name.as_str()).attr("version", version)
-}
-
-fn refused(name: Collection, version: u64, why: &Refused) -> Builder {
-    collection(name, version).attr("type", "error").children([why.to_element()])
 }
 
 /// Damages the MAC of the last patch: it stands before the id of the key, which is the end.

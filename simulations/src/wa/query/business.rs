@@ -4,13 +4,12 @@
 //! only when it was uploaded. With which code the real server refuses is a guess, and that an account which is no
 //! business may change nothing.
 
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Stanza};
 
 use super::super::account::{DeviceRef, Pn};
 use super::super::business::{Business, Product};
 use super::super::machine::Machine;
-use super::Answer;
+use super::{Answer, Refused, refuse};
 
 /// The most products of a catalog, and the largest page.
 const MOST: usize = 500;
@@ -22,13 +21,9 @@ const MINUTES_PER_DAY: u64 = 1440;
 /// What a product says in words.
 const WORDS: [&str; 5] = ["name", "description", "retailer_id", "price", "currency"];
 
-fn bad() -> Refused {
-    Refused::new(400)
-}
-
 impl Machine {
     pub(super) fn business(&mut self, device: DeviceRef, set: bool, stanza: &Stanza) -> Answer {
-        let asked = stanza.all().first().ok_or_else(bad)?;
+        let asked = stanza.all().first().ok_or_else(|| refuse(400, "nothing is asked"))?;
         match (&*asked.tag, set) {
             ("business_profile", false) => self.business_profile(asked),
             ("business_profile", true) => self.change_business(device.pn, asked),
@@ -50,38 +45,46 @@ impl Machine {
                 Ok(vec![Builder::new("product_catalog_delete").attr("deleted_count", deleted).build()])
             }
             ("order", false) => self.order_of(asked),
-            _ => Err(Refused::new(501)),
+            _ => Err(refuse(501, format!("an unknown request of a business: <{}>", asked.tag))),
         }
     }
 
     fn business_profile(&self, asked: &Stanza) -> Answer {
-        let of = asked.child("profile").and_then(|profile| profile.jid("jid")).ok_or_else(bad)?;
+        let of = asked
+            .child("profile")
+            .and_then(|profile| profile.jid("jid"))
+            .ok_or_else(|| refuse(400, "no business is named"))?;
         let business = self.account_of(&of).and_then(|account| account.profile.business.as_ref());
         let profile = business.map(|business| business.profile(of));
         Ok(vec![Builder::new("business_profile").children(profile).build()])
     }
 
     fn own_business(&mut self, pn: Pn) -> Result<&mut Business, Refused> {
-        self.account_mut(pn).profile.business.as_mut().ok_or_else(|| Refused::new(403))
+        self.account_mut(pn)
+            .profile
+            .business
+            .as_mut()
+            .ok_or_else(|| refuse(403, "the account is no business"))
     }
 
     /// The business that a question names, and whether it is the one who asks.
     fn business_at(&self, asking: Pn, asked: &Stanza, key: &str) -> Result<(bool, &Business), Refused> {
-        let of = asked.jid(key).ok_or_else(bad)?;
-        let account = self.account_of(&of).ok_or_else(|| Refused::new(404))?;
-        let business = account.profile.business.as_ref().ok_or_else(|| Refused::new(404))?;
+        let of = asked.jid(key).ok_or_else(|| refuse(400, "no business is named"))?;
+        let account = self.account_of(&of).ok_or_else(|| refuse(404, "nobody has this address"))?;
+        let business =
+            account.profile.business.as_ref().ok_or_else(|| refuse(404, "the account is no business"))?;
         Ok((account.pn == asking, business))
     }
 
     fn change_business(&mut self, pn: Pn, asked: &Stanza) -> Answer {
         let form = (asked.text("v"), asked.text("mutation_type"));
         if (form.0.as_deref(), form.1.as_deref()) != (Some("3"), Some("delta")) {
-            return Err(bad());
+            return Err(refuse(400, "a change of another form than the third, by delta"));
         }
         let mut changed = self.own_business(pn)?.clone();
         let sites: Vec<&Stanza> = asked.all_named("website").collect();
         if sites.len() > WEBSITES {
-            return Err(Refused::new(406));
+            return Err(refuse(406, "too many websites"));
         }
         if !sites.is_empty() {
             let sites = sites.iter().filter_map(|site| site.leaf_text()).filter(|site| !site.is_empty());
@@ -96,7 +99,10 @@ impl Machine {
                 }
                 "cover_photo" => changed.cover = self.cover(&changed, part)?,
                 tag => {
-                    let name = TEXTS.into_iter().find(|name| *name == tag).ok_or_else(bad)?;
+                    let name = TEXTS
+                        .into_iter()
+                        .find(|name| *name == tag)
+                        .ok_or_else(|| refuse(400, "an unknown part of a profile"))?;
                     changed.texts.insert(name, part.leaf_text().unwrap_or_default().to_owned());
                 }
             }
@@ -106,16 +112,23 @@ impl Machine {
     }
 
     fn cover(&self, business: &Business, part: &Stanza) -> Result<Option<String>, Refused> {
-        let id = part.text("id").ok_or_else(bad)?.into_owned();
+        let id = part.text("id").ok_or_else(|| refuse(400, "a cover without an id"))?.into_owned();
         match part.text("op").as_deref() {
             Some("update") => {
-                let (token, at) = (part.text("token").ok_or_else(bad)?, part.number("ts").ok_or_else(bad)?);
+                let (token, at) = (
+                    part.text("token").ok_or_else(|| refuse(400, "a cover without its token and time"))?,
+                    part.number("ts").ok_or_else(|| refuse(400, "a cover without its token and time"))?,
+                );
                 let uploaded = self.media.is_cover(&id, &token, at);
-                if uploaded { Ok(Some(id)) } else { Err(Refused::new(406)) }
+                if uploaded {
+                    Ok(Some(id))
+                } else {
+                    Err(refuse(406, "the cover was not uploaded with this token"))
+                }
             }
             Some("delete") if business.cover.as_ref() == Some(&id) => Ok(None),
-            Some("delete") => Err(Refused::new(404)),
-            _ => Err(bad()),
+            Some("delete") => Err(refuse(404, "the business has another cover, or none")),
+            _ => Err(refuse(400, "a cover is neither updated nor deleted")),
         }
     }
 
@@ -125,7 +138,7 @@ impl Machine {
         let after = asked.child("after").and_then(|after| after.leaf_text());
         let after = after.map(|text| text.strip_prefix("after-").and_then(|id| id.parse::<u64>().ok()));
         let after = match after {
-            Some(None) => return Err(bad()),
+            Some(None) => return Err(refuse(400, "an unknown place to go on from")),
             after => after.flatten().unwrap_or(0),
         };
         let shown = business.products.range(after + 1..).filter(|(_, product)| own || !product.hidden);
@@ -141,15 +154,17 @@ impl Machine {
     }
 
     fn change_product(&mut self, pn: Pn, asked: &Stanza) -> Answer {
-        let part = asked.child("product").ok_or_else(bad)?;
+        let part = asked.child("product").ok_or_else(|| refuse(400, "no product"))?;
         let (tag, id) = match &*asked.tag {
             "product_catalog_edit" => ("product_catalog_edit", Some(id_of(part)?)),
             _ => ("product_catalog_add", None),
         };
         let business = self.own_business(pn)?;
         let mut product = match id {
-            Some(id) => business.products.get(&id).ok_or_else(|| Refused::new(404))?.clone(),
-            None if business.products.len() >= MOST => return Err(Refused::new(419)),
+            Some(id) => {
+                business.products.get(&id).ok_or_else(|| refuse(404, "there is no such product"))?.clone()
+            }
+            None if business.products.len() >= MOST => return Err(refuse(419, "too many products")),
             None => Product::default(),
         };
         for word in WORDS {
@@ -159,9 +174,10 @@ impl Machine {
         }
         if let Some(media) = part.child("media") {
             let urls = media.all_named("image").map(|image| image.child("url")?.leaf_text());
-            let urls = urls.collect::<Option<Vec<&str>>>().ok_or_else(bad)?;
+            let urls =
+                urls.collect::<Option<Vec<&str>>>().ok_or_else(|| refuse(400, "a picture without a URL"))?;
             if !urls.iter().all(|url| self.media.shows(url)) {
-                return Err(Refused::new(406));
+                return Err(refuse(406, "a picture that was not uploaded for a catalog"));
             }
             product.images = urls.into_iter().map(str::to_owned).collect();
         }
@@ -170,7 +186,7 @@ impl Machine {
         }
         let named = product.texts.get("name").is_some_and(|name| !name.is_empty());
         if !named || product.images.is_empty() {
-            return Err(Refused::new(406));
+            return Err(refuse(406, "a product without a name or a picture"));
         }
         let business = self.own_business(pn)?;
         let id = match id {
@@ -184,20 +200,23 @@ impl Machine {
     }
 
     fn order_of(&self, asked: &Stanza) -> Answer {
-        let id = asked.number("id").ok_or_else(bad)?;
-        let token = asked.child("token").and_then(|token| token.leaf_text()).ok_or_else(bad)?;
+        let id = asked.number("id").ok_or_else(|| refuse(400, "no order is named"))?;
+        let token = asked
+            .child("token")
+            .and_then(|token| token.leaf_text())
+            .ok_or_else(|| refuse(400, "an order without its token"))?;
         let businesses = self.accounts.values().filter_map(|account| account.profile.business.as_ref());
         match businesses.filter_map(|business| business.order(id, token)).next() {
             Some(Some(order)) => Ok(vec![order]),
-            Some(None) => Err(Refused::new(401)),
-            None => Err(Refused::new(404)),
+            Some(None) => Err(refuse(401, "the token is not that of the order")),
+            None => Err(refuse(404, "there is no such order")),
         }
     }
 }
 
 fn check_hours(hours: &Stanza) -> Result<(), Refused> {
     for range in hours.all_named("business_hours_config") {
-        let day = range.text("day_of_week").ok_or_else(bad)?;
+        let day = range.text("day_of_week").ok_or_else(|| refuse(400, "hours without a day"))?;
         let minute = |key| range.number(key).filter(|minute| *minute < MINUTES_PER_DAY);
         let both = minute("open_time").is_some() && minute("close_time").is_some();
         let fits = match range.text("mode").as_deref() {
@@ -206,18 +225,24 @@ fn check_hours(hours: &Stanza) -> Result<(), Refused> {
             _ => false,
         };
         if !fits || !DAYS.contains(&&*day) {
-            return Err(Refused::new(406));
+            return Err(refuse(406, "hours that fit no day"));
         }
     }
     Ok(())
 }
 
 fn number(asked: &Stanza, tag: &str) -> Result<usize, Refused> {
-    let text = asked.child(tag).and_then(|part| part.leaf_text()).ok_or_else(bad)?;
-    text.parse().ok().filter(|count| (1..=MOST).contains(count)).ok_or_else(bad)
+    let text = asked
+        .child(tag)
+        .and_then(|part| part.leaf_text())
+        .ok_or_else(|| refuse(400, format!("no good <{tag}>")))?;
+    text.parse()
+        .ok()
+        .filter(|count| (1..=MOST).contains(count))
+        .ok_or_else(|| refuse(400, format!("no good <{tag}>")))
 }
 
 fn id_of(product: &Stanza) -> Result<u64, Refused> {
     let id = product.child("id").and_then(|id| id.leaf_text());
-    id.and_then(|id| id.parse().ok()).ok_or_else(bad)
+    id.and_then(|id| id.parse().ok()).ok_or_else(|| refuse(400, "no product is named"))
 }

@@ -4,14 +4,13 @@
 //! That nobody is told of that, and which codes are refused with, is a guess.
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Content, Read as _, Stanza};
 
 use super::super::account::{DeviceRef, Pn};
 use super::super::groups::{Group, MAX_MEMBERS, Role};
 use super::super::machine::Machine;
-use super::Answer;
 use super::groups::MAX_SUBJECT;
+use super::{Answer, Refused};
 
 impl Machine {
     pub(super) fn create_group(&mut self, now: UnixMillis, device: DeviceRef, create: &Stanza) -> Answer {

@@ -1,13 +1,12 @@
 //! Namespace `w:g2`: making, reading and changing groups.
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Server, Stanza};
 
 use super::super::account::{DeviceRef, Pn, seconds};
 use super::super::groups::{Group, Role, add_mode, approval_mode};
 use super::super::machine::Machine;
-use super::Answer;
+use super::{Answer, Refused};
 
 /// The longest subject, in bytes.
 pub(super) const MAX_SUBJECT: usize = 400;

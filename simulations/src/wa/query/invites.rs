@@ -1,14 +1,13 @@
 //! Invites for one person, reports to admins, and what is set of groups by `w:mex`.
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Stanza};
 use serde_json::{Value, json};
 
 use super::super::account::{DeviceRef, Form, Pn, seconds};
 use super::super::groups::{Group, PersonalInvite};
 use super::super::machine::Machine;
-use super::Answer;
+use super::{Answer, refuse};
 
 /// For so long a personal invite holds, in seconds.
 const LIFETIME: u64 = 3 * 24 * 3600;
@@ -43,7 +42,7 @@ impl Machine {
                 && invite.until_s > seconds(now)
         });
         if !holds {
-            return Err(Refused::new(410));
+            return Err(refuse(410, "the invite does not hold"));
         }
         if !accept {
             return Ok(vec![self.group_node(&group, false)]);
@@ -108,9 +107,12 @@ impl Machine {
     /// last is a guess, and so is how they are told that it is off.
     pub(super) fn group_property(&mut self, now: UnixMillis, device: DeviceRef, variables: &Value) -> Answer {
         let id = variables["group_id"].as_str().and_then(|jid| jid.strip_suffix("@g.us"));
-        let group = id.and_then(|id| self.groups.get(id)).cloned().ok_or_else(|| Refused::new(404))?;
+        let group = id
+            .and_then(|id| self.groups.get(id))
+            .cloned()
+            .ok_or_else(|| refuse(404, "there is no such group"))?;
         if !group.is_admin(device.pn) {
-            return Err(Refused::new(403));
+            return Err(refuse(403, "only admins set properties"));
         }
         let update = &variables["update"];
         let mode = |name| update[name].as_str().map(str::to_lowercase);

@@ -4,12 +4,11 @@
 //! client shows, so tests make them.
 
 use rand::RngExt as _;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Stanza};
 
 use super::super::account::{DeviceRef, Form, Pn};
 use super::super::machine::Machine;
-use super::Answer;
+use super::{Answer, refuse};
 
 /// Links of one account.
 #[derive(Debug, Clone, Default)]
@@ -30,15 +29,15 @@ impl Machine {
     }
 
     pub(super) fn links(&mut self, device: DeviceRef, set: bool, stanza: &Stanza) -> Answer {
-        let asked = stanza.child("qr").ok_or_else(|| Refused::new(400))?;
+        let asked = stanza.child("qr").ok_or_else(|| refuse(400, "no link is named"))?;
         if !set {
-            return self.lead(&asked.text("code").ok_or_else(|| Refused::new(400))?);
+            return self.lead(&asked.text("code").ok_or_else(|| refuse(400, "no code"))?);
         }
         let known = self.account(device.pn).profile.links.contact.clone();
         let code = match (asked.text("type").as_deref(), asked.text("action").as_deref(), known) {
             (Some("contact"), Some("get"), Some(code)) => code,
             (Some("contact"), Some("get" | "revoke"), _) => self.code(),
-            _ => return Err(Refused::new(400)),
+            _ => return Err(refuse(400, "an unknown kind of link or action")),
         };
         self.account_mut(device.pn).profile.links.contact = Some(code.clone());
         Ok(vec![Builder::new("qr").attr("type", "contact").attr("code", code).build()])
@@ -53,7 +52,7 @@ impl Machine {
             let (_, text) = links.message.as_ref().filter(|(known, _)| known == code)?;
             Some((account, Some(text)))
         });
-        let (account, text) = to.ok_or_else(|| Refused::new(404))?;
+        let (account, text) = to.ok_or_else(|| refuse(404, "the link leads nowhere"))?;
         let link = Builder::new("qr").attr("jid", account.jid(Form::Pn)).attr("notify", account.name.clone());
         let Some(text) = text else { return Ok(vec![link.attr("type", "contact").build()]) };
         let message = Builder::new("message").bytes(text.as_bytes()).build();

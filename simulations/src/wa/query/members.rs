@@ -6,7 +6,7 @@ use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
 use super::super::account::{DeviceRef, Form, Pn};
 use super::super::groups::{Group, MAX_MEMBERS, PersonalInvite, Role};
 use super::super::machine::Machine;
-use super::Answer;
+use super::{Answer, refuse};
 
 impl Machine {
     /// `<add>`, `<remove>`, `<promote>` and `<demote>`: each participant with what became of it.
@@ -97,7 +97,7 @@ impl Machine {
     ) -> Answer {
         let Some(action) = child.all().iter().find(|action| matches!(&*action.tag, "approve" | "reject"))
         else {
-            return Err(roost_proto::stanza::iq::Refused::new(400));
+            return Err(refuse(400, "neither approve nor reject"));
         };
         if action.tag == "reject" {
             let jids = action.all_named("participant").filter_map(|one| one.jid("jid"));

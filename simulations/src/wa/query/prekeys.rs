@@ -6,13 +6,12 @@
 use roost_proto::adv;
 use roost_proto::id::UnixMillis;
 use roost_proto::signal::{PublicSignedPrekey, verify};
-use roost_proto::stanza::iq::Refused;
-use roost_proto::stanza::{Builder, Read as _, Stanza};
+use roost_proto::stanza::{Builder, Read as _, Stanza, iq};
 use sha1::{Digest as _, Sha1};
 
 use super::super::account::{Companion, DeviceRef};
 use super::super::machine::Machine;
-use super::{Answer, bad};
+use super::{Answer, Refused, bad, refuse};
 
 /// Below these many one-time prekeys the device is told. (When the real server does it is a guess.)
 const LOW_WATER: [usize; 2] = [9, 4];
@@ -33,7 +32,9 @@ impl Machine {
         let keyless = self.faults.keyless(device);
         let companion = self.companion(device)?;
         let answer = match stanza {
-            _ if keyless && stanza.child("digest").is_some() => return Err(Refused::new(404)),
+            _ if keyless && stanza.child("digest").is_some() => {
+                return Err(refuse(404, "a fault says that there are no keys"));
+            }
             _ if stanza.child("count").is_some() => {
                 vec![Builder::new("count").attr("value", companion.one_time.len()).build()]
             }
@@ -57,29 +58,31 @@ impl Machine {
                 }
                 vec![]
             }
-            _ => return Err(Refused::new(501)),
+            _ => return Err(refuse(501, "an unknown request about keys")),
         };
         Ok(answer)
     }
 
     fn companion(&mut self, device: DeviceRef) -> Result<&mut Companion, Refused> {
         let account = self.accounts.get_mut(&device.pn);
-        account.and_then(|a| a.companions.get_mut(&device.device)).ok_or_else(|| Refused::new(404))
+        account
+            .and_then(|a| a.companions.get_mut(&device.device))
+            .ok_or_else(|| refuse(404, "the device is gone"))
     }
 
     /// One bundle for each named device, by the same JID; what does not exist is an error in its place.
     fn bundles(&mut self, now: UnixMillis, asking: DeviceRef, key: &Stanza) -> Answer {
         if key.all().len() > MAX_BUNDLES {
-            return Err(Refused::new(419));
+            return Err(refuse(419, "bundles of too many devices"));
         }
         let mut users = Vec::new();
         for user in key.all_named("user") {
-            let Some(jid) = user.jid("jid") else { return Err(Refused::new(400)) };
+            let Some(jid) = user.jid("jid") else { return Err(refuse(400, "a user without a JID")) };
             let builder = Builder::new("user").attr("jid", jid.clone());
             let device = self.device_at(&jid);
             let bundle = device.and_then(|device| Some((device, self.bundle_of(now, device)?)));
             let Some((device, bundle)) = bundle else {
-                users.push(builder.children([Refused::new(404).to_element()]).build());
+                users.push(builder.children([iq::Refused::new(404).to_element()]).build());
                 continue;
             };
             let mut children = vec![
@@ -93,8 +96,8 @@ impl Machine {
             account.watch(asking.pn);
             if let Some(companion) = account.companions.get(&device.device) {
                 // Without the key of the account, as whatsapp-rust has seen it of the real server.
-                let identity =
-                    adv::without_account_key(&companion.device_identity).map_err(|_| Refused::new(500))?;
+                let identity = adv::without_account_key(&companion.device_identity)
+                    .map_err(|_| refuse(500, "the identity of a device cannot be read"))?;
                 children.push(Builder::new("device-identity").bytes(identity).build());
             }
             users.push(builder.children(children).build());
@@ -137,24 +140,28 @@ fn signed_prekey(skey: &Stanza, identity: &[u8; 32]) -> Result<PublicSignedPreke
     };
     let message = [&[KEY_TYPE], &signed.public[..]].concat();
     // That the real server checks this is a guess; a client whose signature is bad is unusable to all peers.
-    if verify(identity, &message, &signed.signature) { Ok(signed) } else { Err(Refused::new(406)) }
+    if verify(identity, &message, &signed.signature) {
+        Ok(signed)
+    } else {
+        Err(refuse(406, "the signed prekey has another's signature"))
+    }
 }
 
 /// Takes an upload and returns its one-time prekeys.
 fn upload(companion: &mut Companion, stanza: &Stanza) -> Result<Vec<(u32, [u8; 32])>, Refused> {
     if stanza.need_bytes::<1>("type").map_err(bad)? != [KEY_TYPE] {
-        return Err(Refused::new(400));
+        return Err(refuse(400, "an unknown type of key"));
     }
     let registration_id = stanza.need_be("registration", 4).map_err(bad)? as u32;
     let identity: [u8; 32] = stanza.need_bytes("identity").map_err(bad)?;
     if identity != companion.identity {
         // A device cannot change who it is without pairing again. (The answer's code is a guess.)
-        return Err(Refused::new(406));
+        return Err(refuse(406, "another identity than was registered"));
     }
     let signed = signed_prekey(stanza.need_child("skey").map_err(bad)?, &identity)?;
     let list = stanza.need_child("list").map_err(bad)?;
     if companion.one_time.len() + list.all().len() > MAX_PREKEYS {
-        return Err(Refused::new(419));
+        return Err(refuse(419, "too many one-time prekeys"));
     }
     let mut keys = Vec::with_capacity(list.all().len());
     for key in list.all_named("key") {

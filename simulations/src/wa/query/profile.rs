@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 use serde_json::Value;
 
@@ -14,8 +13,8 @@ use super::super::account::{Account, DeviceRef, Form, Pn, seconds};
 use super::super::business::Business;
 use super::super::machine::Machine;
 use super::super::posts::Audience;
-use super::Answer;
 use super::links::Links;
+use super::{Answer, Refused, refuse};
 
 /// The mutation of the about text that whatsmeow sends.
 const SET_ABOUT: &str = "9152604461510864";
@@ -89,9 +88,9 @@ impl Machine {
 
     /// `<query query_id>{"variables":…}</query>`: the about text, properties of groups, and newsletters.
     pub(super) fn mex(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
-        let query = stanza.child("query").ok_or_else(|| Refused::new(400))?;
-        let body: Value =
-            serde_json::from_slice(query.leaf().unwrap_or_default()).map_err(|_| Refused::new(400))?;
+        let query = stanza.child("query").ok_or_else(|| refuse(400, "no query"))?;
+        let body: Value = serde_json::from_slice(query.leaf().unwrap_or_default())
+            .map_err(|_| refuse(400, "the variables are no JSON"))?;
         let number = query.text("query_id").unwrap_or_default();
         if let Some(said) = self.standing_of(now, device, &number) {
             return Ok(vec![said]);
@@ -115,23 +114,26 @@ impl Machine {
     }
 
     pub(super) fn get_picture(&self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
-        let of = stanza.jid("target").ok_or_else(|| Refused::new(400))?;
+        let of = stanza.jid("target").ok_or_else(|| refuse(400, "nobody is named whose picture it is"))?;
         if let Some(group) = self.groups.get(&*of.user).filter(|_| of.server == Server::Group) {
             let known = group.members.contains_key(&device.pn);
-            let id = group.picture.filter(|_| known).ok_or_else(|| Refused::new(404))?;
+            let id = group
+                .picture
+                .filter(|_| known)
+                .ok_or_else(|| refuse(404, "the group has no picture, or who asks is no member"))?;
             return Ok(vec![shown(stanza, &group.id, id)]);
         }
-        let account = self.account_of(&of).ok_or_else(|| Refused::new(404))?;
+        let account = self.account_of(&of).ok_or_else(|| refuse(404, "nobody has this address"))?;
         let within = stanza.child("picture").and_then(|picture| picture.child("tctoken"));
         let token = within.or(stanza.child("tctoken")).and_then(|token| token.leaf());
         // The real server never answers it, as two clients say; a refusal shows the mistake at once.
         if account.pn == device.pn && token.is_some() {
-            return Err(Refused::new(400));
+            return Err(refuse(400, "a token for the own picture"));
         }
-        let (id, _) = account.profile.picture.as_ref().ok_or_else(|| Refused::new(404))?;
+        let (id, _) = account.profile.picture.as_ref().ok_or_else(|| refuse(404, "there is no picture"))?;
         let looks = self.may_look(now, device.pn, account.pn, token);
         if !looks || !account.shows("profile", self.account(device.pn)) {
-            return Err(Refused::new(401));
+            return Err(refuse(401, "the picture is hidden from who asks"));
         }
         Ok(vec![shown(stanza, &account.lid, *id)])
     }
@@ -141,7 +143,7 @@ impl Machine {
             return self.set_group_picture(now, device, &of, stanza);
         }
         if stanza.jid("target").is_some_and(|of| self.account_of(&of).is_none_or(|a| a.pn != device.pn)) {
-            return Err(Refused::new(403));
+            return Err(refuse(403, "the picture of somebody else"));
         }
         let bytes = picture_in(stanza)?;
         let account = self.account_mut(device.pn);
@@ -161,10 +163,10 @@ impl Machine {
     /// Told to every device of every member but the one that did it.
     fn set_group_picture(&mut self, now: UnixMillis, device: DeviceRef, of: &Jid, stanza: &Stanza) -> Answer {
         let bytes = picture_in(stanza)?;
-        let group = self.groups.get(&*of.user).ok_or_else(|| Refused::new(404))?;
+        let group = self.groups.get(&*of.user).ok_or_else(|| refuse(404, "there is no such group"))?;
         let member = group.members.contains_key(&device.pn);
         if !member || (group.locked && !group.is_admin(device.pn)) {
-            return Err(Refused::new(403));
+            return Err(refuse(403, "only admins change the picture of this group"));
         }
         let id = bytes.map(|_| group.picture.unwrap_or(0).max(seconds(now)) + 1);
         let members: Vec<Pn> = group.members.keys().copied().collect();
@@ -194,7 +196,7 @@ impl Machine {
 
     pub(super) fn set_timer(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let mode = stanza.child("disappearing_mode").and_then(|mode| mode.number("duration"));
-        let duration = mode.ok_or_else(|| Refused::new(400))?;
+        let duration = mode.ok_or_else(|| refuse(400, "no duration"))?;
         self.account_mut(device.pn).profile.timer = (duration, seconds(now));
         let told = self.account(device.pn).default_timer();
         self.tell_siblings(now, device, &told);
@@ -256,7 +258,7 @@ fn shown(stanza: &Stanza, owner: &str, id: u64) -> Stanza {
 fn picture_in(stanza: &Stanza) -> Result<Option<Vec<u8>>, Refused> {
     let bytes = stanza.child("picture").and_then(|picture| picture.leaf()).map(<[u8]>::to_vec);
     match bytes.as_ref().is_some_and(|bytes| bytes.is_empty() || bytes.len() > MAX_PICTURE) {
-        true => Err(Refused::new(406)),
+        true => Err(refuse(406, "a picture that is empty or too large")),
         false => Ok(bytes),
     }
 }

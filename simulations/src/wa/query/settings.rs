@@ -2,12 +2,11 @@
 //! most answers are empty in the form that clients accept.
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, Read as _, Stanza};
 
 use super::super::account::DeviceRef;
 use super::super::machine::Machine;
-use super::{Answer, bots};
+use super::{Answer, bots, refuse};
 
 /// The property that makes clients which ask for it send their trusted-contact tokens with every message.
 const TOKENS_WITH_MESSAGES: u32 = 10518;
@@ -74,7 +73,7 @@ impl Machine {
             ("w:qr", "qr", set) => self.links(device, set, stanza),
             ("status", "privacy", false) => {
                 let audience = self.account(device.pn).profile.audience.as_ref();
-                Ok(vec![audience.ok_or_else(|| Refused::new(404))?.element()])
+                Ok(vec![audience.ok_or_else(|| refuse(404, "it never chose who sees its status"))?.element()])
             }
             ("status", "status", true) => self.set_about(now, device, stanza),
             ("disappearing_mode", "disappearing_mode", true) => self.set_timer(now, device, stanza),
@@ -82,15 +81,15 @@ impl Machine {
             ("urn:xmpp:whatsapp:push", _, _) | ("urn:xmpp:whatsapp:dirty", "clean", true) | ("tos", _, _) => {
                 Ok(vec![])
             }
-            _ => Err(Refused::new(501)),
+            _ => Err(refuse(501, format!("an unknown request: {xmlns} <{tag}>"))),
         }
     }
 
     /// `<notice id stage/>`
     fn accept_notice(&mut self, device: DeviceRef, stanza: &Stanza) -> Answer {
-        let notice = stanza.child("notice").ok_or_else(|| Refused::new(400))?;
+        let notice = stanza.child("notice").ok_or_else(|| refuse(400, "no notice"))?;
         let (Some(id), Some(stage)) = (notice.number("id"), notice.number("stage")) else {
-            return Err(Refused::new(400));
+            return Err(refuse(400, "a notice without a numeric id and stage"));
         };
         let notices = &mut self.account_mut(device.pn).profile.notices;
         if notices.len() >= MAX_NOTICES {
@@ -104,10 +103,12 @@ impl Machine {
     fn report_spam(&mut self, device: DeviceRef, stanza: &Stanza) -> Answer {
         let message = stanza.child("spam_list").and_then(|list| list.child("message"));
         let (id, from) = message.map(|message| (message.text("id"), message.jid("from"))).unwrap_or_default();
-        let (Some(id), Some(_)) = (id, from) else { return Err(Refused::new(400)) };
+        let (Some(id), Some(_)) = (id, from) else {
+            return Err(refuse(400, "a report names its message and who sent it"));
+        };
         let reports = &mut self.account_mut(device.pn).profile.reports;
         if reports.len() >= MAX_BLOCKED {
-            return Err(Refused::new(429));
+            return Err(refuse(429, "too many reports"));
         }
         reports.push(id.into_owned());
         let number = format!("report-{}", reports.len());
@@ -125,13 +126,18 @@ impl Machine {
 
     fn block(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         for item in stanza.all_named("item") {
-            let jid = item.jid("jid").ok_or_else(|| Refused::new(400))?.to_string();
+            let jid = item
+                .jid("jid")
+                .ok_or_else(|| refuse(400, "nobody is named who is to be blocked"))?
+                .to_string();
             let blocked = &mut self.account_mut(device.pn).blocked;
             match item.text("action").as_deref() {
-                Some("block") if blocked.len() >= MAX_BLOCKED => return Err(Refused::new(419)),
+                Some("block") if blocked.len() >= MAX_BLOCKED => {
+                    return Err(refuse(419, "too many are blocked"));
+                }
                 Some("block") => _ = blocked.insert(jid),
                 Some("unblock") => _ = blocked.remove(&jid),
-                _ => return Err(Refused::new(400)),
+                _ => return Err(refuse(400, "neither block nor unblock")),
             }
         }
         let items = stanza.all_named("item").cloned();
@@ -143,7 +149,7 @@ impl Machine {
 
     fn set_privacy(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let privacy = &mut self.account_mut(device.pn).privacy;
-        let change = stanza.child("privacy").ok_or_else(|| Refused::new(400))?;
+        let change = stanza.child("privacy").ok_or_else(|| refuse(400, "no setting"))?;
         privacy.change(change)?;
         // What was changed alone: whatsapp-rust looks at the first that is told.
         let changed = privacy.element(Some(change));
@@ -160,7 +166,10 @@ fn prop(code: u32) -> Stanza {
 /// Requests to addresses other than the server and groups.
 pub(super) fn elsewhere(xmlns: &str, tag: &str) -> Answer {
     match (xmlns, tag) {
-        ("w:profile:picture", "picture") => Err(Refused::new(404)),
-        _ => Err(Refused::new(501)),
+        ("w:profile:picture", "picture") => Err(refuse(404, "nobody there has a picture")),
+        _ => Err(refuse(
+            501,
+            format!("an unknown request to another address than the server: {xmlns} <{tag}>"),
+        )),
     }
 }

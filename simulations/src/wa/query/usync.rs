@@ -4,13 +4,12 @@
 //! key index, companions with theirs, together with the list that the phone signed.
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq::Refused;
 use roost_proto::stanza::{Builder, HOSTED, Jid, Read as _, Server, Stanza};
 
 use super::super::account::{Account, DeviceRef, Form};
 use super::super::business::Business;
 use super::super::machine::Machine;
-use super::{Answer, bad, bots};
+use super::{Answer, bad, bots, refuse};
 
 /// The most users in one request.
 const MAX_USERS: usize = 5_000;
@@ -21,7 +20,7 @@ impl Machine {
         let query = usync.need_child("query").map_err(bad)?;
         let list = usync.need_child("list").map_err(bad)?;
         if list.all().len() > MAX_USERS {
-            return Err(Refused::new(419));
+            return Err(refuse(419, "too many users in one request"));
         }
         let mut users = Vec::new();
         for user in list.all_named("user") {
