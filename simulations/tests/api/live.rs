@@ -97,7 +97,14 @@ impl Live {
     /// Pairs a device through one node with the phone of this name. Returns its account's device.
     pub(crate) async fn pair(&self, place: usize, device: &str, phone: &str) -> DeviceRef {
         let request = StartPairingRequest { device: device.into(), ..Default::default() };
-        let mut steps = self.at(place).pairing().start_pairing(request).await.expect("opened").into_inner();
+        // A node that was not heard in time says that it can be asked again.
+        let opened = until("an attempt", || async {
+            match self.at(place).pairing().start_pairing(request.clone()).await {
+                Err(status) if status.code() == tonic::Code::Unavailable => None,
+                answer => Some(answer),
+            }
+        });
+        let mut steps = opened.await.expect("opened").into_inner();
         let mut scanned = None;
         loop {
             let step = tokio::time::timeout(Duration::from_secs(60), steps.message()).await;
