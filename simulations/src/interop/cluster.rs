@@ -3,6 +3,7 @@
 //! It uses the public API and signals, as an operator and a backend would. Every wait has a bound and says
 //! what was seen last.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use roost_proto::api::{
 };
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
+use tonic::Code;
 use uuid::Uuid;
 
 use super::mortal::Mortal;
@@ -88,12 +90,7 @@ impl Cluster {
     /// Makes a tenant.
     pub async fn create_tenant(&self, business_id: &str) -> Result<(), Failure> {
         let tenant = CreateTenantRequest { business_id: business_id.to_owned(), display_name: String::new() };
-        let ask = |client: Client| {
-            let request = within(tenant.clone(), CALL);
-            async move { client.tenants().create_tenant(request).await }
-        };
-        self.callers.call(CALL, ask).await?;
-        Ok(())
+        self.make(async |client| client.tenants().create_tenant(within(tenant.clone(), CALL)).await).await
     }
 
     /// Makes a device of a tenant. Returns its name.
@@ -103,11 +100,22 @@ impl Cluster {
             device_id: device_id.to_owned(),
             ..Default::default()
         };
-        let ask = |client: Client| {
-            let request = within(device.clone(), CALL);
-            async move { client.devices().create_device(request).await }
+        self.make(async |client| client.devices().create_device(within(device.clone(), CALL)).await).await?;
+        Ok(format!("tenants/{business_id}/devices/{device_id}"))
+    }
+
+    /// Asks for something new under a name. That it exists already is no refusal once a try went unanswered, for that
+    /// one may have made it.
+    async fn make<T>(&self, ask: impl AsyncFn(Client) -> Result<T, tonic::Status>) -> Result<(), Failure> {
+        let (tries, ask) = (Cell::new(0), &ask);
+        let once_more = |client| {
+            tries.set(tries.get() + 1);
+            ask(client)
         };
-        Ok(self.callers.call(CALL, ask).await?.into_inner().name)
+        match self.callers.call(CALL, once_more).await {
+            Err(refused) if refused.code() == Code::AlreadyExists && tries.get() > 1 => Ok(()),
+            answer => Ok(answer.map(drop)?),
+        }
     }
 
     /// Links a device to the person's phone and waits until it is online.
