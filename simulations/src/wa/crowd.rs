@@ -99,7 +99,9 @@ impl Machine {
                 Some(device) => keys.extend(entry.all_named("enc").map(|enc| (device, enc))),
                 None => {
                     tracing::warn!(device = %from, to = ?entry.text("jid"), "a sender key for a stranger");
-                    self.ledger.device(from).refused_stanzas += 1;
+                    let record = self.ledger.device(from);
+                    record.misdirected += 1;
+                    record.refused_stanzas += 1;
                 }
             }
         }

@@ -29,6 +29,8 @@ const REFUSALS: usize = 500;
 const WORDS: usize = 500;
 /// Violations that are kept in full.
 const VIOLATIONS: usize = 1_000;
+/// Chains of senders in groups that are remembered.
+const CHAINS: usize = 100_000;
 
 /// The whole ledger.
 #[derive(Debug, Default)]
@@ -42,8 +44,18 @@ pub struct Ledger {
     messages: BTreeMap<(DeviceRef, String), MessageRecord>,
     message_order: VecDeque<(DeviceRef, String)>,
     refusals: VecDeque<RefusalRecord>,
+    /// The chain under which each device spoke last in each group.
+    chains: BTreeMap<(DeviceRef, String), Chain>,
     /// What was not told yet; none when nobody listens.
     pub(super) journal: Option<Vec<Seen>>,
+}
+
+/// Of a sender key.
+#[derive(Debug, Clone, Copy)]
+struct Chain {
+    number: u32,
+    /// Somebody who could read it has left the group since.
+    known_outside: bool,
 }
 
 impl Ledger {
@@ -188,6 +200,9 @@ impl Ledger {
         hash.update(key.iteration.to_be_bytes());
         let name = short(hash.finalize().as_slice());
         let digest: [u8; 8] = short(Sha256::digest(bytes).as_slice());
+        if !self.keys.contains_key(&name) {
+            self.note_chain(sender, group, key.chain);
+        }
         self.note_key(name, digest, |ciphertexts| KeyReuse {
             sender: sender.to_string(),
             receiver: format!("{group}@g.us"),
@@ -198,6 +213,27 @@ impl Ledger {
             message: message.to_owned(),
             at: now.0,
         });
+    }
+
+    /// A device speaks in a group under this chain.
+    fn note_chain(&mut self, sender: DeviceRef, group: &str, number: u32) {
+        let chain = Chain { number, known_outside: false };
+        let chain = self.chains.entry((sender, group.to_owned())).or_insert(chain);
+        if chain.number != number {
+            *chain = Chain { number, known_outside: false };
+        }
+        if chain.known_outside {
+            self.device(sender).old_chains += 1;
+        }
+        if self.chains.len() > CHAINS {
+            self.chains.pop_first();
+        }
+    }
+
+    /// Somebody is no longer in a group: what is said there from now on is not for the keys that he has.
+    pub(super) fn left(&mut self, group: &str) {
+        let of_group = self.chains.iter_mut().filter(|((_, known), _)| known == group);
+        of_group.for_each(|(_, chain)| chain.known_outside = true);
     }
 
     /// A message key was used for this ciphertext.

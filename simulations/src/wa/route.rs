@@ -87,7 +87,13 @@ impl Machine {
     }
 
     /// Who gets what: the entries of `<participants>`, or the addressed device alone.
-    fn entries<'a>(&self, from: DeviceRef, recipient: u64, stanza: &'a Stanza, to: &Jid) -> Vec<Entry<'a>> {
+    fn entries<'a>(
+        &mut self,
+        from: DeviceRef,
+        recipient: u64,
+        stanza: &'a Stanza,
+        to: &Jid,
+    ) -> Vec<Entry<'a>> {
         let Some(participants) = stanza.child("participants") else {
             let ciphertexts: Vec<_> = stanza.all_named("enc").collect();
             let to = self.device_at(to).filter(|to| *to != from && !ciphertexts.is_empty());
@@ -99,6 +105,7 @@ impl Machine {
             let device = device.filter(|device| device.pn == recipient || device.pn == from.pn);
             let Some(device) = device else {
                 tracing::warn!(device = %from, to = ?entry.text("jid"), "a ciphertext for a stranger");
+                self.ledger.device(from).misdirected += 1;
                 continue;
             };
             let exists = self.account(device.pn).identity(device.device).is_some();

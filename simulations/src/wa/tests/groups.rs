@@ -227,3 +227,22 @@ fn a_community_is_changed_by_its_admins_and_ends_without_its_groups() {
     assert_eq!(code(&world.group_query(ada, "get", Some(&farm), look())), Some(404));
     assert_eq!(code(&world.group_query(bob, "get", Some(&barn), Builder::new("query"))), None);
 }
+
+#[test]
+fn what_is_said_after_a_removal_under_a_key_that_the_removed_one_has_is_counted() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada, bob, eve]);
+    let mut known = chain();
+    world.shout(ada, &group, "G1", &mut known);
+    let gone = Builder::new("participant").attr("jid", world.account(eve)).build();
+    world.group_query(ada, "set", Some(&group), Builder::new("remove").children([gone]));
+    let counted = |world: &World| world.machine.ledger().devices()[&world.device(ada)].old_chains;
+    world.shout(ada, &group, "G2", &mut known);
+    assert_eq!(counted(&world), 1);
+    let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(6);
+    let mut new = Chain::default();
+    distribution(&mut new, &mut rng).expect("a chain");
+    world.shout(ada, &group, "G3", &mut new);
+    assert_eq!(counted(&world), 1);
+}
