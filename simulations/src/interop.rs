@@ -16,6 +16,7 @@ mod reader;
 mod recode;
 mod stage;
 mod tools;
+mod trouble;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use matrix::{CLIENTS, Matrix, Row, Way};
 pub use reader::Reader;
 pub use stage::{Failure, Person, Stage};
 pub use tools::{baileys_driver, python, whatsapp_rust_driver, whatsmeow_driver};
+pub use trouble::Trouble;
 
 /// Which real client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

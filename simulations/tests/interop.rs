@@ -11,7 +11,7 @@ use std::process::Stdio;
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_simulations::interop::{
-    CLIENTS, Cast, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim, python,
+    CLIENTS, Cast, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Trouble, Victim, python,
 };
 use roost_simulations::postgres::TempPostgres;
 use roost_simulations::wa::Fault;
@@ -98,6 +98,8 @@ impl World {
             assert_eq!(seen.len(), ROUNDS, "{} received {seen:?}", client.name());
         }
         assert_eq!(self.reader.faults(), Vec::<String>::new());
+        let trouble = self.stage.trouble(&self.roost, &self.reader, []);
+        assert_eq!(trouble.but_retries(), Trouble::default());
         assert!(self.stage.key_reuse().is_empty(), "{:?}", self.stage.key_reuse());
         Ok(())
     }
@@ -134,6 +136,8 @@ async fn a_real_client_and_a_device_share_an_account() -> Result<(), Failure> {
     cluster.send(&device, to, "from the device", WaitFor::Accepted).await?;
     client.message("from the device").await?;
     assert!(sibling.message("from the device").await?.from_me);
+    let clients = clients.iter().map(|(client, _)| client).chain([&sibling]);
+    assert_eq!(stage.trouble(&roost, &reader, clients), Trouble::default());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }
@@ -159,6 +163,12 @@ async fn a_message_that_a_real_client_cannot_read_is_sent_again() -> Result<(), 
         reader.received(&[damaged]).await?;
     }
     assert_eq!(reader.faults(), Vec::<String>::new());
+    // One from each client was damaged on its way to the device.
+    let expected = Trouble { retries: 2, ..Trouble::default() };
+    assert_eq!(stage.trouble(&roost, &reader, []), expected);
+    for (client, _) in &clients {
+        assert_eq!(stage.trouble(&roost, &reader, [client]).unread_by_clients.len(), 1, "{}", client.name());
+    }
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

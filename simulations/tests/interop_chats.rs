@@ -22,7 +22,7 @@ use roost_proto::history::{Beside, Past};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
 use roost_simulations::interop::{
-    ClientEvent, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim,
+    ClientEvent, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Trouble, Victim,
 };
 use roost_simulations::wa::{Fault, PastChat};
 use serde_json::json;
@@ -139,6 +139,8 @@ async fn changes_survive_deaths_conflicts_and_keys_that_nobody_has() -> Result<(
     assert_eq!(world.reader.faults(), Vec::<String>::new());
     let resynced = |payload: &Payload| matches!(payload, Payload::AppStateResynced(_));
     assert!(!world.reader.events().iter().filter_map(|event| event.payload.as_ref()).any(resynced));
+    let trouble = world.stage.trouble(&world.person, &world.reader, []);
+    assert_eq!(trouble.but_refusals(), Trouble::default());
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }
@@ -289,6 +291,8 @@ async fn the_past_of_a_hundred_chats_is_told_once_though_its_owner_is_killed() -
     let to = To::PhoneNumber(friend.pn.to_string());
     world.cluster.send(&world.device, to, "and still talks", WaitFor::Accepted).await?;
     client.message("and still talks").await?;
+    let trouble = world.stage.trouble(&world.person, &world.reader, []);
+    assert_eq!(trouble.but_refusals(), Trouble::default());
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

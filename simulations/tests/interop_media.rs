@@ -25,8 +25,8 @@ use roost_proto::api::upload_media_request::Header;
 use roost_proto::api::{self, GetMediaRequest};
 use roost_proto::media::media_of;
 use roost_simulations::interop::{
-    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Victim,
-    Way, fetch, upload,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage,
+    Trouble, Victim, Way, fetch, upload,
 };
 use roost_simulations::wa::Fault;
 use sha2::{Digest as _, Sha256};
@@ -99,7 +99,11 @@ fn ways(client: usize) -> (Way, Way) {
 
 #[tokio::test]
 async fn files_go_both_ways_whole() -> Result<(), Failure> {
-    World::new(2).await?.both_ways().await?.check()
+    let mut world = World::new(2).await?;
+    world.both_ways().await?.check()?;
+    let clients = world.clients.iter().map(|(client, _)| client);
+    assert_eq!(world.stage.trouble(&world.roost, &world.reader, clients), Trouble::default());
+    Ok(())
 }
 
 #[tokio::test]
@@ -126,6 +130,8 @@ impl World {
         }
         assert_eq!(self.reader.repeated(), Vec::<String>::new());
         assert_eq!(self.reader.faults(), Vec::<String>::new());
+        let trouble = self.stage.trouble(&self.roost, &self.reader, []);
+        assert_eq!(trouble.but_retries(), Trouble::default());
         assert_eq!(self.stage.key_reuse(), Vec::<String>::new());
         Ok(matrix)
     }

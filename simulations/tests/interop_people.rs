@@ -22,7 +22,7 @@ use std::time::Duration;
 use roost_proto::api::event::Payload;
 use roost_proto::api::*;
 use roost_simulations::interop::{
-    CLIENTS, Cast, ClientEvent, Cluster, Failure, Matrix, Person, Reader, RealClient, Stage, Way,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Matrix, Person, Reader, RealClient, Stage, Trouble, Way,
 };
 use serde_json::{Value, json};
 
@@ -117,6 +117,8 @@ async fn all_of_this_is_so_though_the_owner_is_killed_again_and_again() -> Resul
     assert!(world.cluster.outlived().await? > 12);
     assert_eq!(world.reader.repeated(), Vec::<String>::new());
     assert_eq!(world.reader.faults(), Vec::<String>::new());
+    let trouble = world.stage.trouble(&world.roost, &world.reader, []);
+    assert_eq!(trouble.but_refusals().but_retries(), Trouble::default());
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

@@ -13,7 +13,7 @@ use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::{self, message_received};
 use roost_proto::noise::Pattern;
 use roost_simulations::interop::{
-    Cast, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Victim,
+    Cast, Cluster, Failure, Library, Person, Reader, RealClient, Stage, Trouble, Victim,
 };
 use roost_simulations::wa::{DeviceRef, Fault};
 
@@ -172,6 +172,7 @@ async fn it_talks_with_a_device_whose_worker_is_killed() -> Result<(), Failure> 
         rust.messages().into_iter().map(|message| (message.text, message.id)).collect();
     assert_eq!(seen.len(), ROUNDS, "{seen:?}");
     assert_eq!(reader.faults(), Vec::<String>::new());
+    assert_eq!(stage.trouble(&roost, &reader, []).but_retries(), Trouble::default());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }
@@ -226,6 +227,7 @@ async fn as_a_hosted_device_it_is_heard_as_its_account_reached_in_its_chat_and_l
         assert_eq!(refused, 0, "{device}");
     }
     assert_eq!(cast.reader.faults(), Vec::<String>::new());
+    assert_eq!(stage.trouble(&cast.roost, &cast.reader, []), Trouble::default());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

@@ -20,8 +20,8 @@ use roost_proto::api::upload_media_request::Header;
 use roost_proto::appstate::{Action as Changed, Mute};
 use roost_proto::stanza::Jid;
 use roost_simulations::interop::{
-    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Way,
-    upload,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage,
+    Trouble, Way, upload,
 };
 use roost_simulations::wa::{Audience, Fault};
 use serde_json::json;
@@ -392,6 +392,8 @@ async fn everything(cast: &Cast) -> Result<Matrix, Failure> {
         assert_eq!(reader.repeated(), Vec::<String>::new());
         assert_eq!(reader.faults(), Vec::<String>::new());
     }
+    let trouble = stage.trouble(roost, reader, []);
+    assert_eq!(trouble.but_refusals().but_retries(), Trouble::default());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(matrix)
 }

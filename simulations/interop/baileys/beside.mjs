@@ -1,6 +1,7 @@
 // What goes with a message (mentions, a preview of a link, a forward, a time after which it disappears), what keeps
 // messages or lets them disappear, and answers to messages that ask for one.
 import { decryptEventResponse, jidNormalizedUser, proto } from 'baileys'
+import { firstButton, firstRow } from './details.mjs'
 
 // What is previewed.
 const LINK = 'https://hens.example'
@@ -27,10 +28,10 @@ export function contentBeside(kind, text, target, about) {
       return { disappearingMessagesInChat: Number(text) }
     case 'list_answer': {
       const listType = proto.Message.ListResponseMessage.ListType.SINGLE_SELECT
-      return { listReply: { title: text, listType, singleSelectReply: { selectedRowId: '1' } } }
+      return { listReply: { title: text, listType, singleSelectReply: { selectedRowId: firstRow(target.message) } } }
     }
     case 'button_answer':
-      return { buttonReply: { displayText: text, id: '1', index: 0 }, type: 'plain' }
+      return { buttonReply: { displayText: text, id: firstButton(target.message), index: 0 }, type: 'plain' }
     case 'album':
       return { album: { expectedImageCount: Number(text), expectedVideoCount: 0 } }
   }

@@ -26,6 +26,7 @@ import { changed, newsletters } from './newsletters.mjs'
 import { onPeople, people } from './people.mjs'
 
 import { contentOf, describe, messageAbout, openVote, rawContent } from './kinds.mjs'
+import { detail } from './details.mjs'
 import * as files from './files.mjs'
 
 const RECONNECT_DELAY_MS = 300
@@ -142,7 +143,7 @@ function onMessage({ key, message, messageStubType, messageStubParameters, pushN
       : message && describe(message)
   if (said) {
     const chat = key.remoteJid
-    emit('said', { id: key.id, ...said, from_me: !!key.fromMe, chat, sender: key.participant || chat })
+    emit('said', { id: key.id, ...said, detail: detail(message), from_me: !!key.fromMe, chat, sender: key.participant || chat })
   }
   files
     .received({ key, message }, media.options, sock.updateMediaMessage)
@@ -188,7 +189,7 @@ const commands = {
   async say({ to, kind, text, about, people, ref }) {
     const id = generateMessageIDV2(sock.user.id)
     const target = messageAbout(heard.get(about), about, to)
-    const raw = rawContent(kind, text, target)
+    const raw = rawContent(kind, text, target, identity().pn)
     if (raw) {
       sent.set(id, raw)
       await sock.relayMessage(to, raw, { messageId: id })

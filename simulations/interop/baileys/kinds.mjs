@@ -33,15 +33,15 @@ export function contentOf(kind, text, target, about) {
     case 'revoke':
       return { delete: target.key }
     case 'pin':
-      return { pin: target.key, type: 1, time: 86400 }
+      return text === 'undo' ? { pin: target.key, type: 2 } : { pin: target.key, type: 1, time: 86400 }
   }
   const content = contentBeside(kind, text, target, about)
   if (!content) throw new Error(`unknown kind ${kind}`)
   return content
 }
 
-// Kinds that Baileys has no words for: their content as it travels.
-export function rawContent(kind, text, target) {
+// Kinds that Baileys has no words for: their content as it travels. `own` is the JID of the device.
+export function rawContent(kind, text, target, own) {
   switch (kind) {
     case 'keep':
       return keep(text, target)
@@ -55,7 +55,7 @@ export function rawContent(kind, text, target) {
           description: text,
           buttonText: 'open',
           listType: proto.Message.ListMessage.ListType.SINGLE_SELECT,
-          sections: [{ rows: [{ title: 'one', rowId: '1' }] }],
+          sections: [{ title: 'all', rows: [{ title: 'one', rowId: `row: ${text}` }] }],
         },
       }
     case 'buttons':
@@ -64,7 +64,11 @@ export function rawContent(kind, text, target) {
           contentText: text,
           headerType: proto.Message.ButtonsMessage.HeaderType.EMPTY,
           buttons: [
-            { buttonId: '1', buttonText: { displayText: 'one' }, type: proto.Message.ButtonsMessage.Button.Type.RESPONSE },
+            {
+              buttonId: `button: ${text}`,
+              buttonText: { displayText: 'one' },
+              type: proto.Message.ButtonsMessage.Button.Type.RESPONSE,
+            },
           ],
         },
       }
@@ -80,7 +84,7 @@ export function rawContent(kind, text, target) {
         },
       }
     case 'product':
-      return { productMessage: { product: { productId: '1', title: text } } }
+      return { productMessage: { product: { productId: '1', title: text }, businessOwnerJid: jidNormalizedUser(own) } }
   }
 }
 
@@ -115,7 +119,10 @@ export function describe(message) {
   if (m.listMessage) return said('list', m.listMessage.description)
   if (m.buttonsMessage) return said('buttons', m.buttonsMessage.contentText)
   if (m.productMessage) return said('product', m.productMessage.product?.title)
-  if (m.pinInChatMessage) return said('pin', '', m.pinInChatMessage.key?.id)
+  if (m.pinInChatMessage) {
+    const undone = m.pinInChatMessage.type === proto.Message.PinInChatMessage.Type.UNPIN_FOR_ALL
+    return said('pin', undone ? 'undo' : '', m.pinInChatMessage.key?.id)
+  }
   return describeBeside(m)
 }
 

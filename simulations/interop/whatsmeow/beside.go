@@ -71,13 +71,19 @@ func beside(cli *whatsmeow.Client, c command, to types.JID, heard *events.Messag
 			EphemeralSettingTimestamp: proto.Int64(time.Now().Unix()),
 		}}, err
 	case "list_answer":
+		if heard == nil {
+			return nil, fmt.Errorf("%s was not received", c.About)
+		}
 		return &waE2E.Message{ListResponseMessage: &waE2E.ListResponseMessage{
 			Title: proto.String(c.Text), ListType: waE2E.ListResponseMessage_SINGLE_SELECT.Enum(), ContextInfo: quoting,
-			SingleSelectReply: &waE2E.ListResponseMessage_SingleSelectReply{SelectedRowID: proto.String("1")},
+			SingleSelectReply: &waE2E.ListResponseMessage_SingleSelectReply{SelectedRowID: proto.String(firstRow(heard.Message))},
 		}}, nil
 	case "button_answer":
+		if heard == nil {
+			return nil, fmt.Errorf("%s was not received", c.About)
+		}
 		return &waE2E.Message{ButtonsResponseMessage: &waE2E.ButtonsResponseMessage{
-			SelectedButtonID: proto.String("1"), Type: waE2E.ButtonsResponseMessage_DISPLAY_TEXT.Enum(), ContextInfo: quoting,
+			SelectedButtonID: proto.String(firstButton(heard.Message)), Type: waE2E.ButtonsResponseMessage_DISPLAY_TEXT.Enum(), ContextInfo: quoting,
 			Response: &waE2E.ButtonsResponseMessage_SelectedDisplayText{SelectedDisplayText: c.Text},
 		}}, nil
 	case "group_invite":

@@ -108,13 +108,16 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 	case "list":
 		message = &waE2E.Message{ListMessage: &waE2E.ListMessage{
 			Description: proto.String(c.Text), ButtonText: proto.String("open"), ListType: waE2E.ListMessage_SINGLE_SELECT.Enum(),
-			Sections: []*waE2E.ListMessage_Section{{Rows: []*waE2E.ListMessage_Row{{Title: proto.String("one"), RowID: proto.String("1")}}}},
+			Sections: []*waE2E.ListMessage_Section{{
+				Title: proto.String("all"),
+				Rows:  []*waE2E.ListMessage_Row{{Title: proto.String("one"), RowID: proto.String("row: " + c.Text)}},
+			}},
 		}}
 	case "buttons":
 		message = &waE2E.Message{ButtonsMessage: &waE2E.ButtonsMessage{
 			ContentText: proto.String(c.Text), HeaderType: waE2E.ButtonsMessage_EMPTY.Enum(),
 			Buttons: []*waE2E.ButtonsMessage_Button{{
-				ButtonID: proto.String("1"), Type: waE2E.ButtonsMessage_Button_RESPONSE.Enum(),
+				ButtonID: proto.String("button: " + c.Text), Type: waE2E.ButtonsMessage_Button_RESPONSE.Enum(),
 				ButtonText: &waE2E.ButtonsMessage_Button_ButtonText{DisplayText: proto.String("one")},
 			}},
 		}}
@@ -152,11 +155,13 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 	case "revoke":
 		message = cli.BuildRevoke(to, author, c.About)
 	case "pin":
+		kind, lasting := waE2E.PinInChatMessage_PIN_FOR_ALL, proto.Uint32(day)
+		if c.Text == "undo" {
+			kind, lasting = waE2E.PinInChatMessage_UNPIN_FOR_ALL, proto.Uint32(0)
+		}
 		message = &waE2E.Message{
-			PinInChatMessage: &waE2E.PinInChatMessage{
-				Key: cli.BuildMessageKey(to, author, c.About), Type: waE2E.PinInChatMessage_PIN_FOR_ALL.Enum(),
-			},
-			MessageContextInfo: &waE2E.MessageContextInfo{MessageAddOnDurationInSecs: proto.Uint32(86400)},
+			PinInChatMessage:   &waE2E.PinInChatMessage{Key: cli.BuildMessageKey(to, author, c.About), Type: kind.Enum()},
+			MessageContextInfo: &waE2E.MessageContextInfo{MessageAddOnDurationInSecs: lasting},
 		}
 	default:
 		return fmt.Errorf("unknown kind %q", c.Kind)
@@ -257,7 +262,10 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 	case m.GetProductMessage() != nil:
 		return "product", m.GetProductMessage().GetProduct().GetTitle(), ""
 	case m.GetPinInChatMessage() != nil:
-		return "pin", "", m.GetPinInChatMessage().GetKey().GetID()
+		if m.GetPinInChatMessage().GetType() == waE2E.PinInChatMessage_UNPIN_FOR_ALL {
+			text = "undo"
+		}
+		return "pin", text, m.GetPinInChatMessage().GetKey().GetID()
 	}
 	return describeBeside(m)
 }

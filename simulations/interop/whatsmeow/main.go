@@ -372,7 +372,7 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 		text := plain(v.Message)
 		if kind, what, about := d.describe(cli, v); kind != "" {
 			d.emit("said", fields{
-				"id": v.Info.ID, "kind": kind, "text": what, "about": about, "from_me": v.Info.IsFromMe,
+				"id": v.Info.ID, "kind": kind, "text": what, "about": about, "detail": detail(v), "from_me": v.Info.IsFromMe,
 				"chat": v.Info.Chat.String(), "sender": v.Info.Sender.String(),
 			})
 		}

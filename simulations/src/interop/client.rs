@@ -241,6 +241,11 @@ impl RealClient {
         log.all.iter().filter_map(message).collect()
     }
 
+    /// Everything that it has said so far, in order, whether a wait took it or not.
+    pub fn events(&self) -> Vec<ClientEvent> {
+        self.said.lock().all.clone()
+    }
+
     /// Takes the first event that fits, one that was said before or the next that comes.
     ///
     /// # Errors

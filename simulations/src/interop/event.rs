@@ -176,6 +176,9 @@ pub struct Said {
     pub text: String,
     /// Id of the message that it is about; empty when it is about none.
     pub about: String,
+    /// What else it says, in the words of `simulations/interop/README.md`; empty where its kind has no more.
+    #[serde(default)]
+    pub detail: String,
     /// Where.
     pub chat: String,
     /// From whom.

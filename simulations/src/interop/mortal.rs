@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep};
 use tonic::{Request, Response, Status};
 
 use super::cluster::{CALL, LOOK, PATIENCE};
-use super::{Cluster, Failure, RealClient, Victim};
+use super::event::ClientEvent;
+use super::{Cluster, Failure, Person, RealClient, Victim};
 use crate::callers::{within, worth_trying_again};
 
 /// Whose owner dies, and how often.
@@ -126,5 +127,19 @@ impl RealClient {
             .filter(|(_, ids)| ids.len() > 1)
             .map(|(text, ids)| format!("{text:?} as {ids:?}"))
             .collect()
+    }
+    /// Ids of all that it has heard from this person, as far as its library tells them.
+    pub fn ids_from(&self, person: &Person) -> BTreeSet<String> {
+        let number = person.pn.to_string();
+        let is_of = |sender: &str| {
+            let user = sender.split(['@', ':', '.']).next().unwrap_or_default();
+            user == person.lid || user == number
+        };
+        let heard = self.events().into_iter().filter_map(|event| match event {
+            ClientEvent::Message(message) => Some((message.sender, message.id)),
+            ClientEvent::Said(said) => Some((said.sender, said.id)),
+            _ => None,
+        });
+        heard.filter(|(sender, id)| is_of(sender) && !id.is_empty()).map(|(_, id)| id).collect()
     }
 }

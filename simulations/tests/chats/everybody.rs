@@ -5,7 +5,7 @@ use roost_proto::api::call_logged::Result as Ended;
 use roost_proto::api::event::Payload;
 use roost_proto::appstate::{Action, Call, Contact, Label, Mute};
 use roost_proto::id::UnixMillis;
-use roost_simulations::interop::{CLIENTS, ClientEvent, Failure, Library, Matrix, RealClient, Way};
+use roost_simulations::interop::{CLIENTS, ClientEvent, Failure, Library, Matrix, RealClient, Trouble, Way};
 
 use super::{CHAT, World};
 
@@ -196,6 +196,8 @@ pub(crate) async fn changed(world: &World) -> Result<Seen, Failure> {
     assert!(!chat.archived && chat.mute.is_none() && chat.marked_unread, "{chat:?}");
     assert_eq!(world.reader.repeated(), Vec::<String>::new());
     assert_eq!(world.reader.faults(), Vec::<String>::new());
+    let trouble = world.stage.trouble(&world.person, &world.reader, []);
+    assert_eq!(trouble.but_refusals(), Trouble::default());
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
     Ok(Seen { with_roost: matrix, among_clients: among })
 }

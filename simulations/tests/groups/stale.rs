@@ -39,6 +39,8 @@ async fn a_message_for_a_stale_list_reaches_everybody_once_under_its_id_or_fails
         _ => None,
     });
     assert_eq!(failure.await?, "UPSTREAM_NACK_421");
+    // One and two and three times it is called stale.
+    assert_eq!(world.trouble(true), Trouble { refused_stanzas: 6, ..Trouble::default() });
     assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
     for client in [&world.w, &world.b, &world.r] {
         assert_eq!(client.doubled(), Vec::<String>::new());

@@ -5,7 +5,7 @@ use roost_simulations::interop::{ClientEvent, Failure, Library, Matrix, Stage, W
 use roost_simulations::wa::Question;
 use sha2::{Digest as _, Sha256};
 
-use super::{Speaker, beside, cannot_hear, cannot_say, hash, opened};
+use super::{Speaker, beside, cannot_hear, cannot_say, detail_of, hash, opened};
 
 const UNREAD_EDIT: &str = "whatsapp-rust encrypts it under its number and sends it under its hidden identity, and \
                            whatsmeow tries the latter alone";
@@ -46,16 +46,22 @@ async fn speak(from: &mut Speaker, to: &mut Speaker, matrix: &mut Matrix) -> Res
         ("reaction", "👍", &yours),
         ("edit", better.as_str(), &mine),
         ("pin", "", &yours),
+        ("pin", "undo", &yours),
         ("revoke", "", &mine),
     ];
     for (kind, text, about) in remarks {
         from.client.say(&there, kind, text, about).await?;
-        assert_eq!(to.client.said(kind, text).await?.about, *about, "{kind}, {names}");
+        let said = to.client.said(kind, text).await?;
+        assert_eq!(said.about, *about, "{kind}, {names}");
+        if kind == "pin" {
+            assert_eq!(said.detail, if text == "undo" { "0" } else { "86400" }, "{names}");
+        }
         matrix.row(kind).seen(way);
     }
     for kind in STATEMENTS {
         let id = from.client.say(&there, kind, &names, "").await?;
-        assert_eq!(to.client.said(kind, &names).await?.id, id, "{kind}, {names}");
+        let said = to.client.said(kind, &names).await?;
+        assert_eq!((said.id, said.detail), (id, detail_of(kind, &names, &from.person)), "{kind}, {names}");
         matrix.row(kind).seen(way);
     }
     beside::among(from, to, matrix).await?;

@@ -48,7 +48,7 @@ impl Pair<'_> {
     }
 
     async fn surroundings(&mut self) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
+        let name = self.name();
         let (whom, text) = (self.speaker.person.lid_jid(), format!("@{}, hello", self.speaker.person.lid));
         let context = api::Context { mentions: vec![whom.clone()], ..Default::default() };
         self.say_with(Content::Text(text.clone()), context).await?;
@@ -81,7 +81,7 @@ impl Pair<'_> {
 
     /// The first forward of a message, and one more of one that has gone a long way.
     async fn forwards(&mut self) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
+        let name = self.name();
         let fresh = self.say(Content::Text(format!("news for {name}"))).await?;
         self.speaker.client.message(&format!("news for {name}")).await?;
         let old = format!("old news for {name}");
@@ -115,7 +115,7 @@ impl Pair<'_> {
     }
 
     async fn kept(&mut self) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
+        let name = self.name();
         let ours = self.say(Content::Text(format!("to be kept by {name}"))).await?;
         self.speaker.client.message(&format!("to be kept by {name}")).await?;
         let theirs =
@@ -138,7 +138,7 @@ impl Pair<'_> {
 
     /// Answers to lists and buttons.
     async fn answers(&mut self) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
+        let name = self.name();
         let rows =
             [("answer to a list", "list", "list_answer"), ("answer to buttons", "buttons", "button_answer")];
         for (row, kind, answer) in rows {
@@ -146,12 +146,12 @@ impl Pair<'_> {
             let ours = self.state(kind, &asked).await?;
             let id = self.hear(answer, &text, &ours).await?;
             let told = self.received(&id).await?;
-            let (row_id, title) = match told.content {
+            let (taken, title) = match told.content {
                 Some(Received::ListAnswer(answer)) => (answer.row_id, answer.title),
                 Some(Received::ButtonAnswer(answer)) => (answer.id, answer.text),
                 other => return Err(Failure::new(format!("{answer} came as {other:?}"))),
             };
-            assert_eq!((row_id.as_str(), title), ("1", text), "{answer}");
+            assert_eq!((taken, title), (first_of(kind, &asked), text), "{answer}");
             let quote = told.context.and_then(|context| context.quote).unwrap_or_default();
             assert_eq!(quote.message, about_ours(&ours, quote.message.as_ref()), "{answer}");
             self.matrix.row(row).seen(self.from);
@@ -159,25 +159,26 @@ impl Pair<'_> {
             let asked = format!("{kind} of {name}");
             let theirs = self.hear(kind, &asked, "").await?;
             self.received(&theirs).await?;
-            let (id, text) = ("1".to_owned(), format!("one of {name}"));
+            let (id, text) = (first_of(kind, &asked), format!("one of {name}"));
             let content = match kind {
                 "list" => Content::ListAnswer(api::ListAnswer {
-                    row_id: id,
+                    row_id: id.clone(),
                     title: text.clone(),
                     ..Default::default()
                 }),
-                _ => Content::ButtonAnswer(api::ButtonAnswer { id, text: text.clone() }),
+                _ => Content::ButtonAnswer(api::ButtonAnswer { id: id.clone(), text: text.clone() }),
             };
             let quote = api::Quote { message: about(&theirs, false), text: asked, ..Default::default() };
             self.say_with(content, api::Context { quote: Some(quote), ..Default::default() }).await?;
-            assert_eq!(self.speaker.client.said(answer, &text).await?.about, theirs);
+            let said = self.speaker.client.said(answer, &text).await?;
+            assert_eq!((said.about, said.detail), (theirs, id), "{answer}");
             self.matrix.row(row).seen(self.to);
         }
         Ok(())
     }
 
     async fn event_answers(&mut self) -> Result<(), Failure> {
-        let (library, name) = (self.speaker.library, self.speaker.client.name().to_owned());
+        let (library, name) = (self.speaker.library, self.name());
         if let Some(reason) = cannot_hear(library, EVENT_ANSWER) {
             self.matrix.row(EVENT_ANSWER).not_applicable(self.to, reason);
         } else {
@@ -204,6 +205,11 @@ impl Pair<'_> {
         self.matrix.row(EVENT_ANSWER).seen(self.from);
         Ok(())
     }
+}
+
+/// The id of what can be taken of such a list or of such buttons.
+fn first_of(kind: &str, text: &str) -> String {
+    format!("{}: {text}", if kind == "list" { "row" } else { "button" })
 }
 
 /// This message of ours, with whatever a client calls its sender.
@@ -251,7 +257,11 @@ pub(crate) async fn among(from: &mut Speaker, to: &mut Speaker, matrix: &mut Mat
         let id = to.client.say(&here, kind, &asked, "").await?;
         from.client.said(kind, &asked).await?;
         from.client.say(&there, answer, text, &id).await?;
-        assert_eq!(to.client.said(answer, text).await?.about, id, "{answer}, {names}");
+        let said = to.client.said(answer, text).await?;
+        assert_eq!(said.about, id, "{answer}, {names}");
+        if kind != "calendar_event" {
+            assert_eq!(said.detail, first_of(kind, &asked), "{answer}, {names}");
+        }
         matrix.row(row).seen(way);
     }
     Ok(())

@@ -11,7 +11,7 @@ use super::{Pair, poll};
 impl Pair<'_> {
     /// Quizzes, phone numbers that are asked for and given, and the end of sharing.
     pub(crate) async fn between_two(&mut self) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
+        let name = self.name();
         let question = format!("quiz to {name}?");
         self.say(Content::Poll(poll(&question, "yes"))).await?;
         self.speaker.client.said("quiz", &format!("{question}: yes, no; yes")).await?;

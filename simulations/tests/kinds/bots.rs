@@ -5,7 +5,7 @@ use roost_proto::api::bot_answered::Content as Said;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
-use roost_proto::api::send_message_request::{Content, WaitFor};
+use roost_proto::api::send_message_request::Content;
 use roost_proto::content::{self, MessageContent, Surroundings};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
@@ -21,7 +21,7 @@ const ROW: &str = "answer of a bot";
 
 impl Pair<'_> {
     pub(crate) async fn bots(&mut self, stage: &Stage) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
+        let name = self.name();
         if let Some(reason) = cannot_hear(self.speaker.library, ROW) {
             self.matrix.row(ROW).not_applicable(self.from, reason).not_applicable(self.to, reason);
             return Ok(());
@@ -54,13 +54,10 @@ impl Pair<'_> {
 
     /// The device asks the bot in its own chat, and so does the client, where its library can.
     pub(crate) async fn ask_bots(&mut self) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
+        let name = self.name();
         let text = format!("Roost, beside {name}");
         let (bot, context) = (To::Bot(BOT.to_owned()), api::Context::default());
-        let id = self
-            .cluster
-            .say(self.device, bot, Content::Text(text.clone()), context, WaitFor::ServerAck)
-            .await?;
+        let id = self.say_to(bot, Content::Text(text.clone()), context).await?;
         let told = self.answered(&id).await?;
         assert_eq!(told.content, Some(Said::Text(format!("You said: {text}"))));
         assert_eq!((told.bot.as_str(), told.chat, told.group.as_str()), (BOT, None, ""));
@@ -74,7 +71,7 @@ impl Pair<'_> {
     /// The bot is called into their chat and into a group, by the device and by a client that can. Both hear what it
     /// was asked and what it answers.
     pub(crate) async fn call_bots(&mut self) -> Result<(), Failure> {
-        let (row, name) = ("bot called into a chat", self.speaker.client.name().to_owned());
+        let (row, name) = ("bot called into a chat", self.name());
         if let Some(reason) = cannot_hear(self.speaker.library, ROW) {
             self.matrix.row(row).not_applicable(self.from, reason).not_applicable(self.to, reason);
             return Ok(());
@@ -93,7 +90,7 @@ impl Pair<'_> {
             let text = format!("@867051314767696 {name}, how do hens sleep? {group}");
             let context = api::Context { mentions: vec![BOT.to_owned()], ..Default::default() };
             let said = Content::Text(text.clone());
-            let id = self.cluster.say(self.device, to, said, context, WaitFor::ServerAck).await?;
+            let id = self.say_to(to, said, context).await?;
             assert_eq!(self.speaker.client.message(&text).await?.id, id);
             self.speaker.client.message(&format!("You said: {text}")).await?;
             let told = self.answered(&id).await?;

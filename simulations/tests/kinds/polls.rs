@@ -9,10 +9,10 @@ use roost_simulations::interop::{Failure, Library};
 use super::{Pair, about, cannot_say, hash, poll};
 
 impl Pair<'_> {
-    /// Polls of both sides, and votes of both in them. The round is part of each question.
-    pub(crate) async fn polls(&mut self, round: &str) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
-        let question = format!("{round}, to {name}?");
+    /// Polls of both sides, and votes of both in them.
+    pub(crate) async fn polls(&mut self) -> Result<(), Failure> {
+        let name = self.name();
+        let question = format!("to {name}?");
         let ours = self.say(Content::Poll(poll(&question, ""))).await?;
         self.speaker.client.said("poll", &format!("{question}: yes, no")).await?;
         self.matrix.row("poll").seen(self.to);
@@ -35,7 +35,7 @@ impl Pair<'_> {
         if self.speaker.library == Library::WhatsappRust {
             self.hears_an_option(&ours).await?;
         }
-        let theirs = self.hear("poll", &format!("{round}, from {name}?"), "").await?;
+        let theirs = self.hear("poll", &format!("from {name}?"), "").await?;
         match self.received(&theirs).await?.content {
             Some(Received::Poll(poll)) => assert_eq!(poll.options, ["yes", "no"]),
             other => return Err(Failure::new(format!("a poll came as {other:?}"))),

@@ -14,7 +14,7 @@ fn place(name: &str) -> api::Location {
 impl Pair<'_> {
     /// Each side quotes a place of the other.
     pub(crate) async fn quotes(&mut self) -> Result<(), Failure> {
-        let name = self.speaker.client.name().to_owned();
+        let name = self.name();
         let here = place(&format!("a coop for {name}"));
         let ours = self.say(Content::Location(here.clone())).await?;
         self.speaker.client.said("location", &here.name).await?;

@@ -3,30 +3,28 @@
 use roost_proto::api;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::send_message_request::Content;
-use roost_simulations::interop::{Failure, Person};
+use roost_simulations::interop::Person;
 
 /// One of each kind, under the name that clients give it. All say this text; the product is of this person.
 pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content); 8] {
     let text = || text.to_owned();
     let place = api::Location { latitude: 52.5, longitude: 13.5, name: text(), ..Default::default() };
-    let live = api::LiveLocation { latitude: 1.0, caption: text(), ..Default::default() };
-    let card = api::contacts::Contact {
-        display_name: text(),
-        vcard: "BEGIN:VCARD\nVERSION:3.0\nFN:Ada\nEND:VCARD".into(),
-    };
+    let live = api::LiveLocation { latitude: 52.5, longitude: 13.5, caption: text(), ..Default::default() };
+    let card = api::contacts::Contact { display_name: text(), vcard: vcard(&text()) };
     let event = api::CalendarEvent {
         name: text(),
         start_time: Some(api::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
         ..Default::default()
     };
-    let row = api::list_message::Row { id: "1".into(), title: "one".into(), ..Default::default() };
+    let row =
+        api::list_message::Row { id: format!("row: {}", text()), title: "one".into(), ..Default::default() };
     let list = api::ListMessage {
         text: text(),
         button: "open".into(),
         sections: vec![api::list_message::Section { title: "all".into(), rows: vec![row] }],
         ..Default::default()
     };
-    let button = api::buttons_message::Button { id: "1".into(), text: "one".into() };
+    let button = api::buttons_message::Button { id: format!("button: {}", text()), text: "one".into() };
     let buttons = api::ButtonsMessage { text: text(), buttons: vec![button], ..Default::default() };
     let product = api::Product {
         product_id: "1".into(),
@@ -53,17 +51,35 @@ pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content)
     ]
 }
 
-/// What such a message says, as it was received.
-pub(crate) fn text_of(kind: &str, content: Option<Received>) -> Result<String, Failure> {
+fn vcard(name: &str) -> String {
+    format!("BEGIN:VCARD\nVERSION:3.0\nFN:{name}\nEND:VCARD")
+}
+
+/// What clients tell of it beside the text.
+pub(crate) fn detail_of(kind: &str, text: &str, owner: &Person) -> String {
+    match kind {
+        "location" | "live_location" => "52.5 13.5".to_owned(),
+        "contact" => vcard(text),
+        "calendar_event" => "1900000000".to_owned(),
+        "list" => format!("open; all: row: {text} one"),
+        "buttons" => format!("button: {text} one"),
+        "product" => format!("1 of {}", owner.number_jid()),
+        "group_invite" => "120363000000000001@g.us HENS".to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// The same, as the API tells of it when it was received.
+pub(crate) fn as_received(content: Content) -> Option<Received> {
     match content {
-        Some(Received::Location(at)) => Ok(at.name),
-        Some(Received::LiveLocation(at)) => Ok(at.caption),
-        Some(Received::Contacts(cards)) => Ok(cards.contacts[0].display_name.clone()),
-        Some(Received::CalendarEvent(event)) => Ok(event.name),
-        Some(Received::List(list)) => Ok(list.text),
-        Some(Received::Buttons(buttons)) => Ok(buttons.text),
-        Some(Received::Product(product)) => Ok(product.title),
-        Some(Received::GroupInvite(invite)) if invite.code == "HENS" => Ok(invite.caption),
-        other => Err(Failure::new(format!("{kind} came as {other:?}"))),
+        Content::Location(place) => Some(Received::Location(place)),
+        Content::LiveLocation(place) => Some(Received::LiveLocation(place)),
+        Content::Contacts(cards) => Some(Received::Contacts(cards)),
+        Content::CalendarEvent(event) => Some(Received::CalendarEvent(event)),
+        Content::List(list) => Some(Received::List(list)),
+        Content::Buttons(buttons) => Some(Received::Buttons(buttons)),
+        Content::Product(product) => Some(Received::Product(product)),
+        Content::GroupInvite(invite) => Some(Received::GroupInvite(invite)),
+        _ => None,
     }
 }

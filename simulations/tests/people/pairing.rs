@@ -8,7 +8,7 @@ use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
 use roost_proto::pairing::QrCode;
-use roost_simulations::interop::{CLIENTS, Cluster, Failure, Library, Person, Stage, Victim};
+use roost_simulations::interop::{CLIENTS, Cluster, Failure, Library, Person, Stage, Trouble, Victim};
 use serde_json::json;
 
 use super::{CALL, World};
@@ -77,6 +77,7 @@ async fn everybody_is_paired_by_a_code_that_is_typed_on_the_phone() -> Result<()
         cluster.send(&second, To::PhoneNumber(account.pn.to_string()), "so was I", WaitFor::Accepted).await?;
         client.message("so was I").await?;
     }
+    assert_eq!(stage.trouble(&roost, &reader, []), Trouble::default());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }
@@ -143,6 +144,7 @@ async fn everybody_who_knows_passkeys_is_paired_with_an_account_that_has_one() -
     let mut client = sender.expect("whatsmeow is the last");
     cluster.send(&second, To::PhoneNumber(ada.pn.to_string()), "so was I", WaitFor::Accepted).await?;
     client.message("so was I").await?;
+    assert_eq!(stage.trouble(&roost, &reader, [&client]), Trouble::default());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

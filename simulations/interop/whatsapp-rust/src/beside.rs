@@ -16,6 +16,7 @@ use whatsapp_rust::waproto::whatsapp::message::{
 };
 
 use crate::Command;
+use crate::details::{first_button, first_row};
 use crate::kinds::{Words, id};
 
 /// What is previewed.
@@ -82,7 +83,7 @@ pub fn message(
             });
         }
         "list_answer" => {
-            let selected_row_id = Some("1".to_owned());
+            let selected_row_id = first_row(received()?.message.get_base_message());
             let reply = list_response_message::SingleSelectReply { selected_row_id };
             message.list_response_message = MessageField::some(ListResponseMessage {
                 title: Some(text.to_owned()),
@@ -94,7 +95,7 @@ pub fn message(
         }
         "button_answer" => {
             message.buttons_response_message = MessageField::some(ButtonsResponseMessage {
-                selected_button_id: Some("1".to_owned()),
+                selected_button_id: first_button(received()?.message.get_base_message()),
                 r#type: Some(buttons_response_message::Type::DISPLAY_TEXT),
                 response: Some(Response::SelectedDisplayText(text.to_owned())),
                 context_info: MessageField::some(quoting()?),

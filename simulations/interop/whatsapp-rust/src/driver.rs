@@ -17,7 +17,7 @@ use whatsapp_rust::{Client, Jid};
 use crate::events::{Emitter, Said};
 use crate::flags::Flags;
 use crate::kinds::{Memory, Words};
-use crate::{Command, chats, files, groups, http, newsletters, passkeys, people};
+use crate::{Command, chats, details, files, groups, http, newsletters, passkeys, people};
 
 /// What the library would otherwise ask web.whatsapp.com for.
 const VERSION: (u32, u32, u32) = (2, 3000, 1_035_194_821);
@@ -210,7 +210,8 @@ impl Driver {
         };
         if let Some(Words { kind, text, about }) = words {
             let (id, chat, sender) = (id.clone(), chat.clone(), sender.clone());
-            self.said.emit(Said::Said { id, kind, text, about, from_me, chat, sender });
+            let detail = details::detail(message.message.get_base_message());
+            self.said.emit(Said::Said { id, kind, text, about, detail, from_me, chat, sender });
         }
         let call = message.message.bot_invoke_message.as_option().and_then(|call| call.message.as_option());
         let called = call.and_then(|call| call.text_content());

@@ -46,6 +46,7 @@ pub enum Said<'a> {
         kind: &'a str,
         text: String,
         about: String,
+        detail: String,
         from_me: bool,
         chat: String,
         sender: String,

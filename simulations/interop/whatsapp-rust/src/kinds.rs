@@ -115,7 +115,10 @@ impl Memory {
                 return Ok(String::new());
             }
             "pin" => {
-                client.pin_message(to, key, PinDuration::Hours24).await?;
+                match text {
+                    "undo" => client.unpin_message(to, key).await?,
+                    _ => client.pin_message(to, key, PinDuration::Hours24).await?,
+                }
                 return Ok(String::new());
             }
             // Every text gets a secret; the test knows this one, for its bot.
@@ -138,7 +141,7 @@ impl Memory {
             }
             kind => match beside::message(command, heard.as_ref(), &key)? {
                 Some(message) => message,
-                None => content(kind, text)?,
+                None => content(kind, text, client.pn())?,
             },
         };
         Ok(client.send_message(to, message).await?.message_id)
@@ -217,8 +220,8 @@ fn secret_of(message: &InboundMessage) -> Option<Vec<u8>> {
     message.message.message_context_info.as_option()?.message_secret.clone()
 }
 
-/// Kinds that the library has no function for: their content as it travels.
-fn content(kind: &str, text: &str) -> anyhow::Result<wa::Message> {
+/// Kinds that the library has no function for: their content as it travels. What is sold is sold by `own`.
+fn content(kind: &str, text: &str, own: Option<Jid>) -> anyhow::Result<wa::Message> {
     let mut message = wa::Message::default();
     let said = Some(text.to_owned());
     let (degrees_latitude, degrees_longitude) = (Some(52.5), Some(13.5));
@@ -247,13 +250,13 @@ fn content(kind: &str, text: &str) -> anyhow::Result<wa::Message> {
             message.contact_message = MessageField::some(contact);
         }
         "list" => {
-            let (title, row_id) = (Some("one".to_owned()), Some("1".to_owned()));
+            let (title, row_id) = (Some("one".to_owned()), Some(format!("row: {text}")));
             let row = list_message::Row { title, row_id, ..Default::default() };
             message.list_message = MessageField::some(ListMessage {
                 description: said,
                 button_text: Some("open".to_owned()),
                 list_type: Some(list_message::ListType::SingleSelect),
-                sections: vec![list_message::Section { rows: vec![row], ..Default::default() }],
+                sections: vec![list_message::Section { title: Some("all".to_owned()), rows: vec![row] }],
                 ..Default::default()
             });
         }
@@ -261,7 +264,7 @@ fn content(kind: &str, text: &str) -> anyhow::Result<wa::Message> {
             let display_text = Some("one".to_owned());
             let label = buttons_message::button::ButtonText { display_text };
             let button = buttons_message::Button {
-                button_id: Some("1".to_owned()),
+                button_id: Some(format!("button: {text}")),
                 button_text: MessageField::some(label),
                 r#type: Some(buttons_message::button::Type::Response),
                 ..Default::default()
@@ -294,6 +297,7 @@ fn content(kind: &str, text: &str) -> anyhow::Result<wa::Message> {
             let product = product_message::ProductSnapshot { product_id, title: said, ..Default::default() };
             message.product_message = MessageField::some(ProductMessage {
                 product: MessageField::some(product),
+                business_owner_jid: own.map(|own| own.to_non_ad().to_string()),
                 ..Default::default()
             });
         }
@@ -372,7 +376,8 @@ fn describe(message: &wa::Message) -> Option<Words> {
         return say("product", &product.product.as_option().and_then(|product| product.title.clone()), None);
     }
     if let Some(pin) = message.pin_in_chat_message.as_option() {
-        return say("pin", &None, pin.key.as_option());
+        let undone = pin.r#type == Some(wa::message::pin_in_chat_message::Type::UnpinForAll);
+        return say("pin", &undone.then(|| "undo".to_owned()), pin.key.as_option());
     }
     beside::describe(message)
 }

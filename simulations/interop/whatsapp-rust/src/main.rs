@@ -6,6 +6,7 @@
 
 mod beside;
 mod chats;
+mod details;
 mod driver;
 mod events;
 mod files;

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	waE2E "go.mau.fi/whatsmeow/proto/waE2E"
+	"go.mau.fi/whatsmeow/types/events"
+)
+
+// detail is what a message of a kind says beside its text; ../README.md has the words.
+func detail(v *events.Message) string {
+	m := v.Message
+	switch {
+	case m.GetLocationMessage() != nil:
+		return place(m.GetLocationMessage())
+	case m.GetLiveLocationMessage() != nil:
+		return place(m.GetLiveLocationMessage())
+	case m.GetContactMessage() != nil:
+		return m.GetContactMessage().GetVcard()
+	case m.GetEventMessage() != nil:
+		return fmt.Sprint(m.GetEventMessage().GetStartTime())
+	case m.GetListMessage() != nil:
+		parts := []string{m.GetListMessage().GetButtonText()}
+		for _, section := range m.GetListMessage().GetSections() {
+			var rows []string
+			for _, row := range section.GetRows() {
+				rows = append(rows, row.GetRowID()+" "+row.GetTitle())
+			}
+			parts = append(parts, section.GetTitle()+": "+strings.Join(rows, ", "))
+		}
+		return strings.Join(parts, "; ")
+	case m.GetButtonsMessage() != nil:
+		var buttons []string
+		for _, button := range m.GetButtonsMessage().GetButtons() {
+			buttons = append(buttons, button.GetButtonID()+" "+button.GetButtonText().GetDisplayText())
+		}
+		return strings.Join(buttons, ", ")
+	case m.GetListResponseMessage() != nil:
+		return m.GetListResponseMessage().GetSingleSelectReply().GetSelectedRowID()
+	case m.GetButtonsResponseMessage() != nil:
+		return m.GetButtonsResponseMessage().GetSelectedButtonID()
+	case m.GetProductMessage() != nil:
+		return m.GetProductMessage().GetProduct().GetProductID() + " of " + m.GetProductMessage().GetBusinessOwnerJID()
+	case m.GetGroupInviteMessage() != nil:
+		return m.GetGroupInviteMessage().GetGroupJID() + " " + m.GetGroupInviteMessage().GetInviteCode()
+	case m.GetPinInChatMessage() != nil:
+		return fmt.Sprint(m.GetMessageContextInfo().GetMessageAddOnDurationInSecs())
+	}
+	return ""
+}
+
+func place(at interface {
+	GetDegreesLatitude() float64
+	GetDegreesLongitude() float64
+}) string {
+	return fmt.Sprint(at.GetDegreesLatitude(), " ", at.GetDegreesLongitude())
+}
+
+// firstRow is that of a list; empty when it is none.
+func firstRow(m *waE2E.Message) string {
+	for _, section := range m.GetListMessage().GetSections() {
+		for _, row := range section.GetRows() {
+			return row.GetRowID()
+		}
+	}
+	return ""
+}
+
+// firstButton is that of a message with buttons; empty when it has none.
+func firstButton(m *waE2E.Message) string {
+	for _, button := range m.GetButtonsMessage().GetButtons() {
+		return button.GetButtonID()
+	}
+	return ""
+}

@@ -1,0 +1,73 @@
+//! What a talk without faults does without: messages that nobody could read at first, stanzas that WhatsApp refuses,
+//! keys for those who shall not have them.
+//!
+//! What must hold: nothing of it is lost when it is mended later. A test that has faults, or asks for what is refused,
+//! says which of it there may be.
+
+use roost_proto::api::event::Payload;
+
+use super::event::ClientEvent;
+use super::{Person, Reader, RealClient, Stage};
+
+/// What was amiss between a device and those who talk with it. The default is nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Messages that the device asked for again.
+    pub retries: u64,
+    /// Its stanzas that WhatsApp refused.
+    pub refused_stanzas: u64,
+    /// Its ciphertexts and sender keys for those who are not in the chat.
+    pub misdirected: u64,
+    /// Its messages to groups under a key that somebody has who was removed.
+    pub old_chains: u64,
+    /// Messages that it told of as unreadable, by id.
+    pub unread: Vec<String>,
+    /// Those that a client could not read at first: the client, the id, and who had sent it.
+    pub unread_by_clients: Vec<String>,
+}
+
+impl Trouble {
+    /// The same without refusals, for a test that asks for what is refused.
+    pub fn but_refusals(self) -> Trouble {
+        Trouble { refused_stanzas: 0, ..self }
+    }
+
+    /// The same without what was asked for again and came, for a test whose owners die: Baileys asks for what a new owner
+    /// repeats, opens another ratchet for it, and what it says meanwhile may be under either.
+    pub fn but_retries(self) -> Trouble {
+        Trouble { retries: 0, ..self }
+    }
+}
+
+impl Stage {
+    /// What was amiss so far with the first device of this person, whose log this is, and with these clients.
+    pub fn trouble<'a>(
+        &self,
+        of: &Person,
+        reader: &Reader,
+        clients: impl IntoIterator<Item = &'a RealClient>,
+    ) -> Trouble {
+        let device = of.first_device();
+        let record = self.sim.ledger(|ledger| ledger.of(&device).cloned()).unwrap_or_default();
+        let unread = |payload: Option<Payload>| match payload {
+            Some(Payload::Undecryptable(message)) => Some(message.whatsapp_id),
+            _ => None,
+        };
+        Trouble {
+            retries: record.retries,
+            refused_stanzas: record.refused_stanzas,
+            misdirected: record.misdirected,
+            old_chains: record.old_chains,
+            unread: reader.events().into_iter().filter_map(|event| unread(event.payload)).collect(),
+            unread_by_clients: clients.into_iter().flat_map(unread_by).collect(),
+        }
+    }
+}
+
+fn unread_by(client: &RealClient) -> Vec<String> {
+    let unread = |event: ClientEvent| match event {
+        ClientEvent::Undecryptable { id, sender, .. } => Some(format!("{}: {id} of {sender}", client.name())),
+        _ => None,
+    };
+    client.events().into_iter().filter_map(unread).collect()
+}
