@@ -308,7 +308,8 @@ impl DeviceHandle {
     }
 
     /// Takes one part of an import. `Ok` means that it is durable; after the part with the device's own keys
-    /// it is paired and connects. The same part may be given again, on any node.
+    /// it is paired and connects. The same part may be given again, on any node: the last one at any time, the others until
+    /// that one is durable.
     pub async fn import(&self, part: Import) -> Result<(), PairError> {
         let permit = self.permit().ok_or(PairError::Busy)?;
         match self.ask_actor(Command::Import(Box::new(part)), permit).await {

@@ -297,15 +297,15 @@ impl Vault {
         if let Some((kind, bytes)) = single {
             decrypted.result = self.open_single(&address, *kind, bytes, &mut decrypted.changes);
             if let (Ok((plaintext, _)), Some(group)) = (&decrypted.result, group) {
-                let learned = self.take_in(&group.group, &address, plaintext);
+                let learned = self.take_in(&group.group, from, plaintext);
                 decrypted.changes.extend(learned);
             }
         }
         if let Some(GroupCiphertext { group, bytes: Some(bytes) }) = group {
             let renewed = matches!(decrypted.result, Ok((_, true)));
-            decrypted.result = match self.open_group(group, &address, bytes) {
-                Ok((plaintext, change)) => {
-                    decrypted.changes.extend(change);
+            decrypted.result = match self.open_group(group, from, bytes) {
+                Ok((plaintext, changes)) => {
+                    decrypted.changes.extend(changes);
                     Ok((plaintext, renewed))
                 }
                 Err(GroupError::Duplicate) => Err(DecryptFailure::Duplicate),

@@ -20,7 +20,7 @@ use roost_proto::api;
 use roost_proto::prost::Message;
 use roost_proto::signal::foreign::{ForeignError, Ratchet};
 
-use crate::api::parse::imports::MAX_ENTRIES;
+use crate::api::parse::imports::{MAX_ENTRIES, MAX_PREKEYS, MAX_TOKEN};
 
 /// Which library has written a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,7 +51,7 @@ pub struct From {
     pub library: Library,
     /// A path, or `postgres://…`.
     pub place: String,
-    /// Phone number of the device, where there are several in one store.
+    /// Which device, where there are several in one store: phone number, `number:device` or JID.
     pub phone: Option<String>,
     /// Whoever asks has made sure that nothing uses the store.
     pub stopped: bool,
@@ -71,9 +71,12 @@ pub enum ImportError {
         /// Why.
         source: std::io::Error,
     },
-    /// The database does not answer, or is not one of this library.
+    /// The database does not answer.
     #[error("the database cannot be read")]
     Database(#[from] sqlx::Error),
+    /// It is no database of this library, or one of a version that is not known here.
+    #[error("the database is not one that this library writes, in a version that is known here: {0}")]
+    Unknown(String),
     /// A value is not what the library writes.
     #[error("{what} is not as the library writes it: {why}")]
     Malformed {
@@ -107,8 +110,10 @@ pub struct Found {
     pub identities: Vec<api::ImportedIdentity>,
     /// LIDs of phone numbers.
     pub lids: Vec<api::ImportedLid>,
-    /// Chains of others in groups.
+    /// Chains of others in groups and of their status posts.
     pub sender_keys: Vec<api::ImportedSenderKey>,
+    /// Tokens that contacts have given, and when they were given ours.
+    pub tokens: Vec<api::ImportedToken>,
     /// What stays behind: how many of what, by reason.
     pub left: BTreeMap<(&'static str, String), u64>,
 }
@@ -141,19 +146,37 @@ impl Found {
         }
     }
 
-    /// The chain of a sender in a group, or why there is none. Those of status posts and lists are left too.
+    /// The chain of a sender in a group or of his status posts, or why there is none.
     fn sender_key(&mut self, group: &str, sender: Option<String>, read: Result<Bytes, ForeignError>) {
         let credentials = &self.credentials;
         match (sender, read) {
             (Some(sender), _) if sender == credentials.phone_number || sender == credentials.lid => {
                 self.leave("sender keys", "they are its own; Roost makes others", 1);
             }
-            (Some(sender), Ok(record)) if group.ends_with("@g.us") => {
+            (Some(sender), Ok(record)) if group.ends_with("@g.us") || group == STATUS => {
                 let (group, record) = (group.to_owned(), record.into());
                 self.sender_keys.push(api::ImportedSenderKey { group, sender, record });
             }
-            (None, _) | (_, Ok(_)) => self.leave("sender keys", OTHERS, 1),
+            (None, _) => self.leave("sender keys", OTHERS, 1),
+            (_, Ok(_)) => self.leave("sender keys", "they are of neither groups nor status posts", 1),
             (_, Err(error)) => self.leave("sender keys", error.to_string(), 1),
+        }
+    }
+
+    /// What a contact and we have given each other, times in Unix seconds, 0 for never.
+    fn token(&mut self, contact: &str, token: Vec<u8>, given_at: i64, issued_at: i64) {
+        let given_at = if token.is_empty() { 0 } else { given_at };
+        match address::contact(contact) {
+            _ if token.is_empty() && issued_at <= 0 => self.leave("tokens of contacts", "they are empty", 1),
+            _ if token.len() > MAX_TOKEN => {
+                self.leave("tokens of contacts", "they are longer than any token", 1)
+            }
+            Some(contact) if given_at >= 0 => {
+                let issued_at = issued_at.max(0);
+                self.tokens.push(api::ImportedToken { contact, token, given_at, issued_at });
+            }
+            Some(_) => self.leave("tokens of contacts", "they have no time", 1),
+            None => self.leave("tokens of contacts", OTHERS, 1),
         }
     }
 
@@ -178,6 +201,9 @@ impl Found {
         for sender_keys in pieces(std::mem::take(&mut self.sender_keys)) {
             parts.push(api::ImportDeviceRequest { sender_keys, ..Default::default() });
         }
+        for tokens in pieces(std::mem::take(&mut self.tokens)) {
+            parts.push(api::ImportDeviceRequest { tokens, ..Default::default() });
+        }
         let credentials = Some(std::mem::take(&mut self.credentials));
         parts.push(api::ImportDeviceRequest { credentials, ..Default::default() });
         device.clone_into(&mut parts[0].device);
@@ -198,11 +224,28 @@ pub async fn read(from: &From) -> Result<Found, ImportError> {
     // A ratchet carries its peer's identity key.
     let known: BTreeSet<&str> = found.ratchets.iter().map(|ratchet| ratchet.peer.as_str()).collect();
     found.identities.retain(|identity| !known.contains(identity.peer.as_str()));
+    keep_newest(&mut found);
     Ok(found)
+}
+
+/// Of more prekeys than an import takes, the newest: WhatsApp hands out the oldest first.
+fn keep_newest(found: &mut Found) {
+    let prekeys = &mut found.credentials.prekeys;
+    prekeys.sort_by_key(|prekey| prekey.id);
+    let surplus = prekeys.len().saturating_sub(MAX_PREKEYS);
+    prekeys.drain(..surplus);
+    let why = format!("there are {MAX_PREKEYS} newer ones, and an import takes no more");
+    found.leave("prekeys", why, surplus as u64);
 }
 
 /// What is reported of peers that we do not talk to.
 const OTHERS: &str = "they are with addresses of another kind (hosted accounts, bots)";
+/// Where status posts are said.
+const STATUS: &str = "status@broadcast";
+/// What is reported of what messages were encrypted from and may be asked for again.
+const RETRIES: &str = "whoever could not read one and asks for it again only now does not get it";
+/// What is reported of secrets of messages.
+const SECRETS: &str = "what others still add to these messages (votes, answers, edits) is not read";
 /// What is reported of app state.
 const APP_STATE: &str = "the phone shares its keys again when it is asked";
 
@@ -231,19 +274,4 @@ fn pieces<T: Message>(entries: Vec<T>) -> Vec<Vec<T>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_part_of_an_import_is_bounded_by_number_and_by_size() {
-        let entry = |bytes: usize| api::ImportedRatchet { record: vec![0; bytes], ..Default::default() };
-        let counts = |entries: Vec<api::ImportedRatchet>| {
-            let pieces = pieces(entries);
-            assert!(pieces.iter().all(|piece| piece.iter().map(Message::encoded_len).sum::<usize>() <= PART));
-            pieces.iter().map(Vec::len).collect::<Vec<_>>()
-        };
-        assert_eq!(counts(vec![entry(1); MAX_ENTRIES + 1]), [MAX_ENTRIES, 1]);
-        assert_eq!(counts(vec![entry(300_000); 7]), [3, 3, 1]);
-        assert!(counts(Vec::new()).is_empty());
-    }
-}
+mod tests;

@@ -199,19 +199,37 @@ async fn a_source_that_is_none_is_refused_with_what_is_wrong() -> Result<(), Fai
     let empty = folder.path().join("empty.db");
     std::fs::write(&empty, "")?;
     let cases = [
-        ("whatsmeow", folder.path().join("missing.db"), 24),
-        ("whatsmeow", empty.clone(), 24),
-        ("whatsapp-rust", empty, 24),
-        ("baileys", folder.path().join("missing"), 24),
-        ("baileys", folder.path().to_owned(), 24),
+        ("whatsmeow", folder.path().join("missing.db"), 24, "SOURCE_UNREADABLE"),
+        ("whatsmeow", empty.clone(), 19, "SOURCE_SCHEMA_UNKNOWN"),
+        ("whatsapp-rust", empty, 19, "SOURCE_SCHEMA_UNKNOWN"),
+        ("baileys", folder.path().join("missing"), 24, "SOURCE_UNREADABLE"),
+        ("baileys", folder.path().to_owned(), 24, "SOURCE_UNREADABLE"),
     ];
-    for (library, source, code) in cases {
+    for (library, source, code, reason) in cases {
         let source = source.display().to_string();
         let output = import("127.0.0.1:1", library, &source, &["--dry-run"]).await?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{library} {source}: {said}");
-        assert!(said.contains("SOURCE_UNREADABLE"), "{library} {source}: {said}");
+        assert!(said.contains(reason), "{library} {source}: {said}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_running_source_is_noticed_also_by_a_role_that_may_not_look_at_sessions() -> Result<(), Failure> {
+    let server = tokio::task::spawn_blocking(TempPostgres::start).await??;
+    let url = server.database("whatsmeow")?;
+    server.sql("postgres", "CREATE ROLE reader LOGIN")?;
+    let reader = url.replacen("roost@", "reader@", 1);
+    assert_ne!(reader, url);
+    let import = || import("127.0.0.1:1", "whatsmeow", &reader, &["--dry-run"]);
+    let said = |output: Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let alone = said(import().await?);
+    assert!(alone.contains("SOURCE_SCHEMA_UNKNOWN"), "nobody uses it, and it is empty: {alone}");
+    let mut session = server.session("whatsmeow", "whatsmeow")?;
+    session.run("SELECT 1");
+    let used = said(import().await?);
+    assert!(used.contains("SOURCE_IN_USE"), "{used}");
     Ok(())
 }
 

@@ -12,8 +12,9 @@ use crate::machine::Account;
 /// One part of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// The same for all parts of one import, and for no other of this device: rows of an import that was not
-    /// finished are under its number, where nobody looks.
+    /// The same for all parts of one import, and for no other of this device: ratchets, identity keys, chains and tokens of
+    /// an import that was not finished are under its number, where nobody looks. What is true under any keys has no
+    /// number: LIDs of phone numbers, and with whom there are chats.
     pub generation: u32,
     /// What is imported.
     pub part: Part,
@@ -39,6 +40,8 @@ pub struct ImportedPeers {
     pub chains: Vec<(String, Address, Secret)>,
     /// Phone numbers and their LIDs, digits.
     pub lids: Vec<(String, String)>,
+    /// Tokens by bare JIDs of contacts, in the form of [`crate::machine::Token`].
+    pub tokens: Vec<(String, Secret)>,
 }
 
 /// The device itself.
@@ -50,6 +53,8 @@ pub struct ImportedDevice {
     pub pages: Vec<Secret>,
     /// What pairing gave it.
     pub account: Account,
+    /// What tokens for strangers are made with; empty where the phone has not told it.
+    pub salt: Secret,
     /// The library that it comes from.
     pub source: String,
 }

@@ -47,6 +47,9 @@ pub enum PairError {
     /// It is paired.
     #[error("the device is paired already")]
     AlreadyPaired,
+    /// It is being paired, which an import would come in between of.
+    #[error("the device is being paired")]
+    Underway,
     /// Too many commands wait already.
     #[error("too much waits for this device already")]
     Busy,

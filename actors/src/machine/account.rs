@@ -63,12 +63,6 @@ impl Account {
         same(&self.pn) || self.lid.as_ref().is_some_and(same)
     }
 
-    /// Whether it is what this import gave, but for what WhatsApp has told since.
-    pub(super) fn is_as_imported(&self, account: &Account) -> bool {
-        let lid = account.lid.as_ref().and(self.lid.clone());
-        *account == Account { lid, ..self.clone() }
-    }
-
     /// Our device number.
     pub(super) fn device(&self) -> u16 {
         self.pn.device

@@ -4,7 +4,6 @@
 //! again; nothing shows and nothing dials before the device's own keys are durable, and these come last. A part
 //! that comes twice changes nothing.
 
-use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 
@@ -22,8 +21,9 @@ impl Machine {
             Part::Device(device) => Some(device.clone()),
         };
         let paired = self.account.as_ref().filter(|account| !account.logged_out);
+        // What others see of the account may have changed since; it is the same as long as its device and its keys are.
         if let (Some(ours), Some(device)) = (paired, &device)
-            && ours.is_as_imported(&device.account)
+            && (&ours.pn, &ours.identity) == (&device.account.pn, &device.account.identity)
         {
             // The answer to the first may have been lost; this one comes when that is durable.
             let slot = self.lane.open();
@@ -36,7 +36,7 @@ impl Machine {
         } else if !self.loaded || !self.may_act() || self.commits.failing() {
             Some(PairError::Unavailable)
         } else if self.attempt.is_some() {
-            Some(PairError::Busy)
+            Some(PairError::Underway)
         } else {
             None
         };
@@ -60,6 +60,7 @@ impl Machine {
         changes: Vec<StateChange>,
     ) {
         let mut outcome = with_state(changes);
+        let salt = device.as_ref().map(|device| device.salt.0.clone()).unwrap_or_default();
         let account = device.map(|ImportedDevice { account, source, .. }| {
             let shown = api::Identity {
                 lid: account.lid.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -78,7 +79,7 @@ impl Machine {
             // Of the account that was linked before, if one was, nothing is told as this one's.
             self.app_state_reset(&mut outcome);
             self.history_reset(&mut outcome);
-            self.take_salt(&mut outcome, Bytes::new());
+            self.take_salt(&mut outcome, salt);
         }
         outcome.after.push(After::Imported(token, account));
         self.lane.fill(slot, outcome);

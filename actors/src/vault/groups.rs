@@ -82,6 +82,11 @@ impl Chains {
         missing.map(|name| StateKey { kind: StateKind::SenderKey, name }).collect()
     }
 
+    /// Whether it is known that there is no such row.
+    fn lacks(&self, name: &str) -> bool {
+        self.cached.get(name).is_some_and(|cached| cached.row.is_none())
+    }
+
     fn get(&mut self, name: &str) -> Option<Bytes> {
         let used = self.token;
         let cached = self.cached.get_mut(name)?;
@@ -106,7 +111,14 @@ impl Vault {
         match request {
             CryptoRequest::Decrypt { from, group: Some(group), .. } => {
                 let sender = self.peers.address(from);
-                self.chains.missing([self.theirs(&group.group, &sender)])
+                let name = self.theirs(&group.group, &sender);
+                match self.peers.old_address(from, &sender) {
+                    // The chain may still be kept under the phone number.
+                    Some(old) if self.chains.lacks(&name) => {
+                        self.chains.missing([self.theirs(&group.group, &old)])
+                    }
+                    _ => self.chains.missing([name]),
+                }
             }
             CryptoRequest::EncryptForGroup { group, .. } => {
                 self.chains.missing([self.ours(group), self.holders_row(group)])
@@ -129,29 +141,49 @@ impl Vault {
     }
 
     /// What a peer has sent with a message: the key of its chain, when it is for this group.
-    pub(super) fn take_in(&mut self, group: &str, sender: &Address, plaintext: &[u8]) -> Option<StateChange> {
-        let message = e2e::unpad(plaintext).ok()?;
-        let (named, distribution) = e2e::sender_key(message)?;
+    pub(super) fn take_in(&mut self, group: &str, sender: &PeerName, plaintext: &[u8]) -> Vec<StateChange> {
+        let Ok(message) = e2e::unpad(plaintext) else { return Vec::new() };
+        let Some((named, distribution)) = e2e::sender_key(message) else { return Vec::new() };
         if named != group {
-            return None;
+            return Vec::new();
         }
-        let name = self.theirs(group, sender);
-        let mut chain = Chain(self.chains.get(&name));
-        signal::learn(&mut chain, &distribution).ok()?;
-        self.chains.put(name, chain.0)
+        let (names, mut chain) = self.chain_of(group, sender);
+        match signal::learn(&mut chain, &distribution) {
+            Ok(_) => self.keep_chain(names, chain),
+            Err(_) => Vec::new(),
+        }
     }
 
     /// Decrypts what was sent to a group.
     pub(super) fn open_group(
         &mut self,
         group: &str,
-        sender: &Address,
+        sender: &PeerName,
         bytes: &[u8],
-    ) -> Result<(Vec<u8>, Option<StateChange>), GroupError> {
-        let name = self.theirs(group, sender);
-        let mut chain = Chain(self.chains.get(&name));
+    ) -> Result<(Vec<u8>, Vec<StateChange>), GroupError> {
+        let (names, mut chain) = self.chain_of(group, sender);
         let plaintext = signal::decrypt_from_group(&mut chain, bytes)?;
-        Ok((plaintext, self.chains.put(name, chain.0)))
+        Ok((plaintext, self.keep_chain(names, chain)))
+    }
+
+    /// The chain of a sender, which may still be kept under his phone number: then its row is named too, and goes
+    /// when the chain is kept, because an old copy of a chain must never be used.
+    fn chain_of(&mut self, group: &str, sender: &PeerName) -> ((String, Option<String>), Chain) {
+        let address = self.peers.address(sender);
+        let name = self.theirs(group, &address);
+        let chain = self.chains.get(&name);
+        let old = self.peers.old_address(sender, &address).filter(|_| chain.is_none());
+        let old = old.map(|old| self.theirs(group, &old));
+        match old.and_then(|old| Some((self.chains.get(&old)?, old))) {
+            Some((chain, old)) => ((name, Some(old)), Chain(Some(chain))),
+            None => ((name, None), Chain(chain)),
+        }
+    }
+
+    fn keep_chain(&mut self, (name, old): (String, Option<String>), chain: Chain) -> Vec<StateChange> {
+        let kept = self.chains.put(name, chain.0);
+        let gone = old.and_then(|old| self.chains.put(old, None));
+        kept.into_iter().chain(gone).collect()
     }
 
     /// Encrypts once for all, and the key for those who lack it; and something for one device beside.

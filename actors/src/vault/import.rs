@@ -1,13 +1,14 @@
 //! Rows of a device that another library has paired.
 //!
-//! What must hold: the rows of peers are under the generation of the import, which nobody reads before the
-//! device's own keys name it; these and the prekeys change together.
+//! What must hold: the rows of ratchets, identity keys and chains are under the generation of the import, which nobody
+//! reads before the device's own keys name it; these and the prekeys change together. LIDs and phone numbers are the same
+//! whoever's keys are in use, so their rows have no generation, and those of an import that was not finished stay.
 
 use bytes::Bytes;
 use roost_proto::signal::{Keys, PrekeyPage};
 
 use super::groups::chain_row;
-use super::peers::row;
+use super::peers::{lid_row, number_row, numbered, row};
 use super::{Vault, credentials};
 use crate::device::{Import, ImportedDevice, ImportedPeers, Part};
 use crate::port::{StateChange, StateKey, StateKind};
@@ -50,9 +51,15 @@ fn of_peers(peers: &ImportedPeers, generation: u32) -> Vec<StateChange> {
         let name = chain_row(group, sender, generation);
         changes.push((StateKey { kind: StateKind::SenderKey, name }, Some(chain.0.clone())));
     }
+    for (contact, token) in &peers.tokens {
+        let name = numbered(contact.clone(), generation);
+        changes.push((StateKey { kind: StateKind::ContactToken, name }, Some(token.0.clone())));
+        // Whoever has a token has a chat with us: what is sent to him begins none.
+        let known = StateKey { kind: StateKind::KnownChat, name: contact.clone() };
+        changes.push((known, Some(Bytes::from_static(&[1]))));
+    }
     for (pn, lid) in &peers.lids {
-        let key = StateKey { kind: StateKind::Lid, name: pn.clone() };
-        changes.push((key, Some(Bytes::from(lid.clone()))));
+        changes.extend([lid_row(pn, lid), number_row(lid, pn)]);
     }
     changes
 }

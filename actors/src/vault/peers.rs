@@ -142,9 +142,7 @@ impl Peers {
         if let Some(pn) = &peer.pn {
             self.want_lid(pn, wanted);
         }
-        if let (None, Some(lid)) = (&peer.pn, &peer.lid)
-            && !self.numbers.contains_key(lid)
-        {
+        if let Some(lid) = peer.lid.as_ref().filter(|lid| !self.numbers.contains_key(*lid)) {
             wanted.insert(StateKey { kind: StateKind::Number, name: lid.clone() });
         }
     }
@@ -257,14 +255,14 @@ impl Peers {
         let mut changes = Vec::new();
         for pair in pairs {
             let (Some(pn), Some(lid)) = (&pair.pn, &pair.lid) else { continue };
-            if self.lids.get(pn).cloned().flatten().as_ref() == Some(lid) {
-                continue;
+            if self.lids.get(pn).cloned().flatten().as_ref() != Some(lid) {
+                self.lids.insert(pn.clone(), Some(lid.clone()));
+                changes.push(lid_row(pn, lid));
             }
-            self.lids.insert(pn.clone(), Some(lid.clone()));
-            self.numbers.insert(lid.clone(), Some(pn.clone()));
-            let key = |kind, name: &String| StateKey { kind, name: name.clone() };
-            changes.push((key(StateKind::Lid, pn), Some(Bytes::from(lid.clone()))));
-            changes.push((key(StateKind::Number, lid), Some(Bytes::from(pn.clone()))));
+            if self.numbers.get(lid).cloned().flatten().as_ref() != Some(pn) {
+                self.numbers.insert(lid.clone(), Some(pn.clone()));
+                changes.push(number_row(lid, pn));
+            }
         }
         changes
     }
@@ -278,7 +276,7 @@ impl Peers {
     }
 
     /// Where the ratchet was kept before the LID was known.
-    fn old_address(&self, peer: &PeerName, address: &Address) -> Option<Address> {
+    pub(super) fn old_address(&self, peer: &PeerName, address: &Address) -> Option<Address> {
         let pn = self.complete(peer).pn?;
         let old = Address::new(format!("{pn}@s.whatsapp.net"), peer.device);
         (old != *address).then_some(old)
@@ -329,6 +327,7 @@ impl Peers {
     pub(super) fn forget_all(&mut self) {
         self.cached.clear();
         self.lids.clear();
+        self.numbers.clear();
     }
 
     /// The ratchet with a device is of no use any more.
@@ -352,6 +351,16 @@ impl Peers {
     pub(super) fn lid(&self, pn: &str) -> Option<String> {
         self.lids.get(pn).cloned().flatten()
     }
+}
+
+/// The LID of a phone number, for the store.
+pub(super) fn lid_row(pn: &str, lid: &str) -> StateChange {
+    (StateKey { kind: StateKind::Lid, name: pn.to_owned() }, Some(Bytes::from(lid.to_owned())))
+}
+
+/// The reverse.
+pub(super) fn number_row(lid: &str, pn: &str) -> StateChange {
+    (StateKey { kind: StateKind::Number, name: lid.to_owned() }, Some(Bytes::from(pn.to_owned())))
 }
 
 /// Rows of the first keys of a device have the bare address as their name.

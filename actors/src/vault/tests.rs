@@ -3,6 +3,7 @@
 
 mod beside;
 mod compared;
+mod named;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

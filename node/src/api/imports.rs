@@ -49,6 +49,7 @@ impl Api {
             taken.ratchets = taken.ratchets.saturating_add(count(part.ratchets.len()));
             taken.identities = taken.identities.saturating_add(count(part.identities.len()));
             taken.lids = taken.lids.saturating_add(count(part.lids.len()));
+            taken.tokens = taken.tokens.saturating_add(count(part.tokens.len()));
             taken.sender_keys = taken.sender_keys.saturating_add(count(part.sender_keys.len()));
             let prekeys = part.credentials.as_ref().map(|credentials| credentials.prekeys.len());
             self.import_at_owner(call, &key, generation, part).await?;

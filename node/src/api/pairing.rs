@@ -255,6 +255,7 @@ fn passkey_answer(request: &api::AnswerPasskeyRequest) -> Result<PasskeyAnswer, 
 pub(super) fn pair_error(key: &DeviceKey, device: &DeviceHandle, error: PairError) -> ApiError {
     match error {
         PairError::AlreadyPaired => ApiError::Unfit { key: key.clone(), unfit: Unfit::AlreadyPaired },
+        PairError::Underway => ApiError::Unfit { key: key.clone(), unfit: Unfit::BeingPaired },
         PairError::Busy => ApiError::DeviceBusy { key: key.clone() },
         PairError::Unavailable => super::messages::unavailable(key, device),
         PairError::OwnershipLost => {

@@ -30,7 +30,7 @@ pub struct ImportArgs {
     from: Library,
     /// Its store: a file, a folder, or postgres://…
     source: String,
-    /// Phone number of the device, where the store holds several.
+    /// Which device, where the store holds several: phone number, `number:device` or JID.
     #[arg(long)]
     phone: Option<String>,
     /// Only says what would be taken, and what not and why.
@@ -62,7 +62,7 @@ pub(super) async fn run(args: ImportArgs, globals: &Globals) -> Result<(), Probl
             "{}",
             json!({ "imported": { "ratchets": taken.ratchets, "identities": taken.identities,
                 "lids": taken.lids, "prekeys": taken.prekeys,
-                "sender_keys": taken.sender_keys } })
+                "sender_keys": taken.sender_keys, "tokens": taken.tokens } })
         ),
         Output::Table => {
             println!("Imported. If its library still runs, WhatsApp ends one of the two connections.")
@@ -78,6 +78,7 @@ fn show(found: &Found, output: Output) {
         ("identity keys without a ratchet", found.identities.len()),
         ("LIDs of phone numbers", found.lids.len()),
         ("sender keys", found.sender_keys.len()),
+        ("tokens of contacts", found.tokens.len()),
         ("prekeys", credentials.prekeys.len()),
         ("signed prekeys", usize::from(credentials.signed_prekey.is_some())),
     ];
@@ -107,6 +108,7 @@ fn show(found: &Found, output: Output) {
 fn of_source(error: ImportError) -> Problem {
     let (code, reason) = match &error {
         ImportError::InUse(_) => (Code::FailedPrecondition, Some("SOURCE_IN_USE")),
+        ImportError::Unknown(_) => (Code::FailedPrecondition, Some("SOURCE_SCHEMA_UNKNOWN")),
         ImportError::File { .. } | ImportError::Database(_) => (Code::Unavailable, Some("SOURCE_UNREADABLE")),
         ImportError::NoDevice(_) => (Code::NotFound, Some("SOURCE_HAS_NO_DEVICE")),
         ImportError::SeveralDevices(_) | ImportError::Malformed { .. } => (Code::InvalidArgument, None),

@@ -48,6 +48,8 @@ pub enum Unfit {
     NotPaired,
     /// It is paired already, and pairing was asked for.
     AlreadyPaired,
+    /// It is being paired, and an import was asked for.
+    BeingPaired,
     /// WhatsApp unlinked it.
     LoggedOut,
     /// The tenant wants it offline.
@@ -71,6 +73,7 @@ impl Unfit {
         match self {
             Unfit::NotPaired => "DEVICE_NOT_PAIRED",
             Unfit::AlreadyPaired => "DEVICE_ALREADY_PAIRED",
+            Unfit::BeingPaired => "DEVICE_BEING_PAIRED",
             Unfit::LoggedOut => "DEVICE_LOGGED_OUT",
             Unfit::Stopped => "DEVICE_STOPPED",
             Unfit::Conflict => "DEVICE_CONFLICT",
@@ -86,6 +89,7 @@ impl Unfit {
         match self {
             Unfit::NotPaired => "is not paired; pair it first",
             Unfit::AlreadyPaired => "is paired already; log it out or delete it first",
+            Unfit::BeingPaired => "is being paired; cancel that or let it end first",
             Unfit::LoggedOut => "was unlinked by WhatsApp or its phone; delete it and pair a new one",
             Unfit::Stopped => "is stopped; start it first",
             Unfit::Conflict => "is in use by something outside this cluster",

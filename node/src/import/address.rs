@@ -27,6 +27,22 @@ pub(super) fn protocol(name: &str) -> Option<String> {
     }
 }
 
+/// A contact without a device, by JID.
+pub(super) fn contact(name: &str) -> Option<String> {
+    match name.split_once('@')? {
+        (user, "lid") => jid(user, 0, "lid"),
+        (user, "s.whatsapp.net" | "c.us") => jid(user, 0, "s.whatsapp.net"),
+        _ => None,
+    }
+}
+
+/// Whether somebody who names a device by phone number, by `number:device` or by JID may mean this one.
+pub(super) fn is_meant(wanted: &str, own: &str) -> bool {
+    let (wanted, own) = (wanted.trim().trim_start_matches('+'), own.split('@').next().unwrap_or_default());
+    let wanted = wanted.strip_suffix("@s.whatsapp.net").unwrap_or(wanted);
+    wanted == own || own.split_once(':').is_some_and(|(number, _)| wanted == number)
+}
+
 fn jid(user: &str, device: u16, server: &str) -> Option<String> {
     let digits = !user.is_empty() && user.bytes().all(|b| b.is_ascii_digit());
     match device {
@@ -53,5 +69,16 @@ mod tests {
         assert_eq!(both("4915112@c.us.0"), (None, jid("4915112@s.whatsapp.net")));
         assert_eq!(both("4915112@c.us.1"), (None, None));
         assert_eq!(both("867051314767696:2@bot.0"), (None, None));
+    }
+
+    #[test]
+    fn a_device_is_meant_by_number_by_number_and_device_and_by_jid() {
+        let own = "4915:7@s.whatsapp.net";
+        for wanted in ["4915", "+4915", "4915:7", "4915:7@s.whatsapp.net", "4915@s.whatsapp.net"] {
+            assert!(is_meant(wanted, own), "{wanted}");
+        }
+        for wanted in ["", "491", "4915:8", "7", "4915:7@lid"] {
+            assert!(!is_meant(wanted, own), "{wanted}");
+        }
     }
 }

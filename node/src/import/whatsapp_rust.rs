@@ -6,11 +6,15 @@ use roost_proto::api;
 use roost_proto::signal::foreign;
 
 use super::database::{Cell, Database, Kind, choose};
-use super::{APP_STATE, Found, From, ImportError, address};
+use super::{APP_STATE, Found, From, ImportError, RETRIES, SECRETS, address};
 
 const DEVICES: &str = "SELECT CAST(id AS TEXT), pn, lid, push_name, CAST(registration_id AS BIGINT), noise_key, \
     identity_key, signed_pre_key, CAST(signed_pre_key_id AS BIGINT), signed_pre_key_signature, adv_secret_key, \
-    account, CAST(next_pre_key_id AS BIGINT) FROM device WHERE account IS NOT NULL ORDER BY id";
+    account FROM device WHERE account IS NOT NULL ORDER BY id";
+const NEXT_PREKEY: &str = "SELECT CAST(next_pre_key_id AS BIGINT) FROM device WHERE id = CAST($1 AS INTEGER)";
+const SALT: &str = "SELECT nct_salt FROM device WHERE id = CAST($1 AS INTEGER)";
+const TOKENS: &str = "SELECT jid, token, CAST(token_timestamp AS BIGINT), CAST(sender_timestamp AS BIGINT) \
+    FROM tc_tokens WHERE device_id = CAST($1 AS INTEGER) ORDER BY jid";
 const PREKEYS: &str = "SELECT CAST(id AS BIGINT), key, CAST(uploaded AS BIGINT) FROM prekeys \
     WHERE device_id = CAST($1 AS INTEGER) ORDER BY id";
 const SESSIONS: &str =
@@ -21,37 +25,68 @@ const LIDS: &str = "SELECT phone_number, lid FROM lid_pn_mapping WHERE device_id
     ORDER BY updated_at";
 const SENDER_KEYS: &str =
     "SELECT address, record FROM sender_keys WHERE device_id = CAST($1 AS INTEGER) ORDER BY address";
-/// What stays behind, and why.
-const LEFT: [(&str, &str, &str); 3] = [
+/// What each version has that can be read here; what came later may be missing.
+const TABLES: [(&str, &str); 5] = [
+    ("device", "account"),
+    ("prekeys", "device_id"),
+    ("sessions", "device_id"),
+    ("identities", "device_id"),
+    ("sender_keys", "device_id"),
+];
+/// What stays behind, why, where it is, and how it is counted.
+const LEFT: [(&str, &str, (&str, &str), &str); 5] = [
     (
         "app state keys",
         APP_STATE,
+        ("app_state_keys", "device_id"),
         "SELECT count(*) FROM app_state_keys WHERE device_id = CAST($1 AS INTEGER)",
     ),
     (
         "earlier signed prekeys",
         "Roost keeps one; a peer whose message needs an earlier one is asked to send it again",
+        ("signed_prekeys", "device_id"),
         "SELECT count(*) FROM signed_prekeys s JOIN device d ON d.id = s.device_id \
          WHERE s.device_id = CAST($1 AS INTEGER) AND s.id <> d.signed_pre_key_id",
     ),
     (
         "messages that were received and not handed over",
         "they are the application's; let it finish first",
+        ("pending_inbound_messages", "device_id"),
         "SELECT count(*) FROM pending_inbound_messages WHERE device_id = CAST($1 AS INTEGER)",
+    ),
+    (
+        "secrets of messages",
+        SECRETS,
+        ("msg_secrets", "device_id"),
+        "SELECT count(*) FROM msg_secrets WHERE device_id = CAST($1 AS INTEGER)",
+    ),
+    (
+        "messages that were sent lately",
+        RETRIES,
+        ("sent_messages", "device_id"),
+        "SELECT count(*) FROM sent_messages WHERE device_id = CAST($1 AS INTEGER)",
     ),
 ];
 
 pub(super) async fn read(from: &From) -> Result<Found, ImportError> {
     use Kind::{Bytes, Number, Text};
     let mut store = Database::open(from).await?;
-    let device = [Text, Text, Text, Text, Number, Bytes, Bytes, Bytes, Number, Bytes, Bytes, Bytes, Number];
+    store.must_have(&TABLES).await?;
+    let device = [Text, Text, Text, Text, Number, Bytes, Bytes, Bytes, Number, Bytes, Bytes, Bytes];
     let devices = store.rows(DEVICES, None, &device).await?;
-    let phone = |jid: String| jid.split([':', '@']).next().unwrap_or_default().to_owned();
-    let devices = devices.into_iter().map(|row| (phone(row[1].text()), row)).collect();
+    let devices = devices.into_iter().map(|row| (row[1].text(), row)).collect();
     let row = choose(from, devices)?;
     let own = row[0].text();
     let mut found = Found { credentials: credentials(&row), ..Found::default() };
 
+    if store.has("device", "next_pre_key_id").await? {
+        let rows = store.rows(NEXT_PREKEY, Some(&own), &[Number]).await?;
+        found.credentials.next_prekey_id = rows.first().map_or(0, |row| row[0].number());
+    }
+    if store.has("device", "nct_salt").await? {
+        let rows = store.rows(SALT, Some(&own), &[Bytes]).await?;
+        found.credentials.stranger_salt = rows.first().map(|row| row[0].bytes()).unwrap_or_default();
+    }
     for row in store.rows(PREKEYS, Some(&own), &[Number, Bytes, Number]).await? {
         match foreign::record_prekey(&row[1].bytes()) {
             _ if row[2] != Cell::Number(1) => found.leave("prekeys", "WhatsApp does not have them", 1),
@@ -68,14 +103,21 @@ pub(super) async fn read(from: &From) -> Result<Found, ImportError> {
     for row in store.rows(IDENTITIES, Some(&own), &[Text, Bytes]).await? {
         found.identity(address::protocol(&row[0].text()), row[1].bytes());
     }
-    for row in store.rows(LIDS, Some(&own), &[Text, Text]).await? {
-        found.lid(row[0].text(), row[1].text());
+    if store.has("lid_pn_mapping", "lid").await? {
+        for row in store.rows(LIDS, Some(&own), &[Text, Text]).await? {
+            found.lid(row[0].text(), row[1].text());
+        }
+    }
+    if store.has("tc_tokens", "token").await? {
+        for row in store.rows(TOKENS, Some(&own), &[Text, Bytes, Number, Number]).await? {
+            found.token(&row[0].text(), row[1].bytes(), row[2].seconds(), row[3].seconds());
+        }
     }
     for row in store.rows(SENDER_KEYS, Some(&own), &[Text, Bytes]).await? {
         sender_key(&mut found, &row[0].text(), &row[1].bytes());
     }
-    for (what, why, statement) in LEFT {
-        let count = store.count(statement, &own).await?;
+    for (what, why, table, statement) in LEFT {
+        let count = store.count(table, statement, &own).await?;
         found.leave(what, why, count);
     }
     store.close().await?;
@@ -130,12 +172,12 @@ fn credentials(row: &[Cell]) -> api::ImportedCredentials {
             signature: row[9].bytes(),
         }),
         prekeys: Vec::new(),
-        next_prekey_id: row[12].number(),
         adv_secret: row[10].bytes(),
         device_identity: row[11].bytes(),
         phone_number: row[1].text(),
         lid: row[2].text(),
         push_name: row[3].text(),
+        ..Default::default()
     }
 }
 
@@ -169,6 +211,6 @@ mod tests {
         assert_eq!(taken(&["1@g.us:4915@c.us.0"]), (vec!["4915:8@s.whatsapp.net".to_owned()], 0));
         let nobody = ["1@g.us:888@lid.0", "1@g.us:555:1@lid.0", "1@g.us", "1@g.us:nobody"];
         assert_eq!(taken(&nobody), (Vec::new(), 4), "unknown, our own, and no names");
-        assert_eq!(taken(&["status@broadcast:7771@lid.0"]), (Vec::new(), 1));
+        assert_eq!(taken(&["status@broadcast:7771@lid.0"]), (vec!["7771:2@lid".to_owned()], 0));
     }
 }

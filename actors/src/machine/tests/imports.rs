@@ -5,7 +5,7 @@ use roost_proto::login::Success;
 use roost_proto::stanza::Jid;
 
 use super::world::{Step, World};
-use crate::device::{Command, Import, ImportedDevice, ImportedPeers, PairError, Part, Secret};
+use crate::device::{Command, Import, ImportedDevice, ImportedPeers, PairError, PairMethod, Part, Secret};
 use crate::machine::{Account, Effect, Event, Reply};
 use crate::port::{StateKey, StateKind};
 
@@ -27,6 +27,7 @@ fn device() -> Part {
             logged_out: false,
             without_history: false,
         },
+        salt: Secret(Bytes::from_static(b"salt")),
         source: "whatsmeow".to_owned(),
     }))
 }
@@ -75,8 +76,23 @@ fn an_imported_device_dials_when_its_keys_are_durable() {
     let effects = finish(&mut world);
     assert_eq!((replied(&effects), dials(&effects)), (Some(Ok(())), true));
 
+    let salt = StateKey { kind: StateKind::Salt, name: String::new() };
+    assert_eq!(world.rows[&salt], "salt");
+
     let effects = import(&mut world, device());
     assert_eq!((replied(&effects), dials(&effects)), (Some(Ok(())), false), "the same again changes nothing");
+    let Part::Device(mut renamed) = device() else { panic!("it is the device") };
+    renamed.account.push_name = "Shop".to_owned();
+    let effects = import(&mut world, Part::Device(renamed));
+    assert_eq!(replied(&effects), Some(Ok(())), "its name may have changed since");
+    let Part::Device(mut other) = device() else { panic!("it is the device") };
+    other.account.identity = Bytes::from_static(b"another");
+    let effects = import(&mut world, Part::Device(other));
+    assert_eq!(
+        replied(&effects),
+        Some(Err(PairError::AlreadyPaired)),
+        "with other keys it is another device"
+    );
     let effects = import(&mut world, Part::Peers(ImportedPeers::default()));
     assert_eq!(replied(&effects), Some(Err(PairError::AlreadyPaired)));
 }
@@ -124,5 +140,17 @@ fn what_is_no_lid_of_this_device_is_not_taken_for_one() {
         world.stanza(Success { lid: Some(stranger), time: None }.to_stanza());
         world.commit_everything();
         assert_eq!(world.account().map(|account| account.lid.clone()), Some(None));
+    }
+}
+
+#[test]
+fn nothing_is_imported_into_a_device_that_is_being_paired() {
+    let mut world = World::unpaired(1);
+    world.tokens += 1;
+    let command = Command::Pair(Box::new(PairMethod::Qr.into()));
+    world.feed(Event::Command { token: world.tokens, command });
+    for part in [Part::Peers(ImportedPeers::default()), device()] {
+        let effects = import(&mut world, part);
+        assert_eq!(replied(&effects), Some(Err(PairError::Underway)));
     }
 }

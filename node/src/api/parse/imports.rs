@@ -4,23 +4,29 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use roost_actors::device::{ImportedDevice, ImportedPeers, Part, Secret};
-use roost_actors::machine::Account;
+use roost_actors::machine::{Account, Token};
 use roost_proto::signal::{Address, Born, KeyPair, Keys, PREKEY_ID_MAX, PrekeyPage, foreign};
 use roost_proto::stanza::{Jid, Server};
 use roost_proto::{adv, api};
 
 use crate::errors::ApiError;
 
-/// Ratchets, identities, LIDs and sender keys in one part, together.
+/// Ratchets, identities, LIDs, sender keys and tokens in one part, together.
 pub const MAX_ENTRIES: usize = 500;
 /// One-time prekeys in the last part.
 pub const MAX_PREKEYS: usize = 5_000;
+/// Bytes of a token of a contact, and of the salt of those for strangers.
+pub const MAX_TOKEN: usize = 1024;
 /// Characters of the name of a library.
 const MAX_SOURCE: usize = 40;
 
 /// One part. With credentials it is the device itself, without them peers.
 pub fn part(part: &api::ImportDeviceRequest) -> Result<Part, ApiError> {
-    let entries = part.ratchets.len() + part.identities.len() + part.lids.len() + part.sender_keys.len();
+    let entries = part.ratchets.len()
+        + part.identities.len()
+        + part.lids.len()
+        + part.sender_keys.len()
+        + part.tokens.len();
     match &part.credentials {
         Some(_) if entries > 0 => Err(ApiError::field("credentials", "must be in a message of its own")),
         Some(credentials) => Ok(Part::Device(Box::new(device(credentials)?))),
@@ -48,13 +54,20 @@ fn peers(part: &api::ImportDeviceRequest) -> Result<ImportedPeers, ApiError> {
     for (at, key) in part.sender_keys.iter().enumerate() {
         let field = format!("sender_keys[{at}]");
         let group = jid(&format!("{field}.group"), &key.group)?;
-        if group.server != Server::Group {
-            return Err(ApiError::field(format!("{field}.group"), "must be a JID of a group"));
+        let posts = group.server == Server::Broadcast && group.user == "status";
+        if group.server != Server::Group && !posts {
+            return Err(ApiError::field(
+                format!("{field}.group"),
+                "must be a JID of a group, or status@broadcast",
+            ));
         }
         let sender = address(&format!("{field}.sender"), &key.sender)?;
         let record = foreign::record_chain(&key.record)
             .map_err(|error| ApiError::field(format!("{field}.record"), error.to_string()))?;
         peers.chains.push((group.to_string(), sender, Secret(record)));
+    }
+    for (at, told) in part.tokens.iter().enumerate() {
+        peers.tokens.push(token(&format!("tokens[{at}]"), told)?);
     }
     for (at, lid) in part.lids.iter().enumerate() {
         let digits = |name: &str, text: &str| match (1..=20).contains(&text.len()) {
@@ -64,6 +77,34 @@ fn peers(part: &api::ImportDeviceRequest) -> Result<ImportedPeers, ApiError> {
         peers.lids.push((digits("phone_number", &lid.phone_number)?, digits("lid", &lid.lid)?));
     }
     Ok(peers)
+}
+
+fn token(field: &str, told: &api::ImportedToken) -> Result<(String, Secret), ApiError> {
+    let named = format!("{field}.contact");
+    let contact = jid(&named, &told.contact)?;
+    address(&named, &told.contact)?;
+    if contact.device != 0 {
+        return Err(ApiError::field(named, "must be a JID without a device"));
+    }
+    let seconds = |name: &str, seconds: i64| {
+        u64::try_from(seconds).map_err(|_| ApiError::field(format!("{field}.{name}"), "must not be negative"))
+    };
+    let (given_at, issued_at) = (seconds("given_at", told.given_at)?, seconds("issued_at", told.issued_at)?);
+    let bytes = short(&format!("{field}.token"), &told.token)?;
+    if bytes.is_empty() && issued_at == 0 {
+        return Err(ApiError::field(format!("{field}.token"), "must be given where there is no issued_at"));
+    }
+    let given = Some((bytes, given_at)).filter(|(bytes, _)| !bytes.is_empty());
+    let token = Token { given, issued: Some(issued_at).filter(|at| *at > 0) };
+    Ok((contact.to_string(), Secret(token.to_bytes())))
+}
+
+/// Bytes no longer than a token.
+fn short(field: &str, bytes: &[u8]) -> Result<Bytes, ApiError> {
+    match bytes.len() {
+        0..=MAX_TOKEN => Ok(Bytes::copy_from_slice(bytes)),
+        _ => Err(ApiError::field(field, format!("must have at most {MAX_TOKEN} bytes"))),
+    }
 }
 
 fn device(credentials: &api::ImportedCredentials) -> Result<ImportedDevice, ApiError> {
@@ -101,6 +142,7 @@ fn device(credentials: &api::ImportedCredentials) -> Result<ImportedDevice, ApiE
         keys: Secret(keys.to_bytes().into()),
         pages: pages(credentials)?,
         account: account(credentials)?,
+        salt: Secret(short("credentials.stranger_salt", &credentials.stranger_salt)?),
         source: source.to_owned(),
     })
 }

@@ -29,6 +29,7 @@ fn credentials(rng: &mut StdRng) -> api::ImportedCredentials {
         phone_number: "4915112345678:3@s.whatsapp.net".to_owned(),
         lid: "123456:3@lid".to_owned(),
         push_name: "Käthe".to_owned(),
+        stranger_salt: vec![8; 32],
     }
 }
 
@@ -74,6 +75,7 @@ fn what_is_wrong_with_credentials_is_named() {
     let phone_number = "credentials.phone_number";
     assert_eq!(with(|c, _| c.phone_number = "4915112345678@s.whatsapp.net".to_owned()), phone_number);
     assert_eq!(with(|c, _| c.lid = "123456:4@lid".to_owned()), "credentials.lid");
+    assert_eq!(with(|c, _| c.stranger_salt = vec![1; MAX_TOKEN + 1]), "credentials.stranger_salt");
 }
 
 #[test]
@@ -92,6 +94,20 @@ fn what_is_wrong_with_peers_is_named() {
         api::ImportDeviceRequest { sender_keys: vec![key], ..Default::default() }
     };
     assert_eq!(field(sender_keys("123@lid", "123:4@lid")), "sender_keys[0].group");
+    assert_eq!(field(sender_keys("123@broadcast", "123:4@lid")), "sender_keys[0].group");
+    assert_eq!(field(sender_keys("status@broadcast", "123:4@lid")), "sender_keys[0].record");
+    let token = |contact: &str, bytes: usize, given_at, issued_at| {
+        let (contact, token) = (contact.to_owned(), vec![1; bytes]);
+        let token = api::ImportedToken { contact, token, given_at, issued_at };
+        api::ImportDeviceRequest { tokens: vec![token], ..Default::default() }
+    };
+    assert!(part(&token("123@lid", 1, 5, 0)).is_ok() && part(&token("123@lid", 0, 0, 5)).is_ok());
+    assert_eq!(field(token("123:4@lid", 1, 5, 0)), "tokens[0].contact");
+    assert_eq!(field(token("120363000000000001@g.us", 1, 5, 0)), "tokens[0].contact");
+    assert_eq!(field(token("123@lid", MAX_TOKEN + 1, 5, 0)), "tokens[0].token");
+    assert_eq!(field(token("123@lid", 0, 5, 0)), "tokens[0].token");
+    assert_eq!(field(token("123@lid", 1, -5, 0)), "tokens[0].given_at");
+    assert_eq!(field(token("123@lid", 1, 5, -1)), "tokens[0].issued_at");
     assert_eq!(field(sender_keys("120363000000000001@g.us", "x")), "sender_keys[0].sender");
     assert_eq!(field(sender_keys("120363000000000001@g.us", "123:4@lid")), "sender_keys[0].record");
     let lid = api::ImportedLid { phone_number: "49151".to_owned(), lid: "x".to_owned() };
