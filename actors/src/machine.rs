@@ -14,6 +14,7 @@ mod account;
 mod appstate;
 mod ask;
 mod awaited;
+mod backlog;
 mod bots;
 mod calls;
 mod codec;
@@ -100,6 +101,7 @@ pub struct Machine {
     status: status::Status,
     commits: commit::Commits,
     connection: connect::Connection,
+    backlog: Option<backlog::Backlog>,
     lane: lane::Lane,
     requests: requests::Requests,
     outbox: outbound::Outbox,
@@ -155,6 +157,7 @@ impl Machine {
             account: None,
             commits: commit::Commits::default(),
             connection: connect::Connection::default(),
+            backlog: None,
             lane: lane::Lane::default(),
             outbox: outbound::Outbox::default(),
             directory: resolve::Directory::default(),

@@ -41,6 +41,7 @@ pub mod probe;
 mod query;
 mod receipts;
 mod refusals;
+mod resume;
 mod reupload;
 mod route;
 mod server;

@@ -50,6 +50,7 @@ impl Machine {
             // What a closed link still had to say will be said again, if it matters.
             return self.effects.push(Effect::Credit(1));
         }
+        self.count_queued(link, &stanza);
         match &*stanza.tag {
             "message" => return self.on_message(link, raw, stanza),
             "receipt" => return self.on_receipt(link, stanza),

@@ -13,8 +13,9 @@ use super::{Effect, Machine};
 use crate::port::Reached;
 
 impl Machine {
-    /// `<ib><edge_routing><routing_info/></edge_routing></ib>`, among others.
+    /// `<ib><edge_routing><routing_info/></edge_routing></ib>`, what is said of the backlog, and others.
     pub(super) fn on_information(&mut self, stanza: &Stanza) {
+        self.on_backlog(stanza);
         let routing = stanza.child("edge_routing").and_then(|routing| routing.child("routing_info"));
         let routing = routing.and_then(Read::leaf).filter(|routing| routing.len() <= MAX_ROUTING);
         if let Some(routing) = routing {

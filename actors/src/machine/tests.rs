@@ -2,6 +2,7 @@
 
 mod app_state;
 mod asks;
+mod backlog;
 mod bots;
 mod doubt;
 mod edits;

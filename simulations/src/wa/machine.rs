@@ -27,6 +27,7 @@ use super::media;
 use super::newsletters::Newsletter;
 use super::pair_code::Hello;
 use super::passkey::Demand;
+use super::resume::Resume;
 use super::trust::Trust;
 
 /// Number of one connection, unique in one run.
@@ -137,6 +138,8 @@ pub(super) struct Online {
     pub(super) device: DeviceRef,
     /// It has asked for its messages.
     pub(super) active: bool,
+    /// What has waited for it is not handed out to its end.
+    pub(super) resume: Option<Resume>,
     /// It shows itself as available.
     pub(super) available: bool,
     /// Whose presence it wants to see, and in which form it asked.
@@ -278,7 +281,7 @@ impl Machine {
                     "presence" => self.presence(now, connection, device, &stanza),
                     "chatstate" => self.chat_state(now, device, &stanza),
                     "call" => self.call(now, device, &stanza),
-                    "ib" => Ok(()),
+                    "ib" => self.information(now, connection, &stanza),
                     _ => Err("unknown stanza".into()),
                 }
             }

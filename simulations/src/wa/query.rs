@@ -49,7 +49,10 @@ impl Machine {
         let set = kind == "set";
         let answer = match (&*xmlns, tag, set) {
             _ if !matches!(&*kind, "get" | "set") => Err(refuse(400, "neither get nor set")),
-            ("w:p" | "urn:xmpp:ping", _, _) => Ok(vec![]),
+            ("w:p" | "urn:xmpp:ping", _, _) => {
+                self.resume_unasked(now, connection);
+                Ok(vec![])
+            }
             ("passive", "active" | "passive", true) => {
                 // The answer comes before the backlog that it releases.
                 self.send(now, connection, with_time(now, iq::result(stanza)).build());

@@ -162,6 +162,9 @@ impl Machine {
         {
             self.ledger.settled(sender, id, device, now);
         }
+        if let Some(connection) = self.online.get(&device).copied() {
+            self.resume_settled(now, connection);
+        }
     }
 
     /// A device shows itself, hides, or wants to see somebody.

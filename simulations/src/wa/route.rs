@@ -229,7 +229,8 @@ impl Machine {
             self.ledger.device(to).dropped += 1;
         }
         let Some(connection) = self.online.get(&to).copied() else { return };
-        if self.online_mut(connection).is_some_and(|online| online.active) {
+        let active = self.online_mut(connection).is_some_and(|online| online.active);
+        if active && !self.hold_back(connection, &stanza) {
             self.write(now, connection, to, stanza);
         }
     }

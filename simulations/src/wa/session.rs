@@ -1,4 +1,4 @@
-//! Logins, the release of the backlog, and faults that end connections.
+//! Logins, and faults that end connections.
 //!
 //! What must hold: a login is accepted only with the Noise key that the device was paired with; the older
 //! connection of the same device hears `replaced`; nothing but answers is sent before `<active/>`, and the
@@ -7,7 +7,7 @@
 use roost_proto::id::UnixMillis;
 use roost_proto::login::{Failure, FailureReason, Login, StreamError, Success};
 use roost_proto::noise::Pattern;
-use roost_proto::stanza::{Builder, Read as _, Stanza, server_jid};
+use roost_proto::stanza::{Builder, Stanza, server_jid};
 use roost_proto::version::ProtocolVersion;
 
 use super::account::{DeviceRef, Form, seconds};
@@ -56,7 +56,13 @@ impl Machine {
             self.end(now, older, StreamError::Replaced, "replaced");
         }
         let lid = self.account(device.pn).device_jid(device.device, Form::Lid);
-        let online = Online { device, active: false, available: false, subscriptions: Default::default() };
+        let online = Online {
+            device,
+            active: false,
+            resume: None,
+            available: false,
+            subscriptions: Default::default(),
+        };
         self.connections.insert(connection, Connection::Online(online));
         self.online.insert(device, connection);
         self.ledger.login(device, connection, pattern, now);
@@ -100,32 +106,6 @@ impl Machine {
         if active && !before {
             self.release_backlog(now, connection, device);
         }
-    }
-
-    fn release_backlog(&mut self, now: UnixMillis, connection: ConnectionId, device: DeviceRef) {
-        let Some(companion) = self.account(device.pn).companions.get(&device.device) else { return };
-        let waiting: Vec<Stanza> = companion.backlog.waiting().cloned().collect();
-        let count = |tag: &str| waiting.iter().filter(|stanza| stanza.tag == tag).count();
-        if !waiting.is_empty() {
-            let preview = Builder::new("offline_preview")
-                .attr("count", waiting.len())
-                .attr("message", count("message"))
-                .attr("notification", count("notification"))
-                .attr("receipt", count("receipt"))
-                .attr("appdata", 0u8)
-                .build();
-            self.send(now, connection, ib(preview));
-        }
-        // All at once: clients that ask for batches take it, and the rest does not ask.
-        let total = waiting.len();
-        for stanza in waiting {
-            if stanza.tag == "message" {
-                self.ledger.device(device).messages_from_backlog += 1;
-            }
-            self.write(now, connection, device, stanza.with("offline", "0"));
-        }
-        self.send(now, connection, ib(Builder::new("offline").attr("count", total).build()));
-        self.greet(now, device);
     }
 
     /// Commits a fault.
@@ -263,6 +243,6 @@ impl Machine {
     }
 }
 
-fn ib(child: Stanza) -> Stanza {
+pub(super) fn ib(child: Stanza) -> Stanza {
     Builder::new("ib").attr("from", server_jid()).children([child]).build()
 }

@@ -69,6 +69,8 @@ pub struct DeviceRecord {
     pub messages_settled: u64,
     /// Messages that were written after a login, because they came earlier or were not settled.
     pub messages_from_backlog: u64,
+    /// Batches of its backlog that it asked for.
+    pub batches: u64,
     /// Retry receipts that it sent.
     pub retries: u64,
     /// Stanzas of it that were refused.

@@ -61,6 +61,59 @@ fn an_offline_device_gets_its_backlog_in_order_and_only_once() {
     assert_eq!(world.texts(bob).len(), 3, "settled messages do not come again");
 }
 
+/// Bob, with so many texts that came while he was away, online again.
+fn with_waiting(texts: usize, settles: bool) -> (World, usize) {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let chat = world.account(bob);
+    let connection = *world.on.iter().find(|(_, probe)| **probe == bob).expect("connected").0;
+    world.on.remove(&connection);
+    world.event(connection, Event::Closed);
+    for number in 0..texts {
+        world.text(ada, &chat, &number.to_string());
+    }
+    world.probes[bob].settles = settles;
+    world.online(bob);
+    (world, bob)
+}
+
+/// How many of them he was given, and whether he was told that these were all.
+fn given(world: &World, bob: usize) -> (usize, bool) {
+    let ends = world.probes[bob].seen.iter().filter_map(|stanza| stanza.child("offline"));
+    let mut counts = ends.filter_map(|end| end.number("count"));
+    (world.texts(bob).len(), counts.any(|count| count > 0))
+}
+
+#[test]
+fn a_long_backlog_is_handed_out_as_it_is_asked_for() {
+    let (mut world, bob) = with_waiting(20, false);
+    assert_eq!(given(&world, bob), (5, false), "without being asked");
+    for (asked, expected) in [(4u64, (9, false)), (10, (19, false)), (100, (20, true))] {
+        let batch = Builder::new("offline_batch").attr("count", asked).build();
+        world.say(bob, Builder::new("ib").children([batch]).build());
+        assert_eq!(given(&world, bob), expected);
+    }
+    assert_eq!(world.machine.ledger().devices()[&world.device(bob)].batches, 3);
+    let refused = Builder::new("ib").children([Builder::new("offline_batch").build()]).build();
+    world.say(bob, refused);
+    assert_eq!(world.machine.ledger().devices()[&world.device(bob)].refused_stanzas, 1);
+}
+
+#[test]
+fn who_never_asks_gets_the_rest_of_a_backlog_behind_what_he_has_settled_or_a_ping() {
+    let (world, bob) = with_waiting(20, true);
+    assert_eq!(given(&world, bob), (20, true));
+    let (mut world, bob) = with_waiting(20, false);
+    let ada = 0;
+    let chat = world.account(bob);
+    world.text(ada, &chat, "live");
+    assert_eq!(given(&world, bob), (5, false), "what comes now goes behind what waits");
+    let ping = iq::get("ping-1", "w:p").build();
+    world.say(bob, ping);
+    assert_eq!(given(&world, bob), (21, true));
+    assert_eq!(world.texts(bob).last(), Some(&"live"));
+}
+
 #[test]
 fn nothing_is_delivered_before_the_device_is_active() {
     let mut world = World::new();
