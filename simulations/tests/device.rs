@@ -1,5 +1,7 @@
 //! Devices of Roost and the simulated WhatsApp, over a real socket: actors, link and the model store.
 
+#[path = "device/backlog.rs"]
+mod backlog;
 #[path = "device/collections.rs"]
 mod collections;
 #[path = "device/health.rs"]
@@ -24,8 +26,7 @@ use std::time::Duration;
 use roost_actors::device::{CommandError, Finished, PairMethod, PairingUpdate, Recipient, SendError};
 use roost_node::link::WhatsAppDialer;
 use roost_proto::api::device::State;
-use roost_proto::api::event::{Origin, Payload};
-use roost_proto::api::message_received::Content;
+use roost_proto::api::event::Payload;
 use roost_simulations::wa::{Fault, Ledger, Poison};
 use scene::{Scene, until};
 
@@ -299,28 +300,6 @@ async fn a_device_that_logs_out_stays_out_until_it_is_paired_anew() {
     until("bob has it", || async { bob.texts().await == ["back again"] }).await;
     ada.stop().await;
     bob.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn events_say_where_they_came_from() {
-    let scene = Scene::new().await;
-    let mut ada = scene.paired("ada").await;
-    let eve = scene.server.account(None, Some("eve"));
-    ada.stop().await;
-    scene.server.phone_sends(eve, &ada.number(), "while away").expect("sent");
-    ada.taken_over().await;
-    until("it came", || async { ada.texts().await == ["while away"] }).await;
-    let events = ada.events().await;
-    let message = events.iter().find(|event| matches!(event.payload, Payload::MessageReceived(_)));
-    assert_eq!(message.map(|event| event.origin), Some(Origin::OfflineQueue));
-    let text = message.and_then(|event| match &event.payload {
-        Payload::MessageReceived(message) => message.content.clone(),
-        _ => None,
-    });
-    assert_eq!(text, Some(Content::Text("while away".to_owned())));
-    let owners = events.iter().filter(|event| matches!(event.payload, Payload::OwnershipChanged(_)));
-    assert_eq!(owners.count(), 2);
-    ada.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
