@@ -67,7 +67,8 @@ async fn a_patch_whose_file_is_gone_is_made_up_for_by_the_whole_collection() {
     let refuse = |count| scene.server.commit(&Fault::RefuseMedia { count, status: 503 });
     refuse(u32::MAX).expect("committed");
     scene.server.phone_changes(pn, &mutes(100..130)).expect("changed");
-    until("the file is tried", || async { scene.server.look(|machine| machine.media_refused()) > 0 }).await;
+    let tried = || scene.server.look(|machine| machine.patch_files() > 0 && machine.media_refused() > 0);
+    until("the file is tried", || async { tried() }).await;
     let gone = Fault::ExpireMedia { direct_path: None, status: 410 };
     scene.server.commit(&gone).expect("committed");
     // The next owner tries it too.

@@ -27,6 +27,11 @@ const CHANGES: usize = 20;
 const MAX_PATCH: usize = 1 << 20;
 
 impl Machine {
+    /// How many patches have been handed out whose changes are in a file.
+    pub fn patch_files(&self) -> usize {
+        self.patch_files.len()
+    }
+
     pub(super) fn app_state(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let asked = stanza.child("sync").map_or(&[][..], |sync| sync.all());
         if asked.is_empty() || asked.len() > MAX_COLLECTIONS {
@@ -76,8 +81,13 @@ impl Machine {
             let conflict = iq::Refused::new(409);
             tracing::info!(%device, %name, version, current, "conflict");
             let missed = self.missed(device, name, version);
+            let more = version.saturating_add(PAGE as u64) < current;
             let told = [conflict.to_element()].into_iter().chain(missed);
-            return collection(name, current).attr("type", "error").children(told).build();
+            let refused = collection(name, current).attr("type", "error");
+            return refused
+                .attr("has_more_patches", if more { "true" } else { "false" })
+                .children(told)
+                .build();
         }
         let version = self.take_patch(now, device, name, patch);
         collection(name, version).attr("type", "result").build()
