@@ -37,8 +37,6 @@ const PRIVACY: [(&str, &[&str]); 9] = [
 const ALL_BUT: &str = "contact_blacklist";
 /// Most people that come to a list of exceptions or go from it in one change.
 const MAX_EXCEPTIONS: usize = 100;
-/// Timers that WhatsApp knows, in seconds: off, a day, a week, 90 days.
-const TIMERS: [i64; 4] = [0, 86_400, 604_800, 7_776_000];
 
 #[async_trait]
 impl AccountService for Api {
@@ -142,7 +140,7 @@ impl AccountService for Api {
         self.unary(method(SERVICE, "SetDefaultTimer"), request, |call, request| async move {
             let key = parse::device("device", &request.device)?;
             call.may_name_device(&key)?;
-            let seconds = timer("timer", request.timer.as_ref())?;
+            let seconds = parse::timer("timer", request.timer.as_ref())?;
             self.ask(&call, &key, &SetDefaultTimer { seconds }).await?;
             Ok(api::SetDefaultTimerResponse {})
         })
@@ -224,14 +222,6 @@ fn exceptions(wanted: &SetPrivacy, list: Exceptions) -> Result<(String, Vec<(boo
     Ok((hash, people.collect::<Result<_, ApiError>>()?))
 }
 
-fn timer(field: &str, timer: Option<&api::Duration>) -> Result<u32, ApiError> {
-    let seconds = timer.map_or(0, |timer| timer.seconds);
-    if !TIMERS.contains(&seconds) || timer.is_some_and(|timer| timer.nanos != 0) {
-        return Err(ApiError::field(field, "must be 0, 24 hours, 7 days or 90 days"));
-    }
-    Ok(u32::try_from(seconds).expect("one of four small numbers"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,11 +231,6 @@ mod tests {
         assert!(privacy("last".into(), "none".into()).is_ok());
         assert!(privacy("online".into(), "none".into()).is_err());
         assert!(privacy("mood".into(), "all".into()).is_err());
-        let seconds = |seconds| api::Duration { seconds, nanos: 0 };
-        assert_eq!(timer("timer", None).expect("off"), 0);
-        assert_eq!(timer("timer", Some(&seconds(604_800))).expect("a week"), 604_800);
-        assert!(timer("timer", Some(&seconds(60))).is_err());
-        assert!(timer("timer", Some(&api::Duration { seconds: 0, nanos: 1 })).is_err());
     }
 
     #[test]

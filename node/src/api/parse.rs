@@ -38,6 +38,9 @@ pub const MAX_OUTSTANDING: usize = 10_000;
 /// Window when nothing is said.
 pub const DEFAULT_OUTSTANDING: usize = 1000;
 
+/// Timers that WhatsApp knows, in seconds: off, a day, a week, 90 days.
+const TIMERS: [i64; 4] = [0, 86_400, 604_800, 7_776_000];
+
 /// A tenant, or all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parent {
@@ -67,6 +70,15 @@ pub struct Send {
     pub wait_for: api::send_message_request::WaitFor,
     /// What is allowed; no part of the hash.
     pub terms: Terms,
+}
+
+/// When messages disappear, in seconds; 0 for never.
+pub fn timer(field: &str, timer: Option<&api::Duration>) -> Result<u32, ApiError> {
+    let seconds = timer.map_or(0, |timer| timer.seconds);
+    if !TIMERS.contains(&seconds) || timer.is_some_and(|timer| timer.nanos != 0) {
+        return Err(ApiError::field(field, "must be 0, 24 hours, 7 days or 90 days"));
+    }
+    Ok(u32::try_from(seconds).expect("one of four small numbers"))
 }
 
 /// `tenants/{business_id}/devices/{device_id}`.

@@ -81,10 +81,14 @@ fn what_whatsapp_refuses_is_told_with_its_code_and_with_when_to_come_back() {
         ApiError::Upstream { key: key(), what }.status(&node())
     };
     let cases = [
+        (304, Code::FailedPrecondition, false),
         (400, Code::InvalidArgument, false),
         (403, Code::PermissionDenied, false),
         (404, Code::NotFound, false),
         (406, Code::FailedPrecondition, false),
+        (410, Code::NotFound, false),
+        (412, Code::ResourceExhausted, false),
+        (419, Code::ResourceExhausted, false),
         (429, Code::ResourceExhausted, true),
         (501, Code::Unimplemented, false),
         (503, Code::Unavailable, true),

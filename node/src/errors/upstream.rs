@@ -43,8 +43,10 @@ impl Upstream {
                 400 => Code::InvalidArgument,
                 401 | 403 | 405 => Code::PermissionDenied,
                 404 | 410 => Code::NotFound,
-                406 | 409 | 423 => Code::FailedPrecondition,
-                419 | 429 => Code::ResourceExhausted,
+                // 304: somebody is in a group already.
+                304 | 406 | 409 | 423 => Code::FailedPrecondition,
+                // 412: a community is full, as with 419 a group is.
+                412 | 419 | 429 => Code::ResourceExhausted,
                 500 | 503 | 530 => Code::Unavailable,
                 501 => Code::Unimplemented,
                 _ => Code::Internal,

@@ -11,6 +11,7 @@ mod consumers;
 mod contacts;
 mod devices;
 mod downgrades;
+mod groups;
 mod health;
 mod live;
 mod media;

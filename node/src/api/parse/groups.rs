@@ -157,14 +157,8 @@ pub fn description(request: &api::UpdateGroupRequest) -> Result<Option<String>, 
 /// What is to be set, but for the description, which needs to know the present one.
 pub fn settings(request: &api::UpdateGroupRequest) -> Result<Vec<Setting>, ApiError> {
     let subject = request.subject.as_ref().map(|text| subject("subject", text)).transpose()?;
-    let timer = match &request.disappearing {
-        None => None,
-        Some(span) if span.nanos == 0 => match u32::try_from(span.seconds) {
-            Ok(seconds) => Some(seconds),
-            Err(_) => return Err(ApiError::field("disappearing", "must not be negative")),
-        },
-        Some(_) => return Err(ApiError::field("disappearing", "must be whole seconds")),
-    };
+    let timer = request.disappearing.as_ref();
+    let timer = timer.map(|timer| super::timer("disappearing", Some(timer))).transpose()?;
     let settings = [
         subject.map(Setting::Subject),
         request.announce.map(Setting::Announce),
@@ -207,9 +201,11 @@ mod tests {
         assert_eq!(refused(code("no code!")), "code");
         let long = api::UpdateGroupRequest { description: Some("x".repeat(2_049)), ..Default::default() };
         assert_eq!(refused(description(&long)), "description");
-        let half = Some(api::Duration { seconds: 1, nanos: 1 });
-        let half = api::UpdateGroupRequest { disappearing: half, ..Default::default() };
-        assert_eq!(refused(settings(&half)), "disappearing");
+        for (seconds, nanos) in [(3_600, 0), (86_400, 1), (-86_400, 0)] {
+            let timer = Some(api::Duration { seconds, nanos });
+            let request = api::UpdateGroupRequest { disappearing: timer, ..Default::default() };
+            assert_eq!(refused(settings(&request)), "disappearing", "{seconds}");
+        }
     }
 
     #[test]

@@ -186,6 +186,15 @@ fn display_names_are_bounded_and_printable() {
 }
 
 #[test]
+fn timers_are_those_that_whatsapp_knows() {
+    let seconds = |seconds| api::Duration { seconds, nanos: 0 };
+    assert_eq!(timer("timer", None).expect("off"), 0);
+    assert_eq!(timer("timer", Some(&seconds(604_800))).expect("a week"), 604_800);
+    assert!(timer("timer", Some(&seconds(60))).is_err());
+    assert!(timer("timer", Some(&api::Duration { seconds: 0, nanos: 1 })).is_err());
+}
+
+#[test]
 fn users_are_read_in_the_forms_that_we_write() {
     for text in ["4915112345678", "+4915112345678", "4915112345678@s.whatsapp.net"] {
         assert_eq!(user("user", text).expect("good").to_string(), "4915112345678@s.whatsapp.net", "{text}");
