@@ -13,6 +13,8 @@ mod edits;
 mod requests;
 #[path = "groups/stale.rs"]
 mod stale;
+#[path = "groups/typing.rs"]
+mod typing;
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
@@ -274,6 +276,7 @@ fn after_a_refused_key() -> Trouble {
 
 async fn all_sorts(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure> {
     doors::settings(world, matrix).await?;
+    typing::seen(world, matrix).await?;
     edits::edits(world, matrix).await?;
     communities::of_roost(world, matrix).await?;
     communities::of_clients(world, matrix).await?;

@@ -159,6 +159,36 @@ async fn a_damaged_message_is_asked_for_again_and_arrives() -> Result<(), Failur
 }
 
 #[tokio::test]
+async fn a_copy_that_a_sibling_cannot_read_comes_again_in_its_chat_and_is_settled() -> Result<(), Failure> {
+    let mut pair = Pair::new().await?;
+    pair.greet().await?;
+    let Pair { stage, mut w, w_account, b_account, .. } = pair;
+    let mut second = stage.paired(Library::Baileys, "sibling", &w_account).await?;
+    // The first copy opens the ratchet, the second comes damaged. (Baileys sends a copy again without its chat.)
+    let device = format!("{}:2", w_account.pn);
+    for (text, count) in [("whole", 0), ("damaged", 1)] {
+        stage.sim.commit(&Fault::CorruptDeliveries { device: device.clone(), count })?;
+        let id = w.send(&b_account.number_jid(), text).await?;
+        let copy = second.message(text).await?;
+        assert!(copy.from_me && copy.id == id, "{copy:?}");
+        assert!([b_account.lid_jid(), b_account.number_jid()].contains(&copy.chat), "{copy:?}");
+        let settled = || {
+            stage.sim.ledger(|ledger| {
+                let mut messages = ledger
+                    .messages()
+                    .iter()
+                    .filter(|((from, at), _)| from.pn == w_account.pn && from.device == 1 && *at == id);
+                messages.any(|(_, message)| {
+                    message.receivers.get(&device).is_some_and(|it| it.settled_at.is_some())
+                })
+            })
+        };
+        stage.until("receipt for the copy", settled).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_broken_connection_heals_and_loses_nothing() -> Result<(), Failure> {
     let mut pair = Pair::new().await?;
     pair.greet().await?;

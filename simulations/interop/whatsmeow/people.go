@@ -37,7 +37,8 @@ func (d *driver) people(ctx context.Context, cli *whatsmeow.Client, c command) (
 		}
 		value = picture.ID
 	case "set_picture":
-		_, err = cli.SetGroupPhoto(ctx, to, []byte(c.Text))
+		// How every JPEG begins: WhatsApp takes nothing else.
+		_, err = cli.SetGroupPhoto(ctx, to, append([]byte{0xff, 0xd8, 0xff}, c.Text...))
 	case "privacy":
 		settings, failed := cli.TryFetchPrivacySettings(ctx, true)
 		if failed != nil {

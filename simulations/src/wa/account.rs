@@ -123,6 +123,8 @@ pub struct Account {
     /// What the phone shows to be compared.
     pub(super) passkey_code: Option<String>,
     pub(super) standing: Standing,
+    /// When it was last seen to come or go.
+    pub(super) last_there: Option<UnixMillis>,
     pub(super) raw_id: u32,
     pub(super) next_key_index: u32,
     pub(super) list_time_s: u64,
@@ -176,6 +178,7 @@ impl Account {
             authenticator: None,
             passkey_code: None,
             standing: Standing::default(),
+            last_there: None,
             raw_id: rng.next_u32() >> 1,
             next_key_index: 1,
             list_time_s: 0,

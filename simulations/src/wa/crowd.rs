@@ -40,6 +40,10 @@ impl Machine {
             return refuse(self, "421", "the group is addressed by hidden identities");
         }
         if let Some(participant) = stanza.jid("participant") {
+            let is_member = self.account_of(&participant).is_none_or(|a| group.members.contains_key(&a.pn));
+            if !is_member {
+                return refuse(self, "403", "sent again to a stranger to the group");
+            }
             return self.group_resend(now, from, to, stanza, &participant);
         }
         let Some(shared) = stanza.all_named("enc").find(|enc| enc.text("type").as_deref() == Some("skmsg"))
@@ -108,7 +112,7 @@ impl Machine {
         keys
     }
 
-    /// A device could not read it: encrypted again, for that device alone.
+    /// A device could not read it: encrypted again, for that device alone. The codes of the refusals are guesses.
     pub(super) fn group_resend(
         &mut self,
         now: UnixMillis,
@@ -117,10 +121,16 @@ impl Machine {
         stanza: &Stanza,
         participant: &Jid,
     ) -> Result<(), Refusal> {
-        let device = self.device_at(participant).ok_or("the device that asked is unknown")?;
+        let Some(device) = self.existing(participant) else {
+            let why = "sent again to a device that there is not";
+            return self.refuse_message(now, from, stanza, to, "404", why);
+        };
         let single =
             |enc: &&Stanza| enc.text("type").is_some_and(|kind| CiphertextKind::parse(&kind).is_some());
         let bare: Vec<Stanza> = stanza.all_named("enc").filter(single).cloned().collect();
+        if bare.is_empty() {
+            return self.refuse_message(now, from, stanza, to, "400", "sent again without a ciphertext");
+        }
         self.hand_out(now, (from, device), stanza, to, bare);
         self.ack_message(now, from, stanza, to, &[]);
         Ok(())

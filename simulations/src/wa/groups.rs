@@ -13,9 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::machine::Machine;
+use super::refusals::{Refused, refuse};
 
 /// The most members of one group.
 pub(super) const MAX_MEMBERS: usize = 1024;
+
+/// The most invite links of one group that are remembered once they were reset.
+const MAX_PAST_INVITES: usize = 20;
 
 /// What a member may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,6 +59,9 @@ pub struct Group {
     pub approval: bool,
     /// The code of its invite link.
     pub invite: String,
+    /// Those that it had before, the latest at the end.
+    #[serde(default)]
+    pub past_invites: Vec<String>,
     /// Who waits to be let in, since when (seconds).
     pub requests: BTreeMap<Pn, u64>,
     /// It is a community.
@@ -105,6 +112,19 @@ impl Group {
         };
     }
 
+    /// Gives it another invite link; whoever comes with the present one hears that it was reset.
+    pub(super) fn reset_invite(&mut self, code: String) {
+        self.past_invites.push(std::mem::replace(&mut self.invite, code));
+        if self.past_invites.len() > MAX_PAST_INVITES {
+            self.past_invites.remove(0);
+        }
+    }
+
+    /// Refuses one more member where there is no room.
+    pub(super) fn has_room(&self) -> Result<(), Refused> {
+        if self.members.len() < MAX_MEMBERS { Ok(()) } else { Err(refuse(419, "the group is full")) }
+    }
+
     pub(super) fn is_admin(&self, pn: Pn) -> bool {
         self.members.get(&pn).is_some_and(|role| *role >= Role::Admin)
     }
@@ -136,6 +156,7 @@ impl Machine {
             members_add: true,
             approval: false,
             invite,
+            past_invites: Vec::new(),
             requests: BTreeMap::new(),
             community: false,
             parent: None,

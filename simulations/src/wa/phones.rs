@@ -191,7 +191,7 @@ impl Machine {
                     let peer = stanza.text("category").as_deref() == Some("peer");
                     match (peer, from.pn == phone.pn) {
                         (true, _) => receipt = receipt.attr("type", "peer_msg"),
-                        (false, true) => receipt = receipt.attr("type", "sender"),
+                        (false, true) => receipt = beside(receipt.attr("type", "sender"), stanza),
                         (false, false) => {}
                     }
                     if bots::called_into(stanza).is_none() {
@@ -218,7 +218,8 @@ impl Machine {
                             .attr("t", stanza.text("t").unwrap_or_default().into_owned())
                             .attr("v", "1")
                             .build();
-                        let receipt = receipt.attr("type", "retry").children([retry].into_iter().chain(keys));
+                        let receipt = beside(receipt.attr("type", "retry"), stanza);
+                        let receipt = receipt.children([retry].into_iter().chain(keys));
                         self.from_phones.push_back((phone, receipt.build()));
                     }
                 }
@@ -265,9 +266,15 @@ impl Machine {
             .attr("type", "text")
             .attr("device_fanout", "false")
             .children([enc.with("count", count)]);
+        let stanza = beside(stanza, receipt);
         let stanza = if sent.peer { stanza.attr("category", "peer") } else { stanza }.build();
         self.from_phones.push_back((phone, stanza));
     }
+}
+
+/// An answer to what names a chat beside the device names it too.
+fn beside(answer: Builder, stanza: &Stanza) -> Builder {
+    stanza.jid("recipient").into_iter().fold(answer, |answer, chat| answer.attr("recipient", chat))
 }
 
 /// Whether the token by which a message would be reported is that of what the phone has read; `None` when it came

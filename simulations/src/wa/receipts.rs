@@ -10,6 +10,21 @@ use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::machine::{ConnectionId, Machine, Refusal};
 
+/// The kinds that clients send, beside the plain one.
+const KINDS: [&str; 11] = [
+    "inactive",
+    "read",
+    "played",
+    "read-self",
+    "played-self",
+    "sender",
+    "retry",
+    "peer_msg",
+    "hist_sync",
+    "server-error",
+    "view",
+];
+
 impl Machine {
     /// A device (or phone) sends a receipt.
     pub(super) fn receipt(
@@ -24,6 +39,7 @@ impl Machine {
             return Ok(());
         }
         let kind = stanza.text("type").map(|kind| kind.into_owned());
+        self.good_receipt(from, stanza, &to, kind.as_deref())?;
         self.settle(now, from, "message", &id, Some(&to));
         for item in stanza.child("list").into_iter().flat_map(|list| list.all_named("item")) {
             if let Some(id) = item.text("id") {
@@ -47,6 +63,29 @@ impl Machine {
         self.forward(now, from, stanza, &to, kind.as_deref())
     }
 
+    /// Whether a receipt is one that the real server knows, and goes where it belongs. That it refuses kinds which no client
+    /// sends is a guess.
+    fn good_receipt(
+        &self,
+        from: DeviceRef,
+        stanza: &Stanza,
+        to: &Jid,
+        kind: Option<&str>,
+    ) -> Result<(), Refusal> {
+        match kind {
+            // A copy of an own message is settled at the device that has sent it: two clients say so, and one that the server
+            // refuses it at the chat. Baileys settles what was said to a bot there.
+            Some("sender") if to.server != Server::Bot => {
+                let target = stanza.jid("participant").unwrap_or_else(|| to.clone());
+                let own = self.existing(&target).is_some_and(|device| device.pn == from.pn);
+                if own { Ok(()) } else { Err("a receipt for an own copy goes to no own device".into()) }
+            }
+            None | Some("sender") => Ok(()),
+            Some(kind) if KINDS.contains(&kind) => Ok(()),
+            Some(_) => Err("an unknown kind of receipt".into()),
+        }
+    }
+
     fn forward(
         &mut self,
         now: UnixMillis,
@@ -66,16 +105,24 @@ impl Machine {
             Some("server-error") => self.media_asked(now, from, stanza),
             Some("retry") => {
                 self.ledger.device(from).retries += 1;
-                let device = self.device_at(&target).ok_or("the sender to retry is unknown")?;
+                let device = self.existing(&target).ok_or("the device that is to send again is unknown")?;
+                // Of a copy of an own message it names the chat: whatsmeow looks for it there.
                 let forwarded = self.forwarded(now, from, stanza, to, kind);
-                self.deliver(now, device, forwarded);
+                self.deliver(now, device, with_recipient(forwarded, stanza));
                 Ok(())
             }
-            // Only the own account hears of these. (In which form is a guess; clients tolerate it. That the
-            // recipient is the other side of a chat, and the author in a group, is how whatsmeow reads it.)
-            Some("sender" | "read-self" | "played-self") => {
-                let of = if kind == Some("sender") { to } else { &target };
-                let forwarded = self.forwarded(now, from, stanza, to, kind).with("recipient", of.to_non_ad());
+            // Only the own account hears of these. (In which form is a guess; clients tolerate it.)
+            Some("sender") => {
+                let forwarded = with_recipient(self.forwarded(now, from, stanza, to, kind), stanza);
+                for device in own(self) {
+                    self.deliver(now, device, forwarded.clone());
+                }
+                Ok(())
+            }
+            // That the recipient is the other side of a chat, and the author in a group, is how whatsmeow reads it.
+            Some("read-self" | "played-self") => {
+                let forwarded = self.forwarded(now, from, stanza, to, kind);
+                let forwarded = forwarded.with("recipient", target.to_non_ad());
                 for device in own(self) {
                     self.deliver(now, device, forwarded.clone());
                 }
@@ -184,7 +231,7 @@ impl Machine {
                     online.subscriptions.insert(pn, form);
                 }
                 self.subscribers.entry(pn).or_default().insert(connection);
-                let current = self.presence_of(now, pn, form);
+                let current = self.presence_of(pn, form, device.pn);
                 self.send(now, connection, current);
             }
             Some("unsubscribe") => {
@@ -215,31 +262,47 @@ impl Machine {
         self.subscribers.get(&pn).map_or(0, |connections| connections.len())
     }
 
-    /// Tells all subscribers whether an account is there.
+    /// Tells all subscribers whether an account is there, which has just changed.
     pub(super) fn tell_presence(&mut self, now: UnixMillis, pn: Pn) {
+        self.account_mut(pn).last_there = Some(now);
         let subscribers: Vec<_> = self.subscribers.get(&pn).into_iter().flatten().copied().collect();
         for connection in subscribers {
-            let form = self.online_mut(connection).and_then(|online| online.subscriptions.get(&pn).copied());
-            if let Some(form) = form {
-                let current = self.presence_of(now, pn, form);
+            let watch = self.online_mut(connection);
+            let watch = watch.and_then(|online| Some((online.device.pn, *online.subscriptions.get(&pn)?)));
+            // Who may not see it hears nothing of a change, either.
+            let may = |to: &Pn| self.account(pn).shows_online(self.account(*to));
+            if let Some((to, form)) = watch.filter(|(to, _)| may(to)) {
+                let current = self.presence_of(pn, form, to);
                 self.send(now, connection, current);
             }
         }
     }
 
-    fn presence_of(&self, now: UnixMillis, pn: Pn, form: Form) -> Stanza {
-        let there = self.companions_of(pn).any(|device| {
-            let connection = self.online.get(&device).and_then(|id| self.connections.get(id));
-            matches!(connection, Some(super::machine::Connection::Online(online)) if online.available)
-        });
-        let presence = Builder::new("presence").attr("from", self.account(pn).jid(form));
-        match there {
-            true => presence.build(),
-            false => presence.attr("type", "unavailable").attr("last", seconds(now)).build(),
+    /// What an account shows to another one. What it hides is told as `deny`. That nothing is said of who was never there is a
+    /// guess (whatsmeow drops a presence with any other word), and so is that who hides this may see it of others.
+    fn presence_of(&self, pn: Pn, form: Form, to: Pn) -> Stanza {
+        let (account, viewer) = (self.account(pn), self.account(to));
+        let presence = Builder::new("presence").attr("from", account.jid(form));
+        if self.is_there(pn) && account.shows_online(viewer) {
+            return presence.build();
         }
+        let presence = presence.attr("type", "unavailable");
+        let presence = match account.last_there {
+            _ if !account.shows("last", viewer) => presence.attr("last", "deny"),
+            Some(last) => presence.attr("last", seconds(last)),
+            None => presence,
+        };
+        presence.build()
     }
 
-    /// Typing: told to the devices of the chat that are there now.
+    fn is_there(&self, pn: Pn) -> bool {
+        self.companions_of(pn).any(|device| {
+            let connection = self.online.get(&device).and_then(|id| self.connections.get(id));
+            matches!(connection, Some(super::machine::Connection::Online(online)) if online.available)
+        })
+    }
+
+    /// Typing: told to the devices of the chat that are there now, in a group to those of the other members.
     pub(super) fn chat_state(
         &mut self,
         now: UnixMillis,
@@ -247,18 +310,39 @@ impl Machine {
         stanza: &Stanza,
     ) -> Result<(), Refusal> {
         let to = stanza.need_jid("to").map_err(|e| Refusal::from(e.to_string()))?;
-        let pn = self.account_of(&to).ok_or("nobody to tell")?.pn;
-        let from = self.account(device.pn).device_jid(device.device, Form::of(&to));
-        let told: Vec<_> =
-            self.companions_of(pn).filter_map(|device| self.online.get(&device).copied()).collect();
-        for connection in told {
+        let (told, state) = match to.server {
+            Server::Group => {
+                let group = self.groups.get(&*to.user).ok_or("there is no such group to type in")?;
+                if !group.members.contains_key(&device.pn) {
+                    return Err("a stranger types in a group".into());
+                }
+                let others = group.members.keys().copied().filter(|pn| *pn != device.pn).collect();
+                let author = self.account(device.pn).device_jid(device.device, Form::Lid);
+                (others, Builder::new("chatstate").attr("from", to.to_non_ad()).attr("participant", author))
+            }
+            _ => {
+                let pn = self.account_of(&to).ok_or("nobody to tell")?.pn;
+                let from = self.account(device.pn).device_jid(device.device, Form::of(&to));
+                (vec![pn], Builder::new("chatstate").attr("from", from))
+            }
+        };
+        let state = state.apply_content(stanza.content.clone()).build();
+        let there = told.into_iter().flat_map(|pn| self.online_of(pn));
+        let connections: Vec<ConnectionId> =
+            there.filter_map(|device| self.online.get(&device).copied()).collect();
+        for connection in connections {
             if self.online_mut(connection).is_some_and(|online| online.active) {
-                let state = Builder::new("chatstate")
-                    .attr("from", from.clone())
-                    .apply_content(stanza.content.clone());
-                self.send(now, connection, state.build());
+                self.send(now, connection, state.clone());
             }
         }
         Ok(())
+    }
+}
+
+/// The chat that a receipt names beside the device to which it goes.
+fn with_recipient(forwarded: Stanza, stanza: &Stanza) -> Stanza {
+    match stanza.jid("recipient") {
+        Some(recipient) => forwarded.with("recipient", recipient),
+        None => forwarded,
     }
 }

@@ -2,7 +2,6 @@
 //! in the ledger.
 
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::iq;
 
 use super::account::DeviceRef;
 use super::machine::{Machine, Refusal};
@@ -14,13 +13,6 @@ pub(super) struct Refused {
     pub(super) code: u16,
     /// What is kept.
     pub(super) why: Refusal,
-}
-
-impl Refused {
-    /// With nothing to say besides the code.
-    pub(super) fn new(code: u16) -> Self {
-        refuse(code, iq::Refused::new(code).text)
-    }
 }
 
 /// A refusal with its reason.

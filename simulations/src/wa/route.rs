@@ -8,8 +8,11 @@ use roost_proto::id::UnixMillis;
 use roost_proto::signal::CiphertextKind;
 use roost_proto::stanza::{Builder, Content, Jid, Read as _, Server, Stanza};
 
-use super::account::{Account, DeviceRef, Form, participants_hash, seconds};
+use super::account::{DeviceRef, Form, participants_hash, seconds};
 use super::machine::{ConnectionId, Machine, Refusal};
+
+// That the real server drops a revocation which is marked as `decrypt-fail=hide` is what whatsapp-rust says. whatsmeow marks
+// each one so and is used, so here they are delivered.
 
 /// Children of a message that are the server's own business, or are delivered in another way.
 pub(super) const NOT_COPIED: [&str; 7] =
@@ -49,6 +52,10 @@ impl Machine {
             let why = format!("{to} is not an account");
             return self.refuse_message(now, from, stanza, &to, "404", why);
         };
+        let listed = stanza.child("participants");
+        if let Some(why) = listed.and_then(Self::bad_list) {
+            return self.refuse_message(now, from, stanza, &to, "400", why);
+        }
         if let Some(code) = self.refuse_stranger(now, from, recipient, stanza) {
             return self.refuse_message(now, from, stanza, &to, code, "a stranger without a token");
         }
@@ -57,15 +64,15 @@ impl Machine {
             return self.refuse_message(now, from, stanza, &to, &code.to_string(), why);
         }
         let entries = self.entries(from, recipient, stanza, &to);
-        if entries.is_empty() && stanza.child("participants").is_none() {
+        if entries.is_empty() && listed.is_none() {
             return self.refuse_message(now, from, stanza, &to, "400", "it carries no ciphertext");
         }
         self.account_mut(recipient).watch(from.pn);
-        let incomplete =
-            stanza.child("participants").is_some() && self.lacks_devices(from, recipient, &entries);
+        let incomplete = listed.is_some() && self.lacks_devices(from, recipient, &entries);
         if incomplete {
             self.ledger.device(from).incomplete_fanouts += 1;
         }
+        let too_many = listed.is_some_and(|all| self.names_the_gone(from, all));
         for entry in entries {
             for ciphertext in &entry.ciphertexts {
                 let kind = ciphertext.text("type").and_then(|kind| CiphertextKind::parse(&kind));
@@ -73,13 +80,13 @@ impl Machine {
                     self.ledger.ciphertext((from, entry.to), &id, kind, bytes, now);
                 }
             }
-            let delivery = self.delivery(now, from, recipient, stanza, &to, &entry);
+            let delivery = self.delivery(now, from, stanza, &to, &entry);
             self.deliver(now, entry.to, delivery);
         }
         self.call_bot(now, from, &to, stanza);
-        // A guess: only when it differs. whatsmeow counts the sending device in, whatsapp-rust does not and
-        // forgets all devices when the hash is not its own, so no hash would please both.
-        let hash = incomplete
+        // A guess: only when the devices are others, whatever hash the sender gives. whatsmeow counts the sending device in,
+        // whatsapp-rust does not and forgets all devices when the hash is not its own, so no hash would please both.
+        let hash = (incomplete || too_many)
             .then(|| participants_hash([self.account(recipient), self.account(from.pn)], Form::of(&to)));
         let hash: Vec<(&str, String)> = hash.into_iter().map(|hash| ("phash", hash)).collect();
         self.ack_message(now, from, stanza, &to, &hash);
@@ -108,12 +115,48 @@ impl Machine {
                 self.ledger.device(from).misdirected += 1;
                 continue;
             };
-            let exists = self.account(device.pn).identity(device.device).is_some();
-            if device != from && exists {
+            if self.account(device.pn).identity(device.device).is_none() {
+                tracing::info!(device = %from, to = %device, "a ciphertext for a device that is gone");
+            } else if device != from {
                 entries.push(Entry { to: device, ciphertexts: entry.all_named("enc").collect() });
             }
         }
         entries
+    }
+
+    /// What is wrong with a list of ciphertexts as a whole. That no device is named by number and by hidden identity, and that
+    /// the two forms are not mixed, is what whatsapp-rust says of the real server; the rest, and the codes, are guesses. (In
+    /// one form whatsmeow names its own devices twice when it writes to its own account.)
+    fn bad_list(participants: &Stanza) -> Option<&'static str> {
+        let mut forms = [false; 2];
+        for entry in participants.all_named("to") {
+            let Some(jid) = entry.jid("jid") else { return Some("a ciphertext for nobody") };
+            if entry.child("enc").is_none() {
+                return Some("an entry without a ciphertext");
+            }
+            match jid.server {
+                Server::Lid => forms[0] = true,
+                Server::Pn => forms[1] = true,
+                _ => {}
+            }
+        }
+        match forms {
+            _ if participants.child("to").is_none() => Some("it is for nobody"),
+            [true, true] => Some("hidden identities among numbers"),
+            _ => None,
+        }
+    }
+
+    /// Whether a list of ciphertexts names a device that is gone.
+    fn names_the_gone(&self, from: DeviceRef, participants: &Stanza) -> bool {
+        let named = participants.all_named("to").filter_map(|entry| self.device_at(&entry.jid("jid")?));
+        let mut others = named.filter(|device| *device != from);
+        others.any(|device| self.account(device.pn).identity(device.device).is_none())
+    }
+
+    /// The device that an address names, if there is one.
+    pub(super) fn existing(&self, jid: &Jid) -> Option<DeviceRef> {
+        self.device_at(jid).filter(|device| self.account(device.pn).identity(device.device).is_some())
     }
 
     /// Whether a device of the two accounts gets nothing.
@@ -129,7 +172,6 @@ impl Machine {
         &self,
         now: UnixMillis,
         from: DeviceRef,
-        recipient: u64,
         stanza: &Stanza,
         to: &Jid,
         entry: &Entry<'_>,
@@ -146,19 +188,11 @@ impl Machine {
                 builder = builder.attr(key, value.into_owned());
             }
         }
-        let other = |account: &Account| account.jid(form.other());
         let own_copy = entry.to.pn == from.pn && stanza.text("category").as_deref() != Some("peer");
-        let key = match (own_copy, form) {
-            (true, Form::Pn) => "peer_recipient_lid",
-            (true, Form::Lid) => "peer_recipient_pn",
-            (false, Form::Pn) => "sender_lid",
-            (false, Form::Lid) => "sender_pn",
-        };
-        builder = match own_copy {
-            // A bot has no other form.
-            true if to.server == Server::Bot => builder.attr("recipient", to.to_non_ad()),
-            true => builder.attr("recipient", to.to_non_ad()).attr(key, other(self.account(recipient))),
-            false => builder.attr(key, other(sender)),
+        builder = match (own_copy, form) {
+            (true, _) => self.with_chat(builder, stanza, to),
+            (false, Form::Pn) => builder.attr("sender_lid", sender.jid(Form::Lid)),
+            (false, Form::Lid) => builder.attr("sender_pn", sender.jid(Form::Pn)),
         };
         let mut children: Vec<Stanza> = entry.ciphertexts.iter().map(|enc| (*enc).clone()).collect();
         let opens = children.iter().any(|enc| enc.text("type").as_deref() == Some("pkmsg"));
@@ -168,6 +202,21 @@ impl Machine {
         children.extend(stanza.all().iter().filter(|child| !NOT_COPIED.contains(&&*child.tag)).cloned());
         children.extend(sender.certified().filter(|_| !own_copy));
         builder.children(children).build()
+    }
+
+    /// A copy of an own message names the chat that it belongs to, in both forms. What is sent to a sibling again has it beside
+    /// the sibling's address.
+    fn with_chat(&self, copy: Builder, stanza: &Stanza, to: &Jid) -> Builder {
+        let again = stanza.child("participants").is_none();
+        let chat = stanza.jid("recipient").filter(|_| again).unwrap_or_else(|| to.clone()).to_non_ad();
+        // A bot has no other form.
+        let account = self.account_of(&chat).filter(|_| chat.server != Server::Bot);
+        let (form, copy) = (Form::of(&chat), copy.attr("recipient", chat));
+        match (account, form) {
+            (Some(account), Form::Pn) => copy.attr("peer_recipient_lid", account.jid(Form::Lid)),
+            (Some(account), Form::Lid) => copy.attr("peer_recipient_pn", account.jid(Form::Pn)),
+            (None, _) => copy,
+        }
     }
 
     /// Acknowledges a message with an error code; the log is told why.

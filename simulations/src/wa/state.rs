@@ -215,6 +215,7 @@ fn restore(kept: KeptAccount) -> Result<Account, StateError> {
         passkey_code: None,
         authenticator: None,
         standing: Default::default(),
+        last_there: None,
         raw_id: kept.raw_id,
         next_key_index: kept.next_key_index,
         list_time_s: kept.list_time_s,

@@ -11,12 +11,15 @@ use super::probe::Probe;
 use super::*;
 
 mod business;
+mod doors;
 mod faults;
 mod groups;
 mod links;
 mod messages;
 mod newsletters;
+mod people;
 mod posts;
+mod receipts;
 mod sharing;
 mod trust;
 mod unpaired;

@@ -40,7 +40,8 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             json!(picture.map(|picture| picture.id).unwrap_or_default())
         }
         "set_picture" => {
-            let jpeg = text.as_bytes().to_vec();
+            // How every JPEG begins: WhatsApp takes nothing else.
+            let jpeg = [&[0xff, 0xd8, 0xff][..], text.as_bytes()].concat();
             if command.to.is_empty() {
                 client.profile().set_profile_picture(jpeg).await?;
             } else {

@@ -9,29 +9,27 @@ use roost_proto::stanza::{Builder, Content, Read as _, Stanza};
 use super::super::account::{DeviceRef, Pn};
 use super::super::groups::{Group, MAX_MEMBERS, Role};
 use super::super::machine::Machine;
-use super::groups::MAX_SUBJECT;
-use super::{Answer, Refused};
+use super::groups::{MAX_SUBJECT, timer};
+use super::{Answer, Refused, refuse};
 
 impl Machine {
     pub(super) fn create_group(&mut self, now: UnixMillis, device: DeviceRef, create: &Stanza) -> Answer {
         let subject = create.text("subject").unwrap_or_default().into_owned();
         if subject.is_empty() || subject.len() > MAX_SUBJECT {
-            return Err(Refused::new(406));
+            return Err(refuse(406, "a subject that is empty or too long"));
         }
         let mut group = self.new_group(now, device.pn, subject);
         let mut left_out = Vec::new();
         for participant in create.all_named("participant").take(MAX_MEMBERS - 1) {
-            let jid = participant.jid("jid").ok_or_else(|| Refused::new(400))?;
+            let jid =
+                participant.jid("jid").ok_or_else(|| refuse(400, "a participant without an address"))?;
             let found = self.account_of(&jid).map(|account| account.pn);
             match found.filter(|pn| *pn == device.pn || self.may_bring(now, device.pn, *pn, participant)) {
                 Some(pn) => _ = group.members.entry(pn).or_insert(Role::Member),
                 None => left_out.push((jid, found)),
             }
         }
-        group.expiration = create
-            .child("ephemeral")
-            .and_then(|timer| u32::try_from(timer.number("expiration")?).ok())
-            .unwrap_or(0);
+        group.expiration = create.child("ephemeral").map(timer).transpose()?.unwrap_or(0);
         group.announce = create.child("announcement").is_some();
         group.locked = create.child("locked").is_some();
         group.community = create.child("parent").is_some();
@@ -53,7 +51,7 @@ impl Machine {
             let community = self.community(device, &parent.user)?;
             let everybody = community.on.contains("allow_non_admin_sub_group_creation");
             if !everybody && !community.is_admin(device.pn) {
-                return Err(Refused::new(403));
+                return Err(refuse(403, "groups of the community are made by admins"));
             }
             group.parent = Some(parent.user.to_string());
         }
@@ -95,10 +93,10 @@ impl Machine {
     /// A community that this account is in.
     fn community(&self, device: DeviceRef, id: &str) -> Result<Group, Refused> {
         let community = self.groups.get(id).filter(|group| group.community);
-        let community = community.ok_or_else(|| Refused::new(404))?;
+        let community = community.ok_or_else(|| refuse(404, "no such community"))?;
         match community.members.contains_key(&device.pn) {
             true => Ok(community.clone()),
-            false => Err(Refused::new(403)),
+            false => Err(refuse(403, "a stranger to the community")),
         }
     }
 
@@ -146,7 +144,7 @@ impl Machine {
         let admin = community.is_admin(device.pn);
         let named = child.jid("jid").and_then(|jid| self.groups.get(&*jid.user)).cloned();
         let named = named.filter(|sub| sub.parent.as_deref() == Some(&*community.id));
-        let named = || named.ok_or_else(|| Refused::new(404));
+        let named = || named.ok_or_else(|| refuse(404, "no such group in the community"));
         let linked = |node| Ok(vec![Builder::new("linked_group").children([node]).build()]);
         match (&*child.tag, set) {
             ("sub_groups", false) => {
@@ -160,6 +158,9 @@ impl Machine {
                 match group.approval {
                     true => drop(self.request_to_join(now, device, group.clone())?),
                     false => {
+                        if !group.members.contains_key(&device.pn) {
+                            group.has_room()?;
+                        }
                         self.add_members(now, device, &group, &[device.pn], Some("linked_group_join"));
                     }
                 }
@@ -171,7 +172,9 @@ impl Machine {
                 let people = people.keys().map(|pn| self.member_node(*pn, None).build()).collect::<Vec<_>>();
                 Ok(vec![Builder::new("linked_groups_participants").children(people).build()])
             }
-            ("links" | "unlink" | "delete_parent", true) if !admin => Err(Refused::new(403)),
+            ("links" | "unlink" | "delete_parent", true) if !admin => {
+                Err(refuse(403, "only for admins of the community"))
+            }
             ("links", true) => {
                 self.link_groups(now, device, &community, child.child("link").unwrap_or(child))
             }
@@ -188,7 +191,7 @@ impl Machine {
                 self.tell_group(now, &community.jid(), device, community.members.into_keys(), &told);
                 Ok(vec![])
             }
-            _ => Err(Refused::new(501)),
+            _ => Err(refuse(501, "nothing that communities know")),
         }
     }
 
@@ -237,7 +240,7 @@ impl Machine {
     ) -> Answer {
         let mut outcomes = Vec::new();
         for named in unlink.all_named("group") {
-            let Some(jid) = named.jid("jid") else { return Err(Refused::new(400)) };
+            let Some(jid) = named.jid("jid") else { return Err(refuse(400, "a group without an address")) };
             let sub = self.groups.get(&*jid.user).cloned();
             let outcome = Builder::new("group").attr("jid", jid.clone());
             let Some(sub) = sub.filter(|sub| sub.parent.as_deref() == Some(&*community.id)) else {

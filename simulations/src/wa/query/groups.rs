@@ -6,8 +6,10 @@ use roost_proto::stanza::{Builder, Read as _, Server, Stanza};
 use super::super::account::{DeviceRef, Pn, seconds};
 use super::super::groups::{Group, Role, add_mode, approval_mode};
 use super::super::machine::Machine;
-use super::{Answer, Refused};
+use super::{Answer, Refused, refuse};
 
+/// The timers of disappearing messages, in seconds. That others are refused in groups is what whatsmeow says.
+const TIMERS: [u32; 4] = [0, 86_400, 604_800, 7_776_000];
 /// The longest subject, in bytes.
 pub(super) const MAX_SUBJECT: usize = 400;
 /// What is on or off by the one or the other request; whatsapp-rust's.
@@ -25,10 +27,10 @@ impl Machine {
         set: bool,
         stanza: &Stanza,
     ) -> Answer {
-        let child = stanza.all().first().ok_or_else(|| Refused::new(400))?;
+        let child = stanza.all().first().ok_or_else(|| refuse(400, "it asks for nothing"))?;
         let to = stanza.jid("to").filter(|to| to.server == Server::Group).filter(|to| !to.user.is_empty());
         let Some(to) = to else { return self.groups_query(now, device, set, child) };
-        let group = self.groups.get(&*to.user).cloned().ok_or_else(|| Refused::new(404))?;
+        let group = self.groups.get(&*to.user).cloned().ok_or_else(|| refuse(404, "no such group"))?;
         let invite = child.child("add_request").filter(|_| child.tag == "query");
         if let Some(invite) = invite.or((child.tag == "accept").then_some(child)) {
             return self.personal_invite(now, device, group, invite, set);
@@ -36,9 +38,11 @@ impl Machine {
         if child.tag == "cancel_membership_requests" && set {
             return self.end_requests(now, device, group, &[device.pn], child);
         }
-        let Some(role) = group.members.get(&device.pn).copied() else { return Err(Refused::new(403)) };
+        let Some(role) = group.members.get(&device.pn).copied() else {
+            return Err(refuse(403, "a stranger to the group"));
+        };
         let admin = role >= Role::Admin;
-        let may = |is: bool| if is { Ok(()) } else { Err(Refused::new(403)) };
+        let may = |is: bool| if is { Ok(()) } else { Err(refuse(403, "only for admins of the group")) };
         let switch = SWITCHES.iter().find(|(on, off)| [*on, *off].contains(&&*child.tag));
         if let (Some((on, off)), true) = (switch, set) {
             may(admin)?;
@@ -56,7 +60,7 @@ impl Machine {
                 may(admin || !group.locked)?;
                 let subject = child.leaf_text().unwrap_or_default().to_owned();
                 if subject.is_empty() || subject.len() > MAX_SUBJECT {
-                    return Err(Refused::new(406));
+                    return Err(refuse(406, "a subject that is empty or too long"));
                 }
                 let told =
                     Builder::new("subject").attr("subject", subject.as_str()).attr("s_t", seconds(now));
@@ -82,7 +86,7 @@ impl Machine {
             }
             ("ephemeral" | "not_ephemeral", true) => {
                 may(admin || !group.locked)?;
-                let seconds = child.number("expiration").and_then(|s| u32::try_from(s).ok()).unwrap_or(0);
+                let seconds = if child.tag == "ephemeral" { timer(child)? } else { 0 };
                 let told = match seconds {
                     0 => Builder::new("not_ephemeral"),
                     seconds => Builder::new("ephemeral").attr("expiration", seconds),
@@ -109,15 +113,17 @@ impl Machine {
                 self.reports(now, device, group, set.then_some(child))
             }
             ("invite", set) => {
-                may(admin
-                    || (!set
-                        && group.modes.get("member_link_mode").is_some_and(|to| to.starts_with("all"))))?;
+                let everybody = group.modes.get("member_link_mode").is_some_and(|to| to.starts_with("all"));
+                // As whatsmeow reads it: 403 is for those who are not in the group.
+                if !admin && (set || !everybody) {
+                    return Err(refuse(401, "the invite link is for admins"));
+                }
                 let mut code = group.invite.clone();
                 if set {
                     code = self.invite_code();
                     let new = code.clone();
                     let told = Builder::new("invite").attr("code", code.as_str()).build();
-                    self.change_group(now, device, group, told, |group| group.invite = new)?;
+                    self.change_group(now, device, group, told, |group| group.reset_invite(new))?;
                 }
                 Ok(vec![Builder::new("invite").attr("code", code).build()])
             }
@@ -135,7 +141,7 @@ impl Machine {
                 self.answer_requests(now, device, group, child)
             }
             _ if group.community => self.community_query(now, device, set, group, child),
-            _ => Err(Refused::new(501)),
+            _ => Err(refuse(501, "nothing that groups know")),
         }
     }
 
@@ -153,32 +159,48 @@ impl Machine {
                     .all_named("group")
                     .filter_map(|group| Some(group.text("id")?.split('@').next()?.to_owned()))
                     .collect();
-                for id in &ids {
-                    let Some(group) = self.groups.get(id).cloned() else { continue };
-                    if group.members.contains_key(&device.pn) {
-                        self.drop_members(now, device, &group, &[device.pn]);
-                    }
+                let mut left = Vec::new();
+                for id in ids {
+                    let group = self.groups.get(&id).cloned();
+                    let outcome = Builder::new("group").attr("id", id);
+                    let member = group.filter(|group| group.members.contains_key(&device.pn));
+                    left.push(match member {
+                        Some(group) => {
+                            self.drop_members(now, device, &group, &[device.pn]);
+                            outcome.build()
+                        }
+                        // That it is told so, and for each group, is a guess.
+                        None => outcome.attr("error", 404u16).build(),
+                    });
                 }
-                let left = ids.into_iter().map(|id| Builder::new("group").attr("id", id).build());
                 Ok(vec![Builder::new("leave").children(left).build()])
             }
             ("invite", set) => {
                 let code = child.text("code").unwrap_or_default();
                 let group = self.groups.values().find(|group| group.invite == code).cloned();
-                let group = group.ok_or_else(|| Refused::new(406))?;
+                let Some(group) = group else {
+                    let was =
+                        self.groups.values().any(|group| group.past_invites.iter().any(|past| *past == code));
+                    return Err(match was {
+                        true => refuse(410, "an invite that was reset"),
+                        false => refuse(406, "no such invite"),
+                    });
+                };
                 if !set {
                     return Ok(vec![self.group_node(&group, false)]);
                 }
+                // A guess: whatsapp-rust knows 304 for it, too.
                 if group.members.contains_key(&device.pn) {
-                    return Err(Refused::new(409));
+                    return Err(refuse(409, "a member already"));
                 }
                 if group.approval {
                     return self.request_to_join(now, device, group);
                 }
+                group.has_room()?;
                 self.add_members(now, device, &group, &[device.pn], Some("invite"));
                 Ok(vec![Builder::new("group").attr("jid", group.jid()).build()])
             }
-            _ => Err(Refused::new(501)),
+            _ => Err(refuse(501, "nothing that all groups know")),
         }
     }
 
@@ -187,7 +209,7 @@ impl Machine {
         let before = group.description.as_ref().map(|(id, _)| id.clone()).unwrap_or_default();
         // Who changes what he has not seen is refused.
         if child.text("prev").unwrap_or_default() != before {
-            return Err(Refused::new(409));
+            return Err(refuse(409, "another description was there meanwhile"));
         }
         let text = child.child("body").and_then(|body| body.leaf_text()).map(str::to_owned);
         let told = Builder::new("description").attr("id", id.as_str());
@@ -226,4 +248,12 @@ impl Machine {
         self.tell_group(now, &jid, device, admins, &told.children([asks]).build());
         Ok(vec![Builder::new("membership_approval_request").attr("jid", jid).build()])
     }
+}
+
+/// `<ephemeral expiration>`
+pub(super) fn timer(ephemeral: &Stanza) -> Result<u32, Refused> {
+    let seconds = ephemeral.number("expiration").and_then(|seconds| u32::try_from(seconds).ok());
+    seconds
+        .filter(|seconds| TIMERS.contains(seconds))
+        .ok_or_else(|| refuse(400, "a timer that there is not in groups"))
 }

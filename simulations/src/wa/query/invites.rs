@@ -47,7 +47,11 @@ impl Machine {
         if !accept {
             return Ok(vec![self.group_node(&group, false)]);
         }
+        if !group.members.contains_key(&device.pn) {
+            group.has_room()?;
+        }
         group.invites.remove(&device.pn);
+        self.groups.insert(group.id.clone(), group.clone());
         self.add_members(now, device, &group, &[device.pn], Some("invite"));
         Ok(vec![Builder::new("group").attr("jid", group.jid()).build()])
     }

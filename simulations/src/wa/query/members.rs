@@ -108,9 +108,18 @@ impl Machine {
         let (mut outcomes, mut done) = (Vec::new(), Vec::new());
         for jid in action.all_named("participant").filter_map(|participant| participant.jid("jid")) {
             let found = self.account_of(&jid).map(|account| account.pn);
-            let asked = found.filter(|pn| group.requests.remove(pn).is_some());
-            done.extend(asked);
-            outcomes.push(self.outcome(&jid, found, if asked.is_some() { 200 } else { 404 }, None));
+            let full = group.members.len() + done.len() >= MAX_MEMBERS;
+            let code = match found {
+                Some(pn) if !group.requests.contains_key(&pn) => 404,
+                Some(_) if full => 419,
+                Some(pn) => {
+                    group.requests.remove(&pn);
+                    done.push(pn);
+                    200
+                }
+                None => 404,
+            };
+            outcomes.push(self.outcome(&jid, found, code, None));
         }
         self.groups.insert(group.id.clone(), group.clone());
         self.add_members(now, device, &group, &done, Some("linked_group_join"));
@@ -126,10 +135,12 @@ impl Machine {
         new: &[Pn],
         reason: Option<&'static str>,
     ) {
+        let mut group = group.clone();
+        // Who is in it already stays what he is.
+        let new: Vec<Pn> = new.iter().copied().filter(|pn| !group.members.contains_key(pn)).collect();
         if new.is_empty() {
             return;
         }
-        let mut group = group.clone();
         let before: Vec<Pn> = group.members.keys().copied().collect();
         group.members.extend(new.iter().map(|pn| (*pn, Role::Member)));
         group.version += 1;
@@ -138,7 +149,7 @@ impl Machine {
         let jid = group.jid();
         let node = self.group_node(&group, true);
         if let Some(community) = group.parent.clone() {
-            self.enroll(&community, new.to_vec());
+            self.enroll(&community, new.clone());
         }
         self.groups.insert(group.id.clone(), group);
         let added = new.iter().map(|pn| self.member_node(*pn, None).build()).collect::<Vec<_>>();
@@ -150,7 +161,7 @@ impl Machine {
         self.tell_group(now, &jid, device, before, &told.build());
         // Who comes in hears of the whole group.
         let create = Builder::new("create").children([node]).build();
-        self.tell_group(now, &jid, device, new.to_vec(), &create);
+        self.tell_group(now, &jid, device, new, &create);
     }
 
     pub(super) fn drop_members(&mut self, now: UnixMillis, device: DeviceRef, group: &Group, gone: &[Pn]) {

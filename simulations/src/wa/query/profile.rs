@@ -18,6 +18,8 @@ use super::{Answer, Refused, refuse};
 
 /// The mutation of the about text that whatsmeow sends.
 const SET_ABOUT: &str = "9152604461510864";
+/// How every JPEG begins.
+const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
 /// Largest picture that is kept.
 const MAX_PICTURE: usize = 1 << 20;
 
@@ -44,7 +46,7 @@ pub struct Profile {
 
 impl Account {
     /// Whether another account may see this.
-    fn shows(&self, category: &str, to: &Account) -> bool {
+    pub(in crate::wa) fn shows(&self, category: &str, to: &Account) -> bool {
         self.pn == to.pn || self.privacy.shows(category, &to.lid)
     }
 
@@ -52,6 +54,12 @@ impl Account {
     /// none.
     pub(in crate::wa) fn can_be_added(&self, by: &Account) -> bool {
         self.privacy.value("groupadd") != "contacts" && self.privacy.shows("groupadd", &by.lid)
+    }
+
+    /// Whether another account may see that it is there. (A guess: by the words of the setting, who may not see when it was
+    /// there last, where that one follows the other.)
+    pub(in crate::wa) fn shows_online(&self, to: &Account) -> bool {
+        self.privacy.value("online") != "match_last_seen" || self.shows("last", to)
     }
 
     /// Its about text, as `usync` tells it.
@@ -254,11 +262,12 @@ fn shown(stanza: &Stanza, owner: &str, id: u64) -> Stanza {
         .build()
 }
 
-/// The picture that is to be shown; none removes the present one.
+/// The picture that is to be shown; none removes the present one. What is no JPEG is not taken, as whatsmeow says.
 fn picture_in(stanza: &Stanza) -> Result<Option<Vec<u8>>, Refused> {
     let bytes = stanza.child("picture").and_then(|picture| picture.leaf()).map(<[u8]>::to_vec);
-    match bytes.as_ref().is_some_and(|bytes| bytes.is_empty() || bytes.len() > MAX_PICTURE) {
-        true => Err(refuse(406, "a picture that is empty or too large")),
-        false => Ok(bytes),
+    let good = |bytes: &Vec<u8>| bytes.starts_with(JPEG) && bytes.len() <= MAX_PICTURE;
+    match bytes.as_ref().is_none_or(good) {
+        true => Ok(bytes),
+        false => Err(refuse(406, "a picture that is no JPEG, or too large")),
     }
 }

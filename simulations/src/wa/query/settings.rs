@@ -126,10 +126,17 @@ impl Machine {
 
     fn block(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         for item in stanza.all_named("item") {
+            // That today's server refuses a number alone is what whatsapp-rust says; that it wants the number beside the hidden
+            // identity only of whom one blocks, and the code, are guesses.
+            let blocks = item.text("action").as_deref() == Some("block");
             let jid = item
                 .jid("jid")
-                .ok_or_else(|| refuse(400, "nobody is named who is to be blocked"))?
+                .filter(|jid| jid.is_lid())
+                .ok_or_else(|| refuse(400, "who is to be blocked is not named by a hidden identity"))?
                 .to_string();
+            if blocks && item.jid("pn_jid").is_none() {
+                return Err(refuse(400, "the number of who is to be blocked is not named"));
+            }
             let blocked = &mut self.account_mut(device.pn).blocked;
             match item.text("action").as_deref() {
                 Some("block") if blocked.len() >= MAX_BLOCKED => {

@@ -5,14 +5,20 @@ use roost_proto::signal::{Chain, distribution, encrypt_for_group};
 use super::*;
 
 impl World {
-    fn group_query(&mut self, probe: usize, kind: &'static str, to: Option<&Jid>, child: Builder) -> Stanza {
+    pub(super) fn group_query(
+        &mut self,
+        probe: usize,
+        kind: &'static str,
+        to: Option<&Jid>,
+        child: Builder,
+    ) -> Stanza {
         let to = to.cloned().unwrap_or_else(|| Jid::new(String::new(), roost_proto::stanza::Server::Group));
         let id = format!("q{}", self.probes[probe].seen.len());
         self.ask(probe, iq::request(&id, kind, "w:g2", to).children([child.build()]).build())
     }
 
     /// A group of these probes, made by the first.
-    fn group(&mut self, probes: &[usize]) -> Jid {
+    pub(super) fn group(&mut self, probes: &[usize]) -> Jid {
         let members = probes[1..].iter().map(|probe| {
             let jid = self.account(*probe);
             Builder::new("participant").attr("jid", jid).build()
@@ -43,14 +49,14 @@ impl World {
         self.probes[probe].seen.iter().find(fits).cloned()
     }
 
-    fn told(&self, probe: usize, tag: &str) -> bool {
+    pub(super) fn told(&self, probe: usize, tag: &str) -> bool {
         let seen = &self.probes[probe].seen;
         seen.iter()
             .any(|stanza| stanza.text("type").as_deref() == Some("w:gp2") && stanza.child(tag).is_some())
     }
 }
 
-fn code(answer: &Stanza) -> Option<u64> {
+pub(super) fn code(answer: &Stanza) -> Option<u64> {
     answer.child("error").and_then(|error| error.number("code"))
 }
 
@@ -149,7 +155,7 @@ fn one_sender_key_with_two_ciphertexts_is_a_violation() {
 }
 
 /// A request of the first of these probes about a member.
-fn about(world: &World, tag: &'static str, probe: usize) -> Builder {
+pub(super) fn about(world: &World, tag: &'static str, probe: usize) -> Builder {
     let member = Builder::new("participant").attr("jid", world.lid(probe)).build();
     Builder::new(tag).children([member])
 }
@@ -245,4 +251,28 @@ fn what_is_said_after_a_removal_under_a_key_that_the_removed_one_has_is_counted(
     distribution(&mut new, &mut rng).expect("a chain");
     world.shout(ada, &group, "G3", &mut new);
     assert_eq!(counted(&world), 1);
+}
+
+#[test]
+fn what_is_sent_again_in_a_group_is_for_a_device_of_a_member_and_carries_a_ciphertext() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada, bob]);
+    let device = |world: &World, probe: usize| world.lid(probe).with_device(1);
+    let whom = [device(&world, eve), Jid::lid("1"), world.lid(bob).with_device(9), device(&world, bob)];
+    let codes: Vec<Option<String>> = whom
+        .into_iter()
+        .enumerate()
+        .map(|(place, to)| {
+            let id = format!("A{place}");
+            let enc = Builder::new("enc").attr("v", "2").attr("type", "skmsg").bytes([1; 40]).build();
+            let again = Builder::new("message").attr("id", id.as_str()).attr("to", group.clone());
+            world.say(ada, again.attr("participant", to).attr("type", "text").children([enc]).build());
+            let ack = world.heard(ada, "ack", &id).expect("every message is acknowledged");
+            ack.text("error").map(|code| code.into_owned())
+        })
+        .collect();
+    let code = |code: &str| Some(code.to_owned());
+    assert_eq!(codes, [code("403"), code("404"), code("404"), code("400")]);
+    assert!(world.heard(bob, "message", "A3").is_none());
 }

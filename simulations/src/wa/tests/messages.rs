@@ -268,3 +268,56 @@ fn presence_and_typing_reach_those_who_look() {
     world.say(bob, Builder::new("chatstate").attr("to", to).children([composing]).build());
     assert!(world.probes[ada].seen.iter().any(|stanza| stanza.tag == "chatstate"));
 }
+
+#[test]
+fn a_list_of_ciphertexts_that_is_wrong_as_a_whole_is_refused_and_nobody_gets_anything() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let chat = world.lid(bob);
+    world.text(ada, &chat, "hello");
+    let entry = |jid: Jid, full: bool| {
+        let enc = Builder::new("enc").attr("v", "2").attr("type", "msg").bytes([1; 40]).build();
+        Builder::new("to").attr("jid", jid).children(full.then_some(enc)).build()
+    };
+    let (by_lid, by_number) = (chat.with_device(1), world.account(bob).with_device(1));
+    let own_number = world.account(ada);
+    for (place, list) in [
+        vec![],
+        vec![entry(by_lid.clone(), false)],
+        vec![entry(by_lid.clone(), true), entry(by_number, true)],
+        vec![entry(by_lid, true), entry(own_number, true)],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("L{place}");
+        let list = Builder::new("participants").children(list).build();
+        let message = Builder::new("message").attr("id", id.as_str()).attr("to", chat.clone());
+        world.say(ada, message.attr("type", "text").children([list]).build());
+        let is_ack = |stanza: &&Stanza| stanza.tag == "ack" && stanza.text("id").as_deref() == Some(&id);
+        let ack = world.probes[ada].seen.iter().find(is_ack).expect("an ack");
+        assert_eq!(ack.text("error").as_deref(), Some("400"), "list {place}");
+    }
+    assert_eq!(world.texts(bob), ["hello"]);
+    assert!(world.probes[bob].seen.iter().all(|stanza| stanza.tag != "message"));
+}
+
+#[test]
+fn who_encrypts_for_a_device_that_is_gone_hears_the_hash_of_those_that_there_are() {
+    let mut world = World::new();
+    let (ada, bob, second) = (world.linked("ada"), world.linked("bob"), world.linked("bob"));
+    let chat = world.lid(bob);
+    let sent = world.text(ada, &chat, "to all");
+    let own = world.probes[second].jid.clone().expect("paired");
+    let remove = Builder::new("remove-companion-device").attr("jid", own).build();
+    world.say(second, iq::set("r-1", "md").children([remove]).build());
+    let devices: Vec<Jid> =
+        sent.child("participants").expect("a list").all().iter().filter_map(|to| to.jid("jid")).collect();
+    let old = world.probes[ada].text(&chat, &devices, "to one too many");
+    let id = old.text("id").expect("an id").into_owned();
+    world.say(ada, old);
+    let is_ack = |stanza: &&Stanza| stanza.tag == "ack" && stanza.text("id").as_deref() == Some(&id);
+    let ack = world.probes[ada].seen.iter().find(is_ack).expect("an ack");
+    assert!(ack.text("phash").expect("a hash").starts_with("2:") && ack.text("error").is_none());
+    assert_eq!(world.texts(bob), ["to all", "to one too many"]);
+}

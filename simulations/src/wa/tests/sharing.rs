@@ -95,6 +95,7 @@ fn a_patch_is_taken_on_the_version_that_its_maker_had() {
 
     let late = world.app_state(other, "regular_high", 0, Some(&first));
     assert_eq!(code(collection(&late)), Some(409));
+    assert_eq!(collection(&late).text("has_more_patches").as_deref(), Some("false"));
     assert_eq!(patches(&late), [1], "who was late gets what it missed");
     assert_eq!(patches(&world.app_state(other, "regular_high", 0, None)), [1]);
     assert_eq!(patches(&world.app_state(other, "regular_high", 1, None)), Vec::<u64>::new());
