@@ -65,13 +65,16 @@ impl Machine {
             ("w:g2", _, set) => self.group_query(now, device, set, stanza),
             ("newsletter", _, _) => self.newsletter_iq(now, device, stanza),
             ("md", "remove-companion-device", true) => {
-                self.send(now, connection, with_time(now, iq::result(stanza)).build());
-                let named = child.and_then(|child| child.jid("jid")).and_then(|jid| self.device_at(&jid));
-                // Only devices of the own account can be removed; without a name it is the asking one.
-                let named =
-                    named.filter(|named| named.pn == device.pn && named.device != 0).unwrap_or(device);
-                self.unlink(now, named);
-                return Ok(());
+                let named = child.and_then(|child| child.jid("jid")).and_then(|jid| self.existing(&jid));
+                // That a companion may unlink another one of its account, and the code, are guesses.
+                match named.filter(|named| named.pn == device.pn && named.device != 0) {
+                    Some(named) => {
+                        self.send(now, connection, with_time(now, iq::result(stanza)).build());
+                        self.unlink(now, named);
+                        return Ok(());
+                    }
+                    None => Err(refuse(404, "no companion of the own account")),
+                }
             }
             _ if to_server => self.setting(now, device, &xmlns, tag, set, stanza),
             _ => settings::elsewhere(&xmlns, tag),

@@ -274,6 +274,26 @@ fn a_device_that_unlinks_itself_is_gone_for_good() {
 }
 
 #[test]
+fn nobody_unlinks_what_is_no_companion_of_his_account() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let strangers = world.probes[bob].jid.clone();
+    let (phone, nobodys) = (world.account(ada), world.lid(ada).with_device(9));
+    for named in [strangers, Some(phone), Some(nobodys), None] {
+        let remove = Builder::new("remove-companion-device");
+        let remove = match &named {
+            Some(named) => remove.attr("jid", named.clone()),
+            None => remove,
+        };
+        let answer = world.ask(ada, iq::set("r-1", "md").children([remove.build()]).build());
+        assert_eq!(iq::outcome(answer).map_err(|refused| refused.code).err(), Some(404), "{named:?}");
+    }
+    for probe in [ada, bob] {
+        assert_eq!(world.last_end(probe), None);
+    }
+}
+
+#[test]
 fn every_request_is_answered_and_unknown_ones_with_501() {
     let mut world = World::new();
     let ada = world.linked("ada");
