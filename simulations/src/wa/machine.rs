@@ -209,6 +209,11 @@ impl Machine {
         &self.accounts
     }
 
+    /// Whether a fault has it that WhatsApp lost the keys of this device, which has not given them again.
+    pub fn lacks_keys(&self, device: DeviceRef) -> bool {
+        self.faults.keyless(device)
+    }
+
     /// Devices that are logged in now.
     pub fn online(&self) -> impl Iterator<Item = DeviceRef> + '_ {
         self.online.keys().copied()
