@@ -77,9 +77,22 @@ impl Pair<'_> {
         let given = || self.stage.sim.look(|machine| machine.trust().token(to, from).is_some());
         self.stage.until("a token", given).await?;
         self.stage.sim.commit(&Fault::DemandTokens { demand: true })?;
-        let text = format!("no stranger, {}", self.names);
-        self.from.client.send(&self.to.person.lid_jid(), &text).await?;
-        self.to.client.message(&text).await?;
+        // Who has not yet read that he was given one is refused, and tries again.
+        for round in 0.. {
+            let (stage, device) = (self.stage, self.from.person.first_device());
+            let refused =
+                || stage.sim.ledger(|ledger| ledger.of(&device).map(|record| record.refused_stanzas));
+            let before = refused();
+            let text = format!("no stranger, {}, {round}", self.names);
+            let sent = self.from.client.send(&self.to.person.lid_jid(), &text).await;
+            let came = || self.to.client.messages().iter().any(|message| message.text == text);
+            stage.until("answer to who knows him", || came() || refused() > before).await?;
+            if came() {
+                sent?;
+                break;
+            }
+            assert!(round < 20, "the token is never shown");
+        }
         self.stage.sim.commit(&Fault::DemandTokens { demand: false })?;
         self.seen("trusted-contact tokens");
         Ok(())
