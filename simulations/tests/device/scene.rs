@@ -385,7 +385,7 @@ pub(crate) fn request(to: &Recipient, text: &str) -> SendRequest {
     }
 }
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits for a condition, with a bound.
 pub(crate) async fn until<F: Future<Output = bool>>(name: &str, holds: impl Fn() -> F) {
