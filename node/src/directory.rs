@@ -14,6 +14,7 @@ use roost_proto::id::{
     Age, BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis,
 };
 
+use crate::imported::ImportRows;
 use crate::media::MediaRows;
 use crate::polls::PollRows;
 use crate::protocol::ProtocolRow;
@@ -120,9 +121,9 @@ pub enum CreateError {
 /// Stanzas that are kept aside for one device; beyond, the oldest go. Strangers choose how much is put aside.
 pub const ASIDE: u16 = 500;
 
-/// Tenants, devices, messages, events, consumers, files, polls, the protocol version.
+/// Tenants, devices, messages, events, consumers, imports, files, polls, the protocol version.
 #[async_trait]
-pub trait Directory: MediaRows + PollRows + ProtocolRow {
+pub trait Directory: ImportRows + MediaRows + PollRows + ProtocolRow {
     /// Makes a tenant.
     async fn create_tenant(&self, id: &BusinessId, display_name: &str) -> Result<Tenant, CreateError>;
     /// One tenant.

@@ -14,6 +14,7 @@ pub mod errors;
 pub mod hosting;
 pub mod http;
 pub mod import;
+pub mod imported;
 pub mod link;
 pub mod media;
 pub mod metrics;

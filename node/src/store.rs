@@ -10,6 +10,7 @@ mod committer;
 mod devices;
 mod directory;
 mod fenced;
+mod imported;
 mod ledger;
 mod leftovers;
 mod media;

@@ -7,6 +7,7 @@
 
 mod devices;
 mod directory;
+mod imported;
 mod ledger;
 mod media;
 mod polls;
@@ -119,6 +120,7 @@ checks! {
     directory::what_was_put_aside_is_bounded_in_number_and_age,
     directory::a_consumer_has_one_holder,
     directory::positions_never_go_back_nor_beyond_the_log,
+    imported::what_was_imported_is_imported_once_in_the_whole_cluster,
     media::a_file_is_its_tenants_alone,
     media::what_is_written_into_a_file_that_is_gone_does_not_bring_it_back,
     media::a_file_keeps_the_time_of_its_first_writing,

@@ -6,6 +6,7 @@
 
 mod devices;
 mod directory;
+mod imported;
 mod ledger;
 mod looks;
 mod media;

@@ -113,14 +113,31 @@ impl Scene {
         let again = import(&node, library, source, &["--stopped"]).await?;
         assert_eq!(again.status.code(), Some(19), "{again:?}");
         assert!(String::from_utf8_lossy(&again.stderr).contains("DEVICE_ALREADY_PAIRED"), "{again:?}");
+        cluster.create_tenant("globex").await?;
+        cluster.create_device("globex", "shop").await?;
+        let elsewhere = import_as("tenants/globex/devices/shop", &node, library, source, &["--stopped"]).await?;
+        assert_eq!(elsewhere.status.code(), Some(19), "{elsewhere:?}");
+        let said = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
+        assert!(said.contains("DEVICE_ALREADY_IMPORTED") && !said.contains("acme"), "{said}");
         Ok(())
     }
 }
 
 /// `roost device import`, with JSON as its answer.
 async fn import(node: &str, library: &str, source: &str, more: &[&str]) -> Result<Output, Failure> {
+    import_as(DEVICE, node, library, source, more).await
+}
+
+/// The same as another device.
+async fn import_as(
+    device: &str,
+    node: &str,
+    library: &str,
+    source: &str,
+    more: &[&str],
+) -> Result<Output, Failure> {
     let mut command = Command::new(program());
-    command.args(["-o", "json", "--endpoint", &format!("http://{node}"), "device", "import", DEVICE]);
+    command.args(["-o", "json", "--endpoint", &format!("http://{node}"), "device", "import", device]);
     command.args(["--from", library, source]).args(more).stdin(Stdio::null()).kill_on_drop(true);
     Ok(command.output().await?)
 }

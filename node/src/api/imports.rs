@@ -1,19 +1,22 @@
 //! Imports: parts come in one stream, and each goes to whoever owns the device at that moment.
 //!
 //! What must hold: a part is checked whole before any of it is handed on; a part may be given again, so a change
-//! of owner in the middle costs nothing; only the last part makes the device what was imported.
+//! of owner in the middle costs nothing; only the last part makes the device what was imported, and only if
+//! nothing in the cluster was made of the same before: that is noted first, so it holds whatever happens then.
 
-use roost_actors::device::{DeviceHandle, Import, Part};
+use roost_actors::device::{DeviceHandle, Import, ImportedDevice, ImportedPeers, PairError, Part};
 use roost_proto::api;
 use roost_proto::id::DeviceKey;
 use roost_proto::peer::ImportPartRequest;
 use roost_proto::peer::peer_service_client::PeerServiceClient;
 use roost_proto::prost::Message as _;
+use roost_proto::signal::Keys;
+use sha2::{Digest as _, Sha256};
 use tonic::{Code, Status, Streaming};
 
 use super::call::Call;
 use super::{Api, parse};
-use crate::errors::ApiError;
+use crate::errors::{ApiError, Unfit};
 
 /// A part that did not come whole.
 fn unread(status: Status) -> ApiError {
@@ -69,13 +72,14 @@ impl Api {
         part: api::ImportDeviceRequest,
     ) -> Result<(), ApiError> {
         let parsed = parse::imports::part(&part)?;
+        let again = part.allow_again;
         let request = ImportPartRequest { device: key.to_string(), generation, part: part.encode_to_vec() };
         let done = self.router().at_owner(
             call,
             key,
             |device| {
                 let part = parsed.clone();
-                async move { hand_over(key, &device, generation, part).await }
+                async move { self.give_part(key, &device, Import { generation, part }, again).await }
             },
             |channel| {
                 let request = call.forward(request.clone());
@@ -96,14 +100,35 @@ impl Api {
             .map_err(|_| ApiError::field("part", "is not an ImportDeviceRequest"))?;
         self.import_at_owner(call, &key, request.generation, part).await
     }
-}
 
-async fn hand_over(
-    key: &DeviceKey,
-    device: &DeviceHandle,
-    generation: u32,
-    part: Part,
-) -> Result<(), ApiError> {
-    let taken = device.import(Import { generation, part }).await;
-    taken.map_err(|error| super::pairing::pair_error(key, device, error))
+    /// Gives a part to the device, which is here.
+    async fn give_part(
+        &self,
+        key: &DeviceKey,
+        device: &DeviceHandle,
+        import: Import,
+        again: bool,
+    ) -> Result<(), ApiError> {
+        let refused = |error| super::pairing::pair_error(key, device, error);
+        if let Part::Device(imported) = &import.part {
+            let nothing = Part::Peers(ImportedPeers::default());
+            match device.import(Import { generation: import.generation, part: nothing }).await {
+                Ok(()) => self.claim(key, imported, again).await?,
+                // As this, and its answer was lost, or as something else: the device knows. It takes nothing.
+                Err(PairError::AlreadyPaired) => {}
+                Err(error) => return Err(refused(error)),
+            }
+        }
+        device.import(import).await.map_err(refused)
+    }
+
+    /// Notes what the device is about to become.
+    async fn claim(&self, key: &DeviceKey, device: &ImportedDevice, again: bool) -> Result<(), ApiError> {
+        let keys = Keys::from_bytes(&device.keys.0).expect("an import carries what was written as keys");
+        let identity = Sha256::digest(keys.identity().public()).into();
+        match self.parts().directory.claim_import(identity, key, again).await? {
+            true => Ok(()),
+            false => Err(ApiError::Unfit { key: key.clone(), unfit: Unfit::AlreadyImported }),
+        }
+    }
 }

@@ -39,14 +39,21 @@ pub struct ImportArgs {
     /// The library is stopped for sure, whatever it looks like.
     #[arg(long)]
     stopped: bool,
+    /// Takes it although it was imported into this cluster before. Keys of its ratchets that were used since are used again:
+    /// others cannot read what is sent with them, and it is no secret any more.
+    #[arg(long)]
+    allow_again: bool,
 }
 
 pub(super) async fn run(args: ImportArgs, globals: &Globals) -> Result<(), Problem> {
-    let ImportArgs { device, from: library, source, phone, dry_run, stopped } = args;
+    let ImportArgs { device, from: library, source, phone, dry_run, stopped, allow_again } = args;
     let from = From { library, place: source, phone, stopped };
     let found = import::read(&from).await.map_err(of_source)?;
     show(&found, globals.output);
-    let parts = found.parts(&device_name(&device));
+    let mut parts = found.parts(&device_name(&device));
+    if let Some(last) = parts.last_mut() {
+        last.allow_again = allow_again;
+    }
     for part in &parts {
         parse::imports::part(part).map_err(of_part)?;
     }

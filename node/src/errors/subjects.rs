@@ -48,6 +48,8 @@ pub enum Unfit {
     NotPaired,
     /// It is paired already, and pairing was asked for.
     AlreadyPaired,
+    /// What is to be imported was before, as this device or another.
+    AlreadyImported,
     /// It is being paired, and an import was asked for.
     BeingPaired,
     /// WhatsApp unlinked it.
@@ -73,6 +75,7 @@ impl Unfit {
         match self {
             Unfit::NotPaired => "DEVICE_NOT_PAIRED",
             Unfit::AlreadyPaired => "DEVICE_ALREADY_PAIRED",
+            Unfit::AlreadyImported => "DEVICE_ALREADY_IMPORTED",
             Unfit::BeingPaired => "DEVICE_BEING_PAIRED",
             Unfit::LoggedOut => "DEVICE_LOGGED_OUT",
             Unfit::Stopped => "DEVICE_STOPPED",
@@ -89,6 +92,9 @@ impl Unfit {
         match self {
             Unfit::NotPaired => "is not paired; pair it first",
             Unfit::AlreadyPaired => "is paired already; log it out or delete it first",
+            Unfit::AlreadyImported => {
+                "cannot become what was imported before: its keys would be used again; allow_again takes it all the same"
+            }
             Unfit::BeingPaired => "is being paired; cancel that or let it end first",
             Unfit::LoggedOut => "was unlinked by WhatsApp or its phone; delete it and pair a new one",
             Unfit::Stopped => "is stopped; start it first",

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use roost_placement::ledger::{Grant, Ledger};
 
 use super::fenced::Rows;
+use super::imported::Claims;
 use super::leftovers::Leftovers;
 use super::media::Files;
 use super::polls::Ballots;
@@ -56,7 +57,7 @@ pub(super) struct ExpiredRow {
 
 /// One database, whichever it is. `(b, d)` is the key of a device.
 #[async_trait]
-pub(super) trait Backend: Ledger + Wishes + Files + Ballots + Versions + Leftovers {
+pub(super) trait Backend: Ledger + Wishes + Files + Ballots + Versions + Leftovers + Claims {
     /// A write transaction, for [`super::fenced::FencedTx`] only.
     async fn begin(&self) -> SqlResult<Box<dyn Rows>>;
 

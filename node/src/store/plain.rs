@@ -248,6 +248,7 @@ macro_rules! plain_backend {
                 for sql in [
                     "DELETE FROM device WHERE business_id = $1 AND device_id = $2",
                     "DELETE FROM consumer_position WHERE business_id = $1 AND device_id = $2",
+                    "UPDATE imported_device SET business_id = '', device_id = '' WHERE business_id = $1 AND device_id = $2",
                     "UPDATE event_head SET earliest = last_seq + 1, began = last_seq WHERE business_id = $1 AND device_id = $2",
                 ] {
                     sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?;

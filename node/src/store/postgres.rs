@@ -42,6 +42,7 @@ use sqlx::{Connection, PgPool, Transaction};
 use self::writes::PgTx;
 use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
 use super::fenced::Rows;
+use super::imported::claims;
 use super::leftovers::leftovers;
 use super::media::files;
 use super::near::near;
@@ -71,6 +72,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (15, "terms", include_str!("../../../migrations/postgres/0015_terms.sql")),
     (16, "quarantine age", include_str!("../../../migrations/postgres/0016_quarantine_age.sql")),
     (17, "log began", include_str!("../../../migrations/postgres/0017_log_began.sql")),
+    (18, "imported", include_str!("../../../migrations/postgres/0018_imported.sql")),
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection
@@ -175,6 +177,7 @@ ballots!(
              FROM jsonb_array_elements($3::jsonb) WITH ORDINALITY AS x(e, at))"
 );
 
+claims!(Postgres);
 leftovers!(Postgres);
 
 versions!(Postgres, now_millis: "(extract(epoch FROM now()) * 1000)::bigint");

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use self::writes::LiteTx;
 use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
 use super::fenced::Rows;
+use super::imported::claims;
 use super::leftovers::leftovers;
 use super::media::files;
 use super::near::near;
@@ -52,6 +53,7 @@ pub(super) const MIGRATIONS: &Migrations = &[
     (15, "terms", include_str!("../../../migrations/sqlite/0015_terms.sql")),
     (16, "quarantine age", include_str!("../../../migrations/sqlite/0016_quarantine_age.sql")),
     (17, "log began", include_str!("../../../migrations/sqlite/0017_log_began.sql")),
+    (18, "imported", include_str!("../../../migrations/sqlite/0018_imported.sql")),
 ];
 
 /// How long a reader waits for the rare moments in which a writer excludes it.
@@ -142,6 +144,7 @@ wishes!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 files!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");
 ballots!(Lite, names: "(SELECT key AS at, value ->> 0 AS kind, value ->> 1 AS name FROM json_each($3))");
 
+claims!(Lite);
 leftovers!(Lite);
 
 versions!(Lite, now_millis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)");

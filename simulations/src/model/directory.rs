@@ -54,6 +54,7 @@ fn delete_device(tables: &mut Tables, now: i64, key: &DeviceKey) -> bool {
     tables.hand(key, None, "delete", now);
     tables.history.remove(key);
     tables.positions.retain(|(_, _, device), _| device != key);
+    tables.imported.values_mut().filter(|of| of.as_ref() == Some(key)).for_each(|of| *of = None);
     if let Some(row) = tables.ownership.get_mut(key) {
         row.desired = Desired::Deleted;
         row.wish = Wish::default();

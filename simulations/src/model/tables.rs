@@ -38,6 +38,8 @@ pub(super) struct Tables {
     pub(super) draws: u64,
     /// The version of WhatsApp Web that is chosen.
     pub(super) protocol: Chosen,
+    /// As which device what was imported, by SHA-256 of its public identity key; `None` once that is deleted.
+    pub(super) imported: BTreeMap<[u8; 32], Option<DeviceKey>>,
     /// When each was first written, and what is in it.
     pub(super) media: BTreeMap<(BusinessId, String), (i64, Vec<u8>)>,
 }

@@ -5,6 +5,7 @@
 
 mod devices;
 mod directory;
+mod imported;
 mod ledger;
 mod media;
 mod polls;

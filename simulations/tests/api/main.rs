@@ -13,6 +13,7 @@ mod devices;
 mod downgrades;
 mod groups;
 mod health;
+mod imports;
 mod live;
 mod media;
 mod pairing;

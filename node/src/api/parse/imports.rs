@@ -28,6 +28,7 @@ pub fn part(part: &api::ImportDeviceRequest) -> Result<Part, ApiError> {
         + part.sender_keys.len()
         + part.tokens.len();
     match &part.credentials {
+        None if part.allow_again => Err(ApiError::field("allow_again", "belongs beside credentials")),
         Some(_) if entries > 0 => Err(ApiError::field("credentials", "must be in a message of its own")),
         Some(credentials) => Ok(Part::Device(Box::new(device(credentials)?))),
         None if entries > MAX_ENTRIES => {

@@ -1,0 +1,20 @@
+//! What has been imported, in a run's database.
+
+use async_trait::async_trait;
+use roost_node::imported::ImportRows;
+use roost_placement::ledger::Unavailable;
+use roost_proto::id::DeviceKey;
+
+use super::Database;
+
+#[async_trait]
+impl ImportRows for Database {
+    async fn claim_import(
+        &self,
+        identity: [u8; 32],
+        key: &DeviceKey,
+        again: bool,
+    ) -> Result<bool, Unavailable> {
+        self.model.claim_import(identity, key, again).await
+    }
+}

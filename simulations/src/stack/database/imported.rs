@@ -1,0 +1,21 @@
+//! What has been imported, in the database over a link.
+
+use async_trait::async_trait;
+use roost_node::imported::ImportRows;
+use roost_placement::ledger::Unavailable;
+use roost_proto::id::DeviceKey;
+
+use super::Link;
+
+#[async_trait]
+impl ImportRows for Link {
+    async fn claim_import(
+        &self,
+        identity: [u8; 32],
+        key: &DeviceKey,
+        again: bool,
+    ) -> Result<bool, Unavailable> {
+        let key = key.clone();
+        self.write(move |link| async move { link.database.claim_import(identity, &key, again).await }).await
+    }
+}
