@@ -4,22 +4,22 @@
 //! changes its meaning; `RetryInfo` exactly where waiting helps; `BadRequest` names the field of bad
 //! input. A status of another node goes through untouched. Nothing secret is ever in a message.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use roost_placement::ledger::Unavailable;
 use roost_proto::api::message;
 use roost_proto::id::{BusinessId, ConsumerId, DeviceKey, Epoch, NodeId, Sequence};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::media::MediaProblem;
 
 mod barred;
+mod status;
 mod subjects;
 mod upstream;
 
 pub use self::barred::Barred;
+pub use self::status::reason_of;
 pub use self::subjects::{Downgrade, HeldBack, Resource, Unfit};
 pub use self::upstream::Upstream;
 
@@ -100,6 +100,21 @@ pub enum ApiError {
         /// Whether the call may have reached it.
         heard: bool,
     },
+    /// The owner is there, and no answer of it can be read: it is of another version, or its answer is too large.
+    #[error("node {node}, which holds {key}, gives no answer that can be read: {why}")]
+    OwnerFailed {
+        /// Which device.
+        key: DeviceKey,
+        /// Its owner.
+        node: NodeId,
+        /// Whether it may have done what was asked.
+        heard: bool,
+        /// What is the matter with the answer.
+        why: String,
+    },
+    /// A living node does not answer.
+    #[error("node {0} cannot be reached")]
+    NodeUnreachable(NodeId),
     /// The fence rejected a write: somebody else holds the device now.
     #[error("{key} has another owner now")]
     OwnershipLost {
@@ -237,6 +252,8 @@ impl ApiError {
             ApiError::NoOwner { .. } => "NO_OWNER",
             ApiError::NotOwner { .. } => "NOT_OWNER",
             ApiError::OwnerUnreachable { .. } => "OWNER_UNREACHABLE",
+            ApiError::OwnerFailed { .. } => "OWNER_FAILED",
+            ApiError::NodeUnreachable(_) => "NODE_UNREACHABLE",
             ApiError::OwnershipLost { .. } => "OWNERSHIP_LOST",
             ApiError::DeviceBusy { .. } => "DEVICE_RATE_LIMITED",
             ApiError::NodeDraining(_) => "NODE_DRAINING",
@@ -289,13 +306,14 @@ impl ApiError {
             ApiError::NoOwner { .. }
             | ApiError::NotOwner { .. }
             | ApiError::OwnerUnreachable { .. }
+            | ApiError::NodeUnreachable(_)
             | ApiError::NodeDraining(_)
             | ApiError::DeviceConnecting { .. }
             | ApiError::HeldBack(HeldBack::Unsettled(_))
             | ApiError::StoreUnavailable(_) => Code::Unavailable,
             ApiError::OwnershipLost { .. } => Code::Aborted,
             ApiError::DeviceBusy { .. } | ApiError::Barred(_) => Code::ResourceExhausted,
-            ApiError::UpstreamNack { .. } => Code::Internal,
+            ApiError::UpstreamNack { .. } | ApiError::OwnerFailed { .. } => Code::Internal,
             ApiError::Upstream { what, .. } => what.code(),
             ApiError::CursorExpired { .. } => Code::OutOfRange,
             ApiError::Media(problem) => problem.code(),
@@ -313,7 +331,9 @@ impl ApiError {
             ApiError::DeviceBusy { .. } => Some(Duration::from_millis(250)),
             ApiError::Media(problem) => problem.retry(),
             ApiError::Barred(barred) => Some(barred.left()),
-            ApiError::OwnerUnreachable { .. } => Some(Duration::from_millis(500)),
+            ApiError::OwnerUnreachable { .. } | ApiError::NodeUnreachable(_) => {
+                Some(Duration::from_millis(500))
+            }
             ApiError::NodeDraining(_) | ApiError::DeviceConnecting { .. } | ApiError::StoreUnavailable(_) => {
                 Some(Duration::from_secs(1))
             }
@@ -322,78 +342,6 @@ impl ApiError {
             _ => None,
         }
     }
-
-    fn key(&self) -> Option<&DeviceKey> {
-        match self {
-            ApiError::Unfit { key, .. }
-            | ApiError::NoOwner { key, .. }
-            | ApiError::NotOwner { key }
-            | ApiError::OwnerUnreachable { key, .. }
-            | ApiError::OwnershipLost { key, .. }
-            | ApiError::DeviceBusy { key }
-            | ApiError::Pinned { key, .. }
-            | ApiError::DeviceConnecting { key }
-            | ApiError::UpstreamNack { key, .. }
-            | ApiError::Upstream { key, .. }
-            | ApiError::CursorExpired { key, .. }
-            | ApiError::Barred(Barred { key, .. }) => Some(key),
-            _ => None,
-        }
-    }
-
-    /// The status to answer with; `node` is who answers.
-    pub fn status(self, node: &NodeId) -> Status {
-        if let ApiError::Forwarded(status) = self {
-            return *status;
-        }
-        let mut metadata = HashMap::from([("node".to_owned(), node.to_string())]);
-        if let Some(key) = self.key() {
-            metadata.insert("tenant".into(), key.business_id.to_string());
-            metadata.insert("device".into(), key.to_string());
-        }
-        match &self {
-            ApiError::CursorExpired { earliest, .. } => {
-                metadata.insert("earliest_sequence".into(), earliest.to_string());
-            }
-            ApiError::Barred(barred) => barred.note(&mut metadata),
-            ApiError::OwnershipLost { epoch: Some(epoch), .. } => {
-                metadata.insert("epoch".into(), epoch.to_string());
-            }
-            ApiError::OwnerUnreachable { node, .. } => {
-                metadata.insert("owner".into(), node.to_string());
-            }
-            ApiError::UpstreamNack { code, .. } => {
-                metadata.insert("code".into(), code.to_string());
-            }
-            ApiError::Upstream { what: Upstream::Refused(refused), .. } => {
-                metadata.insert("code".into(), refused.code.to_string());
-            }
-            _ => {}
-        }
-        let mut details = ErrorDetails::with_error_info(self.reason(), DOMAIN, metadata);
-        if let Some(wait) = self.retry() {
-            details.set_retry_info(Some(wait));
-        }
-        match &self {
-            ApiError::InvalidField { field, why } => {
-                details.add_bad_request_violation(field.clone(), why.clone());
-            }
-            ApiError::Barred(barred) => barred.detail(&mut details),
-            ApiError::KeyReused { .. } => {
-                details.add_bad_request_violation("request_id", self.to_string());
-            }
-            ApiError::Unfit { key, .. } => {
-                details.add_precondition_failure_violation(self.reason(), key.to_string(), self.to_string());
-            }
-            _ => {}
-        }
-        Status::with_error_details(self.code(), self.to_string(), details)
-    }
-}
-
-/// The reason of a status of ours; `None` when another system made it.
-pub fn reason_of(status: &Status) -> Option<String> {
-    status.get_details_error_info().filter(|info| info.domain == DOMAIN).map(|info| info.reason)
 }
 
 #[cfg(test)]

@@ -115,7 +115,8 @@ impl Scene {
         assert!(String::from_utf8_lossy(&again.stderr).contains("DEVICE_ALREADY_PAIRED"), "{again:?}");
         cluster.create_tenant("globex").await?;
         cluster.create_device("globex", "shop").await?;
-        let elsewhere = import_as("tenants/globex/devices/shop", &node, library, source, &["--stopped"]).await?;
+        let elsewhere =
+            import_as("tenants/globex/devices/shop", &node, library, source, &["--stopped"]).await?;
         assert_eq!(elsewhere.status.code(), Some(19), "{elsewhere:?}");
         let said = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
         assert!(said.contains("DEVICE_ALREADY_IMPORTED") && !said.contains("acme"), "{said}");

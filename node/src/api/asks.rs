@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 
 use super::Api;
 use super::call::Call;
+use super::channels::LARGEST;
 use super::messages::{command_error, unavailable};
 use super::route::PATIENCE;
 use crate::errors::{ApiError, Unfit, Upstream};
@@ -54,7 +55,8 @@ impl Api {
             let request = AskRequest { device: key.to_string(), request: encoded.clone(), changes };
             let request = call.forward_to_peer(request);
             async move {
-                let answer = PeerServiceClient::new(channel).ask(request).await?.into_inner().answer;
+                let mut there = PeerServiceClient::new(channel).max_decoding_message_size(LARGEST);
+                let answer = there.ask(request).await?.into_inner().answer;
                 stanza::decode(&answer).map_err(|error| Status::internal(error.to_string()))
             }
         };
@@ -64,9 +66,9 @@ impl Api {
         };
         match answer {
             Err(ApiError::NotFound { .. }) => Err(self.missing(key).await),
-            Err(ApiError::OwnerUnreachable { heard: true, .. }) if changes => {
-                Err(upstream(key, Upstream::OutcomeUnknown))
-            }
+            Err(
+                ApiError::OwnerUnreachable { heard: true, .. } | ApiError::OwnerFailed { heard: true, .. },
+            ) if changes => Err(upstream(key, Upstream::OutcomeUnknown)),
             answer => answer,
         }
     }

@@ -15,6 +15,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, async_trait};
 
 use super::call::Call;
+use super::channels::LARGEST;
 use super::messages::command_error;
 use super::parse::chats as parsed;
 use super::token::{self, Kind};
@@ -131,7 +132,9 @@ impl ChatService for Api {
             let jid = parsed::chat("chat", &request.chat)?.to_string();
             let there = |channel| {
                 let request = call.forward(request.clone());
-                async move { ChatServiceClient::new(channel).get_chat(request).await }
+                async move {
+                    ChatServiceClient::new(channel).max_decoding_message_size(LARGEST).get_chat(request).await
+                }
             };
             let here = |actions| known::chats(actions).remove(&jid).unwrap_or_else(|| known::unknown(&jid));
             self.contents(&call, &key, &CHATS, here, there).await
@@ -148,7 +151,12 @@ impl ChatService for Api {
             let page = Page::read(Kind::ChatPage, &request.parent, request.page_size, &request.page_token)?;
             let there = |channel| {
                 let request = call.forward(request.clone());
-                async move { ChatServiceClient::new(channel).list_chats(request).await }
+                async move {
+                    ChatServiceClient::new(channel)
+                        .max_decoding_message_size(LARGEST)
+                        .list_chats(request)
+                        .await
+                }
             };
             let here = |actions| {
                 let (chats, next_page_token) = page.cut(known::chats(actions));

@@ -17,6 +17,7 @@ use roost_proto::id::{DeviceKey, Life};
 use roost_proto::peer;
 use roost_proto::peer::peer_service_client::PeerServiceClient;
 
+use super::channels::LARGEST;
 use super::{Api, convert};
 use crate::errors::ApiError;
 
@@ -96,7 +97,7 @@ impl Api {
         let device = key.map(DeviceKey::to_string).unwrap_or_default();
         let mut request = tonic::Request::new(peer::ReportRequest { device });
         request.set_timeout(PATIENCE);
-        let mut there = PeerServiceClient::new(peer.channel).max_decoding_message_size(64 * 1024 * 1024);
+        let mut there = PeerServiceClient::new(peer.channel).max_decoding_message_size(LARGEST);
         let asked = tokio::time::timeout(PATIENCE, there.report(request)).await;
         let said = asked.map_err(|_| ApiError::DeadlineExceeded)?;
         said.map(tonic::Response::into_inner).map_err(|status| ApiError::Forwarded(Box::new(status)))

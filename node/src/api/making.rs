@@ -54,9 +54,9 @@ impl Api {
         };
         match made {
             Err(ApiError::NotFound { .. }) => Err(self.missing(key).await),
-            Err(ApiError::OwnerUnreachable { heard: true, .. }) if once => {
-                Err(upstream(key, Upstream::OutcomeUnknown))
-            }
+            Err(
+                ApiError::OwnerUnreachable { heard: true, .. } | ApiError::OwnerFailed { heard: true, .. },
+            ) if once => Err(upstream(key, Upstream::OutcomeUnknown)),
             made => made,
         }
     }

@@ -15,13 +15,17 @@ use roost_actors::device::DeviceHandle;
 use roost_placement::ledger::{Desired, Ledger};
 use roost_proto::id::{DeviceKey, Life};
 use tokio::time::Instant;
+use tonic::Status;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
 
+mod answers;
+
+use self::answers::is_stale;
+pub(super) use self::answers::of_owner;
 use super::call::Call;
 use super::channels::Channels;
 use super::port::{Cluster, Hosts};
-use crate::errors::{ApiError, Resource, Unfit, reason_of};
+use crate::errors::{ApiError, Resource, Unfit};
 use crate::metrics::Metrics;
 use crate::outside::{Dice, Outside};
 
@@ -208,17 +212,13 @@ impl Router {
         peer: &Peer,
         answer: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, ApiError> {
-        let unreachable = |heard| {
-            let (key, node) = (key.clone(), peer.life.node.clone());
-            ApiError::OwnerUnreachable { key, node, heard }
-        };
         let done = tokio::select! {
             biased;
-            done = answer => done.map_err(|status| {
-                let ours = reason_of(&status).is_some() || status.code() == Code::DeadlineExceeded;
-                if ours { ApiError::Forwarded(Box::new(status)) } else { unreachable(has_left(&status)) }
-            }),
-            () = self.death(&peer.life) => Err(unreachable(true)),
+            done = answer => done.map_err(|status| of_owner(key, &peer.life.node, status)),
+            () = self.death(&peer.life) => {
+                let (key, node) = (key.clone(), peer.life.node.clone());
+                Err(ApiError::OwnerUnreachable { key, node, heard: true })
+            }
         };
         let result = match &done {
             Ok(_) => "ok".to_owned(),
@@ -254,31 +254,6 @@ impl Router {
     pub fn forget(&self, key: &DeviceKey) {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
-}
-
-/// Whether another look-up may find the right node.
-fn is_stale(error: &ApiError) -> bool {
-    match error {
-        ApiError::NotOwner { .. } | ApiError::OwnershipLost { .. } | ApiError::OwnerUnreachable { .. } => {
-            true
-        }
-        ApiError::Forwarded(status) => {
-            matches!(reason_of(status).as_deref(), Some("NOT_OWNER" | "OWNERSHIP_LOST" | "NO_OWNER"))
-        }
-        _ => false,
-    }
-}
-
-/// Whether a call that failed found a connection: then it may have been heard.
-fn has_left(status: &Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return false;
-        }
-        cause = error.source();
-    }
-    true
 }
 
 /// Pauses between look-ups: doubling, jittered, bounded.
@@ -356,17 +331,6 @@ mod tests {
         assert!(owners.get(&key(1)).is_none(), "nobody has asked for it");
         owners.remove(&key(0));
         assert!(owners.get(&key(0)).is_none());
-    }
-
-    #[test]
-    fn only_errors_about_the_place_lead_to_another_look_up() {
-        let node = "n2".parse().expect("well formed");
-        let forwarded = |error: ApiError| ApiError::Forwarded(Box::new(error.status(&node)));
-        assert!(is_stale(&forwarded(ApiError::NotOwner { key: key(1) })));
-        assert!(is_stale(&forwarded(ApiError::OwnershipLost { key: key(1), epoch: None })));
-        assert!(!is_stale(&forwarded(ApiError::Unfit { key: key(1), unfit: Unfit::NotPaired })));
-        let down = roost_placement::ledger::Unavailable("down".into());
-        assert!(!is_stale(&forwarded(ApiError::StoreUnavailable(down))));
     }
 
     #[tokio::test]

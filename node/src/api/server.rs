@@ -38,6 +38,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::Api;
+use super::channels::LARGEST;
 use super::incoming::Incoming;
 use super::streams::drained;
 use crate::outside::Duplex;
@@ -161,7 +162,7 @@ impl Listener {
             .add_service(service!(StatusServiceServer))
             .add_service(service!(NewsletterServiceServer))
             .add_service(service!(BusinessServiceServer))
-            .add_service(service!(PeerServiceServer))
+            .add_service(PeerServiceServer::new(api.clone()).max_decoding_message_size(LARGEST))
             .serve_with_incoming_shutdown(self.incoming, shutdown);
         let drain = async {
             drained(&mut draining).await;

@@ -1,6 +1,7 @@
 //! What a caller can read from a refusal.
 
 use roost_proto::id::UnixMillis;
+use tonic_types::StatusExt as _;
 
 use super::*;
 

@@ -41,7 +41,11 @@ fn whole(device: &str, number: u64) -> ImportDeviceRequest {
     }
 }
 
-async fn import(live: &Live, place: usize, part: ImportDeviceRequest) -> Result<ImportDeviceResponse, Status> {
+async fn import(
+    live: &Live,
+    place: usize,
+    part: ImportDeviceRequest,
+) -> Result<ImportDeviceResponse, Status> {
     let answer = live.at(place).devices().import_device(tokio_stream::iter([part])).await;
     answer.map(tonic::Response::into_inner)
 }

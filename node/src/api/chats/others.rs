@@ -13,6 +13,7 @@ use roost_proto::appstate::{Action, Collection};
 use tonic::{Request, Response, Status, async_trait};
 
 use super::{Done, Page, known};
+use crate::api::channels::LARGEST;
 use crate::api::messages::command_error;
 use crate::api::parse::chats as parsed;
 use crate::api::token::Kind;
@@ -58,7 +59,12 @@ impl AddressBookService for Api {
                 Page::read(Kind::ContactPage, &request.parent, request.page_size, &request.page_token)?;
             let there = |channel| {
                 let request = call.forward(request.clone());
-                async move { AddressBookServiceClient::new(channel).list_contacts(request).await }
+                async move {
+                    AddressBookServiceClient::new(channel)
+                        .max_decoding_message_size(LARGEST)
+                        .list_contacts(request)
+                        .await
+                }
             };
             let here = |actions| {
                 let (contacts, next_page_token) = page.cut(known::contacts(actions));
@@ -104,7 +110,12 @@ impl LabelService for Api {
             let key = parse::device("parent", &request.parent)?;
             let there = |channel| {
                 let request = call.forward(request.clone());
-                async move { LabelServiceClient::new(channel).list_labels(request).await }
+                async move {
+                    LabelServiceClient::new(channel)
+                        .max_decoding_message_size(LARGEST)
+                        .list_labels(request)
+                        .await
+                }
             };
             let here = |actions| api::ListLabelsResponse { labels: known::labels(actions) };
             self.contents(&call, &key, &[Collection::Regular], here, there).await
