@@ -37,7 +37,7 @@ pub use folder::Folder;
 pub use hosts::HostCache;
 pub use http::{HttpClient, HttpError};
 pub use look::{Seen, Sight, look, place as looking_place};
-pub use offer::{Shown, Uploaded, offer, publish, show};
+pub use offer::{Shown, Unoffered, Uploaded, offer, publish, show};
 pub use pace::{Pace, TooSlow};
 pub use packs::{PackProblem, STICKERS, sticker_pack};
 pub use plain::Plain;

@@ -4,6 +4,7 @@
 //! What must hold: the same file may be uploaded again at any time, so every failure may be tried again; hosts are
 //! tried in the order that WhatsApp gave, and the budget of tries is bounded and jittered.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,12 +14,12 @@ use futures_util::TryStreamExt as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, ORIGIN};
 use http::{Request, StatusCode};
 use roost_proto::ask::media::MediaHosts;
-use roost_proto::media::{Decryptor, File, MediaKind};
+use roost_proto::media::{Decryptor, File, MediaKind, SealedError};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::Media;
-use super::blobs::{BlobKey, Pieces};
+use super::blobs::{BlobError, BlobKey, Pieces};
 use super::http::{Body, HttpError, streamed, text, whole};
 use super::problem::MediaProblem;
 
@@ -96,8 +97,22 @@ enum Tried {
     Refused(u16),
 }
 
-/// Uploads a stored blob of this length, whose SHA-256 is given. Returns its direct path. `Err(None)` means that
-/// the hosts' `auth` was refused: ask for new ones.
+/// Why an upload was not taken.
+#[derive(Debug)]
+pub enum Unoffered {
+    /// The hosts' `auth` was refused with this status: ask for new ones.
+    Unauthorised(u16),
+    /// Everything else.
+    Problem(MediaProblem),
+}
+
+impl<E: Into<MediaProblem>> From<E> for Unoffered {
+    fn from(error: E) -> Unoffered {
+        Unoffered::Problem(error.into())
+    }
+}
+
+/// Uploads a stored blob of this length, whose SHA-256 is given. Returns its direct path.
 pub async fn offer(
     media: &Media,
     hosts: &MediaHosts,
@@ -105,33 +120,32 @@ pub async fn offer(
     kind: MediaKind,
     sha256: &[u8; 32],
     length: u64,
-) -> Result<String, Option<MediaProblem>> {
+) -> Result<String, Unoffered> {
     let folder = format!("mms/{}", kind.path());
     let upload = Upload { folder, bytes: Source::Stored(key), sha256: *sha256, length, form: None };
     Ok(try_hosts(media, hosts, &upload).await?.direct_path)
 }
 
-/// Uploads what is in a stored blob as it is, for newsletters: so many bytes. Returns what the host says of it; `Err(None)`
-/// as above.
+/// Uploads what is in a stored blob as it is, for newsletters: so many bytes. Returns what the host says of it.
 pub async fn publish(
     media: &Media,
     hosts: &MediaHosts,
     key: &BlobKey,
     file: &File,
     length: u64,
-) -> Result<Uploaded, Option<MediaProblem>> {
+) -> Result<Uploaded, Unoffered> {
     let folder = format!("newsletter/newsletter-{}", file.kind.path());
     let (bytes, sha256) = (Source::Opened(key, file), file.hashes.plain);
     try_hosts(media, hosts, &Upload { folder, bytes, sha256, length, form: None }).await
 }
 
-/// Uploads a picture that everybody may see. Returns what the host says of it; `Err(None)` as above.
+/// Uploads a picture that everybody may see. Returns what the host says of it.
 pub async fn show(
     media: &Media,
     hosts: &MediaHosts,
     form: Shown,
     picture: Bytes,
-) -> Result<Uploaded, Option<MediaProblem>> {
+) -> Result<Uploaded, Unoffered> {
     let folder = match form {
         Shown::Product => "product/image",
         Shown::Cover => "pps/biz-cover-photo",
@@ -142,21 +156,15 @@ pub async fn show(
     try_hosts(media, hosts, &upload).await
 }
 
-async fn try_hosts(
-    media: &Media,
-    hosts: &MediaHosts,
-    upload: &Upload<'_>,
-) -> Result<Uploaded, Option<MediaProblem>> {
+async fn try_hosts(media: &Media, hosts: &MediaHosts, upload: &Upload<'_>) -> Result<Uploaded, Unoffered> {
     let token = URL_SAFE_NO_PAD.encode(upload.sha256);
     let (mut last, mut pause) = (String::new(), FIRST_PAUSE);
     for attempt in 0..TRIES {
         let host = &hosts.hosts[attempt % hosts.hosts.len()];
+        let broken = Broken::default();
         let body = match &upload.bytes {
-            Source::Stored(key) => streamed(media.blobs.get(key).await.map_err(|error| Some(error.into()))?),
-            Source::Opened(key, file) => {
-                let blob = media.blobs.get(key).await.map_err(|error| Some(error.into()))?;
-                streamed(opened(blob, file))
-            }
+            Source::Stored(key) => streamed(broken.watch(media.blobs.get(key).await?)),
+            Source::Opened(key, file) => streamed(broken.watch(opened(media.blobs.get(key).await?, file))),
             Source::Here(bytes) => whole(bytes.clone()),
         };
         let scheme = media.http.scheme();
@@ -166,17 +174,20 @@ async fn try_hosts(
             .header(CONTENT_TYPE, "application/octet-stream")
             .header(ORIGIN, WEB_ORIGIN)
             .body(body);
-        let Ok(request) = request else { return Err(Some(MediaProblem::HostsFailed(host.clone()))) };
+        let Ok(request) = request else { return Err(MediaProblem::HostsFailed(host.clone()).into()) };
         let tried = tokio::time::timeout(LIMIT, one(media, upload.form, request)).await;
         match tried.unwrap_or_else(|_| Ok(Tried::Next("it took too long".to_owned()))) {
             Ok(Tried::Done(uploaded)) => return Ok(uploaded),
             Ok(Tried::Unauthorised(status)) => {
                 tracing::debug!(host, status, "the permission to upload media is over");
-                return Err(None);
+                return Err(Unoffered::Unauthorised(status));
             }
-            Ok(Tried::Refused(status)) => return Err(Some(MediaProblem::Refused(status))),
+            Ok(Tried::Refused(status)) => return Err(MediaProblem::Refused(status).into()),
             Ok(Tried::Next(why)) => last = format!("{host}: {why}"),
             Err(error) => last = format!("{host}: {error}"),
+        }
+        if let Some(error) = broken.take() {
+            return Err(error.into());
         }
         tracing::info!(why = last, attempt, "an upload of media failed; the next host is tried");
         if attempt + 1 < TRIES {
@@ -184,7 +195,31 @@ async fn try_hosts(
             pause *= 2;
         }
     }
-    Err(Some(MediaProblem::HostsFailed(last)))
+    Err(MediaProblem::HostsFailed(last).into())
+}
+
+/// What was the matter with the pieces of our own store: another host gets no better ones.
+#[derive(Default, Clone)]
+struct Broken(Arc<Mutex<Option<std::io::Error>>>);
+
+impl Broken {
+    /// The same pieces; the error that ends them is kept.
+    fn watch(&self, pieces: Pieces) -> Pieces {
+        let kept = self.clone();
+        Box::pin(pieces.map_err(move |error| {
+            let told = std::io::Error::from(error.kind());
+            *kept.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            told
+        }))
+    }
+
+    fn take(&self) -> Option<MediaProblem> {
+        let error = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(match error.downcast::<SealedError>() {
+            Ok(changed) => MediaProblem::Corrupt(changed),
+            Err(error) => MediaProblem::Store(BlobError::unavailable(error)),
+        })
+    }
 }
 
 /// A blob decrypted on its way. It fails at its end when it is not the file that it should be.
@@ -238,9 +273,84 @@ pub(super) fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use roost_proto::media::{Encryptor, MediaKey};
+    use std::path::Path;
 
+    use async_trait::async_trait;
+    use roost_proto::media::{Encryptor, MediaKey};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::super::{BlobStore, HttpClient, MediaOptions};
     use super::*;
+    use crate::outside::{Connect, Dice, Duplex, Network};
+
+    /// Media hosts that read the head of a request and answer with this status.
+    struct Answers(u16);
+
+    #[async_trait]
+    impl Connect for Answers {
+        async fn connect(&self, _host: &str, _port: u16) -> std::io::Result<Box<dyn Duplex>> {
+            let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+            let answer = format!("HTTP/1.1 {} x\r\ncontent-length: 0\r\n\r\n", self.0);
+            tokio::spawn(async move {
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    asked.push(theirs.read_u8().await?);
+                }
+                // All of the body, which may break before.
+                let mut body = [0; 8];
+                theirs.read_exact(&mut body).await?;
+                theirs.write_all(answer.as_bytes()).await
+            });
+            Ok(Box::new(ours))
+        }
+    }
+
+    /// A store with blobs of eight bytes, behind the fourth of which it may break.
+    struct Halves(bool);
+
+    #[async_trait]
+    impl BlobStore for Halves {
+        async fn put(&self, _: &BlobKey, _: &Path) -> Result<(), BlobError> {
+            Ok(())
+        }
+
+        async fn get(&self, _: &BlobKey) -> Result<Pieces, BlobError> {
+            let second = match self.0 {
+                true => Err(std::io::ErrorKind::ConnectionReset.into()),
+                false => Ok(Bytes::from_static(b"5678")),
+            };
+            Ok(Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(b"1234")), second])))
+        }
+
+        async fn delete(&self, _: &BlobKey) -> Result<(), BlobError> {
+            Ok(())
+        }
+    }
+
+    /// What becomes of the upload of a blob.
+    async fn offered(status: u16, breaks: bool) -> Result<String, Unoffered> {
+        let http = Arc::new(HttpClient::new(None, Network::Other(Arc::new(Answers(status)))));
+        let media =
+            Media::new(MediaOptions::default(), Arc::new(Halves(breaks)), http, Dice::seeded([1; 32]));
+        let (auth, hosts) = ("auth".to_owned(), vec!["host".to_owned()]);
+        let hosts = MediaHosts { auth, hosts, ttl: Duration::from_secs(60) };
+        let key = BlobKey { tenant: "acme".parse().expect("an id"), id: "one".to_owned() };
+        offer(&media, &hosts, &key, MediaKind::Document, &[1; 32], 8).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upload_says_who_has_failed() {
+        let ours = offered(200, true).await;
+        assert!(matches!(ours, Err(Unoffered::Problem(MediaProblem::Store(_)))), "{ours:?}");
+        let theirs = offered(503, false).await;
+        assert!(matches!(theirs, Err(Unoffered::Problem(MediaProblem::HostsFailed(_)))), "{theirs:?}");
+        for status in [401, 403] {
+            let refused = offered(status, false).await;
+            assert!(matches!(refused, Err(Unoffered::Unauthorised(said)) if said == status), "{refused:?}");
+        }
+        let refused = offered(400, false).await;
+        assert!(matches!(refused, Err(Unoffered::Problem(MediaProblem::Refused(400)))), "{refused:?}");
+    }
 
     #[test]
     fn an_upload_is_done_when_its_answer_says_what_belongs_to_it() {

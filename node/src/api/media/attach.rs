@@ -22,7 +22,7 @@ use crate::api::Api;
 use crate::api::call::Call;
 use crate::api::convert::timestamp;
 use crate::errors::ApiError;
-use crate::media::{BlobKey, MediaProblem, Shown, Uploaded, is_there, offer, publish, show};
+use crate::media::{BlobKey, MediaProblem, Shown, Unoffered, Uploaded, is_there, offer, publish, show};
 
 /// For how long an upload is believed to be there. WhatsApp keeps files for weeks; for how long exactly is not known.
 const FRESH: Duration = Duration::from_secs(24 * 3600);
@@ -240,7 +240,7 @@ impl Api {
         upload: impl Fn(MediaHosts) -> F,
     ) -> Result<T, ApiError>
     where
-        F: Future<Output = Result<T, Option<MediaProblem>>>,
+        F: Future<Output = Result<T, Unoffered>>,
     {
         let media = &self.parts().media;
         let _place = media.transfer_place(&key.business_id).await?;
@@ -250,12 +250,12 @@ impl Api {
             match upload(hosts).await {
                 Ok(uploaded) => return Ok(uploaded),
                 // The permission that was remembered is over: a new one is asked for once.
-                Err(None) if again => {
+                Err(Unoffered::Unauthorised(_)) if again => {
                     again = false;
                     media.hosts.forget(key);
                 }
-                Err(None) => return Err(MediaProblem::Refused(401).into()),
-                Err(Some(problem)) => return Err(problem.into()),
+                Err(Unoffered::Unauthorised(status)) => return Err(MediaProblem::Refused(status).into()),
+                Err(Unoffered::Problem(problem)) => return Err(problem.into()),
             }
         }
     }
