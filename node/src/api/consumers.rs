@@ -22,7 +22,7 @@ use super::consumer::{AckRefused, Start, Window};
 use super::cursor::Scope;
 use super::reader::{Batch, TURN};
 use super::reads::Reading;
-use super::streams::{Answers, Sink, Until, drained};
+use super::streams::{Answers, Sink, Until, drained, unread};
 use super::{Api, method, parse};
 use crate::errors::ApiError;
 
@@ -66,7 +66,7 @@ impl EventService for Api {
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let named = method(SERVICE, "StreamEvents");
         self.streaming(named, request, Until::Itself, |call, mut asked| async move {
-            let first = asked.message().await.map_err(|status| ApiError::Forwarded(Box::new(status)))?;
+            let first = asked.message().await.map_err(|status| unread("open", &status))?;
             let Some(up::Message::Open(open)) = first.and_then(|first| first.message) else {
                 return Err(ApiError::field("open", "must be the first message of the stream"));
             };

@@ -12,20 +12,12 @@ use roost_proto::peer::peer_service_client::PeerServiceClient;
 use roost_proto::prost::Message as _;
 use roost_proto::signal::Keys;
 use sha2::{Digest as _, Sha256};
-use tonic::{Code, Status, Streaming};
+use tonic::Streaming;
 
 use super::call::Call;
+use super::streams::unread;
 use super::{Api, parse};
 use crate::errors::{ApiError, Unfit};
-
-/// A part that did not come whole.
-fn unread(status: Status) -> ApiError {
-    match status.code() {
-        // What tonic says of a message that is larger than this node takes.
-        Code::OutOfRange => ApiError::field("part", "is larger than 2 MiB"),
-        _ => ApiError::Cancelled,
-    }
-}
 
 impl Api {
     /// Takes all parts of an import.
@@ -38,7 +30,7 @@ impl Api {
         let mut named = None;
         // Generations that grow by one never come here.
         let generation = rand::random::<u32>() | 1 << 31;
-        while let Some(part) = parts.message().await.map_err(unread)? {
+        while let Some(part) = parts.message().await.map_err(|status| unread("part", &status))? {
             let key = match named.clone() {
                 None => parse::device("device", &part.device)?,
                 Some(_) if !part.device.is_empty() => {

@@ -12,7 +12,7 @@ use futures_util::Stream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 
 use super::call::Call;
 use super::{Api, Method};
@@ -47,6 +47,17 @@ impl<A> Sink<A> {
     /// The same, for an answer that others wait behind: a caller who takes nothing for [`SLOWEST`] gets no more.
     pub(super) async fn send_in_time(&self, answer: A) -> Result<(), ApiError> {
         tokio::time::timeout(SLOWEST, self.send(answer)).await.unwrap_or(Err(ApiError::DeadlineExceeded))
+    }
+}
+
+/// Why a message of a caller's stream did not come: `field` is what it should have been.
+pub(super) fn unread(field: &str, status: &Status) -> ApiError {
+    // Without a cause it was the library that judged what came, and the caller is there to hear of it.
+    let judged = std::error::Error::source(status).is_none();
+    match status.code() {
+        Code::OutOfRange if judged => ApiError::field(field, "is larger than any message may be"),
+        Code::Internal if judged => ApiError::field(field, "cannot be read"),
+        _ => ApiError::Cancelled,
     }
 }
 
@@ -146,5 +157,19 @@ mod tests {
         sink.send_in_time(3).await.expect("there is a place again");
         drop(taken);
         assert!(matches!(sink.send_in_time(4).await, Err(ApiError::Cancelled)));
+    }
+
+    #[test]
+    fn a_message_that_cannot_be_read_is_a_bad_field_and_a_broken_connection_is_none() {
+        let field = |status: Status| match unread("part", &status) {
+            ApiError::InvalidField { field, .. } => Some(field),
+            _ => None,
+        };
+        assert_eq!(field(Status::out_of_range("too large")).as_deref(), Some("part"));
+        assert_eq!(field(Status::internal("invalid wire type")).as_deref(), Some("part"));
+        let mut broken = Status::internal("h2 protocol error");
+        broken.set_source(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
+        assert_eq!(field(broken), None);
+        assert_eq!(field(Status::cancelled("gone")), None);
     }
 }

@@ -95,4 +95,8 @@ async fn what_is_wrong_with_a_part_is_named() {
     assert_eq!(bad_field(import(&live, 0, peers.clone()).await), "credentials");
     let again = ImportDeviceRequest { allow_again: true, ..peers };
     assert_eq!(bad_field(import(&live, 0, again).await), "allow_again");
+    let record = vec![0; 3 << 20];
+    let ratchets = vec![ImportedRatchet { peer: "123:4@lid".to_owned(), record }];
+    let large = ImportDeviceRequest { device: shop.clone(), ratchets, ..Default::default() };
+    assert_eq!(bad_field(import(&live, 0, large).await), "part");
 }

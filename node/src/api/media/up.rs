@@ -14,6 +14,7 @@ use tonic::Streaming;
 use super::{Handle, must_exist};
 use crate::api::call::Call;
 use crate::api::convert::timestamp;
+use crate::api::streams::unread;
 use crate::api::{Api, parse};
 use crate::errors::{ApiError, Resource};
 use crate::media::{BlobKey, Pace, Seen, Sight, Spooled, Spooling, TooSlow, look, looking_place};
@@ -149,8 +150,7 @@ async fn next(
             Some(part) => Ok(Some(part)),
             None => Err(ApiError::field("part", "must be header or data")),
         },
-        // Nobody is there to read what we would say of it.
-        Err(_) => Err(ApiError::Cancelled),
+        Err(status) => Err(unread("data", &status)),
     }
 }
 
