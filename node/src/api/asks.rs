@@ -121,7 +121,7 @@ pub(super) fn ask_error(key: &DeviceKey, device: &DeviceHandle, error: AskError,
         AskError::LoggedOut => unfit(Unfit::LoggedOut),
         AskError::NotConnected => match device.status().borrow().state {
             State::Conflict => unfit(Unfit::Conflict),
-            State::Restricted => unfit(Unfit::Banned),
+            State::Restricted => unfit(Unfit::Banned(None)),
             State::Outdated => unfit(Unfit::Outdated),
             _ => ApiError::DeviceConnecting { key: key.clone() },
         },

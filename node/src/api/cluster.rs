@@ -18,6 +18,7 @@ use super::call::Call;
 use super::cursor::Scope;
 use super::port::{HandOffError, Seen};
 use super::route::Peer;
+use super::route::of_node;
 use super::streams::{Answers, Sink, Until};
 use super::{Api, convert, members, method, parse};
 use crate::errors::{ApiError, Resource};
@@ -349,7 +350,7 @@ impl Api {
         };
         let request = call.forward_stream(api::DrainNodeRequest { node: node.to_string() });
         let mut there = ClusterServiceClient::new(peer.channel.clone());
-        let answers = there.drain_node(request).await.map_err(|s| ApiError::Forwarded(Box::new(s)))?;
+        let answers = there.drain_node(request).await.map_err(|status| of_node(node, status))?;
         Ok(Draining::There(peer, Box::new(answers.into_inner())))
     }
 }

@@ -313,7 +313,7 @@ fn send_error(send: &parse::Send, device: &DeviceHandle, error: SendError, now: 
         SendError::NotPaired => unfit(Unfit::NotPaired),
         SendError::LoggedOut => unfit(Unfit::LoggedOut),
         SendError::Conflict => unfit(Unfit::Conflict),
-        SendError::Restricted(_) => unfit(Unfit::Banned),
+        SendError::Restricted(until) => unfit(Unfit::Banned(until)),
         SendError::Outdated => unfit(Unfit::Outdated),
         SendError::Barred(bar) => ApiError::Barred(Barred { key, bar, now }),
         SendError::Busy => ApiError::DeviceBusy { key },

@@ -14,6 +14,7 @@ use roost_proto::peer::peer_service_client::PeerServiceClient;
 use tokio::time::Instant;
 
 use super::call::Call;
+use super::route::of_owner;
 use super::{Api, convert, parse};
 use crate::errors::{ApiError, Downgrade, Resource};
 
@@ -156,7 +157,7 @@ impl Api {
         let wanted = peer::HandOffRequest { device: key.to_string(), target: target.node.to_string() };
         let mut there = PeerServiceClient::new(peer.channel);
         let done = there.hand_off(call.forward(wanted)).await;
-        let done = done.map_err(|status| ApiError::Forwarded(Box::new(status)))?.into_inner();
+        let done = done.map_err(|status| of_owner(key, &owner.node, status))?.into_inner();
         self.router().forget(key);
         Ok((done.epoch, Duration::from_micros(done.pause_micros.unsigned_abs())))
     }

@@ -21,7 +21,7 @@ use tonic::transport::Channel;
 mod answers;
 
 use self::answers::is_stale;
-pub(super) use self::answers::of_owner;
+pub(super) use self::answers::{of_node, of_owner};
 use super::call::Call;
 use super::channels::Channels;
 use super::port::{Cluster, Hosts};

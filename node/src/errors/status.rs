@@ -6,7 +6,8 @@ use roost_proto::id::{DeviceKey, NodeId};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{ApiError, Barred, DOMAIN, Upstream};
+use super::{ApiError, Barred, DOMAIN, Unfit, Upstream};
+use crate::media::MediaProblem;
 
 impl ApiError {
     fn key(&self) -> Option<&DeviceKey> {
@@ -43,6 +44,12 @@ impl ApiError {
                 metadata.insert("earliest_sequence".into(), earliest.to_string());
             }
             ApiError::Barred(barred) => barred.note(&mut metadata),
+            ApiError::Unfit { unfit: Unfit::Banned(Some(until)), .. } => {
+                metadata.insert("until_unix_millis".into(), until.0.to_string());
+            }
+            ApiError::Media(MediaProblem::Refused(code)) => {
+                metadata.insert("code".into(), code.to_string());
+            }
             ApiError::OwnershipLost { epoch: Some(epoch), .. } => {
                 metadata.insert("epoch".into(), epoch.to_string());
             }
@@ -64,6 +71,9 @@ impl ApiError {
         match &self {
             ApiError::InvalidField { field, why } => {
                 details.add_bad_request_violation(field.clone(), why.clone());
+            }
+            ApiError::Media(MediaProblem::TooLarge { .. }) => {
+                details.add_bad_request_violation("data", self.to_string());
             }
             ApiError::Barred(barred) => barred.detail(&mut details),
             ApiError::KeyReused { .. } => {

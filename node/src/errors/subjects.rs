@@ -1,6 +1,6 @@
 //! What errors are about: resources, states of devices, what holds placement back.
 
-use roost_proto::id::NodeId;
+use roost_proto::id::{NodeId, UnixMillis};
 
 /// Something that a name names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +58,8 @@ pub enum Unfit {
     Stopped,
     /// Something outside the cluster uses it.
     Conflict,
-    /// WhatsApp has banned the account for a time.
-    Banned,
+    /// WhatsApp has banned the account for a time: until then, when that is known.
+    Banned(Option<UnixMillis>),
     /// WhatsApp refuses our version.
     Outdated,
     /// Somebody wanted it online again while it was being stopped.
@@ -80,7 +80,7 @@ impl Unfit {
             Unfit::LoggedOut => "DEVICE_LOGGED_OUT",
             Unfit::Stopped => "DEVICE_STOPPED",
             Unfit::Conflict => "DEVICE_CONFLICT",
-            Unfit::Banned => "ACCOUNT_TEMPORARILY_BANNED",
+            Unfit::Banned(_) => "ACCOUNT_TEMPORARILY_BANNED",
             Unfit::Outdated => "CLIENT_OUTDATED",
             Unfit::Restarted => "DEVICE_RESTARTED",
             Unfit::NotInStep => "DEVICE_NOT_IN_STEP",
@@ -99,7 +99,7 @@ impl Unfit {
             Unfit::LoggedOut => "was unlinked by WhatsApp or its phone; delete it and pair a new one",
             Unfit::Stopped => "is stopped; start it first",
             Unfit::Conflict => "is in use by something outside this cluster",
-            Unfit::Banned => "belongs to an account that WhatsApp has banned for a time",
+            Unfit::Banned(_) => "belongs to an account that WhatsApp has banned for a time",
             Unfit::Outdated => "is refused by WhatsApp because of our version",
             Unfit::Restarted => "was started again while it was being stopped",
             Unfit::NotInStep => "is not in step with its phone: open WhatsApp on the phone and try again",

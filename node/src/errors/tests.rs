@@ -112,6 +112,31 @@ fn what_whatsapp_refuses_is_told_with_its_code_and_with_when_to_come_back() {
 }
 
 #[test]
+fn a_ban_says_until_when_and_a_refused_upload_with_which_status() {
+    let banned = |until| {
+        let status = ApiError::Unfit { key: key(), unfit: Unfit::Banned(until) }.status(&node());
+        let info = status.get_details_error_info().expect("always");
+        assert_eq!(info.reason, "ACCOUNT_TEMPORARILY_BANNED");
+        info.metadata.get("until_unix_millis").cloned()
+    };
+    assert_eq!(banned(Some(UnixMillis(61_000))).as_deref(), Some("61000"));
+    assert_eq!(banned(None), None, "nobody knows");
+    let refused = ApiError::Media(MediaProblem::Refused(413)).status(&node());
+    let info = refused.get_details_error_info().expect("always");
+    assert_eq!((info.reason.as_str(), info.metadata["code"].as_str()), ("MEDIA_REFUSED", "413"));
+}
+
+#[test]
+fn a_file_that_is_too_large_is_the_fault_of_who_gives_it() {
+    let given = ApiError::Media(MediaProblem::TooLarge { most: 5 }).status(&node());
+    assert_eq!(given.get_details_bad_request().expect("a field").field_violations[0].field, "data");
+    let found = ApiError::Media(MediaProblem::Endless { most: 5 }).status(&node());
+    assert_eq!(found.code(), Code::FailedPrecondition);
+    assert!(found.get_details_bad_request().is_none());
+    assert_eq!((reason_of(&given), reason_of(&given)), (reason_of(&found), Some("MEDIA_TOO_LARGE".into())));
+}
+
+#[test]
 fn an_expired_cursor_says_where_the_log_begins() {
     let status =
         ApiError::CursorExpired { key: key(), earliest: Sequence(7), why: "it is old" }.status(&node());

@@ -209,7 +209,7 @@ async fn read<T: Taker>(
         going.received += piece.len() as u64;
         pace.passed(piece.len());
         if going.received > LARGEST {
-            return Err(MediaProblem::TooLarge { most: LARGEST }.into());
+            return Err(MediaProblem::Endless { most: LARGEST }.into());
         }
         going.opener.update(piece, &mut plain);
         if !plain.is_empty() {

@@ -155,7 +155,7 @@ fn refused(problem: MediaProblem) -> FileError {
     match problem {
         MediaProblem::Expired(_) => FileError::Gone,
         MediaProblem::Corrupt(error) => FileError::Corrupt(error.to_string()),
-        MediaProblem::TooLarge { most } => FileError::TooLarge(most),
+        MediaProblem::Endless { most } => FileError::TooLarge(most),
         other => FileError::Unavailable(other.to_string()),
     }
 }

@@ -10,9 +10,15 @@ use super::blobs::BlobError;
 /// What is the matter with a file.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaProblem {
-    /// Send a smaller one.
+    /// What the caller gives is too large: a smaller one may be taken.
     #[error("the file is larger than {most} bytes")]
     TooLarge {
+        /// The limit.
+        most: u64,
+    },
+    /// What others gave is too large: no other call gets it either.
+    #[error("the file at WhatsApp is larger than {most} bytes")]
+    Endless {
         /// The limit.
         most: u64,
     },
@@ -56,7 +62,7 @@ impl MediaProblem {
     /// Part of the contract of the API.
     pub fn reason(&self) -> &'static str {
         match self {
-            MediaProblem::TooLarge { .. } => "MEDIA_TOO_LARGE",
+            MediaProblem::TooLarge { .. } | MediaProblem::Endless { .. } => "MEDIA_TOO_LARGE",
             MediaProblem::Expired(_) => "MEDIA_EXPIRED",
             MediaProblem::Corrupt(_) => "MEDIA_CORRUPT",
             MediaProblem::HostsFailed(_) => "MEDIA_HOSTS_FAILED",
@@ -70,7 +76,7 @@ impl MediaProblem {
     pub fn code(&self) -> Code {
         match self {
             MediaProblem::TooLarge { .. } => Code::InvalidArgument,
-            MediaProblem::Expired(_) => Code::FailedPrecondition,
+            MediaProblem::Expired(_) | MediaProblem::Endless { .. } => Code::FailedPrecondition,
             MediaProblem::Corrupt(_) => Code::DataLoss,
             MediaProblem::Refused(_) => Code::Internal,
             MediaProblem::Busy => Code::ResourceExhausted,

@@ -87,6 +87,31 @@ async fn a_drain_is_asked_of_any_node_and_a_second_one_is_refused() {
 }
 
 #[tokio::test]
+async fn a_node_that_listens_no_more_is_told_with_a_reason() {
+    let world = World::new(1).await;
+    let tenant = world.tenant("acme").await;
+    // Alive for the others, and nobody listens at its address.
+    let writer = world.writer().await;
+    let seen = || async {
+        let nodes =
+            world.at(0).cluster().list_nodes(ListNodesRequest {}).await.expect("an answer").into_inner();
+        nodes
+            .nodes
+            .iter()
+            .any(|node| node.name == "writer" && node.state() == node::State::Active)
+            .then_some(())
+    };
+    until("the node is seen", seen).await;
+    let drain = world.at(0).cluster().drain_node(DrainNodeRequest { node: "writer".into() }).await;
+    assert_eq!(refusal(drain.map(|_| ())), (Code::Unavailable, "NODE_UNREACHABLE".into()));
+    let grant = writer.device(&tenant, "shop").await;
+    let name = grant.key.to_string();
+    let moved = MoveDeviceRequest { name, target: "n1".into(), allow_downgrade: true };
+    let moved = world.at(0).cluster().move_device(moved).await;
+    assert_eq!(refusal(moved), (Code::Unavailable, "OWNER_UNREACHABLE".into()));
+}
+
+#[tokio::test]
 async fn a_watch_says_of_each_node_how_many_devices_wait_and_a_list_does_not() {
     let world = World::new(2).await;
     let mut stream =

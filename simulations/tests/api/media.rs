@@ -203,7 +203,12 @@ async fn what_is_wrong_with_a_file_is_said() {
     }
     assert_eq!(bad_field(upload(world.at(0), header(Kind::Video, "video/mp4"), b"").await), "data");
     let large = upload(world.at(0), header(Kind::Video, "video/mp4"), &file((1 << 20) + 1)).await;
+    assert_eq!(bad_field(large.clone()), "data");
     assert_eq!(refusal(large), (Code::InvalidArgument, "MEDIA_TOO_LARGE".into()));
+    let parts = [Up::Header(header(Kind::Video, "video/mp4")), Up::Data(file(3 << 20))];
+    let parts = parts.map(|part| UploadMediaRequest { part: Some(part) });
+    let piece = world.at(0).media().upload_media(tokio_stream::iter(parts)).await;
+    assert_eq!(bad_field(piece), "data", "more than a message may have");
     let strange = Header { parent: "tenants/nobody".into(), ..header(Kind::Video, "video/mp4") };
     assert_eq!(refusal(upload(world.at(0), strange, b"film").await).1, "TENANT_NOT_FOUND");
     let headless = tokio_stream::once(UploadMediaRequest { part: Some(Up::Data(vec![1])) });

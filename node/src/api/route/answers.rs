@@ -27,6 +27,15 @@ pub(in crate::api) fn of_owner(key: &DeviceKey, node: &NodeId, status: Status) -
     }
 }
 
+/// What the failed call to a node is to the caller, where it is about the node itself.
+pub(in crate::api) fn of_node(node: NodeId, status: Status) -> ApiError {
+    match reason_of(&status) {
+        Some(_) => ApiError::Forwarded(Box::new(status)),
+        None if status.code() == Code::DeadlineExceeded => ApiError::DeadlineExceeded,
+        None => ApiError::NodeUnreachable(node),
+    }
+}
+
 /// Whether another look-up may find the right node.
 pub(super) fn is_stale(error: &ApiError) -> bool {
     match error {
@@ -95,5 +104,15 @@ mod tests {
             let error = told(status);
             assert!(is_stale(&error) && matches!(error, ApiError::OwnerUnreachable { .. }), "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_node_that_is_gone_is_told_with_a_reason_and_what_it_refuses_as_it_says_it() {
+        let gone = of_node(node(), Status::unavailable("tcp connect error"));
+        let said = gone.status(&node());
+        assert_eq!(reason_of(&said).as_deref(), Some("NODE_UNREACHABLE"));
+        assert!(!said.message().contains("tcp"), "{said:?}");
+        let refused = of_node(node(), ApiError::AlreadyDraining(node()).status(&node()));
+        assert_eq!(refused.reason(), "ALREADY_DRAINING");
     }
 }
