@@ -100,6 +100,16 @@ pub struct Reached {
     pub apart: bool,
 }
 
+/// An id of WhatsApp that the sender of a message has chosen: the accept that it belongs to is refused when it is taken.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ChosenId {
+    /// Of which accept in the same batch, by our id.
+    pub message_id: String,
+    /// Dedupe keys that say it is taken; the first becomes one with the accept, so that the id stays taken when the row
+    /// of its message is gone.
+    pub taken_by: Vec<String>,
+}
+
 /// Everything that one transaction writes for one device.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
@@ -109,6 +119,8 @@ pub struct Batch {
     pub state: Vec<StateChange>,
     /// Accepted sends.
     pub accepts: Vec<NewMessage>,
+    /// Which of them have an id that must not be taken.
+    pub chosen: Vec<ChosenId>,
     /// Changes of message rows.
     pub messages: Vec<MessageUpdate>,
     /// Votes, in any order.
@@ -133,6 +145,8 @@ pub enum Accepted {
     Repeated(Box<StoredMessage>),
     /// The request id belongs to other content. Nothing was written for it.
     KeyReused,
+    /// The id that its sender has chosen is taken. Nothing was written for it.
+    IdTaken,
 }
 
 /// What a committed batch has become.

@@ -95,6 +95,7 @@ checks! {
     devices::a_grant_of_another_life_does_not_stand,
     devices::sequences_have_no_gaps_whoever_writes,
     devices::an_accepted_request_is_accepted_once,
+    devices::a_chosen_id_is_that_of_one_message,
     devices::a_message_never_goes_back,
     devices::an_update_finds_a_message_of_the_same_batch,
     devices::a_repeated_batch_changes_nothing,

@@ -13,6 +13,8 @@ mod beside;
 mod between_two;
 #[path = "kinds/bots.rs"]
 mod bots;
+#[path = "kinds/chosen_ids.rs"]
+mod chosen_ids;
 #[path = "kinds/concealed.rs"]
 mod concealed;
 #[path = "kinds/polls.rs"]
@@ -198,6 +200,7 @@ impl Pair<'_> {
     /// All that is said in a chat of two, by both.
     async fn everything(&mut self, stage: &Stage) -> Result<(), Failure> {
         Box::pin(self.remarks()).await?;
+        Box::pin(self.chosen_ids()).await?;
         Box::pin(self.receipts()).await?;
         Box::pin(self.statements()).await?;
         Box::pin(self.beside()).await?;

@@ -101,6 +101,8 @@ pub struct SendRequest {
     pub request_id: String,
     /// SHA-256 of what was asked: tells a repetition from a reused key.
     pub request_hash: [u8; 32],
+    /// WhatsApp's id, when the caller has chosen it; the edge has checked its form.
+    pub whatsapp_id: Option<String>,
     /// What is allowed.
     pub terms: Terms,
 }
@@ -148,6 +150,9 @@ pub enum SendError {
     /// The request id was used for another message.
     #[error("the request id was used for another message")]
     KeyReused,
+    /// The id that the caller has chosen is that of another message.
+    #[error("there is a message with this id of WhatsApp already")]
+    IdTaken,
     /// The poll or event that it answers, or the post that it takes back, is not known to this device.
     #[error("the message that it is about is not known to this device")]
     UnknownMessage,

@@ -223,6 +223,7 @@ impl Machine {
                 Ok(Box::new(AcceptedSend { message: *stored, repeated: true }))
             }
             Some(Accepted::KeyReused) => Err(SendError::KeyReused),
+            Some(Accepted::IdTaken) => Err(SendError::IdTaken),
             None => Err(SendError::Unavailable),
         };
         if token != NOBODY {

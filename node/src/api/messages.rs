@@ -156,6 +156,7 @@ impl Api {
                     content: send.content.clone(),
                     request_id: send.request_id.clone(),
                     request_hash: send.request_hash,
+                    whatsapp_id: send.whatsapp_id.clone(),
                     terms: send.terms,
                 };
                 async move {
@@ -320,6 +321,10 @@ fn send_error(send: &parse::Send, device: &DeviceHandle, error: SendError, now: 
         SendError::Unavailable => unavailable(&key, device),
         SendError::OwnershipLost => ApiError::OwnershipLost { epoch: Some(device.grant().epoch), key },
         SendError::KeyReused => ApiError::KeyReused { request_id: send.request_id.clone() },
+        SendError::IdTaken => {
+            let name = send.whatsapp_id.clone().unwrap_or_default();
+            ApiError::Exists { what: Resource::WhatsappId, name }
+        }
         SendError::UnknownMessage => ApiError::field(
             kind_name(&send.content.kind),
             "is about a message that this device does not know",

@@ -7,6 +7,7 @@ pub mod business;
 pub mod chats;
 pub mod contacts;
 pub mod groups;
+mod ids;
 pub mod imports;
 pub mod polls;
 pub mod protocol;
@@ -23,6 +24,7 @@ use roost_proto::prost::Message;
 use roost_proto::stanza::{Jid, Server};
 use sha2::{Digest as _, Sha256};
 
+use self::ids::{chosen_id, request_id};
 use super::cursor::Scope;
 use super::token::{self, Kind};
 use crate::errors::ApiError;
@@ -64,8 +66,10 @@ pub struct Send {
     pub content: MessageContent,
     /// A UUID in its canonical form.
     pub request_id: String,
-    /// SHA-256 of recipient, content and context.
+    /// SHA-256 of recipient, content, context and chosen id.
     pub request_hash: [u8; 32],
+    /// WhatsApp's id, when the caller has chosen it.
+    pub whatsapp_id: Option<String>,
     /// What to wait for; never unspecified.
     pub wait_for: api::send_message_request::WaitFor,
     /// What is allowed; no part of the hash.
@@ -236,8 +240,9 @@ pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
         Err(_) => return Err(ApiError::field("wait_for", "has no such value")),
     };
     let request_id = request_id("request_id", &request.request_id)?;
-    let request_hash = request_hash(&to, &content);
-    Ok(Send { key, to, content, request_id, request_hash, wait_for, terms: terms(request)? })
+    let whatsapp_id = chosen_id("whatsapp_id", &request.whatsapp_id)?;
+    let request_hash = request_hash(&to, &content, whatsapp_id.as_deref());
+    Ok(Send { key, to, content, request_id, request_hash, whatsapp_id, wait_for, terms: terms(request)? })
 }
 
 fn terms(request: &api::SendMessageRequest) -> Result<Terms, ApiError> {
@@ -253,8 +258,11 @@ fn terms(request: &api::SendMessageRequest) -> Result<Terms, ApiError> {
 
 /// What tells a repetition from a reused key. Plain texts keep the hash that they had before there were
 /// other kinds.
-fn request_hash(to: &Recipient, content: &MessageContent) -> [u8; 32] {
+fn request_hash(to: &Recipient, content: &MessageContent, whatsapp_id: Option<&str>) -> [u8; 32] {
     let mut hash = Sha256::new();
+    if let Some(id) = whatsapp_id {
+        hash.update(format!("roost send as {id}\0"));
+    }
     let plain = content.context == api::Context::default();
     if let Recipient::Status(people) = to {
         for person in people {
@@ -291,16 +299,6 @@ pub(super) fn make(what: New, id: &str, kind: &str, said: &impl Message) -> Resu
     hash.update(format!("roost create {kind}\0"));
     hash.update(said.encode_to_vec());
     Ok(Make { what, request_id, request_hash: hash.finalize().into() })
-}
-
-fn request_id(field: &str, text: &str) -> Result<String, ApiError> {
-    if text.is_empty() {
-        return Err(ApiError::field(field, "is required: a UUID that you make once per request"));
-    }
-    match uuid::Uuid::try_parse(text) {
-        Ok(id) if !id.is_nil() => Ok(id.hyphenated().to_string()),
-        _ => Err(ApiError::field(field, "must be a UUID")),
-    }
 }
 
 /// The digits of an international phone number, with or without `+`.

@@ -34,6 +34,9 @@ pub struct SendArgs {
     /// A UUID that makes a repetition harmless; made up when it is missing.
     #[arg(long)]
     request_id: Option<String>,
+    /// The id that WhatsApp and the receivers shall know it by, which no other message of the device has.
+    #[arg(long, value_name = "ID")]
+    whatsapp_id: Option<String>,
     /// What to wait for.
     #[arg(long, value_enum, default_value_t = Wait::ServerAck)]
     wait: Wait,
@@ -48,7 +51,8 @@ impl SendArgs {
             return self.kind;
         }
         let (device, to, text) = (self.device?, self.to?, self.text?);
-        let whereto = Whereto { device, to, request_id: self.request_id, wait: self.wait, terms: self.terms };
+        let SendArgs { request_id, whatsapp_id, wait, terms, .. } = self;
+        let whereto = Whereto { device, to, request_id, whatsapp_id, wait, terms };
         Some(Kind::Text(Text { whereto, text }))
     }
 }
@@ -193,6 +197,10 @@ struct Whereto {
     /// A UUID that makes a repetition harmless; made up when it is missing.
     #[arg(long)]
     request_id: Option<String>,
+    /// The id that WhatsApp and the receivers shall know it by, which no other message of the device has; of an album
+    /// that of what announces it.
+    #[arg(long, value_name = "ID")]
+    whatsapp_id: Option<String>,
     /// What to wait for.
     #[arg(long, value_enum, default_value_t = Wait::ServerAck)]
     wait: Wait,
@@ -270,6 +278,7 @@ async fn send(
         to: Some(api::Recipient { to: Some(recipient(&whereto.to)) }),
         content: Some(content),
         request_id: whereto.request_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
+        whatsapp_id: whereto.whatsapp_id.clone().unwrap_or_default(),
         wait_for: wait_for as i32,
         context,
         expire_time: whereto.terms.expire_in.map(|span| (SystemTime::now() + span).into()),

@@ -6,7 +6,7 @@ use roost_proto::id::{DeviceKey, NodeId};
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{ApiError, Barred, DOMAIN, Unfit, Upstream};
+use super::{ApiError, Barred, DOMAIN, Resource, Unfit, Upstream};
 use crate::media::MediaProblem;
 
 impl ApiError {
@@ -78,6 +78,9 @@ impl ApiError {
             ApiError::Barred(barred) => barred.detail(&mut details),
             ApiError::KeyReused { .. } => {
                 details.add_bad_request_violation("request_id", self.to_string());
+            }
+            ApiError::Exists { what: Resource::WhatsappId, .. } => {
+                details.add_bad_request_violation("whatsapp_id", self.to_string());
             }
             ApiError::Unfit { key, .. } => {
                 details.add_precondition_failure_violation(self.reason(), key.to_string(), self.to_string());

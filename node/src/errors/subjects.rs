@@ -23,6 +23,8 @@ pub enum Resource {
     Poll,
     /// A pack of stickers, by WhatsApp's id.
     StickerPack,
+    /// WhatsApp's id of a message that is to be sent.
+    WhatsappId,
 }
 
 impl Resource {
@@ -37,6 +39,7 @@ impl Resource {
             Resource::Business => ("business profile", "BUSINESS_PROFILE"),
             Resource::Poll => ("poll", "POLL"),
             Resource::StickerPack => ("sticker pack", "STICKER_PACK"),
+            Resource::WhatsappId => ("message with the WhatsApp id", "WHATSAPP_ID"),
         }
     }
 }

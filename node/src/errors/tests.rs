@@ -46,6 +46,18 @@ fn a_reused_request_id_is_a_bad_field_with_its_own_reason() {
 }
 
 #[test]
+fn a_chosen_id_that_is_taken_is_a_bad_field_with_its_own_reason() {
+    let status = ApiError::Exists { what: Resource::WhatsappId, name: "3EB0C0FFEE".into() }.status(&node());
+    assert_eq!(status.code(), Code::AlreadyExists);
+    assert_eq!(reason_of(&status).as_deref(), Some("WHATSAPP_ID_EXISTS"));
+    let bad = status.get_details_bad_request().expect("names the field");
+    assert_eq!(bad.field_violations[0].field, "whatsapp_id");
+    let status =
+        ApiError::Exists { what: Resource::Device, name: "tenants/a/devices/b".into() }.status(&node());
+    assert!(status.get_details_bad_request().is_none(), "which field it is depends on the call");
+}
+
+#[test]
 fn waiting_is_offered_exactly_where_it_helps() {
     let down = || Unavailable("connection refused to db at secret-host".into());
     let helps: Vec<ApiError> = vec![

@@ -36,7 +36,7 @@ impl Store {
         let mut events = written.events.iter().flatten().copied().map(Sequence).peekable();
         let places = written.accepts.iter().filter_map(|accepted| match accepted {
             AcceptedRow::New(place) => Some(*place),
-            AcceptedRow::Repeated(_) | AcceptedRow::KeyReused => None,
+            AcceptedRow::Repeated(_) | AcceptedRow::KeyReused | AcceptedRow::IdTaken => None,
         });
         let mut accepted = places.peekable();
         // Most commits write state alone.
@@ -125,6 +125,7 @@ impl DeviceStore for Store {
                 Ok(Accepted::Repeated(Box::new(open_message(&grant.key, &seal, *row)?)))
             }
             AcceptedRow::KeyReused => Ok(Accepted::KeyReused),
+            AcceptedRow::IdTaken => Ok(Accepted::IdTaken),
         };
         Ok(Committed {
             accepts: written.accepts.into_iter().map(accepted).collect::<Result<_, DeviceStoreError>>()?,

@@ -46,8 +46,12 @@ pub(super) trait Rows: Send {
     async fn heads(&mut self, keys: &[&DeviceKey]) -> SqlResult<Vec<HeadRow>>;
     /// Which of these dedupe digests exist, as indices.
     async fn known_digests(&mut self, digests: &[(&DeviceKey, [u8; 16])]) -> SqlResult<Vec<i64>>;
+    /// Which of these ids of WhatsApp messages have, as indices.
+    async fn known_ids(&mut self, ids: &[(&DeviceKey, &str)]) -> SqlResult<Vec<i64>>;
     /// Messages that have these request ids.
     async fn known_requests(&mut self, requests: &[(&DeviceKey, &str)]) -> SqlResult<Vec<MessageRow>>;
+    /// Keeps digests that belong to no event.
+    async fn keep_digests(&mut self, digests: &[(&DeviceKey, [u8; 16])]) -> SqlResult<()>;
     /// Writes events and their digests.
     async fn append(&mut self, events: &[Appended<'_>]) -> SqlResult<()>;
     /// Moves the heads on.
@@ -68,6 +72,7 @@ pub(super) enum AcceptedRow {
     New(i64),
     Repeated(Box<MessageRow>),
     KeyReused,
+    IdTaken,
 }
 
 /// What became of one batch: one answer per accept and per event, in order.
@@ -112,6 +117,7 @@ impl FencedTx {
         let mut heads = before.heads;
         let mut digests = before.digests;
         let mut requests = before.requests;
+        let mut ids = before.ids;
         let mut answers = Vec::with_capacity(batches.len());
         for batch in batches {
             if !self.lets(batch) {
@@ -139,7 +145,18 @@ impl FencedTx {
                     }));
                 }
                 for accept in &batch.accepts {
-                    written.accepts.push(merged.accept(key, accept, head, &mut requests));
+                    let chosen = batch.chosen.get(&accept.message_id).map(Vec::as_slice);
+                    let is_taken = chosen.is_some_and(|chosen| {
+                        ids.contains(&(key, accept.whatsapp_id.as_str()))
+                            || chosen.iter().any(|digest| digests.contains(&(key, *digest)))
+                    });
+                    let outcome = merged.accept(key, accept, is_taken, head, &mut requests);
+                    if let (AcceptedRow::New(_), Some([sent, ..])) = (&outcome, chosen) {
+                        ids.insert((key, accept.whatsapp_id.as_str()));
+                        digests.insert((key, *sent));
+                        merged.taken.insert((key, *sent));
+                    }
+                    written.accepts.push(outcome);
                 }
             }
             merged.rest(batch);
@@ -168,12 +185,26 @@ impl FencedTx {
         }
         let digests: BTreeSet<(&DeviceKey, [u8; 16])> = live
             .iter()
-            .flat_map(|batch| batch.events.iter().map(|event| (&batch.grant.key, event.digest)))
+            .flat_map(|batch| {
+                let chosen = batch.chosen.values().flatten().copied();
+                let all = batch.events.iter().map(|event| event.digest).chain(chosen);
+                all.map(|digest| (&batch.grant.key, digest))
+            })
             .collect();
         if !digests.is_empty() {
             let digests: Vec<_> = digests.into_iter().collect();
             let known = self.rows.known_digests(&digests).await?;
             before.digests = known.into_iter().filter_map(|at| digests.get(at as usize).copied()).collect();
+        }
+        let chosen = live.iter().flat_map(|batch| {
+            let chosen = batch.accepts.iter().filter(|new| batch.chosen.contains_key(&new.message_id));
+            chosen.map(|new| (&batch.grant.key, new.whatsapp_id.as_str()))
+        });
+        let chosen: BTreeSet<(&'a DeviceKey, &'a str)> = chosen.collect();
+        if !chosen.is_empty() {
+            let chosen: Vec<_> = chosen.into_iter().collect();
+            let known = self.rows.known_ids(&chosen).await?;
+            before.ids = known.into_iter().filter_map(|at| chosen.get(at as usize).copied()).collect();
         }
         let requests: BTreeSet<(&'a DeviceKey, &str)> = live
             .iter()
@@ -198,6 +229,8 @@ fn is(key: &DeviceKey, business_id: &str, device_id: &str) -> bool {
 struct Before<'a> {
     heads: BTreeMap<&'a DeviceKey, HeadRow>,
     digests: BTreeSet<(&'a DeviceKey, [u8; 16])>,
+    /// Of those that were chosen.
+    ids: BTreeSet<(&'a DeviceKey, &'a str)>,
     requests: BTreeMap<(&'a DeviceKey, String), MessageRow>,
 }
 
@@ -206,6 +239,8 @@ struct Before<'a> {
 struct Merged<'a> {
     events: Vec<Appended<'a>>,
     messages: Vec<MessageRow>,
+    /// What says that chosen ids are taken from now on.
+    taken: BTreeSet<(&'a DeviceKey, [u8; 16])>,
     updates: BTreeMap<(&'a DeviceKey, &'a str), UpdateRow>,
     state: BTreeMap<(&'a DeviceKey, &'a str, &'a str), Option<&'a [u8]>>,
     votes: BTreeMap<(&'a DeviceKey, &'a [u8], &'a str), &'a VoteRow>,
@@ -218,6 +253,7 @@ impl<'a> Merged<'a> {
         &mut self,
         key: &'a DeviceKey,
         new: &MessageRow,
+        is_taken: bool,
         head: &mut HeadRow,
         requests: &mut BTreeMap<(&'a DeviceKey, String), MessageRow>,
     ) -> AcceptedRow {
@@ -225,6 +261,7 @@ impl<'a> Merged<'a> {
         match requests.get(&request) {
             Some(row) if row.request_hash == new.request_hash => AcceptedRow::Repeated(Box::new(row.clone())),
             Some(_) => AcceptedRow::KeyReused,
+            None if is_taken => AcceptedRow::IdTaken,
             None => {
                 head.last_ordinal += 1;
                 let row = MessageRow { ordinal: head.last_ordinal, ..new.clone() };
@@ -263,6 +300,9 @@ impl<'a> Merged<'a> {
         }
         if !self.messages.is_empty() {
             rows.insert_messages(&self.messages).await?;
+        }
+        if !self.taken.is_empty() {
+            rows.keep_digests(&self.taken.into_iter().collect::<Vec<_>>()).await?;
         }
         if !self.events.is_empty() || !self.messages.is_empty() {
             let heads: Vec<HeadRow> = heads.into_values().collect();

@@ -5,6 +5,8 @@
 //! own under the seal. Events are sealed later, inside the transaction, because their sequence is a
 //! part of their place. It does no I/O.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use roost_actors::port::{
     Batch, CastVote, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, NewMessage, ProxyError,
@@ -28,6 +30,8 @@ pub(super) struct Prepared {
     pub(super) key: SealKey,
     pub(super) state: Vec<PreparedState>,
     pub(super) accepts: Vec<MessageRow>,
+    /// By our id of the accept: digests that say its chosen id is taken.
+    pub(super) chosen: BTreeMap<String, Vec<[u8; 16]>>,
     pub(super) updates: Vec<UpdateRow>,
     pub(super) votes: Vec<VoteRow>,
     pub(super) events: Vec<PreparedEvent>,
@@ -135,6 +139,10 @@ impl Prepared {
         });
         let accepts = batch.accepts.into_iter().map(|new| accept_row(key, &seal, new));
         let updates = batch.messages.into_iter().map(|update| update_row(key, &seal, update));
+        let chosen = batch
+            .chosen
+            .into_iter()
+            .map(|chosen| (chosen.message_id, chosen.taken_by.iter().map(|key| digest(key)).collect()));
         let votes = batch.votes.into_iter().map(|vote| vote_row(key, &seal, vote));
         let events = batch.events.into_iter().map(|event| PreparedEvent {
             digest: digest(&event.dedupe),
@@ -151,6 +159,7 @@ impl Prepared {
             age: batch.age,
             state: state.collect(),
             accepts: accepts.collect(),
+            chosen: chosen.collect(),
             updates: updates.collect(),
             votes: votes.collect(),
             events: events.collect(),

@@ -187,7 +187,7 @@ const commands = {
     emit('sent', { ref: ref ?? '', id })
   },
   async say({ to, kind, text, about, people, ref }) {
-    const id = generateMessageIDV2(sock.user.id)
+    const id = kind === 'text_as' ? about : generateMessageIDV2(sock.user.id)
     const target = messageAbout(heard.get(about), about, to)
     const raw = rawContent(kind, text, target, identity().pn)
     if (raw) {

@@ -10,6 +10,8 @@ export function messageAbout(heard, id, to) {
 
 export function contentOf(kind, text, target, about) {
   switch (kind) {
+    case 'text_as':
+      return { text }
     case 'location':
       return { location: { degreesLatitude: 52.5, degreesLongitude: 13.5, name: text } }
     case 'contact':

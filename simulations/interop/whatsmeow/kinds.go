@@ -23,6 +23,9 @@ var metaAI = types.NewJID("867051314767696", types.BotServer)
 
 func (d *driver) send(ctx context.Context, cli *whatsmeow.Client, c command, to types.JID, message *waE2E.Message) error {
 	id := cli.GenerateMessageID()
+	if c.Kind == "text_as" {
+		id = c.About
+	}
 	d.lock.Lock()
 	d.sent[id] = message
 	d.lock.Unlock()
@@ -57,6 +60,8 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		return d.send(ctx, cli, c, to, message)
 	}
 	switch c.Kind {
+	case "text_as":
+		message = &waE2E.Message{Conversation: proto.String(c.Text)}
 	case "location":
 		message = &waE2E.Message{LocationMessage: &waE2E.LocationMessage{
 			DegreesLatitude: proto.Float64(52.5), DegreesLongitude: proto.Float64(13.5), Name: proto.String(c.Text),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use roost_actors::port::{
-    Accepted, Batch, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, QuarantinedStanza,
-    StateKind,
+    Accepted, Batch, ChosenId, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, NewMessage,
+    QuarantinedStanza, StateKind,
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
@@ -168,6 +168,58 @@ pub(super) async fn an_accepted_request_is_accepted_once(world: World) {
     let third = world.commit(&other, accepts(&[message("a", "one")])).await;
     assert_eq!(third.accepts, [Accepted::New { ordinal: 1 }]);
     assert_eq!(requested(&other.key, "r-b").await, None);
+}
+
+pub(super) async fn a_chosen_id_is_that_of_one_message(world: World) {
+    let me = world.active("n1").await;
+    let grant = world.owned(&me, "d1").await;
+    let choose = |name: &str, id: &str| {
+        let new = NewMessage { whatsapp_id: id.to_owned(), ..message(name, name) };
+        let taken_by = vec![format!("sent/{id}"), format!("heard/{id}")];
+        let chosen = vec![ChosenId { message_id: new.message_id.clone(), taken_by }];
+        Batch { accepts: vec![new], chosen, ..Batch::default() }
+    };
+    let tried = async |batch: Batch| world.commit(&grant, batch).await.accepts;
+    assert_eq!(tried(choose("a", "MINE")).await, [Accepted::New { ordinal: 1 }]);
+    let again = tried(choose("a", "MINE")).await;
+    assert!(
+        matches!(&again[..], [Accepted::Repeated(row)] if row.message.whatsapp_id == "MINE"),
+        "{again:?}"
+    );
+    assert_eq!(tried(choose("b", "MINE")).await, [Accepted::IdTaken]);
+
+    // One that was made up is taken too, and so is one that the log knows, if only since this batch.
+    assert_eq!(tried(accepts(&[message("c", "c")])).await, [Accepted::New { ordinal: 2 }]);
+    assert_eq!(tried(choose("d", "3EB0c")).await, [Accepted::IdTaken]);
+    world.commit(&grant, events(&["heard/THEIRS"])).await;
+    assert_eq!(tried(choose("e", "THEIRS")).await, [Accepted::IdTaken]);
+    let batch = Batch { events: vec![event("heard/NOW")], ..choose("f", "NOW") };
+    assert_eq!(tried(batch).await, [Accepted::IdTaken]);
+
+    // Twice in one batch, and from two processes at once: once.
+    let (first, second) = (choose("g", "TWICE"), choose("h", "TWICE"));
+    let both = Batch {
+        accepts: [first.accepts, second.accepts].concat(),
+        chosen: [first.chosen, second.chosen].concat(),
+        ..Batch::default()
+    };
+    assert_eq!(tried(both).await, [Accepted::New { ordinal: 3 }, Accepted::IdTaken]);
+    let ports = [world.ports.clone(), world.another().await];
+    let grant = &grant;
+    let writers = ports.iter().zip(["i", "j"]).map(|(ports, name)| {
+        let batch = choose(name, "RACE");
+        until("committed", move || {
+            let batch = batch.clone();
+            async move { ports.devices.commit(grant, batch).await.ok() }
+        })
+    });
+    let outcomes: Vec<Accepted> = join_all(writers).await.into_iter().flat_map(|done| done.accepts).collect();
+    let new = outcomes.iter().filter(|outcome| **outcome == Accepted::New { ordinal: 4 }).count();
+    assert!(new == 1 && outcomes.contains(&Accepted::IdTaken), "{outcomes:?}");
+
+    // Another device has ids of its own.
+    let other = world.owned(&me, "d2").await;
+    assert_eq!(world.commit(&other, choose("a", "MINE")).await.accepts, [Accepted::New { ordinal: 1 }]);
 }
 
 pub(super) async fn a_message_never_goes_back(world: World) {

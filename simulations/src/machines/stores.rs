@@ -157,7 +157,7 @@ impl Device {
     fn note_written(&mut self, committed: &Committed) {
         let accepted = committed.accepts.iter().filter_map(|accepted| match accepted {
             Accepted::New { ordinal } => Some(*ordinal),
-            Accepted::Repeated(_) | Accepted::KeyReused => None,
+            Accepted::Repeated(_) | Accepted::KeyReused | Accepted::IdTaken => None,
         });
         if let Some(heads) = &mut self.heads {
             heads.wrote(committed.events.iter().flatten().copied(), accepted);

@@ -6,8 +6,8 @@ use std::collections::btree_map::Entry;
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::port::{
-    Accepted, Batch, CastVote, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState, MessageUpdate,
-    NewMessage, StateKey, StateKind, StoredMessage, rank,
+    Accepted, Batch, CastVote, ChosenId, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState,
+    MessageUpdate, NewMessage, StateKey, StateKind, StoredMessage, rank,
 };
 use roost_node::directory::{ASIDE, LoggedEvent};
 use roost_placement::heads::Heads;
@@ -67,12 +67,20 @@ fn check(row: &DeviceRow, accepts: &[NewMessage]) -> Result<(), DeviceStoreError
     Ok(())
 }
 
-fn accept(row: &mut DeviceRow, new: NewMessage, now: i64) -> Accepted {
+fn accept(row: &mut DeviceRow, new: NewMessage, chosen: Option<&ChosenId>, now: i64) -> Accepted {
     if let Some(known) = row.messages.values().find(|m| m.message.request_id == new.request_id) {
         return match known.message.request_hash == new.request_hash {
             true => Accepted::Repeated(Box::new(known.clone())),
             false => Accepted::KeyReused,
         };
+    }
+    if let Some(chosen) = chosen {
+        let mut sent = row.messages.values().map(|stored| &stored.message.whatsapp_id);
+        if sent.any(|id| *id == new.whatsapp_id) || chosen.taken_by.iter().any(|key| row.dedupe.contains(key))
+        {
+            return Accepted::IdTaken;
+        }
+        row.dedupe.extend(chosen.taken_by.first().cloned());
     }
     row.last_ordinal += 1;
     row.last_at = now;
@@ -130,7 +138,8 @@ fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, age: Age, now: i64) -
         done.events.push(Some(sequence));
     }
     for new in batch.accepts {
-        done.accepts.push(accept(row, new, now));
+        let chosen = batch.chosen.iter().find(|chosen| chosen.message_id == new.message_id);
+        done.accepts.push(accept(row, new, chosen, now));
     }
     for change in batch.messages {
         update(row, change);

@@ -41,6 +41,29 @@ async fn a_request_id_is_one_message_whatever_node_is_asked() {
 }
 
 #[tokio::test]
+async fn a_chosen_id_is_that_of_one_message_whatever_node_is_asked() {
+    let live = Live::new(2).await;
+    let (name, owner, other, _) = live.online("shop").await;
+    let under = |id: &str, text_of_it: &str| SendMessageRequest {
+        whatsapp_id: id.to_owned(),
+        ..text(&name, live.friend(), text_of_it, WaitFor::ServerAck)
+    };
+    let request = under("order-2026.11_29", "hello");
+    for place in [other, owner] {
+        let sent = send(live.at(place), request.clone(), LIMIT).await.expect("sent");
+        assert_eq!(sent.whatsapp_id, "order-2026.11_29");
+        let taken = send(live.at(place), under("order-2026.11_29", "hello again"), LIMIT).await;
+        let details = taken.as_ref().expect_err("it is taken").get_details_bad_request();
+        assert_eq!(details.expect("names the field").field_violations[0].field, "whatsapp_id");
+        assert_eq!(refusal(taken), (Code::AlreadyExists, "WHATSAPP_ID_EXISTS".into()));
+        let other_id = SendMessageRequest { whatsapp_id: "order-2026.11_30".into(), ..request.clone() };
+        let reused = send(live.at(place), other_id, LIMIT).await;
+        assert_eq!(refusal(reused), (Code::InvalidArgument, "IDEMPOTENCY_KEY_REUSED".into()));
+        assert_eq!(bad_field(send(live.at(place), under("order 1", "hello"), LIMIT).await), "whatsapp_id");
+    }
+}
+
+#[tokio::test]
 async fn an_accepted_request_stays_one_message_whatever_becomes_of_its_device() {
     let live = Live::new(2).await;
     let (name, owner, other, device) = live.online("shop").await;

@@ -381,6 +381,7 @@ pub(crate) fn request(to: &Recipient, text: &str) -> SendRequest {
         content: MessageContent::text(text),
         request_id: format!("00000000-0000-4000-8000-{number:012}"),
         request_hash: [1; 32],
+        whatsapp_id: None,
         terms: Default::default(),
     }
 }

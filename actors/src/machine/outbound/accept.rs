@@ -5,21 +5,23 @@
 
 use bytes::Bytes;
 use rand::Rng as _;
+use roost_proto::api;
 use roost_proto::api::device::State;
 use roost_proto::api::send_message_request::Content;
 use roost_proto::content::{self, Surroundings};
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Jid, message_id};
+use roost_proto::stanza::{Jid, Server, message_id};
 use ulid::Ulid;
 
 use crate::device::{Recipient, SendError, SendRequest};
 use crate::machine::commit::After;
 use crate::machine::crypto::Purpose;
+use crate::machine::inbound::{message_key, person};
 use crate::machine::receipts::Lookup;
 use crate::machine::secrets::answers;
 use crate::machine::timer::Timer;
 use crate::machine::{Effect, Machine, Reply};
-use crate::port::{MessageState, NewMessage, StoredMessage, rank};
+use crate::port::{ChosenId, MessageState, NewMessage, StoredMessage, rank};
 
 /// A message that may begin a chat, while new chats are barred: it waits to be told whether it does.
 #[derive(Debug)]
@@ -96,23 +98,52 @@ impl Machine {
         };
         let random = u128::from(self.draw()) << 64 | u128::from(self.draw());
         let millis = u64::try_from(self.now.wall.0).unwrap_or_default();
+        let made_up = message_id(&mut self.rng);
+        let chosen = request.whatsapp_id.is_some();
         let message = NewMessage {
             message_id: Ulid::from_parts(millis, random).to_string(),
             request_id: request.request_id,
             request_hash: request.request_hash,
-            whatsapp_id: message_id(&mut self.rng),
+            whatsapp_id: request.whatsapp_id.unwrap_or(made_up),
             chat: request.to.jid(),
             content,
             accepted: self.now.wall,
             terms: request.terms,
         };
-        if matches!(request.to, Recipient::Status(_)) {
+        // A post of this id that there is keeps its people: this is the same request again, or will be refused.
+        if matches!(request.to, Recipient::Status(_)) && self.posts.people(&message.whatsapp_id).is_none() {
             self.keep_post(message.whatsapp_id.clone(), people);
         }
         self.outbox.accepting += 1;
+        let chosen = chosen.then(|| self.chosen_id(&message));
         let gathering = self.commits.pending();
+        gathering.batch.chosen.extend(chosen);
         gathering.batch.accepts.push(message.clone());
         gathering.after.push(After::Accepted(token, Box::new(message)));
+    }
+
+    /// By what a chosen id is taken: by what was sent under it, and by what the log has of it in the same chat, said by
+    /// this account or by the other side, in every form in which that may have come.
+    fn chosen_id(&self, message: &NewMessage) -> ChosenId {
+        let id = &message.whatsapp_id;
+        let mut taken_by = vec![format!("sent/{id}")];
+        let person = |jid: Jid| person(&[Some(jid)]);
+        if let Ok(chat) = message.chat.parse::<Jid>() {
+            let ours = [self.account.as_ref().map(|account| account.pn.to_non_ad())]
+                .into_iter()
+                .chain([self.account.as_ref().and_then(|account| account.lid.as_ref().map(Jid::to_non_ad))]);
+            let ours: Vec<api::Person> = ours.flatten().map(person).collect();
+            let lid = self.directory.lid(&chat.user).flatten().filter(|_| chat.is_pn()).map(Jid::lid);
+            let chats: Vec<api::Person> = match chat.is_pn() || chat.server == Server::Lid {
+                true => [Some(chat), lid].into_iter().flatten().map(person).collect(),
+                false => vec![api::Person { lid: chat.to_string(), ..Default::default() }],
+            };
+            for chat in &chats {
+                let senders = ours.iter().chain([chat]);
+                taken_by.extend(senders.map(|sender| message_key(chat, sender, id)));
+            }
+        }
+        ChosenId { message_id: message.message_id.clone(), taken_by }
     }
 
     /// What a message says beside what its sender said: in the address form in which it will travel, as far

@@ -106,6 +106,7 @@ fn calls(to: Recipient, request_id: &str) -> SendRequest {
         content,
         request_id: request_id.to_owned(),
         request_hash: [0; 32],
+        whatsapp_id: None,
         terms: Default::default(),
     }
 }
@@ -145,6 +146,7 @@ fn a_bot_is_asked_under_its_own_name_and_with_a_secret() {
         content: MessageContent { kind: Content::Text("Hens?".into()), context: api::Context::default() },
         request_id: "b1".into(),
         request_hash: [0; 32],
+        whatsapp_id: None,
         terms: Default::default(),
     };
     let message = sent(&mut world, question);

@@ -17,6 +17,7 @@ fn request(kind: Content, number: u32) -> SendRequest {
         content,
         request_id,
         request_hash: [0; 32],
+        whatsapp_id: None,
         terms: Default::default(),
     }
 }

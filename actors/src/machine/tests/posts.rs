@@ -20,6 +20,7 @@ fn request(people: Vec<Jid>, kind: Content, number: u32) -> SendRequest {
         content,
         request_id,
         request_hash: [0; 32],
+        whatsapp_id: None,
         terms: Default::default(),
     }
 }
@@ -28,7 +29,7 @@ fn post(people: Vec<Jid>) -> SendRequest {
     request(people, Content::Text("hens for sale".into()), 1)
 }
 
-fn taking_back(id: &str) -> SendRequest {
+pub(super) fn taking_back(id: &str) -> SendRequest {
     let message = api::MessageRef { whatsapp_id: id.to_owned(), from_me: true, ..Default::default() };
     request(Vec::new(), Content::Revoke(api::RevokeMessage { message: Some(message) }), 2)
 }

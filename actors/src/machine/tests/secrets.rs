@@ -21,6 +21,7 @@ pub(super) fn request(kind: Content, number: u32) -> SendRequest {
         content,
         request_id: format!("s{number}"),
         request_hash: [0; 32],
+        whatsapp_id: None,
         terms: Default::default(),
     }
 }

@@ -20,6 +20,7 @@ fn request(world: &World, id: &str, expires_in: Option<Duration>, once: bool) ->
         content: MessageContent::text("hens"),
         request_id: id.to_owned(),
         request_hash: [0; 32],
+        whatsapp_id: None,
         terms: Terms { expires: expires_in.map(later), once },
     }))
 }

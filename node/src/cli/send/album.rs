@@ -35,7 +35,11 @@ pub(super) async fn send(args: AlbumArgs, globals: &Globals) -> Result<Vec<api::
         None => Uuid::new_v4(),
     };
     let client = globals.connect().await?;
-    let with = |place| Whereto { request_id: Some(part(request_id, place).to_string()), ..whereto.clone() };
+    let with = |place| Whereto {
+        request_id: Some(part(request_id, place).to_string()),
+        whatsapp_id: whereto.whatsapp_id.clone().filter(|_| place == 0),
+        ..whereto.clone()
+    };
     let announced = Content::Album(announcement(&files)?);
     let mut sent = vec![super::send(&client, globals, &with(0), (announced, None)).await?];
     let album = sent[0].whatsapp_id.clone();

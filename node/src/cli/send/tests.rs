@@ -24,6 +24,8 @@ fn a_text_needs_no_word_for_its_kind() {
     assert_eq!((whereto.wait, said), (Wait::Delivered, Content::Text("hello".into())));
     let (_, said) = read(&["text", "acme/shop", "4915112345678", "hello"]).expect("good");
     assert_eq!(said, Content::Text("hello".into()));
+    let line = ["acme/shop", "4915112345678", "hello", "--whatsapp-id", "3EB0C0FFEE"];
+    assert_eq!(read(&line).expect("good").0.whatsapp_id.as_deref(), Some("3EB0C0FFEE"));
     assert!(read(&["acme/shop", "4915112345678"]).is_err());
     assert!(read(&[]).is_err());
 }

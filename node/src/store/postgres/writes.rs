@@ -82,6 +82,18 @@ impl Rows for PgTx {
             .await
     }
 
+    async fn known_ids(&mut self, ids: &[(&DeviceKey, &str)]) -> SqlResult<Vec<i64>> {
+        let sql = "SELECT q.at - 1 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS q(b, d, id, at)
+                   WHERE EXISTS (SELECT 1 FROM message m
+                     WHERE m.business_id = q.b AND m.device_id = q.d AND m.whatsapp_id = q.id)";
+        sqlx::query_scalar(sql)
+            .bind(tenants(ids, |row| row.0))
+            .bind(devices(ids, |row| row.0))
+            .bind(column(ids, |row| row.1))
+            .fetch_all(&mut *self.0)
+            .await
+    }
+
     async fn known_requests(&mut self, requests: &[(&DeviceKey, &str)]) -> SqlResult<Vec<MessageRow>> {
         let sql = select_messages!(
             "FROM unnest($1::text[], $2::text[], $3::text[]) AS q(b, d, r)
@@ -93,6 +105,18 @@ impl Rows for PgTx {
             .bind(column(requests, |row| row.1))
             .fetch_all(&mut *self.0)
             .await
+    }
+
+    async fn keep_digests(&mut self, digests: &[(&DeviceKey, [u8; 16])]) -> SqlResult<()> {
+        let sql = "INSERT INTO event_dedupe (business_id, device_id, digest)
+                   SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[])";
+        sqlx::query(sql)
+            .bind(tenants(digests, |row| row.0))
+            .bind(devices(digests, |row| row.0))
+            .bind(column(digests, |row| row.1.to_vec()))
+            .execute(&mut *self.0)
+            .await?;
+        Ok(())
     }
 
     async fn append(&mut self, events: &[Appended<'_>]) -> SqlResult<()> {

@@ -69,6 +69,14 @@ impl Rows for LiteTx {
         sqlx::query_scalar(sql).bind(rows).fetch_all(&mut *self.0).await
     }
 
+    async fn known_ids(&mut self, ids: &[(&DeviceKey, &str)]) -> SqlResult<Vec<i64>> {
+        let rows = array(ids, |(key, id)| json!([key.business_id.as_str(), key.device_id.as_str(), id]));
+        let sql = "SELECT q.key FROM json_each($1) q WHERE EXISTS
+                     (SELECT 1 FROM message m WHERE m.business_id = q.value ->> 0 AND m.device_id = q.value ->> 1
+                      AND m.whatsapp_id = q.value ->> 2)";
+        sqlx::query_scalar(sql).bind(rows).fetch_all(&mut *self.0).await
+    }
+
     async fn known_requests(&mut self, requests: &[(&DeviceKey, &str)]) -> SqlResult<Vec<MessageRow>> {
         let rows = array(requests, |(key, request)| {
             json!([key.business_id.as_str(), key.device_id.as_str(), request])
@@ -93,13 +101,17 @@ impl Rows for LiteTx {
                           unhex(value ->> 6), CAST(unixepoch('subsec') * 1000 AS INTEGER)
                    FROM json_each($1)";
         self.run(sql, rows).await?;
-        let digests = array(events, |event| {
-            let (b, d) = (event.key.business_id.as_str(), event.key.device_id.as_str());
-            json!([b, d, hex::encode(event.digest)])
+        let digests: Vec<_> = events.iter().map(|event| (event.key, event.digest)).collect();
+        self.keep_digests(&digests).await
+    }
+
+    async fn keep_digests(&mut self, digests: &[(&DeviceKey, [u8; 16])]) -> SqlResult<()> {
+        let rows = array(digests, |(key, digest)| {
+            json!([key.business_id.as_str(), key.device_id.as_str(), hex::encode(digest)])
         });
         let sql = "INSERT INTO event_dedupe (business_id, device_id, digest)
                    SELECT value ->> 0, value ->> 1, unhex(value ->> 2) FROM json_each($1)";
-        self.run(sql, digests).await
+        self.run(sql, rows).await
     }
 
     async fn set_heads(&mut self, heads: &[HeadRow]) -> SqlResult<()> {

@@ -12,7 +12,7 @@ use whatsapp_rust::prelude::*;
 use whatsapp_rust::transport::TokioWebSocketTransportFactory;
 use whatsapp_rust::types::events::{Event, Receipt};
 use whatsapp_rust::types::presence::ReceiptType;
-use whatsapp_rust::{Client, Jid};
+use whatsapp_rust::{Client, Jid, SendOptions};
 
 use crate::events::{Emitter, Said};
 use crate::flags::Flags;
@@ -129,6 +129,12 @@ impl Driver {
             "say" if command.to.ends_with("@newsletter") && newsletters::is_change(&command.kind) => {
                 newsletters::change(client, &jid(&command.to)?, command).await?;
                 self.said.emit(Said::Sent { r#ref, id: command.about.clone() });
+            }
+            "say" if command.kind == "text_as" => {
+                let options = SendOptions::default().with_message_id(&*command.about);
+                let text = wa::Message::text(&command.text);
+                let sent = client.send_message_with_options(jid(&command.to)?, text, options).await?;
+                self.said.emit(Said::Sent { r#ref, id: sent.message_id });
             }
             "say" => {
                 let id = self.memory.say(client, jid(&command.to)?, command).await?;

@@ -75,6 +75,7 @@ impl Callers {
             content: MessageContent::text(text),
             request_id,
             request_hash,
+            whatsapp_id: None,
             terms: Terms::default(),
         };
         let until = ctx.now() + micros(ACCEPT);
@@ -105,6 +106,7 @@ impl Callers {
             SendError::Barred(_) => self.refused(ctx, call, "no new chats"),
             SendError::Outdated => self.refused(ctx, call, "outdated"),
             SendError::KeyReused => self.refused(ctx, call, "request id reused"),
+            SendError::IdTaken => self.refused(ctx, call, "id taken"),
             SendError::UnknownMessage => self.refused(ctx, call, "unknown message"),
         }
     }

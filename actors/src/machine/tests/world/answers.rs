@@ -73,6 +73,13 @@ impl World {
                 committed.accepts.push(Accepted::Repeated(Box::new(stored.clone())));
                 continue;
             }
+            let chosen = batch.chosen.iter().find(|chosen| chosen.message_id == accept.message_id);
+            let mut ids = self.messages.values().map(|stored| &stored.message.whatsapp_id);
+            let is_taken = |taken_by: &[String]| taken_by.iter().any(|key| self.events.contains(key));
+            if chosen.is_some_and(|it| ids.any(|id| *id == accept.whatsapp_id) || is_taken(&it.taken_by)) {
+                committed.accepts.push(Accepted::IdTaken);
+                continue;
+            }
             let ordinal = i64::try_from(self.messages.len()).expect("few") + 1;
             let stored = StoredMessage::accepted(accept.clone(), ordinal);
             self.messages.insert(accept.message_id.clone(), stored);

@@ -313,6 +313,7 @@ impl World {
             content: MessageContent::text("x"),
             request_id: format!("r{}", self.tokens),
             request_hash: [0; 32],
+            whatsapp_id: None,
             terms: Default::default(),
         };
         self.feed(Event::Command { token: self.tokens, command: Command::Send(Box::new(request)) })

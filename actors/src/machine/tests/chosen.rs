@@ -1,0 +1,63 @@
+//! Ids of WhatsApp that callers choose.
+
+use roost_proto::api::send_message_request::Content;
+use roost_proto::content::{self, MessageContent};
+use roost_proto::stanza::{Jid, Read};
+
+use super::posts;
+use super::secrets::{hears, next_owner, request, theirs};
+use super::world::World;
+use crate::device::{Command, Recipient, SendError, SendRequest};
+
+const OURS: &str = "3EB0C0FFEE";
+
+fn under(id: &str, number: u32) -> SendRequest {
+    let text = Content::Text(format!("text {number}"));
+    SendRequest { whatsapp_id: Some(id.to_owned()), ..request(text, number) }
+}
+
+/// What the caller hears: the id of his message.
+fn asked(world: &mut World, request: SendRequest) -> Result<String, SendError> {
+    let request_id = request.request_id.clone();
+    let (token, _) = world.command(Command::Send(Box::new(request)));
+    world.commit_everything();
+    world.told(token).expect("it is answered")?;
+    let stored = world.messages.values().find(|stored| stored.message.request_id == request_id);
+    Ok(stored.expect("it was accepted").message.whatsapp_id.clone())
+}
+
+#[test]
+fn a_chosen_id_is_that_of_one_message_whoever_owns_the_device() {
+    let mut world = World::online(1);
+    assert_eq!(asked(&mut world, under(OURS, 1)), Ok(OURS.to_owned()));
+    world.calm_down();
+    let mut next = next_owner(world);
+    assert_eq!(asked(&mut next, under(OURS, 1)), Ok(OURS.to_owned()), "it is the same message");
+    assert_eq!(asked(&mut next, under(OURS, 2)), Err(SendError::IdTaken));
+    assert_ne!(asked(&mut next, request(Content::Text("any".into()), 3)).expect("accepted"), OURS);
+}
+
+#[test]
+fn an_id_that_was_heard_in_the_chat_is_taken_there() {
+    let mut world = World::online(2);
+    let text = content::encode(&MessageContent::text("hens"), &theirs());
+    hears(&mut world, "THEIRS-1", text);
+    assert_eq!(asked(&mut world, under("THEIRS-1", 1)), Err(SendError::IdTaken));
+    let elsewhere = SendRequest { to: Recipient::Lid("700000".into()), ..under("THEIRS-1", 2) };
+    assert_eq!(asked(&mut world, elsewhere), Ok("THEIRS-1".to_owned()), "in another chat it is another");
+}
+
+#[test]
+fn a_refused_id_changes_nobody_of_whom_a_post_was_for() {
+    let mut world = World::online(3);
+    let post = |person: &str, number| SendRequest {
+        to: Recipient::Status(vec![Jid::lid(person)]),
+        ..under(OURS, number)
+    };
+    assert_eq!(asked(&mut world, post("700000", 1)), Ok(OURS.to_owned()));
+    world.calm_down();
+    assert_eq!(asked(&mut world, post("800000", 2)), Err(SendError::IdTaken));
+    let back = posts::sent(&mut world, posts::taking_back(OURS));
+    let named = back.child("participants").map(Read::all).unwrap_or_default();
+    assert_eq!(named.iter().filter_map(|to| to.jid("jid")).collect::<Vec<_>>(), [Jid::lid("700000")]);
+}
