@@ -186,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> LinkSource for Source<S> {
         loop {
             match self.0.next().await {
                 Some(Ok(message)) if message.is_binary() => return Ok(message.into_payload().into()),
-                // Pings are answered below; text means nothing here (contract 1.1).
+                // Pings are answered below; text means nothing here.
                 Some(Ok(message)) if !message.is_close() => {}
                 Some(Ok(_)) | None => return Err(LinkError::Closed("the other side closed it".to_owned())),
                 Some(Err(error)) => return Err(LinkError::Closed(error.to_string())),

@@ -8,8 +8,7 @@ use crate::stanza::{Jid, hosted};
 
 /// WhatsApp's participant hash: `2:` and the base64 of the first six bytes of the SHA-256 over the sorted
 /// texts `user.0:device@server`. For a one-to-one message over all devices of both sides, the sending one
-/// included, in the address form of the message; hosted ones as the wire names them, which is what whatsmeow does. Rule:
-/// `wa-server-contract` sections 6.3 and 6.10.
+/// included, in the address form of the message; hosted ones as the wire names them, which is what whatsmeow does.
 pub fn phash<'a>(devices: impl IntoIterator<Item = &'a Jid>) -> String {
     let text = |jid: &Jid| {
         let server = hosted::on_the_wire(jid).unwrap_or(jid.server);

@@ -4,7 +4,7 @@
 //! machine ([`Machine`]) is pure; [`SimServer`] gives it sockets. Where it is strict and where it guesses is
 //! said at each place.
 //!
-//! What it deliberately does not do: calls.
+//! What it deliberately does not do: carry the media of calls.
 
 mod account;
 mod admin;

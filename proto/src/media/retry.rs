@@ -1,5 +1,5 @@
 //! The words between a device and its phone about media that the servers have dropped: the device asks, the
-//! phone uploads again and says where (contract 6.13). Both are sealed with a key that comes from the media key, so that
+//! phone uploads again and says where. Both are sealed with a key that comes from the media key, so that
 //! only who has the message can ask or answer.
 
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};

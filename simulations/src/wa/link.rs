@@ -20,7 +20,8 @@ use super::damage::DamageError;
 use super::machine::Event;
 use super::server::{Out, Shared};
 
-/// The longest frame that is taken: an upload of 812 prekeys has 33 kB.
+/// The longest frame that is taken. (A guess: its length has three bytes, so 16 MiB could be said, and an upload of 812
+/// prekeys has 33 kB.)
 const FRAME_LIMIT: usize = 4 * 1024 * 1024;
 
 /// How long a client may take for the handshake.

@@ -49,7 +49,10 @@ impl Machine {
         let set = kind == "set";
         let answer = match (&*xmlns, tag, set) {
             _ if !matches!(&*kind, "get" | "set") => Err(refuse(400, "neither get nor set")),
-            ("w:p" | "urn:xmpp:ping", _, _) => {
+            ("w:g2", _, set) => self.group_query(now, device, set, stanza),
+            ("newsletter", _, _) => self.newsletter_iq(now, device, stanza),
+            _ if !to_server => settings::elsewhere(&xmlns, tag),
+            ("w:p" | "urn:xmpp:ping", _, false) => {
                 self.resume_unasked(now, connection);
                 Ok(vec![])
             }
@@ -59,11 +62,9 @@ impl Machine {
                 self.set_active(now, connection, tag == "active");
                 return Ok(());
             }
-            ("encrypt", _, _) => self.keys(now, device, stanza),
-            ("usync", "usync", _) => self.usync(now, device, stanza),
+            ("encrypt", _, set) => self.keys(now, device, set, stanza),
+            ("usync", "usync", false) => self.usync(now, device, stanza),
             ("w:sync:app:state", "sync", true) => self.app_state(now, device, stanza),
-            ("w:g2", _, set) => self.group_query(now, device, set, stanza),
-            ("newsletter", _, _) => self.newsletter_iq(now, device, stanza),
             ("md", "remove-companion-device", true) => {
                 let named = child.and_then(|child| child.jid("jid")).and_then(|jid| self.existing(&jid));
                 // That a companion may unlink another one of its account, and the code, are guesses.
@@ -76,8 +77,7 @@ impl Machine {
                     None => Err(refuse(404, "no companion of the own account")),
                 }
             }
-            _ if to_server => self.setting(now, device, &xmlns, tag, set, stanza),
-            _ => settings::elsewhere(&xmlns, tag),
+            _ => self.setting(now, device, &xmlns, tag, set, stanza),
         };
         match answer {
             Ok(children) => {

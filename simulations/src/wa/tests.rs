@@ -20,6 +20,7 @@ mod newsletters;
 mod people;
 mod posts;
 mod receipts;
+mod requests;
 mod sharing;
 mod trust;
 mod unpaired;

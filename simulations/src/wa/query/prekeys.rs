@@ -16,16 +16,21 @@ use super::{Answer, Refused, bad, refuse};
 /// Below these many one-time prekeys the device is told. (When the real server does it is a guess.)
 const LOW_WATER: [usize; 2] = [9, 4];
 
-/// The most one-time prekeys of one device; uploads beyond are refused.
+/// The most one-time prekeys of one device; uploads beyond are refused (a guess, and so is what is said beyond).
 const MAX_PREKEYS: usize = 5_000;
 
-/// The most devices in one request for bundles.
+/// The most devices in one request for bundles (a guess as well).
 const MAX_BUNDLES: usize = 2_000;
 
 const KEY_TYPE: u8 = 5;
 
 impl Machine {
-    pub(super) fn keys(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
+    pub(super) fn keys(&mut self, now: UnixMillis, device: DeviceRef, set: bool, stanza: &Stanza) -> Answer {
+        let gives = ["list", "rotate"].iter().any(|tag| stanza.child(tag).is_some());
+        // All clients tell the two apart so; that the real server insists, and the code, are guesses.
+        if gives != set {
+            return Err(refuse(400, "keys are asked for with get, and given with set"));
+        }
         if let Some(key) = stanza.child("key") {
             return self.bundles(now, device, key);
         }

@@ -32,7 +32,7 @@ const PROPERTIES: [u32; 7] = [
     CHATS_BY_LID,
 ];
 
-/// The most blocked contacts of one account.
+/// The most blocked contacts of one account, and reports (a guess, and so is what is said beyond).
 const MAX_BLOCKED: usize = 10_000;
 /// The most notices that one account is remembered to have accepted.
 const MAX_NOTICES: usize = 100;
@@ -63,7 +63,7 @@ impl Machine {
             ("privacy", "privacy", false) => Ok(vec![self.account(device.pn).privacy.element(None)]),
             ("privacy", "privacy", true) => self.set_privacy(now, device, stanza),
             ("privacy", "tokens", true) => self.give_token(now, device, stanza),
-            ("w:m", "media_conn", _) => Ok(vec![self.media_conn(device)]),
+            ("w:m", "media_conn", true) => Ok(vec![self.media_conn(device)]),
             ("w:profile:picture", "picture", false) => self.get_picture(now, device, stanza),
             ("w:profile:picture", _, true) => self.set_picture(now, device, stanza),
             ("w:mex", "query", _) => self.mex(now, device, stanza),
@@ -81,7 +81,10 @@ impl Machine {
             ("urn:xmpp:whatsapp:push", _, _) | ("urn:xmpp:whatsapp:dirty", "clean", true) | ("tos", _, _) => {
                 Ok(vec![])
             }
-            _ => Err(refuse(501, format!("an unknown request: {xmlns} <{tag}>"))),
+            _ => {
+                let kind = if set { "set" } else { "get" };
+                Err(refuse(501, format!("an unknown request: {kind} {xmlns} <{tag}>")))
+            }
         }
     }
 

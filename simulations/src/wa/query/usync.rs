@@ -11,7 +11,7 @@ use super::super::business::Business;
 use super::super::machine::Machine;
 use super::{Answer, bad, bots, refuse};
 
-/// The most users in one request.
+/// The most users in one request (a guess, and so is what is said beyond).
 const MAX_USERS: usize = 5_000;
 
 impl Machine {
