@@ -48,7 +48,7 @@ macro_rules! leftovers {
                             " WHERE business_id = $1 AND device_id = $2
                                 AND EXISTS (SELECT 1 FROM ownership o WHERE o.business_id = $1 AND o.device_id = $2
                                             AND o.desired = 'deleted')
-                              LIMIT 1000)"
+                              LIMIT 200)"
                         )
                     };
                 }
