@@ -9,6 +9,10 @@ mod communities;
 mod doors;
 #[path = "groups/edits.rs"]
 mod edits;
+#[path = "groups/links.rs"]
+mod links;
+#[path = "groups/looks.rs"]
+mod looks;
 #[path = "groups/requests.rs"]
 mod requests;
 #[path = "groups/run.rs"]
@@ -280,8 +284,13 @@ async fn all_sorts(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure
     doors::settings(world, matrix).await?;
     typing::seen(world, matrix).await?;
     edits::edits(world, matrix).await?;
+    looks::of_roost(world, matrix).await?;
+    looks::of_clients(world, matrix).await?;
     communities::of_roost(world, matrix).await?;
     communities::of_clients(world, matrix).await?;
+    // Nobody adds anybody from here on.
     doors::invites(world, matrix).await?;
-    requests::taken_back(world, matrix).await
+    requests::taken_back(world, matrix).await?;
+    requests::answered(world, matrix).await?;
+    links::made_anew(world, matrix).await
 }

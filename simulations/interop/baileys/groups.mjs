@@ -1,4 +1,4 @@
-// Commands about settings of groups, communities and personal invites. Each is answered by one `answer` line.
+// Commands about groups, communities and ways into them, each answered by one `answer` line; and what others change of groups.
 import logger from 'baileys/lib/Utils/logger.js'
 
 // Its communities log what they get to standard output, where events are.
@@ -12,11 +12,14 @@ export function groups(socket, emit) {
     locked: (to, on) => sock().groupSettingUpdate(to, on ? 'locked' : 'unlocked'),
     approval: (to, on) => sock().groupJoinApprovalMode(to, on ? 'on' : 'off'),
     members_add: (to, on) => sock().groupMemberAddMode(to, on ? 'all_member_add' : 'admin_add'),
+    subject: (to, _, text) => sock().groupUpdateSubject(to, text),
+    description: (to, _, text) => sock().groupUpdateDescription(to, text),
+    timer: (to, _, text) => sock().groupToggleEphemeral(to, Number(text)),
   }
   return {
-    async group_set({ to, what, on, ref }) {
+    async group_set({ to, what, on, text, ref }) {
       if (!Object.hasOwn(set, what)) throw new Error(`unknown setting ${what}`)
-      await set[what](to, on)
+      await set[what](to, on, text)
       answer(ref)
     },
     // The settings that are on, in words.
@@ -45,6 +48,22 @@ export function groups(socket, emit) {
     async join_requests({ to, ref }) {
       answer(ref, (await sock().groupRequestParticipantsList(to)).length)
     },
+    async join({ text, ref }) {
+      await sock().groupAcceptInvite(text)
+      answer(ref)
+    },
+    async answer_join({ to, participants, on, ref }) {
+      const [done] = await sock().groupRequestParticipantsUpdate(to, participants, on ? 'approve' : 'reject')
+      if (done?.status !== '200') throw new Error(`refused with ${done?.status}`)
+      answer(ref)
+    },
+    async leave({ to, ref }) {
+      await sock().groupLeave(to)
+      answer(ref)
+    },
+    async group_link({ to, on, ref }) {
+      answer(ref, await (on ? sock().groupRevokeInvite(to) : sock().groupInviteCode(to)))
+    },
     async only_invited({ ref }) {
       await sock().updateGroupsAddPrivacy('none')
       answer(ref)
@@ -59,8 +78,25 @@ export function groups(socket, emit) {
   }
 }
 
-// Tells what members call themselves.
+// Tells what others have changed of a group, and what members call themselves. A timer comes as a message.
 export function onGroups(socket, emit) {
+  const say = (what, chat, on, text = '') => emit('chat', { what, chat, on: !!on, text })
+  socket.ev.on('groups.update', updates => {
+    for (const { id, subject, desc, announce, restrict, joinApprovalMode, memberAddMode, inviteCode } of updates) {
+      if (subject !== undefined) say('subject', id, true, subject)
+      if (desc !== undefined) say('description', id, true, desc)
+      if (announce !== undefined) say('announce', id, announce)
+      if (restrict !== undefined) say('locked', id, restrict)
+      if (joinApprovalMode !== undefined) say('approval', id, joinApprovalMode)
+      if (memberAddMode !== undefined) say('members_add', id, memberAddMode)
+      if (inviteCode !== undefined) say('group_link', id, true, inviteCode)
+    }
+  })
+  socket.ev.on('group-participants.update', ({ id, participants, action }) => {
+    const [what, on] = { promote: ['admin', true], demote: ['admin', false], add: ['member', true], remove: ['member', false] }[action] ?? []
+    if (what) participants.forEach(who => say(what, id, on, who.id))
+  })
+  socket.ev.on('group.join-request', ({ id, participant, action }) => say('join_request', id, action === 'created', participant))
   socket.ev.on('group.member-tag.update', ({ groupId: chat, label: text, participant: sender }) => {
     emit('said', { id: '', kind: 'member_label', text, about: '', from_me: false, chat, sender })
   })

@@ -415,6 +415,7 @@ func (d *driver) onEvent(cli *whatsmeow.Client, event any) {
 	default:
 		d.onChat(event)
 		d.onPeople(event)
+		d.onGroup(event)
 	}
 }
 

@@ -21,6 +21,11 @@ impl Failure {
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
+
+    /// Whether its text has these words: a code, a reason.
+    pub fn says(&self, words: &str) -> bool {
+        self.0.contains(words)
+    }
 }
 
 impl<E: std::error::Error> From<E> for Failure {

@@ -4,10 +4,13 @@
 //! What must hold: nothing of it is lost when it is mended later. A test that has faults, or asks for what is refused,
 //! says which of it there may be.
 
+use std::fmt;
+
 use roost_proto::api::event::Payload;
 
 use super::event::ClientEvent;
-use super::{Person, Reader, RealClient, Stage};
+use super::{Failure, Person, Reader, RealClient, Stage};
+use crate::wa::RefusalRecord;
 
 /// What was amiss between a device and those who talk with it. The default is nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +43,31 @@ impl Trouble {
 }
 
 impl Stage {
+    /// What WhatsApp has refused the first device of this person, and why, in its own words; the latest is the last.
+    pub fn refusals(&self, of: &Person) -> Vec<String> {
+        let device = Some(of.first_device());
+        let his = |refusal: &&RefusalRecord| refusal.device == device;
+        self.sim.ledger(|ledger| ledger.refusals().filter(his).map(|one| one.reason.clone()).collect())
+    }
+
+    /// Whether a command of this person's client failed, and because WhatsApp refused it for this reason.
+    ///
+    /// # Errors
+    /// It was done, or failed for another reason.
+    pub fn refuses<T: fmt::Debug, E: fmt::Debug>(
+        &self,
+        of: &Person,
+        answer: Result<T, E>,
+        why: &str,
+    ) -> Result<(), Failure> {
+        match (answer, self.refusals(of).pop()) {
+            (Err(_), Some(reason)) if reason == why => Ok(()),
+            (answer, reason) => {
+                Err(Failure::new(format!("not refused with {why:?} but {answer:?}; the last is {reason:?}")))
+            }
+        }
+    }
+
     /// What was amiss so far with the first device of this person, whose log this is, and with these clients.
     pub fn trouble<'a>(
         &self,

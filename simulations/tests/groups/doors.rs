@@ -55,7 +55,7 @@ impl World {
     }
 
     /// Changes members. Returns what became of the first.
-    async fn first_of(
+    pub(super) async fn first_of(
         &self,
         action: api::update_participants_request::Action,
         group: &str,

@@ -271,7 +271,12 @@ impl Driver {
             Event::ConnectFailure(failure) => self.trouble(format!("connect failure {:?}", failure.reason)),
             Event::ClientOutdated(_) => self.trouble("client outdated".to_owned()),
             Event::PairError(error) => self.trouble(format!("pairing: {}", error.error)),
-            event => people::seen(event).into_iter().for_each(|said| self.said.emit(said)),
+            event => {
+                people::seen(event)
+                    .into_iter()
+                    .chain(groups::changed(event))
+                    .for_each(|said| self.said.emit(said));
+            }
         }
     }
 

@@ -1,17 +1,21 @@
-//! Commands about settings of groups, communities and personal invites, each answered by one `answer`.
+//! Commands about groups, communities and ways into them, each answered by one `answer`, and what others change of groups.
 
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
+use whatsapp_rust::RevokeType;
 use whatsapp_rust::features::{
-    CreateCommunityOptions, MemberAddMode, MemberLinkMode, MemberShareHistoryMode, MembershipApprovalMode,
+    CreateCommunityOptions, GroupDescription, GroupSubject, MemberAddMode, MemberLinkMode,
+    MemberShareHistoryMode, MembershipApprovalMode, PreviousDescription,
 };
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::wacore::iq::privacy::{PrivacyCategory, PrivacyValue};
+use whatsapp_rust::wacore::stanza::groups::{GroupNotificationAction as Action, GroupParticipantInfo};
 
 use crate::Command;
 use crate::driver::{jid, jids};
+use crate::events::Said;
 
 /// Carries out a command of this file. Returns its answer; none for another command.
 ///
@@ -20,9 +24,18 @@ use crate::driver::{jid, jids};
 pub async fn groups(client: &Arc<Client>, command: &Command) -> anyhow::Result<Option<Value>> {
     let to = || jid(&command.to);
     let (groups, community) = (client.groups(), client.community());
+    let text = command.text.as_str();
     let answer = match command.cmd.as_str() {
         "group_set" => {
-            set(client, &to()?, &command.what, command.on).await?;
+            match command.what.as_str() {
+                "subject" => groups.set_subject(to()?, GroupSubject::new(text)?).await?,
+                "description" => {
+                    let about = Some(GroupDescription::new(text)?);
+                    groups.set_description(to()?, about, PreviousDescription::Resolve).await?
+                }
+                "timer" => groups.set_ephemeral(to()?, text.parse()?).await?,
+                what => set(client, &to()?, what, command.on).await?,
+            }
             Value::Null
         }
         // The settings that are on, in words.
@@ -84,6 +97,25 @@ pub async fn groups(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             groups.join_with_invite_code(&command.text).await?;
             Value::Null
         }
+        "answer_join" => {
+            let (to, who) = (to()?, jids(&command.participants)?);
+            let done = match command.on {
+                true => groups.approve_membership_requests(to, &who).await?,
+                false => groups.reject_membership_requests(to, &who).await?,
+            };
+            if let Some(code) = done.first().and_then(|one| one.error.as_deref()) {
+                bail!("refused with {code}");
+            }
+            Value::Null
+        }
+        "leave" => {
+            groups.leave(to()?).await?;
+            Value::Null
+        }
+        "group_link" => {
+            let link = groups.get_invite_link(to()?, command.on).await?;
+            json!(link.rsplit('/').next())
+        }
         "cancel_join" => {
             let own = jid(&command.sender)?;
             json!(groups.cancel_membership_requests(to()?, &[own]).await?.len())
@@ -100,6 +132,50 @@ pub async fn groups(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
         _ => return Ok(None),
     };
     Ok(Some(answer))
+}
+
+/// As whom a message is revoked: one that was heard as an admin, any other as its sender.
+pub fn revoked_by(heard: Option<&InboundMessage>) -> RevokeType {
+    let by_admin =
+        |of: &InboundMessage| RevokeType::Admin { original_sender: of.info.source.sender.to_non_ad() };
+    heard.map_or(RevokeType::Sender, by_admin)
+}
+
+/// What others have changed of a group: who is concerned by it, one each.
+pub fn changed(event: &Event) -> Vec<Said<'static>> {
+    let Event::GroupUpdate(update) = event else { return Vec::new() };
+    let say = |what, on, text: &str| Said::Chat {
+        what,
+        chat: update.group_jid.to_string(),
+        on,
+        text: text.to_owned(),
+    };
+    let each = |what, on, who: &[GroupParticipantInfo]| {
+        who.iter().map(|one| say(what, on, &one.jid.to_string())).collect::<Vec<_>>()
+    };
+    match &update.action {
+        Action::Subject { subject, .. } => vec![say("subject", true, subject)],
+        Action::Description { description, .. } => {
+            vec![say("description", description.is_some(), description.as_deref().unwrap_or_default())]
+        }
+        Action::Ephemeral { expiration, .. } => vec![say("timer", *expiration > 0, &expiration.to_string())],
+        Action::Announce => vec![say("announce", true, "")],
+        Action::NotAnnounce => vec![say("announce", false, "")],
+        Action::Locked { .. } => vec![say("locked", true, "")],
+        Action::Unlocked => vec![say("locked", false, "")],
+        Action::MembershipApprovalMode { enabled } => vec![say("approval", *enabled, "")],
+        Action::MemberAddMode { mode } => vec![say("members_add", mode == "all_member_add", "")],
+        Action::Invite { code } => vec![say("group_link", true, code)],
+        Action::Promote { participants } => each("admin", true, participants),
+        Action::Demote { participants } => each("admin", false, participants),
+        Action::Add { participants, .. } => each("member", true, participants),
+        Action::Remove { participants, .. } => each("member", false, participants),
+        Action::CreatedMembershipRequests { requests, .. } => each("join_request", true, requests),
+        Action::RevokedMembershipRequests { participants } => {
+            participants.iter().map(|one| say("join_request", false, &one.to_string())).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 async fn set(client: &Arc<Client>, group: &Jid, what: &str, on: bool) -> anyhow::Result<()> {

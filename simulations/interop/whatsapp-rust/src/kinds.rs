@@ -13,7 +13,7 @@ use whatsapp_rust::waproto::whatsapp::message::{
     ProtocolMessage, RequestPhoneNumberMessage, buttons_message, list_message, product_message,
     protocol_message,
 };
-use whatsapp_rust::{EventCreationParams, PinDuration, PollVoteCiphertext, RevokeType};
+use whatsapp_rust::{EventCreationParams, PinDuration, PollVoteCiphertext};
 
 use crate::{Command, beside};
 
@@ -111,7 +111,7 @@ impl Memory {
             "concealed_comment" => return Ok(client.comments().send_text(to, key, text).await?.message_id),
             "edit" => return Ok(client.edit_message(to, about, wa::Message::text(text)).await?),
             "revoke" => {
-                client.revoke_message(to, about, RevokeType::Sender).await?;
+                client.revoke_message(to, about, crate::groups::revoked_by(heard.as_ref())).await?;
                 return Ok(String::new());
             }
             "pin" => {

@@ -3,7 +3,7 @@
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Read as _, Server, Stanza};
 
-use super::super::account::{DeviceRef, Pn, seconds};
+use super::super::account::{DeviceRef, Form, Pn, seconds};
 use super::super::groups::{Group, Role, add_mode, approval_mode};
 use super::super::machine::Machine;
 use super::{Answer, Refused, refuse};
@@ -130,7 +130,7 @@ impl Machine {
             ("membership_approval_requests", false) => {
                 may(admin)?;
                 let requests = group.requests.iter().map(|(pn, since)| {
-                    let jid = self.account(*pn).jid(super::super::account::Form::Lid);
+                    let jid = self.account(*pn).jid(Form::Lid);
                     let request = Builder::new("membership_approval_request").attr("jid", jid);
                     request.attr("request_time", *since).build()
                 });
@@ -243,7 +243,10 @@ impl Machine {
         let jid = group.jid();
         let admins: Vec<Pn> = group.members.keys().copied().filter(|pn| group.is_admin(*pn)).collect();
         self.groups.insert(group.id.clone(), group);
-        let asks = self.member_node(device.pn, None).build();
+        let account = self.account(device.pn);
+        let (lid, pn) = (account.jid(Form::Lid), account.jid(Form::Pn));
+        // As whatsapp-rust reads it, after WhatsApp Web.
+        let asks = Builder::new("requested_user").attr("jid", lid).attr("phone_number", pn).build();
         let told = Builder::new("created_membership_requests").attr("request_method", "invite_link");
         self.tell_group(now, &jid, device, admins, &told.children([asks]).build());
         Ok(vec![Builder::new("membership_approval_request").attr("jid", jid).build()])

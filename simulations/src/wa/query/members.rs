@@ -122,7 +122,8 @@ impl Machine {
             outcomes.push(self.outcome(&jid, found, code, None));
         }
         self.groups.insert(group.id.clone(), group.clone());
-        self.add_members(now, device, &group, &done, Some("linked_group_join"));
+        // They came by the link; that the members are told so is a guess.
+        self.add_members(now, device, &group, &done, Some("invite"));
         let said = Builder::new("approve").children(outcomes).build();
         Ok(vec![Builder::new("membership_requests_action").children([said]).build()])
     }

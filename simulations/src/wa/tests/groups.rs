@@ -130,7 +130,11 @@ fn an_invite_lets_people_in_or_makes_them_wait_for_an_admin() {
     world.group_query(ada, "set", Some(&group), approval);
     let waits = world.group_query(eve, "set", None, join());
     assert!(waits.child("membership_approval_request").is_some());
-    assert!(world.told(ada, "created_membership_requests"));
+    let asks = world.probes[ada]
+        .seen
+        .iter()
+        .find_map(|it| it.child("created_membership_requests")?.child("requested_user"));
+    assert_eq!(asks.and_then(|asks| asks.jid("jid")), Some(world.lid(eve)));
     let member = Builder::new("participant").attr("jid", world.lid(eve)).build();
     let approve = Builder::new("approve").children([member]).build();
     let action = Builder::new("membership_requests_action").children([approve]);
