@@ -32,6 +32,9 @@ pub(super) async fn of_roost(world: &mut World, matrix: &mut Matrix) -> Result<(
         world.cluster.ask(all, async |api, it| api.groups().list_community_participants(it).await).await?;
     assert_eq!(all.people.len(), 4);
     for name in ["w", "r"] {
+    let announcements = groups.iter().find(|group| group.announcements_of_community);
+    let announcements = announcements.map(|group| group.group.clone()).unwrap_or_default();
+    announcements::reacted_to(world, &announcements, matrix).await?;
         assert_eq!(world.has(name, json!({ "cmd": "community_people", "to": farm })).await?, 4);
     }
     for name in ["w", "b"] {

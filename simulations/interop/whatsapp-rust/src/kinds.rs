@@ -59,10 +59,10 @@ impl Memory {
             remote_jid: Some(to.to_string()),
             from_me: Some(heard.is_none()),
             id: Some(about.to_owned()),
-            // Of a post it is who has posted it.
+            // Of a post, and in a group, it is who has said it.
             participant: heard
                 .as_ref()
-                .filter(|_| command.to == "status@broadcast")
+                .filter(|_| command.to == "status@broadcast" || command.to.ends_with("@g.us"))
                 .map(|heard| heard.info.source.sender.to_non_ad().to_string()),
         };
         let message = match command.kind.as_str() {

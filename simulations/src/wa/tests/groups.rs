@@ -37,9 +37,19 @@ impl World {
     }
 
     fn shout_bytes(&mut self, probe: usize, group: &Jid, id: &str, bytes: Vec<u8>) -> Stanza {
+        self.shout_kind(probe, group, (id, "text"), bytes)
+    }
+
+    fn shout_kind(
+        &mut self,
+        probe: usize,
+        group: &Jid,
+        (id, kind): (&str, &'static str),
+        bytes: Vec<u8>,
+    ) -> Stanza {
         let enc = Builder::new("enc").attr("v", "2").attr("type", "skmsg").bytes(bytes).build();
         let message = Builder::new("message").attr("id", id.to_owned()).attr("to", group.clone());
-        self.say(probe, message.attr("type", "text").children([enc]).build());
+        self.say(probe, message.attr("type", kind).children([enc]).build());
         let is_ack = |stanza: &&Stanza| stanza.tag == "ack" && stanza.text("id").as_deref() == Some(id);
         self.probes[probe].seen.iter().rev().find(is_ack).expect("an ack").clone()
     }
@@ -232,6 +242,13 @@ fn a_community_is_changed_by_its_admins_and_ends_without_its_groups() {
     assert_eq!(code(&world.group_query(eve, "get", Some(&farm), look())), Some(403));
     let seen = world.group_query(bob, "get", Some(&farm), look());
     assert_eq!(seen.child("sub_groups").map(|groups| groups.all().len()), Some(2), "with the announcements");
+    let first = seen.child("sub_groups").and_then(|groups| {
+        groups.all().iter().find(|sub| sub.child("default_sub_group").is_some())?.text("id")
+    });
+    let announcements = format!("{}@g.us", first.expect("the announcements")).parse().expect("a JID");
+    let mut says = |id, kind| world.shout_kind(bob, &announcements, (id, kind), vec![1; 40]);
+    assert_eq!(says("G1", "text").text("error").as_deref(), Some("403"), "admins speak there");
+    assert_eq!(says("G2", "reaction").text("error"), None, "and members react");
     world.group_query(ada, "set", Some(&farm), end());
     assert!(world.told(bob, "unlink") && world.told(bob, "delete"));
     assert_eq!(code(&world.group_query(ada, "get", Some(&farm), look())), Some(404));
