@@ -184,7 +184,8 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
     // Repeated after it was done, it would be refused, as what it names is gone: nobody dies amid it.
     let delete = api::DeleteNewsletterRequest { device: device.clone(), newsletter: ours.newsletter.clone() };
     cluster.ask_spared(delete, async |api, it| api.newsletters().delete_newsletter(it).await).await?;
-    assert!(posts_of(&ours.newsletter).await.is_err(), "there is no such newsletter");
+    let gone = posts_of(&ours.newsletter).await.expect_err("there is no such newsletter");
+    assert!(gone.says("404"), "{gone:?}");
     Ok(matrix)
 }
 

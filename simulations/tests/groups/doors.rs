@@ -191,7 +191,7 @@ pub(super) async fn invites(world: &mut World, matrix: &mut Matrix) -> Result<()
         // Who asks for it twice hears that there is none any more.
         assert!(matches!(revoked.outcomes[0].code, 200 | 404));
         let refused = world.has(name, taken(&first, &world.roost)).await;
-        assert!(refused.is_err(), "{name} has joined by an invite that was revoked");
+        world.stage.refuses(&person, refused, "w:g2 set <accept>: 410, the invite does not hold")?;
         matrix.row("personal invite revoked").seen(Way::To(library));
 
         let second = world.first_of(Add, &nest, &jids).await?;
@@ -226,7 +226,10 @@ pub(super) async fn invites(world: &mut World, matrix: &mut Matrix) -> Result<()
         } else {
             let roost = world.roost.number_jid();
             world.has(name, json!({ "cmd": "invite_revoke", "to": group, "sender": roost })).await?;
-            assert!(previewed(world, &first).await.is_err());
+            let gone = previewed(world, &first).await.expect_err("it was revoked");
+            assert!(gone.says("410"), "{name}: {gone:?}");
+            let why = "w:g2 get <query>: 410, the invite does not hold";
+            assert!(world.stage.refusals(&world.roost).iter().any(|reason| reason == why), "{name}");
             matrix.row("personal invite revoked").seen(Way::From(library));
         }
         let second = invited(world, name, &group).await?;

@@ -97,7 +97,8 @@ pub(super) async fn run(world: &mut World) -> Result<(), Failure> {
         world.cluster.ask(preview, async |api, it| api.groups().preview_invite(it).await).await
     };
     assert_eq!(preview(code).await?.subject, "Roosters");
-    assert!(preview("AbCdEfGhIjK".into()).await.is_err());
+    let nowhere = preview("AbCdEfGhIjK".into()).await.expect_err("it leads nowhere");
+    assert!(nowhere.says("406"), "{nowhere:?}");
 
     let leave = api::LeaveGroupRequest { device: device.clone(), group: group.clone() };
     world.cluster.ask(leave, async |api, it| api.groups().leave_group(it).await).await?;

@@ -191,7 +191,8 @@ async fn catalogs(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure>
         (read.total_thousandths, read.items[0].quantity, read.items[0].title.as_str()),
         (3980, 2, "Eggs")
     );
-    assert!(reads(&(bought.0.clone(), "another".to_owned())).await.is_err(), "the token opens it");
+    let closed = reads(&(bought.0.clone(), "another".to_owned())).await.expect_err("the token opens it");
+    assert!(closed.says("401"), "{closed:?}");
     for (client, account) in clients.iter_mut() {
         let name = client.name().to_owned();
         let (from, to) = ways(&name);
