@@ -5,6 +5,8 @@
 
 #[path = "media/captions.rs"]
 mod captions;
+#[path = "media/dropped.rs"]
+mod dropped;
 #[path = "media/forwards.rs"]
 mod forwards;
 #[path = "media/packs.rs"]
@@ -205,48 +207,18 @@ impl World {
 
 #[tokio::test]
 async fn a_file_that_the_servers_have_dropped_is_asked_for_from_the_phone() -> Result<(), Failure> {
-    let mut world = World::new(2).await?;
-    let mut matrix = Matrix::new("3-media-lost");
-    let (path, hash) = world.file("dropped", 300_000)?;
-    let row = "file that expired, uploaded again by the phone";
-    for (client, status) in [(0, 404), (1, 410), (2, 404)] {
-        let content = world.sends(client, "document", "application/pdf", &path).await?;
-        let before = media_of(&content).cloned().unwrap_or_default();
-        world.stage.sim.commit(&Fault::ExpireMedia { direct_path: None, status })?;
-        let (_, fetched) = world.fetched(&content).await?;
-        assert_eq!(fetched, (300_000, hash.clone()));
-        let asked = GetMediaRequest { name: before.name.clone() };
-        let after = world.cluster.callers.any().media().get_media(asked).await?.into_inner();
-        assert_ne!(after.file.unwrap_or_default().direct_path, before.file.unwrap_or_default().direct_path);
-        // The new place is remembered: nobody is asked again.
-        world.stage.sim.commit(&Fault::PhonesForgetMedia { forget: true })?;
-        assert_eq!(world.fetched(&content).await?.1.1, hash);
-        world.stage.sim.commit(&Fault::ExpireMedia { direct_path: None, status })?;
-        let refused = fetch(&world.cluster.callers.any(), &before.name).await.expect_err("it is gone");
-        let info = refused.get_details_error_info().expect("it says why");
-        assert_eq!((refused.code(), info.reason.as_str()), (Code::FailedPrecondition, "MEDIA_EXPIRED"));
-        world.stage.sim.commit(&Fault::PhonesForgetMedia { forget: false })?;
-        matrix.row(row).seen(ways(client).0);
-        world.forwards(client, status).await?;
+    World::new(2).await?.dropped().await?.check()
+}
 
-        for forget in [true, false] {
-            world.stage.sim.commit(&Fault::PhonesForgetMedia { forget })?;
-            let (id, hash) = world.misses(client, status).await?;
-            let (late, _) = &mut world.clients[client];
-            if forget {
-                // Each library has its own way to write it.
-                let fits = |event: &ClientEvent| {
-                    matches!(event, ClientEvent::Error { message, .. }
-                    if message.to_lowercase().replace('_', "").contains("notfound"))
-                };
-                late.wait("that the phone has no such file", fits).await?;
-            } else {
-                assert_eq!(late.file(&id).await?.sha256, hash);
-                matrix.row(row).seen(ways(client).1);
-            }
-        }
-    }
-    matrix.check()
+#[tokio::test]
+async fn it_is_asked_for_though_the_owner_is_killed_again_and_again() -> Result<(), Failure> {
+    let mut world = World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 3).await?).await?;
+    world.dropped().await?.check()?;
+    assert!(world.cluster.outlived().await? > 6);
+    assert_eq!(world.reader.repeated(), Vec::<String>::new());
+    assert_eq!(world.reader.faults(), Vec::<String>::new());
+    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
+    Ok(())
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 //! A cluster without a mortal owner makes the same calls and lives.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use roost_node::client::Client;
@@ -60,6 +61,21 @@ impl Cluster {
         self.outlived().await?;
         let ask = async |client: Client| ask(client, within(request.clone(), CALL)).await;
         Ok(self.until_answered(ask).await?.into_inner())
+    }
+
+    /// How something is refused that has to be: asked of an owner that does not die.
+    ///
+    /// # Errors
+    /// It was not refused.
+    pub async fn refusal<T: Debug>(
+        &self,
+        ask: impl AsyncFn(Client) -> Result<T, Status>,
+    ) -> Result<Status, Failure> {
+        self.outlived().await?;
+        match self.until_answered(ask).await {
+            Ok(answer) => Err(Failure::new(format!("not refused, but {answer:?}"))),
+            Err(refused) => Ok(refused),
+        }
     }
 
     /// As [`Self::ask`] for calls that are more than a request and an answer.

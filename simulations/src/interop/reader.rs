@@ -79,7 +79,12 @@ impl Reader {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(Failure::new(format!("not in the event log: {missing:?}")));
+                let last: Vec<String> =
+                    self.lock().iter().rev().take(8).map(|event| format!("{:?}", event.payload)).collect();
+                return Err(Failure::new(format!(
+                    "not in the event log: {missing:?}; the last are\n{}",
+                    last.join("\n")
+                )));
             }
             sleep(LOOK).await;
         }

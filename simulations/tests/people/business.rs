@@ -11,12 +11,11 @@ use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::set_cover_photo_request::Change;
 use roost_proto::api::update_business_profile_request::Websites;
 use roost_proto::api::*;
-use roost_simulations::callers::within;
 use roost_simulations::interop::{Failure, Matrix, Stage};
 use roost_simulations::wa::Pn;
 use serde_json::json;
 
-use super::{CALL, JPEG, World, ask, ways};
+use super::{JPEG, World, ask, ways};
 
 fn make_business(stage: &Stage, pn: Pn, name: &str) -> Result<(), Failure> {
     let name = name.to_owned();
@@ -48,12 +47,22 @@ fn monday() -> BusinessHours {
 
 #[tokio::test]
 async fn a_business_shows_and_sells_the_same_to_every_client() -> Result<(), Failure> {
-    let mut world = World::new().await?;
+    trade(&mut World::new().await?).await?.check()
+}
+
+#[tokio::test]
+async fn a_business_sells_on_though_the_owner_is_killed_again_and_again() -> Result<(), Failure> {
+    let mut world = World::mortal().await?;
+    trade(&mut world).await?.check()?;
+    world.survived(6).await
+}
+
+async fn trade(world: &mut World) -> Result<Matrix, Failure> {
     let mut matrix = Matrix::new("8-business");
-    profiles(&mut world, &mut matrix).await?;
-    catalogs(&mut world, &mut matrix).await?;
-    names(&mut world, &mut matrix).await?;
-    matrix.check()
+    profiles(world, &mut matrix).await?;
+    catalogs(world, &mut matrix).await?;
+    names(world, &mut matrix).await?;
+    Ok(matrix)
 }
 
 /// What a business says comes with its name.
@@ -91,11 +100,13 @@ async fn profiles(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure>
         websites: Some(Websites { urls: vec!["https://hens.example".to_owned()] }),
         hours: Some(monday()),
     };
-    let refused =
-        cluster.callers.any().businesses().update_business_profile(within(update.clone(), CALL)).await;
-    assert!(refused.is_err_and(|status| status.message().contains("403")), "it is no business yet");
+    let update_profile = async |api: Client, it| api.businesses().update_business_profile(it).await;
+    let refused = cluster.ask(update.clone(), update_profile).await.expect_err("it is no business yet");
+    assert!(refused.says("403"), "{refused:?}");
+    let why = "w:biz set <business_profile>: 403, the account is no business";
+    assert!(stage.refusals(roost).iter().any(|reason| reason == why));
     make_business(stage, roost.pn, "Roost Hens")?;
-    cluster.ask(update, async |api, it| api.businesses().update_business_profile(it).await).await?;
+    cluster.ask(update, update_profile).await?;
     let cover = SetCoverPhotoRequest { device: device.clone(), change: Some(Change::Jpeg(JPEG.to_vec())) };
     let cover = cluster.ask(cover, async |api, it| api.businesses().set_cover_photo(it).await).await?.id;
     let covers = |pn| {
@@ -104,7 +115,8 @@ async fn profiles(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure>
     };
     assert_eq!(covers(roost.pn), Some(cover.clone()));
     let remove = SetCoverPhotoRequest { device: device.clone(), change: Some(Change::Remove(cover)) };
-    cluster.ask(remove, async |api, it| api.businesses().set_cover_photo(it).await).await?;
+    // Removed again it would be refused.
+    cluster.ask_spared(remove, async |api, it| api.businesses().set_cover_photo(it).await).await?;
     assert_eq!(covers(roost.pn), None);
     for (client, account) in clients.iter_mut() {
         let name = client.name().to_owned();
@@ -148,14 +160,16 @@ async fn catalogs(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure>
         ..Default::default()
     };
     // Not safe to repeat: nobody dies amid it.
-    let mut api = cluster.callers.any().businesses();
-    let eggs = api.create_product(within(create("Eggs", false), CALL)).await?.into_inner();
+    let made = async |product| {
+        cluster.ask_spared(product, async |api, it| api.businesses().create_product(it).await).await
+    };
+    let eggs = made(create("Eggs", false)).await?;
     assert_eq!(
         (eggs.title.as_str(), eggs.price_thousandths, eggs.review.as_str()),
         ("Eggs", 1990, "APPROVED")
     );
     assert!(eggs.image_url.starts_with("https://mmg.whatsapp.net/"), "{}", eggs.image_url);
-    let hen = api.create_product(within(create("Hen", true), CALL)).await?.into_inner();
+    let hen = made(create("Hen", true)).await?;
     let list = async |user: &str, page_token: String| {
         let list =
             ListProductsRequest { device: device.clone(), user: user.to_owned(), page_size: 1, page_token };
@@ -249,7 +263,7 @@ async fn catalogs(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure>
         }
     }
     let delete = DeleteProductsRequest { device: device.clone(), product_ids: vec![eggs.id, hen.id] };
-    let deleted = api.delete_products(within(delete, CALL)).await?.into_inner().deleted;
-    assert_eq!((deleted, list(&number, String::new()).await?.products.len()), (2, 0));
+    let gone = cluster.ask_spared(delete, async |api, it| api.businesses().delete_products(it).await).await?;
+    assert_eq!((gone.deleted, list(&number, String::new()).await?.products.len()), (2, 0));
     Ok(())
 }
