@@ -109,7 +109,7 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
             reader.sees("a view", viewed).await?;
             matrix.row("view of a newsletter").seen(from);
         } else {
-            let reason = format!("{} counts no views of newsletters", library.name());
+            let reason = format!("{} marks no post as viewed", library.name());
             matrix.row("view of a newsletter").not_applicable(from, &reason);
         }
 

@@ -51,7 +51,7 @@ impl Pair<'_> {
             || self.stage.sim.look(|machine| machine.newsletters()[&id].posts[&number].reactions.len() == 1);
         self.stage.until("a reaction", reacted).await?;
         let row = "view of a newsletter";
-        let blind = |library: Library| format!("{} counts no views of newsletters", library.name());
+        let blind = |library: Library, does: &str| format!("{} {does}", library.name());
         let (reader, counter, back) = (self.to.library, self.from.library, self.way_back());
         let viewed = reader == Library::Whatsmeow;
         if viewed {
@@ -65,8 +65,12 @@ impl Pair<'_> {
         assert_eq!(counts, json!([format!("{number}{views} 🥚1")]));
         self.seen_back("reaction in a newsletter");
         match (viewed, counter) {
-            (false, _) => self.matrix.row(row).not_applicable(back, &blind(reader)),
-            (true, Library::WhatsappRust) => self.matrix.row(row).not_applicable(back, &blind(counter)),
+            (false, _) => {
+                self.matrix.row(row).not_applicable(back, &blind(reader, "marks no post as viewed"))
+            }
+            (true, Library::WhatsappRust) => {
+                self.matrix.row(row).not_applicable(back, &blind(counter, "counts no views of newsletters"))
+            }
             (true, _) => self.matrix.row(row).seen(back),
         };
 
