@@ -28,6 +28,10 @@ export function groups(socket, emit) {
       const on = Object.entries({ announce, locked, approval, members_add }).filter(([, is]) => is)
       answer(ref, on.map(([word]) => word).sort())
     },
+    async group_looks({ to, ref }) {
+      const { subject, desc, ephemeralDuration } = await sock().groupMetadata(to)
+      answer(ref, [subject, desc ?? '', ephemeralDuration ?? 0])
+    },
     async community({ text, ref }) {
       answer(ref, (await sock().communityCreate(text, ''))?.id)
     },

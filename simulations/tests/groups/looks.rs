@@ -98,19 +98,21 @@ pub(super) async fn of_roost(world: &mut World, matrix: &mut Matrix) -> Result<(
     };
     world.update(update).await?;
     for (library, name) in CLIENTS {
-        world.shows(name, &group, "subject", true, "Roosters").await?;
-        world.shows(name, &group, "description", true, "who crows").await?;
-        for what in ["announce", "locked", "approval"] {
-            world.shows(name, &group, what, true, "").await?;
-        }
         if library == Library::Baileys {
-            // It hands a timer on as a message.
-            let is = |event: &ClientEvent| matches!(event, ClientEvent::Said(said) if (&*said.kind, &*said.text, &said.chat) == ("timer", "86400", &group));
-            world.client(name).wait("the timer of a group", is).await?;
+            // Of changes that come at once it tells the first alone.
+            let looks = world.has(name, json!({ "cmd": "group_looks", "to": group })).await?;
+            assert_eq!(looks, json!(["Roosters", "who crows", 86_400]));
+            let shown = world.has(name, json!({ "cmd": "group_shows", "to": group })).await?;
+            assert_eq!(shown, json!(["announce", "approval", "locked"]));
         } else {
+            world.shows(name, &group, "subject", true, "Roosters").await?;
+            world.shows(name, &group, "description", true, "who crows").await?;
             world.shows(name, &group, "timer", true, "86400").await?;
+            for what in ["announce", "locked", "approval"] {
+                world.shows(name, &group, what, true, "").await?;
+            }
         }
-        if library != Library::Whatsmeow {
+        if library == Library::WhatsappRust {
             world.shows(name, &group, "members_add", false, "").await?;
         }
         for row in [CALLED, TIMER] {
