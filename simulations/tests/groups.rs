@@ -124,6 +124,19 @@ impl World {
         self.stage.trouble(&self.roost, &self.reader, clients)
     }
 
+    /// At least so many owners have died, and nothing shows it.
+    async fn survived(&self, owners: usize) -> Result<(), Failure> {
+        assert!(self.cluster.outlived().await? >= owners);
+        assert_eq!(self.reader.repeated(), Vec::<String>::new());
+        assert_eq!(self.reader.faults(), Vec::<String>::new());
+        assert_eq!(self.trouble(false).but_refusals().but_retries(), Trouble::default());
+        assert_eq!(self.stage.key_reuse(), Vec::<String>::new());
+        for client in [&self.w, &self.b, &self.r] {
+            assert_eq!(client.doubled(), Vec::<String>::new());
+        }
+        Ok(())
+    }
+
     async fn changed(&self, what: &str, fits: impl Fn(&Change) -> bool) -> Result<(), Failure> {
         self.reader
             .wait(what, |payload| match payload {
@@ -256,15 +269,16 @@ async fn a_group_is_run_and_its_members_are_heard_though_the_owner_is_killed_aga
     stale::overcome(&mut world).await?;
     let mut matrix = Matrix::new("2-groups-run");
     all_sorts(&mut world, &mut matrix).await?;
-    assert!(world.cluster.outlived().await? > 5);
-    assert_eq!(world.reader.repeated(), Vec::<String>::new());
-    assert_eq!(world.reader.faults(), Vec::<String>::new());
-    assert_eq!(world.trouble(false).but_refusals().but_retries(), Trouble::default());
-    assert_eq!(world.stage.key_reuse(), Vec::<String>::new());
-    for client in [&world.w, &world.b, &world.r] {
-        assert_eq!(client.doubled(), Vec::<String>::new());
-    }
-    Ok(())
+    world.survived(6).await
+}
+
+/// For itself: a node that died ten times within two minutes is not started again.
+#[tokio::test]
+async fn doors_open_and_groups_change_though_the_owner_is_killed_again_and_again() -> Result<(), Failure> {
+    let mut world = World::of(Cast::mortal(env!("CARGO_BIN_EXE_roost"), 3).await?).await?;
+    let mut matrix = Matrix::new("2-groups-run");
+    doors_and_looks(&mut world, &mut matrix).await?;
+    world.survived(6).await
 }
 
 #[tokio::test]
