@@ -11,7 +11,7 @@ use roost_proto::ask::making::New;
 use roost_proto::ask::newsletters::{
     AcceptInvite, AcceptTerms, AdminChange, ChangeAdmin, CountAdmins, CreateNewsletter, DeleteNewsletter,
     FollowNewsletter, Following, GetNewsletter, ListFollowers, ListInvited, ListNewsletterMessages,
-    ListNewsletters, UpdateNewsletter, WatchNewsletter,
+    ListNewsletterUpdates, ListNewsletters, UpdateNewsletter, WatchNewsletter,
 };
 use roost_proto::id::DeviceKey;
 use tonic::{Request, Response, Status, async_trait};
@@ -140,6 +140,20 @@ impl NewsletterService for Api {
             let mut posts = self.ask(&call, &key, &list).await?;
             posts.iter_mut().for_each(|post| name_in_post(&key, &newsletter, post));
             Ok(api::ListNewsletterMessagesResponse { posts })
+        })
+        .await
+    }
+
+    async fn list_newsletter_updates(
+        &self,
+        request: Request<api::ListNewsletterUpdatesRequest>,
+    ) -> Result<Response<api::ListNewsletterUpdatesResponse>, Status> {
+        self.unary(method(SERVICE, "ListNewsletterUpdates"), request, |call, request| async move {
+            let key = device(&call, &request.device)?;
+            let list = updates(&request)?;
+            let mut posts = self.ask(&call, &key, &list).await?;
+            posts.iter_mut().for_each(|post| name_in_post(&key, &list.newsletter, post));
+            Ok(api::ListNewsletterUpdatesResponse { posts })
         })
         .await
     }
@@ -278,6 +292,14 @@ fn update(request: api::UpdateNewsletterRequest) -> Result<UpdateNewsletter, Api
     Ok(UpdateNewsletter { newsletter, title, description, picture })
 }
 
+fn updates(request: &api::ListNewsletterUpdatesRequest) -> Result<ListNewsletterUpdates, ApiError> {
+    let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+    let (after, count) = (request.after, count(request.count, MESSAGES)?);
+    let since = request.since.as_ref().map_or(Ok(0), |since| u64::try_from(since.seconds));
+    let since = since.map_err(|_| ApiError::field("since", "must not be before 1970"))?;
+    Ok(ListNewsletterUpdates { newsletter, count, after, since })
+}
+
 pub(super) fn length(field: &str, text: String, least: usize, most: usize) -> Result<String, ApiError> {
     match text.chars().count() {
         count if (least..=most).contains(&count) => Ok(text),
@@ -347,6 +369,19 @@ mod tests {
         assert_eq!(refused(count(1001, FOLLOWERS).map(drop)), "count");
         assert_eq!(refused(count(101, MESSAGES).map(drop)), "count");
         assert_eq!(refused(count(-1, MESSAGES).map(drop)), "count");
+        let list = |newsletter: &str, count, seconds| {
+            let (newsletter, since) = (newsletter.to_owned(), Some(api::Timestamp { seconds, nanos: 0 }));
+            updates(&api::ListNewsletterUpdatesRequest { newsletter, count, since, ..Default::default() })
+        };
+        let (news, good) = ("1203631@newsletter", list("1203631@newsletter", 0, 7).expect("good"));
+        assert_eq!((good.count, good.since), (50, 7));
+        for (bad, field) in [
+            (list("1@g.us", 0, 7), "newsletter"),
+            (list(news, 101, 7), "count"),
+            (list(news, 0, -1), "since"),
+        ] {
+            assert_eq!(refused(bad.map(drop)), field);
+        }
         assert_eq!(refused(code("no code!").map(drop)), "invite");
         assert_eq!(refused(parse::newsletter("newsletter", "1@g.us").map(drop)), "newsletter");
         assert_eq!(code("https://whatsapp.com/channel/0029VaX").expect("a link"), "0029VaX");

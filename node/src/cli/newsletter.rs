@@ -64,6 +64,20 @@ pub enum NewsletterCommand {
         #[arg(long, default_value_t = 0)]
         before: u64,
     },
+    /// Lists how often messages were seen and what they were answered, as that has changed.
+    Updates {
+        #[command(flatten)]
+        newsletter: Newsletter,
+        /// How many, at most 100.
+        #[arg(long, default_value_t = 50)]
+        count: i32,
+        /// Only those after the one with this server id.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+        /// Only what has changed since then, in seconds since 1970.
+        #[arg(long)]
+        since: Option<i64>,
+    },
     /// Has events written of views and reactions, for as long as it prints.
     Watch(Newsletter),
     /// Shows how many speak in one, and who is asked to.
@@ -123,7 +137,7 @@ pub struct Settings {
     /// What it shall be about.
     #[arg(long, group = "change")]
     description: Option<String>,
-    /// A JPEG of at most 1 MiB.
+    /// A JPEG of at most 512 KiB.
     #[arg(long, group = "change", value_name = "FILE")]
     picture: Option<PathBuf>,
     /// Removes the picture.
@@ -191,6 +205,22 @@ pub(super) async fn run(command: NewsletterCommand, globals: &Globals) -> Result
             };
             let posts = repeat!(client.newsletters.list_newsletter_messages, wanted, deadline).posts;
             posts.iter().for_each(|post| show_post(post, globals.output));
+        }
+        NewsletterCommand::Updates { newsletter: of, count, after, since } => {
+            let wanted = api::ListNewsletterUpdatesRequest {
+                device: device_name(&of.device),
+                newsletter: of.newsletter,
+                count,
+                after,
+                since: since.map(|seconds| api::Timestamp { seconds, nanos: 0 }),
+            };
+            for post in &repeat!(client.newsletters.list_newsletter_updates, wanted, deadline).posts {
+                say("NewsletterPost", post, globals.output, |post| {
+                    let reactions: Vec<_> =
+                        post.reactions.iter().map(|(code, count)| format!("{code} {count}")).collect();
+                    format!("{} {} views {}", post.server_id, post.views, reactions.join(" "))
+                });
+            }
         }
         NewsletterCommand::Watch(of) => {
             let wanted =

@@ -231,6 +231,39 @@ impl Question for ListNewsletterMessages {
     }
 }
 
+/// Asks what has changed of messages of a newsletter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListNewsletterUpdates {
+    /// Which newsletter.
+    pub newsletter: Jid,
+    /// How many, at most.
+    pub count: u32,
+    /// Only those with larger server ids; 0 for all.
+    pub after: u64,
+    /// Only what has changed since then, in seconds; 0 for whenever it was.
+    pub since: u64,
+}
+
+impl Question for ListNewsletterUpdates {
+    type Answer = Vec<api::NewsletterPost>;
+
+    const CHANGES: bool = false;
+
+    fn request(&self) -> Stanza {
+        let mut updates = Builder::new("message_updates").attr("count", self.count);
+        for (name, value) in [("since", self.since), ("after", self.after)] {
+            if value > 0 {
+                updates = updates.attr(name, value);
+            }
+        }
+        request("get", "newsletter", self.newsletter.clone()).children([updates.build()]).build()
+    }
+
+    fn read(&self, answer: &Stanza) -> Result<Vec<api::NewsletterPost>, Missing> {
+        Ok(posts(answer.need_child("message_updates")?.need_child("messages")?))
+    }
+}
+
 /// Asks to be told of reactions and views of a newsletter for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchNewsletter {

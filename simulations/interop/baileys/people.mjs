@@ -1,7 +1,7 @@
 // Commands about people: numbers, profiles, privacy, presence, calls. Each is answered by one `answer` line
 // whose value has the same shape from every driver.
 
-const PICTURE = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><circle r="8"/></svg>')
+export const PICTURE = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg" width="8" height="8"><circle r="8"/></svg>')
 
 export function people(socket, emit) {
   const answer = (ref, value = null) => emit('answer', { ref: ref ?? '', value })

@@ -30,8 +30,28 @@ func (d *driver) newsletters(ctx context.Context, cli *whatsmeow.Client, c comma
 			return true, failed
 		}
 		value = info.ThreadMeta.Name.Text
+	case "newsletter_shows":
+		info, failed := cli.GetNewsletterInfo(ctx, to)
+		if failed != nil {
+			return true, failed
+		}
+		picture := "bare"
+		if shown := info.ThreadMeta.Picture; shown != nil && shown.DirectPath != "" {
+			picture = "pictured"
+		}
+		value = fmt.Sprintf("%s, %s", info.ThreadMeta.Description.Text, picture)
 	case "newsletter_follow":
 		err = cli.FollowNewsletter(ctx, to)
+	case "newsletter_unfollow":
+		err = cli.UnfollowNewsletter(ctx, to)
+	case "newsletter_mute", "newsletter_unmute":
+		err = cli.NewsletterToggleMute(ctx, to, c.Cmd == "newsletter_mute")
+	case "newsletter_updates":
+		posts, failed := cli.GetNewsletterMessageUpdates(ctx, to, &whatsmeow.GetNewsletterUpdatesParams{Count: 1, After: number})
+		if failed != nil {
+			return true, failed
+		}
+		value = inWords(posts)
 	case "newsletter_terms":
 		// As its documentation says it.
 		err = cli.AcceptTOSNotice(ctx, "20601218", "5")

@@ -152,6 +152,12 @@ func (d *driver) onPeople(event any) bool {
 		}
 	case *events.UserAbout:
 		d.emit("contact", fields{"from": v.JID.String(), "what": fmt.Sprintf("about %s", v.Status)})
+	case *events.NewsletterJoin:
+		d.emit("contact", fields{"from": v.ID.String(), "what": "followed"})
+	case *events.NewsletterLeave:
+		d.emit("contact", fields{"from": v.ID.String(), "what": "unfollowed"})
+	case *events.NewsletterMuteChange:
+		d.emit("contact", fields{"from": v.ID.String(), "what": "mute " + string(v.Mute)})
 	default:
 		return false
 	}

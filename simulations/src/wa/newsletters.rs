@@ -1,7 +1,9 @@
 //! Newsletters: some speak, others follow; who speaks is in `admins`, what is said in `posts`.
 //!
-//! What must hold: only who speaks in a newsletter changes it, and only its owner ends it. Followers hear of its end, as
-//! whatsmeow and WhatsApp's own client expect it.
+//! What must hold: only who speaks in a newsletter changes it, and only its owner ends it. Followers hear of its end and of
+//! what it shows, as whatsmeow and WhatsApp's own client expect it. What is told of a change has the names and the shape that
+//! whatsmeow knows; a guess, as no client shows it, is that it tells only what has changed, and that those who speak
+//! hear, instead of what followers hear, the same with who has done it.
 
 mod admins;
 mod posts;
@@ -121,7 +123,7 @@ impl Machine {
                 let list: Vec<Value> = mine.map(|(id, newsletter)| newsletter.json(id, device.pn)).collect();
                 told("xwa2_newsletter_subscribed", &list.into())
             }
-            "24250201037901610" => self.update_newsletter(device, named, &variables["updates"]),
+            "24250201037901610" => self.update_newsletter(now, device, named, &variables["updates"]),
             "30062808666639665" => {
                 let id = self.owned(device, named)?;
                 let ended = self.newsletters.remove(id).expect("it was found");
@@ -173,7 +175,13 @@ impl Machine {
         if newsletter.owner == device.pn { Ok(id) } else { Err(refuse(403, "the newsletter is another's")) }
     }
 
-    fn update_newsletter(&mut self, device: DeviceRef, id: Option<&str>, updates: &Value) -> Answer {
+    fn update_newsletter(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        id: Option<&str>,
+        updates: &Value,
+    ) -> Answer {
         let id = self.spoken_in(device, id)?;
         let picture = updates["picture"].as_str().map(|text| STANDARD.decode(text));
         let picture = picture.transpose().map_err(|_| refuse(400, "the picture is not base64"))?;
@@ -187,7 +195,19 @@ impl Machine {
         if let Some(jpeg) = picture {
             newsletter.picture = (!jpeg.is_empty()).then(|| hex::encode(Sha256::digest(&jpeg)));
         }
+        let (speakers, audience) = (newsletter.speakers(), newsletter.audience());
         let shown = newsletter.json(id, device.pn);
+        let mut changed = json!({});
+        for name in ["name", "description", "picture"].into_iter().filter(|name| updates[name].is_string()) {
+            changed[name] = shown["thread_metadata"][name].clone();
+        }
+        let mut body = json!({ "id": shown["id"], "thread_metadata": changed });
+        let (operation, name) = ("NotificationNewsletterUpdate", "xwa2_notify_newsletter_on_metadata_update");
+        self.tell_mex(now, device, &audience - &speakers, operation, name, &body);
+        body["actor"] = self.shown(device.pn);
+        let (operation, name) =
+            ("NotificationNewsletterOwnerUpdate", "xwa2_notify_newsletter_owner_on_metadata_update");
+        self.tell_mex(now, device, speakers, operation, name, &body);
         told("xwa2_newsletter_update", &shown)
     }
 

@@ -96,6 +96,52 @@ fn messages_say_how_often_they_were_seen_and_what_they_were_answered() {
 }
 
 #[test]
+fn what_has_changed_is_asked_by_where_and_when_and_read_as_counts() {
+    let ask = |after, since| {
+        let list = ListNewsletterUpdates { newsletter: news(), count: 7, after, since };
+        let request = list.request();
+        assert_eq!((request.text("type").as_deref(), request.jid("to")), (Some("get"), Some(news())));
+        let updates = request.need_child("message_updates").expect("what is asked").clone();
+        assert_eq!(updates.number("count"), Some(7));
+        (updates.number("after"), updates.number("since"))
+    };
+    assert_eq!((ask(0, 0), ask(101, 1_700_000_000)), ((None, None), (Some(101), Some(1_700_000_000))));
+    let views = Builder::new("views_count").attr("count", 7u64).build();
+    let message = Builder::new("message").attr("server_id", 102u64).children([views]).build();
+    let messages = Builder::new("messages").children([message]).build();
+    let updates = Builder::new("message_updates").children([messages]).build();
+    let list = ListNewsletterUpdates { newsletter: news(), count: 1, after: 0, since: 0 };
+    let read = list.read(&Builder::new("iq").children([updates]).build()).expect("complete");
+    assert_eq!((read[0].server_id, read[0].views, &read[0].message), (102, 7, &None));
+    assert!(list.read(&Builder::new("iq").build()).is_err());
+}
+
+#[test]
+fn what_a_newsletter_shows_from_now_on_is_a_change_and_what_stays_is_absent() {
+    use api::newsletter_changed::Change;
+    let told = |name: &str, body: Value| {
+        let body = json!({ "data": { name: body } }).to_string();
+        let update = Builder::new("update").bytes(body.into_bytes()).build();
+        changes(&Builder::new("notification").children([update]).build()).pop().and_then(|it| it.change)
+    };
+    let thread = |thread: Value| json!({ "id": news().to_string(), "thread_metadata": thread });
+    let of_followers = |body| told("xwa2_notify_newsletter_on_metadata_update", thread(body));
+    let profile = |changed| Some(Change::Profile(changed));
+    let renamed = api::NewsletterProfile { title: Some("Hens".into()), ..Default::default() };
+    assert_eq!(of_followers(json!({ "name": { "text": "Hens" }, "picture": null })), profile(renamed));
+    let bare = api::NewsletterProfile { picture: Some(String::new()), ..Default::default() };
+    assert_eq!(of_followers(json!({ "picture": { "id": null, "direct_path": null } })), profile(bare));
+    let good = api::NewsletterProfile { verified: Some(true), ..Default::default() };
+    assert_eq!(of_followers(json!({ "verification": "VERIFIED" })), profile(good));
+    assert_eq!(of_followers(json!({ "wamo_sub": { "plan_id": "1" } })), None, "nothing that we know");
+    let mut body = thread(json!({ "description": { "text": "" } }));
+    body["actor"] = json!({ "id": "77777@lid" });
+    let actor = Some(api::Person { lid: "77777@lid".to_owned(), ..Default::default() });
+    let emptied = api::NewsletterProfile { description: Some(String::new()), actor, ..Default::default() };
+    assert_eq!(told("xwa2_notify_newsletter_owner_on_metadata_update", body), profile(emptied));
+}
+
+#[test]
 fn what_is_done_elsewhere_and_who_speaks_are_changes() {
     use api::newsletter_changed::Change;
     let told = |name: &str, body: Value| {

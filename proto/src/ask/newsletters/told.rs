@@ -102,6 +102,25 @@ pub fn post(message: &Stanza) -> Option<api::NewsletterPost> {
     })
 }
 
+/// What has changed of what a newsletter shows; `None` when that is nothing which we know.
+fn profile(told: &Value) -> Option<api::NewsletterProfile> {
+    let thread = &told["thread_metadata"];
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    // A picture that is gone is there without a path.
+    let picture = thread["picture"]
+        .as_object()
+        .map(|picture| picture.get("direct_path").and_then(Value::as_str).unwrap_or_default().to_owned());
+    let changed = api::NewsletterProfile {
+        title: text(&thread["name"]["text"]),
+        description: text(&thread["description"]["text"]),
+        picture,
+        verified: thread["verification"].as_str().map(|state| state.eq_ignore_ascii_case("verified")),
+        actor: None,
+    };
+    let actor = person(&told["actor"]);
+    (changed != api::NewsletterProfile::default()).then_some(api::NewsletterProfile { actor, ..changed })
+}
+
 /// What a `<notification type=mex>` says of newsletters that the account follows.
 pub fn changes(notification: &Stanza) -> Vec<api::NewsletterChanged> {
     use api::newsletter_changed::Change;
@@ -121,6 +140,10 @@ pub fn changes(notification: &Stanza) -> Vec<api::NewsletterChanged> {
         } else if let Some(state) = told("xwa2_notify_newsletter_on_state_change") {
             let deleted = state["state"]["type"].as_str()?.eq_ignore_ascii_case("deleted");
             (state, deleted.then_some(Change::Deleted(true))?)
+        } else if let Some(shown) = told("xwa2_notify_newsletter_on_metadata_update")
+            .or_else(|| told("xwa2_notify_newsletter_owner_on_metadata_update"))
+        {
+            (shown, Change::Profile(profile(shown)?))
         } else {
             let changed = told("xwa2_notify_newsletter_admin_promote");
             let changed = changed.or_else(|| told("xwa2_notify_newsletter_admin_demote"))?;

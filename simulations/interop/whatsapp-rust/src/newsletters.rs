@@ -15,6 +15,7 @@ use whatsapp_rust::wacore_binary::JidExt as _;
 
 use crate::Command;
 use crate::driver::jid;
+use crate::events::Said;
 use crate::kinds::Words;
 
 /// Carries out a command of this file. Returns its answer; none for another command.
@@ -31,6 +32,19 @@ pub async fn newsletters(client: &Arc<Client>, command: &Command) -> anyhow::Res
         "newsletter_follow" => {
             newsletter.join(&to()?).await?;
             Value::Null
+        }
+        "newsletter_unfollow" => {
+            newsletter.leave(&to()?).await?;
+            Value::Null
+        }
+        "newsletter_describe" => {
+            json!(newsletter.update(&to()?, None, Some(&command.text)).await?.name)
+        }
+        "newsletter_shows" => {
+            let shown = newsletter.get_metadata(&to()?).await?;
+            let pictured = shown.picture_url.is_some_and(|url| !url.is_empty());
+            let picture = if pictured { "pictured" } else { "bare" };
+            json!(format!("{}, {picture}", shown.description.unwrap_or_default()))
         }
         "newsletter_react" => {
             let number = command.about.parse().context("about is not a number")?;
@@ -71,6 +85,20 @@ async fn admins(client: &Arc<Client>, command: &Command) -> anyhow::Result<Optio
     };
     let answer = client.mex().mutate(MexRequest::new(name, id, variables)).await?;
     Ok(Some(answer.data.unwrap_or_default()))
+}
+
+/// What has happened to a newsletter, of which the library tells as WhatsApp has said it; none for other events.
+pub fn told(event: &Event) -> Option<Said<'static>> {
+    let Event::MexNotification(told) = event else { return None };
+    let (name, body) = told.payload["data"].as_object()?.iter().next()?;
+    let what = match name.strip_prefix("xwa2_notify_newsletter_on_")? {
+        "join" => "followed".to_owned(),
+        "leave" => "unfollowed".to_owned(),
+        "mute_change" => format!("mute {}", body["mute"].as_str()?.to_lowercase()),
+        "metadata_update" => format!("called {}", body["thread_metadata"]["name"]["text"].as_str()?),
+        _ => return None,
+    };
+    Some(Said::Contact { from: body["id"].as_str()?.to_owned(), what })
 }
 
 /// Whether a kind of message changes a post.

@@ -14,8 +14,7 @@ use whatsapp_rust::wacore::iq::privacy::{
 
 use crate::driver::jid;
 use crate::events::Said;
-use crate::newsletters::newsletters;
-use crate::{Command, chats};
+use crate::{Command, chats, newsletters};
 
 /// Carries out a command of this file. Returns its answer; none for another command.
 ///
@@ -107,7 +106,7 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
         }
         "sticker_pack" => json!(crate::files::stickers(client, text).await?),
         "reject_call" => json!(client.voip().reject_call(text, &to()?, &to()?).await?),
-        _ => return newsletters(client, command).await,
+        _ => return newsletters::newsletters(client, command).await,
     };
     Ok(Some(answer))
 }
@@ -144,7 +143,7 @@ pub fn seen(event: &Event) -> Option<Said<'static>> {
             }
             _ => return None,
         },
-        event => return chats::changed(event),
+        event => return newsletters::told(event).or_else(|| chats::changed(event)),
     };
     Some(said)
 }

@@ -2,7 +2,8 @@
 //!
 //! What must hold: only the owner asks, lets go and gives away, and only to an admin; an admin may go by himself. People are
 //! named by hidden identities, as whatsapp-rust says. Guesses, as no client shows them: with which codes it refuses,
-//! that an invite is good for a week, that the owner counts among the admins, and who hears of what.
+//! that an invite is good for a week, that the owner counts among the admins, who hears of what, and that a newsletter
+//! that is given away tells of one who rises and of one who steps down.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +41,7 @@ impl Newsletter {
         self.followers.keys().copied().chain(self.speakers()).collect()
     }
 
-    fn speakers(&self) -> BTreeSet<Pn> {
+    pub(super) fn speakers(&self) -> BTreeSet<Pn> {
         self.admins.iter().copied().chain([self.owner]).collect()
     }
 }
@@ -101,7 +102,7 @@ impl Machine {
                     return Err(refuse(404, "no invitation holds"));
                 }
                 newsletter.admins.insert(device.pn);
-                self.tell_role(now, device, id, device.pn);
+                self.tell_role(now, device, id, device.pn, true);
                 told("xwa2_newsletter_admin_invite_accept", &done)
             }
             "9880997548630971" | "6551828931592903" => {
@@ -114,7 +115,7 @@ impl Machine {
                     return Err(refuse(404, "he is no admin"));
                 }
                 newsletter.followers.entry(user).or_insert(false);
-                self.tell_role(now, device, id, user);
+                self.tell_role(now, device, id, user, false);
                 let own = number == "9880997548630971";
                 told(if own { "xwa2_newsletter_admin_demote" } else { "xwa2_newsletter_demote" }, &done)
             }
@@ -126,6 +127,8 @@ impl Machine {
                 }
                 newsletter.admins.insert(device.pn);
                 newsletter.owner = user;
+                self.tell_role(now, device, id, user, true);
+                self.tell_role(now, device, id, device.pn, false);
                 told("xwa2_newsletter_change_owner", &done)
             }
             "27472091235714801" => {
@@ -170,20 +173,20 @@ impl Machine {
         self.account_of(&jid).map(|account| account.pn).ok_or_else(|| refuse(404, "nobody has this LID"))
     }
 
-    fn shown(&self, pn: Pn) -> Value {
+    pub(super) fn shown(&self, pn: Pn) -> Value {
         let account = self.account(pn);
         let jid = |form| account.jid(form).to_string();
         json!({ "id": jid(Form::Lid), "pn": jid(Form::Pn), "display_name": account.name })
     }
 
-    /// Who speaks, and he whom it is about, hear what he is now.
-    fn tell_role(&mut self, now: UnixMillis, from: DeviceRef, id: &str, user: Pn) {
+    /// Who speaks, and he whom it is about, hear what he is now, and whether he has risen to it.
+    fn tell_role(&mut self, now: UnixMillis, from: DeviceRef, id: &str, user: Pn, rises: bool) {
         let newsletter = &self.newsletters[id];
         let (role, mut to) = (newsletter.role(user), newsletter.speakers());
         to.insert(user);
-        let (operation, name) = match role {
-            "ADMIN" => ("NotificationNewsletterAdminPromote", "xwa2_notify_newsletter_admin_promote"),
-            _ => ("NotificationNewsletterAdminDemote", "xwa2_notify_newsletter_admin_demote"),
+        let (operation, name) = match rises {
+            true => ("NotificationNewsletterAdminPromote", "xwa2_notify_newsletter_admin_promote"),
+            false => ("NotificationNewsletterAdminDemote", "xwa2_notify_newsletter_admin_demote"),
         };
         let body = json!({
             "id": format!("{id}@newsletter"),

@@ -5,7 +5,7 @@
 //! messages begin at 100 is a simplification; how long the real server tells of counts is what clients have been
 //! seen to be told (300 s). Guesses, as no client shows them: with which codes it refuses, that
 //! an edit that changes nothing is told to nobody, that a post that was taken back stays in the list, empty, and that
-//! encrypted files are refused.
+//! encrypted files are refused, and that what has changed since a moment is what was said, edited, looked at or answered then or later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +34,8 @@ pub struct Post {
     bytes: Vec<u8>,
     /// When it was edited or taken back last, and which of the two.
     edit: Option<(UnixMillis, &'static str)>,
+    /// When anything of it has changed last, in seconds.
+    changed_s: u64,
     /// Who has looked at it.
     pub views: BTreeSet<Pn>,
     /// What they think of it.
@@ -114,8 +116,9 @@ impl Machine {
                 Ok(vec![Builder::new("messages").attr("jid", of.clone()).children(posts).build()])
             }
             "message_updates" => {
-                let after = child.number("after").unwrap_or(0);
-                let posts = newsletter.posts.range(after + 1..).take(count);
+                let (after, since) = (child.number("after").unwrap_or(0), child.number("since").unwrap_or(0));
+                let posts = newsletter.posts.range(after.saturating_add(1)..);
+                let posts = posts.filter(|(_, post)| post.changed_s >= since).take(count);
                 let posts: Vec<Stanza> = posts.map(|(number, post)| post.element(*number, false)).collect();
                 let messages = Builder::new("messages").children(posts).build();
                 Ok(vec![Builder::new("message_updates").children([messages]).build()])
@@ -147,6 +150,7 @@ impl Machine {
         if let Some(reaction) = stanza.child("reaction") {
             let post = stanza.number("server_id").and_then(|number| newsletter.posts.get_mut(&number));
             let Some(post) = post else { return refuse(self, "404", "a reaction to nothing") };
+            post.changed_s = seconds(now);
             match reaction.text("code") {
                 Some(code) => _ = post.reactions.insert(from.pn, code.chars().take(8).collect()),
                 None => _ = post.reactions.remove(&from.pn),
@@ -186,14 +190,16 @@ impl Machine {
                 }
                 let number = posts.keys().next_back().map_or(100, |last| last + 1);
                 let (views, reactions) = (BTreeSet::new(), BTreeMap::new());
-                let (id, at_s) = (id.to_owned(), seconds(now));
-                posts.insert(number, Post { id, kind, media, at_s, bytes, edit: None, views, reactions });
+                let (id, at_s, edit, changed_s) = (id.to_owned(), seconds(now), None, seconds(now));
+                posts
+                    .insert(number, Post { id, kind, media, at_s, bytes, edit, changed_s, views, reactions });
                 (number, true)
             }
             (Some(edit), Some((number, post))) if !post.bytes.is_empty() || edit == "8" => {
                 let changed = post.bytes != bytes;
                 if changed {
                     (post.kind, post.media, post.bytes, post.edit) = (kind, media, bytes, Some((now, edit)));
+                    post.changed_s = seconds(now);
                 }
                 (*number, changed)
             }
@@ -238,7 +244,9 @@ impl Machine {
         for number in items.iter().filter_map(|item| item.number("server_id")).collect::<Vec<_>>() {
             let newsletter = self.newsletters.get_mut(&*to.user);
             if let Some(post) = newsletter.and_then(|newsletter| newsletter.posts.get_mut(&number)) {
-                post.views.insert(from.pn);
+                if post.views.insert(from.pn) {
+                    post.changed_s = seconds(now);
+                }
                 self.tell_counts(now, to, number);
             }
         }

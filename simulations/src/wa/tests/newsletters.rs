@@ -112,6 +112,79 @@ fn only_the_owner_changes_a_newsletter_and_ends_it() {
     assert_eq!(refused(&again), Some(404));
 }
 
+/// What a device was told of newsletters: the name of each notification, and what it says.
+fn told(world: &World, probe: usize) -> Vec<(String, Value)> {
+    let mex = seen(world, probe, "notification").into_iter().filter_map(|notification| {
+        let update: Value = serde_json::from_slice(notification.child("update")?.leaf()?).expect("JSON");
+        let (name, body) = update["data"].as_object()?.iter().next()?;
+        Some((name.trim_start_matches("xwa2_notify_newsletter_").to_owned(), body.clone()))
+    });
+    mex.collect()
+}
+
+#[test]
+fn followers_hear_what_a_newsletter_shows_and_who_speaks_hears_who_has_changed_it() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let newsletter = followed(&mut world, ada, bob).to_string();
+    let invite = |number, probe: usize, world: &mut World| {
+        let user = world.machine.account(world.device(1).pn).jid(Form::Lid).to_string();
+        body(&query(world, probe, number, &json!({ "newsletter_id": newsletter, "user_id": user })))
+    };
+    let rename = json!({ "newsletter_id": newsletter, "updates": { "name": "Geese" } });
+    query(&mut world, ada, "24250201037901610", &rename);
+    let (name, changed) = told(&world, bob).pop().expect("he follows it");
+    assert_eq!((name.as_str(), &changed["id"]), ("on_metadata_update", &json!(newsletter)));
+    assert_eq!(changed["thread_metadata"]["name"]["text"], "Geese");
+    assert!(changed["thread_metadata"].get("description").is_none() && changed.get("actor").is_none());
+    invite("9387141988078609", ada, &mut world);
+    invite("9580828702035549", bob, &mut world);
+    query(&mut world, ada, "24250201037901610", &rename);
+    let (name, changed) = told(&world, bob).pop().expect("he speaks in it");
+    assert_eq!(name, "owner_on_metadata_update");
+    assert!(changed["actor"]["id"].as_str().is_some_and(|actor| actor.ends_with("@lid")));
+    let before = told(&world, ada).len();
+    invite("9546742745432473", ada, &mut world);
+    assert_eq!(told(&world, ada).len(), before, "who has given it away is told by the answer");
+    let roles = told(&world, bob).split_off(told(&world, bob).len() - 2);
+    let roles: Vec<_> = roles.iter().map(|(name, body)| (name.as_str(), &body["user_new_role"])).collect();
+    assert_eq!(roles, [("admin_promote", &json!("OWNER")), ("admin_demote", &json!("ADMIN"))]);
+    assert!(told(&world, eve).is_empty());
+}
+
+#[test]
+fn what_has_changed_of_posts_is_asked_for_by_where_and_since_when() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let newsletter = followed(&mut world, ada, bob);
+    says(&mut world, ada, &newsletter, "N1");
+    says(&mut world, ada, &newsletter, "N2");
+    let said = world.now.0 / 1000;
+    world.now = UnixMillis(world.now.0 + 60_000);
+    let item = Builder::new("item").attr("server_id", 100u64).build();
+    let list = Builder::new("list").children([item]).build();
+    let view = Builder::new("receipt").attr("id", "v").attr("to", newsletter.clone()).attr("type", "view");
+    world.say(bob, view.children([list]).build());
+    let mut updates = |attrs: &[(&'static str, i64)]| {
+        let mut updates = Builder::new("message_updates");
+        for (name, value) in attrs {
+            updates = updates.attr(name, value.unsigned_abs());
+        }
+        let ask = iq::request("u", "get", "newsletter", newsletter.clone()).children([updates.build()]);
+        let answer = world.ask(bob, ask.build());
+        let messages = answer.child("message_updates").and_then(|all| all.child("messages")).expect("a list");
+        assert!(messages.all().iter().all(|message| message.child("plaintext").is_none()));
+        messages.all().iter().filter_map(|message| message.number("server_id")).collect::<Vec<_>>()
+    };
+    assert_eq!(updates(&[]), [100, 101]);
+    assert_eq!(updates(&[("count", 1)]), [100]);
+    assert_eq!(updates(&[("after", 100)]), [101]);
+    assert!(updates(&[("after", i64::MAX)]).is_empty());
+    assert_eq!(updates(&[("since", said)]), [100, 101]);
+    assert_eq!(updates(&[("since", said + 60)]), [100], "it was looked at");
+    assert!(updates(&[("since", said + 61)]).is_empty());
+}
+
 #[test]
 fn a_post_is_edited_and_taken_back_under_its_own_id() {
     let mut world = World::new();
