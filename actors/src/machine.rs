@@ -321,6 +321,7 @@ impl Machine {
             Command::Typing { to, typing } => self.send_typing(token, to, typing),
             Command::SetPacing(policy) => self.set_pacing(token, policy),
             Command::Pace => self.tell_pace(token),
+            Command::RefreshHealth => self.refresh_health(token),
             Command::RejectCall { caller, call_id } => self.reject_call(token, &caller, call_id),
             Command::Quiesce => {
                 self.quiesced = true;

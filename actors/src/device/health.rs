@@ -66,6 +66,12 @@ impl DeviceHandle {
         self.command(Command::SetPacing(policy)).await
     }
 
+    /// Asks WhatsApp how it judges the account, unless it has said so within a minute. `Ok` means that what it has said is
+    /// durable.
+    pub async fn refresh_health(&self) -> Result<(), CommandError> {
+        self.command(Command::RefreshHealth).await
+    }
+
     /// The pace, and how far it is used up.
     pub async fn pace(&self) -> Result<Pace, CommandError> {
         let permit = self.permit().ok_or(CommandError::Busy)?;

@@ -170,6 +170,9 @@ pub enum CommandError {
     /// WhatsApp refused it with this code.
     #[error("WhatsApp refused it with code {0}")]
     Refused(u16),
+    /// WhatsApp's answer lacks what the protocol promises.
+    #[error("WhatsApp's answer cannot be read: {0}")]
+    Unreadable(Missing),
     /// Too many commands wait already.
     #[error("too much waits for this device already")]
     Busy,
@@ -299,6 +302,8 @@ pub enum Command {
     SetPacing(PacingPolicy),
     /// See [`super::DeviceHandle::pace`].
     Pace,
+    /// See [`super::DeviceHandle::refresh_health`].
+    RefreshHealth,
     /// See [`super::DeviceHandle::quiesce`].
     Quiesce,
     /// See [`super::DeviceHandle::resume`].

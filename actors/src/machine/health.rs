@@ -2,7 +2,10 @@
 //!
 //! What must hold: what is known stands in the device's row, so the next owner knows it too; while new chats are
 //! barred none is begun, neither by a new call nor by a message that waits; after a refusal nothing is tried again
-//! before WhatsApp has said how long it lasts, because each try makes it worse.
+//! before WhatsApp has said how long it lasts, because each try makes it worse; however many callers want to know it
+//! anew, WhatsApp is asked once a minute.
+
+mod refresh;
 
 use std::time::Duration;
 
@@ -37,6 +40,7 @@ const CODES: usize = 16;
 pub(super) struct Health {
     pub(super) now: api::AccountHealth,
     logged: u64,
+    fresh: refresh::Fresh,
 }
 
 impl Machine {

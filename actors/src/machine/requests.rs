@@ -25,6 +25,9 @@ pub(super) enum Asked {
     KeyDigest,
     TimeLock,
     Capping,
+    /// The same two for somebody who waits, one after the other.
+    FreshTimeLock,
+    FreshCapping,
     SignedPrekey {
         id: u32,
     },
@@ -222,6 +225,8 @@ impl Machine {
             Asked::KeyDigest => self.on_key_digest(outcome),
             Asked::TimeLock => self.on_time_lock(outcome),
             Asked::Capping => self.on_capping(outcome),
+            Asked::FreshTimeLock => self.on_fresh_time_lock(outcome),
+            Asked::FreshCapping => self.on_fresh_capping(outcome),
             Asked::SignedPrekey { id } => self.on_signed_prekey_answer(id, outcome.err()),
             Asked::Ping => self.on_pong(outcome.err()),
             Asked::Devices { users } => self.on_devices(&users, outcome),

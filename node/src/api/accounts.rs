@@ -75,7 +75,7 @@ impl AccountService for Api {
         request: Request<api::GetAccountHealthRequest>,
     ) -> Result<Response<api::AccountHealth>, Status> {
         self.unary(method(SERVICE, "GetAccountHealth"), request, |call, request| async move {
-            self.account_health(&call, &request.device).await
+            self.account_health(&call, &request).await
         })
         .await
     }

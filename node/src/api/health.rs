@@ -1,7 +1,7 @@
 //! The health of an account and the pace of its device, for callers.
 //!
 //! What must hold: health is read from the device's row, so any node answers, also while nobody holds the
-//! device; the pace is the owner's.
+//! device, and after WhatsApp was asked for it anew too; the pace is the owner's.
 
 use roost_actors::device::{DeviceHandle, Pace, PacingPolicy};
 use roost_proto::api;
@@ -20,10 +20,24 @@ impl Api {
     pub(super) async fn account_health(
         &self,
         call: &Call,
-        device: &str,
+        request: &api::GetAccountHealthRequest,
     ) -> Result<api::AccountHealth, ApiError> {
-        let key = parse::device("device", device)?;
+        let key = parse::device("device", &request.device)?;
         call.may_name_device(&key)?;
+        if request.refresh {
+            self.command(
+                call,
+                &key,
+                |device| async move { device.refresh_health().await },
+                |channel| {
+                    let request = call.forward(request.clone());
+                    async move {
+                        AccountServiceClient::new(channel).get_account_health(request).await.map(drop)
+                    }
+                },
+            )
+            .await?;
+        }
         let status = self.device(&key).await?.status;
         Ok(status.map(|status| status.health).unwrap_or_default())
     }

@@ -26,7 +26,7 @@ use super::call::Call;
 use super::streams::{Answers, Until};
 use super::{Api, convert, method, parse};
 use crate::commits::Subscription;
-use crate::errors::{ApiError, Barred, Resource, Unfit};
+use crate::errors::{ApiError, Barred, Resource, Unfit, Upstream};
 
 const SERVICE: &str = "MessageService";
 /// Between looks at a message whose owner tells us of changes.
@@ -340,6 +340,7 @@ pub(super) fn command_error(key: &DeviceKey, device: &DeviceHandle, error: Comma
         CommandError::NotInStep => ApiError::Unfit { key, unfit: Unfit::NotInStep },
         CommandError::NotConnected => ApiError::DeviceConnecting { key },
         CommandError::Refused(code) => ApiError::UpstreamNack { key, code },
+        CommandError::Unreadable(missing) => ApiError::Upstream { key, what: Upstream::Unreadable(missing) },
         CommandError::Busy => ApiError::DeviceBusy { key },
         CommandError::Unavailable => unavailable(&key, device),
         CommandError::OwnershipLost => ApiError::OwnershipLost { epoch: Some(device.grant().epoch), key },

@@ -14,6 +14,9 @@ pub enum HealthCommand {
     Device {
         /// `acme/shop` or the whole name.
         name: String,
+        /// Asks WhatsApp first, at most once a minute.
+        #[arg(long)]
+        refresh: bool,
     },
     /// Shows what a device may still send by its own pace and by WhatsApp's quota.
     Quota {
@@ -37,8 +40,8 @@ pub(super) async fn run(command: HealthCommand, globals: &Globals) -> Result<(),
     let client = globals.connect().await?;
     let deadline = globals.deadline();
     match command {
-        HealthCommand::Device { name } => {
-            let wanted = api::GetAccountHealthRequest { device: device_name(&name) };
+        HealthCommand::Device { name, refresh } => {
+            let wanted = api::GetAccountHealthRequest { device: device_name(&name), refresh };
             let health = retrying(deadline, || {
                 let (mut accounts, wanted) = (client.accounts(), request(wanted.clone(), deadline));
                 async move { accounts.get_account_health(wanted).await }

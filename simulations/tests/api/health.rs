@@ -1,8 +1,10 @@
 //! The health of accounts and the pace of devices through the API.
 
 use roost_proto::api::*;
+use roost_simulations::wa::Fault;
 use tonic::Code;
 
+use crate::live::Live;
 use crate::world::{World, bad_field, by, refusal};
 
 const SHOP: &str = "tenants/acme/devices/shop";
@@ -11,7 +13,7 @@ const SHOP: &str = "tenants/acme/devices/shop";
 async fn health_is_read_on_any_node_and_by_its_tenant_only() {
     let world = World::new(2).await;
     world.tenant("acme").await;
-    let wanted = || GetAccountHealthRequest { device: SHOP.into() };
+    let wanted = || GetAccountHealthRequest { device: SHOP.into(), refresh: false };
     let nobody = world.at(0).accounts().get_account_health(wanted()).await;
     assert_eq!(refusal(nobody), (Code::NotFound, "DEVICE_NOT_FOUND".into()));
     world.device(SHOP).await;
@@ -21,6 +23,22 @@ async fn health_is_read_on_any_node_and_by_its_tenant_only() {
     }
     let stranger = world.at(0).accounts().get_account_health(by("globex", wanted())).await;
     assert_eq!(refusal(stranger), (Code::PermissionDenied, "TENANT_FORBIDDEN".into()));
+}
+
+#[tokio::test]
+async fn whatsapp_is_asked_how_it_judges_an_account_through_any_node() {
+    let live = Live::new(2).await;
+    let (unpaired, ..) = live.device("shop").await;
+    let fresh = |device: &str| GetAccountHealthRequest { device: device.to_owned(), refresh: true };
+    for place in 0..2 {
+        let refused = live.at(place).accounts().get_account_health(fresh(&unpaired)).await;
+        assert_eq!(refusal(refused), (Code::FailedPrecondition, "DEVICE_NOT_PAIRED".into()));
+    }
+    let (name, _, other, device) = live.online("farm").await;
+    let lock = Fault::LockNewChats { device: device.to_string(), ms: 3_600_000, tell: false };
+    live.sim.commit(&lock).expect("known");
+    let health = live.at(other).accounts().get_account_health(fresh(&name)).await.expect("an answer");
+    assert!(health.into_inner().time_lock.is_some());
 }
 
 #[tokio::test]

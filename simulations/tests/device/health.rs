@@ -99,6 +99,26 @@ async fn a_lock_that_nobody_told_of_costs_one_message_and_its_end_is_asked_for()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_and_a_quota_that_nobody_told_of_are_known_when_whatsapp_is_asked() {
+    let scene = Scene::new().await;
+    let ada = scene.paired("ada").await;
+    let eve = stranger(&scene, "eve");
+    let cap = Fault::CapNewChats { device: ada.name(), total: 3, ms: HOUR, tell: false };
+    scene.server.commit(&cap).expect("known");
+    scene.server.commit(&lock(&ada, HOUR, false)).expect("known");
+    ada.handle().refresh_health().await.expect("it says so");
+    let health = ada.handle().status().borrow().health.clone();
+    assert_eq!(health.time_lock.map(|lock| lock.reason).as_deref(), Some("BIZ_QUALITY"));
+    assert_eq!(health.capping.map(|quota| (quota.used, quota.total)), Some((0, 3)));
+    assert!(matches!(try_to_write(&ada, &eve).await, Some(Bar::TimeLock { .. })));
+    assert_eq!(refused(&scene, &ada), 0, "no message was lost for it");
+    scene.server.commit(&lock(&ada, 0, false)).expect("known");
+    ada.handle().refresh_health().await.expect("it has said so");
+    assert!(is_locked(&ada), "it is not asked again within a minute");
+    ada.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quota_of_new_chats_is_kept_once_it_is_known_to_be_used_up() {
     let scene = Scene::new().await;
     let ada = scene.paired("ada").await;

@@ -3,7 +3,7 @@
 use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, iq, server_jid};
 
 use super::world::{Step, World};
-use crate::device::{Bar, Command, Limits, PacingPolicy, SendError};
+use crate::device::{Bar, Command, CommandError, Limits, PacingPolicy, SendError};
 use crate::machine::{Effect, Event, Reply};
 
 /// Everything is answered that can be; what is asked of the device itself in between.
@@ -195,6 +195,73 @@ fn a_new_chat_that_comes_to_nothing_leaves_its_turn_to_the_next() {
     assert_eq!((world.wired(), left(&mut world)), (0, Some(1)));
     assert_eq!(send(&mut world, 2), Ok(()));
     assert_eq!((world.wired(), left(&mut world)), (1, Some(0)));
+}
+
+/// What WhatsApp is asked of the account, answered: a lock until this moment (0 is none), and no quota. Returns how often.
+fn answered(world: &mut World, until: u64) -> usize {
+    let mut asked = 0;
+    for _ in 0..4 {
+        let requests: Vec<Stanza> = world.requests.drain(..).collect();
+        for request in requests.iter().filter(|one| one.text("xmlns").as_deref() == Some("w:mex")) {
+            asked += 1;
+            let lock = format!(r#""is_active":{},"time_enforcement_ends":"{until}""#, until > 0);
+            let quota = r#""capping_status":"NONE","total_quota":7,"used_quota":2"#;
+            let said = format!(
+                r#"{{"data":{{"xwa2_fetch_account_reachout_timelock":{{{lock}}},"xwa2_message_capping_info":{{{quota}}}}}}}"#
+            );
+            let result = Builder::new("result").bytes(said.into_bytes()).build();
+            world.stanza(iq::result(request).children([result]).build());
+        }
+    }
+    asked
+}
+
+#[test]
+fn who_wants_to_know_it_now_has_whatsapp_asked_once_a_minute_and_waits_for_the_commit() {
+    let mut world = World::online(9);
+    settle(&mut world);
+    let (first, _) = world.command(Command::RefreshHealth);
+    let (second, _) = world.command(Command::RefreshHealth);
+    assert_eq!(answered(&mut world, 1_700_001_000), 2, "the lock and the quota, for both");
+    assert_eq!((world.done(first), world.done(second)), (None, None), "it is not durable yet");
+    settle(&mut world);
+    assert_eq!((world.done(first), world.done(second)), (Some(Ok(())), Some(Ok(()))));
+    assert!(is_barred(send(&mut world, 1)), "nothing had to be refused");
+
+    world.take(Step::Time(30_000));
+    let (third, _) = world.command(Command::RefreshHealth);
+    assert_eq!((answered(&mut world, 0), world.done(third)), (0, Some(Ok(()))));
+    assert!(is_barred(send(&mut world, 1)));
+    world.take(Step::Time(31_000));
+    settle(&mut world);
+    let (fourth, _) = world.command(Command::RefreshHealth);
+    assert_eq!(answered(&mut world, 0), 2);
+    settle(&mut world);
+    assert_eq!(world.done(fourth), Some(Ok(())));
+    assert_eq!(send(&mut world, 1), Ok(()));
+}
+
+#[test]
+fn who_waits_for_what_whatsapp_says_is_told_when_it_does_not() {
+    let mut world = World::online(10);
+    settle(&mut world);
+    let (lost, _) = world.command(Command::RefreshHealth);
+    world.take(Step::LinkDown);
+    assert_eq!(world.done(lost), Some(Err(CommandError::NotConnected)));
+    let (offline, _) = world.command(Command::RefreshHealth);
+    assert_eq!(world.done(offline), Some(Err(CommandError::NotConnected)));
+    world.take(Step::Time(400_000));
+    world.go_online();
+    settle(&mut world);
+    let (refused, _) = world.command(Command::RefreshHealth);
+    let request = world.requests.pop_back().expect("it is asked");
+    let refusal = iq::Refused { code: 403, text: String::new() };
+    world.stanza(iq::error(&request, &refusal));
+    assert_eq!(world.done(refused), Some(Err(CommandError::Refused(403))));
+    let (unreadable, _) = world.command(Command::RefreshHealth);
+    let request = world.requests.pop_back().expect("it is asked again, as nothing was told");
+    world.stanza(iq::result(&request).build());
+    assert!(matches!(world.done(unreadable), Some(Err(CommandError::Unreadable(_)))));
 }
 
 #[test]
