@@ -53,6 +53,7 @@ mod polls;
 pub mod port;
 mod presence;
 mod protocol;
+mod push;
 mod reader;
 mod reads;
 mod rebalance;

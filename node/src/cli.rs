@@ -48,6 +48,7 @@ mod pair;
 mod placement;
 mod poll;
 mod protocol;
+mod push;
 mod render;
 mod send;
 mod tenant;

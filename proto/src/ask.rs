@@ -19,6 +19,7 @@ pub mod numbers;
 pub mod orders;
 pub mod pictures;
 pub mod privacy;
+pub mod push;
 pub mod reports;
 pub mod settings;
 pub mod statuses;

@@ -14,6 +14,8 @@ mod links;
 mod pairing;
 #[path = "people/privacy.rs"]
 mod privacy;
+#[path = "people/push.rs"]
+mod push;
 #[path = "people/siblings.rs"]
 mod siblings;
 

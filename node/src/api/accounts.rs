@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::call::Call;
 use super::parse::business::opaque;
+use super::push::push;
 use super::{Api, method, parse};
 use crate::errors::{ApiError, Resource};
 
@@ -66,6 +67,19 @@ impl AccountService for Api {
             let jpeg = picture("jpeg", request.jpeg)?;
             let id = self.ask(&call, &key, &SetPicture { of: None, jpeg }).await?;
             Ok(api::SetProfilePictureResponse { id: id.unwrap_or_default() })
+        })
+        .await
+    }
+
+    async fn register_push(
+        &self,
+        request: Request<api::RegisterPushRequest>,
+    ) -> Result<Response<api::RegisterPushResponse>, Status> {
+        self.unary(method(SERVICE, "RegisterPush"), request, |call, request| async move {
+            let key = parse::device("device", &request.device)?;
+            call.may_name_device(&key)?;
+            self.ask(&call, &key, &push(request.service)?).await?;
+            Ok(api::RegisterPushResponse {})
         })
         .await
     }

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use roost_proto::api;
 use serde_json::json;
 
+use super::push::{self, PushCommand};
 use super::{Globals, Output, device_name, media, render};
 use crate::client::Problem;
 
@@ -38,6 +39,9 @@ pub enum AccountCommand {
         #[arg(long, conflicts_with = "file")]
         remove: bool,
     },
+    /// Has WhatsApp tell a push service when something comes while the device is not connected.
+    #[command(subcommand)]
+    Push(PushCommand),
 }
 
 pub(super) async fn run(command: AccountCommand, globals: &Globals) -> Result<(), Problem> {
@@ -52,6 +56,7 @@ pub(super) async fn run(command: AccountCommand, globals: &Globals) -> Result<()
             let wanted = api::SetAboutRequest { device: device_name(&device), text };
             repeat!(client.accounts.set_about, wanted, deadline);
         }
+        AccountCommand::Push(command) => push::run(command, globals).await?,
         AccountCommand::Picture { device, file, remove: _ } => {
             let read = |path: PathBuf| std::fs::read(&path).map_err(|error| media::on_disk(&path, &error));
             let jpeg = file.map(read).transpose()?.unwrap_or_default();

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -105,6 +106,8 @@ func (d *driver) people(ctx context.Context, cli *whatsmeow.Client, c command) (
 			names[i] = profile.Name
 		}
 		value = names
+	case "push":
+		err = cli.RegisterForPushNotifications(ctx, pushService(c.Kind))
 	case "sticker_pack":
 		words, failed := stickers(ctx, cli, c.Text)
 		if failed != nil {
@@ -162,4 +165,17 @@ func (d *driver) onPeople(event any) bool {
 		return false
 	}
 	return true
+}
+
+// pushService is one of each kind, the same as in the test.
+func pushService(kind string) whatsmeow.PushConfig {
+	sevens := func(length int) []byte { return bytes.Repeat([]byte{7}, length) }
+	switch kind {
+	case "web":
+		return &whatsmeow.WebPushConfig{Endpoint: "https://push.example/1", Auth: sevens(16), P256DH: append([]byte{4}, sevens(64)...)}
+	case "fcm":
+		return &whatsmeow.FCMPushConfig{Token: "token"}
+	default:
+		return &whatsmeow.APNsPushConfig{Token: "token", VoIPToken: "calls", MsgIDEncKey: sevens(32)}
+	}
 }

@@ -155,6 +155,8 @@ pub struct Companion {
     pub device_identity: Vec<u8>,
     /// What waits for it.
     pub backlog: Backlog,
+    /// The push service that is told of it, as it was named; empty for none.
+    pub push: BTreeMap<String, String>,
 }
 
 impl Account {

@@ -214,6 +214,7 @@ fn describe(machine: &Machine, account: &Account) -> Value {
                 "online": online.contains(&device),
                 "one_time_prekeys": companion.one_time.len(),
                 "backlog": companion.backlog.len(),
+                "push": companion.push,
             })
         })
         .collect();

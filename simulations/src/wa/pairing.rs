@@ -278,6 +278,7 @@ impl Machine {
             one_time: VecDeque::new(),
             device_identity: published,
             backlog: Backlog::default(),
+            push: Default::default(),
         };
         let device = signing.device;
         let account = self.accounts.get_mut(&device.pn).expect("found when it was scanned");

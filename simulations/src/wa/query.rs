@@ -11,6 +11,7 @@ mod links;
 mod members;
 mod prekeys;
 mod profile;
+mod push;
 mod settings;
 mod usync;
 

@@ -102,6 +102,8 @@ struct KeptCompanion {
     one_time: Vec<(u32, String)>,
     device_identity: String,
     backlog: Vec<String>,
+    #[serde(default)]
+    push: BTreeMap<String, String>,
 }
 
 /// The document.
@@ -155,6 +157,7 @@ fn keep(account: &Account) -> KeptAccount {
             .waiting()
             .filter_map(|stanza| Some(STANDARD.encode(stanza::encode(stanza).ok()?)))
             .collect(),
+        push: companion.push.clone(),
     });
     KeptAccount {
         pn: account.pn,
@@ -254,6 +257,7 @@ fn restore_companion(kept: KeptCompanion) -> Result<Companion, StateError> {
         one_time: one_time.collect::<Result<_, StateError>>()?,
         device_identity: base64(&kept.device_identity, "a device identity")?,
         backlog,
+        push: kept.push,
     })
 }
 

@@ -19,6 +19,7 @@ mod messages;
 mod newsletters;
 mod people;
 mod posts;
+mod push;
 mod receipts;
 mod requests;
 mod sharing;

@@ -78,9 +78,10 @@ impl Machine {
             ("status", "status", true) => self.set_about(now, device, stanza),
             ("disappearing_mode", "disappearing_mode", true) => self.set_timer(now, device, stanza),
             ("tos", "notice", true) => self.accept_notice(device, stanza),
-            ("urn:xmpp:whatsapp:push", _, _) | ("urn:xmpp:whatsapp:dirty", "clean", true) | ("tos", _, _) => {
-                Ok(vec![])
-            }
+            ("urn:xmpp:whatsapp:push", "config", true) => self.register_push(device, stanza),
+            ("urn:xmpp:whatsapp:push", "settings", false)
+            | ("urn:xmpp:whatsapp:dirty", "clean", true)
+            | ("tos", _, _) => Ok(vec![]),
             _ => {
                 let kind = if set { "set" } else { "get" };
                 Err(refuse(501, format!("an unknown request: {kind} {xmlns} <{tag}>")))
