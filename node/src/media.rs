@@ -69,6 +69,8 @@ pub struct MediaOptions {
     pub stickers: String,
     /// What takes stills out of films; without it they have none.
     pub ffmpeg: Option<PathBuf>,
+    /// Where files are uploaded to; empty for where WhatsApp says.
+    pub upload_hosts: Vec<String>,
 }
 
 impl Default for MediaOptions {
@@ -79,6 +81,7 @@ impl Default for MediaOptions {
             retention: Duration::from_secs(72 * 3600),
             stickers: STICKERS.to_owned(),
             ffmpeg: None,
+            upload_hosts: Vec::new(),
         }
     }
 }

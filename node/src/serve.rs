@@ -248,6 +248,7 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
             retention: config.media.retention,
             stickers: config.whatsapp.sticker_url.clone(),
             ffmpeg: config.media.ffmpeg.clone(),
+            upload_hosts: config.media.upload_hosts.clone(),
         },
         ..Settings::new(life.clone(), config.timing)
     };

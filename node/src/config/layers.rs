@@ -87,6 +87,9 @@ s3_bucket = ""
 s3_region = "us-east-1"
 s3_access_key = ""
 s3_secret_key_file = ""
+# Hosts that files are uploaded to instead of those that WhatsApp names: host or host:port, with commas between; at most 8,
+# tried in this order. They are shown WhatsApp's permission to upload, so they must be WhatsApp's or lead there.
+upload_hosts = ""
 # The absolute path of an ffmpeg that makes thumbnails of films; empty means that they have none. It reads files of
 # strangers, as the user of the node and with limits of time and memory.
 ffmpeg = ""

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::uri::Authority;
+
 use super::ConfigError;
 use super::fields::Reader;
 use crate::media::S3Options;
@@ -22,10 +24,14 @@ pub struct MediaConfig {
     pub retention: Duration,
     /// What takes stills out of films.
     pub ffmpeg: Option<PathBuf>,
+    /// Where files are uploaded to; empty for where WhatsApp says.
+    pub upload_hosts: Vec<String>,
 }
 
 /// WhatsApp's own limit for a file.
 const LARGEST: u64 = 2 << 30;
+/// Most hosts that are tried.
+const HOSTS: usize = 8;
 
 pub(super) fn read(reader: &Reader<'_>) -> Result<MediaConfig, ConfigError> {
     let bucket = match reader.0.text("media", "store") {
@@ -57,7 +63,17 @@ pub(super) fn read(reader: &Reader<'_>) -> Result<MediaConfig, ConfigError> {
             "must be the absolute path of a program that can be run",
         ));
     }
-    Ok(MediaConfig { directory, bucket, max_bytes, retention, ffmpeg })
+    let upload_hosts = hosts(reader.0.text("media", "upload_hosts"))
+        .ok_or_else(|| reader.invalid("media", "upload_hosts", "must be at most 8 of host or host:port"))?;
+    Ok(MediaConfig { directory, bucket, max_bytes, retention, ffmpeg, upload_hosts })
+}
+
+/// Hosts with commas between; `None` when one is none.
+fn hosts(text: &str) -> Option<Vec<String>> {
+    let named = text.split(',').map(str::trim).filter(|_| !text.is_empty());
+    let hosts: Vec<String> = named.map(str::to_owned).collect();
+    let is_host = |host: &String| host.parse().is_ok_and(|host: Authority| !host.as_str().contains('@'));
+    (hosts.len() <= HOSTS && hosts.iter().all(is_host)).then_some(hosts)
 }
 
 /// Whether it is a file that somebody may execute; whether we may is seen when it is run.
@@ -115,7 +131,13 @@ mod tests {
     fn the_defaults_are_a_folder_for_three_days() {
         let config = config("").expect("good");
         assert_eq!((config.max_bytes, config.retention), (100 << 20, Duration::from_secs(72 * 3600)));
-        assert!(config.bucket.is_none() && config.ffmpeg.is_none());
+        assert!(config.bucket.is_none() && config.ffmpeg.is_none() && config.upload_hosts.is_empty());
+    }
+
+    #[test]
+    fn hosts_for_uploads_are_named_in_the_order_in_which_they_are_tried() {
+        let config = config("[media]\nupload_hosts = \"a.example, b.example:8443\"\n").expect("good");
+        assert_eq!(config.upload_hosts, ["a.example", "b.example:8443"]);
     }
 
     #[test]
@@ -134,6 +156,10 @@ mod tests {
             ("directory = \"\"", "media.directory"),
             ("store = \"floppy\"", "media.store"),
             ("store = \"s3\"", "media.s3_secret_key_file"),
+            ("upload_hosts = \"https://a.example\"", "media.upload_hosts"),
+            ("upload_hosts = \"a.example,\"", "media.upload_hosts"),
+            ("upload_hosts = \"me@a.example\"", "media.upload_hosts"),
+            ("upload_hosts = \"a,b,c,d,e,f,g,h,i\"", "media.upload_hosts"),
             ("ffmpeg = \"/nonexistent/ffmpeg\"", "media.ffmpeg"),
             ("ffmpeg = \"bin/sh\"", "media.ffmpeg"),
             ("ffmpeg = \"/dev\"", "media.ffmpeg"),

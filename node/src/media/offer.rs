@@ -2,7 +2,7 @@
 //! everybody may see.
 //!
 //! What must hold: the same file may be uploaded again at any time, so every failure may be tried again; hosts are
-//! tried in the order that WhatsApp gave, and the budget of tries is bounded and jittered.
+//! tried in the order that WhatsApp gave, or that the operator gave instead, and the budget of tries is bounded and jittered.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -158,9 +158,11 @@ pub async fn show(
 
 async fn try_hosts(media: &Media, hosts: &MediaHosts, upload: &Upload<'_>) -> Result<Uploaded, Unoffered> {
     let token = URL_SAFE_NO_PAD.encode(upload.sha256);
+    let chosen = &media.options.upload_hosts;
+    let to = if chosen.is_empty() { &hosts.hosts } else { chosen };
     let (mut last, mut pause) = (String::new(), FIRST_PAUSE);
     for attempt in 0..TRIES {
-        let host = &hosts.hosts[attempt % hosts.hosts.len()];
+        let host = &to[attempt % to.len()];
         let broken = Broken::default();
         let body = match &upload.bytes {
             Source::Stored(key) => streamed(broken.watch(media.blobs.get(key).await?)),

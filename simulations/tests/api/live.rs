@@ -49,6 +49,11 @@ pub(crate) struct LiveNode {
 impl Live {
     /// This many nodes and the tenant `acme`.
     pub(crate) async fn new(count: usize) -> Live {
+        Live::uploading_to(count, |_| Vec::new()).await
+    }
+
+    /// The same, with nodes that upload to these of the hosts which WhatsApp names, or of others.
+    pub(crate) async fn uploading_to(count: usize, choose: impl Fn(Vec<String>) -> Vec<String>) -> Live {
         let folder = TempDir::new().expect("a temporary folder");
         let options =
             SimOptions { seed: Some(7), directory: Some(folder.path().to_owned()), ..SimOptions::default() };
@@ -58,9 +63,10 @@ impl Live {
         let model = Model::new(system_clock());
         model.create_tenant(&"acme".parse().expect("an id"), "").await.expect("a new tenant");
         let stickers = format!("https://{}/sticker", sim.addr());
+        let upload_hosts = choose(sim.look(|machine| machine.media_hosts().to_vec()));
         let mut nodes = Vec::new();
         for n in 1..=count {
-            let settings = (folder.path(), stickers.as_str());
+            let settings = (folder.path(), stickers.as_str(), upload_hosts.clone());
             nodes.push(LiveNode::start(&model, dialer.clone(), &format!("n{n}"), settings).await);
         }
         for node in &nodes {
@@ -157,7 +163,7 @@ impl LiveNode {
         model: &Arc<Model>,
         dialer: WhatsAppDialer,
         id: &str,
-        (files, stickers): (&Path, &str),
+        (files, stickers, upload_hosts): (&Path, &str, Vec<String>),
     ) -> LiveNode {
         let listener = Listener::bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let address = listener.address;
@@ -176,6 +182,7 @@ impl LiveNode {
         settings.cluster.own_thread = false;
         settings.media.spool = files.join("spool");
         settings.media.stickers = stickers.to_owned();
+        settings.media.upload_hosts = upload_hosts;
         let stores = Stores {
             ledger: model.clone(),
             heartbeat: model.clone(),

@@ -12,6 +12,7 @@ use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::live::{Live, send, text};
+use crate::media::{header, upload};
 use crate::world::{bad_field, refusal, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -289,4 +290,22 @@ async fn a_node_counts_what_it_has_done() {
     ] {
         assert!(shown.contains(line), "{line} is not in\n{shown}");
     }
+}
+
+#[tokio::test]
+async fn files_are_uploaded_to_the_hosts_that_the_operator_names_instead_of_those_that_whatsapp_names() {
+    let live = Live::uploading_to(1, |hosts| hosts[1..].to_vec()).await;
+    let (name, ..) = live.online("shop").await;
+    let leaf = header(media::Kind::Document, "text/plain");
+    let media = upload(live.at(0), leaf, b"a leaf").await.expect("taken");
+    let document = Document { media: Some(media), ..Default::default() };
+    let message = SendMessageRequest {
+        content: Some(Content::Document(document)),
+        ..text(&name, live.friend(), "", WaitFor::ServerAck)
+    };
+    send(live.at(0), message, LIMIT).await.expect("sent");
+    let served = live.sim.look(|machine| {
+        machine.media_hosts().iter().map(|host| machine.media_served(host)).collect::<Vec<_>>()
+    });
+    assert_eq!(served, [0, 1]);
 }
