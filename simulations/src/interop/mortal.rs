@@ -2,12 +2,15 @@
 //!
 //! What must hold: it dies by SIGKILL once in so many calls, in turn while the call is under way and right after
 //! it, so that what comes next (a word of a client, say) finds nobody; an owner is killed only when the one before
-//! has been followed by another that is online; the callers are careful: they ask again when nobody has answered.
+//! has been followed by another that is online, and no node so often that it would not be started again; the
+//! callers are careful: they ask again when nobody has answered.
 //! A cluster without a mortal owner makes the same calls and lives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use roost_node::client::Client;
 use roost_node::errors::reason_of;
@@ -19,6 +22,10 @@ use super::event::ClientEvent;
 use super::{Cluster, Failure, Person, RealClient, Victim};
 use crate::callers::{within, worth_trying_again};
 
+/// A node whose worker has died ten times within two minutes leaves for good: so often one may die, and within that time.
+const MOST: usize = 9;
+const WHILE: Duration = Duration::from_secs(125);
+
 /// Whose owner dies, and how often.
 #[derive(Default)]
 pub(super) struct Mortal {
@@ -28,6 +35,23 @@ pub(super) struct Mortal {
     deaths: AtomicUsize,
     /// The epoch that ended with the last death.
     epoch: AtomicI64,
+    /// When the workers of each node have died.
+    when: Mutex<BTreeMap<String, VecDeque<Instant>>>,
+}
+
+impl Mortal {
+    /// Whether this node can lose one more worker.
+    fn may_die(&self, node: &str) -> bool {
+        let mut when = self.when.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = when.entry(node.to_owned()).or_default();
+        times.retain(|time| time.elapsed() < WHILE);
+        times.len() < MOST
+    }
+
+    fn died(&self, node: String) {
+        let mut when = self.when.lock().unwrap_or_else(PoisonError::into_inner);
+        when.entry(node).or_default().push_back(Instant::now());
+    }
 }
 
 impl Cluster {
@@ -108,8 +132,12 @@ impl Cluster {
             return Ok(call.await?);
         }
         self.outlived().await?;
+        if !mortal.may_die(&self.owner(&mortal.device).await?.0) {
+            return Ok(call.await?);
+        }
         let kill = async {
-            let (_, epoch) = self.kill_owner(&mortal.device, Victim::Worker).await?;
+            let (node, epoch) = self.kill_owner(&mortal.device, Victim::Worker).await?;
+            mortal.died(node);
             mortal.epoch.store(epoch, Ordering::Relaxed);
             Ok::<_, Failure>(())
         };
