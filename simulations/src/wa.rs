@@ -41,6 +41,7 @@ pub mod probe;
 mod query;
 mod receipts;
 mod refusals;
+mod reinstall;
 mod resume;
 mod reupload;
 mod route;

@@ -12,6 +12,8 @@ mod history;
 mod keys;
 #[path = "device/placeholders.rs"]
 mod placeholders;
+#[path = "device/reinstalls.rs"]
+mod reinstalls;
 #[path = "device/rotation.rs"]
 mod rotation;
 #[path = "device/routing.rs"]

@@ -155,7 +155,7 @@ pub enum Request {
         /// When.
         now: UnixMillis,
     },
-    /// A user has a new identity: forget the ratchet with this device.
+    /// A user has a new identity, as is told already: forget the ratchet with this device, and its key.
     Forget {
         /// Which.
         peer: PeerName,

@@ -5,7 +5,7 @@
 
 use roost_proto::api;
 use roost_proto::api::event::Payload;
-use roost_proto::stanza::{Builder, Read, Stanza, is_server, server_jid};
+use roost_proto::stanza::{Builder, Jid, Read, Stanza, is_server, server_jid};
 
 use super::commit::Pending;
 use super::crypto::PeerName;
@@ -69,13 +69,17 @@ impl Machine {
                 self.ask_key_digest();
             }
         } else if stanza.child("identity").is_some() {
-            let PeerName { pn, lid, .. } = self.peer_name(&from);
-            self.directory.forget(&from);
-            let peer = PeerName { pn, lid, device: from.device };
+            // One of them is named, or both are.
+            let beside = stanza.jid("lid").filter(Jid::is_lid);
+            let mut peer = self.peer_name(&from);
+            peer.lid = peer.lid.or_else(|| beside.as_ref().map(|lid| lid.user.to_string()));
+            for jid in std::iter::once(&from).chain(&beside) {
+                self.directory.forget(jid);
+            }
             self.change_state(CryptoRequest::Forget { peer: peer.clone() });
             self.ask_token(PeerName { device: 0, ..peer.clone() }, For::NewKeys(peer));
             let id = stanza.text("id").unwrap_or_default();
-            let changed = api::IdentityChanged { person: Some(person(&[Some(from.clone())])) };
+            let changed = api::IdentityChanged { person: Some(person(&[Some(from.clone()), beside])) };
             let dedupe = bounded(format!("identity/{from}/{id}"));
             outcome.batch.events.push(self.synthetic(dedupe, Payload::IdentityChanged(changed)));
         }

@@ -330,12 +330,17 @@ impl Peers {
         self.numbers.clear();
     }
 
-    /// The ratchet with a device is of no use any more.
+    /// The ratchet with a device is of no use any more, and its next key is no news.
     pub(super) fn forget(&mut self, peer: &PeerName, generation: u32) -> Vec<StateChange> {
         let address = self.address(peer);
-        let before = self.get(&address);
-        let after = Peer { session: None, identity: before.identity };
-        if before.session.is_none() { Vec::new() } else { self.put(&address, &before, after, generation) }
+        let mut changes = Vec::new();
+        for address in self.old_address(peer, &address).into_iter().chain([address]) {
+            let before = self.get(&address);
+            if before != Peer::default() {
+                changes.extend(self.put(&address, &before, Peer::default(), generation));
+            }
+        }
+        changes
     }
 
     /// The rows that there are under these names, in their order. None is kept: others may be written meanwhile.

@@ -10,6 +10,7 @@
 //! | `POST /admin/accounts` | `{pn?, name?}`: makes an account, or finds it |
 //! | `GET /admin/accounts` | all of them, with devices |
 //! | `POST /admin/phones/{pn}/send` | `{to, text}`: the phone sends a text |
+//! | `POST /admin/phones/{pn}/reinstall` | the phone is set up anew: its companions are gone, and who wrote to it is told |
 //! | `GET /admin/phones/{pn}/messages` | what the phone received |
 //! | `GET /admin/ledger?messages=true` | what the server saw |
 //! | `POST /admin/faults` | a [`Fault`] |
@@ -61,6 +62,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/admin/phones/{pn}/send", post(send))
         .route("/admin/phones/{pn}/passkey", post(make_passkey))
         .route("/admin/phones/{pn}/assert", post(use_passkey))
+        .route("/admin/phones/{pn}/reinstall", post(reinstall))
         .route("/admin/phones/{pn}/messages", get(messages))
         .route("/admin/ledger", get(ledger))
         .route("/admin/faults", post(fault))
@@ -241,6 +243,11 @@ async fn send(
     let sent = shared.act(|machine, now| machine.phone_sends(now, pn, &new.to, &new.text));
     let id = sent.map_err(|error| Refused(StatusCode::NOT_FOUND, error.to_string()))?;
     Ok(Json(json!({ "id": id })))
+}
+
+async fn reinstall(State(shared): World, Path(pn): Path<Pn>) -> Result<(), Refused> {
+    let done = shared.act(|machine, now| machine.reinstall(now, pn));
+    done.map_err(|error| Refused(StatusCode::NOT_FOUND, error.to_string()))
 }
 
 async fn messages(State(shared): World, Path(pn): Path<Pn>) -> Result<Json<Value>, Refused> {

@@ -157,6 +157,11 @@ impl Phone {
         self.peers.get(&device).is_some_and(LivePeer::is_open)
     }
 
+    /// Drops its ratchet with that device.
+    pub(super) fn forget(&mut self, device: DeviceRef) {
+        self.peers.remove(&device);
+    }
+
     /// Opens a ratchet, replacing an old one.
     ///
     /// # Errors
