@@ -29,6 +29,14 @@ macro_rules! repeat {
     }};
 }
 
+/// For all commands, in place of the library's own, which panic when the reader is gone.
+macro_rules! print {
+    ($($text:tt)*) => { crate::cli::out::write(format_args!($($text)*)) };
+}
+macro_rules! println {
+    ($($text:tt)*) => { crate::cli::out::write(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 mod account;
 mod business;
 mod call;
@@ -44,6 +52,7 @@ mod label;
 mod media;
 mod message;
 mod newsletter;
+mod out;
 mod pair;
 mod placement;
 mod poll;

@@ -7,6 +7,7 @@
 
 mod chats;
 mod cluster;
+mod command;
 mod consumers;
 mod contacts;
 mod devices;
