@@ -11,6 +11,7 @@ mod ids;
 pub mod imports;
 pub mod polls;
 pub mod protocol;
+mod repeated;
 pub mod statuses;
 
 use roost_actors::device::{Make, Recipient};
@@ -241,7 +242,7 @@ pub fn send(request: &api::SendMessageRequest) -> Result<Send, ApiError> {
     };
     let request_id = request_id("request_id", &request.request_id)?;
     let whatsapp_id = chosen_id("whatsapp_id", &request.whatsapp_id)?;
-    let request_hash = request_hash(&to, &content, whatsapp_id.as_deref());
+    let request_hash = repeated::request_hash(&to, &content, whatsapp_id.as_deref());
     Ok(Send { key, to, content, request_id, request_hash, whatsapp_id, wait_for, terms: terms(request)? })
 }
 
@@ -254,39 +255,6 @@ fn terms(request: &api::SendMessageRequest) -> Result<Terms, ApiError> {
         Err(_) => return Err(ApiError::field("on_indeterminate", "has no such value")),
     };
     Ok(Terms { expires, once })
-}
-
-/// What tells a repetition from a reused key. Plain texts keep the hash that they had before there were
-/// other kinds.
-fn request_hash(to: &Recipient, content: &MessageContent, whatsapp_id: Option<&str>) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    if let Some(id) = whatsapp_id {
-        hash.update(format!("roost send as {id}\0"));
-    }
-    let plain = content.context == api::Context::default();
-    if let Recipient::Status(people) = to {
-        for person in people {
-            hash.update(person.to_string().as_bytes());
-            hash.update(b"\0");
-        }
-    }
-    match &content.kind {
-        api::send_message_request::Content::Text(text) if plain => {
-            hash.update(b"roost send text\0");
-            hash.update(to.jid().as_bytes());
-            hash.update(b"\0");
-            hash.update(text.as_bytes());
-        }
-        kind => {
-            let kind = api::SendMessageRequest { content: Some(kind.clone()), ..Default::default() };
-            let said = api::SendMessageRequest { context: Some(content.context.clone()), ..kind };
-            hash.update(b"roost send\0");
-            hash.update(to.jid().as_bytes());
-            hash.update(b"\0");
-            hash.update(said.encode_to_vec());
-        }
-    }
-    hash.finalize().into()
 }
 
 /// Something to make once. A caller without a request id of his own gets one; `said` is his request without it.

@@ -40,6 +40,7 @@ pub(crate) struct Live {
 
 /// One node with a client of its own.
 pub(crate) struct LiveNode {
+    pub(crate) endpoint: String,
     pub(crate) client: Client,
     pub(crate) cluster: ClusterHandle,
     pub(crate) probes: Probes,
@@ -202,8 +203,9 @@ impl LiveNode {
             // Ends when the node is dropped.
             let _: Result<(), _> = stopped.await;
         }));
-        let client = Client::connect(&format!("http://{address}")).await.expect("it listens");
-        LiveNode { client, cluster, probes, _stop: stop }
+        let endpoint = format!("http://{address}");
+        let client = Client::connect(&endpoint).await.expect("it listens");
+        LiveNode { endpoint, client, cluster, probes, _stop: stop }
     }
 }
 

@@ -141,6 +141,24 @@ fn the_hash_tells_other_content_and_other_recipients_apart() {
 }
 
 #[test]
+fn a_file_that_was_uploaded_again_is_the_same_content_and_another_file_is_not() {
+    let hash = |name: &str, sha256: &[u8], caption: &str| {
+        let media = Some(api::Media { name: name.into(), sha256: sha256.to_vec(), ..Default::default() });
+        let image = api::Image { media, caption: caption.into(), ..Default::default() };
+        send(&api::SendMessageRequest { content: Some(Content::Image(image)), ..good() })
+            .expect("good")
+            .request_hash
+    };
+    let (one, again) = ("tenants/acme/media/one", "tenants/acme/media/again");
+    assert_eq!(hash(one, &[1; 32], ""), hash(again, &[1; 32], ""));
+    assert_ne!(hash(one, &[1; 32], ""), hash(again, &[2; 32], ""));
+    assert_ne!(hash(one, &[1; 32], ""), hash(again, &[1; 32], "what it shows"));
+    assert_ne!(hash(one, &[], ""), hash(again, &[], ""), "a handle alone means that upload");
+    let received = ["1", "2"].map(|n| hash(&format!("tenants/acme/devices/shop/media/{n}"), &[1; 32], ""));
+    assert_ne!(received[0], received[1]);
+}
+
+#[test]
 fn message_names_are_read_whole_or_refused() {
     let name = "tenants/acme/devices/shop/messages/01HZX3";
     let (key, id) = message("name", name).expect("well formed");
