@@ -61,6 +61,7 @@ mod push;
 mod render;
 mod send;
 mod tenant;
+mod timer;
 
 /// What a command needs to know beside its own arguments.
 #[derive(Debug, Clone, Args)]
@@ -110,13 +111,13 @@ pub enum Command {
     /// Devices: list, create, update, show, explain, pin, start, stop, log out, delete, pair, import, watch.
     #[command(subcommand)]
     Device(device::DeviceCommand),
-    /// What an account shows of itself: name, about text, picture.
+    /// What an account shows of itself and to whom: name, about text, picture, privacy, timer, previews of links.
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Businesses: profile, cover, products, collections, orders.
     #[command(subcommand)]
     Business(business::BusinessCommand),
-    /// People: whose a number is, what they show, whom the account has blocked, links to them, its address book.
+    /// People: whose a number is, what they show, whom the account has blocked, links to them, its address book; bots.
     #[command(subcommand)]
     Contact(contact::ContactCommand),
     /// What a device shows of itself, typing included.
@@ -133,7 +134,7 @@ pub enum Command {
     /// Calls: reject one, make a link to one.
     #[command(subcommand)]
     Call(call::CallCommand),
-    /// Chats: list, mute, pin, archive, mark as read, say that messages were read.
+    /// Chats: list, show, mute, pin, archive, mark as read, say that messages were read, star, clear, delete.
     #[command(subcommand)]
     Chat(chat::ChatCommand),
     /// History: asks the phone for older messages.
@@ -142,7 +143,8 @@ pub enum Command {
     /// How WhatsApp judges an account, and the pace of its device.
     #[command(subcommand)]
     Health(health::HealthCommand),
-    /// Groups: list, show, create, rename, add, remove, promote, demote, invite, join, leave.
+    /// Groups: list, show, create, rename, describe, picture, timer, add, remove, promote, demote, requests, invite, preview,
+    /// join, leave.
     #[command(subcommand)]
     Group(group::GroupCommand),
     /// Labels: list, edit, delete, assign, unassign.

@@ -1,5 +1,7 @@
 //! `roost account …`: what the account of a device shows of itself.
 
+mod privacy;
+
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -42,6 +44,8 @@ pub enum AccountCommand {
     /// Has WhatsApp tell a push service when something comes while the device is not connected.
     #[command(subcommand)]
     Push(PushCommand),
+    #[command(flatten)]
+    Privacy(privacy::PrivacyCommand),
 }
 
 pub(super) async fn run(command: AccountCommand, globals: &Globals) -> Result<(), Problem> {
@@ -67,6 +71,7 @@ pub(super) async fn run(command: AccountCommand, globals: &Globals) -> Result<()
                 Output::Table => println!("{}", render::clean(&id)),
             }
         }
+        AccountCommand::Privacy(command) => privacy::run(command, &client, globals).await?,
     }
     Ok(())
 }

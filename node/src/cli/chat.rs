@@ -1,5 +1,7 @@
 //! `roost chat …` and `roost history …`: what the devices of an account know in common.
 
+mod kept;
+
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -59,7 +61,12 @@ pub enum ChatCommand {
         #[arg(long)]
         privately: bool,
     },
+    #[command(flatten)]
+    Kept(kept::KeptCommand),
 }
+
+/// What is shown of a chat.
+const COLUMNS: [&str; 4] = ["CHAT", "MUTED", "MARKS", "LABELS"];
 
 /// One chat of one device.
 #[derive(Debug, Clone, clap::Args)]
@@ -157,6 +164,7 @@ pub(super) async fn run(command: ChatCommand, globals: &Globals) -> Result<(), P
             repeat!(client.messages.mark_read, wanted, deadline);
         }
         ChatCommand::Unread(of) => repeat!(client.chats.mark_chat, mark(of, false), deadline),
+        ChatCommand::Kept(command) => kept::run(command, &client, globals).await?,
     }
     Ok(())
 }
@@ -179,7 +187,7 @@ async fn list(device: &str, globals: &Globals) -> Result<(), Problem> {
         }
     }
     if globals.output == Output::Table {
-        print!("{}", render::columns(&["CHAT", "MUTED", "MARKS", "LABELS"], &rows));
+        print!("{}", render::columns(&COLUMNS, &rows));
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! `roost contact …`, `roost presence …`: people, as a device sees them and is seen by them.
 
+mod others;
+
 use clap::{Subcommand, ValueEnum};
 use roost_proto::api;
 use serde_json::json;
@@ -95,6 +97,8 @@ pub enum ContactCommand {
         /// `https://wa.me/qr/…`, `https://wa.me/message/…`, or what stands behind the last slash.
         link: String,
     },
+    #[command(flatten)]
+    Other(others::OtherCommand),
 }
 
 pub(super) async fn run(command: ContactCommand, globals: &Globals) -> Result<(), Problem> {
@@ -185,6 +189,7 @@ pub(super) async fn run(command: ContactCommand, globals: &Globals) -> Result<()
             let wanted = api::ResolveLinkRequest { device: device_name(&device), link };
             show_target(&repeat!(client.contacts.resolve_link, wanted, deadline), globals.output);
         }
+        ContactCommand::Other(command) => others::run(command, &client, globals).await?,
     }
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! `roost group …`
 
+mod doors;
+mod look;
+
 use clap::{Args, Subcommand};
 use roost_proto::api;
 use roost_proto::api::update_participants_request::Action;
@@ -87,6 +90,12 @@ pub enum GroupCommand {
     },
     /// Ends a community; its groups stay.
     Deactivate(Group),
+    /// Lists the people of a community, whichever of its groups they are in.
+    People(Group),
+    #[command(flatten)]
+    Door(doors::DoorCommand),
+    #[command(flatten)]
+    Look(look::LookCommand),
 }
 
 /// What members of a group may do: each `true` or `false`.
@@ -251,6 +260,16 @@ pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), 
             let wanted = api::DeactivateCommunityRequest { device: device_name(&device), community };
             groups.deactivate_community(request(wanted, deadline)).await?;
         }
+        GroupCommand::People(Group { device, group: community }) => {
+            let wanted = api::ListCommunityParticipantsRequest { device: device_name(&device), community };
+            let found = repeat!(client.groups.list_community_participants, wanted, deadline);
+            found.people.iter().for_each(|person| match globals.output {
+                Output::Json => println!("{}", render::json_person(Some(person))),
+                Output::Table => println!("{}", name(Some(person))),
+            });
+        }
+        GroupCommand::Door(command) => doors::run(command, &client, globals).await?,
+        GroupCommand::Look(command) => look::run(command, &client, globals).await?,
     }
     Ok(())
 }
@@ -265,13 +284,18 @@ async fn change(
     let (device, action) = (device_name(&device), action.into());
     let wanted = api::UpdateParticipantsRequest { device, group, action, participants, ..Default::default() };
     let done = client.groups().update_participants(request(wanted, globals.deadline())).await?.into_inner();
+    outcomes(&done);
+    Ok(())
+}
+
+/// What became of each.
+fn outcomes(done: &api::UpdateParticipantsResponse) {
     let row = |outcome: &api::update_participants_response::Outcome| {
         let who = name(outcome.person.as_ref());
         vec![who, outcome.code.to_string(), render::clean(&outcome.invite_code)]
     };
     let rows: Vec<_> = done.outcomes.iter().map(row).collect();
     print!("{}", render::columns(&["WHO", "CODE", "INVITE"], &rows));
-    Ok(())
 }
 
 fn show(groups: &[api::Group], output: Output) {

@@ -18,7 +18,7 @@ fn pin(device: &str, pinned: bool) -> PinChatRequest {
 }
 
 /// A device that is in step with a phone which remembers one chat of five messages.
-async fn with_memory(live: &Live, id: &str) -> (String, usize, usize, DeviceRef) {
+pub(crate) async fn with_memory(live: &Live, id: &str) -> (String, usize, usize, DeviceRef) {
     let pn = live.sim.account(None, Some(&format!("phone of {id}")));
     let message = |number: i64| Past {
         id: format!("OLD{number}"),

@@ -68,3 +68,83 @@ async fn a_file_that_is_sent_again_under_its_request_id_is_the_same_message() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("IDEMPOTENCY_KEY_REUSED"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_is_looked_after_from_the_command_line() {
+    let live = Live::new(1).await;
+    live.online("shop").await;
+    let (_, _, _, farm) = live.online("farm").await;
+    let made = lines(&live, &["group", "create", "acme/shop", "Hens"]).await;
+    let group = made[0]["group"].as_str().expect("a group").to_owned();
+    let shown = lines(&live, &["group", "describe", "acme/shop", &group, "All about hens"]).await;
+    assert_eq!(shown[0]["description"], "All about hens");
+    let shown = lines(&live, &["group", "timer", "acme/shop", &group, "7d"]).await;
+    assert_eq!(shown[0]["settings"]["disappearing"], "604800s", "{shown:?}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let picture = folder.path().join("hen.jpg");
+    std::fs::write(&picture, [0xff, 0xd8, 0xff, 0xe0, 7]).expect("written");
+    let picture = picture.display().to_string();
+    let set = lines(&live, &["group", "picture", "acme/shop", &group, &picture]).await;
+    assert!(set[0]["id"].as_str().is_some_and(|id| !id.is_empty()), "{set:?}");
+    let removed = lines(&live, &["group", "picture", "acme/shop", &group, "--remove"]).await;
+    assert_eq!(removed[0]["id"], "");
+
+    run(&live, &["group", "set", "acme/shop", &group, "--approval", "true"]).await;
+    let code = run(&live, &["group", "invite", "acme/shop", &group]).await.stdout;
+    let code = String::from_utf8(code).expect("text").trim().to_owned();
+    let preview = lines(&live, &["group", "preview", "acme/farm", &code]).await;
+    assert_eq!((&preview[0]["group"], &preview[0]["subject"]), (&group.as_str().into(), &"Hens".into()));
+    let joined = run(&live, &["group", "join", "acme/farm", &code]).await;
+    assert!(String::from_utf8_lossy(&joined.stdout).contains("approve"), "{joined:?}");
+    let waiting = lines(&live, &["group", "requests", "acme/shop", &group]).await;
+    let who = waiting[0]["person"]["lid"].as_str().expect("a LID").to_owned();
+    let let_in = run(&live, &["group", "approve", "acme/shop", &group, &who]).await;
+    assert!(String::from_utf8_lossy(&let_in.stdout).contains("200"), "{let_in:?}");
+    assert!(lines(&live, &["group", "requests", "acme/shop", &group]).await.is_empty());
+    let members = &lines(&live, &["group", "show", "acme/shop", &group]).await[0]["participants"];
+    assert!(members.to_string().contains(&farm.pn.to_string()), "{members}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_devices_of_an_account_keep_is_changed_from_the_command_line() {
+    let live = Live::new(1).await;
+    crate::chats::with_memory(&live, "shop").await;
+    let chat = "15559990000";
+    for arguments in [
+        &["chat", "pin", "acme/shop", chat][..],
+        &["chat", "star", "acme/shop", chat, "OLD1"],
+        &["chat", "unstar", "acme/shop", chat, "OLD2", "--from-me"],
+        &["chat", "delete-message", "acme/shop", chat, "OLD3", "--sent", "1700000000"],
+        &["chat", "clear", "acme/shop", chat, "--keep-starred"],
+        &["contact", "mute", "acme/shop", chat],
+        &["contact", "unmute", "acme/shop", chat],
+    ] {
+        assert!(lines(&live, arguments).await.is_empty(), "{arguments:?}");
+    }
+    let shown = lines(&live, &["chat", "show", "acme/shop", chat]).await;
+    assert_eq!(shown[0]["pinned"], true, "{shown:?}");
+    assert!(lines(&live, &["chat", "delete", "acme/shop", chat, "--files"]).await.is_empty());
+    let log = lines(&live, &["events", "tail", "acme/shop"]).await;
+    let told = |name: &str| log.iter().any(|event| event.to_string().contains(name));
+    for name in ["starred", "keepStarred", "deleted"] {
+        assert!(told(name), "{name}: {log:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sees_what_of_an_account_is_chosen_from_the_command_line() {
+    let live = Live::new(1).await;
+    live.online("shop").await;
+    let changed = lines(&live, &["account", "set-privacy", "acme/shop", "last", "none"]).await;
+    assert_eq!(changed[0]["settings"]["last"], "none", "{changed:?}");
+    let friend = live.friend().to_string();
+    let except = ["account", "set-privacy", "acme/shop", "status", "contact_blacklist", "--except", &friend];
+    assert_eq!(lines(&live, &except).await[0]["settings"]["status"], "contact_blacklist");
+    let shown = lines(&live, &["account", "privacy", "acme/shop"]).await;
+    assert_eq!((&shown[0]["settings"]["last"], shown.len()), (&"none".into(), 2), "{shown:?}");
+    assert!(lines(&live, &["account", "timer", "acme/shop", "24h"]).await.is_empty());
+    let refused = run(&live, &["account", "timer", "acme/shop", "25h"]).await;
+    assert_eq!(refused.status.code(), Some(2), "it is no timer of WhatsApp's");
+    let bots = lines(&live, &["contact", "bots", "acme/shop"]).await;
+    assert!(bots.iter().all(|bot| bot["jid"].is_string()), "{bots:?}");
+}
