@@ -8,6 +8,7 @@
 //! its file is deleted.
 
 mod again;
+mod around;
 mod behind;
 mod names;
 mod piece;

@@ -15,6 +15,7 @@ use roost_proto::history::{AddOn, Chat, Outline, Outlined, Past};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, Server};
 
+use super::around::{Around, name as name_of};
 use super::piece::Cursor;
 use super::{Machine, Open};
 use crate::machine::Account;
@@ -25,10 +26,6 @@ use crate::machine::inbound::{bounded, person};
 use crate::machine::polls::counted;
 use crate::machine::posts;
 use crate::port::NewEvent;
-
-/// Chats and people that one event tells of.
-const CHATS: usize = 2_000;
-const PEOPLE: usize = 10_000;
 
 /// What is told of what others have added to the messages of one slice, which is one commit.
 pub(super) const ADD_ONS: usize = 5_000;
@@ -248,26 +245,22 @@ impl Machine {
         goes_on: bool,
     ) {
         let (problem, failure) = problem.unwrap_or((Problem::Unspecified, ""));
-        let none = Vec::new();
-        let mut chats = outline.map_or(&[][..], |outline| &outline.chats).chunks(CHATS);
-        let names = outline.map_or(&none, |outline| &outline.people.push_names);
-        let lids = outline.map_or(&none, |outline| &outline.people.lids);
-        let (mut names, mut lids) = (names.chunks(PEOPLE), lids.chunks(PEOPLE));
+        let mut around = Around::of(outline);
         for part in 0.. {
-            let shown = chats.next().unwrap_or_default().iter().filter_map(chat_of);
+            let shown = around.part();
             let chunk = api::HistoryChunk {
                 kind: cursor.kind_for_callers().into(),
                 order: cursor.order,
                 progress: cursor.progress,
-                chats: shown.collect(),
-                push_names: names.next().unwrap_or_default().iter().cloned().collect(),
-                lids: lids.next().unwrap_or_default().iter().cloned().collect(),
+                chats: shown.chats.iter().filter_map(chat_of).collect(),
+                push_names: shown.names.iter().map(|(who, is)| (who.clone(), name_of(is))).collect(),
+                lids: shown.lids.iter().cloned().collect(),
                 request: cursor.request.clone(),
                 failure: failure.to_owned(),
                 messages: i64::try_from(cursor.messages).unwrap_or(i64::MAX),
                 problem: problem.into(),
                 left_out: i64::try_from(cursor.left_out).unwrap_or(i64::MAX),
-                more: chats.len() + names.len() + lids.len() > 0,
+                more: !around.is_told(),
                 goes_on,
             };
             let (more, pairing) = (chunk.more, self.pairing().unwrap_or_default());
@@ -318,7 +311,7 @@ fn chat_of(outlined: &Outlined) -> Option<api::HistoryChat> {
     let chat = outlined.about.as_ref()?;
     Some(api::HistoryChat {
         jid: chat.jid.to_string(),
-        name: chat.name.clone(),
+        name: name_of(&chat.name),
         unread: chat.unread,
         archived: chat.archived,
         pinned: chat.pinned,
