@@ -36,7 +36,8 @@ pub(super) fn look(file: &[u8], transparent: bool) -> Result<Seen, ImageError> {
     let small = picture.thumbnail(SMALL, SMALL);
     let mut thumbnail = Vec::new();
     match transparent {
-        true => small.write_with_encoder(PngEncoder::new(&mut thumbnail))?,
+        // Eight bits of four colours, whatever the file has: that is what clients show.
+        true => small.to_rgba8().write_with_encoder(PngEncoder::new(&mut thumbnail))?,
         false => {
             small.to_rgb8().write_with_encoder(JpegEncoder::new_with_quality(&mut thumbnail, QUALITY))?
         }
@@ -67,6 +68,19 @@ mod tests {
         let small = image::load_from_memory_with_format(&preview.thumbnail, ImageFormat::Jpeg);
         let small = small.expect("a JPEG");
         assert_eq!((small.width(), small.height()), (SMALL, SMALL / 2));
+    }
+
+    #[test]
+    fn the_small_copy_of_a_sticker_is_a_usual_png_whatever_its_colours_are() {
+        let mut grey = Vec::new();
+        let picture = image::DynamicImage::new_luma16(300, 200);
+        picture.write_with_encoder(PngEncoder::new(&mut grey)).expect("encoded");
+        for file in [grey, png(300, 200)] {
+            let seen = look(&file, true).expect("it is a picture");
+            let small =
+                image::load_from_memory_with_format(&seen.thumbnail, ImageFormat::Png).expect("a PNG");
+            assert_eq!(small.color(), image::ColorType::Rgba8);
+        }
     }
 
     #[test]
