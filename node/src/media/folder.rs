@@ -1,4 +1,6 @@
 //! Blobs in a folder: for one machine, or for several that share a file system.
+//!
+//! What must hold: a blob that was taken is there after a failure of the power, too, and with it its name.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -44,10 +46,16 @@ impl BlobStore for Folder {
                     // A full disk keeps nothing of it.
                     let _ = fs::remove_file(&beside).await;
                 }
-                copied.map_err(BlobError::unavailable)
+                copied.map_err(BlobError::unavailable)?;
             }
-            done => done.map_err(BlobError::unavailable),
+            done => done.map_err(BlobError::unavailable)?,
         }
+        // Its bytes are on disk already; the names of it and of its folder are, when these are.
+        for named_in in [folder, &self.0] {
+            let folder = fs::File::open(named_in).await.map_err(BlobError::unavailable)?;
+            folder.sync_all().await.map_err(BlobError::unavailable)?;
+        }
+        Ok(())
     }
 
     async fn get(&self, key: &BlobKey) -> Result<Pieces, BlobError> {

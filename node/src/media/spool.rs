@@ -140,9 +140,10 @@ pub async fn keep_clear(folder: PathBuf) {
     }
 }
 
-/// Removes what killed processes have left in this folder.
+/// Removes what killed processes have left in this folder. What cannot be removed holds nothing up: of that the last is told.
 async fn clear(folder: &Path, now: SystemTime) -> io::Result<()> {
     let mut files = fs::read_dir(folder).await?;
+    let mut done = Ok(());
     while let Some(file) = files.next_entry().await? {
         let path = file.path();
         // One that is gone by now is no trouble.
@@ -150,13 +151,13 @@ async fn clear(folder: &Path, now: SystemTime) -> io::Result<()> {
         let age = seen.modified().ok().and_then(|at| now.duration_since(at).ok()).unwrap_or_default();
         if age >= LEFT_OVER && path.extension().is_some_and(|suffix| suffix == SUFFIX) {
             tracing::info!(path = %path.display(), "a file that a process has left is removed");
-            fs::remove_file(&path).await.or_else(|error| match error.kind() {
-                io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            })?;
+            match fs::remove_file(&path).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => done = Err(error),
+                _ => {}
+            }
         }
     }
-    Ok(())
+    done
 }
 
 /// A file from where it stands, in pieces.
@@ -235,6 +236,18 @@ mod tests {
         assert_eq!(there(), 1);
         assert!(folder.path().join("other.txt").exists());
         assert!(clear(&folder.path().join("none"), SystemTime::now()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_removed_holds_up_nothing_that_can() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["a", "b", "c", "d"] {
+            // Whichever comes first, a folder is no file and stays.
+            std::fs::create_dir(folder.path().join(format!("{name}.spool"))).expect("made");
+            std::fs::write(folder.path().join(format!("{name}{name}.spool")), "x").expect("written");
+        }
+        assert!(clear(folder.path(), SystemTime::now() + LEFT_OVER).await.is_err(), "it is told");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 4);
     }
 
     #[tokio::test]
