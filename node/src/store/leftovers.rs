@@ -17,14 +17,47 @@ pub(super) trait Leftovers: Send + Sync {
     async fn remove_some(&self, b: &str, d: &str) -> SqlResult<u64>;
 }
 
+/// The tables that have rows of one device alone, each with what names a row within the device, handed to a macro.
+macro_rules! tables {
+    ($with:ident!) => {
+        $with! {
+            "device_state": "kind, name",
+            "message": "message_id",
+            "event": "seq",
+            "event_dedupe": "digest",
+            "poll_vote": "ballot, voter",
+            "quarantine": "digest",
+            "ownership_log": "epoch",
+        }
+    };
+}
+
+macro_rules! any {
+    ($($table:literal: $key:literal,)*) => {
+        concat!(
+            "SELECT false",
+            $(" OR EXISTS (SELECT 1 FROM ", $table, " WHERE business_id = $1 AND device_id = $2)",)*
+        )
+    };
+}
+
 /// Whether anything is left, asked in the transaction that makes another device of the name.
-pub(super) const ANY: &str =
-    "SELECT EXISTS (SELECT 1 FROM device_state WHERE business_id = $1 AND device_id = $2)
-    OR EXISTS (SELECT 1 FROM message WHERE business_id = $1 AND device_id = $2)
-    OR EXISTS (SELECT 1 FROM event WHERE business_id = $1 AND device_id = $2)
-    OR EXISTS (SELECT 1 FROM event_dedupe WHERE business_id = $1 AND device_id = $2)
-    OR EXISTS (SELECT 1 FROM poll_vote WHERE business_id = $1 AND device_id = $2)
-    OR EXISTS (SELECT 1 FROM quarantine WHERE business_id = $1 AND device_id = $2)";
+pub(super) const ANY: &str = tables!(any!);
+
+macro_rules! some {
+    ($($table:literal: $key:literal,)*) => {
+        [$(concat!(
+            "DELETE FROM ", $table, " WHERE business_id = $1 AND device_id = $2 AND (", $key, ") IN (SELECT ", $key,
+            " FROM ", $table, " WHERE business_id = $1 AND device_id = $2
+                AND EXISTS (SELECT 1 FROM ownership o WHERE o.business_id = $1 AND o.device_id = $2
+                            AND o.desired = 'deleted')
+              LIMIT 200)"
+        ),)*]
+    };
+}
+
+/// Each removes some rows of a deleted device from one table.
+pub(super) const SOME: [&str; 7] = tables!(some!);
 
 /// How often who makes a device clears what another caller is deleting.
 pub(super) const TRIES: usize = 20;
@@ -34,34 +67,8 @@ macro_rules! leftovers {
         #[async_trait]
         impl $crate::store::leftovers::Leftovers for $adapter {
             async fn remove_some(&self, b: &str, d: &str) -> SqlResult<u64> {
-                macro_rules! some {
-                    ($table:literal, $key:literal) => {
-                        concat!(
-                            "DELETE FROM ",
-                            $table,
-                            " WHERE business_id = $1 AND device_id = $2 AND (",
-                            $key,
-                            ") IN (SELECT ",
-                            $key,
-                            " FROM ",
-                            $table,
-                            " WHERE business_id = $1 AND device_id = $2
-                                AND EXISTS (SELECT 1 FROM ownership o WHERE o.business_id = $1 AND o.device_id = $2
-                                            AND o.desired = 'deleted')
-                              LIMIT 200)"
-                        )
-                    };
-                }
                 let mut removed = 0;
-                for sql in [
-                    some!("device_state", "kind, name"),
-                    some!("message", "message_id"),
-                    some!("event", "seq"),
-                    some!("event_dedupe", "digest"),
-                    some!("poll_vote", "ballot, voter"),
-                    some!("quarantine", "digest"),
-                    some!("ownership_log", "epoch"),
-                ] {
+                for sql in $crate::store::leftovers::SOME {
                     let mut tx = self.begin_write().await?;
                     removed += sqlx::query(sql).bind(b).bind(d).execute(&mut *tx).await?.rows_affected();
                     tx.commit().await?;

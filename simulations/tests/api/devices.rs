@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use roost_placement::ledger::Ledger as _;
 use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_proto::api::watch_devices_response::Change;
 use roost_proto::api::*;
 use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::world::{World, bad_field, by, refusal, within};
+use crate::world::{World, bad_field, by, refusal, until, within};
 
 const SHOP: &str = "tenants/acme/devices/shop";
 
@@ -60,6 +61,45 @@ async fn a_device_is_made_listed_stopped_started_and_deleted_through_different_n
     assert_eq!(refusal(gone), (Code::NotFound, "DEVICE_NOT_FOUND".into()));
     let again = one.delete_device(DeleteDeviceRequest { name: SHOP.into() }).await;
     assert_eq!(refusal(again), (Code::NotFound, "DEVICE_NOT_FOUND".into()));
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_interrupted_is_finished_by_whoever_asks_next() {
+    let world = World::new(1).await;
+    let tenant = world.tenant("acme").await;
+    let writer = world.writer().await;
+    for (id, asked_again) in [("again", true), ("anew", false)] {
+        let grant = writer.device(&tenant, id).await;
+        for part in 0..10 {
+            writer.write_numbered(&grant, part * 200 + 1..=(part + 1) * 200).await;
+        }
+        assert!(world.store.release(&grant).await.expect("an answer"), "nobody has to be asked to stop");
+        let name = grant.key.to_string();
+        let delete = || DeleteDeviceRequest { name: name.clone() };
+        let deleting = tokio::spawn({
+            let (mut devices, request) = (world.at(0).devices(), delete());
+            async move { devices.delete_device(request).await }
+        });
+        let get = || async {
+            let found = world.at(0).devices().get_device(GetDeviceRequest { name: name.clone() }).await;
+            found.is_err().then_some(())
+        };
+        until("it is gone", get).await;
+        // Its caller goes away while rows are removed, or has just been answered.
+        deleting.abort();
+        if asked_again {
+            match world.at(0).devices().delete_device(delete()).await {
+                Ok(_) => {}
+                done => assert_eq!(refusal(done), (Code::NotFound, "DEVICE_NOT_FOUND".into())),
+            }
+        }
+        let made = world.at(0).devices().create_device(create(id)).await.expect("made anew").into_inner();
+        let read = ReadEventsRequest { parent: made.name, ..Default::default() };
+        let mut events = world.at(0).events().read_events(read).await.expect("read").into_inner();
+        while let Some(batch) = events.message().await.expect("read") {
+            assert!(batch.events.is_empty(), "{:?} is of the device before", batch.events.first());
+        }
+    }
 }
 
 #[tokio::test]
