@@ -156,3 +156,23 @@ async fn a_call_rings_and_is_rejected_through_any_node() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_whatsapp_answers_is_handed_on_by_another_node_however_large_it_is() {
+    let live = Live::new(2).await;
+    let (device, owner, other, _) = live.online("shop").await;
+    let farm = live.friend();
+    live.sim.change(|machine| {
+        machine.make_business(farm, "Farm");
+        for n in 0..6 {
+            machine.collect(farm, &format!("{n}{}", "x".repeat(1 << 20)), &[]);
+        }
+    });
+    for place in [owner, other] {
+        let asked = ListCollectionsRequest { device: device.clone(), user: farm.to_string(), limit: 0 };
+        let mut businesses = live.at(place).businesses().max_decoding_message_size(16 << 20);
+        let found = businesses.list_collections(asked).await.expect("answered").into_inner().collections;
+        let bytes: usize = found.iter().map(|collection| collection.title.len()).sum();
+        assert!(bytes > 6 << 20, "{bytes}");
+    }
+}
