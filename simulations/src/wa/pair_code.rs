@@ -4,7 +4,7 @@
 //! message whether the code was right, and a wrong one leads to nothing, so that it can be typed again.
 
 use roost_proto::id::UnixMillis;
-use roost_proto::pair_code::{self, PairCode, PairCodeError};
+use roost_proto::pair_code::{self, PairCode, PairCodeError, WRAPPED};
 use roost_proto::signal::KeyPair;
 use roost_proto::stanza::{Builder, Read as _, Stanza, iq, server_jid};
 
@@ -101,21 +101,20 @@ impl Machine {
         stanza: &Stanza,
         part: &Stanza,
     ) -> Result<(), Refusal> {
-        let pn = part.jid("jid").and_then(|jid| jid.user.parse::<Pn>().ok());
-        let wrapped = part.child("link_code_pairing_wrapped_companion_ephemeral_pub").and_then(|w| w.leaf());
-        let noise = part.child("companion_server_auth_key_pub").and_then(|key| key.leaf());
-        let platform = part.child("companion_platform_display").and_then(|name| name.leaf_text());
-        let same = matches!(self.connections.get(&connection),
-            Some(Connection::Pairing { noise: ours, .. }) if noise == Some(&ours[..]));
-        let client = part.child("companion_platform_id").and_then(|id| id.leaf_text());
-        let known = client.is_some_and(|id| matches!(id.as_bytes(), [b'1'..=b'9']));
-        // The real server is known to refuse a display name without a browser and a system.
-        let named = platform.is_some_and(|name| name.contains('(') && name.ends_with(')'));
-        let (Some(pn), Some(wrapped), true, true) = (pn, wrapped, same, named && known) else {
-            self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
-            return Err("a malformed companion_hello".into());
+        let ours = match self.connections.get(&connection) {
+            Some(Connection::Pairing { noise, .. }) => Some(*noise),
+            _ => None,
         };
-        let wrapped = wrapped.to_vec();
+        let hello = ours
+            .ok_or("a companion_hello of who is not being paired")
+            .and_then(|ours| read_hello(part, &ours));
+        let (pn, wrapped) = match hello {
+            Ok(hello) => hello,
+            Err(why) => {
+                self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
+                return Err(why.into());
+            }
+        };
         let reference = self.server_id().into_bytes();
         let answer = Builder::new("link_code_companion_reg")
             .attr("stage", "companion_hello")
@@ -168,4 +167,28 @@ impl Machine {
             Err(error) => Err(error.to_string().into()),
         }
     }
+}
+
+/// The phone that a `companion_hello` names, and its wrapped key; or what is wrong with it. Which browsers and systems the
+/// real server knows by name is not known, only that it wants both: `Chrome (Linux)`.
+fn read_hello(part: &Stanza, noise: &[u8; 32]) -> Result<(Pn, Vec<u8>), &'static str> {
+    let pn = part.jid("jid").and_then(|jid| jid.user.parse().ok());
+    let pn = pn.ok_or("companion_hello names no phone")?;
+    let wrapped = part.child("link_code_pairing_wrapped_companion_ephemeral_pub").and_then(|key| key.leaf());
+    let wrapped = wrapped.filter(|wrapped| wrapped.len() == WRAPPED);
+    let wrapped = wrapped.ok_or("companion_hello has no wrapped key of 80 bytes")?;
+    if part.child("companion_server_auth_key_pub").and_then(|key| key.leaf()) != Some(&noise[..]) {
+        return Err("companion_hello has another Noise key than its connection");
+    }
+    let client = part.child("companion_platform_id").and_then(|id| id.leaf_text());
+    // As whatsmeow lists them: browsers and others, macOS, Android.
+    if !client.is_some_and(|id| matches!(id.as_bytes(), [b'0'..=b'9' | b'c' | b'e'])) {
+        return Err("companion_hello is of no sort of client that is known");
+    }
+    let shown = part.child("companion_platform_display").and_then(|name| name.leaf_text());
+    let parts = shown.as_ref().and_then(|shown| shown.strip_suffix(')')?.split_once(" ("));
+    if !parts.is_some_and(|(browser, system)| !browser.is_empty() && !system.is_empty()) {
+        return Err("companion_hello shows no browser and system");
+    }
+    Ok((pn, wrapped.to_vec()))
 }

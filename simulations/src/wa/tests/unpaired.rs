@@ -1,5 +1,8 @@
 //! Connections that are not logged in: what they may ask, and what they hear.
 
+use roost_proto::stanza::Server;
+
+use super::super::machine::Connection;
 use super::*;
 
 /// A device that shows a code.
@@ -39,6 +42,48 @@ fn a_part_of_pairing_by_code_that_comes_too_early_is_refused() {
         let part = Builder::new("link_code_companion_reg").attr("stage", stage).build();
         let request = iq::set(&format!("c-{number}"), "md").children([part]).build();
         assert_eq!(asked(&mut world, connection, request).expect_err(stage).code, 400);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_first_part_of_pairing_by_code_is_said() {
+    let mut world = World::new();
+    let connection = showing(&mut world);
+    let Some(Connection::Pairing { noise, .. }) = world.machine.connections.get(&connection) else {
+        panic!("a code is shown");
+    };
+    let noise = noise.to_vec();
+    let hello = |name: &str, value: &[u8]| {
+        let parts = [
+            ("link_code_pairing_wrapped_companion_ephemeral_pub", vec![7; 80]),
+            ("companion_server_auth_key_pub", noise.clone()),
+            ("companion_platform_id", b"1".to_vec()),
+            ("companion_platform_display", b"Chrome (Linux)".to_vec()),
+        ];
+        let parts = parts.into_iter().map(|(tag, right)| {
+            Builder::new(tag).bytes(if tag == name { value.to_vec() } else { right }).build()
+        });
+        let phone = if name == "jid" { Jid::new("nobody", Server::Pn) } else { Jid::pn("4915") };
+        let part =
+            Builder::new("link_code_companion_reg").attr("stage", "companion_hello").attr("jid", phone);
+        iq::set("c-1", "md").children([part.children(parts).build()]).build()
+    };
+    for (name, value, said) in [
+        ("jid", &b""[..], "names no phone"),
+        ("link_code_pairing_wrapped_companion_ephemeral_pub", &[7; 79], "no wrapped key of 80 bytes"),
+        ("companion_server_auth_key_pub", &[7; 32], "another Noise key"),
+        ("companion_platform_id", b"d", "no sort of client"),
+        ("companion_platform_display", b"Chrome", "no browser and system"),
+        ("companion_platform_display", b"Chrome ()", "no browser and system"),
+        ("companion_platform_display", b" (Linux)", "no browser and system"),
+    ] {
+        assert_eq!(asked(&mut world, connection, hello(name, value)).expect_err(name).code, 400);
+        let refused = world.machine.ledger().refusals().next_back().expect("it is kept");
+        assert!(refused.reason.contains(said), "{name}: {}", refused.reason);
+    }
+    for client in ["0", "9", "c", "e"] {
+        let answer = asked(&mut world, connection, hello("companion_platform_id", client.as_bytes()));
+        assert!(answer.is_ok(), "{client}");
     }
 }
 
