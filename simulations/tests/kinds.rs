@@ -70,9 +70,7 @@ struct Speaker {
 fn cannot_say(library: Library, row: &str) -> Option<&'static str> {
     match (library, row) {
         (Library::Baileys, "vote in a poll") => Some("Baileys cannot vote"),
-        (Library::Baileys, "answer to a calendar event") => {
-            Some("Baileys opens answers to events and makes none")
-        }
+        (Library::Baileys, "answer to a calendar event") => Some("Baileys makes no answers to events"),
         (Library::Whatsmeow, "encrypted edit") => Some("whatsmeow opens encrypted edits and sends none"),
         (Library::WhatsappRust, "concealed reaction") => {
             Some("whatsapp-rust conceals reactions in announcement groups only")

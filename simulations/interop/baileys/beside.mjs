@@ -1,6 +1,6 @@
 // What goes with a message (mentions, a preview of a link, a forward, a time after which it disappears), what keeps
 // messages or lets them disappear, and answers to messages that ask for one.
-import { decryptEventResponse, jidNormalizedUser, proto } from 'baileys'
+import { proto } from 'baileys'
 import { firstButton, firstRow } from './details.mjs'
 
 // What is previewed.
@@ -83,23 +83,8 @@ export function describeBeside(m) {
   return undefined
 }
 
-// An answer to an event of ours. Baileys opens those that are made under phone numbers; both sides have two
-// addresses, and the answer does not say which it was made under.
-export function openAnswer(answer, key, event, me) {
-  const eventEncKey = event?.messageContextInfo?.messageSecret
-  const eventMsgId = answer.eventCreationMessageKey.id
-  const responders = [key.participant, key.remoteJid, key.participantAlt, key.remoteJidAlt].filter(Boolean)
-  for (const creator of eventEncKey ? [me.lid, me.pn] : []) {
-    for (const responder of responders) {
-      try {
-        const [eventCreatorJid, responderJid] = [creator, responder].map(jidNormalizedUser)
-        const { response } = decryptEventResponse(answer, { eventEncKey, eventMsgId, eventCreatorJid, responderJid })
-        const { GOING } = proto.Message.EventResponseMessage.EventResponseType
-        return response === GOING ? 'going' : String(response)
-      } catch {
-        // Made under other addresses.
-      }
-    }
-  }
-  return 'unreadable'
+// An answer to an event of ours.
+export function answerInWords({ response }) {
+  const { GOING } = proto.Message.EventResponseMessage.EventResponseType
+  return response === GOING ? 'going' : String(response)
 }

@@ -18,7 +18,7 @@ import makeWASocket, {
   WA_CERT_DETAILS,
 } from 'baileys'
 import pino from 'pino'
-import { openAnswer, optionsBeside } from './beside.mjs'
+import { answerInWords, optionsBeside } from './beside.mjs'
 import { business } from './business.mjs'
 import * as chats from './chats.mjs'
 import { groups, onGroups } from './groups.mjs'
@@ -134,13 +134,10 @@ const identity = () => ({ pn: auth.state.creds.me?.id ?? '', lid: auth.state.cre
 function onMessage({ key, message, messageStubType, messageStubParameters, pushName, verifiedBizName }) {
   if (message) heard.set(key.id, { key, message })
   const vote = message?.pollUpdateMessage
-  const answer = message?.encEventResponseMessage
-  const about = (vote?.pollCreationMessageKey ?? answer?.eventCreationMessageKey)?.id
+  const about = vote?.pollCreationMessageKey?.id
   const said = vote
     ? { kind: 'vote', text: openVote(vote, key, sent.get(about), identity()), about }
-    : answer
-      ? { kind: 'event_response', text: openAnswer(answer, key, sent.get(about), identity()), about }
-      : message && describe(message)
+    : message && describe(message)
   if (said) {
     const chat = key.remoteJid
     emit('said', { id: key.id, ...said, detail: detail(message), from_me: !!key.fromMe, chat, sender: key.participant || chat })
@@ -161,8 +158,13 @@ function onMessage({ key, message, messageStubType, messageStubParameters, pushN
   }
 }
 
-// Baileys reports receipts as growing states of a message: 3 delivered, 4 read, 5 played.
+// Baileys reports receipts as growing states of a message: 3 delivered, 4 read, 5 played; and answers to an event of
+// ours, which it has opened.
 function onUpdate({ key, update }) {
+  for (const { eventResponseMessageKey: { id, remoteJid: chat, participant }, response } of update.eventResponses ?? []) {
+    const said = { id, kind: 'event_response', text: answerInWords(response), about: key.id, detail: '' }
+    emit('said', { ...said, from_me: false, chat, sender: participant || chat })
+  }
   const type = { 3: 'delivered', 4: 'read', 5: 'played' }[update.status]
   if (type) emit('receipt', { ids: [key.id], type, chat: key.remoteJid, sender: key.participant ?? key.remoteJid })
 }

@@ -5,7 +5,7 @@ use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::send_message_request::Content;
-use roost_simulations::interop::{Failure, Library, Matrix, Way};
+use roost_simulations::interop::{ClientEvent, Failure, Library, Matrix, RealClient, Way};
 
 use super::{Pair, Speaker, about, cannot_hear, cannot_say, statements};
 
@@ -15,6 +15,8 @@ const LINK: &str = "https://hens.example";
 const DAY: i64 = 86_400;
 const WEEK: i64 = 604_800;
 const EVENT_ANSWER: &str = "answer to a calendar event";
+const UNOPENED_ANSWER: &str = "Baileys opens those answers to events that are made under phone numbers, and others make \
+                               them under hidden identities";
 
 fn lasting(seconds: i64) -> Option<api::Duration> {
     (seconds > 0).then_some(api::Duration { seconds, nanos: 0 })
@@ -187,8 +189,15 @@ impl Pair<'_> {
             let mut response = api::EventResponse { event: about(&theirs, false), ..Default::default() };
             response.set_answer(api::event_response::Answer::Going);
             self.say(Content::EventResponse(response)).await?;
-            assert_eq!(self.speaker.client.said("event_response", "going").await?.about, theirs);
-            self.matrix.row(EVENT_ANSWER).seen(self.to);
+            if library == Library::Baileys {
+                let next = format!("answered the party of {name}");
+                self.say(Content::Text(next.clone())).await?;
+                unopened(&mut self.speaker.client, &theirs, &next).await?;
+                self.matrix.row(EVENT_ANSWER).no(self.to, UNOPENED_ANSWER);
+            } else {
+                assert_eq!(self.speaker.client.said("event_response", "going").await?.about, theirs);
+                self.matrix.row(EVENT_ANSWER).seen(self.to);
+            }
         }
         if let Some(reason) = cannot_say(library, EVENT_ANSWER) {
             self.matrix.row(EVENT_ANSWER).not_applicable(self.from, reason);
@@ -205,6 +214,14 @@ impl Pair<'_> {
         self.matrix.row(EVENT_ANSWER).seen(self.from);
         Ok(())
     }
+}
+
+/// An answer to this event came before the next text, and the client has not told what it says.
+async fn unopened(client: &mut RealClient, event: &str, next: &str) -> Result<(), Failure> {
+    client.message(next).await?;
+    let opened = |told: &ClientEvent| matches!(told, ClientEvent::Said(said) if said.kind == "event_response" && said.about == event);
+    assert!(!client.events().iter().any(opened), "it opens answers to events: the cell can say yes");
+    Ok(())
 }
 
 /// The id of what can be taken of such a list or of such buttons.
@@ -257,6 +274,13 @@ pub(crate) async fn among(from: &mut Speaker, to: &mut Speaker, matrix: &mut Mat
         let id = to.client.say(&here, kind, &asked, "").await?;
         from.client.said(kind, &asked).await?;
         from.client.say(&there, answer, text, &id).await?;
+        if row == EVENT_ANSWER && to.library == Library::Baileys {
+            let next = format!("answered an event, {names}");
+            from.client.send(&there, &next).await?;
+            unopened(&mut to.client, &id, &next).await?;
+            matrix.row(row).no(way, UNOPENED_ANSWER);
+            continue;
+        }
         let said = to.client.said(answer, text).await?;
         assert_eq!(said.about, id, "{answer}, {names}");
         if kind != "calendar_event" {
