@@ -18,6 +18,7 @@ mod quotes;
 mod refuse;
 mod report;
 mod sealed;
+mod shop;
 mod wire;
 
 pub use bots::{BotKey, for_bot, open_bot, seal_bot};

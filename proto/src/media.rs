@@ -19,11 +19,11 @@ mod sidecar;
 mod stickers;
 
 pub use cipher::{Decryptor, Encryptor, Hashes, Sealed, SealedError};
-pub(crate) use compose::put;
+pub(crate) use compose::{image, put};
 pub use compose::{media_to_send, media_to_send_mut};
 pub use keys::{MediaKey, MediaKind};
-pub(crate) use message::read;
 pub use message::{File, content_in, file_in, kind, media_of, media_of_mut};
+pub(crate) use message::{picture, read};
 pub use plain::{AnyFile, Opener, PlainFile};
 pub use retry::{
     RetryAnswer, RetryError, open_retry_answer, open_retry_request, retry_answer, retry_request,

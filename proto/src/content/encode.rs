@@ -13,7 +13,8 @@ use waproto::whatsapp::{ContextInfo, KeepType, LimitSharing, MemberLabel, Messag
 use waproto::whatsapp::{MessageContextInfo, MessageKey};
 
 use super::edits::an_edit;
-use super::interactive::{a_list, a_product, some_buttons};
+use super::interactive::{an_invite, some_buttons};
+use super::shop::{a_list, a_product, an_order};
 use super::{MessageContent, bots, plain::carried, quotes, report};
 use crate::api;
 use crate::api::send_message_request::Content;
@@ -79,8 +80,8 @@ pub(super) fn body(content: &MessageContent, around: &Surroundings) -> Message {
                 caption: said(&at.caption),
                 sequence_number: Some(at.sequence),
                 time_offset: at.offset.map(|offset| seconds(&offset)),
+                jpeg_thumbnail: Some(at.thumbnail.clone()).filter(|thumbnail| !thumbnail.is_empty()),
                 context_info: with,
-                ..Default::default()
             }
             .into();
         }
@@ -122,7 +123,9 @@ pub(super) fn body(content: &MessageContent, around: &Surroundings) -> Message {
                 start_time: event.start_time.map(|time| time.seconds),
                 end_time: event.end_time.map(|time| time.seconds),
                 extra_guests_allowed: Some(event.extra_guests_allowed),
-                ..Default::default()
+                is_schedule_call: event.call.then_some(true),
+                has_reminder: event.reminder.map(|_| true),
+                reminder_offset_sec: event.reminder.map(|before| before.seconds),
             }
             .into();
         }
@@ -153,18 +156,8 @@ pub(super) fn body(content: &MessageContent, around: &Surroundings) -> Message {
             .into();
         }
         Content::Product(product) => out.product_message = a_product(product, with).into(),
-        Content::GroupInvite(invite) => {
-            out.group_invite_message = message::GroupInviteMessage {
-                group_jid: Some(invite.group.clone()),
-                invite_code: Some(invite.code.clone()),
-                group_name: said(&invite.group_name),
-                caption: said(&invite.caption),
-                invite_expiration: invite.expire_time.map(|time| time.seconds),
-                context_info: with,
-                ..Default::default()
-            }
-            .into();
-        }
+        Content::Order(order) => out.order_message = an_order(order, with).into(),
+        Content::GroupInvite(invite) => out.group_invite_message = an_invite(invite, with).into(),
         Content::Reaction(reaction) => {
             out.reaction_message = message::ReactionMessage {
                 key: key(&reaction.message),
@@ -267,6 +260,7 @@ fn contact_cards(out: &mut Message, contacts: &api::Contacts, with: MessageField
     let card = |contact: &api::contacts::Contact| message::ContactMessage {
         display_name: Some(contact.display_name.clone()),
         vcard: Some(contact.vcard.clone()),
+        is_self_contact: contact.own.then_some(true),
         ..Default::default()
     };
     match &contacts.contacts[..] {
@@ -349,6 +343,9 @@ fn location(at: &api::Location) -> message::LocationMessage {
         name: said(&at.name),
         address: said(&at.address),
         url: said(&at.url),
+        comment: said(&at.comment),
+        jpeg_thumbnail: Some(at.thumbnail.clone()).filter(|thumbnail| !thumbnail.is_empty()),
+        accuracy_in_meters: (at.accuracy_meters > 0).then_some(at.accuracy_meters),
         ..Default::default()
     }
 }

@@ -1,35 +1,18 @@
-//! Lists, buttons, their answers, and products: kinds that ask for a tap, both ways.
+//! Buttons, answers to them and to lists, and invites: kinds that ask for a tap, both ways.
+//!
+//! What must hold: a message with a part that has no field in the schema is not read here, so that it is told as the
+//! bytes that came.
 
 use waproto::buffa::MessageField;
-use waproto::whatsapp::message::{self, buttons_message, list_message};
+use waproto::whatsapp::message::buttons_message::{Header, HeaderType, button};
+use waproto::whatsapp::message::group_invite_message::GroupType;
+use waproto::whatsapp::message::{self, buttons_message};
 use waproto::whatsapp::{ContextInfo, Message};
 
 use super::encode::said;
-use super::meaning::{owned, time};
+use super::meaning::{bytes, owned, time};
 use crate::api;
 use crate::api::message_received::Content;
-
-pub(super) fn a_list(list: &api::ListMessage, with: MessageField<ContextInfo>) -> message::ListMessage {
-    let row = |row: &api::list_message::Row| list_message::Row {
-        title: Some(row.title.clone()),
-        description: said(&row.description),
-        row_id: Some(row.id.clone()),
-    };
-    let sections = list.sections.iter().map(|section| list_message::Section {
-        title: said(&section.title),
-        rows: section.rows.iter().map(row).collect(),
-    });
-    message::ListMessage {
-        title: said(&list.title),
-        description: Some(list.text.clone()),
-        button_text: Some(list.button.clone()),
-        list_type: Some(list_message::ListType::SINGLE_SELECT),
-        sections: sections.collect(),
-        footer_text: said(&list.footer),
-        context_info: with,
-        ..Default::default()
-    }
-}
 
 pub(super) fn some_buttons(
     buttons: &api::ButtonsMessage,
@@ -44,55 +27,31 @@ pub(super) fn some_buttons(
     message::ButtonsMessage {
         content_text: Some(buttons.text.clone()),
         footer_text: said(&buttons.footer),
-        header_type: Some(buttons_message::HeaderType::EMPTY),
+        header_type: Some(if buttons.header.is_empty() { HeaderType::EMPTY } else { HeaderType::TEXT }),
+        header: said(&buttons.header).map(Header::Text),
         buttons: buttons.buttons.iter().map(button).collect(),
         context_info: with,
-        ..Default::default()
     }
 }
 
-pub(super) fn a_product(product: &api::Product, with: MessageField<ContextInfo>) -> message::ProductMessage {
-    message::ProductMessage {
-        product: message::product_message::ProductSnapshot {
-            product_id: Some(product.product_id.clone()),
-            title: Some(product.title.clone()),
-            description: said(&product.description),
-            currency_code: said(&product.currency),
-            price_amount1000: Some(product.price_thousandths),
-            retailer_id: said(&product.retailer_id),
-            url: said(&product.url),
-            ..Default::default()
-        }
-        .into(),
-        business_owner_jid: Some(product.owner.clone()),
-        body: said(&product.body),
-        footer: said(&product.footer),
+pub(super) fn an_invite(
+    invite: &api::GroupInvite,
+    with: MessageField<ContextInfo>,
+) -> message::GroupInviteMessage {
+    message::GroupInviteMessage {
+        group_jid: Some(invite.group.clone()),
+        invite_code: Some(invite.code.clone()),
+        group_name: said(&invite.group_name),
+        caption: said(&invite.caption),
+        invite_expiration: invite.expire_time.map(|time| time.seconds),
+        jpeg_thumbnail: Some(invite.thumbnail.clone()).filter(|thumbnail| !thumbnail.is_empty()),
+        group_type: invite.community.then_some(GroupType::PARENT),
         context_info: with,
-        ..Default::default()
     }
 }
 
 /// The kind that asks for a tap, with what WhatsApp puts beside it.
 pub(super) fn interactive(message: &Message) -> Option<(Content, Option<&ContextInfo>)> {
-    if let Some(list) = message.list_message.as_option() {
-        let row = |row: &message::list_message::Row| api::list_message::Row {
-            id: owned(&row.row_id),
-            title: owned(&row.title),
-            description: owned(&row.description),
-        };
-        let sections = list.sections.iter().map(|section| api::list_message::Section {
-            title: owned(&section.title),
-            rows: section.rows.iter().map(row).collect(),
-        });
-        let read = api::ListMessage {
-            title: owned(&list.title),
-            text: owned(&list.description),
-            footer: owned(&list.footer_text),
-            button: owned(&list.button_text),
-            sections: sections.collect(),
-        };
-        return Some((Content::List(read), list.context_info.as_option()));
-    }
     if let Some(answer) = message.list_response_message.as_option() {
         let read = api::ListAnswer {
             row_id: owned(&answer.single_select_reply.selected_row_id),
@@ -106,7 +65,19 @@ pub(super) fn interactive(message: &Message) -> Option<(Content, Option<&Context
             id: owned(&button.button_id),
             text: owned(&button.button_text.display_text),
         };
+        let header = match &buttons.header {
+            Some(Header::Text(text)) => text.clone(),
+            Some(_) => return None,
+            None => String::new(),
+        };
+        let flows = |it: &buttons_message::Button| {
+            it.native_flow_info.is_set() || it.r#type == Some(button::Type::NATIVE_FLOW)
+        };
+        if buttons.buttons.iter().any(flows) {
+            return None;
+        }
         let read = api::ButtonsMessage {
+            header,
             text: owned(&buttons.content_text),
             footer: owned(&buttons.footer_text),
             buttons: buttons.buttons.iter().map(button).collect(),
@@ -121,22 +92,6 @@ pub(super) fn interactive(message: &Message) -> Option<(Content, Option<&Context
         let read = api::ButtonAnswer { id: owned(&answer.selected_button_id), text };
         return Some((Content::ButtonAnswer(read), answer.context_info.as_option()));
     }
-    if let Some(offer) = message.product_message.as_option() {
-        let product = &offer.product;
-        let read = api::Product {
-            product_id: owned(&product.product_id),
-            owner: owned(&offer.business_owner_jid),
-            title: owned(&product.title),
-            description: owned(&product.description),
-            currency: owned(&product.currency_code),
-            price_thousandths: product.price_amount1000.unwrap_or(0),
-            url: owned(&product.url),
-            retailer_id: owned(&product.retailer_id),
-            body: owned(&offer.body),
-            footer: owned(&offer.footer),
-        };
-        return Some((Content::Product(read), offer.context_info.as_option()));
-    }
     let invite = message.group_invite_message.as_option()?;
     let read = api::GroupInvite {
         group: owned(&invite.group_jid),
@@ -144,6 +99,8 @@ pub(super) fn interactive(message: &Message) -> Option<(Content, Option<&Context
         group_name: owned(&invite.group_name),
         caption: owned(&invite.caption),
         expire_time: invite.invite_expiration.map(time),
+        thumbnail: bytes(&invite.jpeg_thumbnail),
+        community: invite.group_type == Some(GroupType::PARENT),
     };
     Some((Content::GroupInvite(read), invite.context_info.as_option()))
 }

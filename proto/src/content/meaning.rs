@@ -228,7 +228,9 @@ pub(super) fn content(message: &Message) -> Option<(Content, Option<&ContextInfo
         return Some((Content::Text(text.text.clone()?), text.context_info.as_option()));
     }
     if let Some(at) = message.location_message.as_option() {
-        return Some((Content::Location(location(at)), at.context_info.as_option()));
+        // One that moves has a kind of its own, and this one no field for it.
+        let moves = at.is_live == Some(true);
+        return (!moves).then(|| (Content::Location(location(at)), at.context_info.as_option()));
     }
     if let Some(at) = message.live_location_message.as_option() {
         return Some((Content::LiveLocation(live_location(at)), at.context_info.as_option()));
@@ -236,6 +238,7 @@ pub(super) fn content(message: &Message) -> Option<(Content, Option<&ContextInfo
     let card = |contact: &message::ContactMessage| api::contacts::Contact {
         display_name: owned(&contact.display_name),
         vcard: owned(&contact.vcard),
+        own: contact.is_self_contact == Some(true),
     };
     if let Some(contact) = message.contact_message.as_option() {
         let contacts = api::Contacts { contacts: vec![card(contact)] };
@@ -258,7 +261,7 @@ pub(super) fn content(message: &Message) -> Option<(Content, Option<&ContextInfo
     if let Some(found) = crate::media::read(message, message) {
         return Some(found);
     }
-    super::interactive::interactive(message)
+    super::shop::sold(message).or_else(|| super::interactive::interactive(message))
 }
 
 fn calendar_event(event: &message::EventMessage) -> api::CalendarEvent {
@@ -271,6 +274,9 @@ fn calendar_event(event: &message::EventMessage) -> api::CalendarEvent {
         end_time: event.end_time.map(time),
         canceled: event.is_canceled.unwrap_or(false),
         extra_guests_allowed: event.extra_guests_allowed.unwrap_or(false),
+        call: event.is_schedule_call.unwrap_or(false),
+        reminder: (event.has_reminder == Some(true))
+            .then(|| api::Duration { seconds: event.reminder_offset_sec.unwrap_or(0), nanos: 0 }),
     }
 }
 
@@ -284,6 +290,7 @@ fn live_location(at: &message::LiveLocationMessage) -> api::LiveLocation {
         caption: owned(&at.caption),
         sequence: at.sequence_number.unwrap_or(0),
         offset: at.time_offset.map(span),
+        thumbnail: bytes(&at.jpeg_thumbnail),
     }
 }
 
@@ -294,6 +301,9 @@ fn location(at: &message::LocationMessage) -> api::Location {
         name: owned(&at.name),
         address: owned(&at.address),
         url: owned(&at.url),
+        comment: owned(&at.comment),
+        thumbnail: bytes(&at.jpeg_thumbnail),
+        accuracy_meters: at.accuracy_in_meters.unwrap_or(0),
     }
 }
 

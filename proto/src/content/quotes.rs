@@ -28,6 +28,7 @@ pub fn quoted_kind(quoted: Quoted) -> Content {
         Quoted::Buttons(it) => Content::Buttons(it),
         Quoted::ButtonAnswer(it) => Content::ButtonAnswer(it),
         Quoted::Product(it) => Content::Product(it),
+        Quoted::Order(it) => Content::Order(it),
         Quoted::GroupInvite(it) => Content::GroupInvite(it),
         Quoted::Raw(it) => Content::Raw(it),
         Quoted::Image(it) => Content::Image(it),
@@ -49,6 +50,7 @@ pub fn quoted_media(quoted: &mut Quoted) -> Option<&mut api::Media> {
         Quoted::Document(document) => document.media.as_mut(),
         Quoted::Sticker(sticker) => sticker.media.as_mut(),
         Quoted::StickerPack(pack) => pack.media.as_mut(),
+        Quoted::Product(product) => product.picture.as_mut(),
         _ => None,
     }
 }
@@ -66,6 +68,7 @@ fn kind_of(received: Received) -> Option<Quoted> {
         Received::Buttons(it) => Quoted::Buttons(it),
         Received::ButtonAnswer(it) => Quoted::ButtonAnswer(it),
         Received::Product(it) => Quoted::Product(it),
+        Received::Order(it) => Quoted::Order(it),
         Received::GroupInvite(it) => Quoted::GroupInvite(it),
         Received::Raw(it) => Quoted::Raw(it),
         Received::Image(it) => Quoted::Image(it),

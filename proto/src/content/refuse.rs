@@ -1,5 +1,7 @@
 //! What a caller may ask to send, kind by kind, and the words for what it may not.
 
+mod sold;
+
 use std::collections::BTreeSet;
 
 use super::{MessageContent, bots, quotes};
@@ -81,6 +83,7 @@ fn kind(kind: &Content) -> Checked {
         Content::LiveLocation(at) => {
             degrees("live_location", at.latitude, at.longitude)?;
             length("live_location.caption", &at.caption, 0, MAX_TEXT)?;
+            thumbnail("live_location.thumbnail", &at.thumbnail)?;
             at.offset.map_or(Ok(()), |offset| span("live_location.offset", &offset, 0))
         }
         Content::Contacts(contacts) => {
@@ -106,6 +109,7 @@ fn kind(kind: &Content) -> Checked {
             if event.start_time.is_none() {
                 return invalid("calendar_event.start_time", "is required");
             }
+            event.reminder.map_or(Ok(()), |before| span("calendar_event.reminder", &before, 0))?;
             event.location.as_ref().map_or(Ok(()), |at| place("calendar_event.location", at))
         }
         Content::EventResponse(response) => {
@@ -117,10 +121,11 @@ fn kind(kind: &Content) -> Checked {
                 _ => Ok(()),
             }
         }
-        Content::List(list) => a_list(list),
+        Content::List(list) => sold::list(list),
         Content::ListAnswer(answer) => length("list_answer.row_id", &answer.row_id, 1, MAX_NAME),
         Content::Buttons(buttons) => {
             length("buttons.text", &buttons.text, 1, MAX_TEXT)?;
+            length("buttons.header", &buttons.header, 0, MAX_NAME)?;
             count("buttons.buttons", buttons.buttons.len(), 1, 3)?;
             for (at, button) in buttons.buttons.iter().enumerate() {
                 length(format!("buttons.buttons[{at}].id"), &button.id, 1, MAX_NAME)?;
@@ -129,16 +134,14 @@ fn kind(kind: &Content) -> Checked {
             Ok(())
         }
         Content::ButtonAnswer(answer) => length("button_answer.id", &answer.id, 1, MAX_NAME),
-        Content::Product(product) => {
-            length("product.product_id", &product.product_id, 1, MAX_NAME)?;
-            length("product.title", &product.title, 1, MAX_NAME)?;
-            jid("product.owner", &product.owner)
-        }
+        Content::Product(product) => sold::product(product),
+        Content::Order(order) => sold::order(order),
         Content::GroupInvite(invite) => {
             match invite.group.parse::<Jid>() {
                 Ok(group) if group.server == Server::Group => {}
                 _ => return invalid("group_invite.group", "must be the JID of a group"),
             }
+            thumbnail("group_invite.thumbnail", &invite.thumbnail)?;
             length("group_invite.code", &invite.code, 1, MAX_NAME)
         }
         Content::Reaction(reaction) => {
@@ -230,21 +233,6 @@ fn a_poll(poll: &api::Poll) -> Checked {
     }
 }
 
-fn a_list(list: &api::ListMessage) -> Checked {
-    length("list.text", &list.text, 1, MAX_TEXT)?;
-    length("list.button", &list.button, 1, MAX_NAME)?;
-    count("list.sections", list.sections.len(), 1, 10)?;
-    for (at, section) in list.sections.iter().enumerate() {
-        count(&format!("list.sections[{at}].rows"), section.rows.len(), 1, 10)?;
-        for (row_at, row) in section.rows.iter().enumerate() {
-            let field = format!("list.sections[{at}].rows[{row_at}]");
-            length(format!("{field}.id"), &row.id, 1, MAX_NAME)?;
-            length(format!("{field}.title"), &row.title, 1, MAX_NAME)?;
-        }
-    }
-    Ok(())
-}
-
 /// People, and one bot, which hears what it is asked when that is a text.
 fn mentions(content: &MessageContent) -> Checked {
     let mentions = &content.context.mentions;
@@ -277,9 +265,7 @@ fn context(context: &api::Context) -> Checked {
         length("context.link_preview.url", &preview.url, 1, MAX_NAME * 2)?;
         length("context.link_preview.title", &preview.title, 1, MAX_NAME)?;
         length("context.link_preview.description", &preview.description, 0, MAX_TEXT)?;
-        if preview.thumbnail.len() > MAX_BLOB {
-            return invalid("context.link_preview.thumbnail", format!("must be at most {MAX_BLOB} bytes"));
-        }
+        thumbnail("context.link_preview.thumbnail", &preview.thumbnail)?;
     }
     if context.forwarding_score < 0 {
         return invalid("context.forwarding_score", "must not be negative");
@@ -317,7 +303,16 @@ fn place(field: &str, at: &api::Location) -> Checked {
     degrees(field, at.latitude, at.longitude)?;
     length(format!("{field}.name"), &at.name, 0, MAX_NAME)?;
     length(format!("{field}.address"), &at.address, 0, MAX_NAME)?;
+    length(format!("{field}.comment"), &at.comment, 0, MAX_TEXT)?;
+    thumbnail(&format!("{field}.thumbnail"), &at.thumbnail)?;
     length(format!("{field}.url"), &at.url, 0, MAX_NAME * 2)
+}
+
+fn thumbnail(field: &str, jpeg: &[u8]) -> Checked {
+    if jpeg.len() > MAX_BLOB {
+        return invalid(field, format!("must be at most {MAX_BLOB} bytes"));
+    }
+    Ok(())
 }
 
 fn degrees(field: &str, latitude: f64, longitude: f64) -> Checked {

@@ -2,6 +2,7 @@
 
 mod concealed;
 mod context;
+mod parts;
 
 use proptest::prelude::*;
 use waproto::buffa::Message as _;
@@ -41,7 +42,7 @@ fn said(content: &MessageContent) -> (Received, Option<api::Context>) {
 
 fn place() -> api::Location {
     let (latitude, longitude) = (52.52, 13.405);
-    api::Location { latitude, longitude, name: "Alex".into(), address: "Berlin".into(), url: String::new() }
+    api::Location { latitude, longitude, name: "Alex".into(), address: "Berlin".into(), ..Default::default() }
 }
 
 fn a_poll() -> api::Poll {
@@ -77,6 +78,7 @@ fn what_is_said_is_what_a_receiver_reads() {
         let card = |name: &&str| api::contacts::Contact {
             display_name: (*name).into(),
             vcard: format!("BEGIN:VCARD\nFN:{name}\nEND:VCARD"),
+            own: *name == "Bob",
         };
         api::Contacts { contacts: names.iter().map(card).collect() }
     };
@@ -89,13 +91,11 @@ fn what_is_said_is_what_a_receiver_reads() {
         ..Default::default()
     };
     let button = api::buttons_message::Button { id: "b".into(), text: "Yes".into() };
-    let buttons = api::ButtonsMessage { text: "Sure?".into(), footer: "f".into(), buttons: vec![button] };
-    let product = api::Product {
-        product_id: "1".into(),
-        owner: "4915112345678@s.whatsapp.net".into(),
-        title: "Egg".into(),
-        price_thousandths: 300,
-        ..Default::default()
+    let buttons = api::ButtonsMessage {
+        text: "Sure?".into(),
+        footer: "f".into(),
+        buttons: vec![button],
+        header: "h".into(),
     };
     let live = api::LiveLocation { latitude: 1.5, longitude: -2.5, sequence: 3, ..Default::default() };
     let invite = api::GroupInvite {
@@ -126,7 +126,6 @@ fn what_is_said_is_what_a_receiver_reads() {
         (Content::ListAnswer(answer.clone()), Received::ListAnswer(answer)),
         (Content::Buttons(buttons.clone()), Received::Buttons(buttons)),
         (Content::ButtonAnswer(pressed.clone()), Received::ButtonAnswer(pressed)),
-        (Content::Product(product.clone()), Received::Product(product)),
         (Content::GroupInvite(invite.clone()), Received::GroupInvite(invite)),
     ];
     for (sent, received) in kinds {

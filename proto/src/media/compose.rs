@@ -20,6 +20,7 @@ pub fn media_to_send(content: &Content) -> Option<&api::Media> {
         Content::Document(document) => document.media.as_ref(),
         Content::Sticker(sticker) => sticker.media.as_ref(),
         Content::StickerPack(pack) => pack.media.as_ref(),
+        Content::Product(product) => product.picture.as_ref(),
         _ => None,
     }
 }
@@ -33,6 +34,7 @@ pub fn media_to_send_mut(content: &mut Content) -> Option<&mut api::Media> {
         Content::Document(document) => document.media.as_mut(),
         Content::Sticker(sticker) => sticker.media.as_mut(),
         Content::StickerPack(pack) => pack.media.as_mut(),
+        Content::Product(product) => product.picture.as_mut(),
         _ => None,
     }
 }
@@ -63,23 +65,10 @@ pub(crate) fn put(
     match content {
         Content::Image(image) => {
             out.message_context_info = of_album(&image.album, chat);
-            out.image_message = message::ImageMessage {
-                mimetype: mime_type(),
-                caption: said(&image.caption),
-                file_sha256: hashes.0,
-                file_length: Some(media.size_bytes),
-                height: number(media.height),
-                width: number(media.width),
-                media_key: key(),
-                file_enc_sha256: hashes.1,
-                direct_path: path(),
-                media_key_timestamp: uploaded(),
-                jpeg_thumbnail: thumbnail(),
-                context_info: with,
-                view_once,
-                ..Default::default()
-            }
-            .into();
+            let caption = said(&image.caption);
+            let described = self::image(media);
+            out.image_message =
+                message::ImageMessage { caption, context_info: with, view_once, ..described }.into();
         }
         Content::Video(video) => {
             out.message_context_info = of_album(&video.album, chat);
@@ -183,6 +172,27 @@ pub(crate) fn put(
             .into();
         }
         _ => {}
+    }
+}
+
+/// A picture with nothing beside it.
+pub(crate) fn image(media: &api::Media) -> message::ImageMessage {
+    let file = media.file.clone().unwrap_or_default();
+    let sealed = |bytes: &[u8]| (!bytes.is_empty()).then(|| bytes.to_vec());
+    let uploaded = file.upload_time.filter(|_| !file.media_key.is_empty()).map(|time| time.seconds);
+    let number = |number: u32| (number > 0).then_some(number);
+    message::ImageMessage {
+        mimetype: Some(media.mime_type.clone()),
+        file_sha256: Some(media.sha256.clone()),
+        file_length: Some(media.size_bytes),
+        height: number(media.height),
+        width: number(media.width),
+        media_key: sealed(&file.media_key),
+        file_enc_sha256: sealed(&file.encrypted_sha256),
+        direct_path: Some(file.direct_path),
+        media_key_timestamp: uploaded,
+        jpeg_thumbnail: (!media.thumbnail.is_empty()).then(|| media.thumbnail.clone()),
+        ..Default::default()
     }
 }
 

@@ -5,6 +5,7 @@
 //! file.
 
 use waproto::buffa::Message as _;
+use waproto::whatsapp::message::ImageMessage;
 use waproto::whatsapp::message_association::AssociationType;
 use waproto::whatsapp::{ContextInfo, Message};
 
@@ -67,6 +68,7 @@ pub fn media_of(content: &Content) -> Option<&api::Media> {
         Content::Document(document) => document.media.as_ref(),
         Content::Sticker(sticker) => sticker.media.as_ref(),
         Content::StickerPack(pack) => pack.media.as_ref(),
+        Content::Product(product) => product.picture.as_ref(),
         _ => None,
     }
 }
@@ -80,6 +82,7 @@ pub fn media_of_mut(content: &mut Content) -> Option<&mut api::Media> {
         Content::Document(document) => document.media.as_mut(),
         Content::Sticker(sticker) => sticker.media.as_mut(),
         Content::StickerPack(pack) => pack.media.as_mut(),
+        Content::Product(product) => product.picture.as_mut(),
         _ => None,
     }
 }
@@ -110,23 +113,30 @@ pub fn content_in(message: &[u8]) -> Option<Content> {
     None
 }
 
+macro_rules! media {
+    ($kind:expr, $from:expr, $thumbnail:ident) => {
+        media!($kind, $from, $thumbnail, None)
+    };
+    ($kind:expr, $from:expr, $thumbnail:ident, $sidecar:expr) => {{
+        let from = $from;
+        described(
+            $kind,
+            &from.mimetype,
+            from.file_length,
+            [&from.media_key, &from.file_sha256, &from.file_enc_sha256, &from.$thumbnail, &$sidecar],
+            &from.direct_path,
+        )?
+    }};
+}
+
+/// The description of a picture that can be fetched.
+pub(crate) fn picture(image: &ImageMessage) -> Option<api::Media> {
+    let media = media!(Kind::Image, image, jpeg_thumbnail);
+    Some(api::Media { width: size(image.width), height: size(image.height), ..media })
+}
+
 /// A message with a file, or an album, with what stands beside it. `outer` is the message with its envelopes.
 pub(crate) fn read<'a>(message: &'a Message, outer: &Message) -> Option<(Content, Option<&'a ContextInfo>)> {
-    macro_rules! media {
-        ($kind:expr, $from:expr, $thumbnail:ident) => {
-            media!($kind, $from, $thumbnail, None)
-        };
-        ($kind:expr, $from:expr, $thumbnail:ident, $sidecar:expr) => {{
-            let from = $from;
-            described(
-                $kind,
-                &from.mimetype,
-                from.file_length,
-                [&from.media_key, &from.file_sha256, &from.file_enc_sha256, &from.$thumbnail, &$sidecar],
-                &from.direct_path,
-            )?
-        }};
-    }
     let album = || {
         let info = if message.message_context_info.is_set() { message } else { outer };
         let association = info.message_context_info.message_association.as_option()?;
@@ -134,10 +144,8 @@ pub(crate) fn read<'a>(message: &'a Message, outer: &Message) -> Option<(Content
         association.parent_message_key.id.clone().filter(|_| of_album)
     };
     if let Some(image) = message.image_message.as_option() {
-        let media = media!(Kind::Image, image, jpeg_thumbnail);
-        let media = api::Media { width: size(image.width), height: size(image.height), ..media };
         let content = api::Image {
-            media: Some(media),
+            media: Some(picture(image)?),
             caption: owned(&image.caption),
             album: album().unwrap_or_default(),
         };

@@ -7,6 +7,15 @@ export function detail(message) {
   if (place) return `${place.degreesLatitude} ${place.degreesLongitude}`
   if (m.contactMessage) return m.contactMessage.vcard ?? ''
   if (m.eventMessage) return String(m.eventMessage.startTime ?? 0)
+  if (m.listMessage?.productListInfo) {
+    const { productSections, businessOwnerJid } = m.listMessage.productListInfo
+    const products = productSections.flatMap(({ title, products }) => products.map(({ productId }) => `${title}: ${productId}`))
+    return `${[m.listMessage.buttonText, ...products].join('; ')} of ${businessOwnerJid}`
+  }
+  if (m.orderMessage) {
+    const { orderId, token, sellerJid, itemCount, totalAmount1000, totalCurrencyCode } = m.orderMessage
+    return `${orderId} ${token} of ${sellerJid}: ${itemCount}, ${totalAmount1000} ${totalCurrencyCode}`
+  }
   if (m.listMessage) {
     const rows = section => section.rows.map(({ rowId, title }) => `${rowId} ${title}`).join(', ')
     const sections = m.listMessage.sections.map(section => `${section.title ?? ''}: ${rows(section)}`)

@@ -85,6 +85,32 @@ export function rawContent(kind, text, target, own) {
           correctAnswer: { optionName: 'no', optionHash: createHash('sha256').update('no').digest('hex') },
         },
       }
+    case 'product_list':
+      return {
+        listMessage: {
+          description: text,
+          buttonText: 'see',
+          listType: proto.Message.ListMessage.ListType.PRODUCT_LIST,
+          productListInfo: {
+            businessOwnerJid: jidNormalizedUser(own),
+            productSections: [{ title: 'fresh', products: [{ productId: '7' }] }],
+          },
+        },
+      }
+    case 'order':
+      return {
+        orderMessage: {
+          orderId: '1',
+          token: 'opens',
+          message: text,
+          itemCount: 2,
+          sellerJid: jidNormalizedUser(own),
+          totalAmount1000: 3980,
+          totalCurrencyCode: 'EUR',
+          status: proto.Message.OrderMessage.OrderStatus.INQUIRY,
+          surface: proto.Message.OrderMessage.OrderSurface.CATALOG,
+        },
+      }
     case 'product':
       return { productMessage: { product: { productId: '1', title: text }, businessOwnerJid: jidNormalizedUser(own) } }
   }
@@ -118,6 +144,8 @@ export function describe(message) {
   if (m.liveLocationMessage) return said('live_location', m.liveLocationMessage.caption)
   if (m.contactMessage) return said('contact', m.contactMessage.displayName)
   if (m.eventMessage) return said('calendar_event', m.eventMessage.name)
+  if (m.listMessage?.productListInfo) return said('product_list', m.listMessage.description)
+  if (m.orderMessage) return said('order', m.orderMessage.message)
   if (m.listMessage) return said('list', m.listMessage.description)
   if (m.buttonsMessage) return said('buttons', m.buttonsMessage.contentText)
   if (m.productMessage) return said('product', m.productMessage.product?.title)

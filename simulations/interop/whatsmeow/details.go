@@ -20,6 +20,19 @@ func detail(v *events.Message) string {
 		return m.GetContactMessage().GetVcard()
 	case m.GetEventMessage() != nil:
 		return fmt.Sprint(m.GetEventMessage().GetStartTime())
+	case m.GetListMessage().GetProductListInfo() != nil:
+		info := m.GetListMessage().GetProductListInfo()
+		parts := []string{m.GetListMessage().GetButtonText()}
+		for _, section := range info.GetProductSections() {
+			for _, product := range section.GetProducts() {
+				parts = append(parts, section.GetTitle()+": "+product.GetProductID())
+			}
+		}
+		return strings.Join(parts, "; ") + " of " + info.GetBusinessOwnerJID()
+	case m.GetOrderMessage() != nil:
+		order := m.GetOrderMessage()
+		return fmt.Sprintf("%s %s of %s: %d, %d %s", order.GetOrderID(), order.GetToken(), order.GetSellerJID(),
+			order.GetItemCount(), order.GetTotalAmount1000(), order.GetTotalCurrencyCode())
 	case m.GetListMessage() != nil:
 		parts := []string{m.GetListMessage().GetButtonText()}
 		for _, section := range m.GetListMessage().GetSections() {

@@ -131,6 +131,23 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 			Product:          &waE2E.ProductMessage_ProductSnapshot{ProductID: proto.String("1"), Title: proto.String(c.Text)},
 			BusinessOwnerJID: proto.String(cli.Store.GetJID().ToNonAD().String()),
 		}}
+	case "product_list":
+		message = &waE2E.Message{ListMessage: &waE2E.ListMessage{
+			Description: proto.String(c.Text), ButtonText: proto.String("see"), ListType: waE2E.ListMessage_PRODUCT_LIST.Enum(),
+			ProductListInfo: &waE2E.ListMessage_ProductListInfo{
+				BusinessOwnerJID: proto.String(cli.Store.GetJID().ToNonAD().String()),
+				ProductSections: []*waE2E.ListMessage_ProductSection{{
+					Title: proto.String("fresh"), Products: []*waE2E.ListMessage_Product{{ProductID: proto.String("7")}},
+				}},
+			},
+		}}
+	case "order":
+		message = &waE2E.Message{OrderMessage: &waE2E.OrderMessage{
+			OrderID: proto.String("1"), Token: proto.String("opens"), Message: proto.String(c.Text), ItemCount: proto.Int32(2),
+			SellerJID:    proto.String(cli.Store.GetJID().ToNonAD().String()),
+			TotalAmount1000: proto.Int64(3980), TotalCurrencyCode: proto.String("EUR"),
+			Status: waE2E.OrderMessage_INQUIRY.Enum(), Surface: waE2E.OrderMessage_CATALOG.Enum(),
+		}}
 	case "call_bot":
 		message = &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{
 			Text: proto.String(c.Text), ContextInfo: &waE2E.ContextInfo{MentionedJID: []string{metaAI.String()}},
@@ -260,6 +277,10 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 		return "contact", m.GetContactMessage().GetDisplayName(), ""
 	case m.GetEventMessage() != nil:
 		return "calendar_event", m.GetEventMessage().GetName(), ""
+	case m.GetListMessage().GetProductListInfo() != nil:
+		return "product_list", m.GetListMessage().GetDescription(), ""
+	case m.GetOrderMessage() != nil:
+		return "order", m.GetOrderMessage().GetMessage(), ""
 	case m.GetListMessage() != nil:
 		return "list", m.GetListMessage().GetDescription(), ""
 	case m.GetButtonsMessage() != nil:

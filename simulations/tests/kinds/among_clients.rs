@@ -11,8 +11,18 @@ const UNREAD_EDIT: &str = "whatsapp-rust encrypts it under its number and sends 
                            whatsmeow tries the latter alone";
 
 /// Kinds that are about nothing.
-const STATEMENTS: [&str; 8] =
-    ["location", "live_location", "contact", "calendar_event", "list", "buttons", "product", "group_invite"];
+const STATEMENTS: [&str; 10] = [
+    "location",
+    "live_location",
+    "contact",
+    "calendar_event",
+    "list",
+    "buttons",
+    "product",
+    "product_list",
+    "order",
+    "group_invite",
+];
 
 /// Each speaker talks to each other one. Returns what was seen.
 pub(crate) async fn talk(stage: &Stage, speakers: &mut [Speaker]) -> Result<Matrix, Failure> {

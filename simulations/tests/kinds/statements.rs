@@ -6,11 +6,11 @@ use roost_proto::api::send_message_request::Content;
 use roost_simulations::interop::Person;
 
 /// One of each kind, under the name that clients give it. All say this text; the product is of this person.
-pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content); 8] {
+pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content); 10] {
     let text = || text.to_owned();
     let place = api::Location { latitude: 52.5, longitude: 13.5, name: text(), ..Default::default() };
     let live = api::LiveLocation { latitude: 52.5, longitude: 13.5, caption: text(), ..Default::default() };
-    let card = api::contacts::Contact { display_name: text(), vcard: vcard(&text()) };
+    let card = api::contacts::Contact { display_name: text(), vcard: vcard(&text()), own: false };
     let event = api::CalendarEvent {
         name: text(),
         start_time: Some(api::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
@@ -32,6 +32,29 @@ pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content)
         title: text(),
         ..Default::default()
     };
+    let section = api::list_message::ProductSection { title: "fresh".into(), product_ids: vec!["7".into()] };
+    let products = api::list_message::Products {
+        owner: owner.number_jid(),
+        sections: vec![section],
+        ..Default::default()
+    };
+    let offer = api::ListMessage {
+        text: text(),
+        button: "see".into(),
+        products: Some(products),
+        ..Default::default()
+    };
+    let order = api::OrderMessage {
+        order_id: "1".into(),
+        token: "opens".into(),
+        seller: owner.number_jid(),
+        message: text(),
+        item_count: 2,
+        total_thousandths: 3980,
+        currency: "EUR".into(),
+        status: api::order_message::Status::Inquiry.into(),
+        ..Default::default()
+    };
     let invite = api::GroupInvite {
         group: "120363000000000001@g.us".into(),
         code: "HENS".into(),
@@ -47,6 +70,8 @@ pub(crate) fn statements(text: &str, owner: &Person) -> [(&'static str, Content)
         ("list", Content::List(list)),
         ("buttons", Content::Buttons(buttons)),
         ("product", Content::Product(product)),
+        ("product_list", Content::List(offer)),
+        ("order", Content::Order(order)),
         ("group_invite", Content::GroupInvite(invite)),
     ]
 }
@@ -64,6 +89,8 @@ pub(crate) fn detail_of(kind: &str, text: &str, owner: &Person) -> String {
         "list" => format!("open; all: row: {text} one"),
         "buttons" => format!("button: {text} one"),
         "product" => format!("1 of {}", owner.number_jid()),
+        "product_list" => format!("see; fresh: 7 of {}", owner.number_jid()),
+        "order" => format!("1 opens of {}: 2, 3980 EUR", owner.number_jid()),
         "group_invite" => "120363000000000001@g.us HENS".to_owned(),
         _ => String::new(),
     }
@@ -79,6 +106,7 @@ pub(crate) fn as_received(content: Content) -> Option<Received> {
         Content::List(list) => Some(Received::List(list)),
         Content::Buttons(buttons) => Some(Received::Buttons(buttons)),
         Content::Product(product) => Some(Received::Product(product)),
+        Content::Order(order) => Some(Received::Order(order)),
         Content::GroupInvite(invite) => Some(Received::GroupInvite(invite)),
         _ => None,
     }

@@ -36,6 +36,7 @@ fn named(content: &Content) -> Option<(&'static str, Kind)> {
         Content::Document(_) => ("document.media.name", Kind::Document),
         Content::Sticker(_) => ("sticker.media.name", Kind::Sticker),
         Content::StickerPack(_) => ("sticker_pack.media.name", Kind::StickerPack),
+        Content::Product(product) if product.picture.is_some() => ("product.picture.name", Kind::Image),
         _ => return None,
     })
 }

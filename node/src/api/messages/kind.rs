@@ -19,6 +19,7 @@ pub(super) fn kind_name(kind: &api::send_message_request::Content) -> &'static s
         Content::Buttons(_) => "buttons",
         Content::ButtonAnswer(_) => "button_answer",
         Content::Product(_) => "product",
+        Content::Order(_) => "order",
         Content::GroupInvite(_) => "group_invite",
         Content::Reaction(_) => "reaction",
         Content::Comment(_) => "comment",

@@ -2,6 +2,8 @@
 
 use whatsapp_rust::prelude::*;
 
+use crate::shop;
+
 /// The details of a received message; empty when its kind has none.
 pub fn detail(message: &wa::Message) -> String {
     let place = |latitude: Option<f64>, longitude: Option<f64>| {
@@ -19,6 +21,9 @@ pub fn detail(message: &wa::Message) -> String {
     }
     if let Some(event) = message.event_message.as_option() {
         return event.start_time.unwrap_or_default().to_string();
+    }
+    if let Some(sold) = shop::detail(message) {
+        return sold;
     }
     if let Some(list) = message.list_message.as_option() {
         let mut parts = vec![text(&list.button_text)];
@@ -41,10 +46,6 @@ pub fn detail(message: &wa::Message) -> String {
     }
     if let Some(answer) = message.buttons_response_message.as_option() {
         return text(&answer.selected_button_id);
-    }
-    if let Some(product) = message.product_message.as_option() {
-        let id = product.product.as_option().and_then(|product| product.product_id.clone());
-        return format!("{} of {}", id.unwrap_or_default(), text(&product.business_owner_jid));
     }
     if let Some(invite) = message.group_invite_message.as_option() {
         return format!("{} {}", text(&invite.group_jid), text(&invite.invite_code));

@@ -9,13 +9,12 @@ use whatsapp_rust::prelude::*;
 use whatsapp_rust::wacore::event::decrypt_event_response_with_secret;
 use whatsapp_rust::waproto::whatsapp::message::event_response_message::EventResponseType;
 use whatsapp_rust::waproto::whatsapp::message::{
-    ButtonsMessage, ContactMessage, ListMessage, LiveLocationMessage, LocationMessage, ProductMessage,
-    ProtocolMessage, RequestPhoneNumberMessage, buttons_message, list_message, product_message,
-    protocol_message,
+    ButtonsMessage, ContactMessage, ListMessage, LiveLocationMessage, LocationMessage, ProtocolMessage,
+    RequestPhoneNumberMessage, buttons_message, list_message, protocol_message,
 };
 use whatsapp_rust::{EventCreationParams, PinDuration, PollVoteCiphertext};
 
-use crate::{Command, beside};
+use crate::{Command, beside, shop};
 
 /// What later messages may be about.
 #[derive(Debug, Default)]
@@ -141,7 +140,10 @@ impl Memory {
             }
             kind => match beside::message(command, heard.as_ref(), &key)? {
                 Some(message) => message,
-                None => content(kind, text, client.pn())?,
+                None => match shop::message(kind, text, client.pn().as_ref()) {
+                    Some(message) => message,
+                    None => content(kind, text)?,
+                },
             },
         };
         Ok(client.send_message(to, message).await?.message_id)
@@ -220,8 +222,8 @@ fn secret_of(message: &InboundMessage) -> Option<Vec<u8>> {
     message.message.message_context_info.as_option()?.message_secret.clone()
 }
 
-/// Kinds that the library has no function for: their content as it travels. What is sold is sold by `own`.
-fn content(kind: &str, text: &str, own: Option<Jid>) -> anyhow::Result<wa::Message> {
+/// Kinds that the library has no function for: their content as it travels.
+fn content(kind: &str, text: &str) -> anyhow::Result<wa::Message> {
     let mut message = wa::Message::default();
     let said = Some(text.to_owned());
     let (degrees_latitude, degrees_longitude) = (Some(52.5), Some(13.5));
@@ -292,15 +294,6 @@ fn content(kind: &str, text: &str, own: Option<Jid>) -> anyhow::Result<wa::Messa
                 ..Default::default()
             });
         }
-        "product" => {
-            let product_id = Some("1".to_owned());
-            let product = product_message::ProductSnapshot { product_id, title: said, ..Default::default() };
-            message.product_message = MessageField::some(ProductMessage {
-                product: MessageField::some(product),
-                business_owner_jid: own.map(|own| own.to_non_ad().to_string()),
-                ..Default::default()
-            });
-        }
         unknown => bail!("unknown kind {unknown:?}"),
     }
     Ok(message)
@@ -366,14 +359,14 @@ fn describe(message: &wa::Message) -> Option<Words> {
     if let Some(event) = message.event_message.as_option() {
         return say("calendar_event", &event.name, None);
     }
+    if let Some(words) = shop::describe(message) {
+        return Some(words);
+    }
     if let Some(list) = message.list_message.as_option() {
         return say("list", &list.description, None);
     }
     if let Some(buttons) = message.buttons_message.as_option() {
         return say("buttons", &buttons.content_text, None);
-    }
-    if let Some(product) = message.product_message.as_option() {
-        return say("product", &product.product.as_option().and_then(|product| product.title.clone()), None);
     }
     if let Some(pin) = message.pin_in_chat_message.as_option() {
         let undone = pin.r#type == Some(wa::message::pin_in_chat_message::Type::UnpinForAll);

@@ -18,6 +18,7 @@ mod log;
 mod newsletters;
 mod passkeys;
 mod people;
+mod shop;
 
 use std::sync::Arc;
 
