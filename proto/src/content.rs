@@ -22,7 +22,7 @@ mod shop;
 mod wire;
 
 pub use bots::{BotKey, for_bot, open_bot, seal_bot};
-pub use concealed::{Concealed, Usage, seal_option};
+pub use concealed::{Concealed, Usage};
 pub use edits::now_said;
 pub use encode::{Surroundings, encode};
 pub use meaning::{Meaning, Ref, Sealed, Statement, read, read_in_newsletter};

@@ -153,6 +153,9 @@ pub enum SendError {
     /// The id that the caller has chosen is that of another message.
     #[error("there is a message with this id of WhatsApp already")]
     IdTaken,
+    /// The poll does not take the option: it has it already, is closed to others, or is full.
+    #[error("the poll does not take this option")]
+    OptionRefused,
     /// The poll or event that it answers, or the post that it takes back, is not known to this device.
     #[error("the message that it is about is not known to this device")]
     UnknownMessage,

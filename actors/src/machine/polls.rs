@@ -1,11 +1,13 @@
-//! Votes that are kept, so that a poll can be counted.
+//! Votes that are kept, so that a poll can be counted, and options that are added to one.
 //!
-//! What must hold: a vote is kept with its event, or, when it is ours, no later than that WhatsApp has it; which of two
+//! What must hold: both are kept with their event, or, when they are ours, no later than that WhatsApp has them; which of two
 //! votes of one voter stands is decided by the store, so none is read to be written. What cannot be opened is not
 //! counted.
 
+use std::collections::BTreeSet;
+
 use roost_proto::api;
-use roost_proto::content::{self, Meaning, Parties, Ref, Sealed, Secret, options_of};
+use roost_proto::content::{self, Concealed, Meaning, Parties, Ref, Sealed, Secret, Usage, options_of};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Jid;
 
@@ -27,13 +29,18 @@ pub(super) struct Voter {
     pub(super) came: UnixMillis,
 }
 
-/// A vote of ours that WhatsApp has, while the secret of its poll is looked for.
+/// A vote of ours that WhatsApp has, or an option, while the secret of its poll is looked for.
 #[derive(Debug)]
-pub(super) struct SentVote {
+pub(super) struct SentToPoll {
     about: Ref,
-    sealed: Sealed,
     author: Vec<String>,
-    voter: Voter,
+    what: ToPoll,
+}
+
+#[derive(Debug)]
+enum ToPoll {
+    Vote(Sealed, Voter),
+    Option(Box<Concealed>),
 }
 
 /// A vote as it is kept: the options by their places, and of those that the poll does not have how many.
@@ -59,9 +66,18 @@ pub(super) fn counted(
 }
 
 impl Machine {
-    /// A message of ours is with WhatsApp: it counts when it is a vote.
+    /// A message of ours is with WhatsApp: it counts when it is a vote, and an option that it adds can be chosen.
     pub(super) fn count_sent(&mut self, outcome: &mut Pending, message: &NewMessage, at: UnixMillis) {
-        let Ok(Meaning::Voted(about, sealed, cast)) = content::read(&message.content) else { return };
+        let (about, what) = match content::read(&message.content) {
+            Ok(Meaning::Voted(about, sealed, cast)) => {
+                let voter = Voter { person: self.ourselves(), from_me: true, cast, came: at };
+                (about, ToPoll::Vote(sealed, voter))
+            }
+            Ok(Meaning::Concealed(added)) if added.usage == Usage::PollOption => {
+                (added.about.clone(), ToPoll::Option(added))
+            }
+            _ => return,
+        };
         // As in `accept_answer`, which has sealed it.
         let author = match &*about.participant {
             _ if about.of_the_sender => self.own_names(),
@@ -72,30 +88,51 @@ impl Machine {
         let names: Vec<String> = author.iter().map(|author| secret_name(author, &about.id)).collect();
         let own = author.iter().any(|author| self.is_us(author));
         let id = about.id.clone();
-        let voter = Voter { person: self.ourselves(), from_me: true, cast, came: at };
-        let vote = SentVote { about, sealed, author, voter };
+        let sent = SentToPoll { about, author, what };
         match self.secrets.find(&names) {
-            Some(secret) => outcome.batch.votes.extend(self.opened(vote, &secret)),
+            Some(secret) => self.count(outcome, sent, &secret),
             None => {
                 let slot = self.lane.open_first();
-                self.seek_secret(Sought::new(names, id, own, Need::Counting(slot, Box::new(vote))));
+                self.seek_secret(Sought::new(names, id, own, Need::Counting(slot, Box::new(sent))));
             }
         }
     }
 
-    /// The secret of the poll that we have voted in, if anybody here has it.
-    pub(super) fn on_secret_of_sent(&mut self, slot: u64, vote: SentVote, secret: Option<Secret>) {
+    /// The secret of the poll that we have answered, if anybody here has it.
+    pub(super) fn on_secret_of_sent(&mut self, slot: u64, sent: SentToPoll, secret: Option<Secret>) {
         let mut outcome = Pending::default();
-        outcome.batch.votes.extend(secret.and_then(|secret| self.opened(vote, &secret)));
+        if let Some(secret) = secret {
+            self.count(&mut outcome, sent, &secret);
+        }
         self.lane.fill(slot, outcome);
     }
 
-    fn opened(&self, vote: SentVote, secret: &Secret) -> Option<CastVote> {
-        let SentVote { about, sealed, author, voter } = vote;
+    fn count(&mut self, outcome: &mut Pending, sent: SentToPoll, secret: &Secret) {
+        let SentToPoll { about, author, what } = sent;
         let answerer = self.own_names();
         let parties = Parties { id: &about.id, author: &author, answerer: &answerer };
-        let opened = content::open_vote(&sealed, secret, parties)?;
-        counted(secret, &about.id, voter, &opened)
+        match what {
+            ToPoll::Vote(sealed, voter) => {
+                let opened = content::open_vote(&sealed, secret, parties);
+                outcome
+                    .batch
+                    .votes
+                    .extend(opened.and_then(|opened| counted(secret, &about.id, voter, &opened)));
+            }
+            ToPoll::Option(added) => {
+                let Some(Meaning::OptionAdded(_, option)) = added.reveal(secret, parties) else { return };
+                let ours = author.iter().any(|author| self.is_us(author));
+                if let Some(more) = secret.with_option(&option, ours) {
+                    let forms = |author: &String| match author.parse::<Jid>() {
+                        Ok(jid) => self.directory.forms(&jid),
+                        Err(_) => vec![author.clone()],
+                    };
+                    let authors: BTreeSet<String> = author.iter().flat_map(forms).collect();
+                    let names = authors.iter().map(|author| secret_name(author, &about.id));
+                    self.renew_secret(outcome, &names.collect::<Vec<_>>(), &more);
+                }
+            }
+        }
     }
 
     /// This account, as a person.

@@ -30,16 +30,21 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// The devices of a user changed.
-    pub(super) fn forget(&mut self, jid: &Jid) {
+    /// A user under each address that is known, without a device number; the given one first.
+    pub(super) fn forms(&self, jid: &Jid) -> Vec<String> {
         let pairs =
             self.lids.iter().filter_map(|(pn, lid)| Some((Jid::pn(pn.as_str()), Jid::lid(lid.as_deref()?))));
         let bare = jid.to_non_ad();
         let mut forms = vec![bare.to_string()];
         for (pn, lid) in pairs.filter(|(pn, lid)| *pn == bare || *lid == bare) {
-            forms.extend([pn.to_string(), lid.to_string()]);
+            forms.push(if pn == bare { lid.to_string() } else { pn.to_string() });
         }
-        for form in forms {
+        forms
+    }
+
+    /// The devices of a user changed.
+    pub(super) fn forget(&mut self, jid: &Jid) {
+        for form in self.forms(jid) {
             self.lists.remove(&form);
         }
     }

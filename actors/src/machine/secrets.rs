@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use roost_proto::api;
+use roost_proto::api::send_message_request::Content;
 use roost_proto::content::{self, MessageContent, Secret};
 use roost_proto::stanza::Jid;
 
@@ -83,8 +84,8 @@ pub(super) enum Need {
     Answer(u64, Box<bots::Piece>),
     /// Something that is to be sent.
     Sending(Box<Waiting>),
-    /// A vote of ours that WhatsApp has, which fills this slot.
-    Counting(u64, Box<polls::SentVote>),
+    /// A vote of ours that WhatsApp has, or an option, which fills this slot.
+    Counting(u64, Box<polls::SentToPoll>),
 }
 
 /// A secret that is looked for.
@@ -250,12 +251,18 @@ impl Machine {
             Need::Reading(slot, question) => self.on_secret(slot, *question, secret),
             Need::Answer(slot, piece) => self.on_piece(slot, *piece, secret),
             Need::Sending(waiting) => self.on_secret_for_send(*waiting, secret),
-            Need::Counting(slot, vote) => self.on_secret_of_sent(slot, *vote, secret),
+            Need::Counting(slot, sent) => self.on_secret_of_sent(slot, *sent, secret),
         }
     }
 
     fn on_secret_for_send(&mut self, waiting: Waiting, secret: Option<Secret>) {
         let Waiting { token, request, edited, author } = waiting;
+        if let (Content::PollOption(added), Some(secret)) = (&request.content.kind, &secret)
+            && secret.with_option(&added.option, self.is_us(&author)).is_none()
+        {
+            let reply = Reply::Sent(Err(SendError::OptionRefused));
+            return self.effects.push(Effect::Reply { token, reply });
+        }
         let around = self.surroundings(&request, edited);
         let mut iv = [0; 12];
         iv[..8].copy_from_slice(&self.draw().to_be_bytes());

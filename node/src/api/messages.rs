@@ -325,6 +325,10 @@ fn send_error(send: &parse::Send, device: &DeviceHandle, error: SendError, now: 
             let name = send.whatsapp_id.clone().unwrap_or_default();
             ApiError::Exists { what: Resource::WhatsappId, name }
         }
+        SendError::OptionRefused => {
+            let why = "is one that the poll has already, or it is closed to others, or full";
+            ApiError::field("poll_option.option", why)
+        }
         SendError::UnknownMessage => ApiError::field(
             kind_name(&send.content.kind),
             "is about a message that this device does not know",

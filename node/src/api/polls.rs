@@ -62,7 +62,9 @@ impl Api {
         let names: Vec<StateKey> =
             names.map(|name| StateKey { kind: StateKind::MessageSecret, name }).collect();
         let rows = self.directory().state(key, &names).await?;
-        let secret = rows.iter().flatten().find_map(secret_from);
+        // Under one of his addresses more options may be known to have been added.
+        let added = |secret: &Secret| secret.poll.as_ref().map_or(0, |poll| poll.added_options.len());
+        let secret = rows.iter().flatten().filter_map(secret_from).max_by_key(added);
         let found = secret.and_then(|secret| secret.ballot(&asked.id).map(|ballot| (secret, ballot)));
         found.ok_or_else(|| ApiError::not_found(Resource::Poll, &asked.id))
     }

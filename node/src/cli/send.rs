@@ -95,6 +95,21 @@ enum Kind {
         #[arg(long)]
         open: bool,
     },
+    /// One more answer for a poll that is open to it, or of this account.
+    PollOption {
+        #[command(flatten)]
+        whereto: Whereto,
+        /// WhatsApp's id of the poll.
+        poll: String,
+        /// The answer.
+        option: String,
+        /// JID of who made the poll: in groups, unless it was this account.
+        #[arg(long, default_value = "")]
+        sender: String,
+        /// This account made the poll.
+        #[arg(long)]
+        own: bool,
+    },
     /// A reaction to a message.
     Reaction {
         #[command(flatten)]

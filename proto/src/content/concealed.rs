@@ -5,14 +5,15 @@
 
 use waproto::buffa::Message as _;
 use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
-use waproto::whatsapp::{Message, MessageKey, message};
+use waproto::whatsapp::{Message, message};
 
 use super::meaning::{Meaning, Ref, Sealed, bytes, new_content, owned, peel, read, reference};
-use super::sealed::{Parties, Secret, encrypt, open};
+use super::sealed::{Parties, Secret, open};
 
 pub(super) const REACTION: &str = "Enc Reaction";
 pub(super) const COMMENT: &str = "Enc Comment";
 pub(super) const EDIT: &str = "Message Edit";
+pub(super) const POLL_OPTION: &str = "Poll Add Option";
 
 /// What is concealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +40,7 @@ impl Usage {
             Usage::Edit => EDIT,
             Usage::EventEdit => "Event Edit",
             Usage::PollEdit => "Poll Edit",
-            Usage::PollOption => "Poll Add Option",
+            Usage::PollOption => POLL_OPTION,
         }
     }
 }
@@ -84,30 +85,6 @@ impl Concealed {
             _ => return None,
         })
     }
-}
-
-/// One more option of the poll with this id, as its author and who adds it are named; how clients send it. `iv` must be
-/// random. `None` when the secret is none.
-pub fn seal_option(
-    (id, option): (&str, &str),
-    secret: &Secret,
-    (author, by): (&str, &str),
-    iv: [u8; 12],
-) -> Option<Vec<u8>> {
-    let option =
-        message::poll_creation_message::Option { option_name: Some(option.to_owned()), ..Default::default() };
-    let added = message::PollAddOptionMessage { add_option: option.into(), ..Default::default() };
-    let plain = Message { poll_add_option_message: added.into(), ..Default::default() }.encode_to_vec();
-    let sealed = encrypt(&plain, secret, (id, author, by, Usage::PollOption.word()), iv)?;
-    let target = MessageKey { id: Some(id.to_owned()), from_me: Some(author == by), ..Default::default() };
-    let envelope = message::SecretEncryptedMessage {
-        target_message_key: target.into(),
-        enc_payload: Some(sealed),
-        enc_iv: Some(iv.to_vec()),
-        secret_enc_type: Some(SecretEncType::POLL_ADD_OPTION),
-        ..Default::default()
-    };
-    Some(Message { secret_encrypted_message: envelope.into(), ..Default::default() }.encode_to_vec())
 }
 
 pub(super) fn concealed(message: &Message, outer: &Message) -> Option<Concealed> {

@@ -251,7 +251,11 @@ pub(super) fn body(content: &MessageContent, around: &Surroundings) -> Message {
         | Content::Album(_) => {
             media::put(&mut out, &content.kind, with, &around.chat, content.context.view_once);
         }
-        Content::PollVote(_) | Content::EventResponse(_) | Content::Comment(_) | Content::Raw(_) => {}
+        Content::PollVote(_)
+        | Content::PollOption(_)
+        | Content::EventResponse(_)
+        | Content::Comment(_)
+        | Content::Raw(_) => {}
     }
     out
 }

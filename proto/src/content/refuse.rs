@@ -99,6 +99,10 @@ fn kind(kind: &Content) -> Checked {
             message("poll_vote.poll", vote.poll.as_ref())?;
             count("poll_vote.options", vote.options.len(), 0, 12)
         }
+        Content::PollOption(added) => {
+            message("poll_option.poll", added.poll.as_ref())?;
+            length("poll_option.option", &added.option, 1, MAX_NAME)
+        }
         Content::Comment(comment) => {
             message("comment.message", comment.message.as_ref())?;
             length("comment.text", &comment.text, 1, MAX_TEXT)

@@ -17,7 +17,7 @@ use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
 use waproto::whatsapp::message::{self, EventResponseMessage, PollVoteMessage};
 use waproto::whatsapp::{Message, MessageContextInfo};
 
-use super::concealed::{COMMENT, EDIT, REACTION};
+use super::concealed::{COMMENT, EDIT, POLL_OPTION, REACTION};
 use super::edits::{an_edit, edited};
 use super::encode::{context, message_key};
 use super::meaning::{Sealed, peel};
@@ -141,6 +141,7 @@ pub(crate) fn answer_to((said, guests): (Answer, i32)) -> EventResponseMessage {
 pub fn answered(content: &MessageContent) -> Option<api::MessageRef> {
     match &content.kind {
         Content::PollVote(vote) => vote.poll.clone(),
+        Content::PollOption(added) => added.poll.clone(),
         Content::EventResponse(response) => response.event.clone(),
         Content::Reaction(reaction) if reaction.concealed => reaction.message.clone(),
         Content::Comment(comment) => comment.message.clone(),
@@ -178,6 +179,24 @@ pub fn seal(
                 }
                 .into(),
                 sender_timestamp_ms: Some(around.now.0),
+                ..Default::default()
+            }
+            .into();
+        }
+        Content::PollOption(added) => {
+            let option_name = Some(added.option.clone());
+            let option = message::poll_creation_message::Option { option_name, ..Default::default() };
+            let added = message::PollAddOptionMessage {
+                poll_creation_message_key: message_key(Some(&about), around),
+                add_option: option.into(),
+                ..Default::default()
+            };
+            let plain = Message { poll_add_option_message: added.into(), ..Default::default() };
+            out.secret_encrypted_message = message::SecretEncryptedMessage {
+                target_message_key: message_key(Some(&about), around),
+                enc_payload: Some(sealed(&plain.encode_to_vec(), POLL_OPTION)?),
+                enc_iv: Some(iv.to_vec()),
+                secret_enc_type: Some(SecretEncType::POLL_ADD_OPTION),
                 ..Default::default()
             }
             .into();

@@ -32,9 +32,6 @@ impl Pair<'_> {
             assert!(standing.last_vote_time.is_some() && !standing.partial);
             self.matrix.row("tally of a poll").seen(self.from);
         }
-        if self.speaker.library == Library::WhatsappRust {
-            self.hears_an_option(&ours).await?;
-        }
         let theirs = self.hear("poll", &format!("from {name}?"), "").await?;
         match self.received(&theirs).await?.content {
             Some(Received::Poll(poll)) => assert_eq!(poll.options, ["yes", "no"]),
@@ -54,6 +51,40 @@ impl Pair<'_> {
         assert_eq!(counts(&standing), [("yes".into(), 1), ("no".into(), 0)]);
         assert!(standing.votes.iter().any(|vote| vote.from_me && vote.options == [0]), "ours is in it");
         self.matrix.row("tally of a poll").seen(self.to);
+        self.options().await
+    }
+
+    /// Options that are added to polls of the other side, and chosen.
+    async fn options(&mut self) -> Result<(), Failure> {
+        const ROW: &str = "option added to a poll";
+        let reason = match self.speaker.library {
+            Library::WhatsappRust => "",
+            Library::Whatsmeow => "whatsmeow knows no options that are added",
+            Library::Baileys => "Baileys knows no options that are added",
+        };
+        if !reason.is_empty() {
+            self.matrix.row(ROW).not_applicable(self.from, reason).not_applicable(self.to, reason);
+            return Ok(());
+        }
+        let name = self.name();
+        let question = format!("open to {name}?");
+        let ours = self.say(Content::Poll(poll(&question, ""))).await?;
+        self.speaker.client.said("poll", &format!("{question}: yes, no")).await?;
+        self.hears_an_option(&ours).await?;
+        self.matrix.row(ROW).seen(self.from);
+
+        let theirs = self.hear("open_poll", &format!("open, from {name}?"), "").await?;
+        self.received(&theirs).await?;
+        let option = format!("later, {name}");
+        let added = api::AddPollOption { poll: about(&theirs, false), option: option.clone() };
+        self.say(Content::PollOption(added)).await?;
+        assert_eq!(self.speaker.client.said("poll_option", &option).await?.about, theirs);
+        let vote = api::PollVote { poll: about(&theirs, false), options: vec![option.clone()] };
+        self.say(Content::PollVote(vote)).await?;
+        assert_eq!(self.speaker.client.said("vote", &hash(&option)).await?.about, theirs);
+        let standing = self.tally(&theirs, false).await?;
+        assert_eq!(counts(&standing), [("yes".into(), 0), ("no".into(), 0), (option, 1)]);
+        self.matrix.row(ROW).seen(self.to);
         Ok(())
     }
 
@@ -75,7 +106,7 @@ impl Pair<'_> {
         Ok(())
     }
 
-    /// The client adds an option to a poll of ours and chooses it. (The other two libraries can add none.)
+    /// The client adds an option to a poll of ours and chooses it.
     async fn hears_an_option(&mut self, of: &str) -> Result<(), Failure> {
         let id = self.hear("poll_option", "later", of).await?;
         let added = self

@@ -7,7 +7,7 @@ use roost_proto::content::{self, MessageContent, Secret};
 
 use super::secrets::{PEER, about, hears, next_owner, request, theirs};
 use super::world::{Step, World};
-use crate::device::Command;
+use crate::device::{Command, SendError};
 use crate::port::{CastVote, MessageState, StateKey, StateKind};
 
 fn plain(kind: Content) -> MessageContent {
@@ -49,6 +49,10 @@ fn goes_out(world: &mut World) {
 
 fn last(world: &World) -> &CastVote {
     world.votes.last().expect("a vote was kept")
+}
+
+fn option(id: &str, from_me: bool, option: &str) -> Content {
+    Content::PollOption(api::AddPollOption { poll: about(id, from_me), option: option.to_owned() })
 }
 
 #[test]
@@ -141,8 +145,8 @@ fn a_poll_of_ours_is_a_row_under_each_of_our_names_when_its_bytes_are_durable() 
 fn an_option_that_is_added_is_told_and_can_be_chosen_whoever_owns_the_device_by_then() {
     let mut world = World::online(7);
     let secret = hears_a_poll(&mut world);
-    let option = |option: &str| {
-        content::seal_option(("POLL", option), &secret, (PEER, PEER), [4; 12]).expect("sealed")
+    let option = |name: &str| {
+        content::seal(&plain(option("POLL", true, name)), &theirs(), &secret, PEER, [4; 12]).expect("sealed")
     };
     for (id, name, ignored) in [("O", "later", false), ("P", "later", true), ("Q", "no", true)] {
         hears(&mut world, id, option(name));
@@ -169,8 +173,33 @@ fn an_option_that_is_added_is_told_and_can_be_chosen_whoever_owns_the_device_by_
 fn an_option_for_a_poll_that_is_not_known_is_told_as_unreadable() {
     let mut world = World::online(8);
     let secret = hears_a_poll(&mut world);
-    let option = content::seal_option(("OTHER", "later"), &secret, (PEER, PEER), [4; 12]).expect("sealed");
-    hears(&mut world, "O", option);
+    let added = plain(option("OTHER", true, "later"));
+    hears(&mut world, "O", content::seal(&added, &theirs(), &secret, PEER, [4; 12]).expect("sealed"));
     let told = world.payloads.last();
     assert!(matches!(told, Some(Payload::PollOptionAdded(added)) if added.unreadable), "{told:?}");
+}
+
+#[test]
+fn an_option_of_ours_can_be_chosen_when_whatsapp_has_it_whoever_owns_the_device_by_then() {
+    let mut world = World::online(9);
+    let secret = hears_a_poll(&mut world);
+    world.command(Command::Send(Box::new(request(option("POLL", false, "later"), 1))));
+    goes_out(&mut world);
+    let refused = |world: &mut World, number, content| {
+        let (token, _) = world.command(Command::Send(Box::new(request(content, number))));
+        world.commit_everything();
+        world.told(token)
+    };
+    world.take(Step::AckOurs);
+    world.calm_down();
+    for (number, known) in (2..).zip(["later", "no"]) {
+        let told = refused(&mut world, number, option("POLL", false, known));
+        assert_eq!(told, Some(Err(SendError::OptionRefused)), "{known}");
+    }
+    let told = refused(&mut world, 4, option("OTHER", false, "later"));
+    assert_eq!(told, Some(Err(SendError::UnknownMessage)));
+    let mut next = next_owner(world);
+    let sealed = content::seal(&plain(vote("POLL", true, &["later"])), &theirs(), &secret, PEER, [3; 12]);
+    hears(&mut next, "A", sealed.expect("sealed"));
+    assert_eq!(last(&next).vote.said.options, [2]);
 }

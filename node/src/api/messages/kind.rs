@@ -12,6 +12,7 @@ pub(super) fn kind_name(kind: &api::send_message_request::Content) -> &'static s
         Content::Contacts(_) => "contacts",
         Content::Poll(_) => "poll",
         Content::PollVote(_) => "poll_vote",
+        Content::PollOption(_) => "poll_option",
         Content::CalendarEvent(_) => "calendar_event",
         Content::EventResponse(_) => "event_response",
         Content::List(_) => "list",

@@ -22,6 +22,10 @@ pub(super) fn of(kind: Kind) -> Result<(Whereto, Said), Problem> {
                 api::Poll { question, options, selectable, correct_option, open, ..Default::default() };
             (whereto, Content::Poll(poll))
         }
+        Kind::PollOption { whereto, poll, option, sender, own } => {
+            let poll = Some(api::MessageRef { whatsapp_id: poll, from_me: own, sender });
+            (whereto, Content::PollOption(api::AddPollOption { poll, option }))
+        }
         Kind::Reaction { whereto, message, emoji, sender, own } => {
             let message = Some(api::MessageRef { whatsapp_id: message, from_me: own, sender });
             (whereto, Content::Reaction(api::Reaction { message, emoji, concealed: false }))

@@ -59,6 +59,10 @@ fn other_kinds_are_named() {
     assert!(read(&["poll", "acme/shop", "1@g.us", "When?", "now"]).is_err(), "one answer is no choice");
     let place = ["location", "acme/shop", "1@lid", "--latitude", "-33.9", "--longitude", "18.4"];
     assert!(matches!(read(&place), Ok((_, Content::Location(at))) if at.latitude == -33.9));
+    let option = read(&["poll-option", "acme/shop", "1@g.us", "3EB0", "later", "--own"]).expect("good").1;
+    assert!(
+        matches!(option, Content::PollOption(added) if added.option == "later" && added.poll.as_ref().is_some_and(|poll| poll.from_me))
+    );
     let note = read(&["note", "acme/shop", "1@lid", "round.mp4"]);
     assert!(matches!(note, Ok((_, Content::Video(video))) if video.note && video.caption.is_empty()));
     let edit = read(&["edit", "acme/shop", "1@lid", "3EB0", "better", "--encrypted"]).expect("good").1;

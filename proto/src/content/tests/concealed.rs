@@ -55,7 +55,9 @@ fn an_encrypted_edit_opens_with_the_secret_beside_it_and_edits_what_it_names_out
 fn an_option_that_is_added_to_a_poll_opens_with_the_secret_of_the_poll() {
     let secret = Secret::bare(SECRET.to_vec());
     let (author, by) = (["7654321@lid".to_owned()], ["1234567@lid".to_owned()]);
-    let added = seal_option(("3EB0TARGET", "never"), &secret, (&author[0], &by[0]), [4; 12]).expect("sealed");
+    let content = api::AddPollOption { poll: target(false), option: "never".into() };
+    let content = plain(Content::PollOption(content));
+    let added = seal(&content, &around(), &secret, &author[0], [4; 12]).expect("sealed");
     let wire = Wire::of(&added);
     assert_eq!((wire.kind, wire.hidden, wire.edit), ("poll", true, None));
     let Ok(Meaning::Concealed(mut concealed)) = read(&added) else { panic!("it is concealed") };

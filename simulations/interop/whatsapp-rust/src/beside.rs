@@ -11,7 +11,7 @@ use whatsapp_rust::waproto::whatsapp::message::protocol_message::Type;
 use whatsapp_rust::waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
 use whatsapp_rust::waproto::whatsapp::message::{
     AlbumMessage, ButtonsResponseMessage, ExtendedTextMessage, GroupInviteMessage, KeepInChatMessage,
-    ListResponseMessage, PollAddOptionMessage, ProtocolMessage, SecretEncryptedMessage,
+    ListResponseMessage, PollAddOptionMessage, PollCreationMessage, ProtocolMessage, SecretEncryptedMessage,
     list_response_message, poll_creation_message,
 };
 
@@ -120,6 +120,27 @@ pub fn message(
     Ok(Some(message))
 }
 
+/// A poll to which everybody may add options, as it travels; votes in it are encrypted under this secret.
+pub fn open_poll(question: &str, secret: &[u8]) -> wa::Message {
+    let option = |name: &str| {
+        let option_name = Some(name.to_owned());
+        poll_creation_message::Option { option_name, ..Default::default() }
+    };
+    let poll = PollCreationMessage {
+        name: Some(question.to_owned()),
+        options: ["yes", "no"].map(option).to_vec(),
+        selectable_options_count: Some(1),
+        allow_add_option: Some(true),
+        ..Default::default()
+    };
+    let info = wa::MessageContextInfo { message_secret: Some(secret.to_vec()), ..Default::default() };
+    wa::Message {
+        poll_creation_message_v3: MessageField::some(poll),
+        message_context_info: MessageField::some(info),
+        ..Default::default()
+    }
+}
+
 /// One more option of a poll, as it travels: encrypted under the secret of the poll, from its author and who adds it.
 ///
 /// # Errors
@@ -175,6 +196,11 @@ pub fn describe(message: &wa::Message) -> Option<Words> {
             None => "",
         };
         return words("button_answer", text, quoted(&answer.context_info));
+    }
+    if let Some(added) = message.poll_add_option_message.as_option() {
+        let option = added.add_option.as_option().and_then(|option| option.option_name.as_deref());
+        let poll = id(added.poll_creation_message_key.as_option());
+        return words("poll_option", option.unwrap_or_default(), poll);
     }
     if let Some(invite) = message.group_invite_message.as_option() {
         return words("group_invite", invite.caption.as_deref().unwrap_or_default(), String::new());

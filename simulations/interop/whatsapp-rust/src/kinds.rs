@@ -71,6 +71,12 @@ impl Memory {
                 lock(&self.secrets).insert(sent.message_id.clone(), secret);
                 return Ok(sent.message_id);
             }
+            "open_poll" => {
+                let secret = Sha256::digest(text).to_vec();
+                let sent = client.send_message(to, beside::open_poll(text, &secret)).await?;
+                lock(&self.secrets).insert(sent.message_id.clone(), secret);
+                return Ok(sent.message_id);
+            }
             "quiz" => {
                 let options = ["yes".to_owned(), "no".to_owned()];
                 return Ok(client.polls().create_quiz(to, text, &options, 1).await?.0.message_id);
