@@ -57,6 +57,7 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
         title: "Hens".to_owned(),
         description: "and eggs".to_owned(),
         request_id: Uuid::new_v4().to_string(),
+        picture: Vec::new(),
     };
     let make = async |api: Client, it| api.newsletters().create_newsletter(it).await;
     let ours = cluster.ask(create.clone(), make).await?;

@@ -275,7 +275,8 @@ fn create(request: &api::CreateNewsletterRequest) -> Result<Make, ApiError> {
     let title = length("title", request.title.clone(), 1, MAX_TITLE)?;
     let description = length("description", request.description.clone(), 0, MAX_DESCRIPTION)?;
     let said = api::CreateNewsletterRequest { request_id: String::new(), ..request.clone() };
-    let what = New::Newsletter(CreateNewsletter { title, description });
+    let picture = picture("picture", request.picture.clone())?.unwrap_or_default();
+    let what = New::Newsletter(CreateNewsletter { title, description, picture });
     parse::make(what, &request.request_id, "newsletter", &said)
 }
 
@@ -344,6 +345,9 @@ mod tests {
         };
         assert_eq!(refused(made("1", "Hens").map(drop)), "request_id");
         assert_eq!(refused(made("", "").map(drop)), "title");
+        let (title, picture) = ("Hens".to_owned(), b"GIF89a".to_vec());
+        let bad = api::CreateNewsletterRequest { title, picture, ..Default::default() };
+        assert_eq!(refused(create(&bad).map(drop)), "picture");
         let id = "0192a9f0-0000-7000-8000-0000000000ab";
         assert_eq!(made(id, "Hens").expect("good"), made(id, "Hens").expect("good"));
         let hash = |title| made(id, title).expect("good").request_hash;

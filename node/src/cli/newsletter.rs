@@ -37,6 +37,9 @@ pub enum NewsletterCommand {
         /// What it is about.
         #[arg(long, default_value = "")]
         description: String,
+        /// A JPEG of at most 512 KiB.
+        #[arg(long, value_name = "FILE")]
+        picture: Option<PathBuf>,
         /// A UUID that makes a repetition harmless; made up when it is missing.
         #[arg(long)]
         request_id: Option<String>,
@@ -147,8 +150,7 @@ pub struct Settings {
 
 impl Settings {
     fn request(self) -> Result<api::UpdateNewsletterRequest, Problem> {
-        let read = |path: PathBuf| std::fs::read(&path).map_err(|error| media::on_disk(&path, &error));
-        let picture = self.picture.map(read).transpose()?;
+        let picture = self.picture.map(jpeg).transpose()?;
         Ok(api::UpdateNewsletterRequest {
             device: device_name(&self.newsletter.device),
             newsletter: self.newsletter.newsletter,
@@ -157,6 +159,10 @@ impl Settings {
             picture: picture.or(self.no_picture.then(Vec::new)),
         })
     }
+}
+
+fn jpeg(path: PathBuf) -> Result<Vec<u8>, Problem> {
+    std::fs::read(&path).map_err(|error| media::on_disk(&path, &error))
 }
 
 /// What stands in front of the code of an invite.
@@ -181,10 +187,11 @@ pub(super) async fn run(command: NewsletterCommand, globals: &Globals) -> Result
             let wanted = api::GetNewsletterRequest { device: device_name(&device), by: Some(by(newsletter)) };
             show(&[repeat!(client.newsletters.get_newsletter, wanted, deadline)], globals.output);
         }
-        NewsletterCommand::Create { device, title, description, request_id } => {
+        NewsletterCommand::Create { device, title, description, picture, request_id } => {
             let request_id = request_id.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
             let device = device_name(&device);
-            let wanted = api::CreateNewsletterRequest { device, title, description, request_id };
+            let picture = picture.map(jpeg).transpose()?.unwrap_or_default();
+            let wanted = api::CreateNewsletterRequest { device, title, description, request_id, picture };
             show(&[repeat!(client.newsletters.create_newsletter, wanted, deadline)], globals.output);
         }
         NewsletterCommand::Set(settings) => {

@@ -19,7 +19,9 @@ func (d *driver) newsletters(ctx context.Context, cli *whatsmeow.Client, c comma
 	number, _ := strconv.Atoi(c.About)
 	switch c.Cmd {
 	case "newsletter_create":
-		made, failed := cli.CreateNewsletter(ctx, whatsmeow.CreateNewsletterParams{Name: c.Text})
+		made, failed := cli.CreateNewsletter(ctx, whatsmeow.CreateNewsletterParams{
+			Name: c.Text, Description: "made by whatsmeow", Picture: []byte{0xff, 0xd8, 0xff, 7},
+		})
 		if failed != nil {
 			return true, failed
 		}

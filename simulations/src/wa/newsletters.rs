@@ -80,6 +80,13 @@ impl Newsletter {
     }
 }
 
+/// Names the picture that is given, if one is; the inner `None` takes it away.
+fn picture(said: &Value) -> Result<Option<Option<String>>, Refused> {
+    let Some(text) = said.as_str() else { return Ok(None) };
+    let jpeg = STANDARD.decode(text).map_err(|_| refuse(400, "the picture is not base64"))?;
+    Ok(Some((!jpeg.is_empty()).then(|| hex::encode(Sha256::digest(&jpeg)))))
+}
+
 /// `{"data": {name: what}}`
 fn told(name: &str, what: &Value) -> Answer {
     let body = json!({ "data": { name: what } }).to_string();
@@ -146,13 +153,14 @@ impl Machine {
         if title.is_empty() || self.newsletters.len() >= MOST {
             return Err(refuse(406, "a newsletter without a title, or one too many"));
         }
+        let picture = picture(&input["picture"])?.flatten();
         let id = format!("1203639{:011}", self.newsletters.len() as u64 + 1);
         let mut random = [0; 11];
         self.rng.fill_bytes(&mut random);
         let newsletter = Newsletter {
             title,
             description: input["description"].as_str().unwrap_or_default().to_owned(),
-            picture: None,
+            picture,
             invite: format!("0029Va{}", hex::encode(random)),
             owner: device.pn,
             admins: BTreeSet::new(),
@@ -183,8 +191,7 @@ impl Machine {
         updates: &Value,
     ) -> Answer {
         let id = self.spoken_in(device, id)?;
-        let picture = updates["picture"].as_str().map(|text| STANDARD.decode(text));
-        let picture = picture.transpose().map_err(|_| refuse(400, "the picture is not base64"))?;
+        let picture = picture(&updates["picture"])?;
         let newsletter = self.newsletters.get_mut(id).expect("it was found");
         if let Some(title) = updates["name"].as_str() {
             title.clone_into(&mut newsletter.title);
@@ -192,8 +199,8 @@ impl Machine {
         if let Some(description) = updates["description"].as_str() {
             description.clone_into(&mut newsletter.description);
         }
-        if let Some(jpeg) = picture {
-            newsletter.picture = (!jpeg.is_empty()).then(|| hex::encode(Sha256::digest(&jpeg)));
+        if let Some(picture) = picture {
+            newsletter.picture = picture;
         }
         let (speakers, audience) = (newsletter.speakers(), newsletter.audience());
         let shown = newsletter.json(id, device.pn);

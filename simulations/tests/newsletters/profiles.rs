@@ -1,11 +1,13 @@
 //! What newsletters show: their names, what they are about, and their pictures; both ways, and as who hears of it.
 
+use roost_node::client::Client;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::get_newsletter_request::By;
 use roost_proto::api::newsletter_changed::Change;
 use roost_simulations::interop::{Cast, ClientEvent, Failure, Library, Matrix, RealClient, Way};
 use serde_json::json;
+use uuid::Uuid;
 
 use super::ask;
 
@@ -22,6 +24,7 @@ pub(super) async fn shown(
     matrix: &mut Matrix,
 ) -> Result<(), Failure> {
     invited(cast, both.2).await?;
+    made(cast, client, both, matrix).await?;
     to_client(cast, client, both, matrix).await?;
     from_client(cast, client, both, matrix).await
 }
@@ -38,6 +41,41 @@ async fn invited(cast: &Cast, theirs: &str) -> Result<(), Failure> {
         assert_eq!(get(cast, By::Invite(invite)).await?.newsletter, theirs);
     }
     assert!(get(cast, By::Invite("0029VaNowhere".to_owned())).await.is_err(), "nobody has this code");
+    Ok(())
+}
+
+/// Roost makes one with a picture, which the client sees; the client's has one where the library can give it one.
+async fn made(
+    cast: &Cast,
+    client: &mut RealClient,
+    (library, _, theirs): (Library, &str, &str),
+    matrix: &mut Matrix,
+) -> Result<(), Failure> {
+    let create = api::CreateNewsletterRequest {
+        device: cast.device.clone(),
+        title: format!("Feathers for {}", library.name()),
+        description: "and down".to_owned(),
+        request_id: Uuid::new_v4().to_string(),
+        picture: [&[0xff, 0xd8, 0xff][..], b"feathers"].concat(),
+    };
+    let make = async |api: Client, it| api.newsletters().create_newsletter(it).await;
+    let made = cast.cluster.ask(create, make).await?;
+    assert!(!made.picture.is_empty(), "{made:?}");
+    let shows = json!({"cmd": "newsletter_shows", "to": made.newsletter});
+    assert_eq!(ask(client, shows).await?, json!("and down, pictured"));
+    let row = matrix.row("newsletter made with a picture").seen(Way::To(library));
+    let theirs = get(cast, By::Newsletter(theirs.to_owned())).await?;
+    match library {
+        Library::Whatsmeow => {
+            assert!(!theirs.picture.is_empty(), "{theirs:?}");
+            row.seen(Way::From(library));
+        }
+        _ => {
+            assert_eq!(theirs.picture, "");
+            let reason = format!("{} makes newsletters without pictures", library.name());
+            row.not_applicable(Way::From(library), &reason);
+        }
+    }
     Ok(())
 }
 

@@ -253,7 +253,8 @@ fn newsletter(number: u64) -> String {
 }
 
 fn make_newsletter(request_id: &str) -> Command {
-    let newsletter = CreateNewsletter { title: "Hens".to_owned(), description: String::new() };
+    let newsletter =
+        CreateNewsletter { title: "Hens".to_owned(), description: String::new(), picture: Vec::new() };
     let (what, request_id) = (New::Newsletter(newsletter), request_id.to_owned());
     Command::Make { make: Box::new(Make { what, request_id, request_hash: [1; 32] }), patience: PATIENCE }
 }

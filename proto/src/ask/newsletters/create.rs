@@ -1,5 +1,7 @@
 //! Making a newsletter, and finding one that was made when nobody has heard so.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::{ListNewsletters, need};
@@ -19,13 +21,19 @@ pub struct CreateNewsletter {
     pub title: String,
     /// What it is about; may be empty.
     pub description: String,
+    /// A JPEG; empty for none.
+    pub picture: Vec<u8>,
 }
 
 impl CreateNewsletter {
     /// The `<iq>` without an id.
     pub fn request(&self) -> Stanza {
         let description = Some(&self.description).filter(|text| !text.is_empty());
-        query(CREATE, json!({ "input": { "name": self.title, "description": description } }))
+        let mut input = json!({ "name": self.title, "description": description });
+        if !self.picture.is_empty() {
+            input["picture"] = STANDARD.encode(&self.picture).into();
+        }
+        query(CREATE, json!({ "input": input }))
     }
 
     /// JID of the newsletter, by the answer to the request.
@@ -79,7 +87,8 @@ mod tests {
 
     #[test]
     fn what_was_made_is_found_by_what_it_is_its_maker_and_its_time() {
-        let create = CreateNewsletter { title: "Hens".to_owned(), description: "and eggs".to_owned() };
+        let (title, description) = ("Hens".to_owned(), "and eggs".to_owned());
+        let create = CreateNewsletter { title, description, picture: Vec::new() };
         let all = json!([
             newsletter(4, "Hens", "OWNER", 1_000_030),
             newsletter(3, "Hens", "OWNER", 999_990),
@@ -95,6 +104,13 @@ mod tests {
         let made = answer("xwa2_newsletter_create", &newsletter(7, "Hens", "OWNER", 1_000_000));
         assert_eq!(create.made(&made).expect("complete"), "7@newsletter");
         assert!(create.made(&answer("xwa2_newsletter_create", &Value::Null)).is_err());
-        assert!(create.request().child("query").is_some());
+        let asked = |create: &CreateNewsletter| -> Value {
+            let query =
+                create.request().child("query").and_then(|query| query.leaf()).expect("JSON").to_vec();
+            serde_json::from_slice::<Value>(&query).expect("JSON")["variables"]["input"].clone()
+        };
+        assert_eq!(asked(&create), json!({ "name": "Hens", "description": "and eggs" }));
+        let pictured = CreateNewsletter { picture: vec![0xff, 0xd8, 0xff], ..create };
+        assert_eq!(asked(&pictured)["picture"], "/9j/");
     }
 }
