@@ -31,10 +31,10 @@ use roost_simulations::wa::{Scanner, SimOptions, SimServer};
 use tokio::sync::watch;
 
 const LONG: Timing = Timing {
-    beat: Duration::from_secs(20),
+    beat: Duration::from_secs(60),
     ttl: Duration::from_secs(600),
     margin: Duration::from_secs(1),
-    grace: Duration::from_secs(20),
+    grace: Duration::from_secs(60),
 };
 
 /// Clocks of a node whose lease can be taken away, and whose calendar can be turned.
@@ -386,7 +386,7 @@ pub(crate) fn request(to: &Recipient, text: &str) -> SendRequest {
     }
 }
 
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits for a condition, with a bound.
 pub(crate) async fn until<F: Future<Output = bool>>(name: &str, holds: impl Fn() -> F) {
