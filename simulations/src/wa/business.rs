@@ -10,6 +10,7 @@ use rand::RngExt as _;
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Stanza};
 use roost_proto::verified::certificate;
+use serde_json::{Value, json};
 
 use super::account::{Account, Pn, seconds};
 use super::machine::Machine;
@@ -42,11 +43,19 @@ pub struct Product {
     pub hidden: bool,
 }
 
+/// What somebody has bought.
 #[derive(Debug, Clone)]
-struct Order {
+pub(super) struct Order {
     token: String,
     made_s: u64,
     items: Vec<(u64, Product, u32)>,
+}
+
+/// Products that are shown together.
+pub(super) struct Collection<'a> {
+    pub(super) number: usize,
+    pub(super) title: &'a str,
+    pub(super) products: Vec<(u64, &'a Product)>,
 }
 
 impl Business {
@@ -73,21 +82,29 @@ impl Business {
 
     /// `<collection>` of each, with at most so many products.
     pub(super) fn collections(&self, most: usize, items: usize, own: bool) -> Vec<Stanza> {
-        let collections = self.collections.iter().enumerate().take(most);
-        let collections = collections.map(|(number, (title, ids))| {
-            let products = ids.iter().filter_map(|id| Some((*id, self.products.get(id)?)));
-            let products = products.filter(|(_, product)| own || !product.hidden).take(items);
-            let parts = [leaf("id", &(number + 1).to_string()), leaf("name", title), approved()];
-            let products = products.map(|(id, product)| product.element(id));
+        let collections = self.collected(most, items, own).into_iter().map(|found| {
+            let parts = [leaf("id", &found.number.to_string()), leaf("name", found.title), approved()];
+            let products = found.products.iter().map(|(id, product)| product.element(*id));
             Builder::new("collection").children(parts.into_iter().chain(products)).build()
         });
         collections.collect()
     }
 
+    /// The first collections, each with at most so many products.
+    pub(super) fn collected(&self, most: usize, items: usize, own: bool) -> Vec<Collection<'_>> {
+        let collections = self.collections.iter().enumerate().take(most);
+        let collections = collections.map(|(before, (title, ids))| {
+            let products = ids.iter().filter_map(|id| Some((*id, self.products.get(id)?)));
+            let products = products.filter(|(_, product)| own || !product.hidden).take(items);
+            Collection { number: before + 1, title, products: products.collect() }
+        });
+        collections.collect()
+    }
+
     /// An order, if the token opens it; `Some(None)` when it does not.
-    pub(super) fn order(&self, id: u64, token: &str) -> Option<Option<Stanza>> {
+    pub(super) fn order(&self, id: u64, token: &str) -> Option<Option<&Order>> {
         let order = self.orders.get(&id)?;
-        Some((order.token == token).then(|| order.element(id)))
+        Some((order.token == token).then_some(order))
     }
 }
 
@@ -111,18 +128,36 @@ impl Product {
         Builder::new("product").attr("is_hidden", hidden).children(parts).build()
     }
 
+    /// The same for `w:mex`.
+    pub(super) fn json(&self, id: u64) -> Value {
+        let image = |(at, url)| json!({ "id": at, "request_image_url": url, "original_image_url": url });
+        let images: Vec<Value> = (1..).map(|at: u32| at.to_string()).zip(&self.images).map(image).collect();
+        let mut product = json!(self.texts);
+        product["id"] = json!(id.to_string());
+        product["is_hidden"] = json!(self.hidden);
+        product["media"] = json!({ "images": images });
+        product["status_info"] = json!({ "status": "APPROVED", "can_appeal": false });
+        product
+    }
+
     fn text(&self, name: &'static str) -> &str {
         self.texts.get(name).map_or("", String::as_str)
     }
 }
 
 impl Order {
-    fn element(&self, id: u64) -> Stanza {
+    /// What it costs, and in which currency.
+    fn cost(&self) -> (String, &str) {
         let cost = |(_, product, count): &(u64, Product, u32)| {
             product.text("price").parse::<u64>().unwrap_or(0) * u64::from(*count)
         };
         let total = self.items.iter().map(cost).sum::<u64>().to_string();
         let currency = self.items.first().map_or("", |(_, product, _)| product.text("currency"));
+        (total, currency)
+    }
+
+    pub(super) fn element(&self, id: u64) -> Stanza {
+        let (total, currency) = self.cost();
         let price = [leaf("subtotal", &total), leaf("total", &total), leaf("currency", currency)];
         let items = self.items.iter().map(|(id, product, count)| {
             let named = ["name", "price", "currency"].map(|name| leaf(name, product.text(name)));
@@ -136,6 +171,27 @@ impl Order {
         let price = Builder::new("price").children(price).build();
         let order = Builder::new("order").attr("id", id.to_string()).attr("creation_ts", self.made_s);
         order.children(std::iter::once(price).chain(items)).build()
+    }
+
+    /// The same for `w:mex`.
+    pub(super) fn json(&self) -> Value {
+        let (total, currency) = self.cost();
+        let products = self.items.iter().map(|(id, product, count)| {
+            let images = product.images.first().map(|url| json!({ "id": "1", "request_image_url": url }));
+            json!({
+                "id": id.to_string(),
+                "name": product.text("name"),
+                "price": product.text("price"),
+                "currency": product.text("currency"),
+                "quantity": count.to_string(),
+                "media": { "images": Vec::from_iter(images) },
+            })
+        });
+        json!({
+            "creation_time_stamp": self.made_s.to_string(),
+            "price_details": { "subtotal_amount": total, "total_amount": total, "currency": currency },
+            "products": products.collect::<Vec<Value>>(),
+        })
     }
 }
 

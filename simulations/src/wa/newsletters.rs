@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::account::{DeviceRef, Pn, seconds};
 use super::machine::Machine;
-use super::query::Answer;
+use super::query::{Answer, told};
 use super::refusals::{Refused, refuse};
 pub use posts::Post;
 
@@ -85,12 +85,6 @@ fn picture(said: &Value) -> Result<Option<Option<String>>, Refused> {
     let Some(text) = said.as_str() else { return Ok(None) };
     let jpeg = STANDARD.decode(text).map_err(|_| refuse(400, "the picture is not base64"))?;
     Ok(Some((!jpeg.is_empty()).then(|| hex::encode(Sha256::digest(&jpeg)))))
-}
-
-/// `{"data": {name: what}}`
-fn told(name: &str, what: &Value) -> Answer {
-    let body = json!({ "data": { name: what } }).to_string();
-    Ok(vec![Builder::new("result").bytes(body.into_bytes()).build()])
 }
 
 impl Machine {

@@ -5,6 +5,7 @@ mod app_state;
 mod bots;
 mod business;
 mod communities;
+mod goods;
 mod groups;
 mod invites;
 mod links;
@@ -20,6 +21,7 @@ pub use profile::Profile;
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Missing, Read as _, Stanza, iq, is_server, server_jid};
+use serde_json::{Value, json};
 
 use super::account::{DeviceRef, seconds};
 use super::machine::{ConnectionId, Machine, Refusal};
@@ -27,6 +29,12 @@ use super::refusals::{Refused, refuse};
 
 /// The children of a good answer, or why there is none.
 pub(super) type Answer = Result<Vec<Stanza>, Refused>;
+
+/// What is answered to `w:mex`: `{"data": {name: what}}`.
+pub(super) fn told(name: &str, what: &Value) -> Answer {
+    let body = json!({ "data": { name: what } }).to_string();
+    Ok(vec![Builder::new("result").bytes(body.into_bytes()).build()])
+}
 
 impl Machine {
     pub(super) fn query(

@@ -5,6 +5,7 @@
 //! the one of TLS are on here, in a build of its own: cargo would unify them into a product beside it.
 
 mod beside;
+mod business;
 mod chats;
 mod details;
 mod driver;

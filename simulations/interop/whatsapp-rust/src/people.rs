@@ -14,7 +14,7 @@ use whatsapp_rust::wacore::iq::privacy::{
 
 use crate::driver::jid;
 use crate::events::Said;
-use crate::{Command, chats, newsletters};
+use crate::{Command, business, chats, newsletters};
 
 /// Carries out a command of this file. Returns its answer; none for another command.
 ///
@@ -78,23 +78,6 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             ("composing", _) => json!(client.chatstate().send_composing(&to()?).await?),
             _ => json!(client.chatstate().send_paused(&to()?).await?),
         },
-        // In words: `ADDRESS, EMAIL, ZONE, DAY MODE OPEN-CLOSE …`.
-        "business_profile" => {
-            let profile = client.get_business_profile(&to()?).await?.context("no business")?;
-            let hours = profile.business_hours;
-            let mut words = vec![
-                profile.address.unwrap_or_default(),
-                profile.email.unwrap_or_default(),
-                hours.timezone.unwrap_or_default(),
-            ];
-            words.extend(hours.business_config.unwrap_or_default().into_iter().map(|day| {
-                let minute =
-                    |minute: Option<u32>| minute.map(|minute| minute.to_string()).unwrap_or_default();
-                let (open, close) = (minute(day.open_time), minute(day.close_time));
-                format!("{} {} {open}-{close}", day.day_of_week.as_str(), day.mode.as_str())
-            }));
-            json!(words.join(", "))
-        }
         "report" => {
             let report = SpamReportRequest {
                 message_id: text.to_owned(),
@@ -106,7 +89,10 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
         }
         "sticker_pack" => json!(crate::files::stickers(client, text).await?),
         "reject_call" => json!(client.voip().reject_call(text, &to()?, &to()?).await?),
-        _ => return newsletters::newsletters(client, command).await,
+        _ => match business::business(client, command).await? {
+            Some(answer) => answer,
+            None => return newsletters::newsletters(client, command).await,
+        },
     };
     Ok(Some(answer))
 }

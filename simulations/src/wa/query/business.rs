@@ -4,10 +4,10 @@
 //! only when it was uploaded. With which code the real server refuses is a guess, and that an account which is no
 //! business may change nothing.
 
-use roost_proto::stanza::{Builder, Read as _, Stanza};
+use roost_proto::stanza::{Builder, Jid, Read as _, Stanza};
 
 use super::super::account::{DeviceRef, Pn};
-use super::super::business::{Business, Product};
+use super::super::business::{Business, Order, Product};
 use super::super::machine::Machine;
 use super::{Answer, Refused, refuse};
 
@@ -21,6 +21,13 @@ const MINUTES_PER_DAY: u64 = 1440;
 /// What a product says in words.
 const WORDS: [&str; 5] = ["name", "description", "retailer_id", "price", "currency"];
 
+/// Some of a catalog.
+pub(super) struct Page<'a> {
+    pub(super) products: Vec<(u64, &'a Product)>,
+    /// Where the next page begins.
+    pub(super) next: Option<String>,
+}
+
 impl Machine {
     pub(super) fn business(&mut self, device: DeviceRef, set: bool, stanza: &Stanza) -> Answer {
         let asked = stanza.all().first().ok_or_else(|| refuse(400, "nothing is asked"))?;
@@ -29,7 +36,7 @@ impl Machine {
             ("business_profile", true) => self.change_business(device.pn, asked),
             ("product_catalog", false) => self.catalog(device.pn, asked),
             ("collections", false) => {
-                let (own, business) = self.business_at(device.pn, asked, "biz_jid")?;
+                let (own, business) = self.business_at(device.pn, asked.jid("biz_jid"))?;
                 let (most, items) = (number(asked, "collection_limit")?, number(asked, "item_limit")?);
                 let collections = business.collections(most, items, own);
                 Ok(vec![Builder::new("collections").children(collections).build()])
@@ -44,7 +51,11 @@ impl Machine {
                 let deleted = (before - business.products.len()).to_string();
                 Ok(vec![Builder::new("product_catalog_delete").attr("deleted_count", deleted).build()])
             }
-            ("order", false) => self.order_of(asked),
+            ("order", false) => {
+                let id = asked.number("id").ok_or_else(|| refuse(400, "no order is named"))?;
+                let token = asked.child("token").and_then(|token| token.leaf_text());
+                Ok(vec![self.order_of(id, token)?.element(id)])
+            }
             _ => Err(refuse(501, format!("an unknown request of a business: <{}>", asked.tag))),
         }
     }
@@ -68,8 +79,8 @@ impl Machine {
     }
 
     /// The business that a question names, and whether it is the one who asks.
-    fn business_at(&self, asking: Pn, asked: &Stanza, key: &str) -> Result<(bool, &Business), Refused> {
-        let of = asked.jid(key).ok_or_else(|| refuse(400, "no business is named"))?;
+    pub(super) fn business_at(&self, asking: Pn, of: Option<Jid>) -> Result<(bool, &Business), Refused> {
+        let of = of.ok_or_else(|| refuse(400, "no business is named"))?;
         let account = self.account_of(&of).ok_or_else(|| refuse(404, "nobody has this address"))?;
         let business =
             account.profile.business.as_ref().ok_or_else(|| refuse(404, "the account is no business"))?;
@@ -133,24 +144,37 @@ impl Machine {
     }
 
     fn catalog(&self, asking: Pn, asked: &Stanza) -> Answer {
-        let (own, business) = self.business_at(asking, asked, "jid")?;
-        let limit = number(asked, "limit")?;
         let after = asked.child("after").and_then(|after| after.leaf_text());
+        let page = self.page(asking, asked.jid("jid"), number(asked, "limit")?, after)?;
+        let next = page.next.map(|next| {
+            let after = Builder::new("after").bytes(next.into_bytes()).build();
+            Builder::new("paging").children([after]).build()
+        });
+        let products = page.products.iter().map(|(id, product)| product.element(*id)).chain(next);
+        Ok(vec![Builder::new("product_catalog").children(products).build()])
+    }
+
+    /// At most so many products of a business, after those that were shown.
+    pub(super) fn page(
+        &self,
+        asking: Pn,
+        of: Option<Jid>,
+        limit: usize,
+        after: Option<&str>,
+    ) -> Result<Page<'_>, Refused> {
+        let (own, business) = self.business_at(asking, of)?;
         let after = after.map(|text| text.strip_prefix("after-").and_then(|id| id.parse::<u64>().ok()));
         let after = match after {
             Some(None) => return Err(refuse(400, "an unknown place to go on from")),
             after => after.flatten().unwrap_or(0),
         };
-        let shown = business.products.range(after + 1..).filter(|(_, product)| own || !product.hidden);
-        let mut page: Vec<_> = shown.take(limit + 1).collect();
-        let more = page.len() > limit;
-        page.truncate(limit);
-        let next = page.last().filter(|_| more).map(|(id, _)| {
-            let after = Builder::new("after").bytes(format!("after-{id}").into_bytes()).build();
-            Builder::new("paging").children([after]).build()
-        });
-        let products = page.iter().map(|(id, product)| product.element(**id)).chain(next);
-        Ok(vec![Builder::new("product_catalog").children(products).build()])
+        let shown = business.products.iter().map(|(id, product)| (*id, product));
+        let shown = shown.filter(|(id, product)| *id > after && (own || !product.hidden));
+        let mut products: Vec<_> = shown.take(limit + 1).collect();
+        let more = products.len() > limit;
+        products.truncate(limit);
+        let next = products.last().filter(|_| more).map(|(id, _)| format!("after-{id}"));
+        Ok(Page { products, next })
     }
 
     fn change_product(&mut self, pn: Pn, asked: &Stanza) -> Answer {
@@ -199,15 +223,12 @@ impl Machine {
         Ok(vec![Builder::new(tag).children([product.element(id)]).build()])
     }
 
-    fn order_of(&self, asked: &Stanza) -> Answer {
-        let id = asked.number("id").ok_or_else(|| refuse(400, "no order is named"))?;
-        let token = asked
-            .child("token")
-            .and_then(|token| token.leaf_text())
-            .ok_or_else(|| refuse(400, "an order without its token"))?;
+    /// The order that this token opens.
+    pub(super) fn order_of(&self, id: u64, token: Option<&str>) -> Result<&Order, Refused> {
+        let token = token.ok_or_else(|| refuse(400, "an order without its token"))?;
         let businesses = self.accounts.values().filter_map(|account| account.profile.business.as_ref());
         match businesses.filter_map(|business| business.order(id, token)).next() {
-            Some(Some(order)) => Ok(vec![order]),
+            Some(Some(order)) => Ok(order),
             Some(None) => Err(refuse(401, "the token is not that of the order")),
             None => Err(refuse(404, "there is no such order")),
         }
@@ -232,14 +253,14 @@ fn check_hours(hours: &Stanza) -> Result<(), Refused> {
 }
 
 fn number(asked: &Stanza, tag: &str) -> Result<usize, Refused> {
-    let text = asked
-        .child(tag)
-        .and_then(|part| part.leaf_text())
-        .ok_or_else(|| refuse(400, format!("no good <{tag}>")))?;
-    text.parse()
-        .ok()
+    count(asked.child(tag).and_then(|part| part.leaf_text()), tag)
+}
+
+/// How many are asked for.
+pub(super) fn count(text: Option<&str>, name: &str) -> Result<usize, Refused> {
+    text.and_then(|text| text.parse().ok())
         .filter(|count| (1..=MOST).contains(count))
-        .ok_or_else(|| refuse(400, format!("no good <{tag}>")))
+        .ok_or_else(|| refuse(400, format!("no good <{name}>")))
 }
 
 fn id_of(product: &Stanza) -> Result<u64, Refused> {

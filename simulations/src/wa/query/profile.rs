@@ -94,7 +94,8 @@ impl Machine {
         Ok(vec![])
     }
 
-    /// `<query query_id>{"variables":…}</query>`: the about text, properties of groups, and newsletters.
+    /// `<query query_id>{"variables":…}</query>`: the about text, properties of groups, what businesses
+    /// sell, and newsletters.
     pub(super) fn mex(&mut self, now: UnixMillis, device: DeviceRef, stanza: &Stanza) -> Answer {
         let query = stanza.child("query").ok_or_else(|| refuse(400, "no query"))?;
         let body: Value = serde_json::from_slice(query.leaf().unwrap_or_default())
@@ -102,6 +103,9 @@ impl Machine {
         let number = query.text("query_id").unwrap_or_default();
         if let Some(said) = self.standing_of(now, device, &number) {
             return Ok(vec![said]);
+        }
+        if let Some(answer) = self.goods_query(device.pn, &number, &body["variables"]) {
+            return answer;
         }
         if number == super::invites::PROPERTY {
             return self.group_property(now, device, &body["variables"]);

@@ -2,8 +2,14 @@
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use serde_json::{Value, json};
 
 use super::*;
+
+/// The numbers of `w:mex`.
+const CATALOG: &str = "9916553288394782";
+const COLLECTIONS: &str = "9430970660362540";
+const ORDER: &str = "26593811266898374";
 
 fn business(world: &mut World, name: &str) -> usize {
     let probe = world.linked(name);
@@ -160,4 +166,62 @@ fn an_order_is_opened_by_its_token_and_keeps_its_price() {
     assert_eq!(price.child("total").and_then(|total| total.leaf_text()), Some("3980"));
     assert_eq!(refused(&world.ask(bob, get(&id, "another"))), Some(401));
     assert_eq!(refused(&world.ask(bob, get("1", &token))), Some(404));
+}
+
+#[test]
+fn catalogs_collections_and_orders_are_told_as_json_too_and_are_refused_alike() {
+    let mut world = World::new();
+    let (shop, bob) = (business(&mut world, "shop"), world.linked("bob"));
+    for hidden in ["false", "true", "false"] {
+        let add = eggs(&mut world, None, hidden);
+        world.ask(shop, add);
+    }
+    let (pn, now) = (world.device(shop).pn, world.now);
+    world.machine.collect(pn, "Farm", &[2, 3]);
+    let (id, token) = world.machine.order(now, pn, &[(1, 2)]).expect("it sells that");
+    let jid = world.account(shop).to_string();
+    let mut ask = |number: &str, asked: Value| {
+        let body = json!({ "variables": { "request": asked } }).to_string().into_bytes();
+        let query = Builder::new("query").attr("query_id", number.to_owned()).bytes(body);
+        let answer = world.ask(bob, request("get", "w:mex", query));
+        match answer.child("result").and_then(|result| result.leaf()) {
+            Some(result) => Ok(serde_json::from_slice::<Value>(result).expect("JSON")["data"].take()),
+            None => Err(refused(&answer)),
+        }
+    };
+    let catalog =
+        |limit, after: Value| json!({ "product_catalog": { "jid": jid, "limit": limit, "after": after } });
+    let shown = ask(CATALOG, catalog(1, Value::Null)).expect("a page");
+    let shown = &shown["xwa_product_catalog_get_product_catalog"]["product_catalog"];
+    let (first, next) = (&shown["products"][0], &shown["paging"]["after"]);
+    assert_eq!(
+        (&first["id"], &first["price"], &first["is_hidden"]),
+        (&json!("1"), &json!("1990"), &json!(false))
+    );
+    let shown = ask(CATALOG, catalog(1, next.clone())).expect("the next page");
+    let shown = &shown["xwa_product_catalog_get_product_catalog"]["product_catalog"];
+    assert_eq!((&shown["products"][0]["id"], &shown["paging"]["after"]), (&json!("3"), &Value::Null));
+    assert_eq!(ask(CATALOG, catalog(0, Value::Null)), Err(Some(400)));
+    assert_eq!(ask(CATALOG, catalog(1, json!("nonsense"))), Err(Some(400)));
+    assert_eq!(
+        ask(CATALOG, json!({ "product_catalog": { "limit": 1 } })),
+        Err(Some(400)),
+        "no business is named"
+    );
+
+    let collections =
+        |most| json!({ "collections": { "biz_jid": jid, "collection_limit": most, "item_limit": "9" } });
+    let shown = ask(COLLECTIONS, collections("9")).expect("collections");
+    let shown = &shown["xwa_product_catalog_get_collections"]["collections"];
+    assert_eq!((&shown[0]["name"], &shown[0]["products"][0]["id"]), (&json!("Farm"), &json!("3")));
+    assert_eq!(ask(COLLECTIONS, collections("0")), Err(Some(400)));
+
+    let order = |id: &str, token: &str| json!({ "order": { "id": id, "token": { "sensitive_string_value": token } } });
+    let shown = ask(ORDER, order(&id, &token)).expect("an order");
+    let shown = &shown["xwa_checkout_get_order_info"]["order"];
+    assert_eq!(shown["price_details"]["total_amount"], json!("3980"));
+    assert_eq!(shown["products"][0]["quantity"], json!("2"));
+    assert_eq!(ask(ORDER, order(&id, "another")), Err(Some(401)));
+    assert_eq!(ask(ORDER, order("1", &token)), Err(Some(404)));
+    assert_eq!(ask(ORDER, json!({ "order": { "id": id } })), Err(Some(400)), "no token");
 }
