@@ -18,8 +18,10 @@ mod stage;
 mod tools;
 mod trouble;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use crate::wa::SimServer;
 
 pub use cast::Cast;
 pub use client::RealClient;
@@ -65,6 +67,18 @@ pub struct Endpoint {
     pub noise_root: [u8; 32],
     /// The PostgreSQL database (`postgres://…`) where whatsmeow keeps its one device, instead of in a file.
     pub database: Option<String>,
+}
+
+impl Endpoint {
+    /// Of this simulated WhatsApp; its certificate goes into the folder.
+    ///
+    /// # Errors
+    /// Those of writing that file.
+    pub fn of(sim: &SimServer, folder: &Path) -> std::io::Result<Endpoint> {
+        let ca = folder.join("whatsapp-ca.pem");
+        std::fs::write(&ca, sim.ca_pem())?;
+        Ok(Endpoint { url: sim.url(), ca, noise_root: sim.root(), database: None })
+    }
 }
 
 /// What went wrong with a foreign program.

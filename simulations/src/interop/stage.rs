@@ -85,9 +85,7 @@ impl Stage {
     pub async fn set() -> Result<Self, Failure> {
         let folder = tempfile::Builder::new().prefix("roost-interop-").tempdir()?;
         let sim = SimServer::start(SimOptions::default()).await?;
-        let ca = folder.path().join("whatsapp-ca.pem");
-        std::fs::write(&ca, sim.ca_pem())?;
-        let endpoint = Endpoint { url: sim.url(), ca, noise_root: sim.root(), database: None };
+        let endpoint = Endpoint::of(&sim, folder.path())?;
         Ok(Self { sim, endpoint, folder })
     }
 

@@ -51,10 +51,7 @@ async fn a_device_whose_keys_whatsapp_has_lost_gives_them_again() {
 async fn whatsapp_rust_gives_them_again_too() -> Result<(), Failure> {
     let scene = Scene::new().await;
     let folder = tempfile::tempdir()?;
-    let ca = folder.path().join("whatsapp-ca.pem");
-    std::fs::write(&ca, scene.server.ca_pem())?;
-    let (url, noise_root) = (scene.server.url(), scene.server.root());
-    let endpoint = Endpoint { url, ca, noise_root, database: None };
+    let endpoint = Endpoint::of(&scene.server, folder.path())?;
     let mut client = RealClient::start(Library::WhatsappRust, "rust", &endpoint, folder.path()).await?;
     client.connect().await?;
     let person = Scanner { pn: None, name: Some("rust".to_owned()) };

@@ -85,10 +85,7 @@ async fn a_device_whose_phone_is_set_up_anew_is_unlinked() {
 async fn clients_that_we_did_not_write_go_on_with_who_has_another_phone() -> Result<(), Failure> {
     let scene = Scene::new().await;
     let folder = tempfile::tempdir()?;
-    let ca = folder.path().join("whatsapp-ca.pem");
-    std::fs::write(&ca, scene.server.ca_pem())?;
-    let (url, noise_root) = (scene.server.url(), scene.server.root());
-    let endpoint = Endpoint { url, ca, noise_root, database: None };
+    let endpoint = Endpoint::of(&scene.server, folder.path())?;
     for library in [Library::Whatsmeow, Library::Baileys, Library::WhatsappRust] {
         let name = format!("{library:?}");
         let kim = scene.server.account(None, Some(&format!("who writes with {name}")));

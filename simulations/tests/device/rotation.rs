@@ -84,10 +84,7 @@ async fn whatsmeow_and_baileys_reach_a_device_after_its_rotations() -> Result<()
     let scene = scene().await;
     let mut ada = scene.paired("ada").await;
     let folder = tempfile::tempdir()?;
-    let ca = folder.path().join("whatsapp-ca.pem");
-    std::fs::write(&ca, scene.server.ca_pem())?;
-    let (url, noise_root) = (scene.server.url(), scene.server.root());
-    let endpoint = Endpoint { url, ca, noise_root, database: None };
+    let endpoint = Endpoint::of(&scene.server, folder.path())?;
     for (number, library) in [Library::Whatsmeow, Library::Baileys].into_iter().enumerate() {
         logs_in_later(&scene, &mut ada).await;
         until("another key is handed out", || async { handed_out(&scene, &ada) as usize == number + 2 })

@@ -2,6 +2,15 @@
 
 use super::*;
 
+impl World {
+    /// Its connection is gone.
+    fn goes_away(&mut self, who: usize) {
+        let connection = *self.on.iter().find(|(_, probe)| **probe == who).expect("connected").0;
+        self.on.remove(&connection);
+        self.event(connection, Event::Closed);
+    }
+}
+
 #[test]
 fn a_text_reaches_companion_phone_and_own_devices_in_both_forms() {
     let mut world = World::new();
@@ -45,9 +54,7 @@ fn an_offline_device_gets_its_backlog_in_order_and_only_once() {
     let mut world = World::new();
     let (ada, bob) = (world.linked("ada"), world.linked("bob"));
     let chat = world.account(bob);
-    let connection = *world.on.iter().find(|(_, probe)| **probe == bob).expect("connected").0;
-    world.on.remove(&connection);
-    world.event(connection, Event::Closed);
+    world.goes_away(bob);
     for text in ["one", "two", "three"] {
         world.text(ada, &chat, text);
     }
@@ -66,9 +73,7 @@ fn with_waiting(texts: usize, settles: bool) -> (World, usize) {
     let mut world = World::new();
     let (ada, bob) = (world.linked("ada"), world.linked("bob"));
     let chat = world.account(bob);
-    let connection = *world.on.iter().find(|(_, probe)| **probe == bob).expect("connected").0;
-    world.on.remove(&connection);
-    world.event(connection, Event::Closed);
+    world.goes_away(bob);
     for number in 0..texts {
         world.text(ada, &chat, &number.to_string());
     }
