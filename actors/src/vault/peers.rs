@@ -12,8 +12,8 @@ use super::aged;
 use crate::machine::{CryptoRequest, PeerName};
 use crate::port::{StateChange, StateKey, StateKind};
 
-/// LIDs that are remembered; a cache of rows, nothing more.
-const LIDS: usize = 4096;
+/// Names of people that are remembered from one request to the next: a cache of rows, nothing more. One request may need more.
+const NAMES: usize = 4096;
 
 #[derive(Debug, Default)]
 struct Cached {
@@ -32,10 +32,11 @@ pub(super) struct Peers {
     cached: BTreeMap<Address, Cached>,
     /// LIDs of phone numbers, and the reverse; `None` when it is not known.
     lids: BTreeMap<String, Option<String>>,
-    /// Secrets of messages, for one request.
+    numbers: BTreeMap<String, Option<String>>,
+    /// The request that learned a name last.
+    learned: u64,
     /// Rows that were read to be looked at once.
     recalled: BTreeMap<StateKey, Option<Bytes>>,
-    numbers: BTreeMap<String, Option<String>>,
     limit: usize,
     /// How old the database is, see `aged`.
     age: Age,
@@ -48,8 +49,9 @@ impl Peers {
         Peers {
             cached: BTreeMap::new(),
             lids: BTreeMap::new(),
-            recalled: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            learned: 0,
+            recalled: BTreeMap::new(),
             limit,
             age,
             token: 0,
@@ -167,9 +169,6 @@ impl Peers {
     pub(super) fn give(&mut self, key: &StateKey, bytes: Option<Bytes>, generation: u32) {
         if let StateKind::Lid | StateKind::Number = key.kind {
             let names = if key.kind == StateKind::Lid { &mut self.lids } else { &mut self.numbers };
-            if names.len() >= LIDS {
-                names.clear();
-            }
             let other = bytes.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
             names.insert(key.name.clone(), other);
             return;
@@ -198,6 +197,13 @@ impl Peers {
     /// A request begins; what nobody used lately may go.
     pub(super) fn begin(&mut self, token: u64) {
         self.token = token;
+        // What one request needs stays until its end, however much that is; and what is not durable cannot be read again.
+        if self.learned <= self.durable {
+            [&mut self.lids, &mut self.numbers]
+                .into_iter()
+                .filter(|names| names.len() > NAMES)
+                .for_each(BTreeMap::clear);
+        }
         let surplus = self.cached.len().saturating_sub(self.limit);
         if surplus == 0 {
             return;
@@ -263,6 +269,9 @@ impl Peers {
                 self.numbers.insert(lid.clone(), Some(pn.clone()));
                 changes.push(number_row(lid, pn));
             }
+        }
+        if !changes.is_empty() {
+            self.learned = self.token;
         }
         changes
     }

@@ -133,3 +133,19 @@ fn a_pair_of_which_one_half_alone_is_stored_is_made_whole() {
     assert!(matches!(learned, Changed::State(changes) if changes.is_empty()));
     assert_eq!(bob.taken_over().knows(ada.name()), ada.by_both());
 }
+
+#[test]
+fn a_request_gets_all_the_names_that_it_needs_however_many_these_are() {
+    let (mut ada, _, _) = three();
+    let numbers: Vec<String> = (0..5_000).map(|n| format!("49151{n:08}")).collect();
+    for number in &numbers {
+        let name = StateKey { kind: StateKind::Lid, name: number.clone() };
+        ada.rows.insert(name, Bytes::from(format!("9{number}")));
+    }
+    for _ in 0..2 {
+        match ada.work(CryptoRequest::Lids(numbers.clone())) {
+            Changed::Lids(known) => assert_eq!(known.len(), numbers.len()),
+            other => panic!("no names: {other:?}"),
+        }
+    }
+}
