@@ -25,6 +25,8 @@ use super::problem::MediaProblem;
 const HOST: &str = "mmg.whatsapp.net";
 /// Failures in a row, without a byte between them, that are borne.
 const TRIES: usize = 6;
+/// Hosts that may be too slow, one after the other.
+const SLOW: usize = 2;
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// How often hosts are asked whether a file is there.
 const LOOKS: usize = 3;
@@ -100,8 +102,8 @@ pub async fn fetch<T: Taker>(
     let hosts = if hosts.is_empty() { &fallback[..] } else { hosts };
     let going = download.get_or_insert_with(|| Download::new(file));
     let (mut failures, mut pause, mut last) = (0, FIRST_PAUSE, String::new());
-    let (mut next, mut pace) = (0, Pace::default());
-    while failures < TRIES && !pace.is_over() {
+    let (mut next, mut slow, mut pace) = (0, 0, Pace::default());
+    while failures < TRIES && slow < SLOW {
         if failures > 0 {
             tokio::time::sleep(pause.mul_f64(media.dice.between(0.5, 1.5))).await;
             pause *= 2;
@@ -141,6 +143,9 @@ pub async fn fetch<T: Taker>(
             (failures, pause) = (0, FIRST_PAUSE);
         }
         failures += 1;
+        if pace.is_over() {
+            (slow, pace) = (slow + 1, Pace::default());
+        }
         last = format!("{host}: {why}");
         tracing::info!(why = last, failures, "a download of media failed; the next host is tried");
     }
@@ -219,7 +224,7 @@ async fn read<T: Taker>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use roost_proto::media::{Encryptor, File, MediaKey, MediaKind};
@@ -232,24 +237,25 @@ mod tests {
 
     /// How a host behaves.
     #[derive(Clone, Copy)]
-    enum Manner {
+    pub(in crate::media) enum Manner {
         /// It gives so many bytes of what was asked for, and says which.
         Parts(usize),
         /// It gives one byte of a long answer every so often.
         Drips(Duration),
     }
 
-    /// A network with one host that has one blob.
-    struct Host {
+    /// Hosts that all have one blob.
+    struct Hosts {
         blob: Vec<u8>,
-        manner: Manner,
+        manners: Vec<(String, Manner)>,
     }
 
     #[async_trait]
-    impl Connect for Host {
-        async fn connect(&self, _host: &str, _port: u16) -> std::io::Result<Box<dyn Duplex>> {
+    impl Connect for Hosts {
+        async fn connect(&self, host: &str, _port: u16) -> std::io::Result<Box<dyn Duplex>> {
             let (ours, theirs) = tokio::io::duplex(1 << 16);
-            let (blob, manner) = (self.blob.clone(), self.manner);
+            let known = self.manners.iter().find(|(name, _)| name == host);
+            let (blob, (_, manner)) = (self.blob.clone(), known.expect("one of them").clone());
             tokio::spawn(async move { _ = answer(theirs, &blob, manner).await });
             Ok(Box::new(ours))
         }
@@ -299,26 +305,35 @@ mod tests {
         }
     }
 
-    /// Downloads a file of 10,000 bytes from a host that behaves so; what comes of it, and the file.
-    async fn downloaded(manner: Manner) -> (Result<Fetched, MediaProblem>, bool) {
-        let (key, kind) = (MediaKey::generate(&mut rand::rng()), MediaKind::Document);
+    /// A file of 10,000 bytes on hosts that behave so: what fetches it, the hosts, where it is, and what it says.
+    pub(in crate::media) fn served(manners: &[Manner]) -> (Media, Vec<String>, File, Vec<u8>) {
+        let (key, kind) = (MediaKey::generate(&mut rand::rng()), MediaKind::History);
         let plain: Vec<u8> = (0..10_000u32).map(|n| (n % 251) as u8).collect();
         let (mut encryptor, mut blob) = (Encryptor::new(&key, kind), Vec::new());
         encryptor.update(&plain, &mut blob);
         let hashes = encryptor.finish(&mut blob).hashes;
-        let file = AnyFile::Sealed(File { kind, key, hashes, direct_path: "/v/x".to_owned() });
-        let network = Network::Other(Arc::new(Host { blob, manner }));
+        let file = File { kind, key, hashes, direct_path: "/v/x".to_owned() };
+        let manners: Vec<(String, Manner)> =
+            (0..).zip(manners).map(|(n, manner)| (format!("host{n}"), *manner)).collect();
+        let hosts = manners.iter().map(|(host, _)| host.clone()).collect();
+        let network = Network::Other(Arc::new(Hosts { blob, manners }));
         let http = Arc::new(HttpClient::new(None, network));
         let media = Media::new(MediaOptions::default(), Arc::new(Folder::new("none")), http, Dice::default());
+        (media, hosts, file, plain)
+    }
+
+    /// Downloads it; what comes of it, and whether it is the file.
+    async fn downloaded(manners: &[Manner]) -> (Result<Fetched, MediaProblem>, bool) {
+        let (media, hosts, file, plain) = served(manners);
         let mut taken = Taken(Vec::new());
-        let fetched = fetch(&media, &["host".to_owned()], &file, &mut None, &mut taken).await;
+        let fetched = fetch(&media, &hosts, &AnyFile::Sealed(file), &mut None, &mut taken).await;
         (fetched, taken.0 == plain)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_host_that_gives_parts_is_asked_until_the_file_is_whole() {
         for most in [1_000, 9_999, 20_000] {
-            let (fetched, right) = downloaded(Manner::Parts(most)).await;
+            let (fetched, right) = downloaded(&[Manner::Parts(most)]).await;
             assert!(matches!(fetched, Ok(Fetched::Whole(10_000))) && right, "{most}: {fetched:?}");
         }
     }
@@ -326,8 +341,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_host_that_gives_a_byte_now_and_then_is_left() {
         let begun = Instant::now();
-        let (fetched, _) = downloaded(Manner::Drips(Duration::from_secs(7))).await;
+        let drips = Manner::Drips(Duration::from_secs(7));
+        let (fetched, _) = downloaded(&[drips]).await;
         assert!(matches!(fetched, Err(MediaProblem::HostsFailed(_))), "{fetched:?}");
-        assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(150), "{:?}", begun.elapsed());
+        let (fetched, right) = downloaded(&[drips, Manner::Parts(20_000)]).await;
+        assert!(matches!(fetched, Ok(Fetched::Whole(10_000))) && right, "the next one gives it: {fetched:?}");
     }
 }

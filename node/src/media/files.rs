@@ -155,7 +155,23 @@ fn refused(problem: MediaProblem) -> FileError {
     match problem {
         MediaProblem::Expired(_) => FileError::Gone,
         MediaProblem::Corrupt(error) => FileError::Corrupt(error.to_string()),
-        MediaProblem::Endless { most } => FileError::TooLarge(most),
+        MediaProblem::TooLarge { most } | MediaProblem::Endless { most } => FileError::TooLarge(most),
         other => FileError::Unavailable(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fetch::tests::{Manner, served};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_is_too_large_is_refused_as_such_whatever_the_hosts_would_give() {
+        let (media, hosts, file, _) = served(&[Manner::Parts(20_000)]);
+        let files = DeviceFiles::new(media, Outside::system());
+        let tenant = "acme".parse().expect("an id");
+        let refused = files.fetch(&tenant, None, &hosts, &file, 9_999).await.err();
+        assert!(matches!(refused, Some(FileError::TooLarge(9_999))), "{refused:?}");
+        assert!(files.fetch(&tenant, None, &hosts, &file, 10_000).await.is_ok());
     }
 }
