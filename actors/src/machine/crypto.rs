@@ -313,6 +313,7 @@ impl Machine {
             }
             (Purpose::Lid { pn }, Changed::Lid(lid)) => self.on_lid(pn, lid),
             (Purpose::Past(waiting), Changed::Lids(pairs)) => self.on_past_names(*waiting, pairs),
+            (Purpose::PastPolls(waiting), Changed::Recalled(rows)) => self.on_past_polls(*waiting, &rows),
             (Purpose::ResendRight(lid, job), Changed::Lid(known)) => self.on_right(*job, known == Some(lid)),
             (Purpose::AppState { slot }, Changed::AppState(worked)) => self.on_worked(slot, worked),
             (Purpose::ReadAppState { token }, Changed::AppState(worked)) => self.on_contents(token, worked),

@@ -166,8 +166,7 @@ impl Machine {
                         let by_its_author = answerer.iter().any(|form| author.contains(form));
                         let more = secret.and_then(|secret| secret.with_option(&option, by_its_author));
                         if let Some(more) = &more {
-                            let names = author.iter().map(|author| secret_name(author, &about.id));
-                            self.renew_secret(outcome, &names.collect::<Vec<_>>(), more);
+                            self.add_option(outcome, (&about.id, author), more);
                         }
                         let (poll, ignored, unreadable) = (target, more.is_none(), false);
                         let added = api::PollOptionAdded { said, poll, option, ignored, unreadable };

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roost_proto::api::history_chunk::Problem;
+use roost_proto::content::Secret;
 use roost_proto::history::{Chat, HistoryError, Kind, Outline, Position, Slice, Slices, Survey};
 use roost_proto::id::UnixMillis;
 use roost_proto::media::MediaKind;
@@ -73,6 +74,11 @@ impl Open {
     fn new(name: &str, outline: Outline, slices: Option<Slices>) -> Open {
         let lids = outline.people.lids.iter().cloned().collect();
         Open { name: name.to_owned(), outline, lids, slices }
+    }
+
+    /// A chat of it, by its place.
+    fn chat(&self, place: u64) -> Option<&Chat> {
+        usize::try_from(place).ok().and_then(|place| self.outline.chats.get(place)?.about.as_ref())
     }
 }
 
@@ -270,7 +276,8 @@ impl Machine {
         }
     }
 
-    fn tell_slice(&mut self, name: &str, slice: Slice) {
+    /// Tells a slice; `kept` are the secrets of polls in it that were kept before.
+    fn tell_slice(&mut self, name: &str, slice: Slice, kept: &[Secret]) {
         let mut outcome = Pending::default();
         let mut cursor = self.history.waiting[name].cursor.clone();
         let Some(open) = self.history.open.take() else { return self.history.busy = false };
@@ -278,7 +285,7 @@ impl Machine {
         // All are read before the first is told, since the secret that one needs comes behind it: the newest is first.
         let mut read = Vec::new();
         for (chat, bytes) in &slice.messages {
-            read.extend(self.read_past(&mut outcome, &mut cursor, &open, *chat, bytes));
+            read.extend(self.read_past(&mut outcome, &mut cursor, (&open, kept), *chat, bytes));
         }
         let mut room = told::ADD_ONS;
         for message in read {

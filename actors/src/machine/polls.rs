@@ -123,16 +123,27 @@ impl Machine {
                 let Some(Meaning::OptionAdded(_, option)) = added.reveal(secret, parties) else { return };
                 let ours = author.iter().any(|author| self.is_us(author));
                 if let Some(more) = secret.with_option(&option, ours) {
-                    let forms = |author: &String| match author.parse::<Jid>() {
-                        Ok(jid) => self.directory.forms(&jid),
-                        Err(_) => vec![author.clone()],
-                    };
-                    let authors: BTreeSet<String> = author.iter().flat_map(forms).collect();
-                    let names = authors.iter().map(|author| secret_name(author, &about.id));
-                    self.renew_secret(outcome, &names.collect::<Vec<_>>(), &more);
+                    self.add_option(outcome, (&about.id, &author), &more);
                 }
             }
         }
+    }
+
+    /// Keeps the secret of a poll that has one more option, under every name of its author: a vote may name him by another
+    /// than the option did.
+    pub(super) fn add_option(
+        &mut self,
+        outcome: &mut Pending,
+        (id, author): (&str, &[String]),
+        more: &Secret,
+    ) {
+        let forms = |author: &String| match author.parse::<Jid>() {
+            Ok(jid) => self.directory.forms(&jid),
+            Err(_) => vec![author.clone()],
+        };
+        let authors: BTreeSet<String> = author.iter().flat_map(forms).collect();
+        let names: Vec<String> = authors.iter().map(|author| secret_name(author, id)).collect();
+        self.renew_secret(outcome, &names, more);
     }
 
     /// This account, as a person.

@@ -140,14 +140,22 @@ impl Machine {
         message: &[u8],
     ) {
         let Some(secret) = Secret::of(message) else { return };
-        let names = self.remember_secret(outcome, author, id, own, &secret);
+        self.remember_secret(outcome, author, id, own, &secret);
         if !secret.lasting {
-            self.secrets.pages.keep(&names, &secret);
+            self.secrets.pages.keep(&self.secret_names(author, id, own), &secret);
         }
     }
 
+    /// Names of the row of a secret: of what a message's author is called, each with its id.
+    pub(super) fn secret_names(&self, author: &api::Person, id: &str, own: bool) -> Vec<String> {
+        let authors =
+            if own { self.own_names() } else { vec![author.lid.clone(), author.phone_number.clone()] };
+        let authors = authors.into_iter().filter(|author| !author.is_empty());
+        authors.map(|author| secret_name(&author, id)).collect()
+    }
+
     /// Remembers the secret of a message, which may have come with the history; that of a poll or an event is kept. Returns
-    /// its names.
+    /// what is known of it: a poll that comes once more keeps the options that were added to it.
     pub(super) fn remember_secret(
         &mut self,
         outcome: &mut Pending,
@@ -155,16 +163,13 @@ impl Machine {
         id: &str,
         own: bool,
         secret: &Secret,
-    ) -> Vec<String> {
-        let authors =
-            if own { self.own_names() } else { vec![author.lid.clone(), author.phone_number.clone()] };
-        let authors = authors.into_iter().filter(|author| !author.is_empty());
-        let names: Vec<String> = authors.map(|author| secret_name(&author, id)).collect();
-        // A poll that comes once more keeps the options that were added to it.
+    ) -> Secret {
+        let names = self.secret_names(author, id, own);
         let known = self.secrets.find(&names).filter(|known| known.ballot(id).is_some());
         let known = known.filter(|known| known.ballot(id) == secret.ballot(id));
-        self.renew_secret(outcome, &names, known.as_ref().unwrap_or(secret));
-        names
+        let known = known.unwrap_or_else(|| secret.clone());
+        self.renew_secret(outcome, &names, &known);
+        known
     }
 
     /// Remembers a secret under these names, and keeps it when it lasts.

@@ -56,6 +56,8 @@ pub(in crate::machine) enum Purpose {
     },
     /// People of the past who are named by their numbers alone.
     Past(Box<history::Unnamed>),
+    /// Polls of the past to which options may have been added.
+    PastPolls(Box<history::Unnamed>),
     /// Something that has come, or is to be sent, needs the secret of a message.
     Secret(Box<secrets::Sought>),
     /// A message waits to be sent, and may begin a chat.
@@ -103,6 +105,7 @@ impl Purpose {
             | Purpose::PairHello { .. }
             | Purpose::Lid { .. }
             | Purpose::Past(_)
+            | Purpose::PastPolls(_)
             | Purpose::ResendRight(..)
             | Purpose::ReadAppState { .. }
             | Purpose::Identities(Wanted::Caller { .. } | Wanted::Given(_) | Wanted::Viewer(_))

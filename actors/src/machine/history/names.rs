@@ -1,16 +1,21 @@
-//! Who the people of a slice of the past are, before it is told.
+//! Who the people of a slice of the past are, and what has been added to its polls, before it is told.
 //!
 //! What must hold: a message of the past has the key that it had live, whatever this owner remembers and whatever the
-//! piece says of people: whoever is named by his number alone there has the hidden identity that the store knows.
+//! piece says of people: whoever is named by his number alone there has the hidden identity that the store knows. And a
+//! poll of the past keeps the options that were added to it, in their order: votes are kept by that.
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+use roost_proto::content::Secret;
 use roost_proto::history::{AddOn, Chat, Past, Slice};
 use roost_proto::stanza::Jid;
 
 use super::{Machine, Open};
 use crate::machine::CryptoRequest;
 use crate::machine::crypto::Purpose;
+use crate::machine::secrets::secret_from;
+use crate::port::StateKind;
 
 /// Numbers that are looked up at once: the vault remembers more than these.
 const AT_ONCE: usize = 512;
@@ -33,7 +38,7 @@ impl Machine {
 
     fn name_past(&mut self, mut waiting: Unnamed) {
         if waiting.rest.is_empty() {
-            return self.tell_slice(&waiting.name, waiting.slice);
+            return self.recall_polls(waiting);
         }
         let rest = waiting.rest.split_off(waiting.rest.len().min(AT_ONCE));
         let asked = std::mem::replace(&mut waiting.rest, rest);
@@ -42,13 +47,51 @@ impl Machine {
 
     /// The store has said which of them it knows.
     pub(in crate::machine) fn on_past_names(&mut self, waiting: Unnamed, pairs: Vec<(String, String)>) {
-        // Meanwhile the device may belong to another pairing.
-        let goes_on = self.history.waiting.contains_key(&waiting.name);
-        let open = self.history.open.as_mut().filter(|open| goes_on && open.name == waiting.name);
+        let goes_on = self.is_open(&waiting.name);
+        let open = self.history.open.as_mut().filter(|_| goes_on);
         let Some(open) = open else { return self.history.busy = false };
         let jids = |(pn, lid)| (Jid::pn(pn).to_string(), Jid::lid(lid).to_string());
         open.lids.extend(pairs.into_iter().map(jids));
         self.name_past(waiting);
+    }
+
+    fn recall_polls(&mut self, waiting: Unnamed) {
+        let open = self.history.open.as_ref();
+        let names = open.map(|open| self.polls_in(open, &waiting.slice)).unwrap_or_default();
+        if names.is_empty() {
+            return self.tell_slice(&waiting.name, waiting.slice, &[]);
+        }
+        let kind = StateKind::MessageSecret;
+        self.ask_crypto(CryptoRequest::Recall { kind, names }, Purpose::PastPolls(Box::new(waiting)));
+    }
+
+    /// The rows that there are of its polls.
+    pub(in crate::machine) fn on_past_polls(&mut self, waiting: Unnamed, rows: &[Bytes]) {
+        if !self.is_open(&waiting.name) {
+            return self.history.busy = false;
+        }
+        let kept: Vec<Secret> = rows.iter().filter_map(secret_from).collect();
+        self.tell_slice(&waiting.name, waiting.slice, &kept);
+    }
+
+    /// Whether a piece is still to be told: meanwhile the device may belong to another pairing.
+    fn is_open(&self, name: &str) -> bool {
+        let goes_on = self.history.waiting.contains_key(name);
+        goes_on && self.history.open.as_ref().is_some_and(|open| open.name == name)
+    }
+
+    /// The names of the rows of the polls in a slice.
+    fn polls_in(&self, open: &Open, slice: &Slice) -> Vec<String> {
+        let mut names = Vec::new();
+        for (chat, bytes) in &slice.messages {
+            let Some((chat, past)) = open.chat(*chat).zip(Past::read(bytes)) else { continue };
+            let secret = Secret::of_past(&past.content, past.beside.secret.as_deref());
+            let Some(scene) = self.scene(chat, &past, &open.lids) else { continue };
+            if secret.is_some_and(|secret| secret.poll.is_some()) {
+                names.extend(self.secret_names(&scene.sender, &past.id, past.from_me));
+            }
+        }
+        names
     }
 }
 
@@ -56,8 +99,7 @@ impl Machine {
 fn unnamed(open: &Open, slice: &Slice) -> Vec<String> {
     let mut people = Vec::new();
     for (chat, bytes) in &slice.messages {
-        let chat = usize::try_from(*chat).ok().and_then(|chat| open.outline.chats.get(chat)?.about.as_ref());
-        if let Some(Chat { jid, lid: None, .. }) = chat {
+        if let Some(Chat { jid, lid: None, .. }) = open.chat(*chat) {
             people.push(jid.to_non_ad());
         }
         let Some(past) = Past::read(bytes) else { continue };

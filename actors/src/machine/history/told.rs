@@ -10,7 +10,7 @@ use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::api::history_chunk::Problem;
-use roost_proto::content::{self, Meaning, Secret, Statement};
+use roost_proto::content::{self, Meaning, Secret, Statement, options_of};
 use roost_proto::history::{AddOn, Chat, Outline, Outlined, Past};
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, Server};
@@ -44,24 +44,27 @@ impl Machine {
         &mut self,
         outcome: &mut Pending,
         cursor: &mut Cursor,
-        open: &Open,
+        (open, kept): (&Open, &[Secret]),
         chat: u64,
         bytes: &Bytes,
     ) -> Option<Read> {
-        let chat = usize::try_from(chat).ok().and_then(|chat| open.outline.chats.get(chat)?.about.as_ref());
+        let chat = open.chat(chat);
         let past = Past::read(bytes);
         if let Some(past) = &past {
             cursor.reach(past);
         }
-        let found = chat.zip(past).and_then(|(chat, past)| {
+        let mut found = chat.zip(past).and_then(|(chat, past)| {
             let scene = self.scene(chat, &past, &open.lids)?;
             let meaning = content::read(&past.content).ok()?;
             let secret = Secret::of_past(&past.content, past.beside.secret.as_deref());
             Some(Read { scene, meaning, past, secret })
         });
-        match &found {
+        match &mut found {
             Some(Read { scene, past, secret: Some(secret), .. }) => {
-                self.remember_secret(outcome, &scene.sender, &past.id, past.from_me, secret);
+                let ballot = secret.ballot(&past.id);
+                let kept = kept.iter().find(|kept| ballot.is_some() && kept.ballot(&past.id) == ballot);
+                let known = kept.unwrap_or(secret);
+                *secret = self.remember_secret(outcome, &scene.sender, &past.id, past.from_me, known);
             }
             Some(_) => {}
             None => cursor.left_out += 1,
@@ -83,8 +86,9 @@ impl Machine {
         let own = Head { push_name: past.push_name.clone(), ..Head::past(&past.id, past.from_me, past.at) };
         let key = scene.key(&past.id);
         let mut events = Vec::new();
-        let poll = match &meaning {
-            Meaning::Said(said) => options(&said.content),
+        let poll: Vec<String> = match (secret.as_ref().and_then(|secret| secret.poll.as_ref()), &meaning) {
+            (Some(poll), _) => options_of(poll).cloned().collect(),
+            (None, Meaning::Said(said)) => options(&said.content),
             _ => Vec::new(),
         };
         match meaning {
@@ -207,7 +211,7 @@ impl Machine {
     }
 
     /// `None` for what is neither of a chat with one person, nor of a group, nor a status post; or of nobody.
-    fn scene(&self, chat: &Chat, past: &Past, lids: &BTreeMap<String, String>) -> Option<Scene> {
+    pub(super) fn scene(&self, chat: &Chat, past: &Past, lids: &BTreeMap<String, String>) -> Option<Scene> {
         let account = self.account.as_ref()?;
         let (other, group) = match chat.jid.server {
             Server::Pn | Server::Lid => {

@@ -1,10 +1,17 @@
 //! Votes: kept with their events, or no later than that WhatsApp has ours.
 
+use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::send_message_request::Content;
-use roost_proto::content::{self, MessageContent, Secret};
+use roost_proto::content::{self, MessageContent, Secret, Surroundings};
+use roost_proto::history::{AddOn, Beside, Conversation, Kind, Past, People, pack};
+use roost_proto::id::UnixMillis;
+use roost_proto::phash::digest;
+use roost_proto::phone::{Notice, PeerMessage, Place};
+use roost_proto::stanza::{Builder, Jid};
 
+use super::placeholders::phone_says;
 use super::secrets::{PEER, about, hears, next_owner, request, theirs};
 use super::world::{Step, World};
 use crate::device::{Command, SendError};
@@ -202,4 +209,93 @@ fn an_option_of_ours_can_be_chosen_when_whatsapp_has_it_whoever_owns_the_device_
     let sealed = content::seal(&plain(vote("POLL", true, &["later"])), &theirs(), &secret, PEER, [3; 12]);
     hears(&mut next, "A", sealed.expect("sealed"));
     assert_eq!(last(&next).vote.said.options, [2]);
+}
+
+/// What names an option where its text is not said.
+fn hash_of(option: &str) -> Bytes {
+    let hex = digest(option.as_bytes());
+    let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).expect("two digits");
+    (0..hex.len()).step_by(2).map(byte).collect()
+}
+
+#[test]
+fn a_poll_of_the_past_keeps_the_options_that_were_added_to_it_and_votes_count_for_them() {
+    let mut world = World::online(10);
+    let secret = hears_a_poll(&mut world);
+    let added = plain(option("POLL", true, "later"));
+    hears(&mut world, "O", content::seal(&added, &theirs(), &secret, PEER, [4; 12]).expect("sealed"));
+    let mut next = next_owner(world);
+    let (peer, at): (Jid, _) = (PEER.parse().expect("a JID"), UnixMillis(1_700_000_000_000));
+    let vote_for = |option: &str| AddOn {
+        id: String::new(),
+        from_me: false,
+        participant: Some(peer.clone()),
+        at: Some(at),
+        says: vec![hash_of(option)],
+    };
+    let past = Past {
+        id: "POLL".to_owned(),
+        from_me: false,
+        participant: None,
+        at,
+        push_name: String::new(),
+        content: content::encode(&plain(a_poll()), &theirs()).into(),
+        beside: Beside { votes: vec![vote_for("later")], ..Beside::default() },
+    };
+    let chats = [Conversation::new(peer.clone(), "", &[past])];
+    let place = Place::Inline(pack(Kind::Bootstrap, 100, &chats, &People::default()));
+    let (request, original) = (None, None);
+    let notice = Notice { kind: Kind::Bootstrap, order: 1, progress: 100, place, request, original };
+    phone_says(&mut next, "P1", &PeerMessage::History(notice));
+    next.take(Step::Time(1));
+    next.calm_down();
+    let CastVote { ballot, vote } = last(&next);
+    assert_eq!((Some(*ballot), &*vote.said.options), (secret.ballot("POLL"), &[2][..]));
+    assert_eq!(vote.said.unknown_options, 0);
+    // Whoever owns it then, too.
+    let mut third = next_owner(next);
+    let sealed =
+        content::seal(&plain(self::vote("POLL", true, &["later"])), &theirs(), &secret, PEER, [3; 12]);
+    hears(&mut third, "A", sealed.expect("sealed"));
+    assert_eq!(last(&third).vote.said.options, [2]);
+}
+
+#[test]
+fn an_option_counts_under_every_name_of_who_made_the_poll() {
+    const NUMBER: &str = "4915188888888@s.whatsapp.net";
+    let group: Jid = "120363000000000001@g.us".parse().expect("a JID");
+    let says = |world: &mut World, id: &str, lid: &str, bytes: Vec<u8>| {
+        world.said.insert(id.to_owned(), bytes);
+        let enc = Builder::new("enc").attr("v", "2").attr("type", "skmsg").bytes(id.as_bytes().to_vec());
+        let message = Builder::new("message")
+            .attr("from", group.clone())
+            .attr("participant", Jid::lid_device(lid, 2))
+            .attr("addressing_mode", "lid")
+            .attr("id", id.to_owned())
+            .attr("t", 1_700_000_000u64)
+            .attr("type", "text")
+            .children([enc.build()]);
+        let known = (lid == "800000").then(|| NUMBER.parse::<Jid>().expect("a JID"));
+        world.stanza(
+            known.into_iter().fold(message, |message, pn| message.attr("participant_pn", pn)).build(),
+        );
+        world.calm_down();
+    };
+    let around = |own: &str| Surroundings { chat: group.clone(), own: Jid::lid(own), ..theirs() };
+    let poll = |sender: &str| {
+        let sender = sender.to_owned();
+        Some(api::MessageRef { whatsapp_id: "POLL".to_owned(), from_me: false, sender })
+    };
+    let mut world = World::online(11);
+    let bytes = content::encode(&plain(a_poll()), &around("800000"));
+    let secret = Secret::of(&bytes).expect("a secret");
+    says(&mut world, "POLL", "800000", bytes);
+    let later = api::AddPollOption { poll: poll(NUMBER), option: "later".to_owned() };
+    let later = plain(Content::PollOption(later));
+    let sealed = content::seal(&later, &around("700000"), &secret, NUMBER, [4; 12]);
+    says(&mut world, "O", "700000", sealed.expect("sealed"));
+    let vote = api::PollVote { poll: poll(PEER), options: vec!["later".to_owned()] };
+    let sealed = content::seal(&plain(Content::PollVote(vote)), &around("700000"), &secret, PEER, [3; 12]);
+    says(&mut world, "A", "700000", sealed.expect("sealed"));
+    assert_eq!(last(&world).vote.said.options, [2]);
 }
