@@ -22,8 +22,8 @@ pub(super) enum After {
     Wire(u64, Bytes),
     /// A stanza is settled.
     Settled,
-    /// The next accept of the batch belongs to this command.
-    Accepted(u64, Box<NewMessage>),
+    /// The next accept of the batch belongs to this command, which has noted for whom a post of this id is, or not.
+    Accepted(u64, Box<NewMessage>, bool),
     /// The command is carried out.
     Done(u64),
     /// Tell the followers of the pairing attempt.
@@ -164,7 +164,7 @@ impl Machine {
     pub(super) fn tell_waiting(&mut self) {
         let flying = self.commits.flying.iter_mut().flat_map(|(_, after, _)| after);
         for waiting in flying.chain(&mut self.commits.gathering.after) {
-            if let After::Accepted(token, _) = waiting
+            if let After::Accepted(token, ..) = waiting
                 && *token != NOBODY
             {
                 let reply = Reply::Sent(Err(SendError::Unavailable));
@@ -186,7 +186,9 @@ impl Machine {
             match step {
                 After::Wire(link, bytes) => self.wire.push_back((link, bytes)),
                 After::Settled => settled += 1,
-                After::Accepted(token, message) => self.accepted(token, *message, accepts.next()),
+                After::Accepted(token, message, noted) => {
+                    self.accepted(token, *message, noted, accepts.next());
+                }
                 After::Done(token) => self.done(token, Ok(())),
                 After::Pairing(update) => self.effects.push(Effect::Pairing(update)),
                 After::KeysMade => self.keys_made(),
@@ -209,8 +211,16 @@ impl Machine {
         }
     }
 
-    fn accepted(&mut self, token: u64, message: NewMessage, outcome: Option<Accepted>) {
+    fn accepted(&mut self, token: u64, message: NewMessage, noted: bool, outcome: Option<Accepted>) {
         self.outbox_answered();
+        let is_there = match &outcome {
+            Some(Accepted::New { .. }) => true,
+            Some(Accepted::Repeated(stored)) => stored.message.whatsapp_id == message.whatsapp_id,
+            _ => false,
+        };
+        if noted && !is_there {
+            self.drop_post(&message.whatsapp_id);
+        }
         let result = match outcome {
             Some(Accepted::New { ordinal }) => {
                 let stored = StoredMessage::accepted(message, ordinal);

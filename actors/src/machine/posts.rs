@@ -106,6 +106,12 @@ impl Machine {
         self.commits.pending().batch.state.extend(changes);
     }
 
+    /// A post was not accepted: another one of this id may be for others.
+    pub(super) fn drop_post(&mut self, whatsapp_id: &str) {
+        self.posts.0.remove(whatsapp_id);
+        self.commits.pending().batch.state.push((row(whatsapp_id), None));
+    }
+
     /// Who has posted what a message in the place of posts reacts to; `None` when it is a post itself.
     pub(super) fn reacts_to(&self, message: &NewMessage) -> Option<Jid> {
         let reacts = Wire::of(&message.content).kind == "reaction";

@@ -111,7 +111,9 @@ impl Machine {
             terms: request.terms,
         };
         // A post of this id that there is keeps its people: this is the same request again, or will be refused.
-        if matches!(request.to, Recipient::Status(_)) && self.posts.people(&message.whatsapp_id).is_none() {
+        let posts =
+            matches!(request.to, Recipient::Status(_)) && self.posts.people(&message.whatsapp_id).is_none();
+        if posts {
             self.keep_post(message.whatsapp_id.clone(), people);
         }
         self.outbox.accepting += 1;
@@ -119,7 +121,7 @@ impl Machine {
         let gathering = self.commits.pending();
         gathering.batch.chosen.extend(chosen);
         gathering.batch.accepts.push(message.clone());
-        gathering.after.push(After::Accepted(token, Box::new(message)));
+        gathering.after.push(After::Accepted(token, Box::new(message), posts));
     }
 
     /// By what a chosen id is taken: by what was sent under it, and by what the log has of it in the same chat, said by
@@ -133,9 +135,10 @@ impl Machine {
                 .into_iter()
                 .chain([self.account.as_ref().and_then(|account| account.lid.as_ref().map(Jid::to_non_ad))]);
             let ours: Vec<api::Person> = ours.flatten().map(person).collect();
-            let lid = self.directory.lid(&chat.user).flatten().filter(|_| chat.is_pn()).map(Jid::lid);
             let chats: Vec<api::Person> = match chat.is_pn() || chat.server == Server::Lid {
-                true => [Some(chat), lid].into_iter().flatten().map(person).collect(),
+                true => {
+                    self.directory.forms(&chat).iter().flat_map(|form| form.parse()).map(person).collect()
+                }
                 false => vec![api::Person { lid: chat.to_string(), ..Default::default() }],
             };
             for chat in &chats {

@@ -61,3 +61,22 @@ fn a_refused_id_changes_nobody_of_whom_a_post_was_for() {
     let named = back.child("participants").map(Read::all).unwrap_or_default();
     assert_eq!(named.iter().filter_map(|to| to.jid("jid")).collect::<Vec<_>>(), [Jid::lid("700000")]);
 }
+
+#[test]
+fn a_post_that_was_refused_leaves_its_people_to_no_other_one() {
+    let mut world = World::online(4);
+    let post = |person: &str, number, request_hash| SendRequest {
+        to: Recipient::Status(vec![Jid::lid(person)]),
+        request_hash,
+        ..under(OURS, number)
+    };
+    assert!(asked(&mut world, request(Content::Text("any".into()), 1)).is_ok());
+    world.calm_down();
+    let reused = post("700000", 1, [1; 32]);
+    assert_eq!(asked(&mut world, reused), Err(SendError::KeyReused));
+    let message = posts::sent(&mut world, post("800000", 2, [2; 32]));
+    assert_eq!(message.jid("to"), "status@broadcast".parse().ok());
+    let named = posts::named(&message);
+    let is_named = |person: &str| named.iter().any(|named| named == person);
+    assert!(is_named("800000@lid") && !is_named("700000@lid"), "{named:?}");
+}

@@ -47,7 +47,7 @@ pub(super) fn sent(world: &mut World, request: SendRequest) -> Stanza {
     panic!("nothing was sent");
 }
 
-fn named(message: &Stanza) -> Vec<String> {
+pub(super) fn named(message: &Stanza) -> Vec<String> {
     let participants = message.child("participants").map(Read::all).unwrap_or_default();
     participants.iter().filter_map(|to| Some(to.jid("jid")?.to_string())).collect()
 }

@@ -70,7 +70,10 @@ impl World {
         for accept in &batch.accepts {
             let mut known = self.messages.values();
             if let Some(stored) = known.find(|stored| stored.message.request_id == accept.request_id) {
-                committed.accepts.push(Accepted::Repeated(Box::new(stored.clone())));
+                committed.accepts.push(match stored.message.request_hash == accept.request_hash {
+                    true => Accepted::Repeated(Box::new(stored.clone())),
+                    false => Accepted::KeyReused,
+                });
                 continue;
             }
             let chosen = batch.chosen.iter().find(|chosen| chosen.message_id == accept.message_id);
