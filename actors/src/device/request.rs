@@ -173,6 +173,9 @@ pub enum CommandError {
     /// WhatsApp refused it with this code.
     #[error("WhatsApp refused it with code {0}")]
     Refused(u16),
+    /// WhatsApp, or the phone through it, did not answer in time.
+    #[error("WhatsApp did not answer in time")]
+    Silent,
     /// WhatsApp's answer lacks what the protocol promises.
     #[error("WhatsApp's answer cannot be read: {0}")]
     Unreadable(Missing),
@@ -189,6 +192,17 @@ pub enum CommandError {
     /// Another node owns the device.
     #[error("another node owns the device")]
     OwnershipLost,
+}
+
+impl CommandError {
+    /// By the code of a request without a good answer: 0 when the link was lost, 408 when none came in time.
+    pub(crate) fn of(code: u16) -> CommandError {
+        match code {
+            0 => CommandError::NotConnected,
+            408 => CommandError::Silent,
+            code => CommandError::Refused(code),
+        }
+    }
 }
 
 /// Why there is no good answer to a question.

@@ -105,7 +105,7 @@ impl Machine {
         }
         self.questions.open.retain(|_, questions| !questions.is_empty());
         for token in late {
-            self.reply_media(token, Err(CommandError::Refused(408)));
+            self.reply_media(token, Err(CommandError::Silent));
         }
         if let Some(next) = next {
             self.set_timer(Timer::Media, next);

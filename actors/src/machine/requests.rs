@@ -240,11 +240,7 @@ impl Machine {
             Asked::Passkey { attempt, part } => self.on_passkey_answer(attempt, part, outcome),
             Asked::Token { to, at } => self.on_token_issued(to, at, outcome.is_err()),
             Asked::Logout { token } => {
-                let result = match outcome {
-                    Ok(_) => Ok(()),
-                    Err(0) => Err(CommandError::NotConnected),
-                    Err(code) => Err(CommandError::Refused(code)),
-                };
+                let result = outcome.map(|_| ()).map_err(CommandError::of);
                 let done = result.is_ok();
                 self.done(token, result);
                 if done {

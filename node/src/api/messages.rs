@@ -344,6 +344,7 @@ pub(super) fn command_error(key: &DeviceKey, device: &DeviceHandle, error: Comma
         CommandError::NotInStep => ApiError::Unfit { key, unfit: Unfit::NotInStep },
         CommandError::NotConnected => ApiError::DeviceConnecting { key },
         CommandError::Refused(code) => ApiError::UpstreamNack { key, code },
+        CommandError::Silent => ApiError::Upstream { key, what: Upstream::Silent },
         CommandError::Unreadable(missing) => ApiError::Upstream { key, what: Upstream::Unreadable(missing) },
         CommandError::Busy => ApiError::DeviceBusy { key },
         CommandError::Unavailable => unavailable(&key, device),

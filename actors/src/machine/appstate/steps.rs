@@ -62,7 +62,7 @@ impl Machine {
         });
         let answer = match answer {
             Ok(answer) => answer,
-            Err(code) => return self.give_up_job(refused(code), code != 0),
+            Err(code) => return self.give_up_job(CommandError::of(code), code != 0),
         };
         let code = answer.child("error").and_then(|error| error.number("code"));
         let failed = answer.text("type").as_deref() == Some("error");
@@ -74,7 +74,7 @@ impl Machine {
         match (uploaded, code) {
             (Some(patch), None) => self.follow(&patch),
             (Some(_), Some(409)) => self.conflicted(&answer),
-            (_, Some(code)) => self.give_up_job(refused(code), true),
+            (_, Some(code)) => self.give_up_job(CommandError::of(code), true),
             (None, None) => {
                 let asked = matches!(job.step, Step::Fetching { whole: true });
                 match answer.child("snapshot").map(|snapshot| snapshot.leaf().and_then(Blob::read)) {
@@ -372,11 +372,4 @@ pub(in crate::machine) enum AppliedThen {
 
 fn ask(id: &str, collection: Stanza) -> Builder {
     iq::set(id, "w:sync:app:state").children([Builder::new("sync").children([collection]).build()])
-}
-
-fn refused(code: u16) -> CommandError {
-    match code {
-        0 => CommandError::NotConnected,
-        code => CommandError::Refused(code),
-    }
 }

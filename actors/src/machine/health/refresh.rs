@@ -1,7 +1,7 @@
 //! What WhatsApp says of the account when somebody wants to know it now.
 //!
 //! What must hold: who waits is answered once, when what was said is durable; whoever comes while WhatsApp is being
-//! asked waits with the others, and who comes within a minute gets what it has said.
+//! asked waits with the others; and who comes within a minute after that gets what it has said, or that it has refused.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use super::super::requests::Asked;
 use super::Machine;
 use crate::device::{AskError, CommandError};
 
-/// For so long what WhatsApp has said is fresh.
+/// For so long what WhatsApp has said is fresh, and what it refuses is not asked again.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// Who wants to know it, and when it was told last.
+/// Who wants to know it, and what came of the last question until when.
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
     waiting: Vec<u64>,
-    until: Option<BootTime>,
+    last: Option<(BootTime, Result<(), CommandError>)>,
 }
 
 impl Machine {
@@ -30,10 +30,11 @@ impl Machine {
         if let Err(refusal) = self.may_ask() {
             return self.done(token, Err(refused(&refusal)));
         }
-        let fresh = &mut self.health.fresh;
-        if fresh.until.is_some_and(|until| self.now.boot < until) {
-            return self.commits.pending().after.push(After::Done(token));
+        if let Some((_, result)) = self.health.fresh.last.clone().filter(|(until, _)| self.now.boot < *until)
+        {
+            return self.tell_health(token, result);
         }
+        let fresh = &mut self.health.fresh;
         if fresh.waiting.len() >= self.limits.asks {
             return self.done(token, Err(CommandError::Busy));
         }
@@ -57,7 +58,6 @@ impl Machine {
         match read(&GetCapping, answer) {
             Ok(quota) => {
                 self.set_capping(&quota);
-                self.health.fresh.until = Some(self.now.boot.plus(FRESH));
                 self.refreshed(Ok(()));
             }
             Err(error) => self.refreshed(Err(error)),
@@ -66,21 +66,23 @@ impl Machine {
 
     fn refreshed(&mut self, result: Result<(), CommandError>) {
         for token in std::mem::take(&mut self.health.fresh.waiting) {
-            match &result {
-                Ok(()) => self.commits.pending().after.push(After::Done(token)),
-                Err(error) => self.done(token, Err(error.clone())),
-            }
+            self.tell_health(token, result.clone());
+        }
+        // A link that was lost says nothing of WhatsApp.
+        let answered = result != Err(CommandError::NotConnected);
+        self.health.fresh.last = answered.then(|| (self.now.boot.plus(FRESH), result));
+    }
+
+    fn tell_health(&mut self, token: u64, result: Result<(), CommandError>) {
+        match result {
+            Ok(()) => self.commits.pending().after.push(After::Done(token)),
+            refused => self.done(token, refused),
         }
     }
 }
 
 fn read<Q: Question>(question: &Q, answer: Result<Stanza, u16>) -> Result<Q::Answer, CommandError> {
-    match answer {
-        Ok(answer) => question.read(&answer).map_err(CommandError::Unreadable),
-        // The link is lost.
-        Err(0) => Err(CommandError::NotConnected),
-        Err(code) => Err(CommandError::Refused(code)),
-    }
+    question.read(&answer.map_err(CommandError::of)?).map_err(CommandError::Unreadable)
 }
 
 fn refused(why: &AskError) -> CommandError {

@@ -258,10 +258,21 @@ fn who_waits_for_what_whatsapp_says_is_told_when_it_does_not() {
     let refusal = iq::Refused { code: 403, text: String::new() };
     world.stanza(iq::error(&request, &refusal));
     assert_eq!(world.done(refused), Some(Err(CommandError::Refused(403))));
+    let (again, _) = world.command(Command::RefreshHealth);
+    assert_eq!(world.done(again), Some(Err(CommandError::Refused(403))));
+    assert!(world.requests.is_empty(), "whoever refuses is not asked again at once");
+    world.take(Step::Time(61_000));
+    settle(&mut world);
     let (unreadable, _) = world.command(Command::RefreshHealth);
-    let request = world.requests.pop_back().expect("it is asked again, as nothing was told");
+    let request = world.requests.pop_back().expect("it is asked again");
     world.stanza(iq::result(&request).build());
     assert!(matches!(world.done(unreadable), Some(Err(CommandError::Unreadable(_)))));
+    world.take(Step::Time(61_000));
+    settle(&mut world);
+    let (silent, _) = world.command(Command::RefreshHealth);
+    world.requests.pop_back().expect("it is asked again");
+    world.take(Step::Time(120_000));
+    assert_eq!(world.done(silent), Some(Err(CommandError::Silent)));
 }
 
 #[test]
