@@ -253,8 +253,8 @@ impl Machine {
         if let Some(job) = &mut self.app_state.job {
             let collection = job.collection;
             job.step = Step::Noting { patch };
-            let next = self.copy(collection).head.version + 1;
-            self.set_known(&mut outcome, collection, next);
+            let copy = self.copy(collection);
+            self.set_known(&mut outcome, collection, copy.known.max(copy.head.version + 1));
             outcome.after.push(After::AppState(AppliedThen::GoOn));
         }
         self.lane.fill(slot, outcome);
