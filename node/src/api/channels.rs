@@ -20,7 +20,7 @@ use crate::outside::{Connect, Duplex, Network};
 /// Most connections that are kept. More peers than this share the rest of a process's life badly, but
 /// still work: a connection is dropped for the new one.
 const MAX_PEERS: usize = 256;
-/// Largest message between two nodes. What WhatsApp answers has at most 16 MiB packed, and is handed on unpacked; a report
+/// Largest answer of another node. What WhatsApp answers has at most 16 MiB packed, and is handed on unpacked; a report
 /// grows with what a node runs.
 pub const LARGEST: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);

@@ -38,7 +38,6 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::Api;
-use super::channels::LARGEST;
 use super::incoming::Incoming;
 use super::streams::drained;
 use crate::outside::Duplex;
@@ -50,6 +49,8 @@ const STREAMS_PER_CONNECTION: u32 = 1000;
 const GIVEN_UP: usize = 10_000;
 /// Largest request: texts are at most 64 KiB, cursors 512 KiB, pieces of files 1 MiB.
 const LARGEST_REQUEST: usize = 2 << 20;
+/// Largest request of another node: a caller's, and around it which device it is for.
+const LARGEST_FORWARDED: usize = LARGEST_REQUEST + (64 << 10);
 
 /// Names under which health is asked, beside the empty one for the whole.
 const SERVICES: [&str; 21] = [
@@ -162,7 +163,7 @@ impl Listener {
             .add_service(service!(StatusServiceServer))
             .add_service(service!(NewsletterServiceServer))
             .add_service(service!(BusinessServiceServer))
-            .add_service(PeerServiceServer::new(api.clone()).max_decoding_message_size(LARGEST))
+            .add_service(PeerServiceServer::new(api.clone()).max_decoding_message_size(LARGEST_FORWARDED))
             .serve_with_incoming_shutdown(self.incoming, shutdown);
         let drain = async {
             drained(&mut draining).await;
