@@ -207,8 +207,9 @@ impl Delivery {
                 }
                 message = asked.message() => match message {
                     Ok(Some(message)) => self.answer(message, &sink).await?,
-                    // The caller closed its side, or is gone.
-                    Ok(None) | Err(_) => return Ok(()),
+                    // The caller closed its side.
+                    Ok(None) => return Ok(()),
+                    Err(status) => return Err(unread("message", &status)),
                 },
                 () = committed.changed() => self.look().await?,
                 _ = poll.tick() => self.look().await?,

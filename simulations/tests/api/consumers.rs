@@ -50,7 +50,7 @@ impl Stream {
         seen
     }
 
-    async fn ack(&mut self, device: &str, sequence: i64) {
+    async fn ack(&self, device: &str, sequence: i64) {
         let positions = vec![Position { device: device.into(), sequence }];
         let ack = StreamEventsRequest { message: Some(Up::Ack(Ack { positions })) };
         self.up.send(ack).await.expect("the stream is open");
@@ -176,7 +176,7 @@ async fn malformed_streams_are_refused_with_their_field() {
     early.ack(SHOP, 3).await;
     assert_eq!(bad_field::<()>(Err(early.refused().await)), "ack.positions[0].sequence");
 
-    let mut foreign = connect(world.at(0), open(0, Start::Earliest)).await.expect("opened");
+    let foreign = connect(world.at(0), open(0, Start::Earliest)).await.expect("opened");
     foreign.ack("tenants/globex/devices/shop", 1).await;
     assert_eq!(bad_field::<()>(Err(foreign.refused().await)), "ack.positions[0].device");
 
@@ -184,6 +184,10 @@ async fn malformed_streams_are_refused_with_their_field() {
     let again = StreamEventsRequest { message: Some(Up::Open(open(0, Start::Earliest))) };
     twice.up.send(again).await.expect("room");
     assert_eq!(bad_field::<()>(Err(twice.refused().await)), "ack");
+
+    let huge = connect(world.at(0), open(0, Start::Earliest)).await.expect("opened");
+    huge.ack(&"x".repeat(4 << 20), 1).await;
+    assert_eq!(bad_field::<()>(Err(huge.refused().await)), "message");
 }
 
 #[tokio::test]
