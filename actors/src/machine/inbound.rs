@@ -33,6 +33,8 @@ impl Machine {
         stanza: Result<Stanza, String>,
         poisonous: bool,
     ) {
+        // One task reads the link and another tells that it is up: what WhatsApp says first may overtake that.
+        self.on_link_up(link);
         let stanza = match stanza {
             Ok(stanza) if !poisonous => stanza,
             Ok(stanza) => {

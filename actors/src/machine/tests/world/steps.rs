@@ -160,9 +160,24 @@ impl World {
         self.stanza_that(stanza, false)
     }
 
+    /// What WhatsApp says on the link that is on its way is read from now on, before its news has come.
+    pub(in crate::machine::tests) fn link_is_read(&mut self) {
+        self.up = self.dialling.take();
+    }
+
     /// A stanza that may have made a machine fail before.
     pub(in crate::machine::tests) fn stanza_that(&mut self, stanza: Stanza, poisonous: bool) -> Vec<Effect> {
         let Some(link) = self.up else { return Vec::new() };
+        self.stanza_on(link, stanza, poisonous)
+    }
+
+    /// A stanza that was read on this link, be it the one that is up or an old one.
+    pub(in crate::machine::tests) fn stanza_on(
+        &mut self,
+        link: u64,
+        stanza: Stanza,
+        poisonous: bool,
+    ) -> Vec<Effect> {
         self.read += 1;
         let raw = Bytes::from(stanza::encode(&stanza).expect("it can be written"));
         self.feed(Event::Stanza { link, raw, stanza: Ok(stanza), poisonous })
