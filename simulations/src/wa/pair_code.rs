@@ -17,9 +17,11 @@ pub(super) struct Hello {
     pn: Pn,
     wrapped: Vec<u8>,
     reference: Vec<u8>,
-    /// What the phone keeps once the code was typed: its ephemeral key and the companion's.
-    typed: Option<(KeyPair, [u8; 32])>,
+    typed: Option<Typed>,
 }
+
+/// What the phone keeps once the code was typed: its ephemeral key and the companion's.
+type Typed = (KeyPair, [u8; 32]);
 
 /// Why typing a code led to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -133,36 +135,29 @@ impl Machine {
         stanza: &Stanza,
         part: &Stanza,
     ) -> Result<(), Refusal> {
-        let Some(Connection::Pairing { hello: Some(hello), registration, noise, .. }) =
-            self.connections.get_mut(&connection)
-        else {
-            self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
-            return Err("companion_finish before companion_hello".into());
+        let said = match self.connections.get_mut(&connection) {
+            Some(Connection::Pairing { hello: Some(hello), registration, noise, .. }) => {
+                let said = read_finish(part, hello, &registration.identity);
+                said.map(|said| (said, hello.pn, (**registration).clone(), *noise))
+            }
+            _ => Err("companion_finish before companion_hello"),
         };
-        let bundle = part.child("link_code_pairing_wrapped_key_bundle").and_then(|bundle| bundle.leaf());
-        let identity: Option<[u8; 32]> = part.need_bytes("companion_identity_public").ok();
-        let same = part.child("link_code_pairing_ref").and_then(|r| r.leaf()) == Some(&hello.reference[..]);
-        let (Some(bundle), Some(identity), Some((ephemeral, theirs)), true) =
-            (bundle, identity, hello.typed.take(), same)
-        else {
-            self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
-            return Err("a malformed companion_finish, or no code was typed".into());
+        let ((bundle, (ephemeral, theirs)), pn, registration, noise) = match said {
+            Ok(said) => said,
+            Err(why) => {
+                self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
+                return Err(why.into());
+            }
         };
-        let (pn, registration, noise) = (hello.pn, (**registration).clone(), *noise);
         let phone = self.account(pn).phone.identity_pair();
-        let secret = pair_code::accept(&ephemeral, &theirs, phone, &identity, bundle);
+        let secret = pair_code::accept(&ephemeral, &theirs, phone, &registration.identity, bundle);
         self.send(now, connection, iq::result(stanza).build());
         match secret {
-            Ok(secret)
-                if identity == registration.identity && self.demand_passkey(now, connection, pn, secret) =>
-            {
-                Ok(())
-            }
-            Ok(secret) if identity == registration.identity => self
+            Ok(secret) if self.demand_passkey(now, connection, pn, secret) => Ok(()),
+            Ok(secret) => self
                 .phone_accepts(now, connection, registration, noise, &secret, pn)
                 .map(drop)
                 .map_err(|error| error.to_string().into()),
-            Ok(_) => Err("the companion finishes with another identity than it registered".into()),
             // The phone tells the person that the code was wrong, and waits for another.
             Err(error) => Err(error.to_string().into()),
         }
@@ -191,4 +186,24 @@ fn read_hello(part: &Stanza, noise: &[u8; 32]) -> Result<(Pn, Vec<u8>), &'static
         return Err("companion_hello shows no browser and system");
     }
     Ok((pn, wrapped.to_vec()))
+}
+
+/// The bundle that a `companion_finish` has for the phone, and what the phone has kept for it; or what is wrong. The phone
+/// goes on waiting when anything is. That the server itself compares the identity with what was `registered` is a guess.
+fn read_finish<'a>(
+    part: &'a Stanza,
+    hello: &mut Hello,
+    registered: &[u8; 32],
+) -> Result<(&'a [u8], Typed), &'static str> {
+    if part.child("link_code_pairing_ref").and_then(|text| text.leaf()) != Some(&hello.reference[..]) {
+        return Err("companion_finish has another reference than its companion_hello was given");
+    }
+    let identity = part.child("companion_identity_public").and_then(|key| key.leaf());
+    if identity != Some(&registered[..]) {
+        return Err("companion_finish has another identity than was registered");
+    }
+    let bundle = part.child("link_code_pairing_wrapped_key_bundle").and_then(|bundle| bundle.leaf());
+    let bundle = bundle.ok_or("companion_finish has no bundle of keys")?;
+    let typed = hello.typed.take().ok_or("companion_finish before a code was typed on the phone")?;
+    Ok((bundle, typed))
 }

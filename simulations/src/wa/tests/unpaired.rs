@@ -88,6 +88,74 @@ fn what_is_wrong_with_a_first_part_of_pairing_by_code_is_said() {
 }
 
 #[test]
+fn what_is_wrong_with_a_last_part_of_pairing_by_code_is_said_and_uses_up_no_code() {
+    let mut world = World::new();
+    let connection = showing(&mut world);
+    let (noise, identity) = {
+        let keys = &world.probes[0].keys;
+        (*keys.noise().public(), keys.identity().public().to_vec())
+    };
+    let part = |stage: &'static str, parts: Vec<(&'static str, Vec<u8>)>| {
+        let parts = parts.into_iter().map(|(tag, bytes)| Builder::new(tag).bytes(bytes).build());
+        Builder::new("link_code_companion_reg").attr("stage", stage).children(parts)
+    };
+    let hello = part(
+        "companion_hello",
+        vec![
+            ("link_code_pairing_wrapped_companion_ephemeral_pub", vec![7; 80]),
+            ("companion_server_auth_key_pub", noise.to_vec()),
+            ("companion_platform_id", b"1".to_vec()),
+            ("companion_platform_display", b"Chrome (Linux)".to_vec()),
+        ],
+    );
+    let hello = hello.attr("jid", Jid::pn("4915")).build();
+    let answer = asked(&mut world, connection, iq::set("c-1", "md").children([hello]).build());
+    let answer = answer.expect("a good first part");
+    let reference =
+        answer.child("link_code_companion_reg").and_then(|part| part.child("link_code_pairing_ref"));
+    let reference = reference.and_then(|text| text.leaf()).expect("a reference").to_vec();
+
+    let finish = |world: &mut World, spoiled: &str, bytes: Option<&[u8]>| {
+        let parts = [
+            ("link_code_pairing_wrapped_key_bundle", vec![7; 156]),
+            ("companion_identity_public", identity.clone()),
+            ("link_code_pairing_ref", reference.clone()),
+        ];
+        let parts = parts.into_iter().filter_map(|(tag, right)| match tag == spoiled {
+            true => Some((tag, bytes?.to_vec())),
+            false => Some((tag, right)),
+        });
+        let part = part("companion_finish", parts.collect()).build();
+        let said = asked(world, connection, iq::set("c-2", "md").children([part]).build());
+        let reason = world.machine.ledger().refusals().next_back().expect("it is kept").reason.clone();
+        (said.map(drop).map_err(|refused| refused.code), reason)
+    };
+    let refused = |why: &str| (Err(400), format!("companion_finish {why}"));
+    let early = finish(&mut world, "", None);
+    assert_eq!(early, refused("before a code was typed on the phone"));
+    let typed = |world: &mut World| world.machine.type_code(world.now, 4915, "ABCD1234").map(drop);
+    typed(&mut world).expect("its companion waits");
+    for (spoiled, bytes, why) in [
+        ("link_code_pairing_ref", None, "has another reference than its companion_hello was given"),
+        (
+            "link_code_pairing_ref",
+            Some(&b"1"[..]),
+            "has another reference than its companion_hello was given",
+        ),
+        ("companion_identity_public", None, "has another identity than was registered"),
+        ("companion_identity_public", Some(&[7; 32]), "has another identity than was registered"),
+        ("link_code_pairing_wrapped_key_bundle", None, "has no bundle of keys"),
+    ] {
+        assert_eq!(finish(&mut world, spoiled, bytes), refused(why));
+        assert!(matches!(typed(&mut world), Err(TypeError::Waiting)), "the phone goes on waiting: {why}");
+    }
+    // It reaches the phone, which cannot open it and asks the person for another code.
+    let (said, reason) = finish(&mut world, "", None);
+    assert_eq!((said, &*reason), (Ok(()), "the other side does not know the code"));
+    typed(&mut world).expect("another code can be typed");
+}
+
+#[test]
 fn a_registration_is_refused_as_often_as_a_fault_says() {
     let mut world = World::new();
     world
