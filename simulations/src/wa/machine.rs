@@ -265,6 +265,7 @@ impl Machine {
                 self.login(now, connection, (&login, version), (&noise, pattern))
             }
             Err(error) => {
+                // That it looks at the signature of the prekey, too, and the code, are guesses.
                 self.refuse_registration(now, connection, FailureReason::Generic, &error.to_string());
             }
         }

@@ -253,16 +253,8 @@ impl Machine {
         if stanza.text("type").as_deref() == Some("error") {
             return self.refuse_pairing(now, connection, "the device does not take this account");
         }
-        let sign = stanza.child("pair-device-sign").and_then(|sign| sign.child("device-identity"));
-        let account = self.account(signing.device.pn);
-        let checked =
-            sign.and_then(|sign| sign.leaf()).ok_or("pair-device-sign has no identity").and_then(|bytes| {
-                adv::check_reply(bytes, account.phone.identity(), &signing.registration.identity)
-                    .map_err(|_| "the device's signature does not fit")
-            });
-        let (identity, published) = match checked {
-            Ok(checked) if checked.0.key_index == signing.key_index => checked,
-            Ok(_) => return self.refuse_pairing(now, connection, "another key index was signed"),
+        let (identity, published) = match self.check_sign(stanza, signing) {
+            Ok(checked) => checked,
             Err(why) => return self.refuse_pairing(now, connection, why),
         };
         let Some(Connection::Signing(signing)) = self.connections.remove(&connection) else { return Ok(()) };
@@ -288,6 +280,28 @@ impl Machine {
         self.announce(now, device, identity.key_index, "add");
         self.end(now, connection, StreamError::RestartRequired, "paired");
         Ok(())
+    }
+
+    /// What a companion says to `pair-success`: the identity that the phone gave it and that it has signed, and what peers
+    /// are told of that; or what is wrong. That the server compares the key index with what was signed is a guess.
+    fn check_sign(
+        &self,
+        stanza: &Stanza,
+        signing: &Signing,
+    ) -> Result<(DeviceIdentity, Vec<u8>), &'static str> {
+        let sign = stanza.child("pair-device-sign").and_then(|sign| sign.child("device-identity"));
+        let sign = sign.ok_or("pair-device-sign has no identity")?;
+        let bytes = sign.leaf().ok_or("pair-device-sign has no identity")?;
+        let phone = self.account(signing.device.pn).phone.identity();
+        let (identity, published) = adv::check_reply(bytes, phone, &signing.registration.identity)
+            .map_err(|_| "the device's signature does not fit")?;
+        if identity.key_index != signing.key_index {
+            return Err("another key index was signed");
+        }
+        if sign.number("key-index") != Some(u64::from(identity.key_index)) {
+            return Err("pair-device-sign names another key index than was signed");
+        }
+        Ok((identity, published))
     }
 
     /// Any other request before the login. Pings are answered: Baileys gives a silent connection up after a minute, and

@@ -24,6 +24,7 @@ mod receipts;
 mod requests;
 mod sharing;
 mod trust;
+mod signing;
 mod unpaired;
 
 /// A server with probes on connections. Everything that either side says is carried at once, in order.

@@ -4,7 +4,7 @@ use super::*;
 
 impl World {
     /// The code with which the last request was refused, and the reason that the ledger keeps.
-    fn refusal(&mut self, probe: usize, request: Stanza) -> (Option<u16>, String) {
+    pub(super) fn refusal(&mut self, probe: usize, request: Stanza) -> (Option<u16>, String) {
         let code = iq::outcome(self.ask(probe, request)).err().map(|refused| refused.code);
         let reason = self.machine.ledger().refusals().next_back().map(|refused| refused.reason.clone());
         (code, reason.unwrap_or_default())
