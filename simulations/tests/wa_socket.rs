@@ -2,12 +2,18 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use roost_proto::appstate::Action;
 use roost_proto::login::{Failure, FailureReason, StreamError};
-use roost_proto::stanza::{Jid, Read as _, Stanza};
+use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, iq};
 use roost_simulations::wa::probe::{Probe, ProbeError, SocketProbe, trust};
 use roost_simulations::wa::{Fault, Scanner, SimOptions, SimServer};
+use tokio_websockets::{ClientBuilder, Message};
+
+/// How long a server may take to cut somebody off; busy machines are slow.
+const LIMIT: Duration = Duration::from_secs(20);
 
 async fn server() -> SimServer {
     SimServer::start(SimOptions { seed: Some(1), ..SimOptions::default() }).await.expect("starts")
@@ -152,6 +158,69 @@ async fn a_stranger_is_refused_with_401() {
     let failure = stranger.until("the failure", |_, stanza| stanza.tag == "failure").await.expect("told");
     assert_eq!(Failure::of(&failure).reason, FailureReason::LoggedOut);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn who_names_a_hosted_device_as_a_usual_one_is_refused_and_the_ledger_says_why() {
+    let server = server().await;
+    let mut ada = linked(&server, 1, "ada").await;
+    let hosted = Jid::pn_device("4915", 99);
+    let request = ada.probe.ask_bundles(std::slice::from_ref(&hosted));
+    let refused = iq::outcome(ask(&mut ada, &request).await).expect_err("it is named wrongly");
+    assert_eq!(refused.code, 400);
+    let message = Builder::new("message").attr("id", "3EB0").attr("to", hosted).build();
+    ada.say(&message).await.expect("written");
+    let ack = ada.until("the ack", |_, stanza| stanza.tag == "ack").await.expect("answered");
+    assert_eq!(ack.number("error"), Some(400));
+    let device = format!("{}:1", account(&ada).user);
+    for tag in ["iq", "message"] {
+        let reason = "a hosted device is named as a usual one";
+        assert!(
+            refusals(&server).await.contains(&(Some(device.clone()), tag.into(), reason.into())),
+            "{tag}"
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_writes_what_is_no_stanza_is_cut_off_and_the_ledger_says_why() {
+    let server = server().await;
+    let mut ada = linked(&server, 1, "ada").await;
+    ada.say_text("hello").await.expect("written");
+    let ended = ada.until("nothing", |_, _| false).await;
+    assert!(matches!(ended, Err(ProbeError::Closed | ProbeError::WebSocket(_))), "{ended:?}");
+    let device = Some(format!("{}:1", account(&ada).user));
+    let text = "a WebSocket message was text";
+    assert_eq!(refusals(&server).await.pop(), Some((device, "connection".into(), text.into())));
+    let hello = [&b"WA\x06\x03"[..], &[0, 0, 2, 8, 1]].concat();
+    for (message, why) in [
+        (Message::text("WA"), text),
+        (Message::binary(&b"XX\x06\x03"[..]), "a frame was malformed: "),
+        (Message::binary(hello), "the handshake failed: "),
+    ] {
+        let uri = format!("ws://{}/ws/chat", server.addr()).parse().expect("a URI");
+        let (mut socket, _) = ClientBuilder::from_uri(uri).connect().await.expect("upgraded");
+        socket.send(message).await.expect("written");
+        let until_closed = async { while let Some(Ok(_)) = socket.next().await {} };
+        tokio::time::timeout(LIMIT, until_closed).await.expect(why);
+        let (device, tag, reason) = refusals(&server).await.pop().expect("it is kept");
+        assert_eq!((device, &*tag), (None, "connection"));
+        assert!(reason.starts_with(why), "{reason}");
+    }
+    server.stop().await;
+}
+
+/// What `/admin/ledger` tells of refusals: whose, of what, and why.
+async fn refusals(server: &SimServer) -> Vec<(Option<String>, String, String)> {
+    let (_, ledger) = http(server.addr(), "GET", "/admin/ledger", "").await;
+    let ledger: serde_json::Value = serde_json::from_str(&ledger).expect("JSON");
+    let text = |one: &serde_json::Value, key: &str| one[key].as_str().map(str::to_owned);
+    let refusals = ledger["refusals"].as_array().expect("a list").iter();
+    let told = refusals.map(|one| {
+        (text(one, "device"), text(one, "tag").expect("a tag"), text(one, "reason").expect("a reason"))
+    });
+    told.collect()
 }
 
 #[tokio::test]

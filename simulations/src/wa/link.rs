@@ -53,8 +53,24 @@ enum LinkError {
     Stanza(#[from] stanza::StanzaError),
     #[error("what a fault wants to be written cannot be made")]
     Damage(#[from] DamageError),
+    #[error("a WebSocket message was text")]
+    Text,
     #[error("the client took too long")]
     Slow(#[from] tokio::time::error::Elapsed),
+}
+
+impl LinkError {
+    /// What is wrong with what the client has written; none when it left, or was late.
+    fn refusal(&self) -> Option<String> {
+        use tokio_websockets::Error::{PayloadTooLong, Protocol};
+        match self {
+            Self::WebSocket(Some(PayloadTooLong { .. } | Protocol(_))) => {}
+            Self::WebSocket(_) | Self::Damage(_) | Self::Slow(_) => return None,
+            Self::Frame(_) | Self::Handshake(_) | Self::Transport(_) | Self::Stanza(_) | Self::Text => {}
+        }
+        let cause = std::error::Error::source(self).map(|cause| format!(": {cause}"));
+        Some(format!("{self}{}", cause.unwrap_or_default()))
+    }
 }
 
 /// Serves one connection after its HTTP upgrade until it ends.
@@ -85,7 +101,8 @@ struct Link<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     async fn run(&mut self, shared: &Shared) -> Result<(), LinkError> {
-        let accepted = timeout(HANDSHAKE_LIMIT, self.handshake(shared)).await??;
+        let accepted = timeout(HANDSHAKE_LIMIT, self.handshake(shared)).await.map_err(LinkError::from);
+        let accepted = accepted.flatten().inspect_err(|error| note(shared, None, error))?;
         let (connection, queue) = shared.connect();
         // Whatever happens from here on, also a cancelled task, the machine hears of the end.
         let _leave = Leave { shared, connection };
@@ -99,7 +116,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             shared.change(|machine| machine.note_routing(connection, routing));
         }
         let (sealer, mut opener) = (accepted.transport.sealer, accepted.transport.opener);
-        self.talk(shared, connection, queue, sealer, &mut opener).await
+        let ended = self.talk(shared, connection, queue, sealer, &mut opener).await;
+        ended.inspect_err(|error| note(shared, Some(connection), error))
     }
 
     async fn handshake(&mut self, shared: &Shared) -> Result<Accepted, LinkError> {
@@ -176,9 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     ) -> Result<(), LinkError> {
         for frame in self.frames.drain(..) {
             let stanza = stanza::decode(&opener.open(&frame)?)?;
-            // No client that knows hosted devices writes that. That the server minds is a guess.
             if stanza::hosted::misnames(&stanza) {
-                tracing::warn!(connection, "refused: a hosted device is named as a usual one");
+                shared.answer(|machine, now| machine.misnamed(now, connection, &stanza));
                 continue;
             }
             let stanza = stanza::hosted::plainly(stanza);
@@ -244,10 +261,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         message: Option<Result<Message, tokio_websockets::Error>>,
     ) -> Result<(), LinkError> {
         let message = message.ok_or(LinkError::WebSocket(None))?.map_err(gone)?;
+        // That the real server minds is a guess: no client writes text.
+        if message.is_text() {
+            return Err(LinkError::Text);
+        }
         if message.is_binary() {
             self.decoder.push(message.as_payload(), &mut self.frames)?;
         }
         Ok(())
+    }
+}
+
+/// Keeps why a connection is ended, when that is what its client has written.
+fn note(shared: &Shared, connection: Option<u64>, error: &LinkError) {
+    if let Some(why) = error.refusal() {
+        shared.change(|machine| machine.note_broken(shared.now(), connection, &why));
     }
 }
 

@@ -2,9 +2,10 @@
 //! in the ledger.
 
 use roost_proto::id::UnixMillis;
+use roost_proto::stanza::{Read as _, Stanza, iq};
 
 use super::account::DeviceRef;
-use super::machine::{Machine, Refusal};
+use super::machine::{Connection, ConnectionId, Effect, Machine, Refusal};
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -34,5 +35,38 @@ impl Machine {
             self.ledger.device(device).refused_stanzas += 1;
         }
         self.ledger.refused(device, (tag, id), reason, now);
+    }
+
+    /// A stanza names a hosted device as if it were a usual one, which no client does that knows hosted devices. That the
+    /// server minds, and how it answers, are guesses.
+    pub(super) fn misnamed(
+        &mut self,
+        now: UnixMillis,
+        connection: ConnectionId,
+        stanza: &Stanza,
+    ) -> Vec<Effect> {
+        if matches!(self.connections.get(&connection), None | Some(Connection::Ending)) {
+            return Vec::new();
+        }
+        let device = self.device_of(connection);
+        let kind = stanza.text("type");
+        if stanza.tag == "iq" && kind.is_some_and(|kind| matches!(&*kind, "get" | "set")) {
+            self.send(now, connection, iq::error(stanza, &iq::Refused::new(400)));
+        }
+        if stanza.tag == "message"
+            && let (Some(device), Some(to)) = (device, stanza.jid("to"))
+        {
+            self.ack_message(now, device, stanza, &to, &[("error", "400".to_owned())]);
+        }
+        let id = stanza.text("id");
+        let why = "a hosted device is named as a usual one";
+        self.note_refusal(now, device, (&stanza.tag, id.as_deref()), why);
+        self.settle_phones(now)
+    }
+
+    /// A connection is ended for what its client has written, which is no stanza.
+    pub(super) fn note_broken(&mut self, now: UnixMillis, connection: Option<ConnectionId>, why: &str) {
+        let device = connection.and_then(|connection| self.device_of(connection));
+        self.note_refusal(now, device, ("connection", None), why);
     }
 }

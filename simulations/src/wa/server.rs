@@ -315,6 +315,13 @@ impl Shared {
         world.dispatch(effects);
     }
 
+    /// Has the machine answer what is no event of its own.
+    pub(super) fn answer(&self, answer: impl FnOnce(&mut Machine, UnixMillis) -> Vec<Effect>) {
+        let mut world = self.world();
+        let effects = answer(&mut world.machine, self.now());
+        world.dispatch(effects);
+    }
+
     /// Asks the media servers something.
     pub(super) fn media<T>(&self, ask: impl FnOnce(&mut Store, &mut StdRng) -> T) -> T {
         let World { machine, rng, .. } = &mut *self.world();

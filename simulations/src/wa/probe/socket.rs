@@ -134,6 +134,14 @@ impl SocketProbe {
         Ok(self.socket.send(Message::binary(frame)).await?)
     }
 
+    /// Writes a text message, as no client does.
+    ///
+    /// # Errors
+    /// [`ProbeError`].
+    pub async fn say_text(&mut self, text: &str) -> Result<(), ProbeError> {
+        Ok(self.socket.send(Message::text(text.to_owned())).await?)
+    }
+
     /// Reads, answers what must be answered, and returns the first stanza after which `done` holds.
     ///
     /// # Errors
