@@ -69,4 +69,12 @@ impl Machine {
         let device = connection.and_then(|connection| self.device_of(connection));
         self.note_refusal(now, device, ("connection", None), why);
     }
+
+    /// What became of a part of a request: its client is told `code`. Unless that is 200 it is refused, and the rest stands.
+    pub(super) fn note_part(&mut self, now: UnixMillis, device: DeviceRef, part: &str, code: u16, why: &str) {
+        if code != 200 {
+            tracing::info!(%device, part, code, why, "refused a part of a request");
+            self.ledger.refused(Some(device), (part, None), &format!("{code}, {why}"), now);
+        }
+    }
 }

@@ -127,7 +127,11 @@ impl Machine {
         let tokens = stanza.child("tokens").map_or(&[][..], |tokens| tokens.all());
         for token in tokens {
             let Some(contact) = token.jid("jid") else { return Err(refuse(400, "a token for nobody")) };
-            let Some(pn) = self.account_of(&contact).map(|account| account.pn) else { continue };
+            let Some(pn) = self.account_of(&contact).map(|account| account.pn) else {
+                // That the others are given all the same, and nobody told, is a guess.
+                self.note_part(now, device, "token", 404, "a token for who has no account");
+                continue;
+            };
             let at = token.number("t").unwrap_or(seconds(now));
             let own = self.account(device.pn);
             let bytes = format!("token of {} for {pn} at {at}", own.lid).into_bytes();

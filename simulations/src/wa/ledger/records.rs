@@ -118,7 +118,7 @@ pub struct RefusalRecord {
     pub at: i64,
     /// Who said it; none before the login.
     pub device: Option<String>,
-    /// The tag of its stanza; `login` or `registration` when a client was not let in,
+    /// The tag of its stanza, or of the part of it that was refused; `login` or `registration` when a client was not let in,
     /// `connection` when what it wrote was no stanza.
     pub tag: String,
     /// The id of its stanza, if it has one.

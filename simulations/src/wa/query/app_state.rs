@@ -79,7 +79,8 @@ impl Machine {
         let current = self.patches(device, name).len() as u64;
         if version != current {
             let conflict = iq::Refused::new(409);
-            tracing::info!(%device, %name, version, current, "conflict");
+            let why = format!("app state {name} is at {current}, and not at {version}");
+            self.note_part(now, device, "collection", 409, &why);
             let missed = self.missed(device, name, version);
             let more = version.saturating_add(PAGE as u64) < current;
             let told = [conflict.to_element()].into_iter().chain(missed);

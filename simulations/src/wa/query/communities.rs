@@ -207,12 +207,15 @@ impl Machine {
         for jid in link.all_named("group").filter_map(|group| group.jid("jid")) {
             let outcome = Builder::new("group").attr("jid", jid.clone());
             let refused = match self.groups.get(&*jid.user) {
-                None => Some(404u16),
-                Some(sub) if !sub.is_admin(device.pn) => Some(403),
-                Some(sub) if sub.community || sub.parent.is_some() => Some(409),
+                None => Some((404u16, "there is no such group")),
+                Some(sub) if !sub.is_admin(device.pn) => Some((403, "who is no admin of the group")),
+                Some(sub) if sub.community || sub.parent.is_some() => {
+                    Some((409, "a community, or a group of one"))
+                }
                 Some(_) => None,
             };
-            if let Some(code) = refused {
+            if let Some((code, why)) = refused {
+                self.note_part(now, device, "link group", code, why);
                 outcomes.push(outcome.attr("error", code).build());
                 continue;
             }
@@ -244,6 +247,7 @@ impl Machine {
             let sub = self.groups.get(&*jid.user).cloned();
             let outcome = Builder::new("group").attr("jid", jid.clone());
             let Some(sub) = sub.filter(|sub| sub.parent.as_deref() == Some(&*community.id)) else {
+                self.note_part(now, device, "unlink group", 404, "no group of the community");
                 outcomes.push(outcome.attr("error", 404u16).build());
                 continue;
             };

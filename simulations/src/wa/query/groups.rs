@@ -170,7 +170,10 @@ impl Machine {
                             outcome.build()
                         }
                         // That it is told so, and for each group, is a guess.
-                        None => outcome.attr("error", 404u16).build(),
+                        None => {
+                            self.note_part(now, device, "leave group", 404, "who is no member");
+                            outcome.attr("error", 404u16).build()
+                        }
                     });
                 }
                 Ok(vec![Builder::new("leave").children(left).build()])

@@ -8,6 +8,9 @@ use super::super::groups::{Group, MAX_MEMBERS, PersonalInvite, Role};
 use super::super::machine::Machine;
 use super::{Answer, refuse};
 
+/// Why a request to join is neither taken back nor answered.
+const NO_REQUEST: &str = "who has not asked to join";
+
 impl Machine {
     /// `<add>`, `<remove>`, `<promote>` and `<demote>`: each participant with what became of it.
     pub(super) fn change_members(
@@ -22,16 +25,21 @@ impl Machine {
         for participant in child.all_named("participant").take(MAX_MEMBERS) {
             let Some(jid) = participant.jid("jid") else { continue };
             let found = self.account_of(&jid).map(|account| account.pn);
-            let code = match (found.and_then(|pn| group.members.get(&pn)), found, &*action) {
-                (_, None, _) => 404,
-                (Some(_), _, "add") => 409,
-                (None, Some(_), "add") if group.members.len() + done.len() >= MAX_MEMBERS => 419,
-                (None, Some(pn), "add") if !self.may_bring(now, device.pn, pn, participant) => 403,
-                (None, Some(_), "add") => 200,
-                (None, ..) => 404,
-                (Some(Role::Owner), ..) if found != Some(device.pn) => 406,
-                (Some(_), ..) => 200,
+            let (code, why) = match (found.and_then(|pn| group.members.get(&pn)), found, &*action) {
+                (_, None, _) => (404, "no account"),
+                (Some(_), _, "add") => (409, "a member already"),
+                (None, Some(_), "add") if group.members.len() + done.len() >= MAX_MEMBERS => {
+                    (419, "the group is full")
+                }
+                (None, Some(pn), "add") if !self.may_bring(now, device.pn, pn, participant) => {
+                    (403, "who does not let himself be brought")
+                }
+                (None, Some(_), "add") => (200, ""),
+                (None, ..) => (404, "no member"),
+                (Some(Role::Owner), ..) if found != Some(device.pn) => (406, "the owner of the group"),
+                (Some(_), ..) => (200, ""),
             };
+            self.note_part(now, device, &format!("{action} participant"), code, why);
             if let (200, Some(pn)) = (code, found) {
                 done.push(pn);
             }
@@ -77,13 +85,13 @@ impl Machine {
             let told = Builder::new("revoked_membership_requests").children(named).build();
             self.tell_group(now, &jid, device, audience, &told);
         }
-        let outcome = |jid: Jid| {
+        let mut outcomes = Vec::new();
+        for jid in child.all_named("participant").filter_map(|one| one.jid("jid")) {
             let found = self.account_of(&jid).map(|account| account.pn);
             let code = if found.is_some_and(|pn| gone.contains(&pn)) { 200 } else { 404 };
-            self.outcome(&jid, found, code, None)
-        };
-        let jids = child.all_named("participant").filter_map(|one| one.jid("jid"));
-        let outcomes: Vec<Stanza> = jids.map(outcome).collect();
+            self.note_part(now, device, &format!("{} participant", child.tag), code, NO_REQUEST);
+            outcomes.push(self.outcome(&jid, found, code, None));
+        }
         Ok(vec![Builder::new_dynamic(child.tag.to_string()).children(outcomes).build()])
     }
 
@@ -109,16 +117,17 @@ impl Machine {
         for jid in action.all_named("participant").filter_map(|participant| participant.jid("jid")) {
             let found = self.account_of(&jid).map(|account| account.pn);
             let full = group.members.len() + done.len() >= MAX_MEMBERS;
-            let code = match found {
-                Some(pn) if !group.requests.contains_key(&pn) => 404,
-                Some(_) if full => 419,
+            let (code, why) = match found {
+                Some(pn) if !group.requests.contains_key(&pn) => (404, NO_REQUEST),
+                Some(_) if full => (419, "the group is full"),
                 Some(pn) => {
                     group.requests.remove(&pn);
                     done.push(pn);
-                    200
+                    (200, "")
                 }
-                None => 404,
+                None => (404, "no account"),
             };
+            self.note_part(now, device, "approve participant", code, why);
             outcomes.push(self.outcome(&jid, found, code, None));
         }
         self.groups.insert(group.id.clone(), group.clone());

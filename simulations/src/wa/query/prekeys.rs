@@ -88,6 +88,7 @@ impl Machine {
             let bundle = device.and_then(|device| Some((device, self.bundle_of(now, device)?)));
             let Some((device, bundle)) = bundle else {
                 users.push(builder.children([iq::Refused::new(404).to_element()]).build());
+                self.note_part(now, asking, "key user", 404, &format!("there is no device {jid}"));
                 continue;
             };
             let mut children = vec![

@@ -147,3 +147,58 @@ fn who_leaves_a_group_that_there_is_not_hears_so() {
     assert_eq!(left(&mut world, bob, &group), Some(404), "he is not in it");
     assert_eq!(left(&mut world, ada, &group), None);
 }
+
+#[test]
+fn a_part_of_a_request_that_is_refused_has_its_reason_in_the_ledger() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada, bob]);
+    world.group_query(ada, "set", Some(&group), about(&world, "promote", bob));
+    let nobody = Jid::pn("4999");
+    let add_nobody =
+        Builder::new("add").children([Builder::new("participant").attr("jid", nobody.clone()).build()]);
+    let approve = Builder::new("membership_requests_action");
+    let approve = approve.children([about(&world, "approve", eve).build()]);
+    let leave = Builder::new("leave");
+    let leave = leave.children([Builder::new("group").attr("id", group.clone()).build()]);
+    let link = Builder::new("link").attr("link_type", "sub_group");
+    let link = link.children([Builder::new("group").attr("jid", group.clone()).build()]);
+    let create = |inside: Builder| Builder::new("create").attr("subject", "Hens").children([inside.build()]);
+    let farm = jid(&world.group_query(eve, "set", None, create(Builder::new("parent"))));
+    for (probe, to, child, tag, reason) in [
+        (ada, Some(&group), add_nobody, "add participant", "404, no account"),
+        (ada, Some(&group), about(&world, "add", bob), "add participant", "409, a member already"),
+        (ada, Some(&group), about(&world, "remove", eve), "remove participant", "404, no member"),
+        (
+            bob,
+            Some(&group),
+            about(&world, "demote", ada),
+            "demote participant",
+            "406, the owner of the group",
+        ),
+        (ada, Some(&group), approve, "approve participant", "404, who has not asked to join"),
+        (eve, None, leave, "leave group", "404, who is no member"),
+        (
+            eve,
+            Some(&farm),
+            Builder::new("links").children([link.build()]),
+            "link group",
+            "403, who is no admin",
+        ),
+    ] {
+        world.group_query(probe, "set", to, child);
+        let refused = world.machine.ledger().refusals().next_back().expect("it is kept");
+        assert_eq!((&*refused.tag, refused.device.clone()), (tag, Some(world.device(probe).to_string())));
+        assert!(refused.reason.starts_with(reason), "{tag}: {}", refused.reason);
+    }
+    let bundles = world.probes[ada].ask_bundles(std::slice::from_ref(&nobody));
+    let token = Builder::new("token").attr("jid", nobody).attr("t", 1u64).attr("type", "trusted_contact");
+    let tokens = Builder::new("tokens").children([token.build()]).build();
+    for (request, reason) in [
+        (bundles, "404, there is no device 4999@s.whatsapp.net"),
+        (iq::set("t-1", "privacy").children([tokens]).build(), "404, a token for who has no account"),
+    ] {
+        assert_eq!(world.refusal(ada, request), (None, reason.to_owned()), "the rest is answered");
+    }
+    assert_eq!(world.machine.ledger().devices()[&world.device(ada)].refused_stanzas, 0);
+}
