@@ -11,6 +11,7 @@ use super::probe::Probe;
 use super::*;
 
 mod business;
+mod certificates;
 mod doors;
 mod faults;
 mod groups;
@@ -23,8 +24,8 @@ mod push;
 mod receipts;
 mod requests;
 mod sharing;
-mod trust;
 mod signing;
+mod trust;
 mod unpaired;
 
 /// A server with probes on connections. Everything that either side says is carried at once, in order.
