@@ -129,7 +129,8 @@ impl World {
         assert!(self.cluster.outlived().await? >= owners);
         assert_eq!(self.reader.repeated(), Vec::<String>::new());
         assert_eq!(self.reader.faults(), Vec::<String>::new());
-        assert_eq!(self.trouble(false).but_refusals().but_retries(), Trouble::default());
+        let trouble = self.stage.trouble_amid_deaths(&self.roost, &self.reader);
+        assert_eq!(trouble.but_refusals(), Trouble::default());
         assert_eq!(self.stage.key_reuse(), Vec::<String>::new());
         for client in [&self.w, &self.b, &self.r] {
             assert_eq!(client.doubled(), Vec::<String>::new());

@@ -98,8 +98,7 @@ impl World {
             assert_eq!(seen.len(), ROUNDS, "{} received {seen:?}", client.name());
         }
         assert_eq!(self.reader.faults(), Vec::<String>::new());
-        let trouble = self.stage.trouble(&self.roost, &self.reader, []);
-        assert_eq!(trouble.but_retries(), Trouble::default());
+        assert_eq!(self.stage.trouble_amid_deaths(&self.roost, &self.reader), Trouble::default());
         assert!(self.stage.key_reuse().is_empty(), "{:?}", self.stage.key_reuse());
         Ok(())
     }

@@ -132,8 +132,7 @@ impl World {
         }
         assert_eq!(self.reader.repeated(), Vec::<String>::new());
         assert_eq!(self.reader.faults(), Vec::<String>::new());
-        let trouble = self.stage.trouble(&self.roost, &self.reader, []);
-        assert_eq!(trouble.but_retries(), Trouble::default());
+        assert_eq!(self.stage.trouble_amid_deaths(&self.roost, &self.reader), Trouble::default());
         assert_eq!(self.stage.key_reuse(), Vec::<String>::new());
         Ok(matrix)
     }

@@ -172,7 +172,7 @@ async fn it_talks_with_a_device_whose_worker_is_killed() -> Result<(), Failure> 
         rust.messages().into_iter().map(|message| (message.text, message.id)).collect();
     assert_eq!(seen.len(), ROUNDS, "{seen:?}");
     assert_eq!(reader.faults(), Vec::<String>::new());
-    assert_eq!(stage.trouble(&roost, &reader, []).but_retries(), Trouble::default());
+    assert_eq!(stage.trouble_amid_deaths(&roost, &reader), Trouble::default());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

@@ -392,8 +392,7 @@ async fn everything(cast: &Cast) -> Result<Matrix, Failure> {
         assert_eq!(reader.repeated(), Vec::<String>::new());
         assert_eq!(reader.faults(), Vec::<String>::new());
     }
-    let trouble = stage.trouble(roost, reader, []);
-    assert_eq!(trouble.but_refusals().but_retries(), Trouble::default());
+    assert_eq!(stage.trouble_amid_deaths(roost, reader).but_refusals(), Trouble::default());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(matrix)
 }

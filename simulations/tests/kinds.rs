@@ -271,7 +271,7 @@ async fn messages_of_every_kind_go_both_ways_and_once_more_while_the_owner_is_ki
         );
     }
     assert_eq!(reader.faults(), Vec::<String>::new());
-    assert_eq!(stage.trouble(&roost, &reader, []).but_retries(), Trouble::default());
+    assert_eq!(stage.trouble_amid_deaths(&roost, &reader), Trouble::default());
     assert_eq!(stage.key_reuse(), Vec::<String>::new());
     Ok(())
 }

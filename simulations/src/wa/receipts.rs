@@ -106,6 +106,7 @@ impl Machine {
             Some("retry") => {
                 self.ledger.device(from).retries += 1;
                 let device = self.existing(&target).ok_or("the device that is to send again is unknown")?;
+                self.ledger.device(device).asked_again += 1;
                 // Of a copy of an own message it names the chat: whatsmeow looks for it there.
                 let forwarded = self.forwarded(now, from, stanza, to, kind);
                 self.deliver(now, device, with_recipient(forwarded, stanza));

@@ -73,6 +73,8 @@ pub struct DeviceRecord {
     pub batches: u64,
     /// Retry receipts that it sent.
     pub retries: u64,
+    /// Retry receipts that it was sent.
+    pub asked_again: u64,
     /// Stanzas of it that were refused.
     pub refused_stanzas: u64,
     /// Ciphertexts and sender keys of it for devices that are none of the chat or group.

@@ -160,6 +160,11 @@ fn a_retry_reaches_the_sending_device_and_its_answer_only_the_asking_one() {
     assert_eq!(world.texts(second), ["hello"], "the other device could");
     let retry = world.probes[ada].seen.iter().find(|stanza| stanza.text("type").as_deref() == Some("retry"));
     assert_eq!(retry.expect("forwarded").jid("from"), Some(device.clone()));
+    let asked = |probe| {
+        let record = &world.machine.ledger().devices()[&world.device(probe)];
+        (record.retries, record.asked_again)
+    };
+    assert_eq!([ada, bob, second].map(asked), [(0, 1), (1, 0), (0, 0)]);
     // The resend: a bare ciphertext for that device alone, under the same id.
     let query = world.probes[ada].ask_bundles(std::slice::from_ref(&device));
     let bundles = world.ask(ada, query);
