@@ -1,7 +1,8 @@
 //! Groups: who is in them, what they are called, and what was changed by whom.
 //!
 //! What must hold: every member's device hears of a change before anything that is sent after it; only admins
-//! change what is theirs to change; members are addressed by their hidden identities. Which code the real server gives to members without a right is a guess (403).
+//! change what is theirs to change; members are addressed by their hidden identities. Which code the real server gives to
+//! members without a right is a guess (403).
 
 use std::collections::{BTreeMap, BTreeSet};
 

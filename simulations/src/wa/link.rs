@@ -24,10 +24,10 @@ use super::server::{Out, Shared};
 /// prekeys has 33 kB.)
 const FRAME_LIMIT: usize = 4 * 1024 * 1024;
 
-/// How long a client may take for the handshake.
+/// How long a client may take for the handshake. (A guess: clients give their part of it up after as long.)
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a client may be silent; clients ping at least every 30 s.
+/// How long a client may be silent. (A guess: clients ping at least every 30 s.)
 const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 
 /// How long one write may take.

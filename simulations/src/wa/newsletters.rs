@@ -24,7 +24,7 @@ use super::query::{Answer, told};
 use super::refusals::{Refused, refuse};
 pub use posts::Post;
 
-/// The most newsletters, and the most messages that one keeps.
+/// The most newsletters, and the most messages that one keeps. (Guesses: limits of this server alone.)
 const MOST: usize = 1000;
 
 /// One newsletter.

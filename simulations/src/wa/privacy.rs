@@ -24,7 +24,7 @@ const CATEGORIES: [&str; 9] =
 const WITH_LIST: [&str; 4] = ["profile", "status", "last", "groupadd"];
 /// The value of a category that leaves people out.
 const ALL_BUT: &str = "contact_blacklist";
-/// Longest value, in bytes, and the most people on a list.
+/// Longest value, in bytes, and the most people on a list. (Guesses.)
 const LIMITS: (usize, usize) = (64, 1_000);
 
 /// What an account has chosen.

@@ -25,7 +25,7 @@ const STRANGER: &str = "463";
 /// Tokens are told apart by spans of so many seconds; one is good for four of them. (Where clients stop using
 /// theirs; that the server refuses from there on is a guess.)
 const SPAN: u64 = 7 * 24 * 3600;
-/// Pairs that are remembered; beyond, nobody is given a token.
+/// Pairs that are remembered; beyond, nobody is given a token, which is a limit of this server alone.
 const PAIRS: usize = 100_000;
 
 /// Who trusts whom.

@@ -17,7 +17,7 @@ use super::{Answer, refuse};
 
 /// Patches in one answer. (The real number is not known; clients ask for more as long as they are told to.)
 const PAGE: usize = 20;
-/// Collections in one request.
+/// Collections in one request. (A guess: there are five.)
 const MAX_COLLECTIONS: usize = 16;
 /// From so many patches on, a collection that is asked for as a whole is a file.
 const WHOLE: usize = 10;

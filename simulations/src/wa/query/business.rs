@@ -11,7 +11,7 @@ use super::super::business::{Business, Order, Product};
 use super::super::machine::Machine;
 use super::{Answer, Refused, refuse};
 
-/// The most products of a catalog, and the largest page.
+/// The most products of a catalog, and the largest page. (Guesses.)
 const MOST: usize = 500;
 /// What a profile says in words.
 const TEXTS: [&str; 3] = ["address", "description", "email"];

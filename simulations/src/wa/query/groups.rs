@@ -10,7 +10,7 @@ use super::{Answer, Refused, refuse};
 
 /// The timers of disappearing messages, in seconds. That others are refused in groups is what whatsmeow says.
 const TIMERS: [u32; 4] = [0, 86_400, 604_800, 7_776_000];
-/// The longest subject, in bytes.
+/// The longest subject, in bytes. (A guess, as is that the real server counts bytes.)
 pub(super) const MAX_SUBJECT: usize = 400;
 /// What is on or off by the one or the other request; whatsapp-rust's.
 const SWITCHES: [(&str, &str); 3] = [

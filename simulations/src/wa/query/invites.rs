@@ -9,7 +9,7 @@ use super::super::groups::{Group, PersonalInvite};
 use super::super::machine::Machine;
 use super::{Answer, refuse};
 
-/// For so long a personal invite holds, in seconds.
+/// For so long a personal invite holds, in seconds. (A guess: clients show the end that they are told.)
 const LIFETIME: u64 = 3 * 24 * 3600;
 /// The number under which whatsapp-rust sets properties of groups.
 pub(super) const PROPERTY: &str = "9418211574894172";

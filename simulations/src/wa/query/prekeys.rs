@@ -1,7 +1,8 @@
 //! Namespace `encrypt`: prekeys are uploaded, counted, digested, rotated and handed out.
 //!
-//! What must hold: a one-time prekey is handed out once; lengths are exact, because the real server's are;
-//! a signed prekey is taken only with the signature of the identity it was registered with.
+//! What must hold: a one-time prekey is handed out once; lengths are exact, as clients take no others (that the real
+//! server minds those that it is given is a guess); a signed prekey is taken only with the signature of the identity it was
+//! registered with.
 
 use roost_proto::adv;
 use roost_proto::id::UnixMillis;
@@ -87,8 +88,8 @@ impl Machine {
             let device = self.device_at(&jid);
             let bundle = device.and_then(|device| Some((device, self.bundle_of(now, device)?)));
             let Some((device, bundle)) = bundle else {
-                users.push(builder.children([iq::Refused::new(404).to_element()]).build());
                 self.note_part(now, asking, "key user", 404, &format!("there is no device {jid}"));
+                users.push(builder.children([iq::Refused::new(404).to_element()]).build());
                 continue;
             };
             let mut children = vec![

@@ -20,7 +20,7 @@ use super::{Answer, Refused, refuse};
 const SET_ABOUT: &str = "9152604461510864";
 /// How every JPEG begins.
 const JPEG: &[u8] = &[0xff, 0xd8, 0xff];
-/// Largest picture that is kept.
+/// Largest picture that is kept. (A guess.)
 const MAX_PICTURE: usize = 1 << 20;
 
 /// What an account shows.

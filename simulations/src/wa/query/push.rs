@@ -35,7 +35,7 @@ const APPLE: [&str; 16] = [
     "voip_payload_type",
     "voip",
 ];
-/// Longest value.
+/// Longest value. (A guess.)
 const MOST: usize = 8192;
 
 impl Machine {
