@@ -206,6 +206,12 @@ pub enum ApiError {
         /// What it is.
         state: message::State,
     },
+    /// It ended, by its own word: nobody votes in it any more.
+    #[error("poll {poll} has ended")]
+    PollEnded {
+        /// WhatsApp's id.
+        poll: String,
+    },
     /// WhatsApp has no good answer to what the caller asks.
     #[error("{what}")]
     Upstream {
@@ -271,6 +277,7 @@ impl ApiError {
             ApiError::ConsumerBusy { .. } => "CONSUMER_BUSY",
             ApiError::TooManyDevices(_) => "TOO_MANY_DEVICES",
             ApiError::TooLateToCancel { .. } => "TOO_LATE_TO_CANCEL",
+            ApiError::PollEnded { .. } => "POLL_ENDED",
             ApiError::Media(problem) => problem.reason(),
             ApiError::DeadlineExceeded => "DEADLINE_EXCEEDED",
             ApiError::Cancelled => "CANCELLED",
@@ -302,7 +309,8 @@ impl ApiError {
             | ApiError::Pinned { .. }
             | ApiError::HeldBack(HeldBack::Frozen)
             | ApiError::TooManyDevices(_)
-            | ApiError::TooLateToCancel { .. } => Code::FailedPrecondition,
+            | ApiError::TooLateToCancel { .. }
+            | ApiError::PollEnded { .. } => Code::FailedPrecondition,
             ApiError::NoOwner { .. }
             | ApiError::NotOwner { .. }
             | ApiError::OwnerUnreachable { .. }

@@ -153,6 +153,9 @@ pub enum SendError {
     /// The id that the caller has chosen is that of another message.
     #[error("there is a message with this id of WhatsApp already")]
     IdTaken,
+    /// The poll takes neither votes nor options any more.
+    #[error("the poll has ended")]
+    PollEnded,
     /// The poll does not take the option: it has it already, is closed to others, or is full.
     #[error("the poll does not take this option")]
     OptionRefused,

@@ -142,13 +142,15 @@ impl Machine {
             Riddle::Vote(sealed, cast) => {
                 let secret = secret.as_ref();
                 let opened = secret.and_then(|secret| content::open_vote(&sealed, secret, parties));
+                let mut late = false;
                 if let (Some(secret), Some(opened)) = (secret, &opened) {
                     let voter = self.voter(head, scene, cast);
+                    late = voter.is_late(secret);
                     outcome.batch.votes.extend(counted(secret, &about.id, voter, opened));
                 }
-                let unreadable = opened.is_none();
+                let (poll, unreadable) = (target, opened.is_none());
                 let (options, unknown_options) = opened.unwrap_or_default();
-                let vote = api::PollVoteReceived { said, poll: target, options, unknown_options, unreadable };
+                let vote = api::PollVoteReceived { said, poll, options, unknown_options, unreadable, late };
                 Some(Payload::PollVoteReceived(vote))
             }
             Riddle::Answer(sealed) => {

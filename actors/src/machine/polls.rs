@@ -29,6 +29,18 @@ pub(super) struct Voter {
     pub(super) came: UnixMillis,
 }
 
+impl Voter {
+    /// When the vote was cast, as far as that is said.
+    fn at(&self) -> UnixMillis {
+        UnixMillis(if self.cast > 0 { self.cast } else { self.came.0 })
+    }
+
+    /// Whether that was after the poll had ended.
+    pub(super) fn is_late(&self, secret: &Secret) -> bool {
+        secret.has_ended(self.at())
+    }
+}
+
 /// A vote of ours that WhatsApp has, or an option, while the secret of its poll is looked for.
 #[derive(Debug)]
 pub(super) struct SentToPoll {
@@ -43,14 +55,18 @@ enum ToPoll {
     Option(Box<Concealed>),
 }
 
-/// A vote as it is kept: the options by their places, and of those that the poll does not have how many.
+/// A vote as it is kept: the options by their places, and of those that the poll does not have how many. None that is
+/// late, so that it takes the place of no vote that counts. (What WhatsApp's clients make of one is not known.)
 pub(super) fn counted(
     secret: &Secret,
     id: &str,
     voter: Voter,
     (options, unknown): &(Vec<String>, Vec<Vec<u8>>),
 ) -> Option<CastVote> {
-    let ballot = secret.ballot(id)?;
+    if voter.is_late(secret) {
+        return None;
+    }
+    let (ballot, cast) = (secret.ballot(id)?, voter.at());
     let places = (0..).zip(options_of(secret.poll.as_ref()?));
     let said = api::poll_results::Vote {
         from_me: voter.from_me,
@@ -61,7 +77,6 @@ pub(super) fn counted(
     };
     let api::Person { lid, phone_number } = voter.person;
     let name = if lid.is_empty() { phone_number } else { lid };
-    let cast = UnixMillis(if voter.cast > 0 { voter.cast } else { voter.came.0 });
     Some(CastVote { ballot, vote: Vote { voter: bounded(name), cast, said } })
 }
 

@@ -21,7 +21,7 @@ use roost_proto::id::{DeviceKey, UnixMillis};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
-use self::kind::kind_name;
+use self::kind::{kind_name, poll_of};
 use super::call::Call;
 use super::streams::{Answers, Until};
 use super::{Api, convert, method, parse};
@@ -325,6 +325,7 @@ fn send_error(send: &parse::Send, device: &DeviceHandle, error: SendError, now: 
             let name = send.whatsapp_id.clone().unwrap_or_default();
             ApiError::Exists { what: Resource::WhatsappId, name }
         }
+        SendError::PollEnded => ApiError::PollEnded { poll: poll_of(&send.content.kind) },
         SendError::OptionRefused => {
             let why = "is one that the poll has already, or it is closed to others, or full";
             ApiError::field("poll_option.option", why)

@@ -35,7 +35,8 @@ pub(super) async fn run(command: PollCommand, globals: &Globals) -> Result<(), P
     Ok(())
 }
 
-/// The question, then a line for each option, with a mark at the right one of a quiz.
+/// The question, then a line for each option, with a mark at the right one of a quiz. Where WhatsApp's clients show no
+/// voters, neither are any here.
 fn table(results: &api::PollResults) -> String {
     let poll = results.poll.clone().unwrap_or_default();
     let row = |(place, option): (u32, &api::poll_results::Option)| {
@@ -44,13 +45,15 @@ fn table(results: &api::PollResults) -> String {
             of_it.map(|vote| render::clean(&render::person(vote.voter.as_ref()))).collect();
         let right = !poll.correct_option.is_empty() && option.name == poll.correct_option;
         let name = format!("{}{}", render::clean(&option.name), if right { " (right)" } else { "" });
-        vec![name, option.votes.to_string(), voters.join(", ")]
+        let voters = if poll.hide_voters { "(hidden)".to_owned() } else { voters.join(", ") };
+        vec![name, option.votes.to_string(), voters]
     };
     let rows: Vec<Vec<String>> = (0..).zip(&results.options).map(row).collect();
     let last = render::time(results.last_vote_time.as_ref());
     let more = if results.partial { "; there are more votes than are counted here" } else { "" };
     let columns = render::columns(&["OPTION", "VOTES", "VOTERS"], &rows);
-    format!("{}\n{columns}last vote: {last}{more}\n", render::clean(&poll.question))
+    let end = poll.end_time.as_ref().map(|end| format!("; ends {end}")).unwrap_or_default();
+    format!("{}\n{columns}last vote: {last}{end}{more}\n", render::clean(&poll.question))
 }
 
 #[cfg(test)]
@@ -70,5 +73,10 @@ mod tests {
         let shown = table(&results);
         assert!(shown.contains("no (right)  1      7@lid"), "{shown}");
         assert!(shown.ends_with("last vote: -\n"), "{shown}");
+        let mut poll = results.poll.clone().unwrap_or_default();
+        (poll.hide_voters, poll.end_time) = (true, Some(api::Timestamp { seconds: 1_900_000_000, nanos: 0 }));
+        let shown = table(&api::PollResults { poll: Some(poll), ..results });
+        assert!(shown.contains("no (right)  1      (hidden)"), "{shown}");
+        assert!(shown.ends_with("last vote: -; ends 2030-03-17T17:46:40Z\n"), "{shown}");
     }
 }

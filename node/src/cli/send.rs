@@ -94,6 +94,12 @@ enum Kind {
         /// Everybody may add answers.
         #[arg(long)]
         open: bool,
+        /// When it ends: seconds since 1970. Later votes do not count.
+        #[arg(long, value_name = "SECONDS")]
+        ends: Option<i64>,
+        /// WhatsApp's clients shall not show who chose what.
+        #[arg(long)]
+        hide_voters: bool,
     },
     /// One more answer for a poll that is open to it, or of this account.
     PollOption {

@@ -15,12 +15,11 @@ use waproto::whatsapp::{MessageContextInfo, MessageKey};
 use super::edits::an_edit;
 use super::interactive::{an_invite, some_buttons};
 use super::shop::{a_list, a_product, an_order};
-use super::{MessageContent, bots, plain::carried, quotes, report};
+use super::{MessageContent, bots, plain::carried, polls, quotes, report};
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::id::UnixMillis;
 use crate::media;
-use crate::phash::digest;
 use crate::stanza::Jid;
 
 /// What a message says beside what the caller said.
@@ -87,25 +86,7 @@ pub(super) fn body(content: &MessageContent, around: &Surroundings) -> Message {
         }
         Content::Contacts(contacts) => contact_cards(&mut out, contacts, with),
         Content::Poll(poll) => {
-            let options = poll.options.iter().map(|name| message::poll_creation_message::Option {
-                option_name: Some(name.clone()),
-                ..Default::default()
-            });
-            let right = said(&poll.correct_option).map(|name| message::poll_creation_message::Option {
-                option_hash: Some(digest(name.as_bytes())),
-                option_name: Some(name),
-            });
-            let creation = message::PollCreationMessage {
-                name: Some(poll.question.clone()),
-                options: options.collect(),
-                selectable_options_count: Some(poll.selectable),
-                poll_content_type: right.as_ref().map(|_| message::PollContentType::TEXT),
-                poll_type: right.as_ref().map(|_| message::PollType::QUIZ),
-                correct_answer: right.into(),
-                allow_add_option: poll.open.then_some(true),
-                context_info: with,
-                ..Default::default()
-            };
+            let creation = message::PollCreationMessage { context_info: with, ..polls::message(poll) };
             // One choice is the third version of the same message; WhatsApp's clients show it differently.
             match poll.selectable {
                 1 => out.poll_creation_message_v3 = creation.into(),

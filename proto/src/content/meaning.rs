@@ -130,7 +130,7 @@ fn read_where(bytes: &[u8], fits: impl Fn(&Content) -> bool) -> Result<Meaning, 
 pub(super) fn peel(message: &Message) -> &Message {
     let mut inner = message;
     for _ in 0..DEPTH {
-        let envelopes: [&MessageField<FutureProofMessage>; 9] = [
+        let envelopes: [&MessageField<FutureProofMessage>; 10] = [
             &inner.ephemeral_message,
             &inner.view_once_message,
             &inner.view_once_message_v2,
@@ -140,6 +140,7 @@ pub(super) fn peel(message: &Message) -> &Message {
             &inner.associated_child_message,
             &inner.lottie_sticker_message,
             &inner.bot_invoke_message,
+            &inner.poll_creation_message_v4,
         ];
         match envelopes.into_iter().find_map(|envelope| envelope.as_option()?.message.as_option()) {
             Some(next) => inner = next,

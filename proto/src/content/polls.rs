@@ -1,13 +1,21 @@
 //! Polls as they travel: in every version that clients send, and what is kept of one to count its votes.
 
 use waproto::whatsapp::Message;
-use waproto::whatsapp::message::PollCreationMessage;
+use waproto::whatsapp::message::poll_creation_message::Option as PollOption;
+use waproto::whatsapp::message::{PollContentType, PollCreationMessage, PollType};
 
+use super::encode::said;
 use super::meaning::owned;
 use super::refuse::MAX_NAME;
 use super::sealed::{MOST_OPTIONS, Secret};
 use crate::api;
+use crate::id::UnixMillis;
 use crate::phash::{digest, short_digest};
+
+/// The last millisecond of the year 9999, beyond which the API names no time.
+const LAST: i64 = 253_402_300_799_999;
+/// Ends below this are seconds: as milliseconds they would lie before 1973.
+const MILLIS: i64 = 100_000_000_000;
 
 /// The poll in a message, whatever its version.
 pub(super) fn creation(message: &Message) -> Option<&PollCreationMessage> {
@@ -16,6 +24,7 @@ pub(super) fn creation(message: &Message) -> Option<&PollCreationMessage> {
         &message.poll_creation_message_v2,
         &message.poll_creation_message_v3,
         &message.poll_creation_message_v5,
+        &message.poll_creation_message_v6,
     ]
     .into_iter()
     .find_map(|poll| poll.as_option())
@@ -23,14 +32,59 @@ pub(super) fn creation(message: &Message) -> Option<&PollCreationMessage> {
 
 /// What it asks.
 pub(super) fn poll(creation: &PollCreationMessage) -> api::Poll {
+    let correct_option = right(creation);
+    let quiz = creation.poll_type == Some(PollType::QUIZ);
     api::Poll {
         question: owned(&creation.name),
         options: creation.options.iter().map(|option| owned(&option.option_name)).collect(),
         selectable: creation.selectable_options_count.unwrap_or(0),
-        correct_option: right(creation),
+        answer_withheld: quiz && correct_option.is_empty(),
+        correct_option,
         open: creation.allow_add_option.unwrap_or(false),
         added_options: Vec::new(),
+        end_time: creation.end_time.and_then(end),
+        hide_voters: creation.hide_participant_name.unwrap_or(false),
+        pictured: creation.poll_content_type == Some(PollContentType::IMAGE),
     }
+}
+
+/// The same as it travels.
+///
+/// Of its later settings nothing is said that is not set, and no version of its own is used for them: what is there
+/// makes a client that does not have it call the whole poll one that it cannot show. That, and that the end counts
+/// milliseconds, is a guess after forks of Baileys; none of the clients that we know makes such polls.
+pub(super) fn message(poll: &api::Poll) -> PollCreationMessage {
+    let option = |name: &String| PollOption { option_name: Some(name.clone()), ..Default::default() };
+    let right = said(&poll.correct_option)
+        .map(|name| PollOption { option_hash: Some(digest(name.as_bytes())), option_name: Some(name) });
+    let quiz = right.is_some() || poll.answer_withheld;
+    let content_type = match (poll.pictured, quiz) {
+        (true, _) => Some(PollContentType::IMAGE),
+        (false, quiz) => quiz.then_some(PollContentType::TEXT),
+    };
+    PollCreationMessage {
+        name: Some(poll.question.clone()),
+        options: poll.options.iter().map(option).collect(),
+        selectable_options_count: Some(poll.selectable),
+        poll_content_type: content_type,
+        poll_type: quiz.then_some(PollType::QUIZ),
+        correct_answer: right.into(),
+        allow_add_option: poll.open.then_some(true),
+        end_time: poll.end_time.as_ref().map(millis),
+        hide_participant_name: poll.hide_voters.then_some(true),
+        ..Default::default()
+    }
+}
+
+/// The end of a poll, in milliseconds or in seconds; `None` when it is no time.
+fn end(at: i64) -> Option<api::Timestamp> {
+    let millis = if at < MILLIS { at.checked_mul(1000)? } else { at };
+    let nanos = i32::try_from(millis % 1000 * 1_000_000).ok()?;
+    (1..=LAST).contains(&millis).then_some(api::Timestamp { seconds: millis / 1000, nanos })
+}
+
+fn millis(at: &api::Timestamp) -> i64 {
+    at.seconds.saturating_mul(1000).saturating_add(i64::from(at.nanos) / 1_000_000)
 }
 
 /// The options of a poll, in the order in which its votes name them: its own, and those that were added.
@@ -50,6 +104,12 @@ fn right(creation: &PollCreationMessage) -> String {
 }
 
 impl Secret {
+    /// Whether its poll had ended by then.
+    pub fn has_ended(&self, by: UnixMillis) -> bool {
+        let end = self.poll.as_ref().and_then(|poll| poll.end_time.as_ref());
+        end.is_some_and(|end| millis(end) <= by.0)
+    }
+
     /// The same with one more option of its poll. `None` when it takes none: it is no poll, has this one already or too
     /// many, or is closed to everybody but its author. (That its author may always add one is a guess.)
     pub fn with_option(&self, option: &str, by_its_author: bool) -> Option<Secret> {
@@ -80,6 +140,7 @@ impl Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::MessageContent;
 
     #[test]
     fn an_open_poll_takes_each_option_once_and_its_votes_are_counted_as_before() {
@@ -98,6 +159,82 @@ mod tests {
         let full = api::Poll { added_options: (2..MOST_OPTIONS).map(|n| n.to_string()).collect(), ..poll };
         assert_eq!(Secret { poll: Some(full), ..open }.with_option("later", true), None);
         assert_eq!(Secret::bare(vec![7; 32]).with_option("later", true), None);
+    }
+
+    #[test]
+    fn a_poll_that_cannot_be_asked_is_refused_by_the_name_of_its_field() {
+        let (yes, no) = ("yes".to_owned(), "no".to_owned());
+        let good =
+            api::Poll { question: "?".into(), options: vec![yes, no], selectable: 1, ..Default::default() };
+        let refused = |poll: api::Poll| {
+            let kind = api::send_message_request::Content::Poll(poll);
+            crate::content::check(&MessageContent { kind, context: api::Context::default() })
+                .map_err(|invalid| invalid.field)
+        };
+        assert_eq!(refused(good.clone()), Ok(()));
+        let ends =
+            |seconds, nanos| api::Poll { end_time: Some(api::Timestamp { seconds, nanos }), ..good.clone() };
+        let bad = [
+            ("poll.options", api::Poll { options: vec!["a".into(), "a".into()], ..good.clone() }),
+            ("poll.added_options", api::Poll { added_options: vec!["a".into()], ..good.clone() }),
+            ("poll.selectable", api::Poll { selectable: 3, ..good.clone() }),
+            ("poll.selectable", api::Poll { selectable: 2, correct_option: "no".into(), ..good.clone() }),
+            ("poll.correct_option", api::Poll { correct_option: "never".into(), ..good.clone() }),
+            ("poll.end_time", ends(0, 0)),
+            ("poll.end_time", ends(-5, 0)),
+            ("poll.end_time", ends(1_900_000_000, -1)),
+            ("poll.end_time", ends(1_900_000_000, 1_000_000_000)),
+            ("poll.answer_withheld", api::Poll { answer_withheld: true, ..good.clone() }),
+            ("poll.pictured", api::Poll { pictured: true, ..good.clone() }),
+        ];
+        for (field, poll) in bad {
+            assert_eq!(refused(poll), Err(field.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_poll_ends_when_it_says_in_milliseconds_or_seconds() {
+        let until = |at| {
+            let poll = poll(&PollCreationMessage { end_time: Some(at), ..Default::default() });
+            Secret { poll: Some(poll), ..Secret::bare(vec![7; 32]) }
+        };
+        for end in [until(1_900_000_000_000), until(1_900_000_000)] {
+            assert!(
+                !end.has_ended(UnixMillis(1_899_999_999_999)) && end.has_ended(UnixMillis(1_900_000_000_000))
+            );
+        }
+        for never in [0, -1, i64::MIN, i64::MAX] {
+            assert!(!until(never).has_ended(UnixMillis(i64::MAX)), "{never}");
+        }
+        assert!(!Secret::bare(vec![7; 32]).has_ended(UnixMillis(i64::MAX)), "it is that of no poll");
+    }
+
+    #[test]
+    fn a_poll_of_any_version_is_read_with_all_that_it_says() {
+        use waproto::buffa::MessageField;
+        use waproto::whatsapp::message::FutureProofMessage;
+
+        use crate::content::meaning::{content, peel};
+        let asked = api::Poll {
+            question: "?".into(),
+            options: vec!["yes".into(), "no".into()],
+            end_time: Some(api::Timestamp { seconds: 1_900_000_000, nanos: 500_000_000 }),
+            hide_voters: true,
+            answer_withheld: true,
+            pictured: true,
+            ..Default::default()
+        };
+        let poll = || MessageField::some(message(&asked));
+        let third = Message { poll_creation_message_v3: poll(), ..Default::default() };
+        let fourth = FutureProofMessage { message: third.clone().into() };
+        for version in [
+            third,
+            Message { poll_creation_message_v4: fourth.into(), ..Default::default() },
+            Message { poll_creation_message_v6: poll(), ..Default::default() },
+        ] {
+            let read = content(peel(&version)).map(|(content, _)| content);
+            assert_eq!(read, Some(api::message_received::Content::Poll(asked.clone())));
+        }
     }
 
     #[test]

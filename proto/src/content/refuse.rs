@@ -65,6 +65,9 @@ fn count(field: &str, count: usize, least: usize, most: usize) -> Checked {
 /// [`Invalid`] with the path of the field below `SendMessageRequest`.
 pub fn check(content: &MessageContent) -> Checked {
     kind(&content.kind)?;
+    if let Content::Poll(poll) = &content.kind {
+        only_told(poll)?;
+    }
     mentions(content)?;
     context(&content.context)
 }
@@ -223,6 +226,10 @@ fn a_poll(poll: &api::Poll) -> Checked {
     if !poll.added_options.is_empty() {
         return invalid("poll.added_options", "must be empty: it is only told");
     }
+    if poll.end_time.as_ref().is_some_and(|end| end.seconds <= 0 || !(0..1_000_000_000).contains(&end.nanos))
+    {
+        return invalid("poll.end_time", "must be a time after 1970");
+    }
     if !poll.correct_option.is_empty() {
         if !poll.options.contains(&poll.correct_option) {
             return invalid("poll.correct_option", "must be one of the options");
@@ -235,6 +242,16 @@ fn a_poll(poll: &api::Poll) -> Checked {
         Ok(selectable) if selectable <= poll.options.len() => Ok(()),
         _ => invalid("poll.selectable", "must not be more than the options"),
     }
+}
+
+/// What a poll that came may say, and be quoted with, and one that is sent may not.
+fn only_told(poll: &api::Poll) -> Checked {
+    for (field, said) in [("poll.answer_withheld", poll.answer_withheld), ("poll.pictured", poll.pictured)] {
+        if said {
+            return invalid(field, "must be false: it is only told");
+        }
+    }
+    Ok(())
 }
 
 /// People, and one bot, which hears what it is asked when that is a text.

@@ -10,6 +10,7 @@ use waproto::whatsapp::message::secret_encrypted_message::SecretEncType;
 
 use super::business::Business;
 use super::meaning::peel;
+use super::polls;
 use super::report::Reportable;
 use crate::id::UnixMillis;
 use crate::stanza::{Builder, Jid, Stanza};
@@ -90,14 +91,7 @@ impl Wire {
 fn of(message: &Message) -> Wire {
     let message = peel(message);
     let media = media(message);
-    let poll = [
-        &message.poll_creation_message,
-        &message.poll_creation_message_v2,
-        &message.poll_creation_message_v3,
-        &message.poll_creation_message_v5,
-    ]
-    .into_iter()
-    .any(|poll| poll.is_set());
+    let poll = polls::creation(message).is_some();
     let vote = message.poll_update_message.is_set();
     let concealed = message.secret_encrypted_message.secret_enc_type;
     let event_edit = concealed == Some(SecretEncType::EVENT_EDIT);

@@ -11,6 +11,11 @@ import (
 // detail is what a message of a kind says beside its text; ../README.md has the words.
 func detail(v *events.Message) string {
 	m := v.Message
+	for _, poll := range polls(m) {
+		if poll != nil && poll.EndTime != nil {
+			return fmt.Sprint(poll.GetEndTime(), " ", poll.GetHideParticipantName())
+		}
+	}
 	switch {
 	case m.GetLocationMessage() != nil:
 		return place(m.GetLocationMessage())
@@ -61,6 +66,11 @@ func detail(v *events.Message) string {
 		return fmt.Sprint(m.GetMessageContextInfo().GetMessageAddOnDurationInSecs())
 	}
 	return ""
+}
+
+// polls are what a message asks, in whichever version; all but one are nil.
+func polls(m *waE2E.Message) []*waE2E.PollCreationMessage {
+	return []*waE2E.PollCreationMessage{m.GetPollCreationMessage(), m.GetPollCreationMessageV2(), m.GetPollCreationMessageV3()}
 }
 
 func place(at interface {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -76,6 +77,14 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		}}
 	case "poll":
 		message = cli.BuildPollCreation(c.Text, []string{"yes", "no"}, 1)
+	case "ending_poll":
+		end, err := strconv.ParseInt(c.About, 10, 64)
+		if err != nil {
+			return err
+		}
+		message = cli.BuildPollCreation(c.Text, []string{"yes", "no"}, 1)
+		poll := message.GetPollCreationMessage()
+		poll.EndTime, poll.HideParticipantName = &end, proto.Bool(true)
 	case "quiz":
 		message = cli.BuildPollCreation(c.Text, []string{"yes", "no"}, 1)
 		quiz, hash := message.GetPollCreationMessage(), sha256.Sum256([]byte("no"))
@@ -201,7 +210,7 @@ func own(cli *whatsmeow.Client, chat types.JID, id types.MessageID) *types.Messa
 // word: they have an event of their own.
 func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text, about string) {
 	m := v.Message
-	for _, poll := range []*waE2E.PollCreationMessage{m.GetPollCreationMessage(), m.GetPollCreationMessageV2(), m.GetPollCreationMessageV3()} {
+	for _, poll := range polls(m) {
 		if poll != nil {
 			var options []string
 			for _, option := range poll.GetOptions() {

@@ -8,6 +8,10 @@ use roost_simulations::interop::{Failure, Library};
 
 use super::{Pair, about, cannot_say, hash, poll};
 
+/// Ends of polls, in seconds: in 2030, and in 2017.
+const SOME_DAY: i64 = 1_900_000_000;
+const LONG_AGO: i64 = 1_500_000_000;
+
 impl Pair<'_> {
     /// Polls of both sides, and votes of both in them.
     pub(crate) async fn polls(&mut self) -> Result<(), Failure> {
@@ -51,7 +55,50 @@ impl Pair<'_> {
         assert_eq!(counts(&standing), [("yes".into(), 1), ("no".into(), 0)]);
         assert!(standing.votes.iter().any(|vote| vote.from_me && vote.options == [0]), "ours is in it");
         self.matrix.row("tally of a poll").seen(self.to);
+        self.ends().await?;
         self.options().await
+    }
+
+    /// Polls of both sides that hide who votes, and end: one in time to vote, one before.
+    async fn ends(&mut self) -> Result<(), Failure> {
+        const ROW: &str = "poll that ends and hides who votes";
+        if self.speaker.library == Library::Baileys {
+            let reason = "Baileys knows neither ends of polls nor voters that are hidden";
+            self.matrix.row(ROW).not_applicable(self.from, reason).not_applicable(self.to, reason);
+            return Ok(());
+        }
+        let name = self.name();
+        let at = |seconds| Some(api::Timestamp { seconds, nanos: 0 });
+        let ending = |question: &str, seconds| {
+            let (end_time, hide_voters) = (at(seconds), true);
+            api::Poll { end_time, hide_voters, open: false, ..poll(question, "") }
+        };
+        let question = format!("to {name}, until 2030?");
+        self.say(Content::Poll(ending(&question, SOME_DAY))).await?;
+        let said = self.speaker.client.said("poll", &format!("{question}: yes, no")).await?;
+        assert_eq!(said.detail, format!("{SOME_DAY}000 true"));
+        let ended = self.say(Content::Poll(ending(&format!("to {name}, too late?"), LONG_AGO))).await?;
+        self.speaker.client.said("poll", &format!("to {name}, too late?: yes, no")).await?;
+        let id = self.hear("vote", "yes", &ended).await?;
+        let late = |payload: &Payload| {
+            matches!(payload, Payload::PollVoteReceived(vote) if vote.late && vote.options == ["yes"]
+                && vote.said.as_ref().is_some_and(|said| said.whatsapp_id == id))
+        };
+        self.reader.sees("a late vote", late).await?;
+        assert_eq!(counts(&self.tally(&ended, true).await?), [("yes".into(), 0), ("no".into(), 0)]);
+        self.matrix.row(ROW).seen(self.to);
+
+        let question = format!("of {name}, until 2030?");
+        let theirs = self.hear("ending_poll", &question, &format!("{SOME_DAY}000")).await?;
+        assert_eq!(self.received(&theirs).await?.content, Some(Received::Poll(ending(&question, SOME_DAY))));
+        let question = format!("of {name}, too late?");
+        let theirs = self.hear("ending_poll", &question, &format!("{LONG_AGO}000")).await?;
+        self.received(&theirs).await?;
+        let vote = api::PollVote { poll: about(&theirs, false), options: vec!["yes".into()] };
+        let refused = self.say(Content::PollVote(vote)).await.expect_err("it has ended");
+        assert!(refused.says("has ended"), "{refused:?}");
+        self.matrix.row(ROW).seen(self.from);
+        Ok(())
     }
 
     /// Options that are added to polls of the other side, and chosen.

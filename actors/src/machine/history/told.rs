@@ -171,10 +171,12 @@ impl Machine {
             let chosen = content::chosen(poll, hashes);
             let head = Head::past(&vote.id, vote.from_me, at);
             let voter = self.voter(&head, &scene, vote.at.map_or(0, |at| at.0));
+            let late = secret.is_some_and(|secret| voter.is_late(secret));
             let counts = secret.and_then(|secret| counted(secret, &past.id, voter, &chosen));
             outcome.batch.votes.extend(counts);
             let ((options, unknown_options), said, poll) = (chosen, Some(said.0), target());
-            let voted = api::PollVoteReceived { said, poll, options, unknown_options, unreadable: false };
+            let unreadable = false;
+            let voted = api::PollVoteReceived { said, poll, options, unknown_options, unreadable, late };
             events.push((dedupe, at, Payload::PollVoteReceived(voted)));
         }
         for answer in &past.beside.answers {

@@ -51,9 +51,17 @@ mod tests {
     fn a_row_of_a_poll_or_an_event_reads_back_and_one_of_before_has_its_options() {
         let options = vec!["yes".to_owned(), "no".to_owned()];
         let added_options = vec!["later".to_owned()];
-        let (correct_option, open) = ("no".to_owned(), true);
-        let poll =
-            api::Poll { question: "?".into(), options, selectable: 1, correct_option, open, added_options };
+        let poll = api::Poll {
+            question: "?".into(),
+            options,
+            selectable: 1,
+            correct_option: "no".into(),
+            open: true,
+            added_options,
+            end_time: Some(api::Timestamp { seconds: 1_900_000_000, nanos: 0 }),
+            hide_voters: true,
+            ..Default::default()
+        };
         let of_poll = Secret { key: vec![7; 32], poll: Some(poll), lasting: true };
         let of_event = Secret { poll: None, ..of_poll.clone() };
         for secret in [of_poll, of_event] {

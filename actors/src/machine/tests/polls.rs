@@ -34,7 +34,11 @@ fn a_poll() -> Content {
 
 /// The peer asks.
 fn hears_a_poll(world: &mut World) -> Secret {
-    let bytes = content::encode(&plain(a_poll()), &theirs());
+    hears_this_poll(world, a_poll())
+}
+
+fn hears_this_poll(world: &mut World, poll: Content) -> Secret {
+    let bytes = content::encode(&plain(poll), &theirs());
     let secret = Secret::of(&bytes).expect("a secret");
     hears(world, "POLL", bytes);
     secret
@@ -184,6 +188,41 @@ fn an_option_for_a_poll_that_is_not_known_is_told_as_unreadable() {
     hears(&mut world, "O", content::seal(&added, &theirs(), &secret, PEER, [4; 12]).expect("sealed"));
     let told = world.payloads.last();
     assert!(matches!(told, Some(Payload::PollOptionAdded(added)) if added.unreadable), "{told:?}");
+}
+
+#[test]
+fn who_votes_after_the_end_is_told_as_late_and_changes_no_vote_that_counts() {
+    let mut world = World::online(10);
+    let Content::Poll(poll) = a_poll() else { panic!("no poll") };
+    let now = theirs().now.0;
+    let end_time = Some(api::Timestamp { seconds: now / 1000 + 60, nanos: 0 });
+    let secret = hears_this_poll(&mut world, Content::Poll(api::Poll { end_time, ..poll }));
+    for (id, after, late) in [("A", 0, false), ("B", 61_000, true)] {
+        let around = Surroundings { now: UnixMillis(now + after), ..theirs() };
+        let sealed = content::seal(&plain(vote("POLL", true, &["no"])), &around, &secret, PEER, [3; 12]);
+        hears(&mut world, id, sealed.expect("sealed"));
+        match world.payloads.last() {
+            Some(Payload::PollVoteReceived(vote)) => {
+                assert_eq!((&*vote.options, vote.late), (&["no".to_owned()][..], late))
+            }
+            other => panic!("no vote: {other:?}"),
+        }
+        assert_eq!((world.votes.len(), last(&world).vote.cast), (1, theirs().now));
+    }
+}
+
+#[test]
+fn nobody_here_votes_in_a_poll_that_has_ended_or_adds_an_option_to_it() {
+    let mut world = World::online(11);
+    let Content::Poll(poll) = a_poll() else { panic!("no poll") };
+    let end_time = Some(api::Timestamp { seconds: 1_500_000_000, nanos: 0 });
+    hears_this_poll(&mut world, Content::Poll(api::Poll { end_time, ..poll }));
+    for (number, late) in (1..).zip([vote("POLL", false, &["yes"]), option("POLL", false, "later")]) {
+        let (token, _) = world.command(Command::Send(Box::new(request(late, number))));
+        world.commit_everything();
+        assert_eq!(world.told(token), Some(Err(SendError::PollEnded)));
+    }
+    assert_eq!(world.wired(), 0);
 }
 
 #[test]

@@ -2,6 +2,17 @@
 
 use roost_proto::api;
 
+/// WhatsApp's id of the poll that a message votes in, or adds an option to; empty for any other.
+pub(super) fn poll_of(kind: &api::send_message_request::Content) -> String {
+    use api::send_message_request::Content;
+    let poll = match kind {
+        Content::PollVote(vote) => vote.poll.as_ref(),
+        Content::PollOption(added) => added.poll.as_ref(),
+        _ => None,
+    };
+    poll.map(|poll| poll.whatsapp_id.clone()).unwrap_or_default()
+}
+
 /// The kind of a message, as its field is called.
 pub(super) fn kind_name(kind: &api::send_message_request::Content) -> &'static str {
     use api::send_message_request::Content;

@@ -16,10 +16,17 @@ pub(super) fn of(kind: Kind) -> Result<(Whereto, Said), Problem> {
             let place = api::Location { latitude, longitude, name, ..Default::default() };
             (whereto, Content::Location(place))
         }
-        Kind::Poll { whereto, question, options, selectable, correct, open } => {
-            let correct_option = correct;
-            let poll =
-                api::Poll { question, options, selectable, correct_option, open, ..Default::default() };
+        Kind::Poll { whereto, question, options, selectable, correct, open, ends, hide_voters } => {
+            let poll = api::Poll {
+                question,
+                options,
+                selectable,
+                correct_option: correct,
+                open,
+                end_time: ends.map(|seconds| api::Timestamp { seconds, nanos: 0 }),
+                hide_voters,
+                ..Default::default()
+            };
             (whereto, Content::Poll(poll))
         }
         Kind::PollOption { whereto, poll, option, sender, own } => {

@@ -56,6 +56,14 @@ fn other_kinds_are_named() {
     assert_eq!(read(&quiz).expect("good").1, asked("now"));
     let open = read(&["poll", "acme/shop", "1@g.us", "When?", "now", "later", "--open"]).expect("good").1;
     assert!(matches!(open, Content::Poll(api::Poll { open: true, .. })));
+    let line =
+        ["poll", "acme/shop", "1@g.us", "When?", "now", "later", "--ends", "1900000000", "--hide-voters"];
+    match read(&line).expect("good").1 {
+        Content::Poll(poll) => {
+            assert_eq!((poll.end_time.map(|end| end.seconds), poll.hide_voters), (Some(1_900_000_000), true));
+        }
+        other => panic!("{other:?}"),
+    }
     assert!(read(&["poll", "acme/shop", "1@g.us", "When?", "now"]).is_err(), "one answer is no choice");
     let place = ["location", "acme/shop", "1@lid", "--latitude", "-33.9", "--longitude", "18.4"];
     assert!(matches!(read(&place), Ok((_, Content::Location(at))) if at.latitude == -33.9));

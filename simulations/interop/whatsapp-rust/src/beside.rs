@@ -120,25 +120,32 @@ pub fn message(
     Ok(Some(message))
 }
 
-/// A poll to which everybody may add options, as it travels; votes in it are encrypted under this secret.
-pub fn open_poll(question: &str, secret: &[u8]) -> wa::Message {
+/// A poll to which everybody may add options, or one that ends and hides who votes, as it travels; votes in it are
+/// encrypted under this secret.
+///
+/// # Errors
+/// An end that is no number.
+pub fn poll(command: &Command, secret: &[u8]) -> anyhow::Result<wa::Message> {
+    let ends = command.kind == "ending_poll";
     let option = |name: &str| {
         let option_name = Some(name.to_owned());
         poll_creation_message::Option { option_name, ..Default::default() }
     };
     let poll = PollCreationMessage {
-        name: Some(question.to_owned()),
+        name: Some(command.text.clone()),
         options: ["yes", "no"].map(option).to_vec(),
         selectable_options_count: Some(1),
-        allow_add_option: Some(true),
+        allow_add_option: (!ends).then_some(true),
+        end_time: if ends { Some(command.about.parse()?) } else { None },
+        hide_participant_name: ends.then_some(true),
         ..Default::default()
     };
     let info = wa::MessageContextInfo { message_secret: Some(secret.to_vec()), ..Default::default() };
-    wa::Message {
+    Ok(wa::Message {
         poll_creation_message_v3: MessageField::some(poll),
         message_context_info: MessageField::some(info),
         ..Default::default()
-    }
+    })
 }
 
 /// One more option of a poll, as it travels: encrypted under the secret of the poll, from its author and who adds it.

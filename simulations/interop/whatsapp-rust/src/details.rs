@@ -19,6 +19,16 @@ pub fn detail(message: &wa::Message) -> String {
     if let Some(contact) = message.contact_message.as_option() {
         return text(&contact.vcard);
     }
+    let polls = [
+        &message.poll_creation_message,
+        &message.poll_creation_message_v2,
+        &message.poll_creation_message_v3,
+    ];
+    if let Some(poll) = polls.into_iter().find_map(|poll| poll.as_option())
+        && let Some(end) = poll.end_time
+    {
+        return format!("{end} {}", poll.hide_participant_name == Some(true));
+    }
     if let Some(event) = message.event_message.as_option() {
         return event.start_time.unwrap_or_default().to_string();
     }

@@ -71,9 +71,9 @@ impl Memory {
                 lock(&self.secrets).insert(sent.message_id.clone(), secret);
                 return Ok(sent.message_id);
             }
-            "open_poll" => {
+            "open_poll" | "ending_poll" => {
                 let secret = Sha256::digest(text).to_vec();
-                let sent = client.send_message(to, beside::open_poll(text, &secret)).await?;
+                let sent = client.send_message(to, beside::poll(command, &secret)?).await?;
                 lock(&self.secrets).insert(sent.message_id.clone(), secret);
                 return Ok(sent.message_id);
             }

@@ -106,6 +106,7 @@ impl Callers {
             SendError::Barred(_) => self.refused(ctx, call, "no new chats"),
             SendError::Outdated => self.refused(ctx, call, "outdated"),
             SendError::KeyReused => self.refused(ctx, call, "request id reused"),
+            SendError::PollEnded => self.refused(ctx, call, "poll ended"),
             SendError::OptionRefused => self.refused(ctx, call, "option refused"),
             SendError::IdTaken => self.refused(ctx, call, "id taken"),
             SendError::UnknownMessage => self.refused(ctx, call, "unknown message"),
