@@ -19,6 +19,7 @@ mod refuse;
 mod report;
 mod sealed;
 mod shop;
+mod texts;
 mod wire;
 
 pub use bots::{BotKey, for_bot, open_bot, seal_bot};

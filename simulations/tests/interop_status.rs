@@ -69,7 +69,7 @@ struct Pair<'a> {
 impl Pair<'_> {
     /// Roost says something; its id.
     async fn say(&self, to: To, content: Content) -> Result<String, Failure> {
-        let style = api::TextStyle { background_argb: 0xff1e_6e4f, font: 1 };
+        let style = api::TextStyle { background_argb: 0xff1e_6e4f, font: 1, ..Default::default() };
         let text_style = (matches!((&to, &content), (To::Status(_), Content::Text(_)))).then_some(style);
         let context = api::Context { text_style, ..Default::default() };
         self.cluster.say(self.device, to, content, context, WaitFor::ServerAck).await

@@ -6,8 +6,9 @@ use waproto::buffa::{Message as _, MessageField};
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::{ContextInfo, Message, message};
 
-use super::encode::{Surroundings, extended, message_key};
+use super::encode::{Surroundings, message_key};
 use super::meaning::{Meaning, peel, read};
+use super::texts::extended;
 use crate::api;
 
 /// Another content for a message of ours: other words beside its file, when it is known and has one, or else a text.

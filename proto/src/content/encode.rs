@@ -4,9 +4,8 @@
 //! not made here but under [`super::seal`]. What is said carries a secret, under which others may answer.
 
 use bytes::Bytes;
-use waproto::buffa::{Enumeration as _, Message as _, MessageField};
+use waproto::buffa::{Message as _, MessageField};
 use waproto::whatsapp::limit_sharing::TriggerType;
-use waproto::whatsapp::message::extended_text_message::FontType;
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{self, pin_in_chat_message};
 use waproto::whatsapp::{ContextInfo, KeepType, LimitSharing, MemberLabel, Message};
@@ -15,6 +14,7 @@ use waproto::whatsapp::{MessageContextInfo, MessageKey};
 use super::edits::an_edit;
 use super::interactive::{an_invite, some_buttons};
 use super::shop::{a_list, a_product, an_order};
+use super::texts::{extended, is_plain};
 use super::{MessageContent, bots, plain::carried, polls, quotes, report};
 use crate::api;
 use crate::api::send_message_request::Content;
@@ -258,31 +258,6 @@ fn contact_cards(out: &mut Message, contacts: &api::Contacts, with: MessageField
             }
             .into();
         }
-    }
-}
-
-/// Whether a text needs no more than itself.
-fn is_plain(context: &api::Context) -> bool {
-    context.link_preview.is_none() && context.text_style.is_none()
-}
-
-pub(super) fn extended(
-    text: &str,
-    context: &api::Context,
-    with: MessageField<ContextInfo>,
-) -> message::ExtendedTextMessage {
-    let preview = context.link_preview.clone().unwrap_or_default();
-    let style = context.text_style.as_ref();
-    message::ExtendedTextMessage {
-        text: Some(text.to_owned()),
-        matched_text: said(&preview.url),
-        title: said(&preview.title),
-        description: said(&preview.description),
-        jpeg_thumbnail: Some(preview.thumbnail).filter(|thumbnail| !thumbnail.is_empty()),
-        background_argb: style.map(|style| style.background_argb),
-        font: style.and_then(|style| FontType::from_i32(i32::try_from(style.font).ok()?)),
-        context_info: with,
-        ..Default::default()
     }
 }
 

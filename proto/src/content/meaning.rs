@@ -1,12 +1,12 @@
 //! From WhatsApp's `Message` to what it means: something said, or something about an earlier message.
 
-use waproto::buffa::{Enumeration as _, Message as _, MessageField};
+use waproto::buffa::{Message as _, MessageField};
 use waproto::whatsapp::message::protocol_message::Type;
 use waproto::whatsapp::message::{self, FutureProofMessage, pin_in_chat_message};
 use waproto::whatsapp::{ContextInfo, KeepType, Message, MessageKey};
 
 use super::concealed::{Concealed, concealed};
-use super::{edits, polls, quotes};
+use super::{edits, polls, quotes, texts};
 use crate::api;
 use crate::api::message_received::Content;
 use crate::e2e::PlaintextError;
@@ -315,16 +315,6 @@ fn context(
     view_once: bool,
 ) -> (Option<api::Context>, Option<String>) {
     let text = message.extended_text_message.as_option();
-    let preview = text.filter(|text| text.title.is_some()).map(|text| api::LinkPreview {
-        url: owned(&text.matched_text),
-        title: owned(&text.title),
-        description: owned(&text.description),
-        thumbnail: bytes(&text.jpeg_thumbnail),
-    });
-    let style = text.filter(|text| text.background_argb.is_some()).map(|text| api::TextStyle {
-        background_argb: text.background_argb.unwrap_or(0),
-        font: text.font.and_then(|font| u32::try_from(font.to_i32()).ok()).unwrap_or(0),
-    });
     let none = ContextInfo::default();
     let info = info.unwrap_or(&none);
     let quote = quotes::quote(info);
@@ -333,12 +323,12 @@ fn context(
     let context = api::Context {
         mentions: info.mentioned_jid.clone(),
         quote,
-        link_preview: preview,
+        link_preview: text.and_then(texts::preview),
         forwarding_score: i32::try_from(score).unwrap_or(i32::MAX),
         expires_after: info.expiration.filter(|after| *after > 0).map(span),
         view_once,
         mentions_everybody: info.non_jid_mentions.unwrap_or(0) > 0,
-        text_style: style,
+        text_style: text.and_then(texts::style),
     };
     let quoted = context.quote.as_ref().and(info.participant.clone());
     ((context != api::Context::default()).then_some(context), quoted)

@@ -4,7 +4,7 @@ mod sold;
 
 use std::collections::BTreeSet;
 
-use super::{MessageContent, bots, quotes};
+use super::{MessageContent, bots, quotes, texts};
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::e2e;
@@ -287,6 +287,9 @@ fn context(context: &api::Context) -> Checked {
         length("context.link_preview.title", &preview.title, 1, MAX_NAME)?;
         length("context.link_preview.description", &preview.description, 0, MAX_TEXT)?;
         thumbnail("context.link_preview.thumbnail", &preview.thumbnail)?;
+    }
+    if context.text_style.is_some_and(|style| texts::font(style.font).is_none()) {
+        return invalid("context.text_style.font", "must be 0, 1, 2, or 6 to 10");
     }
     if context.forwarding_score < 0 {
         return invalid("context.forwarding_score", "must not be negative");

@@ -151,7 +151,7 @@ fn what_goes_with_a_message_arrives_with_it() {
         expires_after: Some(api::Duration { seconds: 86_400, nanos: 0 }),
         view_once: true,
         mentions_everybody: true,
-        text_style: Some(api::TextStyle { background_argb: 0xff1e_6e4f, font: 2 }),
+        text_style: Some(api::TextStyle { background_argb: 0xff1e_6e4f, font: 2, text_argb: 0xffff_ffff }),
     };
     let text = MessageContent { kind: Content::Text("see https://example.org".into()), context };
     let (content, read) = said(&text);
@@ -344,6 +344,10 @@ fn what_cannot_be_sent_is_refused_by_the_name_of_its_field() {
     let context = api::Context { mentions: vec!["you".into()], ..Default::default() };
     let mention = MessageContent { kind: Content::Text("x".into()), context };
     assert_eq!(check(&mention).expect_err("refused").field, "context.mentions[0]");
+    let text_style = Some(api::TextStyle { font: 3, ..Default::default() });
+    let context = api::Context { text_style, ..Default::default() };
+    let odd = MessageContent { kind: Content::Text("x".into()), context };
+    assert_eq!(check(&odd).expect_err("refused").field, "context.text_style.font");
 }
 
 proptest! {

@@ -72,8 +72,9 @@ export function describeBeside(m) {
   if (button) return said('button_answer', button.selectedDisplayText, button.contextInfo?.stanzaId)
   if (m.groupInviteMessage) return said('group_invite', m.groupInviteMessage.caption)
   if (m.albumMessage) return said('album', String(m.albumMessage.expectedImageCount ?? 0))
-  const { text, title, matchedText, contextInfo } = m.extendedTextMessage ?? {}
+  const { text, title, matchedText, backgroundArgb, contextInfo } = m.extendedTextMessage ?? {}
   if (title) return said('link_preview', title, matchedText)
+  if (backgroundArgb) return said('styled', text)
   if (contextInfo?.isForwarded) return said('forward', `${text}; ${contextInfo.forwardingScore ?? 0}`)
   if (contextInfo?.mentionedJid?.length) return said('mention', text, contextInfo.mentionedJid[0])
   if (contextInfo?.expiration) return said('disappearing', `${text}; ${contextInfo.expiration}`)

@@ -28,6 +28,9 @@ export function detail(message) {
   if (m.buttonsResponseMessage) return m.buttonsResponseMessage.selectedButtonId ?? ''
   if (m.productMessage) return `${m.productMessage.product?.productId} of ${m.productMessage.businessOwnerJid ?? ''}`
   if (m.groupInviteMessage) return `${m.groupInviteMessage.groupJid} ${m.groupInviteMessage.inviteCode}`
+  const { backgroundArgb, textArgb, font } = m.extendedTextMessage ?? {}
+  const hex = argb => (argb ?? 0).toString(16).padStart(8, '0')
+  if (backgroundArgb) return `${hex(backgroundArgb)} ${hex(textArgb)} ${font ?? 0}`
   if (m.pinInChatMessage) return String(m.messageContextInfo?.messageAddOnDurationInSecs ?? 0)
   return ''
 }

@@ -85,6 +85,8 @@ export function rawContent(kind, text, target, own) {
           correctAnswer: { optionName: 'no', optionHash: createHash('sha256').update('no').digest('hex') },
         },
       }
+    case 'styled':
+      return { extendedTextMessage: { text, backgroundArgb: 0xff1e6e4f, textArgb: 0xffffffff, font: 2 } }
     case 'product_list':
       return {
         listMessage: {

@@ -47,6 +47,12 @@ func beside(cli *whatsmeow.Client, c command, to types.JID, heard *events.Messag
 		return &waE2E.Message{ExtendedTextMessage: &waE2E.ExtendedTextMessage{
 			Text: proto.String(link), MatchedText: proto.String(link), Title: proto.String(c.Text),
 		}}, nil
+	case "styled":
+		message := extended(c.Text, nil)
+		styled := message.ExtendedTextMessage
+		styled.BackgroundArgb, styled.TextArgb = proto.Uint32(0xff1e6e4f), proto.Uint32(0xffffffff)
+		styled.Font = waE2E.ExtendedTextMessage_FB_SCRIPT.Enum()
+		return message, nil
 	case "forward":
 		if heard == nil {
 			return nil, fmt.Errorf("%s was not received", c.About)
@@ -123,6 +129,8 @@ func describeBeside(m *waE2E.Message) (kind, text, about string) {
 		return "album", fmt.Sprint(m.GetAlbumMessage().GetExpectedImageCount()), ""
 	case extended.GetTitle() != "":
 		return "link_preview", extended.GetTitle(), extended.GetMatchedText()
+	case extended.GetBackgroundArgb() != 0:
+		return "styled", extended.GetText(), ""
 	case with.GetIsForwarded():
 		return "forward", fmt.Sprintf("%s; %d", extended.GetText(), with.GetForwardingScore()), ""
 	case len(with.GetMentionedJID()) > 0:

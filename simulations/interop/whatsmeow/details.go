@@ -62,6 +62,9 @@ func detail(v *events.Message) string {
 		return m.GetProductMessage().GetProduct().GetProductID() + " of " + m.GetProductMessage().GetBusinessOwnerJID()
 	case m.GetGroupInviteMessage() != nil:
 		return m.GetGroupInviteMessage().GetGroupJID() + " " + m.GetGroupInviteMessage().GetInviteCode()
+	case m.GetExtendedTextMessage().GetBackgroundArgb() != 0:
+		text := m.GetExtendedTextMessage()
+		return fmt.Sprintf("%08x %08x %d", text.GetBackgroundArgb(), text.GetTextArgb(), text.GetFont())
 	case m.GetPinInChatMessage() != nil:
 		return fmt.Sprint(m.GetMessageContextInfo().GetMessageAddOnDurationInSecs())
 	}

@@ -11,6 +11,8 @@ use super::{Pair, Speaker, about, cannot_hear, cannot_say, statements};
 
 /// What clients make a preview of.
 const LINK: &str = "https://hens.example";
+/// How clients tell the look of a text: the colours behind it and of it, and its font.
+const STYLE: &str = "ff1e6e4f ffffffff 2";
 /// After which their messages disappear.
 const DAY: i64 = 86_400;
 const WEEK: i64 = 604_800;
@@ -70,6 +72,16 @@ impl Pair<'_> {
         let preview = self.context_of(&id).await?.link_preview.unwrap_or_default();
         assert_eq!((preview.url.as_str(), preview.title), (LINK, title));
         self.matrix.row("link preview").seen(self.from).seen(self.to);
+
+        let text = format!("in colours, to {name}");
+        let text_style =
+            Some(api::TextStyle { background_argb: 0xff1e_6e4f, font: 2, text_argb: 0xffff_ffff });
+        let context = api::Context { text_style, ..Default::default() };
+        self.say_with(Content::Text(text.clone()), context).await?;
+        assert_eq!(self.speaker.client.said("styled", &text).await?.detail, STYLE);
+        let id = self.hear("styled", &format!("in colours, of {name}"), "").await?;
+        assert_eq!(self.context_of(&id).await?.text_style, text_style);
+        self.matrix.row("colours and font of a text").seen(self.from).seen(self.to);
 
         let text = format!("not for long, {name}");
         let context = api::Context { expires_after: lasting(DAY), ..Default::default() };
@@ -248,6 +260,7 @@ pub(crate) async fn among(from: &mut Speaker, to: &mut Speaker, matrix: &mut Mat
     let kinds = [
         ("mention", "mention", names.as_str(), there.as_str(), names.as_str(), there.as_str()),
         ("link preview", "link_preview", &names, "", &names, LINK),
+        ("colours and font of a text", "styled", &names, "", &names, ""),
         ("disappearing message", "disappearing", &names, "", &brief, ""),
         ("forward", "forward", "", &yours, &forwarded, ""),
         ("timer of a chat", "timer", "86400", "", "86400", ""),

@@ -12,7 +12,7 @@ use whatsapp_rust::waproto::whatsapp::message::secret_encrypted_message::SecretE
 use whatsapp_rust::waproto::whatsapp::message::{
     AlbumMessage, ButtonsResponseMessage, ExtendedTextMessage, GroupInviteMessage, KeepInChatMessage,
     ListResponseMessage, PollAddOptionMessage, PollCreationMessage, ProtocolMessage, SecretEncryptedMessage,
-    list_response_message, poll_creation_message,
+    extended_text_message, list_response_message, poll_creation_message,
 };
 
 use crate::Command;
@@ -62,6 +62,15 @@ pub fn message(
                 text: Some(LINK.to_owned()),
                 matched_text: Some(LINK.to_owned()),
                 title: Some(text.to_owned()),
+                ..Default::default()
+            });
+        }
+        "styled" => {
+            message.extended_text_message = MessageField::some(ExtendedTextMessage {
+                text: Some(text.to_owned()),
+                background_argb: Some(0xff1e_6e4f),
+                text_argb: Some(0xffff_ffff),
+                font: Some(extended_text_message::FontType::FB_SCRIPT),
                 ..Default::default()
             });
         }
@@ -220,6 +229,9 @@ pub fn describe(message: &wa::Message) -> Option<Words> {
     let said = text.text.as_deref().unwrap_or_default();
     if let Some(title) = &text.title {
         return words("link_preview", title, text.matched_text.clone().unwrap_or_default());
+    }
+    if text.background_argb.is_some() {
+        return words("styled", said, String::new());
     }
     let context = text.context_info.as_option()?;
     if context.is_forwarded == Some(true) {

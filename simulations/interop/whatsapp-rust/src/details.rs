@@ -60,6 +60,12 @@ pub fn detail(message: &wa::Message) -> String {
     if let Some(invite) = message.group_invite_message.as_option() {
         return format!("{} {}", text(&invite.group_jid), text(&invite.invite_code));
     }
+    if let Some(styled) = message.extended_text_message.as_option()
+        && let Some(background) = styled.background_argb
+    {
+        let (colour, font) = (styled.text_argb.unwrap_or_default(), styled.font.map(|font| font as i32));
+        return format!("{background:08x} {colour:08x} {}", font.unwrap_or_default());
+    }
     if message.pin_in_chat_message.is_set() {
         let info = message.message_context_info.as_option();
         return info.and_then(|info| info.message_add_on_duration_in_secs).unwrap_or_default().to_string();
