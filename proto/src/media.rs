@@ -9,6 +9,7 @@
 //! A blob is AES-256-CBC of the file, then the first 10 bytes of HMAC-SHA-256 over IV and ciphertext. The
 //! keys come from the 32 bytes of the message by HKDF with a text that names the kind.
 
+mod annotations;
 mod cipher;
 mod compose;
 mod keys;
@@ -18,6 +19,7 @@ mod retry;
 mod sidecar;
 mod stickers;
 
+pub(crate) use annotations::is_one as is_annotation;
 pub use cipher::{Decryptor, Encryptor, Hashes, Sealed, SealedError};
 pub(crate) use compose::{image, put};
 pub use compose::{media_to_send, media_to_send_mut};

@@ -124,6 +124,7 @@ impl World {
         self.packs(&mut matrix).await?;
         self.public_pack().await?;
         self.shown().await?;
+        self.places(&mut matrix).await?;
         for client in 0..self.clients.len() {
             self.once(client, &mut matrix).await?;
             self.quoted(client, &mut matrix).await?;

@@ -1,5 +1,6 @@
 //! What a caller may ask to send, kind by kind, and the words for what it may not.
 
+mod pictured;
 mod sold;
 
 use std::collections::BTreeSet;
@@ -173,11 +174,8 @@ fn kind(kind: &Content) -> Checked {
         }
         Content::MemberLabel(_) => Ok(()),
         Content::SharePhoneNumber(_) | Content::RequestPhoneNumber(_) | Content::LimitSharing(_) => Ok(()),
-        Content::Image(image) => file("image", image.media.as_ref(), &image.caption),
-        Content::Video(video) if video.note && !video.caption.is_empty() => {
-            invalid("video.caption", "does not go with a video note")
-        }
-        Content::Video(video) => file("video", video.media.as_ref(), &video.caption),
+        Content::Image(image) => pictured::image(image),
+        Content::Video(video) => pictured::video(video),
         Content::Audio(audio) => file("audio", audio.media.as_ref(), ""),
         Content::Document(document) => {
             length("document.file_name", &document.file_name, 0, MAX_NAME)?;

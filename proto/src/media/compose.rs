@@ -7,6 +7,7 @@ use waproto::buffa::MessageField;
 use waproto::whatsapp::message_association::AssociationType;
 use waproto::whatsapp::{ContextInfo, Message, MessageAssociation, MessageContextInfo, MessageKey, message};
 
+use super::annotations;
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::stanza::Jid;
@@ -66,13 +67,23 @@ pub(crate) fn put(
         Content::Image(image) => {
             out.message_context_info = of_album(&image.album, chat);
             let caption = said(&image.caption);
-            let described = self::image(media);
-            out.image_message =
-                message::ImageMessage { caption, context_info: with, view_once, ..described }.into();
+            let (interactive_annotations, annotations) = annotations::written(&image.annotations);
+            out.image_message = message::ImageMessage {
+                caption,
+                context_info: with,
+                view_once,
+                interactive_annotations,
+                annotations,
+                ..self::image(media)
+            }
+            .into();
         }
         Content::Video(video) => {
             out.message_context_info = of_album(&video.album, chat);
+            let (interactive_annotations, annotations) = annotations::written(&video.annotations);
             let film = message::VideoMessage {
+                interactive_annotations,
+                annotations,
                 mimetype: mime_type(),
                 caption: said(&video.caption),
                 file_sha256: hashes.0,

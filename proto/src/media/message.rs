@@ -9,6 +9,7 @@ use waproto::whatsapp::message::ImageMessage;
 use waproto::whatsapp::message_association::AssociationType;
 use waproto::whatsapp::{ContextInfo, Message};
 
+use super::annotations;
 use super::cipher::Hashes;
 use super::keys::{MediaKey, MediaKind};
 use crate::api;
@@ -148,6 +149,7 @@ pub(crate) fn read<'a>(message: &'a Message, outer: &Message) -> Option<(Content
             media: Some(picture(image)?),
             caption: owned(&image.caption),
             album: album().unwrap_or_default(),
+            annotations: annotations::read(&image.interactive_annotations, &image.annotations),
         };
         return Some((Content::Image(content), image.context_info.as_option()));
     }
@@ -166,6 +168,7 @@ pub(crate) fn read<'a>(message: &'a Message, outer: &Message) -> Option<(Content
             album: album().unwrap_or_default(),
             note,
             gif: video.gif_playback == Some(true),
+            annotations: annotations::read(&video.interactive_annotations, &video.annotations),
         };
         return Some((Content::Video(content), video.context_info.as_option()));
     }

@@ -24,12 +24,19 @@ export function transport(server, ca) {
 // Where a picture belongs, when that is an album of ours, or which one of ours gets another caption.
 export const album = (remoteJid, id) => id && { remoteJid, fromMe: true, id }
 
+// A part of a picture that leads to a place.
+const place = {
+  polygonVertices: [{ x: 0.25, y: 0.5 }, { x: 0.75, y: 0.5 }, { x: 0.5, y: 1 }],
+  location: { degreesLatitude: 52.5, degreesLongitude: 13.5, name: 'Alex' },
+}
+
 // What sendMessage takes for a file.
 export function content(kind, path, mimetype, caption, albumParentKey) {
   const file = { url: path }
   switch (kind) {
     case 'image': return { image: file, mimetype, caption, jpegThumbnail: '', albumParentKey }
     case 'edited_caption': return { image: file, mimetype, caption, jpegThumbnail: '', edit: albumParentKey }
+    case 'located': return { image: file, mimetype, caption, jpegThumbnail: '', interactiveAnnotations: [place] }
     case 'view_once': return { image: file, mimetype, caption, jpegThumbnail: '', viewOnce: true }
     case 'video': return { video: file, mimetype, caption, jpegThumbnail: '' }
     case 'note': return { video: file, mimetype, ptv: true, jpegThumbnail: '' }
@@ -40,6 +47,8 @@ export function content(kind, path, mimetype, caption, albumParentKey) {
     default: throw new Error(`unknown kind of file ${kind}`)
   }
 }
+
+const placeInWords = ({ location }) => `${location?.degreesLatitude} ${location?.degreesLongitude} ${location?.name}`
 
 // Fetches the file of a message, if it has one, and says what it is. `reupload` has the phone upload a file that the
 // servers have dropped; the library itself takes no notice of their answer.
@@ -81,6 +90,7 @@ export async function received(message, options, reupload) {
       width: part.width ?? 0,
       height: part.height ?? 0,
       waveform: Buffer.from(part.waveform ?? []).toString('hex'),
+      place: (part.interactiveAnnotations ?? []).map(placeInWords).join(),
     },
   }
 }

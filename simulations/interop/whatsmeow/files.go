@@ -31,7 +31,7 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	}
 	kinds := map[string]whatsmeow.MediaType{
 		"image": whatsmeow.MediaImage, "view_once": whatsmeow.MediaImage, "edited_caption": whatsmeow.MediaImage,
-		 "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
+		"located": whatsmeow.MediaImage, "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
 		"note": whatsmeow.MediaVideo, "audio": whatsmeow.MediaAudio, "voice": whatsmeow.MediaAudio,
 		"document": whatsmeow.MediaDocument, "sticker_pack": whatsmeow.MediaStickerPack,
 	}
@@ -50,7 +50,7 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	}
 	message := &waE2E.Message{}
 	switch c.Kind {
-	case "image", "view_once", "edited_caption":
+	case "image", "view_once", "edited_caption", "located":
 		message.ImageMessage = &waE2E.ImageMessage{
 			Caption: proto.String(c.Text), Mimetype: proto.String(c.Mime), URL: &up.URL, DirectPath: &up.DirectPath,
 			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
@@ -95,6 +95,16 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 		album := &waCommon.MessageKey{RemoteJID: proto.String(to.String()), FromMe: proto.Bool(true), ID: proto.String(c.About)}
 		message.MessageContextInfo = &waE2E.MessageContextInfo{MessageAssociation: &waE2E.MessageAssociation{
 			AssociationType: waE2E.MessageAssociation_MEDIA_ALBUM.Enum(), ParentMessageKey: album,
+		}}
+	}
+	if c.Kind == "located" {
+		at := func(x, y float64) *waE2E.Point { return &waE2E.Point{X: &x, Y: &y} }
+		place := &waE2E.Location{
+			DegreesLatitude: proto.Float64(52.5), DegreesLongitude: proto.Float64(13.5), Name: proto.String("Alex"),
+		}
+		message.ImageMessage.InteractiveAnnotations = []*waE2E.InteractiveAnnotation{{
+			PolygonVertices: []*waE2E.Point{at(0.25, 0.5), at(0.75, 0.5), at(0.5, 1)},
+			Action:          &waE2E.InteractiveAnnotation_Location{Location: place},
 		}}
 	}
 	if c.Kind == "view_once" {
@@ -193,7 +203,7 @@ func stickers(ctx context.Context, cli *whatsmeow.Client, id string) ([]string, 
 
 // shownOf is what can be shown of a file before it is there.
 func shownOf(file any) fields {
-	shown := fields{"seconds": 0, "width": 0, "height": 0, "waveform": ""}
+	shown := fields{"seconds": 0, "width": 0, "height": 0, "waveform": "", "place": ""}
 	if lasting, is := file.(interface{ GetSeconds() uint32 }); is {
 		shown["seconds"] = lasting.GetSeconds()
 	}
@@ -202,6 +212,13 @@ func shownOf(file any) fields {
 		GetHeight() uint32
 	}); is {
 		shown["width"], shown["height"] = sized.GetWidth(), sized.GetHeight()
+	}
+	if annotated, is := file.(interface {
+		GetInteractiveAnnotations() []*waE2E.InteractiveAnnotation
+	}); is {
+		for _, one := range annotated.GetInteractiveAnnotations() {
+			shown["place"] = place(one.GetLocation()) + " " + one.GetLocation().GetName()
+		}
 	}
 	if heard, is := file.(interface{ GetWaveform() []byte }); is {
 		shown["waveform"] = hex.EncodeToString(heard.GetWaveform())

@@ -219,6 +219,8 @@ pub struct Shown {
     pub height: u32,
     /// In hex.
     pub waveform: String,
+    /// That a part of a picture leads to: latitude, longitude and name; empty for none.
+    pub place: String,
 }
 
 /// A text that a real client received.

@@ -27,7 +27,7 @@ impl World {
     /// A picture of Roost's, with its caption.
     async fn picture(&self, path: &Path, album: &str) -> Result<Send, Failure> {
         let media = Some(self.uploads(Kind::Image, JPEG, path).await?);
-        Ok(Send::Image(api::Image { media, caption: look(), album: album.to_owned() }))
+        Ok(Send::Image(api::Image { media, caption: look(), album: album.to_owned(), ..Default::default() }))
     }
 
     pub(super) async fn once(&mut self, client: usize, matrix: &mut Matrix) -> Result<(), Failure> {

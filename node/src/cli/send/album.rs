@@ -51,7 +51,7 @@ pub(super) async fn send(args: AlbumArgs, globals: &Globals) -> Result<Vec<api::
         let (media, album) = (content::named(file, kind), album.clone());
         let content = match kind {
             Kind::Video => Content::Video(api::Video { media, caption, album, ..Default::default() }),
-            _ => Content::Image(api::Image { media, caption, album }),
+            _ => Content::Image(api::Image { media, caption, album, ..Default::default() }),
         };
         sent.push(super::send(&client, globals, &with(place + 1), (content, None)).await?);
     }

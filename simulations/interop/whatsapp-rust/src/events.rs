@@ -131,6 +131,8 @@ pub struct Shown {
     pub height: u32,
     /// In hex.
     pub waveform: String,
+    /// That a part of a picture leads to.
+    pub place: String,
 }
 
 /// Writes events; cheap to clone.

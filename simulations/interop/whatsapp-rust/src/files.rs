@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use whatsapp_rust::download::{DownloadParams, Downloadable, MediaType};
 use whatsapp_rust::media::{self, AudioOptions, DocumentOptions, ImageOptions, VideoOptions};
 use whatsapp_rust::prelude::*;
+use whatsapp_rust::waproto::whatsapp::interactive_annotation::Action;
 use whatsapp_rust::waproto::whatsapp::message::{
     FutureProofMessage, StickerMessage, StickerPackMessage, sticker_pack_message,
 };
@@ -23,7 +24,7 @@ use crate::events::{Said, Shown};
 pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result<String> {
     let data = std::fs::read(&command.path).with_context(|| command.path.clone())?;
     let media_type = match command.kind.as_str() {
-        "image" | "view_once" | "edited_caption" => MediaType::Image,
+        "image" | "view_once" | "edited_caption" | "located" => MediaType::Image,
         "sticker" => MediaType::Sticker,
         "video" | "note" => MediaType::Video,
         "audio" | "voice" => MediaType::Audio,
@@ -34,7 +35,7 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
     let file = client.upload(data, media_type, UploadOptions::new()).await?;
     let (caption, mimetype) = (Some(command.text.clone()), Some(command.mime.clone()));
     let mut message = match command.kind.as_str() {
-        "image" | "view_once" | "edited_caption" => {
+        "image" | "view_once" | "edited_caption" | "located" => {
             media::image_message(file, ImageOptions { caption, mimetype, ..Default::default() })
         }
         "video" => media::video_message(file, VideoOptions { caption, mimetype, ..Default::default() }),
@@ -93,11 +94,42 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
     if !command.about.is_empty() {
         message.message_context_info = in_album(&to, &command.about);
     }
+    if command.kind == "located" {
+        message.image_message.get_or_insert_default().interactive_annotations = vec![located()];
+    }
     if command.kind == "view_once" {
         let envelope = FutureProofMessage { message: message.into() };
         message = wa::Message { view_once_message: MessageField::some(envelope), ..Default::default() };
     }
     Ok(client.send_message(to, message).await?.message_id)
+}
+
+/// A part of a picture that leads to a place.
+fn located() -> wa::InteractiveAnnotation {
+    let place = wa::Location {
+        degrees_latitude: Some(52.5),
+        degrees_longitude: Some(13.5),
+        name: Some("Alex".to_owned()),
+    };
+    let corner = |(x, y)| wa::Point { x: Some(x), y: Some(y), ..Default::default() };
+    wa::InteractiveAnnotation {
+        polygon_vertices: [(0.25, 0.5), (0.75, 0.5), (0.5, 1.0)].map(corner).to_vec(),
+        action: Some(Action::Location(Box::new(place))),
+        ..Default::default()
+    }
+}
+
+/// The place that a part of a picture leads to.
+fn place_of(picture: &wa::message::ImageMessage) -> String {
+    let place = picture.interactive_annotations.iter().find_map(|one| match &one.action {
+        Some(Action::Location(place)) => Some(place),
+        _ => None,
+    });
+    let words = |place: &wa::Location| {
+        let (latitude, longitude) = (place.degrees_latitude.unwrap_or(0.0), place.degrees_longitude.unwrap_or(0.0));
+        format!("{latitude} {longitude} {}", place.name.as_deref().unwrap_or_default())
+    };
+    place.map(|place| words(place)).unwrap_or_default()
 }
 
 /// That a picture belongs to an album of ours.
@@ -165,6 +197,7 @@ fn shown_of(message: &wa::Message) -> Shown {
         seconds: film.and_then(|film| film.seconds).unwrap_or_default(),
         width: either(film.and_then(|film| film.width), picture.and_then(|picture| picture.width)),
         height: either(film.and_then(|film| film.height), picture.and_then(|picture| picture.height)),
+        place: picture.map(place_of).unwrap_or_default(),
         ..Shown::default()
     }
 }
