@@ -123,7 +123,9 @@ async fn followed(cast: &Cast) -> Result<Matrix, Failure> {
             ask(&mut client, json!({"cmd": "newsletter_create", "text": format!("by {name}")})).await?;
         let theirs = theirs.as_str().unwrap_or_default().to_owned();
         let how = api::follow_newsletter_request::How::Follow.into();
-        let follow = api::FollowNewsletterRequest { device: device.clone(), newsletter: theirs.clone(), how };
+        let newsletter = theirs.clone();
+        let follow =
+            api::FollowNewsletterRequest { device: device.clone(), newsletter, how, ..Default::default() };
         cluster.ask(follow, async |api, it| api.newsletters().follow_newsletter(it).await).await?;
         let list = api::ListNewslettersRequest { device: device.clone() };
         let list = cluster.ask(list, async |api, it| api.newsletters().list_newsletters(it).await).await?;

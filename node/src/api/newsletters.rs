@@ -3,18 +3,17 @@
 mod asked;
 
 use roost_proto::api;
-use roost_proto::api::follow_newsletter_request::How;
 use roost_proto::api::get_newsletter_request::By;
 use roost_proto::api::newsletter_service_client::NewsletterServiceClient;
 use roost_proto::api::newsletter_service_server::NewsletterService;
 use roost_proto::ask::newsletters::{
-    AcceptInvite, AcceptTerms, ChangeAdmin, CountAdmins, DeleteNewsletter, FollowNewsletter, Following,
-    GetNewsletter, ListFollowers, ListInvited, ListNewsletterMessages, ListNewsletters, WatchNewsletter,
+    AcceptInvite, AcceptTerms, ChangeAdmin, CountAdmins, DeleteNewsletter, GetNewsletter, ListFollowers,
+    ListInvited, ListNewsletterMessages, ListNewsletters, WatchNewsletter,
 };
 use roost_proto::id::DeviceKey;
 use tonic::{Request, Response, Status, async_trait};
 
-use self::asked::{FOLLOWERS, MESSAGES, admin_change, code, count, create, update, updates};
+use self::asked::{FOLLOWERS, Follow, MESSAGES, admin_change, code, count, create, follow, update, updates};
 pub(super) use self::asked::{fits, length};
 use super::call::Call;
 use super::media::name_in_post;
@@ -101,17 +100,10 @@ impl NewsletterService for Api {
     ) -> Result<Response<api::FollowNewsletterResponse>, Status> {
         self.unary(method(SERVICE, "FollowNewsletter"), request, |call, request| async move {
             let key = device(&call, &request.device)?;
-            let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
-            let how = match request.how() {
-                How::Follow => Following::Begin,
-                How::Unfollow => Following::End,
-                How::Mute => Following::Mute,
-                How::Unmute => Following::Unmute,
-                How::Unspecified => {
-                    return Err(ApiError::field("how", "must be FOLLOW, UNFOLLOW, MUTE or UNMUTE"));
-                }
-            };
-            self.ask(&call, &key, &FollowNewsletter { newsletter, how }).await?;
+            match follow(&request)? {
+                Follow::All(all) => self.ask(&call, &key, &all).await?,
+                Follow::Kind(kind) => self.ask(&call, &key, &kind).await?,
+            }
             Ok(api::FollowNewsletterResponse {})
         })
         .await

@@ -1,5 +1,7 @@
 //! `roost newsletter …`: channels, as people call them.
 
+mod sounds;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -10,6 +12,7 @@ use roost_proto::api::get_newsletter_request::By;
 use roost_proto::json;
 use roost_proto::prost::Message;
 
+use self::sounds::{Sound, follow};
 use super::{Globals, Output, device_name, media, render};
 use crate::client::{Problem, request};
 
@@ -52,10 +55,10 @@ pub enum NewsletterCommand {
     Follow(Newsletter),
     /// Follows it no longer.
     Unfollow(Newsletter),
-    /// Silences one.
-    Mute(Newsletter),
+    /// Silences one, or a kind of what happens in it.
+    Mute(Sound),
     /// Ends that.
-    Unmute(Newsletter),
+    Unmute(Sound),
     /// Lists what was said in one, newest first.
     Posts {
         #[command(flatten)]
@@ -273,23 +276,15 @@ pub(super) async fn run(command: NewsletterCommand, globals: &Globals) -> Result
             let wanted = api::AcceptNewsletterTermsRequest { device: device_name(&device) };
             repeat!(client.newsletters.accept_newsletter_terms, wanted, deadline);
         }
-        NewsletterCommand::Follow(of) => follow(of, How::Follow, globals).await?,
-        NewsletterCommand::Unfollow(of) => follow(of, How::Unfollow, globals).await?,
-        NewsletterCommand::Mute(of) => follow(of, How::Mute, globals).await?,
-        NewsletterCommand::Unmute(of) => follow(of, How::Unmute, globals).await?,
+        NewsletterCommand::Follow(of) => follow(of.request(How::Follow), globals).await?,
+        NewsletterCommand::Unfollow(of) => follow(of.request(How::Unfollow), globals).await?,
+        NewsletterCommand::Mute(of) => follow(of.request(How::Mute), globals).await?,
+        NewsletterCommand::Unmute(of) => follow(of.request(How::Unmute), globals).await?,
         NewsletterCommand::Invite(of) => admin(of, Action::Invite, globals).await?,
         NewsletterCommand::RevokeInvite(of) => admin(of, Action::RevokeInvite, globals).await?,
         NewsletterCommand::Demote(of) => admin(of, Action::Demote, globals).await?,
         NewsletterCommand::Give(of) => admin(of, Action::MakeOwner, globals).await?,
     }
-    Ok(())
-}
-
-async fn follow(of: Newsletter, how: How, globals: &Globals) -> Result<(), Problem> {
-    let (client, deadline) = (globals.connect().await?, globals.deadline());
-    let (device, newsletter) = (device_name(&of.device), of.newsletter);
-    let wanted = api::FollowNewsletterRequest { device, newsletter, how: how.into() };
-    repeat!(client.newsletters.follow_newsletter, wanted, deadline);
     Ok(())
 }
 

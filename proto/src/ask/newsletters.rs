@@ -5,6 +5,7 @@
 
 mod admins;
 mod create;
+mod sounds;
 mod told;
 
 use base64::Engine as _;
@@ -20,6 +21,7 @@ pub use admins::{
     AcceptInvite, AcceptTerms, AdminChange, ChangeAdmin, CountAdmins, ListFollowers, ListInvited,
 };
 pub use create::CreateNewsletter;
+pub use sounds::MuteActivity;
 pub use told::{changes, newsletter, post, posts};
 
 const FETCH: &str = "6563316087068696";

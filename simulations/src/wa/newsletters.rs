@@ -7,6 +7,7 @@
 
 mod admins;
 mod posts;
+mod sounds;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,6 +45,8 @@ pub struct Newsletter {
     created_s: u64,
     /// Who follows it, and whether without a sound.
     pub followers: BTreeMap<Pn, bool>,
+    /// Which kinds of what happens in it make no sound for whom, by WhatsApp's names.
+    pub silent: BTreeMap<Pn, BTreeSet<&'static str>>,
     /// What was said, by the server's numbers.
     pub posts: BTreeMap<u64, Post>,
     /// Devices that are told of counts, until when, in seconds.
@@ -75,7 +78,11 @@ impl Newsletter {
                 "preview": picture,
                 "settings": { "reaction_codes": { "value": "ALL" } },
             },
-            "viewer_metadata": { "mute": if muted { "ON" } else { "OFF" }, "role": role },
+            "viewer_metadata": {
+                "mute": if muted { "ON" } else { "OFF" },
+                "role": role,
+                "settings": self.sounds(viewer),
+            },
         })
     }
 }
@@ -138,6 +145,7 @@ impl Machine {
             "6392786840836363" | "9767147403369991" => self.follow(now, device, named, None, "leave"),
             "6274038279359549" | "29766401636284406" => self.follow(now, device, named, Some(true), "mute"),
             "6068417879924485" | "9864994326891137" => self.follow(now, device, named, Some(false), "unmute"),
+            sounds::SET => self.set_sound(device.pn, &variables["input"]),
             _ => self.admin_query(now, device, number, variables),
         }
     }
@@ -161,6 +169,7 @@ impl Machine {
             invited: BTreeMap::new(),
             created_s: seconds(now),
             followers: BTreeMap::new(),
+            silent: BTreeMap::new(),
             posts: BTreeMap::new(),
             watchers: BTreeMap::new(),
         };

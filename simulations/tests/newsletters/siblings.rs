@@ -3,6 +3,8 @@
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::follow_newsletter_request::How;
+use roost_proto::api::get_newsletter_request::By;
+use roost_proto::api::newsletter::Activity;
 use roost_proto::api::newsletter_changed::Change;
 use roost_simulations::interop::{Cast, ClientEvent, Failure, Library, Matrix, RealClient, Way};
 use serde_json::json;
@@ -36,6 +38,7 @@ pub(super) async fn heard(
     for step in STEPS {
         from_sibling(cast, (&mut sibling, library), theirs, step).await?;
     }
+    kinds(cast, (&mut sibling, library), theirs, matrix).await?;
     sibling.quit().await?;
     let (from, to) = (Way::From(library), Way::To(library));
     for row in [FOLLOWED, MUTED] {
@@ -62,7 +65,7 @@ async fn from_roost(
     (how, _, told, stands): Step,
 ) -> Result<(), Failure> {
     let (device, newsletter) = (cast.device.clone(), theirs.to_owned());
-    let follow = api::FollowNewsletterRequest { device, newsletter, how: how.into() };
+    let follow = api::FollowNewsletterRequest { device, newsletter, how: how.into(), ..Default::default() };
     cast.cluster.ask(follow, async |api, it| api.newsletters().follow_newsletter(it).await).await?;
     let at_whatsapp = cast.stage.sim.look(|machine| {
         let newsletter = theirs.strip_suffix("@newsletter").and_then(|id| machine.newsletters().get(id));
@@ -98,4 +101,48 @@ async fn from_sibling(
         changed.newsletter == theirs && fits
     };
     cast.reader.sees(command, fits).await
+}
+
+/// A client of Roost's own account and Roost silence what followers do in a newsletter; what admins do there is not for
+/// them.
+async fn kinds(
+    cast: &Cast,
+    (sibling, library): (&mut RealClient, Library),
+    theirs: &str,
+    matrix: &mut Matrix,
+) -> Result<(), Failure> {
+    let row = matrix.row("kind of activity of a newsletter muted");
+    let (from, to) = (Way::From(library), Way::To(library));
+    if library != Library::WhatsappRust {
+        let reason = format!("{} mutes newsletters as a whole", library.name());
+        row.not_applicable(from, &reason).not_applicable(to, &reason);
+        return Ok(());
+    }
+    let silence = async |how: How, activity: Activity| {
+        let follow = api::FollowNewsletterRequest {
+            device: cast.device.clone(),
+            newsletter: theirs.to_owned(),
+            how: how.into(),
+            activity: activity.into(),
+        };
+        cast.cluster.ask(follow, async |api, it| api.newsletters().follow_newsletter(it).await).await
+    };
+    for (how, silent) in [(How::Mute, json!(["MUTE_FOLLOWER_ACTIVITY"])), (How::Unmute, json!([]))] {
+        silence(how, Activity::OfFollowers).await?;
+        assert_eq!(ask(sibling, json!({"cmd": "newsletter_silent", "to": theirs})).await?, silent);
+    }
+    row.seen(to);
+    let refused = silence(How::Mute, Activity::OfAdmins).await.expect_err("it does not speak there");
+    assert!(refused.says("403"), "{refused:?}");
+    for on in [true, false] {
+        let silence = json!({"cmd": "newsletter_silence", "to": theirs, "text": "followers", "on": on});
+        ask(sibling, silence).await?;
+        let by = Some(By::Newsletter(theirs.to_owned()));
+        let get = api::GetNewsletterRequest { device: cast.device.clone(), by };
+        let get = cast.cluster.ask(get, async |api, it| api.newsletters().get_newsletter(it).await).await?;
+        let silent: Vec<Activity> = get.muted_activities().collect();
+        assert_eq!(silent, if on { vec![Activity::OfFollowers] } else { Vec::new() });
+    }
+    row.seen(from);
+    Ok(())
 }

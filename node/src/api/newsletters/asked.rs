@@ -3,8 +3,13 @@
 use roost_actors::device::{Make, Recipient};
 use roost_proto::api;
 use roost_proto::api::change_newsletter_admin_request::Action;
+use roost_proto::api::follow_newsletter_request::How;
+use roost_proto::api::newsletter::Activity;
 use roost_proto::ask::making::New;
-use roost_proto::ask::newsletters::{AdminChange, CreateNewsletter, ListNewsletterUpdates, UpdateNewsletter};
+use roost_proto::ask::newsletters::{
+    AdminChange, CreateNewsletter, FollowNewsletter, Following, ListNewsletterUpdates, MuteActivity,
+    UpdateNewsletter,
+};
 
 use crate::api::accounts::picture;
 use crate::api::parse;
@@ -50,6 +55,35 @@ pub(super) fn create(request: &api::CreateNewsletterRequest) -> Result<Make, Api
     let picture = picture("picture", request.picture.clone())?.unwrap_or_default();
     let what = New::Newsletter(CreateNewsletter { title, description, picture });
     parse::make(what, &request.request_id, "newsletter", &said)
+}
+
+/// What a call of FollowNewsletter asks.
+#[derive(Debug)]
+pub(super) enum Follow {
+    All(FollowNewsletter),
+    Kind(MuteActivity),
+}
+
+pub(super) fn follow(request: &api::FollowNewsletterRequest) -> Result<Follow, ApiError> {
+    let newsletter = parse::newsletter("newsletter", &request.newsletter)?;
+    let activity = Activity::try_from(request.activity)
+        .map_err(|_| ApiError::field("activity", "must be OF_FOLLOWERS, OF_ADMINS or unspecified"))?;
+    let how = match request.how() {
+        How::Follow => Following::Begin,
+        How::Unfollow => Following::End,
+        How::Mute => Following::Mute,
+        How::Unmute => Following::Unmute,
+        How::Unspecified => {
+            return Err(ApiError::field("how", "must be FOLLOW, UNFOLLOW, MUTE or UNMUTE"));
+        }
+    };
+    match (activity, how) {
+        (Activity::Unspecified, how) => Ok(Follow::All(FollowNewsletter { newsletter, how })),
+        (activity, Following::Mute | Following::Unmute) => {
+            Ok(Follow::Kind(MuteActivity { newsletter, activity, muted: how == Following::Mute }))
+        }
+        _ => Err(ApiError::field("activity", "goes with MUTE and UNMUTE alone")),
+    }
 }
 
 pub(super) fn update(request: api::UpdateNewsletterRequest) -> Result<UpdateNewsletter, ApiError> {
@@ -143,6 +177,22 @@ mod tests {
             (api::UpdateNewsletterRequest { picture: Some(b"GIF89a".to_vec()), ..change.clone() }, "picture"),
         ] {
             assert_eq!(refused(update(bad).map(drop)), field);
+        }
+        let following = |how: How, activity: i32| {
+            let newsletter = "1203631@newsletter".to_owned();
+            follow(&api::FollowNewsletterRequest {
+                newsletter,
+                how: how.into(),
+                activity,
+                ..Default::default()
+            })
+        };
+        assert!(matches!(following(How::Mute, 0), Ok(Follow::All(_))));
+        assert!(matches!(following(How::Unmute, 2), Ok(Follow::Kind(kind)) if !kind.muted));
+        for (how, activity, field) in
+            [(How::Follow, 1, "activity"), (How::Mute, 3, "activity"), (How::Unspecified, 1, "how")]
+        {
+            assert_eq!(refused(following(how, activity).map(drop)), field);
         }
         let once = api::Context { view_once: true, ..Default::default() };
         let refusal = fits(&Recipient::Newsletter("1203631".to_owned()), &once);

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::MOST;
+use super::sounds::silent;
 use crate::api;
 use crate::api::newsletter::Role;
 use crate::content::{Meaning, read_in_newsletter};
@@ -25,6 +26,7 @@ pub fn newsletter(value: &Value) -> Option<api::Newsletter> {
         role: role(&viewer["role"]).into(),
         muted: text(&viewer["mute"]).eq_ignore_ascii_case("on"),
         picture: text(&thread["picture"]["direct_path"]),
+        muted_activities: silent(viewer),
         suspended: !text(&value["state"]["type"]).eq_ignore_ascii_case("active"),
     })
 }

@@ -9,7 +9,7 @@ use whatsapp_rust::prelude::*;
 use whatsapp_rust::types::message::EditAttribute;
 use whatsapp_rust::wacore::iq::mex_operations::{
     accept_newsletter_admin_invite, change_newsletter_owner, create_newsletter_admin_invite,
-    demote_newsletter_admin, fetch_newsletter_followers,
+    demote_newsletter_admin, fetch_newsletter, fetch_newsletter_followers,
 };
 use whatsapp_rust::wacore_binary::JidExt as _;
 
@@ -37,6 +37,15 @@ pub async fn newsletters(client: &Arc<Client>, command: &Command) -> anyhow::Res
             newsletter.leave(&to()?).await?;
             Value::Null
         }
+        // Whether what followers, or admins (`text`), do in it makes no sound.
+        "newsletter_silence" => {
+            match command.text.as_str() {
+                "followers" => newsletter.set_follower_mute(&to()?, command.on).await?,
+                _ => newsletter.set_admin_mute(&to()?, command.on).await?,
+            }
+            Value::Null
+        }
+        "newsletter_silent" => json!(silent(client, &command.to).await?),
         "newsletter_describe" => {
             json!(newsletter.update(&to()?, None, Some(&command.text)).await?.name)
         }
@@ -85,6 +94,19 @@ async fn admins(client: &Arc<Client>, command: &Command) -> anyhow::Result<Optio
     };
     let answer = client.mex().mutate(MexRequest::new(name, id, variables)).await?;
     Ok(Some(answer.data.unwrap_or_default()))
+}
+
+/// What makes no sound in a newsletter, by WhatsApp's names, as its metadata says.
+async fn silent(client: &Arc<Client>, newsletter: &str) -> anyhow::Result<Vec<String>> {
+    use fetch_newsletter::{DOC_ID, Input, NAME, Variables};
+    let (key, r#type) = (Some(newsletter.to_owned()), Some("JID".to_owned()));
+    let input = Some(Input { key, r#type, ..Default::default() });
+    let asked = Variables { input, fetch_viewer_metadata: Some(true), ..Default::default() };
+    let answer = client.mex().query(MexRequest::new(NAME, DOC_ID, asked)).await?;
+    let told = answer.data.unwrap_or_default();
+    let settings = told["xwa2_newsletter"]["viewer_metadata"]["settings"].as_array().cloned();
+    let on = settings.unwrap_or_default().into_iter().filter(|setting| setting["value"] == "ON");
+    Ok(on.filter_map(|setting| Some(setting["type"].as_str()?.to_owned())).collect())
 }
 
 /// What has happened to a newsletter, of which the library tells as WhatsApp has said it; none for other events.

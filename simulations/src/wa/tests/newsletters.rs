@@ -308,3 +308,30 @@ fn who_is_asked_may_speak_until_the_owner_lets_him_go_or_gives_it_to_him() {
         seen(&world, ada, "notification").into_iter().filter(|it| it.text("type").as_deref() == Some("mex"));
     assert!(told.count() >= 1, "the owner has heard that somebody speaks");
 }
+
+#[test]
+fn who_has_a_part_in_a_newsletter_silences_what_happens_there() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let newsletter = followed(&mut world, ada, bob).to_string();
+    let set = |world: &mut World, probe: usize, id: &str, kind: &str, value: &str| {
+        let input = json!({ "newsletter_id": id, "type": kind, "value": value });
+        let answer = query(world, probe, "31938993655691868", &json!({ "input": input }));
+        answer.child("error").and_then(|error| error.number("code"))
+    };
+    let (followers, admins) = ("MUTE_FOLLOWER_ACTIVITY", "MUTE_ADMIN_ACTIVITY");
+    for (probe, kind) in [(bob, followers), (ada, followers), (ada, admins)] {
+        assert_eq!(set(&mut world, probe, &newsletter, kind, "ON"), None, "{kind}");
+    }
+    let refused = [
+        (bob, &*newsletter, admins, "ON", 403),
+        (eve, &newsletter, followers, "ON", 403),
+        (bob, "7@newsletter", followers, "ON", 404),
+        (bob, &newsletter, "MUTE_HENS", "ON", 400),
+        (bob, &newsletter, followers, "PERHAPS", 400),
+    ];
+    for (probe, id, kind, value, code) in refused {
+        assert_eq!(set(&mut world, probe, id, kind, value), Some(code), "{kind} {value}");
+    }
+    assert_eq!(set(&mut world, bob, &newsletter, followers, "OFF"), None);
+}
