@@ -111,7 +111,8 @@ pub enum Command {
     /// Devices: list, create, update, show, explain, pin, start, stop, log out, delete, pair, import, watch.
     #[command(subcommand)]
     Device(device::DeviceCommand),
-    /// What an account shows of itself and to whom: name, about text, picture, privacy, timer, previews of links.
+    /// What an account shows of itself and to whom: name, about text, picture, privacy, timer, previews of links; what its
+    /// devices share: quick replies, records.
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Businesses: profile, cover, products, collections, orders.
@@ -125,7 +126,7 @@ pub enum Command {
     Presence(contact::PresenceCommand),
     /// Sends a message: a text, or another kind by its name.
     Send(send::SendArgs),
-    /// Messages that were accepted: show, cancel.
+    /// Messages that were accepted: show, watch, cancel.
     #[command(subcommand)]
     Message(message::MessageCommand),
     /// Polls: how they stand.
@@ -144,7 +145,7 @@ pub enum Command {
     #[command(subcommand)]
     Health(health::HealthCommand),
     /// Groups: list, show, create, rename, describe, picture, timer, add, remove, promote, demote, requests, invite, preview,
-    /// join, leave.
+    /// join, leave, report; the groups of communities.
     #[command(subcommand)]
     Group(group::GroupCommand),
     /// Labels: list, edit, delete, assign, unassign.

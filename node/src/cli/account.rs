@@ -1,6 +1,7 @@
 //! `roost account …`: what the account of a device shows of itself.
 
 mod privacy;
+mod records;
 
 use std::path::PathBuf;
 
@@ -46,6 +47,8 @@ pub enum AccountCommand {
     Push(PushCommand),
     #[command(flatten)]
     Privacy(privacy::PrivacyCommand),
+    #[command(flatten)]
+    Record(records::RecordCommand),
 }
 
 pub(super) async fn run(command: AccountCommand, globals: &Globals) -> Result<(), Problem> {
@@ -72,6 +75,7 @@ pub(super) async fn run(command: AccountCommand, globals: &Globals) -> Result<()
             }
         }
         AccountCommand::Privacy(command) => privacy::run(command, &client, globals).await?,
+        AccountCommand::Record(command) => records::run(command, &client, globals).await?,
     }
     Ok(())
 }

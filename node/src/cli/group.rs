@@ -1,5 +1,6 @@
 //! `roost group …`
 
+mod communities;
 mod doors;
 mod look;
 
@@ -76,22 +77,16 @@ pub enum GroupCommand {
     Leave(Group),
     /// Lists what members have reported to the admins.
     Reports(Group),
-    /// Lists the groups of a community.
-    Subgroups(Group),
-    /// Links a group to a community, which is named first.
-    Link {
+    /// Reports messages to the admins, where the settings of the group allow that.
+    Report {
         #[command(flatten)]
-        community: Group,
-        /// The group: `{digits}@g.us`.
-        member: String,
-        /// Ends that.
-        #[arg(long)]
-        unlink: bool,
+        group: Group,
+        /// WhatsApp's ids: 1 to 100.
+        #[arg(required = true)]
+        whatsapp_ids: Vec<String>,
     },
-    /// Ends a community; its groups stay.
-    Deactivate(Group),
-    /// Lists the people of a community, whichever of its groups they are in.
-    People(Group),
+    #[command(flatten)]
+    Community(communities::CommunityCommand),
     #[command(flatten)]
     Door(doors::DoorCommand),
     #[command(flatten)]
@@ -246,28 +241,11 @@ pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), 
             let rows: Vec<_> = found.messages.iter().map(row).collect();
             print!("{}", render::columns(&["WHATSAPP ID", "REPORTED BY"], &rows));
         }
-        GroupCommand::Subgroups(Group { device, group: community }) => {
-            let wanted = api::ListSubgroupsRequest { device: device_name(&device), community };
-            let found = groups.list_subgroups(request(wanted, deadline)).await?.into_inner();
-            show(&found.groups, globals.output);
+        GroupCommand::Report { group: Group { device, group }, whatsapp_ids } => {
+            let wanted = api::ReportMessagesRequest { device: device_name(&device), group, whatsapp_ids };
+            groups.report_messages(request(wanted, deadline)).await?;
         }
-        GroupCommand::Link { community: Group { device, group: community }, member: group, unlink } => {
-            let device = device_name(&device);
-            let wanted = api::LinkGroupRequest { device, community, group, unlink, ..Default::default() };
-            groups.link_group(request(wanted, deadline)).await?;
-        }
-        GroupCommand::Deactivate(Group { device, group: community }) => {
-            let wanted = api::DeactivateCommunityRequest { device: device_name(&device), community };
-            groups.deactivate_community(request(wanted, deadline)).await?;
-        }
-        GroupCommand::People(Group { device, group: community }) => {
-            let wanted = api::ListCommunityParticipantsRequest { device: device_name(&device), community };
-            let found = repeat!(client.groups.list_community_participants, wanted, deadline);
-            found.people.iter().for_each(|person| match globals.output {
-                Output::Json => println!("{}", render::json_person(Some(person))),
-                Output::Table => println!("{}", name(Some(person))),
-            });
-        }
+        GroupCommand::Community(command) => communities::run(command, &client, globals).await?,
         GroupCommand::Door(command) => doors::run(command, &client, globals).await?,
         GroupCommand::Look(command) => look::run(command, &client, globals).await?,
     }

@@ -2,6 +2,7 @@
 
 use std::process::{Output, Stdio};
 
+use roost_simulations::wa::Fault;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -147,4 +148,78 @@ async fn who_sees_what_of_an_account_is_chosen_from_the_command_line() {
     assert_eq!(refused.status.code(), Some(2), "it is no timer of WhatsApp's");
     let bots = lines(&live, &["contact", "bots", "acme/shop"]).await;
     assert!(bots.iter().all(|bot| bot["jid"].is_string()), "{bots:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_groups_of_a_community_are_looked_at_and_joined_from_the_command_line() {
+    let live = Live::new(1).await;
+    live.online("shop").await;
+    let (_, _, _, farm) = live.online("farm").await;
+    let made = async |more: &[&str]| {
+        let line = [&["group", "create", "acme/shop"], more].concat();
+        lines(&live, &line).await[0]["group"].as_str().expect("a group").to_owned()
+    };
+    let community = made(&["Poultry", "--community"]).await;
+    let hens = made(&["Hens", "--parent", &community]).await;
+    let announcements = lines(&live, &["group", "subgroups", "acme/shop", &community]).await;
+    let announcements =
+        announcements.iter().find(|group| group["group"] != hens.as_str()).expect("it has one");
+    let announcements = announcements["group"].as_str().expect("a group").to_owned();
+    let farm = format!("{}@s.whatsapp.net", farm.pn);
+    let added = run(&live, &["group", "add", "acme/shop", &announcements, &farm]).await;
+    assert!(String::from_utf8_lossy(&added.stdout).contains("200"), "{added:?}");
+    let preview = lines(&live, &["group", "preview-subgroup", "acme/farm", &community, &hens]).await;
+    assert_eq!(preview[0]["subject"], "Hens", "{preview:?}");
+    let joined = lines(&live, &["group", "join-subgroup", "acme/farm", &community, &hens]).await;
+    assert_eq!(joined[0]["group"], hens.as_str(), "{joined:?}");
+    let outside = run(&live, &["group", "join-subgroup", "acme/farm", &hens, &community]).await;
+    assert!(!outside.status.success(), "it is no community");
+
+    let said = lines(&live, &["send", "acme/shop", &hens, "the hens are loose"]).await;
+    let id = said[0]["whatsappId"].as_str().expect("an id").to_owned();
+    let report = ["group", "report", "acme/farm", &hens, &id];
+    let refused = run(&live, &report).await;
+    assert!(!refused.status.success(), "the group does not allow it");
+    run(&live, &["group", "set", "acme/shop", &hens, "--admin-reports", "true"]).await;
+    assert!(lines(&live, &report).await.is_empty());
+    let reports = run(&live, &["group", "reports", "acme/shop", &hens]).await;
+    assert!(String::from_utf8_lossy(&reports.stdout).contains(&id), "{reports:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_devices_of_an_account_share_is_written_from_the_command_line() {
+    let live = Live::new(1).await;
+    crate::chats::with_memory(&live, "shop").await;
+    let reply = ["account", "quick-reply", "acme/shop", "7", "/hi", "Hello!", "--keyword", "greeting"];
+    assert!(lines(&live, &reply).await.is_empty());
+    let record = ["account", "record", "acme/shop", "regular", "2", "quick_reply", "7"];
+    assert!(lines(&live, &[&record[..], &["--remove"]].concat()).await.is_empty());
+    assert!(lines(&live, &["account", "delete-quick-reply", "acme/shop", "7"]).await.is_empty());
+    let folder = tempfile::tempdir().expect("a folder");
+    let nonsense = folder.path().join("value");
+    std::fs::write(&nonsense, [0xff]).expect("written");
+    let nonsense = nonsense.display().to_string();
+    let refused = run(&live, &[&record[..], &["--value", &nonsense]].concat()).await;
+    assert_eq!(refused.status.code(), Some(13), "{refused:?}");
+    let log = lines(&live, &["events", "tail", "acme/shop"]).await;
+    assert!(log.iter().any(|event| event.to_string().contains("/hi")), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_is_watched_to_its_end_from_the_command_line() {
+    let live = Live::new(1).await;
+    let (.., device) = live.online("shop").await;
+    // What WhatsApp says of the friend comes after the test.
+    let late = Fault::Delay { device: Some(device.to_string()), ms: 600_000 };
+    live.sim.commit(&late).expect("a known device");
+    let friend = live.friend().to_string();
+    let send = ["send", "acme/shop", &friend, "hello", "--wait", "accepted", "--expire-in", "3s"];
+    let sent = lines(&live, &send).await;
+    let name = sent[0]["name"].as_str().expect("a name").to_owned();
+    let watched = lines(&live, &["message", "watch", &name]).await;
+    let states: Vec<&str> = watched.iter().filter_map(|message| message["state"].as_str()).collect();
+    assert_eq!(states.last(), Some(&"EXPIRED"), "{states:?}");
+    assert!(states.windows(2).all(|pair| pair[0] != pair[1]), "{states:?}");
+    let nothing = run(&live, &["message", "watch", "tenants/acme/devices/shop/messages/01HZX3"]).await;
+    assert_eq!(nothing.status.code(), Some(15), "{nothing:?}");
 }
