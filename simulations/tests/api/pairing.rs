@@ -6,7 +6,8 @@ use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::start_pairing_request::history::Amount;
 use roost_proto::api::*;
 use roost_proto::login::{FullHistory, Platform};
-use roost_simulations::wa::{Companion, Fault, Scanner};
+use roost_proto::pair_code::PairCodeError;
+use roost_simulations::wa::{Companion, Fault, Scanner, TypeError};
 use tonic::Code;
 
 use crate::live::{Live, send, text};
@@ -175,7 +176,8 @@ async fn a_device_is_paired_by_a_code_that_is_typed_on_the_phone() {
     .await;
     assert!(code.expire_time.is_some());
     let typed = |text: &str| live.sim.act(|machine, now| machine.type_code(now, phone, text));
-    assert!(typed("not a code").is_err());
+    let nonsense = typed("not a code");
+    assert!(matches!(nonsense, Err(TypeError::Code(PairCodeError::Code))), "{nonsense:?}");
     // A wrong code leads to nothing; then the right one is typed.
     typed(if code.code.starts_with('A') { "BBBB-BBBB" } else { "AAAA-AAAA" }).expect("it is a code");
     until("another code can be typed", || async { typed(&code.code).ok() }).await;
