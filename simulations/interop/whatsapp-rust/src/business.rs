@@ -25,7 +25,7 @@ pub async fn business(client: &Arc<Client>, command: &Command) -> anyhow::Result
         "business_profile" => json!(profile(client, &jid(&command.to)?).await?),
         "catalog" => json!(catalog(client, &command.to).await?),
         "collections" => json!(collections(client, &command.to).await?),
-        "order" => json!(order(client, &command.about, &command.text).await?),
+        "order" => json!(order(client, &command.to, &command.about, &command.text).await?),
         _ => return Ok(None),
     };
     Ok(Some(answer))
@@ -75,10 +75,11 @@ async fn collections(client: &Client, of: &str) -> anyhow::Result<Vec<String>> {
     Ok(words.collect())
 }
 
-async fn order(client: &Client, id: &str, token: &str) -> anyhow::Result<String> {
+async fn order(client: &Client, seller: &str, id: &str, token: &str) -> anyhow::Result<String> {
     use biz_query_order::{DOC_ID, NAME, Order, Request, Response, Token, Variables};
     let token = Some(Token { sensitive_string_value: Some(token.to_owned()) });
-    let order = Some(Order { id: Some(id.to_owned()), token, ..Default::default() });
+    let (jid, id) = (Some(seller.to_owned()), Some(id.to_owned()));
+    let order = Some(Order { jid, id, token, ..Default::default() });
     let asked = Variables { request: Some(Request { order }) };
     let told: Response = ask(client, NAME, DOC_ID, asked).await?;
     let order = told.xwa_checkout_get_order_info.and_then(|found| found.order).context("no order")?;

@@ -22,7 +22,7 @@ impl Machine {
         match number {
             CATALOG => Some(self.catalog_json(asking, &request["product_catalog"])),
             COLLECTIONS => Some(self.collections_json(asking, &request["collections"])),
-            ORDER => Some(self.order_json(&request["order"])),
+            ORDER => Some(self.order_json(asking, &request["order"])),
             _ => None,
         }
     }
@@ -53,11 +53,19 @@ impl Machine {
         told("xwa_product_catalog_get_collections", &json!({ "collections": collections }))
     }
 
-    fn order_json(&self, asked: &Value) -> Answer {
+    /// A business that is named beside the order has to be that which it is from. Nobody has to name one: the token is
+    /// what opens an order.
+    fn order_json(&self, asking: Pn, asked: &Value) -> Answer {
         let id = asked["id"].as_str().and_then(|id| id.parse().ok());
         let id = id.ok_or_else(|| refuse(400, "no order is named"))?;
         let token = asked["token"]["sensitive_string_value"].as_str();
         let order = self.order_of(id, token)?;
+        if let Some(seller) = asked["jid"].as_str() {
+            let (_, business) = self.business_at(asking, seller.parse().ok())?;
+            business
+                .order(id, token.unwrap_or_default())
+                .ok_or_else(|| refuse(404, "another business has sold it"))?;
+        }
         told("xwa_checkout_get_order_info", &json!({ "order": order.json() }))
     }
 }

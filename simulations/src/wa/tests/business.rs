@@ -180,6 +180,8 @@ fn catalogs_collections_and_orders_are_told_as_json_too_and_are_refused_alike() 
     world.machine.collect(pn, "Farm", &[2, 3]);
     let (id, token) = world.machine.order(now, pn, &[(1, 2)]).expect("it sells that");
     let jid = world.account(shop).to_string();
+    let other = business(&mut world, "other");
+    let other = world.account(other).to_string();
     let mut ask = |number: &str, asked: Value| {
         let body = json!({ "variables": { "request": asked } }).to_string().into_bytes();
         let query = Builder::new("query").attr("query_id", number.to_owned()).bytes(body);
@@ -224,4 +226,12 @@ fn catalogs_collections_and_orders_are_told_as_json_too_and_are_refused_alike() 
     assert_eq!(ask(ORDER, order(&id, "another")), Err(Some(401)));
     assert_eq!(ask(ORDER, order("1", &token)), Err(Some(404)));
     assert_eq!(ask(ORDER, json!({ "order": { "id": id } })), Err(Some(400)), "no token");
+    let sold_by = |seller: &str| {
+        let mut asked = order(&id, &token);
+        asked["order"]["jid"] = json!(seller);
+        asked
+    };
+    assert!(ask(ORDER, sold_by(&jid)).is_ok());
+    assert_eq!(ask(ORDER, sold_by(&other)), Err(Some(404)), "another has sold it");
+    assert_eq!(ask(ORDER, sold_by("nonsense")), Err(Some(400)));
 }
