@@ -130,6 +130,7 @@ impl World {
             self.quoted(client, &mut matrix).await?;
             self.captions(client, &mut matrix).await?;
             self.album(client, &mut matrix).await?;
+            self.products(client, &mut matrix).await?;
         }
         assert_eq!(self.reader.repeated(), Vec::<String>::new());
         assert_eq!(self.reader.faults(), Vec::<String>::new());

@@ -191,7 +191,7 @@ const commands = {
   async say({ to, kind, text, about, people, ref }) {
     const id = kind === 'text_as' ? about : generateMessageIDV2(sock.user.id)
     const target = messageAbout(heard.get(about), about, to)
-    const raw = rawContent(kind, text, target, identity().pn)
+    const raw = rawContent(kind, text, target, identity().pn, about)
     if (raw) {
       sent.set(id, raw)
       await sock.relayMessage(to, raw, { messageId: id })
@@ -216,7 +216,7 @@ const commands = {
   },
   async file({ to, kind, path, mime, text, about, ref }) {
     const id = generateMessageIDV2(sock.user.id)
-    const answer = await sock.sendMessage(to, files.content(kind, path, mime, text, files.album(to, about)), { messageId: id })
+    const answer = await sock.sendMessage(to, files.content(kind, path, mime, text, files.album(to, about), identity().pn), { messageId: id })
     sent.set(id, answer.message)
     emit('sent', { ref: ref ?? '', id })
   },

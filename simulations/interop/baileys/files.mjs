@@ -4,7 +4,7 @@ import crypto from 'node:crypto'
 import fs from 'node:fs'
 import https from 'node:https'
 import tls from 'node:tls'
-import { downloadMediaMessage, normalizeMessageContent, proto } from 'baileys'
+import { downloadMediaMessage, jidNormalizedUser, normalizeMessageContent, proto } from 'baileys'
 import { Agent } from 'undici'
 
 export function transport(server, ca) {
@@ -31,11 +31,13 @@ const place = {
 }
 
 // What sendMessage takes for a file.
-export function content(kind, path, mimetype, caption, albumParentKey) {
+export function content(kind, path, mimetype, caption, albumParentKey, owner) {
   const file = { url: path }
   switch (kind) {
     case 'image': return { image: file, mimetype, caption, jpegThumbnail: '', albumParentKey }
     case 'edited_caption': return { image: file, mimetype, caption, jpegThumbnail: '', edit: albumParentKey }
+    case 'product':
+      return { product: { productImage: file, productId: '1', title: caption, productImageCount: 1 }, businessOwnerJid: jidNormalizedUser(owner) }
     case 'located': return { image: file, mimetype, caption, jpegThumbnail: '', interactiveAnnotations: [place] }
     case 'view_once': return { image: file, mimetype, caption, jpegThumbnail: '', viewOnce: true }
     case 'video': return { video: file, mimetype, caption, jpegThumbnail: '' }
@@ -61,6 +63,7 @@ export async function received(message, options, reupload) {
     [inner?.audioMessage?.ptt ? 'voice' : 'audio', inner?.audioMessage],
     ['document', inner?.documentMessage],
     ['sticker', inner?.stickerMessage],
+    ['product', inner?.productMessage?.product?.productImage],
   ].find(([, part]) => part)
   if (!found) return undefined
   const [, part] = found
@@ -70,7 +73,9 @@ export async function received(message, options, reupload) {
   const ofAlbum = association?.associationType === proto.MessageAssociation.AssociationType.MEDIA_ALBUM
   // The library fetches what is encrypted; files in newsletters are not.
   if (!part.mediaKey?.length) return undefined
-  const fetched = of => downloadMediaMessage(of, 'buffer', { options })
+  // Nor does it look for the picture of a product: it is given that alone.
+  const alone = of => kind === 'product' ? { ...of, message: { imageMessage: part } } : of
+  const fetched = of => downloadMediaMessage(alone(of), 'buffer', { options })
   const data = await fetched(message).catch(async error => {
     if (![404, 410].includes(error?.output?.statusCode)) throw error
     return fetched(await reupload(message))

@@ -42,8 +42,9 @@ export function contentOf(kind, text, target, about) {
   return content
 }
 
-// Kinds that Baileys has no words for: their content as it travels. `own` is the JID of the device.
-export function rawContent(kind, text, target, own) {
+// Kinds that Baileys has no words for: their content as it travels. `own` is the JID of the device, `about` the id that
+// was named, or what `text` leaves unsaid.
+export function rawContent(kind, text, target, own, about) {
   switch (kind) {
     case 'keep':
       return keep(text, target)
@@ -99,11 +100,12 @@ export function rawContent(kind, text, target, own) {
           },
         },
       }
-    case 'order':
+    case 'order': {
+      const [orderId, token] = about ? about.split(' ') : ['1', 'opens']
       return {
         orderMessage: {
-          orderId: '1',
-          token: 'opens',
+          orderId,
+          token,
           message: text,
           itemCount: 2,
           sellerJid: jidNormalizedUser(own),
@@ -113,6 +115,7 @@ export function rawContent(kind, text, target, own) {
           surface: proto.Message.OrderMessage.OrderSurface.CATALOG,
         },
       }
+    }
     case 'product':
       return { productMessage: { product: { productId: '1', title: text }, businessOwnerJid: jidNormalizedUser(own) } }
   }

@@ -31,7 +31,7 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	}
 	kinds := map[string]whatsmeow.MediaType{
 		"image": whatsmeow.MediaImage, "view_once": whatsmeow.MediaImage, "edited_caption": whatsmeow.MediaImage,
-		"located": whatsmeow.MediaImage, "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
+		"located": whatsmeow.MediaImage, "product": whatsmeow.MediaImage, "sticker": whatsmeow.MediaImage, "video": whatsmeow.MediaVideo,
 		"note": whatsmeow.MediaVideo, "audio": whatsmeow.MediaAudio, "voice": whatsmeow.MediaAudio,
 		"document": whatsmeow.MediaDocument, "sticker_pack": whatsmeow.MediaStickerPack,
 	}
@@ -50,7 +50,7 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 	}
 	message := &waE2E.Message{}
 	switch c.Kind {
-	case "image", "view_once", "edited_caption", "located":
+	case "image", "view_once", "edited_caption", "located", "product":
 		message.ImageMessage = &waE2E.ImageMessage{
 			Caption: proto.String(c.Text), Mimetype: proto.String(c.Mime), URL: &up.URL, DirectPath: &up.DirectPath,
 			MediaKey: up.MediaKey, FileEncSHA256: up.FileEncSHA256, FileSHA256: up.FileSHA256, FileLength: &up.FileLength,
@@ -97,6 +97,14 @@ func (d *driver) file(ctx context.Context, cli *whatsmeow.Client, c command) err
 			AssociationType: waE2E.MessageAssociation_MEDIA_ALBUM.Enum(), ParentMessageKey: album,
 		}}
 	}
+	if c.Kind == "product" {
+		message = &waE2E.Message{ProductMessage: &waE2E.ProductMessage{
+			Product: &waE2E.ProductMessage_ProductSnapshot{
+				ProductImage: message.ImageMessage, ProductID: proto.String("1"), Title: proto.String(c.Text),
+			},
+			BusinessOwnerJID: proto.String(cli.Store.GetJID().ToNonAD().String()),
+		}}
+	}
 	if c.Kind == "located" {
 		at := func(x, y float64) *waE2E.Point { return &waE2E.Point{X: &x, Y: &y} }
 		place := &waE2E.Location{
@@ -135,6 +143,9 @@ func (d *driver) received(cli *whatsmeow.Client, v *events.Message) {
 	case m.GetImageMessage() != nil:
 		from, kind = m.GetImageMessage(), "image"
 		mime, caption = m.GetImageMessage().GetMimetype(), m.GetImageMessage().GetCaption()
+	case m.GetProductMessage().GetProduct().GetProductImage() != nil:
+		picture := m.GetProductMessage().GetProduct().GetProductImage()
+		from, kind, mime = picture, "product", picture.GetMimetype()
 	case m.GetStickerMessage() != nil:
 		from, kind, mime = m.GetStickerMessage(), "sticker", m.GetStickerMessage().GetMimetype()
 	case m.GetStickerPackMessage() != nil:

@@ -151,9 +151,13 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 			},
 		}}
 	case "order":
+		id, token := "1", "opens"
+		if c.About != "" {
+			id, token, _ = strings.Cut(c.About, " ")
+		}
 		message = &waE2E.Message{OrderMessage: &waE2E.OrderMessage{
-			OrderID: proto.String("1"), Token: proto.String("opens"), Message: proto.String(c.Text), ItemCount: proto.Int32(2),
-			SellerJID:    proto.String(cli.Store.GetJID().ToNonAD().String()),
+			OrderID: &id, Token: &token, Message: proto.String(c.Text), ItemCount: proto.Int32(2),
+			SellerJID:       proto.String(cli.Store.GetJID().ToNonAD().String()),
 			TotalAmount1000: proto.Int64(3980), TotalCurrencyCode: proto.String("EUR"),
 			Status: waE2E.OrderMessage_INQUIRY.Enum(), Surface: waE2E.OrderMessage_CATALOG.Enum(),
 		}}

@@ -100,4 +100,33 @@ impl World {
         matrix.row("album").seen(from);
         Ok(())
     }
+
+    /// What is sold, with its picture.
+    pub(super) async fn products(&mut self, client: usize, matrix: &mut Matrix) -> Result<(), Failure> {
+        let (from, to) = ways(client);
+        let (path, hash) = self.file(&format!("sold-{client}"), 5000)?;
+        let content = self.sends(client, "product", JPEG, &path).await?;
+        let Content::Product(product) = &content else {
+            return Err(Failure::new(format!("a product came as {content:?}")));
+        };
+        assert_eq!((&*product.product_id, &*product.title), ("1", "look"));
+        assert_eq!(product.owner, self.clients[client].1.number_jid());
+        assert_eq!(self.fetched(&content).await?.1, (5000, hash.clone()));
+        matrix.row("picture of a product").seen(from);
+
+        let picture = Some(self.uploads(Kind::Image, JPEG, &path).await?);
+        let product = api::Product {
+            product_id: "1".to_owned(),
+            owner: self.roost.number_jid(),
+            title: look(),
+            picture,
+            pictures: 1,
+            ..Default::default()
+        };
+        let id = self.gives(client, Send::Product(product), WaitFor::Accepted).await?;
+        let file = self.clients[client].0.file(&id).await?;
+        assert_eq!((file.kind.as_str(), file.sha256), ("product", hash));
+        matrix.row("picture of a product").seen(to);
+        Ok(())
+    }
 }

@@ -7,7 +7,7 @@ use roost_proto::api::business_hours::{Day, Mode, Weekday};
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::recipient::To;
-use roost_proto::api::send_message_request::WaitFor;
+use roost_proto::api::send_message_request::{Content, WaitFor};
 use roost_proto::api::set_cover_photo_request::Change;
 use roost_proto::api::update_business_profile_request::Websites;
 use roost_proto::api::*;
@@ -151,7 +151,7 @@ async fn profiles(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure>
 }
 
 async fn catalogs(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure> {
-    let World { stage, cluster, device, roost, clients, .. } = world;
+    let World { stage, cluster, device, roost, clients, reader, .. } = world;
     let create = |title: &str, hidden| CreateProductRequest {
         device: device.clone(),
         title: title.to_owned(),
@@ -213,8 +213,36 @@ async fn catalogs(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure>
     for (client, account) in clients.iter_mut() {
         let name = client.name().to_owned();
         let (from, to) = ways(&name);
-        let bill = json!({"cmd": "order", "about": bought.0, "text": bought.1});
+        // The message that tells of it opens it, on either side.
+        let said = format!("order for {name}");
+        let told = Content::Order(OrderMessage {
+            order_id: bought.0.clone(),
+            token: bought.1.clone(),
+            seller: roost.number_jid(),
+            message: said.clone(),
+            item_count: 2,
+            total_thousandths: 3980,
+            currency: "EUR".to_owned(),
+            ..Default::default()
+        });
+        let them = To::PhoneNumber(account.pn.to_string());
+        cluster.say(device, them, told, Context::default(), WaitFor::ServerAck).await?;
+        let detail = client.said("order", &said).await?.detail;
+        let mut words = detail.split(' ');
+        let (id, token) = (words.next(), words.next());
+        let bill = json!({"cmd": "order", "to": roost.number_jid(), "about": id, "text": token});
         assert_eq!(ask(client, bill).await?, json!("3980 EUR: Eggs x2"), "{name}");
+        let opens = format!("{} {}", bought.0, bought.1);
+        let theirs = client.say(&roost.number_jid(), "order", &format!("order of {name}"), &opens).await?;
+        let heard = reader.wait("an order", |payload| match payload {
+            Payload::MessageReceived(message) if message.whatsapp_id == theirs => match &message.content {
+                Some(Received::Order(order)) => Some((order.order_id.clone(), order.token.clone())),
+                _ => None,
+            },
+            _ => None,
+        });
+        let read = reads(&heard.await?).await?;
+        assert_eq!((read.total_thousandths, read.items[0].title.as_str()), (3980, "Eggs"), "{name}");
         matrix.row("order").seen(to);
         if name == "w" {
             matrix.row("catalog").not_applicable(to, "whatsmeow reads no catalogs");

@@ -14,7 +14,7 @@ use whatsapp_rust::waproto::whatsapp::message::{
 use whatsapp_rust::waproto::whatsapp::message_association::AssociationType;
 use whatsapp_rust::{ErrorChainExt as _, MediaRetryResult, MediaReuploadRequest, UploadOptions};
 
-use crate::Command;
+use crate::{Command, shop};
 use crate::events::{Said, Shown};
 
 /// Uploads the file of a command and sends it. Returns the id of its message.
@@ -24,7 +24,7 @@ use crate::events::{Said, Shown};
 pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result<String> {
     let data = std::fs::read(&command.path).with_context(|| command.path.clone())?;
     let media_type = match command.kind.as_str() {
-        "image" | "view_once" | "edited_caption" | "located" => MediaType::Image,
+        "image" | "view_once" | "edited_caption" | "located" | "product" => MediaType::Image,
         "sticker" => MediaType::Sticker,
         "video" | "note" => MediaType::Video,
         "audio" | "voice" => MediaType::Audio,
@@ -35,7 +35,7 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
     let file = client.upload(data, media_type, UploadOptions::new()).await?;
     let (caption, mimetype) = (Some(command.text.clone()), Some(command.mime.clone()));
     let mut message = match command.kind.as_str() {
-        "image" | "view_once" | "edited_caption" | "located" => {
+        "image" | "view_once" | "edited_caption" | "located" | "product" => {
             media::image_message(file, ImageOptions { caption, mimetype, ..Default::default() })
         }
         "video" => media::video_message(file, VideoOptions { caption, mimetype, ..Default::default() }),
@@ -93,6 +93,9 @@ pub async fn send(client: &Client, to: Jid, command: &Command) -> anyhow::Result
     }
     if !command.about.is_empty() {
         message.message_context_info = in_album(&to, &command.about);
+    }
+    if command.kind == "product" {
+        message = shop::pictured(message.image_message, command, client.pn().as_ref());
     }
     if command.kind == "located" {
         message.image_message.get_or_insert_default().interactive_annotations = vec![located()];
@@ -224,6 +227,10 @@ fn file_of(message: &wa::Message) -> Option<File<'_>> {
     }
     if let Some(pack) = message.sticker_pack_message.as_option() {
         return Some(("sticker_pack", &None, &pack.caption, pack));
+    }
+    if let Some(product) = message.product_message.as_option() {
+        let picture = product.product.as_option()?.product_image.as_option()?;
+        return Some(("product", &picture.mimetype, &None, picture));
     }
     let sticker = message.sticker_message.as_option()?;
     Some(("sticker", &sticker.mimetype, &None, sticker))

@@ -146,7 +146,7 @@ impl Memory {
             }
             kind => match beside::message(command, heard.as_ref(), &key)? {
                 Some(message) => message,
-                None => match shop::message(kind, text, client.pn().as_ref()) {
+                None => match shop::message(command, client.pn().as_ref()) {
                     Some(message) => message,
                     None => content(kind, text)?,
                 },

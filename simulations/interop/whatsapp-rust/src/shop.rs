@@ -5,10 +5,12 @@ use whatsapp_rust::waproto::whatsapp::message::{
     ListMessage, OrderMessage, ProductMessage, list_message, order_message, product_message,
 };
 
+use crate::Command;
 use crate::kinds::Words;
 
 /// What is sold, by `own`, as it travels; none for a kind of another file.
-pub fn message(kind: &str, text: &str, own: Option<&Jid>) -> Option<wa::Message> {
+pub fn message(command: &Command, own: Option<&Jid>) -> Option<wa::Message> {
+    let (kind, text) = (command.kind.as_str(), command.text.as_str());
     let (said, own) = (Some(text.to_owned()), own.map(|own| own.to_non_ad().to_string()));
     let mut message = wa::Message::default();
     match kind {
@@ -40,9 +42,10 @@ pub fn message(kind: &str, text: &str, own: Option<&Jid>) -> Option<wa::Message>
             });
         }
         "order" => {
+            let (id, token) = command.about.split_once(' ').unwrap_or(("1", "opens"));
             message.order_message = MessageField::some(OrderMessage {
-                order_id: Some("1".to_owned()),
-                token: Some("opens".to_owned()),
+                order_id: Some(id.to_owned()),
+                token: Some(token.to_owned()),
                 message: said,
                 item_count: Some(2),
                 seller_jid: own,
@@ -56,6 +59,26 @@ pub fn message(kind: &str, text: &str, own: Option<&Jid>) -> Option<wa::Message>
         _ => return None,
     }
     Some(message)
+}
+
+/// A product of `own` with this picture, as it travels.
+pub fn pictured(
+    picture: MessageField<wa::message::ImageMessage>,
+    command: &Command,
+    own: Option<&Jid>,
+) -> wa::Message {
+    let product = product_message::ProductSnapshot {
+        product_image: picture,
+        product_id: Some("1".to_owned()),
+        title: Some(command.text.clone()),
+        ..Default::default()
+    };
+    let product = ProductMessage {
+        product: MessageField::some(product),
+        business_owner_jid: own.map(|own| own.to_non_ad().to_string()),
+        ..Default::default()
+    };
+    wa::Message { product_message: MessageField::some(product), ..Default::default() }
 }
 
 /// A received message of this file in words.
