@@ -156,7 +156,9 @@ impl Machine {
             return Err(refuse(406, "a newsletter without a title, or one too many"));
         }
         let picture = picture(&input["picture"])?.flatten();
-        let id = format!("1203639{:011}", self.newsletters.len() as u64 + 1);
+        // From the numbers of stanzas, none of which comes again: clients remember one that has ended.
+        self.next_id += 1;
+        let id = format!("1203639{:011}", self.next_id);
         let mut random = [0; 11];
         self.rng.fill_bytes(&mut random);
         let newsletter = Newsletter {
@@ -222,7 +224,7 @@ impl Machine {
     }
 
     /// Somebody follows (`Some`: and hears of it or not) or does not any more; told to the account's other
-    /// devices.
+    /// devices. That nobody mutes what he does not follow is a guess, also of who speaks in it.
     fn follow(
         &mut self,
         now: UnixMillis,
@@ -234,6 +236,10 @@ impl Machine {
         let id = id.ok_or_else(|| refuse(400, "no newsletter is named"))?;
         let newsletter =
             self.newsletters.get_mut(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
+        let mutes = !matches!(what, "join" | "leave");
+        if mutes && !newsletter.followers.contains_key(&device.pn) {
+            return Err(refuse(403, "who mutes it does not follow it"));
+        }
         match follows {
             Some(muted) => _ = newsletter.followers.insert(device.pn, muted),
             None => _ = newsletter.followers.remove(&device.pn),

@@ -57,6 +57,41 @@ fn only_the_owner_speaks_and_every_follower_hears_it_once() {
 }
 
 #[test]
+fn a_new_newsletter_takes_the_place_of_no_other() {
+    let mut world = World::new();
+    let ada = world.linked("ada");
+    let create = |world: &mut World, name: &str| {
+        let made = query(world, ada, "8823471724422422", &json!({ "input": { "name": name } }));
+        body(&made)["data"]["xwa2_newsletter_create"]["id"].as_str().expect("an id").to_owned()
+    };
+    let first = ["Hens", "Ducks"].map(|name| create(&mut world, name));
+    query(&mut world, ada, "30062808666639665", &json!({ "newsletter_id": first[0] }));
+    let third = create(&mut world, "Geese");
+    query(&mut world, ada, "30062808666639665", &json!({ "newsletter_id": third }));
+    let fourth = create(&mut world, "Swans");
+    assert!(![&first[0], &first[1], &third].contains(&&fourth), "clients remember those that have ended");
+    let titles: Vec<&str> = world.machine.newsletters().values().map(|one| one.title.as_str()).collect();
+    assert_eq!(titles, ["Ducks", "Swans"]);
+}
+
+#[test]
+fn who_does_not_follow_a_newsletter_cannot_mute_it() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let newsletter = followed(&mut world, ada, bob);
+    let mutes = |world: &mut World, probe, number| {
+        let answer = query(world, probe, number, &json!({ "newsletter_id": newsletter.to_string() }));
+        answer.child("error").and_then(|error| error.number("code"))
+    };
+    for number in ["6274038279359549", "29766401636284406", "6068417879924485", "9864994326891137"] {
+        assert_eq!(mutes(&mut world, eve, number), Some(403), "{number}");
+        assert_eq!(mutes(&mut world, bob, number), None, "{number}");
+    }
+    let followers = &world.machine.newsletters()[&*newsletter.user].followers;
+    assert_eq!(followers.keys().copied().collect::<Vec<_>>(), [world.device(bob).pn]);
+}
+
+#[test]
 fn views_and_reactions_are_counted_by_account_and_told_to_who_watches() {
     let mut world = World::new();
     let (ada, bob) = (world.linked("ada"), world.linked("bob"));
