@@ -2,7 +2,8 @@
 //!
 //! What must hold: its companions are unlinked before it has its keys; whoever has seen the account's devices is told, also
 //! who is not connected; what comes under a ratchet of the old phone cannot be read. That it is told from the number with
-//! the hidden identity beside it is what whatsapp-rust reads; that companions end, and in this order, is a guess.
+//! the hidden identity beside it is what whatsapp-rust reads; that companions end, and in this order, is a guess. So is that
+//! the app state of the account begins anew: the phone has lost the keys of what there was, and nobody else has them.
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::Builder;
@@ -29,6 +30,8 @@ impl Machine {
         account.phone = Phone::new(&mut self.rng);
         account.phone.memory = shares.then(|| Memory::new(now, Vec::new(), &mut self.rng));
         account.sign_list(now, &mut self.rng);
+        account.collections.clear();
+        self.patch_files.retain(|(of, ..), _| *of != pn);
         tracing::info!(%pn, "its phone is set up anew");
         self.tell_other_identity(now, pn);
         Ok(((), self.settle_phones(now)))

@@ -10,12 +10,12 @@ use roost_simulations::wa::Fault;
 
 use crate::scene::{Device, Scene, until};
 
-fn mutes(users: std::ops::Range<u32>) -> Vec<Action> {
+pub(crate) fn mutes(users: std::ops::Range<u32>) -> Vec<Action> {
     let chat = |user: u32| Jid::pn(format!("1555999{user:04}"));
     users.map(|user| Action::Mute { chat: chat(user), mute: Mute::Forever }).collect()
 }
 
-async fn told(device: &Device<'_>) -> Vec<(Origin, String)> {
+pub(crate) async fn told(device: &Device<'_>) -> Vec<(Origin, String)> {
     let mute = |event: LoggedEvent| match event.payload {
         Payload::ChatChanged(changed) if matches!(changed.change, Some(Change::Mute(_))) => {
             Some((event.origin, changed.chat))

@@ -9,6 +9,7 @@ use roost_proto::stanza::Jid;
 use roost_simulations::interop::{Endpoint, Failure, Library, RealClient};
 use roost_simulations::wa::{Pn, Scanner};
 
+use crate::collections;
 use crate::scene::{Device, Scene, until};
 
 /// What the phone has read, oldest first.
@@ -78,6 +79,25 @@ async fn a_device_whose_phone_is_set_up_anew_is_unlinked() {
     let phone: Pn = ada.number().trim_end_matches("@s.whatsapp.net").parse().expect("a number");
     reinstall(&scene, phone);
     ada.state(State::LoggedOut).await;
+    ada.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_links_a_phone_that_was_set_up_anew_follows_its_app_state() {
+    let scene = Scene::new().await;
+    let phone = scene.server.account(None, Some("ada"));
+    scene.server.phone_remembers(phone, Vec::new()).expect("it has a phone");
+    scene.server.phone_changes(phone, &collections::mutes(0..3)).expect("changed");
+    let mut ada = scene.paired("ada").await;
+    let changes = async || collections::told(&ada).await.len();
+    until("what there was is read", || async { changes().await == 3 }).await;
+    reinstall(&scene, phone);
+    ada.state(State::LoggedOut).await;
+    ada.pair().await;
+    scene.server.phone_changes(phone, &collections::mutes(100..102)).expect("it follows what it has made");
+    let changes = async || collections::told(&ada).await.len();
+    until("it is in step with the new phone", || async { changes().await == 5 }).await;
+    ada.check_log().await;
     ada.stop().await;
 }
 

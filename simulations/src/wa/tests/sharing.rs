@@ -183,6 +183,35 @@ fn a_phone_with_a_memory_tells_each_companion_once() {
 }
 
 #[test]
+fn app_state_begins_anew_with_a_phone_that_is_set_up_anew() {
+    let mut world = World::new();
+    let probe = world.linked("ada");
+    let pn = world.device(probe).pn;
+    world.machine.phone_remembers(world.now, pn, Vec::new()).expect("ada has a phone");
+    let mutes = |from: u64| -> Vec<Action> {
+        let chats = (from..from + 30).map(|user| Jid::lid(user.to_string()));
+        chats.map(|chat| Action::Mute { chat, mute: Mute::Forever }).collect()
+    };
+    for actions in [mutes(100), mutes(200)] {
+        let effects = world.machine.phone_changes(world.now, pn, &actions).expect("changed");
+        world.carry(effects);
+    }
+    assert_eq!(patches(&world.app_state(probe, "regular_high", 0, None)), [1, 2]);
+    assert_eq!(world.machine.patch_files(), 2);
+
+    let ((), effects) = world.machine.reinstall(world.now, pn).expect("set up anew");
+    world.carry(effects);
+    let probe = world.linked("ada");
+    assert_eq!(world.device(probe).pn, pn);
+    assert_eq!(patches(&world.app_state(probe, "regular_high", 0, None)), Vec::<u64>::new());
+    assert_eq!(world.machine.patch_files(), 0);
+    let effects =
+        world.machine.phone_changes(world.now, pn, &mutes(300)).expect("it follows what it has made");
+    world.carry(effects);
+    assert_eq!(patches(&world.app_state(probe, "regular_high", 0, None)), [1]);
+}
+
+#[test]
 fn the_owner_of_a_phone_changes_what_companions_follow() {
     let mut world = World::new();
     let probe = world.linked("ada");
