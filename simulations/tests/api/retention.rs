@@ -6,20 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use roost_node::media::{BlobError, BlobKey, BlobStore, Folder, Pieces, round};
 use roost_proto::api::media::Kind;
-use roost_proto::api::upload_media_request::Part as Up;
 use roost_proto::api::*;
 use roost_proto::id::UnixMillis;
 use tonic::{Code, Status};
 
 use crate::media::{header, upload};
-use crate::world::{World, refusal, within};
+use crate::world::{World, refusal, until};
 
 /// What is wrong with the store of files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Mood {
     Well,
-    /// It takes a blob and does not say so.
-    Silent,
+    /// It takes a blob and does not say so to who brings it; whether it has taken one.
+    Silent(bool),
     /// It takes none.
     Full,
     /// It keeps this one for ever.
@@ -47,8 +46,9 @@ impl BlobStore for Moody {
     async fn put(&self, key: &BlobKey, file: &Path) -> Result<(), BlobError> {
         match self.mood() {
             Mood::Full => Err(broken()),
-            Mood::Silent => {
+            Mood::Silent(_) => {
                 self.folder.put(key, file).await?;
+                *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = Mood::Silent(true);
                 std::future::pending().await
             }
             Mood::Well | Mood::Keeping(_) => self.folder.put(key, file).await,
@@ -92,11 +92,14 @@ fn blobs(world: &World) -> usize {
 
 #[tokio::test]
 async fn a_blob_of_an_upload_that_did_not_come_to_its_end_goes_with_the_retention() {
-    let (world, _) = world(Mood::Silent).await;
-    let parts = [Up::Header(header(Kind::Audio, "audio/ogg")), Up::Data(b"sound".to_vec())];
-    let parts = parts.map(|part| UploadMediaRequest { part: Some(part) });
-    let left = world.at(0).media().upload_media(within(1_000, tokio_stream::iter(parts))).await;
-    assert_eq!(left.expect_err("it never ends").code(), Code::DeadlineExceeded);
+    let (world, mood) = world(Mood::Silent(false)).await;
+    let client = world.at(0);
+    let uploading =
+        tokio::spawn(async move { upload(client, header(Kind::Audio, "audio/ogg"), b"sound").await });
+    let taken = async || (*mood.lock().expect("nobody failed") == Mood::Silent(true)).then_some(());
+    until("the blob is taken", taken).await;
+    uploading.abort();
+    assert!(uploading.await.expect_err("its caller left").is_cancelled());
     assert_eq!(blobs(&world), 1);
     assert_eq!(forget(&world).await, 1);
     assert_eq!(blobs(&world), 0);
