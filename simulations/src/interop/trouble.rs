@@ -37,29 +37,39 @@ impl Trouble {
 }
 
 impl Stage {
-    /// What WhatsApp has refused the first device of this person, and why, in its own words; the latest is the last.
-    pub fn refusals(&self, of: &Person) -> Vec<String> {
-        let device = Some(of.first_device());
-        let his = |refusal: &&RefusalRecord| refusal.device == device;
-        self.sim.ledger(|ledger| ledger.refusals().filter(his).map(|one| one.reason.clone()).collect())
+    /// How much WhatsApp has refused so far, to whomever: what it refuses from now on is behind that.
+    pub fn refused(&self) -> u64 {
+        self.sim.ledger(|ledger| ledger.totals().refusals)
     }
 
-    /// Whether a command of this person's client failed, and because WhatsApp refused it for this reason.
+    /// What WhatsApp has refused the first device of this person behind so much else, and why, in its own words; the latest
+    /// is the first.
+    pub fn refusals(&self, of: &Person, behind: u64) -> Vec<String> {
+        let device = Some(of.first_device());
+        let his = |refusal: &&RefusalRecord| refusal.device == device;
+        self.sim.ledger(|ledger| {
+            let new = usize::try_from(ledger.totals().refusals - behind).unwrap_or(usize::MAX);
+            let new = ledger.refusals().rev().take(new);
+            new.filter(his).map(|one| one.reason.clone()).collect()
+        })
+    }
+
+    /// Whether a command of this person's client failed, and because WhatsApp refused it for this reason, behind so much
+    /// that it had refused before.
     ///
     /// # Errors
     /// It was done, or failed for another reason.
     pub fn refuses<T: fmt::Debug, E: fmt::Debug>(
         &self,
-        of: &Person,
+        (of, behind): (&Person, u64),
         answer: Result<T, E>,
         why: &str,
     ) -> Result<(), Failure> {
-        match (answer, self.refusals(of).pop()) {
-            (Err(_), Some(reason)) if reason == why => Ok(()),
-            (answer, reason) => {
-                Err(Failure::new(format!("not refused with {why:?} but {answer:?}; the last is {reason:?}")))
-            }
+        let reasons = self.refusals(of, behind);
+        if answer.is_err() && reasons.iter().any(|reason| reason == why) {
+            return Ok(());
         }
+        Err(Failure::new(format!("not refused with {why:?} but {answer:?}; refused is {reasons:?}")))
     }
 
     /// What was amiss so far with the first device of this person, whose log this is, and with these clients.

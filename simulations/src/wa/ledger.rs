@@ -86,6 +86,7 @@ impl Ledger {
         }
     }
 
+        self.totals.refusals += 1;
     /// Records that something was refused.
     pub(super) fn refused(
         &mut self,

@@ -85,11 +85,12 @@ impl Pair<'_> {
         let row_of_end = "community deactivated";
         if self.from.library == Library::WhatsappRust {
             self.from.does(json!({ "cmd": "deactivate", "to": farm })).await?;
+            let before = self.stage.refused();
             let shown = self.to.does(json!({ "cmd": "subgroups", "to": farm })).await;
             // Baileys looks at the community first.
             let asked = if self.to.library == Library::Baileys { "query" } else { "sub_groups" };
             let gone = format!("w:g2 get <{asked}>: 404, no such group");
-            self.stage.refuses(&self.to.person, shown, &gone)?;
+            self.stage.refuses((&self.to.person, before), shown, &gone)?;
             self.seen(row_of_end);
             return Ok(());
         }
@@ -108,8 +109,10 @@ impl Pair<'_> {
         } else {
             let invited = self.to.person.number_jid();
             self.from.does(json!({ "cmd": "invite_revoke", "to": nest, "sender": invited })).await?;
+            let before = self.stage.refused();
             let late = self.to.does(first).await;
-            self.stage.refuses(&self.to.person, late, "w:g2 set <accept>: 410, the invite does not hold")?;
+            let why = "w:g2 set <accept>: 410, the invite does not hold";
+            self.stage.refuses((&self.to.person, before), late, why)?;
             self.seen(row);
         }
         let second = self.invited(&nest).await?;

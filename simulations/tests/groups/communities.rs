@@ -57,9 +57,10 @@ pub(super) async fn of_roost(world: &mut World, matrix: &mut Matrix) -> Result<(
     let unlink = api::LinkGroupRequest { unlink: true, ..link };
     world.cluster.ask_spared(unlink, async |api, it| api.groups().link_group(it).await).await?;
     world.told(&yard, "no community above", |change| is_link(change, &farm, Kind::Community, true)).await?;
+    let before = world.stage.refused();
     let linked = world.has("r", linked).await;
     let nowhere = "w:g2 get <query_linked>: 404, no such group in the community";
-    world.stage.refuses(&world.stage.person("r"), linked, nowhere)?;
+    world.stage.refuses((&world.stage.person("r"), before), linked, nowhere)?;
 
     let end = api::DeactivateCommunityRequest { device, community: farm.clone() };
     world.cluster.ask_spared(end, async |api, it| api.groups().deactivate_community(it).await).await?;
@@ -73,9 +74,10 @@ pub(super) async fn of_roost(world: &mut World, matrix: &mut Matrix) -> Result<(
             "b" => ("subgroups", "query"),
             _ => ("subgroups", "sub_groups"),
         };
+        let before = world.stage.refused();
         let look = world.has(name, json!({ "cmd": look, "to": farm, "group": barn })).await;
         let gone = format!("w:g2 get <{asked}>: 404, no such group");
-        world.stage.refuses(&world.stage.person(name), look, &gone)?;
+        world.stage.refuses((&world.stage.person(name), before), look, &gone)?;
         matrix.row("community and its groups").seen(Way::To(library));
         matrix.row("community deactivated").seen(Way::To(library));
     }

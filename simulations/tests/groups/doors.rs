@@ -190,8 +190,13 @@ pub(super) async fn invites(world: &mut World, matrix: &mut Matrix) -> Result<()
             world.cluster.ask(revoke, async |api, it| api.groups().revoke_invites(it).await).await?;
         // Who asks for it twice hears that there is none any more.
         assert!(matches!(revoked.outcomes[0].code, 200 | 404));
+        let before = world.stage.refused();
         let refused = world.has(name, taken(&first, &world.roost)).await;
-        world.stage.refuses(&person, refused, "w:g2 set <accept>: 410, the invite does not hold")?;
+        world.stage.refuses(
+            (&person, before),
+            refused,
+            "w:g2 set <accept>: 410, the invite does not hold",
+        )?;
         matrix.row("personal invite revoked").seen(Way::To(library));
 
         let second = world.first_of(Add, &nest, &jids).await?;
@@ -226,10 +231,11 @@ pub(super) async fn invites(world: &mut World, matrix: &mut Matrix) -> Result<()
         } else {
             let roost = world.roost.number_jid();
             world.has(name, json!({ "cmd": "invite_revoke", "to": group, "sender": roost })).await?;
-            let gone = previewed(world, &first).await.expect_err("it was revoked");
-            assert!(gone.says("410"), "{name}: {gone:?}");
+            let before = world.stage.refused();
+            let gone = previewed(world, &first).await;
+            assert!(gone.as_ref().is_err_and(|refused| refused.says("410")), "{name}: {gone:?}");
             let why = "w:g2 get <query>: 410, the invite does not hold";
-            assert!(world.stage.refusals(&world.roost).iter().any(|reason| reason == why), "{name}");
+            world.stage.refuses((&world.roost, before), gone, why)?;
             matrix.row("personal invite revoked").seen(Way::From(library));
         }
         let second = invited(world, name, &group).await?;

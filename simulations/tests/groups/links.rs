@@ -15,8 +15,9 @@ pub(super) async fn made_anew(world: &mut World, matrix: &mut Matrix) -> Result<
         assert_ne!(old, new);
         let person = world.stage.person(name);
         let join = |code: &str| json!({ "cmd": "join", "text": code });
+        let before = world.stage.refused();
         let late = world.has(name, join(&old)).await;
-        world.stage.refuses(&person, late, GONE)?;
+        world.stage.refuses((&person, before), late, GONE)?;
         world.has(name, join(&new)).await?;
         let came = |change: &Change| match change {
             Change::Participants(who) => {
@@ -34,9 +35,10 @@ pub(super) async fn made_anew(world: &mut World, matrix: &mut Matrix) -> Result<
         let ask = |anew: bool| json!({ "cmd": "group_link", "to": gate, "on": anew });
         let old = text(world.has(name, ask(false)).await?);
         let new = text(world.has(name, ask(true)).await?);
-        let refused = joined(world, &old).await.expect_err("that link is gone");
-        assert!(refused.says("410"), "{name}: {refused:?}");
-        assert!(world.stage.refusals(&world.roost).iter().any(|reason| reason == GONE));
+        let before = world.stage.refused();
+        let late = joined(world, &old).await;
+        assert!(late.as_ref().is_err_and(|refused| refused.says("410")), "{name}: {late:?}");
+        world.stage.refuses((&world.roost, before), late, GONE)?;
         let joined = joined(world, &new).await?;
         assert!(joined.group == gate && !joined.waiting, "{name}: {joined:?}");
         let newest = text(world.has(name, ask(true)).await?);

@@ -75,8 +75,9 @@ pub(super) async fn answered(world: &mut World, matrix: &mut Matrix) -> Result<(
             if library != Library::Whatsmeow {
                 world.shows(name, &coop, "join_request", false, &of.lid_jid()).await?;
             }
+            let before = world.stage.refused();
             let look = world.has(name, json!({ "cmd": "group_shows", "to": coop })).await;
-            world.stage.refuses(&of, look, "w:g2 get <query>: 403, a stranger to the group")?;
+            world.stage.refuses((&of, before), look, "w:g2 get <query>: 403, a stranger to the group")?;
         }
         let came = |change: &Change| match change {
             Change::Participants(who) => {

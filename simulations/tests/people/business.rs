@@ -101,10 +101,11 @@ async fn profiles(world: &mut World, matrix: &mut Matrix) -> Result<(), Failure>
         hours: Some(monday()),
     };
     let update_profile = async |api: Client, it| api.businesses().update_business_profile(it).await;
-    let refused = cluster.ask(update.clone(), update_profile).await.expect_err("it is no business yet");
-    assert!(refused.says("403"), "{refused:?}");
+    let before = stage.refused();
+    let early = cluster.ask(update.clone(), update_profile).await;
+    assert!(early.as_ref().is_err_and(|refused| refused.says("403")), "{early:?}");
     let why = "w:biz set <business_profile>: 403, the account is no business";
-    assert!(stage.refusals(roost).iter().any(|reason| reason == why));
+    stage.refuses((roost, before), early, why)?;
     make_business(stage, roost.pn, "Roost Hens")?;
     cluster.ask(update, update_profile).await?;
     let cover = SetCoverPhotoRequest { device: device.clone(), change: Some(Change::Jpeg(JPEG.to_vec())) };

@@ -146,4 +146,6 @@ pub struct Totals {
     pub logins: u64,
     /// Messages accepted from devices.
     pub messages: u64,
+    /// Refusals seen.
+    pub refusals: u64,
 }
