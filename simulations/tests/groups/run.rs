@@ -81,14 +81,16 @@ pub(super) async fn run(world: &mut World) -> Result<(), Failure> {
     assert_eq!((updated.subject.as_str(), updated.description.as_str()), ("Roosters", "who crows"));
     assert!(settings.announce && settings.disappearing.is_some() && !settings.locked);
     // Baileys does not wait for the server's word.
+    let before = world.stage.refused();
     world.b.send(&group, "me too").await?;
     world.say(&group, "only I", WaitFor::ServerAck).await?;
     world.b.message("only I").await?;
-    assert!(!world.reader.texts().contains_key("me too"), "only admins speak here");
-
     changed(world, Act::Promote, &b).await?;
     world.b.send(&group, "now I may").await?;
     world.reader.received(&["now I may".to_owned()]).await?;
+    assert!(!world.reader.texts().contains_key("me too"), "only admins speak here");
+    let refused = world.stage.refusals(&world.stage.person("b"), before);
+    assert!(refused.iter().any(|why| why == "only admins speak in this group"), "{refused:?}");
 
     let invite = api::GetInviteRequest { device: device.clone(), group: group.clone(), reset: false };
     let code = world.cluster.ask(invite, async |api, it| api.groups().get_invite(it).await).await?.code;
