@@ -47,6 +47,11 @@ pub(super) async fn reacted_to(world: &mut World, group: &str, matrix: &mut Matr
         };
         let told = world.reader.wait(&format!("the reaction of {name}"), reacted).await?;
         assert_eq!(told, (group.to_owned(), lid, ours.clone(), true), "{name}");
+        if name != "w" {
+            // Roost tells of either in the same way; whatsmeow of one that is concealed only.
+            let concealed = |event: &ClientEvent| matches!(event, ClientEvent::Said(said) if (&*said.kind, &*said.text, &said.about) == ("concealed_reaction", emoji, &ours));
+            world.w.wait(&format!("the concealed reaction of {name}"), concealed).await?;
+        }
     }
     Ok(())
 }
