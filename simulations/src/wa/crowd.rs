@@ -58,8 +58,10 @@ impl Machine {
         if self.faults.take(from, |faults| &mut faults.stale_lists) {
             return refuse(self, "421", "the list of the devices of the group is stale");
         }
-        if let Some(bytes) = shared.leaf() {
-            self.ledger.group_ciphertext(from, &group.id, id, bytes, now);
+        let chain =
+            shared.leaf().and_then(|bytes| self.ledger.group_ciphertext(from, &group.id, id, bytes, now));
+        if let Some(chain) = chain {
+            self.ledger.speaks(from, &group, chain);
         }
         let devices: Vec<DeviceRef> = group
             .members
@@ -75,6 +77,7 @@ impl Machine {
                 let kind = enc.text("type").and_then(|kind| CiphertextKind::parse(&kind));
                 if let (Some(kind), Some(bytes)) = (kind, enc.leaf()) {
                     self.ledger.ciphertext((from, to_device), id, kind, bytes, now);
+                    self.ledger.key_given(from, &group, to_device.pn);
                 }
                 ciphertexts.push((*enc).clone());
             }

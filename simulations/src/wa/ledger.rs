@@ -4,6 +4,7 @@
 //! to a limit); everything else is bounded, oldest first, so that a run of days does not grow. It judges one
 //! thing itself, because it cannot be judged later: one message key with two ciphertexts.
 
+mod chains;
 mod records;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -13,8 +14,10 @@ use roost_proto::noise::Pattern;
 use roost_proto::signal::{CiphertextKind, MessageKey};
 use sha2::{Digest as _, Sha256};
 
-use super::account::DeviceRef;
+use super::account::{DeviceRef, Pn};
+use super::groups::Group;
 use super::journal::Seen;
+use chains::Chains;
 
 pub use records::{ConnectionRecord, DeviceRecord, KeyReuse, MessageRecord, Receiver, RefusalRecord, Totals};
 
@@ -29,8 +32,6 @@ const REFUSALS: usize = 500;
 const WORDS: usize = 500;
 /// Violations that are kept in full.
 const VIOLATIONS: usize = 1_000;
-/// Chains of senders in groups that are remembered.
-const CHAINS: usize = 100_000;
 
 /// The whole ledger.
 #[derive(Debug, Default)]
@@ -44,18 +45,9 @@ pub struct Ledger {
     messages: BTreeMap<(DeviceRef, String), MessageRecord>,
     message_order: VecDeque<(DeviceRef, String)>,
     refusals: VecDeque<RefusalRecord>,
-    /// The chain under which each device spoke last in each group.
-    chains: BTreeMap<(DeviceRef, String), Chain>,
+    chains: Chains,
     /// What was not told yet; none when nobody listens.
     pub(super) journal: Option<Vec<Seen>>,
-}
-
-/// Of a sender key.
-#[derive(Debug, Clone, Copy)]
-struct Chain {
-    number: u32,
-    /// Somebody who could read it has left the group since.
-    known_outside: bool,
 }
 
 impl Ledger {
@@ -86,7 +78,6 @@ impl Ledger {
         }
     }
 
-        self.totals.refusals += 1;
     /// Records that something was refused.
     pub(super) fn refused(
         &mut self,
@@ -95,6 +86,7 @@ impl Ledger {
         reason: &str,
         now: UnixMillis,
     ) {
+        self.totals.refusals += 1;
         let short = |text: &str| text.chars().take(WORDS).collect();
         self.refusals.push_back(RefusalRecord {
             at: now.0,
@@ -177,7 +169,7 @@ impl Ledger {
         });
     }
 
-    /// Records one ciphertext for all of a group.
+    /// Records one ciphertext for all of a group. Returns the number of its chain, if it is a new one that can be read.
     pub(super) fn group_ciphertext(
         &mut self,
         sender: DeviceRef,
@@ -185,12 +177,12 @@ impl Ledger {
         message: &str,
         bytes: &[u8],
         now: UnixMillis,
-    ) {
+    ) -> Option<u32> {
         self.totals.ciphertexts += 1;
         self.device(sender).ciphertexts += 1;
         let Ok(key) = roost_proto::signal::group_key(bytes) else {
             self.totals.unreadable_ciphertexts += 1;
-            return;
+            return None;
         };
         let mut hash = Sha256::new();
         hash.update(b"group\0");
@@ -201,9 +193,7 @@ impl Ledger {
         hash.update(key.iteration.to_be_bytes());
         let name = short(hash.finalize().as_slice());
         let digest: [u8; 8] = short(Sha256::digest(bytes).as_slice());
-        if !self.keys.contains_key(&name) {
-            self.note_chain(sender, group, key.chain);
-        }
+        let is_new = !self.keys.contains_key(&name);
         self.note_key(name, digest, |ciphertexts| KeyReuse {
             sender: sender.to_string(),
             receiver: format!("{group}@g.us"),
@@ -214,27 +204,19 @@ impl Ledger {
             message: message.to_owned(),
             at: now.0,
         });
+        is_new.then_some(key.chain)
     }
 
-    /// A device speaks in a group under this chain.
-    fn note_chain(&mut self, sender: DeviceRef, group: &str, number: u32) {
-        let chain = Chain { number, known_outside: false };
-        let chain = self.chains.entry((sender, group.to_owned())).or_insert(chain);
-        if chain.number != number {
-            *chain = Chain { number, known_outside: false };
-        }
-        if chain.known_outside {
+    /// A device says something new in a group, under the chain of this number.
+    pub(super) fn speaks(&mut self, sender: DeviceRef, group: &Group, chain: u32) {
+        if self.chains.speaks(sender, group, chain) {
             self.device(sender).old_chains += 1;
         }
-        if self.chains.len() > CHAINS {
-            self.chains.pop_first();
-        }
     }
 
-    /// Somebody is no longer in a group: what is said there from now on is not for the keys that he has.
-    pub(super) fn left(&mut self, group: &str) {
-        let of_group = self.chains.iter_mut().filter(|((_, known), _)| known == group);
-        of_group.for_each(|(_, chain)| chain.known_outside = true);
+    /// A device gives its sender key in a group to one of this account.
+    pub(super) fn key_given(&mut self, sender: DeviceRef, group: &Group, to: Pn) {
+        self.chains.given(sender, group, to);
     }
 
     /// A message key was used for this ciphertext.

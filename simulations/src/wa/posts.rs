@@ -73,6 +73,7 @@ impl Machine {
             return self.refuse_message(now, from, stanza, to, "400", why);
         };
         if let Some(bytes) = shared.leaf() {
+            // A post is for those whom it names, whoever was given the chain before.
             self.ledger.group_ciphertext(from, "status", id, bytes, now);
         }
         let named: BTreeSet<Pn> = entries.iter().map(|(_, device)| device.pn).chain([from.pn]).collect();

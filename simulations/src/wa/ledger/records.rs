@@ -79,7 +79,7 @@ pub struct DeviceRecord {
     pub refused_stanzas: u64,
     /// Ciphertexts and sender keys of it for devices that are none of the chat or group.
     pub misdirected: u64,
-    /// Its messages to groups under a sender key that somebody has who had left before.
+    /// Its messages to groups under a sender key that it gave to somebody who is not in the group.
     pub old_chains: u64,
     /// Its messages that a phone has read, whose tokens to report them by were those of what they say.
     pub reportable: u64,

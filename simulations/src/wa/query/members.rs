@@ -182,7 +182,6 @@ impl Machine {
         let told: Vec<Pn> = group.members.keys().copied().collect();
         group.members.retain(|pn, _| !gone.contains(pn));
         group.version += 1;
-        self.ledger.left(&group.id);
         let jid = group.jid();
         self.groups.insert(group.id.clone(), group);
         let removed = gone.iter().map(|pn| self.member_node(*pn, None).build()).collect::<Vec<_>>();

@@ -48,8 +48,37 @@ impl World {
         bytes: Vec<u8>,
     ) -> Stanza {
         let enc = Builder::new("enc").attr("v", "2").attr("type", "skmsg").bytes(bytes).build();
+        self.shout_with(probe, group, (id, kind), vec![enc])
+    }
+
+    /// Says something in a group under a chain, with its key for these probes; the ack.
+    fn shout_to(
+        &mut self,
+        (probe, group): (usize, &Jid),
+        id: &str,
+        chain: &mut Chain,
+        given: &[usize],
+    ) -> Stanza {
+        let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(5);
+        let bytes = encrypt_for_group(chain, b"padded", &mut rng).expect("a chain").to_vec();
+        let shared = Builder::new("enc").attr("v", "2").attr("type", "skmsg").bytes(bytes).build();
+        let keys = given.iter().map(|to| {
+            let enc = Builder::new("enc").attr("v", "2").attr("type", "msg").bytes([1; 40]).build();
+            Builder::new("to").attr("jid", self.lid(*to).with_device(1)).children([enc]).build()
+        });
+        let keys = Builder::new("participants").children(keys.collect::<Vec<_>>()).build();
+        self.shout_with(probe, group, (id, "text"), vec![keys, shared])
+    }
+
+    fn shout_with(
+        &mut self,
+        probe: usize,
+        group: &Jid,
+        (id, kind): (&str, &'static str),
+        children: Vec<Stanza>,
+    ) -> Stanza {
         let message = Builder::new("message").attr("id", id.to_owned()).attr("to", group.clone());
-        self.say(probe, message.attr("type", kind).children([enc]).build());
+        self.say(probe, message.attr("type", kind).children(children).build());
         let is_ack = |stanza: &&Stanza| stanza.tag == "ack" && stanza.text("id").as_deref() == Some(id);
         self.probes[probe].seen.iter().rev().find(is_ack).expect("an ack").clone()
     }
@@ -261,17 +290,33 @@ fn what_is_said_after_a_removal_under_a_key_that_the_removed_one_has_is_counted(
     let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
     let group = world.group(&[ada, bob, eve]);
     let mut known = chain();
-    world.shout(ada, &group, "G1", &mut known);
-    let gone = Builder::new("participant").attr("jid", world.account(eve)).build();
-    world.group_query(ada, "set", Some(&group), Builder::new("remove").children([gone]));
+    world.shout_to((ada, &group), "G1", &mut known, &[bob, eve]);
+    let eves = about(&world, "remove", eve);
+    world.group_query(ada, "set", Some(&group), eves);
     let counted = |world: &World| world.machine.ledger().devices()[&world.device(ada)].old_chains;
     world.shout(ada, &group, "G2", &mut known);
     assert_eq!(counted(&world), 1);
     let mut rng = <rand::rngs::StdRng as rand::SeedableRng>::seed_from_u64(6);
     let mut new = Chain::default();
     distribution(&mut new, &mut rng).expect("a chain");
-    world.shout(ada, &group, "G3", &mut new);
+    world.shout_to((ada, &group), "G3", &mut new, &[bob]);
+    world.shout(ada, &group, "G4", &mut new);
     assert_eq!(counted(&world), 1);
+}
+
+#[test]
+fn who_comes_and_goes_without_the_key_of_a_chain_ends_it_for_nobody() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada, bob]);
+    let mut known = chain();
+    world.shout_to((ada, &group), "G1", &mut known, &[bob]);
+    for action in ["add", "remove"] {
+        let eves = about(&world, action, eve);
+        assert_eq!(code(&world.group_query(ada, "set", Some(&group), eves)), None);
+    }
+    world.shout(ada, &group, "G2", &mut known);
+    assert_eq!(world.machine.ledger().devices()[&world.device(ada)].old_chains, 0);
 }
 
 #[test]
