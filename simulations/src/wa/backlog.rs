@@ -20,15 +20,13 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Puts one delivery at the end. Returns false if the oldest was dropped for it.
-    pub fn push(&mut self, stanza: Stanza) -> bool {
+    /// Puts one delivery at the end. Returns the oldest if it was dropped for it.
+    pub fn push(&mut self, stanza: Stanza) -> Option<Stanza> {
         let full = self.waiting.len() >= LIMIT;
-        if full {
-            self.waiting.pop_front();
-            self.dropped += 1;
-        }
+        let dropped = if full { self.waiting.pop_front() } else { None };
+        self.dropped += u64::from(full);
         self.waiting.push_back(stanza);
-        !full
+        dropped
     }
 
     /// Takes out the delivery that the device has settled: tag and id must fit, and the sender, because

@@ -1,6 +1,6 @@
 //! How a backlog is handed out after a login: a few stanzas, then as many as the client asks for.
 //!
-//! What must hold: order; what comes meanwhile goes behind what waits; the end is told once. A client that has settled all
+//! What must hold: order; what comes meanwhile goes behind what waits, and no more is held than waits; the end is told once. A client that has settled all
 //! that it was given and has asked for nothing more gets the rest at once, and so does one that pings instead. (That is a
 //! guess: whatsapp-rust says that WhatsApp Web gets nothing more then; whatsmeow never asks and Baileys once, and both get
 //! all.)
@@ -51,10 +51,23 @@ impl Machine {
         self.resume(now, connection);
     }
 
-    /// Keeps a new stanza for later when older ones still wait for the client to ask.
-    pub(super) fn hold_back(&mut self, connection: ConnectionId, stanza: &Stanza) -> bool {
-        let resume = self.online_mut(connection).and_then(|online| online.resume.as_mut());
-        resume.map(|resume| resume.held.push_back(stanza.clone())).is_some()
+    /// Keeps a new stanza for later when older ones still wait for the client to ask. What was dropped from the backlog for
+    /// it is not handed out any more.
+    pub(super) fn hold_back(
+        &mut self,
+        connection: ConnectionId,
+        stanza: &Stanza,
+        dropped: Option<Stanza>,
+    ) -> bool {
+        let Some(resume) = self.online_mut(connection).and_then(|online| online.resume.as_mut()) else {
+            return false;
+        };
+        // Unless it was written already, the oldest that waits is the oldest that is held.
+        if dropped.is_some() && resume.held.front() == dropped.as_ref() {
+            resume.held.pop_front();
+        }
+        resume.held.push_back(stanza.clone());
+        true
     }
 
     /// `<ib><offline_batch count/></ib>`; a client may ask when all has come already. Whatever else a client informs of

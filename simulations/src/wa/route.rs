@@ -274,12 +274,13 @@ impl Machine {
         let Some(companion) = account.and_then(|account| account.companions.get_mut(&to.device)) else {
             return;
         };
-        if !companion.backlog.push(stanza.clone()) {
+        let dropped = companion.backlog.push(stanza.clone());
+        if dropped.is_some() {
             self.ledger.device(to).dropped += 1;
         }
         let Some(connection) = self.online.get(&to).copied() else { return };
         let active = self.online_mut(connection).is_some_and(|online| online.active);
-        if active && !self.hold_back(connection, &stanza) {
+        if active && !self.hold_back(connection, &stanza, dropped) {
             self.write(now, connection, to, stanza);
         }
     }

@@ -105,6 +105,24 @@ fn a_long_backlog_is_handed_out_as_it_is_asked_for() {
 }
 
 #[test]
+#[test]
+fn no_more_is_held_for_who_does_not_ask_than_waits_for_him() {
+    let (mut world, bob) = with_waiting(7, false);
+    assert_eq!(given(&world, bob), (5, false), "two are held");
+    let device = world.device(bob);
+    for number in 0..10_000 {
+        let id = format!("N{number}");
+        let notification = Builder::new("notification").attr("from", server_jid()).attr("id", id);
+        world.machine.deliver(world.now, device, notification.build());
+    }
+    assert_eq!(world.machine.ledger().devices()[&device].dropped, 7, "five that he has, and the two");
+    let batch = Builder::new("offline_batch").attr("count", 20_000u32).build();
+    world.say(bob, Builder::new("ib").children([batch]).build());
+    let ends = world.probes[bob].seen.iter().filter_map(|stanza| stanza.child("offline")?.number("count"));
+    assert_eq!(ends.last(), Some(10_005));
+    assert_eq!(given(&world, bob), (5, true));
+}
+
 fn who_never_asks_gets_the_rest_of_a_backlog_behind_what_he_has_settled_or_a_ping() {
     let (world, bob) = with_waiting(20, true);
     assert_eq!(given(&world, bob), (20, true));
