@@ -34,9 +34,10 @@ pub(super) async fn upload(
 ) -> Response {
     let host = host(request.headers());
     let form = Form::of(request.uri().path(), &kind);
+    let now_s = seconds(shared.now());
     let checked = shared.media(|media, _| {
         media.admit(&host)?;
-        media.may_upload(form, &path, &query.auth, &query.token)
+        media.may_upload(form, &path, (&query.auth, now_s), &query.token)
     });
     let hash = match checked {
         Ok(hash) => hash,
@@ -88,9 +89,10 @@ pub(super) async fn delete(
 ) -> Response {
     let host = host(&headers);
     let nonce = headers.get("companion_user_secret").and_then(|nonce| nonce.to_str().ok());
+    let now_s = seconds(shared.now());
     let done = shared.media(|media, _| {
         media.admit(&host)?;
-        media.delete((&kind, &path), &said, nonce)
+        media.delete((&kind, &path), &said, nonce, now_s)
     });
     match done {
         Ok(()) => StatusCode::OK.into_response(),

@@ -1,7 +1,7 @@
 //! Media files: where clients are sent, what they upload, and what becomes of it.
 //!
 //! What must hold: the server is blind, and strict about what it can see: an upload needs an `auth` that this
-//! server gave out, and its path must name the SHA-256 of its bytes; a download needs the whole direct path.
+//! server gave out not long ago, and its path must name the SHA-256 of its bytes; a download needs the whole direct path.
 //! A blob that has expired stays with the phones of its chat, which upload it again under a new path. Blobs
 //! are kept in memory, within a bound, and not across restarts.
 //!
@@ -19,12 +19,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use rand::RngExt as _;
+use roost_proto::id::UnixMillis;
 use roost_proto::media::MediaKind;
 use roost_proto::stanza::{Builder, Stanza};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::account::{DeviceRef, Pn};
+use super::account::{DeviceRef, Pn, seconds};
 use super::machine::Machine;
 pub(super) use deletion::Deletion;
 pub use packs::PublicPack;
@@ -51,7 +52,8 @@ pub(super) type Refused = (Status, &'static str);
 /// All that the media servers know.
 pub(super) struct Store {
     hosts: Vec<String>,
-    auths: BTreeMap<String, DeviceRef>,
+    /// Whose each is, and until when it is good, in seconds.
+    auths: BTreeMap<String, (DeviceRef, u64)>,
     /// By the path without its query.
     blobs: BTreeMap<String, Blob>,
     order: VecDeque<String>,
@@ -159,17 +161,29 @@ impl Store {
         Ok(())
     }
 
+    /// The device that was given an `auth`, while it is good.
+    fn holder(&self, auth: &str, now_s: u64) -> Result<DeviceRef, Refused> {
+        match self.auths.get(auth) {
+            Some((device, until_s)) if now_s < *until_s => Ok(*device),
+            _ => Err((401, "nobody was given this auth, or long ago")),
+        }
+    }
+
+    /// Gives out an `auth`, and forgets those that are not good any more.
+    fn authorize(&mut self, auth: String, device: DeviceRef, now_s: u64) {
+        self.auths.retain(|_, (_, until_s)| now_s < *until_s);
+        self.auths.insert(auth, (device, now_s + u64::from(TTL)));
+    }
+
     /// Whether an upload to `…/{token}?auth=&token=` may begin. Returns the hash that it must have.
     pub(super) fn may_upload(
         &self,
         form: Form,
         path: &str,
-        auth: &str,
+        (auth, now_s): (&str, u64),
         token: &str,
     ) -> Result<[u8; 32], Refused> {
-        if !self.auths.contains_key(auth) {
-            return Err((401, "nobody was given this auth"));
-        }
+        self.holder(auth, now_s)?;
         let hash = URL_SAFE.decode(path).or_else(|_| URL_SAFE_NO_PAD.decode(path)).ok();
         match hash.and_then(|hash| hash.try_into().ok()) {
             None => Err((400, "the path is no SHA-256 in base64")),
@@ -343,9 +357,9 @@ impl Machine {
     }
 
     /// `<media_conn auth ttl auth_ttl max_buckets><host hostname type/>*</media_conn>`
-    pub(super) fn media_conn(&mut self, device: DeviceRef) -> Stanza {
+    pub(super) fn media_conn(&mut self, now: UnixMillis, device: DeviceRef) -> Stanza {
         let auth = format!("{:032x}", self.rng.random::<u128>());
-        self.media.auths.insert(auth.clone(), device);
+        self.media.authorize(auth.clone(), device, seconds(now));
         let hosts = self.media.hosts.iter().enumerate().map(|(at, name)| {
             let kind = if at == 0 { "primary" } else { "fallback" };
             Builder::new("host").attr("hostname", name.as_str()).attr("type", kind).build()

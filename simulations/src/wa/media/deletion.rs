@@ -49,8 +49,9 @@ impl Store {
         (kind, path): (&str, &str),
         said: &Deletion,
         nonce: Option<&str>,
+        now_s: u64,
     ) -> Result<(), Refused> {
-        let device = self.auths.get(&said.auth).ok_or((401, "nobody was given this auth"))?;
+        let device = self.holder(&said.auth, now_s)?;
         let place = URL_SAFE_NO_PAD.decode(&said.d_md).ok().and_then(|path| String::from_utf8(path).ok());
         let place = place.filter(|_| path == said.token).ok_or((400, "it does not say which file"))?;
         let blob = self.blobs.get(&place).ok_or((404, "there is no such file"))?;
@@ -111,14 +112,14 @@ mod tests {
         };
         let history = ("md-msg-hist", token.as_str());
         let status = |store: &mut Store, place, said, nonce| {
-            store.delete(place, &said, nonce).map_err(|(status, _)| status)
+            store.delete(place, &said, nonce, 0).map_err(|(status, _)| status)
         };
         assert_eq!(status(&mut store, history, said("auth", &path, ""), None), Err(403), "it is a message's");
         let handle = store.made_for(&mut rng, 1, &format!("{path}?{query}"));
         let nonce = store.nonce(&mut rng, 1);
         assert_eq!(store.nonce(&mut rng, 1), nonce, "it stays what it is");
         let other = super::super::DeviceRef { pn: 2, device: 1 };
-        store.auths.insert("other".to_owned(), other);
+        store.authorize("other".to_owned(), other, 0);
         let refusals = [
             (history, said("stranger", &path, &handle), None, 401),
             (history, said("other", &path, &handle), None, 403),

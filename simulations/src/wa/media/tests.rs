@@ -7,10 +7,10 @@ use super::*;
 
 pub(super) fn stored() -> (Store, String, String) {
     let (mut store, mut rng) = (Store::default(), StdRng::seed_from_u64(1));
-    store.auths.insert("auth".to_owned(), DeviceRef { pn: 1, device: 1 });
+    store.authorize("auth".to_owned(), DeviceRef { pn: 1, device: 1 }, 0);
     let bytes = Bytes::from_static(b"blob");
     let token = URL_SAFE.encode(Sha256::digest(&bytes));
-    let hash = store.may_upload(Form::Sealed, &token, "auth", &token).expect("well formed");
+    let hash = store.may_upload(Form::Sealed, &token, ("auth", 0), &token).expect("well formed");
     let path = store.upload(&mut rng, hash, bytes).expect("the hash is right");
     let (path, query) = path.split_once('?').expect("it has a query");
     (store, path.to_owned(), query.to_owned())
@@ -24,15 +24,30 @@ fn status<T>(answer: Result<T, Refused>) -> Result<T, Status> {
 fn an_upload_names_its_hash_and_comes_from_a_device() {
     let (mut store, ..) = stored();
     let token = URL_SAFE_NO_PAD.encode(Sha256::digest(b"blob"));
-    assert_eq!(status(store.may_upload(Form::Sealed, &token, "stranger", &token)), Err(401));
+    assert_eq!(status(store.may_upload(Form::Sealed, &token, ("stranger", 0), &token)), Err(401));
     assert_eq!(
-        status(store.may_upload(Form::of("/mms/picture/x", "picture"), &token, "auth", &token)),
+        status(store.may_upload(Form::of("/mms/picture/x", "picture"), &token, ("auth", 0), &token)),
         Err(400)
     );
-    assert_eq!(status(store.may_upload(Form::Sealed, &token, "auth", "another")), Err(400));
-    let hash = store.may_upload(Form::Sealed, &token, "auth", &token).expect("without padding too");
+    assert_eq!(status(store.may_upload(Form::Sealed, &token, ("auth", 0), "another")), Err(400));
+    let hash = store.may_upload(Form::Sealed, &token, ("auth", 0), &token).expect("without padding too");
     let other = Bytes::from_static(b"other");
     assert_eq!(status(store.upload(&mut StdRng::seed_from_u64(2), hash, other)), Err(400));
+}
+
+#[test]
+fn an_auth_is_good_for_a_while_and_then_forgotten() {
+    let (mut store, ..) = stored();
+    let token = URL_SAFE.encode(Sha256::digest(b"blob"));
+    let uploads =
+        |store: &Store, auth, now_s| status(store.may_upload(Form::Sealed, &token, (auth, now_s), &token));
+    let device = DeviceRef { pn: 1, device: 1 };
+    store.authorize("second".to_owned(), device, 299);
+    assert!(uploads(&store, "auth", 299).is_ok());
+    assert_eq!(uploads(&store, "auth", 300), Err(401));
+    assert!(uploads(&store, "second", 300).is_ok());
+    store.authorize("third".to_owned(), device, 300);
+    assert_eq!(store.auths.keys().collect::<Vec<_>>(), ["second", "third"]);
 }
 
 #[test]

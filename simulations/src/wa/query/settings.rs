@@ -63,7 +63,7 @@ impl Machine {
             ("privacy", "privacy", false) => Ok(vec![self.account(device.pn).privacy.element(None)]),
             ("privacy", "privacy", true) => self.set_privacy(now, device, stanza),
             ("privacy", "tokens", true) => self.give_token(now, device, stanza),
-            ("w:m", "media_conn", true) => Ok(vec![self.media_conn(device)]),
+            ("w:m", "media_conn", true) => Ok(vec![self.media_conn(now, device)]),
             ("w:profile:picture", "picture", false) => self.get_picture(now, device, stanza),
             ("w:profile:picture", _, true) => self.set_picture(now, device, stanza),
             ("w:mex", "query", _) => self.mex(now, device, stanza),
