@@ -52,8 +52,9 @@ impl Machine {
         };
         let mut service: BTreeMap<String, String> =
             names.iter().map(|name| ((*name).to_owned(), value(name))).collect();
-        for (name, value) in names.iter().take(needed).map(|name| (*name, &service[*name])) {
-            if value.is_empty() || value.len() > MOST {
+        for (place, name) in names.iter().enumerate() {
+            let value = &service[*name];
+            if value.len() > MOST || (place < needed && value.is_empty()) {
                 return Err(refuse(
                     400,
                     format!("a push service of the kind {platform} without a good {name}"),

@@ -36,6 +36,20 @@ fn a_push_service_is_kept_and_one_that_cannot_be_is_refused() {
         let (refused, still) = registers(bad);
         assert_eq!((refused, &still), (Some(400), &kept), "{bad:?}");
     }
+    let key = "A".repeat(43);
+    let mut apple: Vec<(&'static str, &str)> =
+        ["id", "version", "reg_push", "preview", "background_location"]
+            .into_iter()
+            .chain(["call", "default", "groups", "lg", "lc", "nse_call", "nse_ver", "nse_read"])
+            .chain(["voip_payload_type"])
+            .map(|name| (name, "1"))
+            .chain([("platform", "apple"), ("pkey", &*key)])
+            .collect();
+    assert_eq!(registers(&apple).0, None, "the last may be left out");
+    let long = "1".repeat(8193);
+    apple.push(("voip", &long));
+    let (refused, kept) = registers(&apple);
+    assert_eq!((refused, kept.get("voip")), (Some(400), None), "but is as short as the others");
     let (refused, kept) = registers(&[("platform", "gcm"), ("id", "token"), ("num_acc", "1")]);
     assert_eq!((refused, kept["id"].as_str(), kept.get("endpoint")), (None, "token", None));
 }
