@@ -107,7 +107,7 @@ pub(super) async fn answered(world: &mut World, matrix: &mut Matrix) -> Result<(
             world.has(name, answer).await?;
             let told = |change: &Change| match change {
                 Change::Requests(who) => {
-                    !approve && who.action() == Action::TurnedDown && who.people[0].lid == roost
+                    !approve && who.action() == Action::TurnedDown && is_alone(who, &roost)
                 }
                 Change::Joined(_) => approve,
                 _ => false,
@@ -147,7 +147,7 @@ async fn requested(world: &World, group: &str, who: &Person, times: usize) -> Re
     let is = |event: &&api::Event| match &event.payload {
         Some(Payload::GroupChanged(it)) if it.group == group => match &it.change {
             Some(Change::Requests(asked)) => {
-                asked.action() == Action::Requested && asked.people.iter().all(|one| one.lid == who.lid_jid())
+                asked.action() == Action::Requested && is_alone(asked, &who.lid_jid())
             }
             _ => false,
         },
@@ -155,6 +155,11 @@ async fn requested(world: &World, group: &str, who: &Person, times: usize) -> Re
     };
     let told = || world.reader.events().iter().filter(is).count() >= times;
     world.cluster.until(&format!("{who:?} asks {times} times"), told).await
+}
+
+/// Whether a change is about this person and nobody else.
+fn is_alone(who: &api::group_changed::Participants, lid: &str) -> bool {
+    matches!(&who.people[..], [one] if one.lid == lid)
 }
 
 fn code_of(world: &World, group: &str) -> String {
