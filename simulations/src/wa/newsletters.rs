@@ -28,6 +28,9 @@ pub use posts::Post;
 /// The most newsletters, and the most messages that one keeps. (Guesses: limits of this server alone.)
 const MOST: usize = 1000;
 
+/// Why what names one that was never there, or has ended, is refused.
+const NO_SUCH: &str = "there is no such newsletter";
+
 /// One newsletter.
 #[derive(Debug, Clone)]
 pub struct Newsletter {
@@ -121,7 +124,7 @@ impl Machine {
                     true => newsletter.invite == key,
                     false => key.strip_suffix("@newsletter") == Some(id),
                 });
-                let (id, newsletter) = found.ok_or_else(|| refuse(404, "there is no such newsletter"))?;
+                let (id, newsletter) = found.ok_or_else(|| refuse(404, NO_SUCH))?;
                 told("xwa2_newsletter", &newsletter.json(id, device.pn))
             }
             "6388546374527196" => {
@@ -180,12 +183,20 @@ impl Machine {
         told("xwa2_newsletter_create", &shown)
     }
 
+    /// The newsletter that a request names, if there is one.
+    fn named<'a>(&self, id: Option<&'a str>) -> Result<&'a str, Refused> {
+        let id = id.ok_or_else(|| refuse(400, "no newsletter is named"))?;
+        if self.newsletters.contains_key(id) { Ok(id) } else { Err(refuse(404, NO_SUCH)) }
+    }
+
     /// The newsletter that a query names, if it is the account's own.
     fn owned<'a>(&self, device: DeviceRef, id: Option<&'a str>) -> Result<&'a str, Refused> {
-        let id = id.ok_or_else(|| refuse(400, "no newsletter is named"))?;
-        let newsletter =
-            self.newsletters.get(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
-        if newsletter.owner == device.pn { Ok(id) } else { Err(refuse(403, "the newsletter is another's")) }
+        let id = self.named(id)?;
+        if self.newsletters[id].owner == device.pn {
+            Ok(id)
+        } else {
+            Err(refuse(403, "the newsletter is another's"))
+        }
     }
 
     fn update_newsletter(
@@ -233,9 +244,8 @@ impl Machine {
         follows: Option<bool>,
         what: &str,
     ) -> Answer {
-        let id = id.ok_or_else(|| refuse(400, "no newsletter is named"))?;
-        let newsletter =
-            self.newsletters.get_mut(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
+        let id = self.named(id)?;
+        let newsletter = self.newsletters.get_mut(id).expect("it was found");
         let mutes = !matches!(what, "join" | "leave");
         if mutes && !newsletter.followers.contains_key(&device.pn) {
             return Err(refuse(403, "who mutes it does not follow it"));

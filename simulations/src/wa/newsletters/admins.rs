@@ -94,9 +94,8 @@ impl Machine {
                 told("xwa2_newsletter_admin_invite_revoke", &done)
             }
             "9580828702035549" => {
-                let id = named.ok_or_else(|| refuse(400, "no newsletter is named"))?;
-                let newsletter =
-                    self.newsletters.get_mut(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
+                let id = self.named(named)?;
+                let newsletter = self.newsletters.get_mut(id).expect("it was found");
                 let until = newsletter.invited.remove(&device.pn);
                 if until.is_none_or(|until| until <= seconds(now)) {
                     return Err(refuse(404, "no invitation holds"));
@@ -161,10 +160,12 @@ impl Machine {
 
     /// The newsletter that a query names, if the account speaks in it.
     pub(super) fn spoken_in<'a>(&self, device: DeviceRef, id: Option<&'a str>) -> Result<&'a str, Refused> {
-        let id = id.ok_or_else(|| refuse(400, "no newsletter is named"))?;
-        let newsletter =
-            self.newsletters.get(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
-        if newsletter.speaks(device.pn) { Ok(id) } else { Err(refuse(403, "who asks does not speak in it")) }
+        let id = self.named(id)?;
+        if self.newsletters[id].speaks(device.pn) {
+            Ok(id)
+        } else {
+            Err(refuse(403, "who asks does not speak in it"))
+        }
     }
 
     fn user(&self, variables: &Value) -> Result<Pn, Refused> {

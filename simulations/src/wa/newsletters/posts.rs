@@ -5,7 +5,8 @@
 //! messages begin at 100 is a simplification; how long the real server tells of counts is what clients have been
 //! seen to be told (300 s). Guesses, as no client shows them: with which codes it refuses, that
 //! an edit that changes nothing is told to nobody, that a post that was taken back stays in the list, empty, and that
-//! encrypted files are refused, and that what has changed since a moment is what was said, edited, looked at or answered then or later.
+//! encrypted files are refused, and that what has changed since a moment is what was said, edited, looked at or answered
+//! then or later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use roost_proto::id::UnixMillis;
 use roost_proto::media::{PlainFile, content_in, media_of};
 use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 
-use super::MOST;
+use super::{MOST, NO_SUCH};
 use crate::wa::account::{DeviceRef, Pn, seconds};
 use crate::wa::machine::{Machine, Refusal};
 use crate::wa::media::Store;
@@ -103,9 +104,9 @@ impl Machine {
     ) -> Answer {
         let child = stanza.all().first().ok_or_else(|| refuse(400, "nothing is asked"))?;
         let to = stanza.jid("to").filter(|to| to.server == Server::Newsletter);
-        let of = to.or_else(|| child.jid("jid")).ok_or_else(|| refuse(400, "no newsletter is named"))?;
-        let newsletter =
-            self.newsletters.get_mut(&*of.user).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
+        let of = to.or_else(|| child.jid("jid"));
+        let id = self.named(of.as_ref().map(|of| &*of.user))?;
+        let newsletter = self.newsletters.get_mut(id).expect("it was found");
         let count =
             child.number("count").and_then(|count| usize::try_from(count).ok()).unwrap_or(50).min(100);
         match &*child.tag {
@@ -113,7 +114,12 @@ impl Machine {
                 let before = child.number("before").unwrap_or(u64::MAX);
                 let posts = newsletter.posts.range(..before).rev().take(count);
                 let posts: Vec<Stanza> = posts.map(|(number, post)| post.element(*number, true)).collect();
-                Ok(vec![Builder::new("messages").attr("jid", of.clone()).children(posts).build()])
+                Ok(vec![
+                    Builder::new("messages")
+                        .attr("jid", Jid::new(id, Server::Newsletter))
+                        .children(posts)
+                        .build(),
+                ])
             }
             "message_updates" => {
                 let (after, since) = (child.number("after").unwrap_or(0), child.number("since").unwrap_or(0));
@@ -144,7 +150,7 @@ impl Machine {
             machine.refuse_message(now, from, stanza, to, code, why)
         };
         let Some(newsletter) = self.newsletters.get_mut(&*to.user) else {
-            return refuse(self, "404", "there is no such newsletter");
+            return refuse(self, "404", NO_SUCH);
         };
         let kind = stanza.text("type").unwrap_or("text".into()).into_owned();
         if let Some(reaction) = stanza.child("reaction") {

@@ -126,15 +126,12 @@ impl Machine {
         let id = part.text("id").ok_or_else(|| refuse(400, "a cover without an id"))?.into_owned();
         match part.text("op").as_deref() {
             Some("update") => {
-                let (token, at) = (
-                    part.text("token").ok_or_else(|| refuse(400, "a cover without its token and time"))?,
-                    part.number("ts").ok_or_else(|| refuse(400, "a cover without its token and time"))?,
-                );
-                let uploaded = self.media.is_cover(&id, &token, at);
-                if uploaded {
-                    Ok(Some(id))
-                } else {
-                    Err(refuse(406, "the cover was not uploaded with this token"))
+                let (Some(token), Some(at)) = (part.text("token"), part.number("ts")) else {
+                    return Err(refuse(400, "a cover without its token and time"));
+                };
+                match self.media.is_cover(&id, &token, at) {
+                    true => Ok(Some(id)),
+                    false => Err(refuse(406, "the cover was not uploaded with this token")),
                 }
             }
             Some("delete") if business.cover.as_ref() == Some(&id) => Ok(None),
