@@ -85,6 +85,9 @@ func (d *driver) say(ctx context.Context, cli *whatsmeow.Client, c command) erro
 		message = cli.BuildPollCreation(c.Text, []string{"yes", "no"}, 1)
 		poll := message.GetPollCreationMessage()
 		poll.EndTime, poll.HideParticipantName = &end, proto.Bool(true)
+	case "open_poll":
+		message = cli.BuildPollCreation(c.Text, []string{"yes", "no"}, 1)
+		message.GetPollCreationMessage().AllowAddOption = proto.Bool(true)
 	case "quiz":
 		message = cli.BuildPollCreation(c.Text, []string{"yes", "no"}, 1)
 		quiz, hash := message.GetPollCreationMessage(), sha256.Sum256([]byte("no"))
@@ -274,12 +277,18 @@ func (d *driver) describe(cli *whatsmeow.Client, v *events.Message) (kind, text,
 		}
 		return "concealed_comment", plain(comment), about
 	case m.GetSecretEncryptedMessage() != nil:
-		about = m.GetSecretEncryptedMessage().GetTargetMessageKey().GetID()
-		edited, err := cli.DecryptSecretEncryptedMessage(context.Background(), v)
-		if err != nil {
-			return "edit", "unreadable: " + err.Error(), about
+		about, kind = m.GetSecretEncryptedMessage().GetTargetMessageKey().GetID(), "edit"
+		if m.GetSecretEncryptedMessage().GetSecretEncType() == waE2E.SecretEncryptedMessage_POLL_ADD_OPTION {
+			kind = "poll_option"
 		}
-		return "edit", words(edited.GetProtocolMessage().GetEditedMessage()), about
+		opened, err := cli.DecryptSecretEncryptedMessage(context.Background(), v)
+		if err != nil {
+			return kind, "unreadable: " + err.Error(), about
+		}
+		if kind == "poll_option" {
+			return kind, opened.GetPollAddOptionMessage().GetAddOption().GetOptionName(), about
+		}
+		return kind, words(opened.GetProtocolMessage().GetEditedMessage()), about
 	case m.GetEncEventResponseMessage() != nil:
 		return "event_response", "", m.GetEncEventResponseMessage().GetEventCreationMessageKey().GetID()
 	case m.GetLocationMessage() != nil:

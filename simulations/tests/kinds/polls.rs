@@ -4,13 +4,14 @@ use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::message_received::Content as Received;
 use roost_proto::api::send_message_request::Content;
-use roost_simulations::interop::{Failure, Library};
+use roost_simulations::interop::{ClientEvent, Failure, Library};
 
 use super::{Pair, about, cannot_say, hash, poll};
 
 /// Ends of polls, in seconds: in 2030, and in 2017.
 const SOME_DAY: i64 = 1_900_000_000;
 const LONG_AGO: i64 = 1_500_000_000;
+const ROW: &str = "option added to a poll";
 
 impl Pair<'_> {
     /// Polls of both sides, and votes of both in them.
@@ -103,15 +104,14 @@ impl Pair<'_> {
 
     /// Options that are added to polls of the other side, and chosen.
     async fn options(&mut self) -> Result<(), Failure> {
-        const ROW: &str = "option added to a poll";
-        let reason = match self.speaker.library {
-            Library::WhatsappRust => "",
-            Library::Whatsmeow => "whatsmeow knows no options that are added",
-            Library::Baileys => "Baileys knows no options that are added",
-        };
-        if !reason.is_empty() {
-            self.matrix.row(ROW).not_applicable(self.from, reason).not_applicable(self.to, reason);
-            return Ok(());
+        match self.speaker.library {
+            Library::WhatsappRust => {}
+            Library::Whatsmeow => return self.unopened_option().await,
+            Library::Baileys => {
+                let reason = "Baileys knows no options that are added";
+                self.matrix.row(ROW).not_applicable(self.from, reason).not_applicable(self.to, reason);
+                return Ok(());
+            }
         }
         let name = self.name();
         let question = format!("open to {name}?");
@@ -132,6 +132,28 @@ impl Pair<'_> {
         let standing = self.tally(&theirs, false).await?;
         assert_eq!(counts(&standing), [("yes".into(), 0), ("no".into(), 0), (option, 1)]);
         self.matrix.row(ROW).seen(self.to);
+        Ok(())
+    }
+
+    /// whatsmeow opens votes in a poll, and not what is added to it.
+    async fn unopened_option(&mut self) -> Result<(), Failure> {
+        self.matrix.row(ROW).not_applicable(self.from, "whatsmeow adds no options to polls");
+        let theirs = self.hear("open_poll", "open, from whatsmeow?", "").await?;
+        self.received(&theirs).await?;
+        let vote = api::PollVote { poll: about(&theirs, false), options: vec!["no".into()] };
+        self.say(Content::PollVote(vote)).await?;
+        assert_eq!(self.speaker.client.said("vote", &hash("no")).await?.about, theirs);
+        let option = "later, whatsmeow".to_owned();
+        self.say(Content::PollOption(api::AddPollOption { poll: about(&theirs, false), option })).await?;
+        let is = |event: &ClientEvent| matches!(event, ClientEvent::Said(said) if said.kind == "poll_option" && said.about == theirs);
+        let ClientEvent::Said(said) = self.speaker.client.wait("an option, opened or not", is).await? else {
+            unreachable!("the wait took what was said")
+        };
+        let why = said.text.strip_prefix("unreadable: ").unwrap_or_default();
+        assert!(why.contains("authentication failed"), "the cell can say yes: {said:?}");
+        let reason = "whatsmeow opens options that are added with the keys of edits of polls, and others make keys of \
+                      their own for them";
+        self.matrix.row(ROW).no(self.to, reason);
         Ok(())
     }
 
