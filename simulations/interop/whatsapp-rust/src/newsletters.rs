@@ -8,8 +8,9 @@ use whatsapp_rust::MexRequest;
 use whatsapp_rust::prelude::*;
 use whatsapp_rust::types::message::EditAttribute;
 use whatsapp_rust::wacore::iq::mex_operations::{
-    accept_newsletter_admin_invite, change_newsletter_owner, create_newsletter_admin_invite,
-    demote_newsletter_admin, fetch_newsletter, fetch_newsletter_followers,
+    accept_newsletter_admin_invite, change_newsletter_owner, create_newsletter,
+    create_newsletter_admin_invite, demote_newsletter_admin, fetch_newsletter, fetch_newsletter_followers,
+    update_newsletter,
 };
 use whatsapp_rust::wacore_binary::JidExt as _;
 
@@ -17,6 +18,9 @@ use crate::Command;
 use crate::driver::jid;
 use crate::events::Said;
 use crate::kinds::Words;
+
+/// How pictures begin, in base64.
+const JPEG: &str = "/9j/";
 
 /// Carries out a command of this file. Returns its answer; none for another command.
 ///
@@ -68,6 +72,16 @@ pub async fn newsletters(client: &Arc<Client>, command: &Command) -> anyhow::Res
             });
             json!(words.collect::<Vec<_>>())
         }
+        // Its functions give no picture, its queries do.
+        "newsletter_pictured" => {
+            let variables = json!({ "input": { "name": command.text, "picture": JPEG } });
+            let made = queried(client, create_newsletter::NAME, create_newsletter::DOC_ID, variables).await?;
+            made["xwa2_newsletter_create"]["id"].clone()
+        }
+        "newsletter_picture" => {
+            let variables = json!({ "newsletter_id": command.to, "updates": { "picture": JPEG } });
+            queried(client, update_newsletter::NAME, update_newsletter::DOC_ID, variables).await?
+        }
         _ => return admins(client, command).await,
     };
     Ok(Some(answer))
@@ -92,8 +106,18 @@ async fn admins(client: &Arc<Client>, command: &Command) -> anyhow::Result<Optio
         }
         _ => return Ok(None),
     };
+    Ok(Some(queried(client, name, id, variables).await?))
+}
+
+/// What a query is answered with.
+async fn queried(
+    client: &Arc<Client>,
+    name: &'static str,
+    id: &'static str,
+    variables: Value,
+) -> anyhow::Result<Value> {
     let answer = client.mex().mutate(MexRequest::new(name, id, variables)).await?;
-    Ok(Some(answer.data.unwrap_or_default()))
+    Ok(answer.data.unwrap_or_default())
 }
 
 /// What makes no sound in a newsletter, by WhatsApp's names, as its metadata says.
