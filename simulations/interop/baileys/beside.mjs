@@ -1,6 +1,6 @@
 // What goes with a message (mentions, a preview of a link, a forward, a time after which it disappears), what keeps
 // messages or lets them disappear, and answers to messages that ask for one.
-import { proto } from 'baileys'
+import { decryptEventResponse, jidNormalizedUser, proto } from 'baileys'
 import { firstButton, firstRow } from './details.mjs'
 
 // What is previewed.
@@ -82,6 +82,23 @@ export function describeBeside(m) {
   if (contextInfo?.quotedMessage?.locationMessage) return said('quote_place', text, contextInfo.stanzaId)
   if (contextInfo?.stanzaId) return said('quote', text, contextInfo.stanzaId)
   return undefined
+}
+
+// An answer to an event of ours, opened under our hidden identity, as the library itself does not: a control, which says
+// that the answer can be opened. Nothing when it cannot.
+export function openAnswer(sealed, { participant, remoteJid }, event, me) {
+  const context = {
+    eventEncKey: event?.messageContextInfo?.messageSecret,
+    eventMsgId: sealed.eventCreationMessageKey.id,
+    eventCreatorJid: jidNormalizedUser(me.lid),
+    responderJid: jidNormalizedUser(participant || remoteJid),
+  }
+  try {
+    const text = answerInWords({ response: decryptEventResponse(sealed, context).response })
+    return { kind: 'event_response_control', text, about: context.eventMsgId }
+  } catch {
+    return undefined
+  }
 }
 
 // An answer to an event of ours.

@@ -18,7 +18,7 @@ import makeWASocket, {
   WA_CERT_DETAILS,
 } from 'baileys'
 import pino from 'pino'
-import { answerInWords, optionsBeside } from './beside.mjs'
+import { answerInWords, openAnswer, optionsBeside } from './beside.mjs'
 import { business } from './business.mjs'
 import * as chats from './chats.mjs'
 import { groups, onGroups } from './groups.mjs'
@@ -135,9 +135,12 @@ function onMessage({ key, message, messageStubType, messageStubParameters, pushN
   if (message) heard.set(key.id, { key, message })
   const vote = message?.pollUpdateMessage
   const about = vote?.pollCreationMessageKey?.id
+  const answer = message?.encEventResponseMessage
   const said = vote
     ? { kind: 'vote', text: openVote(vote, key, sent.get(about), identity()), about }
-    : message && describe(message)
+    : answer
+      ? openAnswer(answer, key, sent.get(answer.eventCreationMessageKey?.id), identity())
+      : message && describe(message)
   if (said) {
     const chat = key.remoteJid
     emit('said', { id: key.id, ...said, detail: detail(message), from_me: !!key.fromMe, chat, sender: key.participant || chat })
