@@ -11,7 +11,7 @@ use super::{Pair, about, cannot_say, hash, poll};
 /// Ends of polls, in seconds: in 2030, and in 2017.
 const SOME_DAY: i64 = 1_900_000_000;
 const LONG_AGO: i64 = 1_500_000_000;
-const ROW: &str = "option added to a poll";
+const ADDED: &str = "option added to a poll";
 
 impl Pair<'_> {
     /// Polls of both sides, and votes of both in them.
