@@ -109,7 +109,7 @@ impl Pair<'_> {
             Library::Whatsmeow => return self.unopened_option().await,
             Library::Baileys => {
                 let reason = "Baileys knows no options that are added";
-                self.matrix.row(ROW).not_applicable(self.from, reason).not_applicable(self.to, reason);
+                self.matrix.row(ADDED).not_applicable(self.from, reason).not_applicable(self.to, reason);
                 return Ok(());
             }
         }
@@ -118,7 +118,7 @@ impl Pair<'_> {
         let ours = self.say(Content::Poll(poll(&question, ""))).await?;
         self.speaker.client.said("poll", &format!("{question}: yes, no")).await?;
         self.hears_an_option(&ours).await?;
-        self.matrix.row(ROW).seen(self.from);
+        self.matrix.row(ADDED).seen(self.from);
 
         let theirs = self.hear("open_poll", &format!("open, from {name}?"), "").await?;
         self.received(&theirs).await?;
@@ -131,13 +131,13 @@ impl Pair<'_> {
         assert_eq!(self.speaker.client.said("vote", &hash(&option)).await?.about, theirs);
         let standing = self.tally(&theirs, false).await?;
         assert_eq!(counts(&standing), [("yes".into(), 0), ("no".into(), 0), (option, 1)]);
-        self.matrix.row(ROW).seen(self.to);
+        self.matrix.row(ADDED).seen(self.to);
         Ok(())
     }
 
     /// whatsmeow opens votes in a poll, and not what is added to it.
     async fn unopened_option(&mut self) -> Result<(), Failure> {
-        self.matrix.row(ROW).not_applicable(self.from, "whatsmeow adds no options to polls");
+        self.matrix.row(ADDED).not_applicable(self.from, "whatsmeow adds no options to polls");
         let theirs = self.hear("open_poll", "open, from whatsmeow?", "").await?;
         self.received(&theirs).await?;
         let vote = api::PollVote { poll: about(&theirs, false), options: vec!["no".into()] };
@@ -153,7 +153,7 @@ impl Pair<'_> {
         assert!(why.contains("authentication failed"), "the cell can say yes: {said:?}");
         let reason = "whatsmeow opens options that are added with the keys of edits of polls, and others make keys of \
                       their own for them";
-        self.matrix.row(ROW).no(self.to, reason);
+        self.matrix.row(ADDED).no(self.to, reason);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use super::super::account::{DeviceRef, Pn};
 use super::super::groups::{Group, MAX_MEMBERS, Role};
 use super::super::machine::Machine;
 use super::groups::{MAX_SUBJECT, timer};
+use super::members::{NO_ACCOUNT, NOT_BROUGHT};
 use super::{Answer, Refused, refuse};
 
 impl Machine {
@@ -80,7 +81,9 @@ impl Machine {
             .into_iter()
             .map(|(jid, found)| {
                 let invite = found.map(|pn| self.invite_person(now, device.pn, &made.id, pn));
-                self.outcome(&jid, found, if found.is_some() { 403 } else { 404 }, invite)
+                let (code, why) = if found.is_some() { (403, NOT_BROUGHT) } else { (404, NO_ACCOUNT) };
+                self.note_part(now, device, "create participant", code, why);
+                self.outcome(&jid, found, code, invite)
             })
             .collect();
         let mut node = node;

@@ -68,7 +68,9 @@ impl Machine {
             let found = self.account_of(&jid).map(|account| account.pn);
             let held = found.filter(|pn| group.invites.remove(pn).is_some());
             told.extend(held.map(|pn| self.member_node(pn, None).build()));
-            outcomes.push(self.outcome(&jid, found, if held.is_some() { 200 } else { 404 }, None));
+            let code = if held.is_some() { 200 } else { 404 };
+            self.note_part(now, device, "revoke participant", code, "who was not invited");
+            outcomes.push(self.outcome(&jid, found, code, None));
         }
         let admins: Vec<Pn> = group.members.keys().copied().filter(|pn| group.is_admin(*pn)).collect();
         let jid = group.jid();

@@ -8,6 +8,10 @@ use super::super::groups::{Group, MAX_MEMBERS, PersonalInvite, Role};
 use super::super::machine::Machine;
 use super::{Answer, refuse};
 
+/// Why somebody is not let in.
+pub(super) const NO_ACCOUNT: &str = "no account";
+pub(super) const NOT_BROUGHT: &str = "who does not let himself be brought";
+const FULL: &str = "the group is full";
 /// Why a request to join is neither taken back nor answered.
 const NO_REQUEST: &str = "who has not asked to join";
 
@@ -26,13 +30,11 @@ impl Machine {
             let Some(jid) = participant.jid("jid") else { continue };
             let found = self.account_of(&jid).map(|account| account.pn);
             let (code, why) = match (found.and_then(|pn| group.members.get(&pn)), found, &*action) {
-                (_, None, _) => (404, "no account"),
+                (_, None, _) => (404, NO_ACCOUNT),
                 (Some(_), _, "add") => (409, "a member already"),
-                (None, Some(_), "add") if group.members.len() + done.len() >= MAX_MEMBERS => {
-                    (419, "the group is full")
-                }
+                (None, Some(_), "add") if group.members.len() + done.len() >= MAX_MEMBERS => (419, FULL),
                 (None, Some(pn), "add") if !self.may_bring(now, device.pn, pn, participant) => {
-                    (403, "who does not let himself be brought")
+                    (403, NOT_BROUGHT)
                 }
                 (None, Some(_), "add") => (200, ""),
                 (None, ..) => (404, "no member"),
@@ -119,13 +121,13 @@ impl Machine {
             let full = group.members.len() + done.len() >= MAX_MEMBERS;
             let (code, why) = match found {
                 Some(pn) if !group.requests.contains_key(&pn) => (404, NO_REQUEST),
-                Some(_) if full => (419, "the group is full"),
+                Some(_) if full => (419, FULL),
                 Some(pn) => {
                     group.requests.remove(&pn);
                     done.push(pn);
                     (200, "")
                 }
-                None => (404, "no account"),
+                None => (404, NO_ACCOUNT),
             };
             self.note_part(now, device, "approve participant", code, why);
             outcomes.push(self.outcome(&jid, found, code, None));

@@ -155,8 +155,10 @@ fn a_part_of_a_request_that_is_refused_has_its_reason_in_the_ledger() {
     let group = world.group(&[ada, bob]);
     world.group_query(ada, "set", Some(&group), about(&world, "promote", bob));
     let nobody = Jid::pn("4999");
-    let add_nobody =
-        Builder::new("add").children([Builder::new("participant").attr("jid", nobody.clone()).build()]);
+    let person = |jid: &Jid| Builder::new("participant").attr("jid", jid.clone()).build();
+    let add_nobody = Builder::new("add").children([person(&nobody)]);
+    let create_with = Builder::new("create").attr("subject", "Ducks").children([person(&nobody)]);
+    let revoke = Builder::new("revoke").children([person(&world.lid(eve))]);
     let approve = Builder::new("membership_requests_action");
     let approve = approve.children([about(&world, "approve", eve).build()]);
     let leave = Builder::new("leave");
@@ -177,6 +179,8 @@ fn a_part_of_a_request_that_is_refused_has_its_reason_in_the_ledger() {
             "406, the owner of the group",
         ),
         (ada, Some(&group), approve, "approve participant", "404, who has not asked to join"),
+        (ada, Some(&group), revoke, "revoke participant", "404, who was not invited"),
+        (ada, None, create_with, "create participant", "404, no account"),
         (eve, None, leave, "leave group", "404, who is no member"),
         (
             eve,
