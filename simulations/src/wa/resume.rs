@@ -1,9 +1,9 @@
 //! How a backlog is handed out after a login: a few stanzas, then as many as the client asks for.
 //!
-//! What must hold: order; what comes meanwhile goes behind what waits, and no more is held than waits; the end is told once. A client that has settled all
-//! that it was given and has asked for nothing more gets the rest at once, and so does one that pings instead. (That is a
-//! guess: whatsapp-rust says that WhatsApp Web gets nothing more then; whatsmeow never asks and Baileys once, and both get
-//! all.)
+//! What must hold: order; what comes meanwhile goes behind what waits, and no more is held than waits; the end is told
+//! once. A client that has settled all that it was given and has asked for nothing more gets the rest at once, and so does
+//! one that pings instead. (That is a guess: whatsapp-rust says that WhatsApp Web gets nothing more then; whatsmeow never
+//! asks and Baileys once, and both get all.)
 
 use std::collections::VecDeque;
 

@@ -1,7 +1,8 @@
 //! Under which chain each device speaks in each group, and who was given its key.
 //!
 //! What must hold: a chain is accused only while somebody who was given its key is not in the group; who comes and goes
-//! between two messages, or was never given it, accuses nobody. Bounded: the chain that began first is forgotten first.
+//! between two messages, or was never given it, accuses nobody. A key that comes with what is sent again does not count:
+//! who asks for that was given one before. Bounded: the chain that began first is forgotten first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
