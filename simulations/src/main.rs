@@ -20,7 +20,7 @@ enum Command {
     /// Runs a node.
     Serve(ServeArgs),
     #[command(flatten)]
-    Client(cli::Command),
+    Client(Box<cli::Command>),
     /// Starts a simulated WhatsApp and three nodes here, disturbs them, and says what became of it.
     Demo(demo::DemoArgs),
     /// Breaks nodes, real and simulated, in every way there is, and judges what becomes of their devices.
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let Roost { globals, command } = Roost::parse();
     match command {
         Command::Serve(args) => roost_node::serve::run(&args),
-        Command::Client(command) => on_a_runtime(cli::run(command, &globals)),
+        Command::Client(command) => on_a_runtime(cli::run(*command, &globals)),
         Command::Demo(args) => on_a_runtime(demo::run(args)),
         Command::Chaos(Chaos::Sim(args)) => seeds::command(&args),
         Command::Chaos(Chaos::Real(command)) => on_a_runtime(chaos::command(command)),

@@ -263,7 +263,7 @@ impl Machine {
     fn on_secret_for_send(&mut self, waiting: Waiting, secret: Option<Secret>) {
         let Waiting { token, request, edited, author } = waiting;
         let to_poll = matches!(request.content.kind, Content::PollVote(_) | Content::PollOption(_));
-        // As WhatsApp's own clients, which let nobody choose any more; that they take no options either is a guess.
+        // That nobody may do either any more is a guess: none of the clients that we know has polls that end.
         if to_poll && secret.as_ref().is_some_and(|secret| secret.has_ended(self.now.wall)) {
             let reply = Reply::Sent(Err(SendError::PollEnded));
             return self.effects.push(Effect::Reply { token, reply });

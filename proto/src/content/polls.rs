@@ -14,7 +14,7 @@ use crate::phash::{digest, short_digest};
 
 /// The last millisecond of the year 9999, beyond which the API names no time.
 const LAST: i64 = 253_402_300_799_999;
-/// Ends below this are seconds: as milliseconds they would lie before 1973.
+/// Ends below this are seconds: as milliseconds they would lie before March of 1973.
 const MILLIS: i64 = 100_000_000_000;
 
 /// The poll in a message, whatever its version.
@@ -80,7 +80,12 @@ pub(super) fn message(poll: &api::Poll) -> PollCreationMessage {
 fn end(at: i64) -> Option<api::Timestamp> {
     let millis = if at < MILLIS { at.checked_mul(1000)? } else { at };
     let nanos = i32::try_from(millis % 1000 * 1_000_000).ok()?;
-    (1..=LAST).contains(&millis).then_some(api::Timestamp { seconds: millis / 1000, nanos })
+    (MILLIS..=LAST).contains(&millis).then_some(api::Timestamp { seconds: millis / 1000, nanos })
+}
+
+/// Whether a poll can end then: said in milliseconds, it is no other time in seconds.
+pub(super) fn is_end(at: &api::Timestamp) -> bool {
+    (0..1_000_000_000).contains(&at.nanos) && (MILLIS..=LAST).contains(&millis(at))
 }
 
 fn millis(at: &api::Timestamp) -> i64 {
@@ -182,6 +187,9 @@ mod tests {
             ("poll.correct_option", api::Poll { correct_option: "never".into(), ..good.clone() }),
             ("poll.end_time", ends(0, 0)),
             ("poll.end_time", ends(-5, 0)),
+            ("poll.end_time", ends(MILLIS / 1000 - 1, 0)),
+            ("poll.end_time", ends(LAST / 1000 + 1, 0)),
+            ("poll.end_time", ends(i64::MAX, 0)),
             ("poll.end_time", ends(1_900_000_000, -1)),
             ("poll.end_time", ends(1_900_000_000, 1_000_000_000)),
             ("poll.answer_withheld", api::Poll { answer_withheld: true, ..good.clone() }),
@@ -203,7 +211,7 @@ mod tests {
                 !end.has_ended(UnixMillis(1_899_999_999_999)) && end.has_ended(UnixMillis(1_900_000_000_000))
             );
         }
-        for never in [0, -1, i64::MIN, i64::MAX] {
+        for never in [0, -1, 1_000_000, i64::MIN, i64::MAX] {
             assert!(!until(never).has_ended(UnixMillis(i64::MAX)), "{never}");
         }
         assert!(!Secret::bare(vec![7; 32]).has_ended(UnixMillis(i64::MAX)), "it is that of no poll");

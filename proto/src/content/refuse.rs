@@ -5,7 +5,7 @@ mod sold;
 
 use std::collections::BTreeSet;
 
-use super::{MessageContent, bots, quotes, texts};
+use super::{MessageContent, bots, polls, quotes, texts};
 use crate::api;
 use crate::api::send_message_request::Content;
 use crate::e2e;
@@ -224,9 +224,8 @@ fn a_poll(poll: &api::Poll) -> Checked {
     if !poll.added_options.is_empty() {
         return invalid("poll.added_options", "must be empty: it is only told");
     }
-    if poll.end_time.as_ref().is_some_and(|end| end.seconds <= 0 || !(0..1_000_000_000).contains(&end.nanos))
-    {
-        return invalid("poll.end_time", "must be a time after 1970");
+    if !poll.end_time.as_ref().is_none_or(polls::is_end) {
+        return invalid("poll.end_time", "must be a time of the years 1974 to 9999");
     }
     if !poll.correct_option.is_empty() {
         if !poll.options.contains(&poll.correct_option) {
