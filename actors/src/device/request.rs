@@ -173,6 +173,9 @@ pub enum CommandError {
     /// It needs a connection, and there is none.
     #[error("the device is not connected")]
     NotConnected,
+    /// It needs a connection, and the account is temporarily banned, until then if WhatsApp said so.
+    #[error("the account is restricted")]
+    Restricted(Option<UnixMillis>),
     /// WhatsApp refused it with this code.
     #[error("WhatsApp refused it with code {0}")]
     Refused(u16),
@@ -220,6 +223,9 @@ pub enum AskError {
     /// It needs a connection, and there is none. Nothing was asked.
     #[error("the device is not connected")]
     NotConnected,
+    /// The account is temporarily banned, until then if WhatsApp said so. Nothing was asked.
+    #[error("the account is restricted")]
+    Restricted(Option<UnixMillis>),
     /// Too many questions wait already. Nothing was asked.
     #[error("too much waits for this device already")]
     Busy,

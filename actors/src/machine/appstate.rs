@@ -228,9 +228,8 @@ impl Machine {
 
     /// A caller wants a change; all actions are of one collection.
     pub(super) fn change(&mut self, token: u64, actions: Vec<Action>) {
-        let refusal = match self.unpaired() {
+        let refusal = match self.unpaired().or_else(|| self.unconnected()) {
             Some(error) => Some(error),
-            None if self.connection.online().is_none() => Some(CommandError::NotConnected),
             None if !self.may_act() || self.commits.failing() => Some(CommandError::Unavailable),
             None if self.app_state.changes.len() >= WAITING => Some(CommandError::Busy),
             None if !self.app_state.keys => Some(CommandError::NotInStep),

@@ -67,8 +67,7 @@ impl Machine {
             None => Err(AskError::NotPaired),
             Some(account) if account.logged_out => Err(AskError::LoggedOut),
             Some(_) if !self.may_act() => Err(AskError::Unavailable),
-            Some(_) if self.connection.online().is_none() => Err(AskError::NotConnected),
-            Some(_) => Ok(()),
+            Some(_) => self.unheard().map_or(Ok(()), Err),
         }
     }
 

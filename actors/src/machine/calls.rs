@@ -68,8 +68,8 @@ impl Machine {
         if !self.may_act() {
             return self.done(token, Err(CommandError::Unavailable));
         }
-        if self.connection.online().is_none() {
-            return self.done(token, Err(CommandError::NotConnected));
+        if let Some(refusal) = self.unconnected() {
+            return self.done(token, Err(refusal));
         }
         let caller = caller.to_non_ad();
         let own = account.lid.filter(|_| caller.is_lid()).unwrap_or(account.pn).to_non_ad();

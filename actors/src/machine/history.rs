@@ -348,9 +348,8 @@ impl Machine {
 
     /// A caller wants older messages of a chat: so many, or all since then.
     pub(super) fn want_history(&mut self, token: u64, wanted: WantHistory, since: Option<UnixMillis>) {
-        let refusal = match self.unpaired() {
+        let refusal = match self.unpaired().or_else(|| self.unconnected()) {
             Some(error) => Some(error),
-            None if self.connection.online().is_none() => Some(CommandError::NotConnected),
             None if !self.may_act() || self.commits.failing() => Some(CommandError::Unavailable),
             None => None,
         };

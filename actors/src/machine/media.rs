@@ -123,15 +123,8 @@ impl Machine {
 
     /// Why nothing can be said on the link just now, if so.
     pub(super) fn cannot_ask(&self) -> Option<CommandError> {
-        if let Some(error) = self.unpaired() {
-            Some(error)
-        } else if self.connection.online().is_none() {
-            Some(CommandError::NotConnected)
-        } else if !self.may_act() {
-            Some(CommandError::Unavailable)
-        } else {
-            None
-        }
+        let unavailable = || (!self.may_act()).then_some(CommandError::Unavailable);
+        self.unpaired().or_else(|| self.unconnected()).or_else(unavailable)
     }
 
     fn reply_media(&mut self, token: u64, result: Result<RetryAnswer, CommandError>) {

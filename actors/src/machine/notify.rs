@@ -94,8 +94,8 @@ impl Machine {
         if !self.may_act() {
             return self.done(token, Err(CommandError::Unavailable));
         }
-        if self.connection.online().is_none() {
-            return self.done(token, Err(CommandError::NotConnected));
+        if let Some(refusal) = self.unconnected() {
+            return self.done(token, Err(refusal));
         }
         self.request(super::requests::Asked::Logout { token }, |id| {
             let remove = Builder::new("remove-companion-device")

@@ -117,9 +117,10 @@ impl Machine {
         if let Some(refusal) = self.unfit_to_write() {
             return self.done(token, Err(refusal));
         }
-        let (Some(account), Some(_)) = (&self.account, self.connection.online()) else {
-            return self.done(token, Err(CommandError::NotConnected));
-        };
+        if let Some(refusal) = self.unconnected() {
+            return self.done(token, Err(refusal));
+        }
+        let Some(account) = &self.account else { return };
         let own = account.lid.as_ref().filter(|_| to.is_lid()).unwrap_or(&account.pn).clone();
         let what = match typing {
             Typing::Text => Builder::new("composing"),

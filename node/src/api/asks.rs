@@ -114,17 +114,24 @@ pub(super) fn upstream(key: &DeviceKey, what: Upstream) -> ApiError {
     ApiError::Upstream { key: key.clone(), what }
 }
 
+/// Why a device has no connection, as its caller hears it.
+pub(super) fn not_connected(key: &DeviceKey, device: &DeviceHandle) -> ApiError {
+    let unfit = match device.status().borrow().state {
+        State::Conflict => Unfit::Conflict,
+        State::Restricted => Unfit::Banned(None),
+        State::Outdated => Unfit::Outdated,
+        _ => return ApiError::DeviceConnecting { key: key.clone() },
+    };
+    ApiError::Unfit { key: key.clone(), unfit }
+}
+
 pub(super) fn ask_error(key: &DeviceKey, device: &DeviceHandle, error: AskError, changes: bool) -> ApiError {
     let unfit = |unfit| ApiError::Unfit { key: key.clone(), unfit };
     match error {
         AskError::NotPaired => unfit(Unfit::NotPaired),
         AskError::LoggedOut => unfit(Unfit::LoggedOut),
-        AskError::NotConnected => match device.status().borrow().state {
-            State::Conflict => unfit(Unfit::Conflict),
-            State::Restricted => unfit(Unfit::Banned(None)),
-            State::Outdated => unfit(Unfit::Outdated),
-            _ => ApiError::DeviceConnecting { key: key.clone() },
-        },
+        AskError::NotConnected => not_connected(key, device),
+        AskError::Restricted(until) => unfit(Unfit::Banned(until)),
         AskError::Busy => ApiError::DeviceBusy { key: key.clone() },
         AskError::Unavailable => unavailable(key, device),
         AskError::Refused(refused) => upstream(key, Upstream::Refused(refused)),

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
 use self::kind::{kind_name, poll_of};
+use super::asks::not_connected;
 use super::call::Call;
 use super::streams::{Answers, Until};
 use super::{Api, convert, method, parse};
@@ -343,7 +344,8 @@ pub(super) fn command_error(key: &DeviceKey, device: &DeviceHandle, error: Comma
     match error {
         CommandError::NotPaired => ApiError::Unfit { key, unfit: Unfit::NotPaired },
         CommandError::NotInStep => ApiError::Unfit { key, unfit: Unfit::NotInStep },
-        CommandError::NotConnected => ApiError::DeviceConnecting { key },
+        CommandError::NotConnected => not_connected(&key, device),
+        CommandError::Restricted(until) => ApiError::Unfit { key, unfit: Unfit::Banned(until) },
         CommandError::Refused(code) => ApiError::UpstreamNack { key, code },
         CommandError::Silent => ApiError::Upstream { key, what: Upstream::Silent },
         CommandError::Unreadable(missing) => ApiError::Upstream { key, what: Upstream::Unreadable(missing) },

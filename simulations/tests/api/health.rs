@@ -1,10 +1,12 @@
 //! The health of accounts and the pace of devices through the API.
 
+use roost_proto::api::send_message_request::WaitFor;
 use roost_proto::api::*;
 use roost_simulations::wa::Fault;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
-use crate::live::Live;
+use crate::live::{Live, text};
 use crate::world::{World, bad_field, by, refusal};
 
 const SHOP: &str = "tenants/acme/devices/shop";
@@ -54,4 +56,34 @@ async fn a_pace_without_bounds_is_refused_with_its_field() {
     assert_eq!(bad_field(refused), "policy.reply_per_minute");
     let nameless = GetQuotaRequest { device: "shop".into() };
     assert_eq!(bad_field(accounts.get_quota(nameless).await), "device");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_banned_account_says_until_when_to_sends_questions_and_commands_alike() {
+    let live = Live::new(2).await;
+    let (name, owner, other, device) = live.online("shop").await;
+    let friend = live.friend();
+    let ban = Fault::LoginFailure { device: device.to_string(), reason: 402, count: 1 };
+    live.sim.commit(&ban).expect("known");
+    live.sim.commit(&Fault::DropConnection { device: Some(device.to_string()) }).expect("known");
+    live.until_state(&name, device::State::Restricted).await;
+    for place in [owner, other] {
+        let api = live.at(place);
+        let privacy = GetPrivacyRequest { device: name.clone() };
+        let typing = SendChatStateRequest {
+            device: name.clone(),
+            chat: friend.to_string(),
+            state: send_chat_state_request::State::Typing.into(),
+        };
+        for refused in [
+            api.messages().send_message(text(&name, friend, "hello", WaitFor::Accepted)).await.map(drop),
+            api.accounts().get_privacy(privacy).await.map(drop),
+            api.presence().send_chat_state(typing).await.map(drop),
+        ] {
+            let refused = refused.expect_err("it is banned");
+            let info = refused.get_details_error_info().expect("always there");
+            assert_eq!(info.reason, "ACCOUNT_TEMPORARILY_BANNED");
+            assert!(info.metadata.contains_key("until_unix_millis"), "{info:?}");
+        }
+    }
 }

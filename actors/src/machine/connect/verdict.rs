@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use roost_proto::api::device::State;
+use roost_proto::id::UnixMillis;
 use roost_proto::login::{Failure, FailureReason, StreamError};
 
+use super::super::timer::Timer;
 use super::super::{Effect, Machine};
+use crate::device::{AskError, CommandError};
 use crate::port::Attempt;
 
 /// What to do after an ending.
@@ -41,6 +44,27 @@ pub(super) fn of_a_registration(verdict: Option<&Verdict>, why: &str) -> Option<
 }
 
 impl Machine {
+    /// The account is banned for a time, which keeps the device away: until then, when that is known.
+    pub(in super::super) fn banned(&self) -> Option<Option<UnixMillis>> {
+        (self.status.now.state == State::Restricted).then(|| {
+            let left = self.timers.get(&Timer::Reconnect)?.since(self.now.boot);
+            let left = i64::try_from(left.as_millis()).ok()?;
+            Some(UnixMillis(self.now.wall.0.saturating_add(left)))
+        })
+    }
+
+    /// Why a command cannot be carried out that needs a connection, if so.
+    pub(in super::super) fn unconnected(&self) -> Option<CommandError> {
+        let away = self.banned().map_or(CommandError::NotConnected, CommandError::Restricted);
+        self.connection.online().is_none().then_some(away)
+    }
+
+    /// The same of a question.
+    pub(in super::super) fn unheard(&self) -> Option<AskError> {
+        let away = self.banned().map_or(AskError::NotConnected, AskError::Restricted);
+        self.connection.online().is_none().then_some(away)
+    }
+
     /// The server's last word on a connection.
     pub(in super::super) fn on_stream_error(&mut self, error: StreamError) {
         if error == StreamError::ServiceUnavailable {

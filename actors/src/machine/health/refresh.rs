@@ -89,6 +89,7 @@ fn refused(why: &AskError) -> CommandError {
     match why {
         AskError::NotPaired | AskError::LoggedOut => CommandError::NotPaired,
         AskError::NotConnected => CommandError::NotConnected,
+        AskError::Restricted(until) => CommandError::Restricted(*until),
         _ => CommandError::Unavailable,
     }
 }

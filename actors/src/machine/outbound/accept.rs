@@ -9,7 +9,6 @@ use roost_proto::api;
 use roost_proto::api::device::State;
 use roost_proto::api::send_message_request::Content;
 use roost_proto::content::{self, Surroundings};
-use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Jid, Server, message_id};
 use ulid::Ulid;
 
@@ -19,7 +18,6 @@ use crate::machine::crypto::Purpose;
 use crate::machine::inbound::{message_key, person};
 use crate::machine::receipts::Lookup;
 use crate::machine::secrets::answers;
-use crate::machine::timer::Timer;
 use crate::machine::{Effect, Machine, Reply};
 use crate::port::{ChosenId, MessageState, NewMessage, StoredMessage, rank};
 
@@ -185,13 +183,11 @@ impl Machine {
         let Some(account) = &self.account else {
             return Some(if self.loaded { SendError::NotPaired } else { SendError::Unavailable });
         };
+        if let Some(until) = self.banned() {
+            return Some(SendError::Restricted(until));
+        }
         match self.status.now.state {
             State::Conflict => return Some(SendError::Conflict),
-            State::Restricted => {
-                let left = self.timers.get(&Timer::Reconnect).map(|at| at.since(self.now.boot));
-                let until = left.and_then(|left| i64::try_from(left.as_millis()).ok());
-                return Some(SendError::Restricted(until.map(|left| UnixMillis(self.now.wall.0 + left))));
-            }
             State::Outdated => return Some(SendError::Outdated),
             _ => {}
         }

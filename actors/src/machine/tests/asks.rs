@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use roost_proto::stanza::{Builder, Read, iq};
+use roost_proto::stanza::{Builder, Jid, Read, iq};
 
 use super::world::{Step, World, stanzas};
-use crate::device::{AskError, Limits};
+use crate::device::{AskError, Command, CommandError, Limits, SendError, Typing};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -30,6 +30,19 @@ fn a_question_goes_out_only_when_messages_flow_and_the_node_may_act() {
     world.take(Step::LeaseBack);
     world.take(Step::Quiesce);
     assert_eq!(refused(&mut world), Some(AskError::Unavailable));
+}
+
+#[test]
+fn a_banned_device_says_until_when_to_whoever_asks_or_commands() {
+    let mut world = World::loaded(9);
+    world.take(Step::LinkUp);
+    world.stanza(Builder::new("failure").attr("reason", 402u64).attr("expire", 600u64).build());
+    let Some(Err(SendError::Restricted(Some(until)))) = world.send(0) else {
+        panic!("a send says it");
+    };
+    assert_eq!(refused(&mut world), Some(AskError::Restricted(Some(until))));
+    let (token, _) = world.command(Command::Typing { to: Jid::lid("800000"), typing: Typing::Text });
+    assert_eq!(world.done(token), Some(Err(CommandError::Restricted(Some(until)))));
 }
 
 #[test]
