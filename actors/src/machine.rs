@@ -322,7 +322,6 @@ impl Machine {
             Command::SetPacing(policy) => self.set_pacing(token, policy),
             Command::Pace => self.tell_pace(token),
             Command::RefreshHealth => self.refresh_health(token),
-            Command::RejectCall { caller, call_id } => self.reject_call(token, &caller, call_id),
             Command::Quiesce => {
                 self.quiesced = true;
                 self.done(token, Ok(()));

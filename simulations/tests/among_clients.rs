@@ -155,6 +155,7 @@ async fn clients_see_each_others_profiles_and_presence() -> Result<(), Failure> 
     let mut matrix = Matrix::among_clients("5-people");
     circle.each(&mut matrix, async |pair| pair.presence().await).await?;
     circle.each(&mut matrix, async |pair| pair.profiles().await).await?;
+    circle.each(&mut matrix, async |pair| pair.calls().await).await?;
     for member in &mut circle.members {
         member.does(json!({ "cmd": "hide_about" })).await?;
     }

@@ -100,7 +100,10 @@ async fn presence_and_typing_go_both_ways() -> Result<(), Failure> {
 
 #[tokio::test]
 async fn calls_ring_everywhere_and_whoever_rejects_ends_them() -> Result<(), Failure> {
-    World::new().await?.calls().await?.check()
+    let mut world = World::new().await?;
+    world.calls().await?.check()?;
+    world.calls_of_groups().await?;
+    world.calls_while_away().await
 }
 
 #[tokio::test]

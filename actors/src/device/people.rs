@@ -1,4 +1,4 @@
-//! What a device does about people: who they are, what they are shown, what they show, and their calls.
+//! What a device does about people: who they are, what they are shown, and what they show.
 
 use roost_proto::stanza::Jid;
 
@@ -50,10 +50,5 @@ impl DeviceHandle {
     /// Tells a chat that we type. `Ok` means that it is on its way; it may be lost with the connection.
     pub async fn send_typing(&self, to: Jid, typing: Typing) -> Result<(), CommandError> {
         self.command(Command::Typing { to, typing }).await
-    }
-
-    /// Rejects a call. `Ok` means that it is on its way; it may be lost with the connection.
-    pub async fn reject_call(&self, caller: Jid, call_id: String) -> Result<(), CommandError> {
-        self.command(Command::RejectCall { caller, call_id }).await
     }
 }

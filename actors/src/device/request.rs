@@ -317,13 +317,6 @@ pub enum Command {
         /// What we do.
         typing: Typing,
     },
-    /// See [`super::DeviceHandle::reject_call`].
-    RejectCall {
-        /// Who calls.
-        caller: Jid,
-        /// Which call.
-        call_id: String,
-    },
     /// See [`super::DeviceHandle::set_pacing`].
     SetPacing(PacingPolicy),
     /// See [`super::DeviceHandle::pace`].

@@ -4,6 +4,7 @@ mod app_state;
 mod asks;
 mod backlog;
 mod bots;
+mod calls;
 mod chosen;
 mod doubt;
 mod edits;

@@ -4,6 +4,7 @@
 //! [`ApiError`] with the path of the field. It looks nothing up: whether a named thing exists is asked later.
 
 pub mod business;
+pub mod calls;
 pub mod chats;
 pub mod contacts;
 pub mod groups;

@@ -135,12 +135,6 @@ func (d *driver) onPeople(event any) bool {
 			state = "recording"
 		}
 		d.emit("typing", fields{"from": v.Sender.String(), "state": state})
-	case *events.CallOffer:
-		d.emit("call", fields{"id": v.CallID, "from": v.From.String(), "what": "offer"})
-	case *events.CallReject:
-		d.emit("call", fields{"id": v.CallID, "from": v.From.String(), "what": "reject"})
-	case *events.CallTerminate:
-		d.emit("call", fields{"id": v.CallID, "from": v.From.String(), "what": "terminate"})
 	case *events.Picture:
 		d.emit("contact", fields{"from": v.JID.String(), "what": "picture"})
 	case *events.Blocklist:
@@ -162,9 +156,37 @@ func (d *driver) onPeople(event any) bool {
 	case *events.NewsletterMuteChange:
 		d.emit("contact", fields{"from": v.ID.String(), "what": "mute " + string(v.Mute)})
 	default:
-		return false
+		return d.onCall(event)
 	}
 	return true
+}
+
+// onCall tells each part of a call; false for other events.
+func (d *driver) onCall(event any) bool {
+	tell := func(call types.BasicCallMeta, what string) bool {
+		d.emit("call", fields{"id": call.CallID, "from": call.From.String(), "what": what})
+		return true
+	}
+	switch v := event.(type) {
+	case *events.CallOffer:
+		return tell(v.BasicCallMeta, "offer")
+	case *events.CallOfferNotice:
+		return tell(v.BasicCallMeta, "offer_notice")
+	case *events.CallPreAccept:
+		return tell(v.BasicCallMeta, "preaccept")
+	case *events.CallAccept:
+		return tell(v.BasicCallMeta, "accept")
+	case *events.CallTransport:
+		return tell(v.BasicCallMeta, "transport")
+	case *events.CallRelayLatency:
+		return tell(v.BasicCallMeta, "relaylatency")
+	case *events.CallReject:
+		return tell(v.BasicCallMeta, "reject")
+	case *events.CallTerminate:
+		return tell(v.BasicCallMeta, "terminate")
+	default:
+		return false
+	}
 }
 
 // pushService is one of each kind, the same as in the test.

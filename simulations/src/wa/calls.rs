@@ -1,133 +1,69 @@
-//! Calls: a phone rings the companions of another account, which may reject. No media, nobody talks.
+//! Calls: phones and companions ring the companions of other accounts, and each part of a call goes to its other side.
+//! No media, nobody talks.
 //!
-//! What a companion that rejects does to the account's other devices is a guess: they hear `terminate`.
+//! What must hold: a part belongs to a call that was offered, comes from one of its sides, and after its end nothing is
+//! done with it any more but what whatsapp-rust does: who calls tells the other devices of who has taken or rejected
+//! the call that it rings no more. A phone that calls does so at once. What is refused is acknowledged with an error;
+//! the codes are guesses.
 
-use std::collections::BTreeMap;
+mod links;
+mod phones;
 
-use rand::RngExt as _;
+use std::collections::{BTreeMap, BTreeSet};
+
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza, message_id, server_jid};
+use roost_proto::stanza::{Builder, Content, Jid, Read as _, Stanza, server_jid};
 
 use super::account::{DeviceRef, Form, Pn, seconds};
-use super::machine::{Effect, Machine, Refusal};
-use super::phones::PhoneError;
+use super::machine::{Machine, Refusal};
 
-/// Calls of one phone that are remembered.
+/// Calls of one account that are remembered.
 const REMEMBERED: usize = 100;
 
-/// What became of the calls that a phone made, by call id.
+/// The calls that an account made and what became of them, by call id.
 #[derive(Debug, Clone, Default)]
-pub struct Calls(BTreeMap<String, &'static str>);
+pub struct Calls {
+    made: BTreeMap<String, Call>,
+}
+
+/// One call.
+#[derive(Debug, Clone)]
+struct Call {
+    /// The device that calls.
+    device: u16,
+    /// Whom.
+    called: BTreeSet<Pn>,
+    /// The JID of the group that is called.
+    group: Option<Jid>,
+    state: &'static str,
+}
+
+/// Why a part of a call goes nowhere: the code that it is acknowledged with, and what the log says.
+type Refused = (u16, &'static str);
 
 impl Calls {
-    /// `ringing`, `rejected` or `ended`.
+    /// `ringing`, `accepted`, `rejected` or `ended`.
     pub fn state(&self, id: &str) -> Option<&'static str> {
-        self.0.get(id).copied()
+        Some(self.made.get(id)?.state)
     }
 
-    fn note(&mut self, id: &str, state: &'static str) {
-        if self.0.len() >= REMEMBERED {
-            self.0.clear();
+    fn note(&mut self, id: &str, call: Call) {
+        if self.made.len() >= REMEMBERED {
+            self.made.clear();
         }
-        self.0.insert(id.to_owned(), state);
+        self.made.insert(id.to_owned(), call);
+    }
+
+    fn becomes(&mut self, id: &str, state: &'static str) {
+        if let Some(call) = self.made.get_mut(id) {
+            call.state = state;
+        }
     }
 }
 
 impl Machine {
-    /// The phone `pn` calls an account. Returns the id of the call.
-    ///
-    /// # Errors
-    /// [`PhoneError`]; nothing was sent.
-    pub fn phone_calls(
-        &mut self,
-        now: UnixMillis,
-        pn: Pn,
-        to: Pn,
-        video: bool,
-    ) -> Result<(String, Vec<Effect>), PhoneError> {
-        if !self.accounts.contains_key(&pn) {
-            return Err(PhoneError::UnknownPhone(pn));
-        }
-        if !self.accounts.contains_key(&to) {
-            return Err(PhoneError::UnknownReceiver(to.to_string()));
-        }
-        let id = message_id(&mut self.rng);
-        let mut media = vec![Builder::new("audio").attr("enc", "opus").attr("rate", 16_000u32).build()];
-        if video {
-            media.push(Builder::new("video").attr("enc", "vp8").build());
-        }
-        let offer = self.call_part(pn, "offer", &id).children(media).build();
-        self.account_mut(pn).calls.note(&id, "ringing");
-        self.ring(now, pn, to, &offer);
-        Ok((id, self.settle_phones(now)))
-    }
-
-    /// The phone `pn` gives up its call.
-    ///
-    /// # Errors
-    /// [`PhoneError`]; nothing was sent.
-    pub fn phone_hangs_up(
-        &mut self,
-        now: UnixMillis,
-        pn: Pn,
-        to: Pn,
-        id: &str,
-    ) -> Result<((), Vec<Effect>), PhoneError> {
-        if !self.accounts.contains_key(&pn) || !self.accounts.contains_key(&to) {
-            return Err(PhoneError::UnknownPhone(pn));
-        }
-        self.account_mut(pn).calls.note(id, "ended");
-        let end = self.call_part(pn, "terminate", id).attr("reason", "timeout").build();
-        self.ring(now, pn, to, &end);
-        Ok(((), self.settle_phones(now)))
-    }
-
-    fn call_part(&self, pn: Pn, tag: &'static str, id: &str) -> Builder {
-        let caller = self.account(pn);
-        Builder::new(tag)
-            .attr("call-id", id.to_owned())
-            .attr("call-creator", caller.jid(Form::Lid))
-            .attr("caller_pn", caller.jid(Form::Pn))
-    }
-
-    fn ring(&mut self, now: UnixMillis, pn: Pn, to: Pn, part: &Stanza) {
-        let (from, name) = (self.account(pn).jid(Form::Lid), self.account(pn).name.clone());
-        self.tell_call(now, to, None, &from, &name, part);
-    }
-
-    fn tell_call(
-        &mut self,
-        now: UnixMillis,
-        to: Pn,
-        but: Option<DeviceRef>,
-        from: &Jid,
-        name: &str,
-        part: &Stanza,
-    ) {
-        let receivers: Vec<DeviceRef> =
-            self.companions_of(to).filter(|device| Some(*device) != but).collect();
-        for receiver in receivers {
-            let call = Builder::new("call")
-                .attr("from", from.clone())
-                .attr("id", self.server_id())
-                .attr("t", seconds(now))
-                .attr("notify", name.to_owned())
-                .attr("platform", "android")
-                .attr("version", "2.25.1.1")
-                .children([part.clone()]);
-            self.deliver(now, receiver, call.build());
-        }
-    }
-
-    /// `<link_create token media/>` for `<link_create media/>` to `@call`. Nobody joins by it.
-    fn call_link(&mut self, to: &Jid, part: &Stanza) -> Option<Stanza> {
-        let media = part.text("media").filter(|media| matches!(&**media, "audio" | "video"))?;
-        let token = format!("{:022x}", self.rng.random::<u64>());
-        let link = Builder::new("link_create").attr("token", token).attr("media", media.into_owned()).build();
-        (to.server == Server::Call && part.tag == "link_create").then_some(link)
-    }
-
-    /// `<call to><reject …/></call>` of a companion; whatever else belongs to a call ends here.
+    /// `<call to><offer …/></call>` of a companion, or another part of a call, or the wish for a link to one.
+    /// Baileys waits for the acknowledgement.
     pub(super) fn call(
         &mut self,
         now: UnixMillis,
@@ -135,43 +71,175 @@ impl Machine {
         stanza: &Stanza,
     ) -> Result<(), Refusal> {
         let part = stanza.all().first().ok_or("a call without content")?;
-        // Baileys waits for it.
+        let to = stanza.jid("to").unwrap_or_else(server_jid);
+        let done = match &*part.tag {
+            "link_create" => self.create_call_link(&to, part).map(Some),
+            "offer" => self.companion_calls(now, device, &to, part).map(|()| None),
+            "preaccept" | "accept" | "reject" | "terminate" | "transport" | "relaylatency" => {
+                self.carry_part(now, device, &to, part).map(|()| None)
+            }
+            // Whatever else belongs to a call ends here.
+            _ => Ok(None),
+        };
         if let (Some(connection), Some(id)) = (self.online.get(&device).copied(), stanza.text("id")) {
-            let to = stanza.jid("to").unwrap_or_else(server_jid);
             let ack = Builder::new("ack")
                 .attr("class", "call")
                 .attr("id", id.into_owned())
-                .attr("from", to.clone());
-            let ack = ack.attr("type", part.tag.to_string());
-            let link = self.call_link(&to, part);
-            let refused = part.tag == "link_create" && link.is_none();
-            let ack = match link {
-                Some(link) => ack.children([link]),
-                // With which code the real server refuses is a guess.
-                None if refused => ack.attr("error", "400"),
-                None => ack,
+                .attr("from", to)
+                .attr("type", part.tag.to_string());
+            let ack = match &done {
+                Ok(None) => ack,
+                Ok(Some(answer)) => ack.children([answer.clone()]),
+                Err((code, _)) => ack.attr("error", code.to_string()),
             };
             self.send(now, connection, ack.build());
-            if refused {
-                return Err("a link for a call that is neither audio nor video, or asked of somebody".into());
-            }
         }
-        if part.tag != "reject" {
-            return Ok(());
+        done.map(drop).map_err(|(_, why)| why.into())
+    }
+
+    /// A companion calls an account; each device that it has encrypted the call's key for gets that.
+    fn companion_calls(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        to: &Jid,
+        offer: &Stanza,
+    ) -> Result<(), Refused> {
+        let (id, caller) = self.call_named(offer)?;
+        if caller != device.pn {
+            return Err((403, "a call in the name of somebody else"));
         }
-        let to = stanza.need_jid("to").map_err(|error| Refusal::from(error.to_string()))?;
-        let id = part.need_text("call-id").map_err(|error| Refusal::from(error.to_string()))?.into_owned();
-        let caller = self.account_of(&to).ok_or("nobody called")?.pn;
-        if self.account(caller).calls.state(&id).is_none() {
-            return Err("there is no such call".into());
+        let called = self.account_of(to).ok_or((404, "nobody has the address that is called"))?.pn;
+        if self.account(caller).calls.made.contains_key(&id) {
+            return Err((409, "there is a call with this id"));
         }
-        self.account_mut(caller).calls.note(&id, "rejected");
-        let from = self.account(device.pn).device_jid(device.device, Form::Lid);
-        let name = self.account(device.pn).name.clone();
-        self.tell_call(now, caller, None, &from, &name, &part.clone());
-        let over = self.call_part(caller, "terminate", &id).attr("reason", "rejected_elsewhere").build();
-        let (from, name) = (self.account(caller).jid(Form::Lid), self.account(caller).name.clone());
-        self.tell_call(now, device.pn, Some(device), &from, &name, &over);
+        let call =
+            Call { device: device.device, called: BTreeSet::from([called]), group: None, state: "ringing" };
+        self.account_mut(caller).calls.note(&id, call);
+        let to = self.companions_of(called).collect();
+        self.tell_call(now, to, device, offer);
         Ok(())
+    }
+
+    /// A part of a call that was offered.
+    fn carry_part(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        to: &Jid,
+        part: &Stanza,
+    ) -> Result<(), Refused> {
+        let (id, caller) = self.call_named(part)?;
+        let call = self.account(caller).calls.made.get(&id).ok_or((404, "there is no such call"))?.clone();
+        let calls = device.pn == caller;
+        if !calls && !call.called.contains(&device.pn) {
+            return Err((403, "a call of others"));
+        }
+        match (&*part.tag, call.state) {
+            ("reject", _) if calls => return Err((403, "nobody rejects his own call")),
+            // Rejected once more it stays rejected.
+            ("reject", "rejected") if !calls => return Ok(()),
+            ("reject", "ringing") | ("terminate", "ringing" | "accepted") => {}
+            // To the devices that it still rings on.
+            ("terminate", "rejected") if calls => {}
+            (_, "ringing" | "accepted") if part.tag != "reject" => {}
+            _ => return Err((410, "the call is over")),
+        }
+        if !calls {
+            return self.answer_call(now, device, (caller, &id, &call), part);
+        }
+        let rings_elsewhere = part.text("reason").is_some_and(|reason| reason.ends_with("_elsewhere"));
+        if part.tag == "terminate" && call.state != "rejected" && !rings_elsewhere {
+            self.account_mut(caller).calls.becomes(&id, "ended");
+        }
+        let other = self.device_at(to).filter(|other| call.called.contains(&other.pn));
+        let other = other.ok_or((403, "to somebody who is not called"))?;
+        let receivers = match to.device {
+            0 => self.companions_of(other.pn).collect(),
+            _ => vec![other],
+        };
+        self.tell_call(now, receivers, device, part);
+        Ok(())
+    }
+
+    /// What somebody says who is called.
+    fn answer_call(
+        &mut self,
+        now: UnixMillis,
+        device: DeviceRef,
+        (caller, id, call): (Pn, &str, &Call),
+        part: &Stanza,
+    ) -> Result<(), Refused> {
+        let elsewhere = match &*part.tag {
+            "accept" => Some(("accepted", "accepted_elsewhere")),
+            // A device that is busy speaks for itself alone.
+            "reject" if part.text("reason").as_deref() != Some("busy") => {
+                Some(("rejected", "rejected_elsewhere"))
+            }
+            "terminate" => Some(("ended", "")),
+            _ => None,
+        };
+        // The call of a group goes on without him.
+        if let Some((state, _)) = elsewhere.filter(|_| call.group.is_none()) {
+            self.account_mut(caller).calls.becomes(id, state);
+        }
+        let receivers = match call.device {
+            0 => self.companions_of(caller).collect(),
+            number => vec![DeviceRef { pn: caller, device: number }],
+        };
+        self.tell_call(now, receivers, device, part);
+        if let Some((_, reason)) = elsewhere.filter(|(_, reason)| call.device == 0 && !reason.is_empty()) {
+            let others = self.companions_of(device.pn).filter(|other| *other != device).collect();
+            let end = self.part_of(caller, "terminate", id).attr("reason", reason).build();
+            self.tell_call(now, others, DeviceRef { pn: caller, device: 0 }, &end);
+        }
+        Ok(())
+    }
+
+    /// Which call a part belongs to, and whose it is.
+    fn call_named(&self, part: &Stanza) -> Result<(String, Pn), Refused> {
+        let id = part.text("call-id").filter(|id| !id.is_empty()).ok_or((400, "a call without an id"))?;
+        let creator = part.jid("call-creator").ok_or((400, "a call without its creator"))?;
+        let caller = self.account_of(&creator).ok_or((404, "nobody called"))?.pn;
+        Ok((id.into_owned(), caller))
+    }
+
+    /// A part of a call of this account, with its number beside its hidden identity.
+    fn part_of(&self, caller: Pn, tag: &'static str, id: &str) -> Builder {
+        let caller = self.account(caller);
+        Builder::new(tag)
+            .attr("call-id", id.to_owned())
+            .attr("call-creator", caller.jid(Form::Lid))
+            .attr("caller_pn", caller.jid(Form::Pn))
+    }
+
+    /// Tells each device of a part that this one has said.
+    fn tell_call(&mut self, now: UnixMillis, to: Vec<DeviceRef>, from: DeviceRef, part: &Stanza) {
+        let account = self.account(from.pn);
+        let (jid, name) = (account.device_jid(from.device, Form::Lid), account.name.clone());
+        for receiver in to {
+            let call = Builder::new("call")
+                .attr("from", jid.clone())
+                .attr("id", self.server_id())
+                .attr("t", seconds(now))
+                .attr("notify", name.clone())
+                .attr("platform", "android")
+                .attr("version", "2.25.1.1")
+                .children([self.part_for(receiver, part)]);
+            self.deliver(now, receiver, call.build());
+        }
+    }
+
+    /// The part as one device gets it: of what was encrypted for many, its own.
+    fn part_for(&self, receiver: DeviceRef, part: &Stanza) -> Stanza {
+        let Some(destination) = part.child("destination") else { return part.clone() };
+        let is_his = |to: &&Stanza| to.jid("jid").and_then(|jid| self.device_at(&jid)) == Some(receiver);
+        let own = destination.all().iter().find(is_his).and_then(|to| to.child("enc")).cloned();
+        let mut part = part.clone();
+        if let Some(Content::Nodes(children)) = &mut part.content {
+            children.retain(|child| child.tag != "destination");
+            children.extend(own);
+        }
+        part
     }
 }

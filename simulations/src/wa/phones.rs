@@ -28,6 +28,9 @@ pub enum PhoneError {
     /// The receiver is not an account.
     #[error("{0:?} is not the address of an account")]
     UnknownReceiver(String),
+    /// It has made no such call.
+    #[error("this phone has made no call {0:?}")]
+    UnknownCall(String),
     /// It shares nothing with its companions.
     #[error("this phone has no memory")]
     NoMemory,

@@ -11,6 +11,7 @@ use super::probe::Probe;
 use super::*;
 
 mod business;
+mod calls;
 mod certificates;
 mod doors;
 mod faults;

@@ -63,6 +63,32 @@ impl Pair<'_> {
         Ok(())
     }
 
+    /// A call rings, and is rejected by whom it rings.
+    pub(super) async fn calls(&mut self) -> Result<(), Failure> {
+        let (placed, rejected) = ("call placed", "call rejected");
+        if self.from.library != Library::WhatsappRust {
+            let reason = format!("{} places no calls", self.from.library.name());
+            let back = self.way_back();
+            self.cannot(placed, &reason);
+            self.matrix.row(rejected).not_applicable(back, &reason);
+            return Ok(());
+        }
+        let (here, there) = (self.from.person.lid_jid(), self.to.person.lid_jid());
+        let id = format!("CALL-{}", self.to.person.pn);
+        let part = |who: &Member, wanted: &'static str| {
+            let (id, user) = (id.clone(), who.person.lid.clone());
+            move |event: &ClientEvent| matches!(event, ClientEvent::Call { id: call, from, what } if *call == id && what == wanted && from.starts_with(&user))
+        };
+        let offer = json!({ "cmd": "call", "kind": "offer", "to": there, "text": id, "on": true });
+        self.from.does(offer).await?;
+        self.to.client.wait("its call", part(&*self.from, "offer")).await?;
+        self.seen(placed);
+        self.to.does(json!({ "cmd": "reject_call", "to": here, "text": id })).await?;
+        self.from.client.wait("that it is rejected", part(&*self.to, "reject")).await?;
+        self.seen_back(rejected);
+        Ok(())
+    }
+
     /// Everybody hides the text now.
     pub(super) async fn hidden(&mut self) -> Result<(), Failure> {
         let shown = self.to.does(json!({ "cmd": "about", "to": self.from.person.number_jid() })).await?;

@@ -1,4 +1,4 @@
-//! What an account shows, what a device shows and watches, and calls: through any node.
+//! What an account shows, and what a device shows and watches: through any node.
 
 use roost_proto::api::event::Payload;
 use roost_proto::api::*;
@@ -91,9 +91,6 @@ async fn what_whatsapp_does_not_know_is_refused_before_it_is_asked() {
     assert_eq!(bad_field(api.contacts().get_user_info(users).await), "users[0]");
     let nothing = SendChatStateRequest { device: name.clone(), chat: "4930999999".into(), state: 0 };
     assert_eq!(bad_field(api.presence().send_chat_state(nothing).await), "state");
-    let call =
-        RejectCallRequest { device: name.clone(), caller: "4930999999".into(), call_id: String::new() };
-    assert_eq!(bad_field(api.calls().reject_call(call).await), "call_id");
     let blocked = ListBlockedRequest { device: name.clone() };
     let (code, reason) = refusal(api.contacts().list_blocked(blocked).await);
     assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "DEVICE_NOT_PAIRED"));
@@ -135,26 +132,6 @@ async fn identities_are_resolved_and_a_learned_pair_is_told_once() {
     until("the pair is told", || logged(&live, &name, mapped)).await;
     let (code, reason) = refusal(resolve(other, "4930999999").await);
     assert_eq!((code, reason.as_str()), (Code::NotFound, "CONTACT_NOT_FOUND"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_call_rings_and_is_rejected_through_any_node() {
-    let live = Live::new(2).await;
-    let (name, _, other, device) = live.online("shop").await;
-    let friend = live.friend();
-    let id =
-        live.sim.act(|machine, now| machine.phone_calls(now, friend, device.pn, false)).expect("it rings");
-    until("the call is told", || {
-        logged(&live, &name, |payload| matches!(payload, Payload::CallIncoming(call) if call.call_id == id))
-    })
-    .await;
-    let reject = RejectCallRequest { device: name.clone(), caller: friend.to_string(), call_id: id.clone() };
-    live.at(other).calls().reject_call(reject).await.expect("on its way");
-    until("the caller hears it", || async {
-        let state = live.sim.look(|machine| machine.accounts()[&friend].calls.state(&id));
-        (state == Some("rejected")).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -113,24 +113,6 @@ fn the_same_presence_again_is_no_news_and_a_flood_is_cut() {
 }
 
 #[test]
-fn a_call_is_acknowledged_behind_its_event_and_told_once() {
-    let mut world = World::online(6);
-    let offer = Builder::new("offer").attr("call-id", "c1").attr("call-creator", adas()).build();
-    let call = Builder::new("call").attr("from", adas()).attr("id", "x1").attr("t", 5u64).children([offer]);
-    let call = call.build();
-    assert!(world.stanza(call.clone()).iter().all(|effect| !matches!(effect, super::Effect::Send { .. })));
-    assert_eq!(tagged(&world.commit_everything(), "ack").len(), 1);
-    assert_eq!(kinds(world.events(), "call/offer/c1"), 1);
-    world.stanza(call);
-    assert_eq!(tagged(&world.commit_everything(), "ack").len(), 1, "acknowledged again");
-    assert_eq!(kinds(world.events(), "call/"), 1);
-    let (token, sent) = world.command(Command::RejectCall { caller: adas(), call_id: "c1".to_owned() });
-    assert_eq!(world.done(token), Some(Ok(())));
-    let reject = tagged(&sent, "call")[0].child("reject").cloned().expect("a rejection");
-    assert_eq!(reject.text("call-id").as_deref(), Some("c1"));
-}
-
-#[test]
 fn an_answer_that_pairs_a_number_with_a_lid_teaches_it_once() {
     let mut world = World::online(7);
     for _ in 0..2 {

@@ -25,7 +25,6 @@ fn nobody_is_told_that_a_device_is_unpaired_before_its_state_is_read() {
         Command::SetPresence { available: true },
         Command::WatchPresence { user: friend.clone(), watch: true },
         Command::Typing { to: friend.clone(), typing: Typing::Text },
-        Command::RejectCall { caller: friend.clone(), call_id: "c".into() },
         Command::Identities { user: friend },
         Command::Ask { request: Box::new(Builder::new("iq").build()), patience: Duration::from_secs(1) },
     ];

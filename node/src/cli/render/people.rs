@@ -21,7 +21,10 @@ pub(super) fn line(payload: &Payload) -> String {
             format!("{} is {}", name(typing.person.as_ref()), typing.state().as_str_name())
         }
         Payload::CallIncoming(call) => {
-            format!("call {} of {}", clean(&call.call_id), name(call.caller.as_ref()))
+            let group =
+                if call.group.is_empty() { String::new() } else { format!(" in {}", clean(&call.group)) };
+            let over = if call.over { ", which is over" } else { "" };
+            format!("call {} of {}{group}{over}", clean(&call.call_id), name(call.caller.as_ref()))
         }
         Payload::CallEnded(call) => format!("call {} is {}", clean(&call.call_id), call.how().as_str_name()),
         Payload::ProfileChanged(changed) => {

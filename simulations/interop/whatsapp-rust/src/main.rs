@@ -6,6 +6,7 @@
 
 mod beside;
 mod business;
+mod calls;
 mod chats;
 mod details;
 mod driver;

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use serde_json::{Value, json};
 use whatsapp_rust::SpamReportRequest;
 use whatsapp_rust::prelude::*;
-use whatsapp_rust::types::call::CallAction;
 use whatsapp_rust::types::presence::{ChatPresence, ChatPresenceMedia};
 use whatsapp_rust::wacore::iq::privacy::{
     DisallowedListAction, DisallowedListUpdate, DisallowedListUserEntry, PrivacyCategory, PrivacyValue,
@@ -14,7 +13,7 @@ use whatsapp_rust::wacore::iq::privacy::{
 
 use crate::driver::jid;
 use crate::events::Said;
-use crate::{Command, business, chats, newsletters};
+use crate::{Command, business, calls, chats, newsletters};
 
 /// Carries out a command of this file. Returns its answer; none for another command.
 ///
@@ -88,10 +87,12 @@ pub async fn people(client: &Arc<Client>, command: &Command) -> anyhow::Result<O
             json!(client.send_spam_report(report).await?.report_id)
         }
         "sticker_pack" => json!(crate::files::stickers(client, text).await?),
-        "reject_call" => json!(client.voip().reject_call(text, &to()?, &to()?).await?),
         _ => match business::business(client, command).await? {
             Some(answer) => answer,
-            None => return newsletters::newsletters(client, command).await,
+            None => match calls::calls(client, command).await? {
+                Some(answer) => answer,
+                None => return newsletters::newsletters(client, command).await,
+            },
         },
     };
     Ok(Some(answer))
@@ -120,16 +121,11 @@ pub fn seen(event: &Event) -> Option<Said<'static>> {
         Event::UserAboutUpdate(changed) => {
             Said::Contact { from: changed.jid.to_string(), what: format!("about {}", changed.status) }
         }
-        Event::IncomingCall(call) => match &call.action {
-            CallAction::Offer { call_id, .. } => {
-                Said::Call { id: call_id.clone(), from: call.from.to_string(), what: "offer" }
-            }
-            CallAction::Reject { call_id, .. } => {
-                Said::Call { id: call_id.clone(), from: call.from.to_string(), what: "reject" }
-            }
-            _ => return None,
-        },
-        event => return newsletters::told(event).or_else(|| chats::changed(event)),
+        event => {
+            return calls::heard(event)
+                .or_else(|| newsletters::told(event))
+                .or_else(|| chats::changed(event));
+        }
     };
     Some(said)
 }

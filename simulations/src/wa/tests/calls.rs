@@ -1,0 +1,149 @@
+//! Calls between companions and phones.
+
+use super::*;
+
+/// The parts of calls that a probe has heard: tag, reason, and whether it was kept while the probe was away.
+fn heard(world: &World, probe: usize) -> Vec<(String, String, bool)> {
+    let calls = world.probes[probe].seen.iter().filter(|stanza| stanza.tag == "call");
+    let parts = calls.map(|call| {
+        let part = &call.all()[0];
+        let reason = part.text("reason").unwrap_or_default().into_owned();
+        (part.tag.to_string(), reason, call.text("offline").is_some())
+    });
+    parts.collect()
+}
+
+fn live(tag: &str, reason: &str) -> (String, String, bool) {
+    (tag.to_owned(), reason.to_owned(), false)
+}
+
+/// A probe says a part of the call `c` of this creator. Returns the code that it is refused with.
+fn says(world: &mut World, probe: usize, to: &Jid, creator: &Jid, part: Builder) -> Option<u64> {
+    let id = format!("w{}", world.probes[probe].seen.len());
+    let part = part.attr("call-id", "c").attr("call-creator", creator.clone()).build();
+    let call = Builder::new("call").attr("id", id.clone()).attr("to", to.clone()).children([part]);
+    world.say(probe, call.build());
+    acknowledged(world, probe, &id).number("error")
+}
+
+fn acknowledged(world: &World, probe: usize, id: &str) -> Stanza {
+    let acks = world.probes[probe].seen.iter().rev();
+    acks.clone()
+        .find(|ack| ack.tag == "ack" && ack.text("id").as_deref() == Some(id))
+        .expect("an ack")
+        .clone()
+}
+
+#[test]
+fn each_part_of_a_call_reaches_its_other_side_and_whom_it_rings_first() {
+    let mut world = World::new();
+    let (ada, bob, sibling) = (world.linked("ada"), world.linked("bob"), world.linked("bob"));
+    let (caller, called) = (world.lid(ada), world.lid(bob));
+    let enc =
+        |text: &'static str| Builder::new("enc").attr("type", "msg").bytes(text.as_bytes().to_vec()).build();
+    let to = |jid: Jid, text: &'static str| Builder::new("to").attr("jid", jid).children([enc(text)]).build();
+    let keys = [to(called.with_device(1), "one"), to(world.account(bob).with_device(2), "two")];
+    let offer = Builder::new("offer").children([Builder::new("destination").children(keys).build()]);
+    assert_eq!(says(&mut world, ada, &called, &caller, offer), None);
+    for (probe, key) in [(bob, "one"), (sibling, "two")] {
+        assert_eq!(heard(&world, probe), [live("offer", "")]);
+        let call = world.probes[probe].seen.iter().find(|stanza| stanza.tag == "call").expect("it rings");
+        let part = &call.all()[0];
+        assert_eq!(part.child("enc").and_then(|enc| enc.leaf_text()), Some(key));
+        assert!(part.child("destination").is_none(), "the keys of others are nobody's business");
+        assert_eq!(call.jid("from"), world.probes[ada].lid);
+    }
+    let device = world.probes[ada].lid.clone().expect("paired");
+    for tag in ["preaccept", "transport", "relaylatency", "accept"] {
+        assert_eq!(says(&mut world, bob, &device, &caller, Builder::new(tag)), None, "{tag}");
+    }
+    let tags: Vec<String> = heard(&world, ada).into_iter().map(|(tag, ..)| tag).collect();
+    assert_eq!(tags, ["preaccept", "transport", "relaylatency", "accept"]);
+    assert_eq!(heard(&world, sibling).len(), 1, "who calls tells them, and has not");
+    let end = Builder::new("terminate").attr("reason", "accepted_elsewhere");
+    assert_eq!(says(&mut world, ada, &called.with_device(2), &caller, end), None);
+    assert_eq!(heard(&world, sibling)[1..], [live("terminate", "accepted_elsewhere")]);
+    assert_eq!(heard(&world, bob).len(), 1);
+    assert_eq!(says(&mut world, bob, &caller, &caller, Builder::new("terminate")), None);
+    assert_eq!(heard(&world, ada).last(), Some(&live("terminate", "")));
+    let refused = world.machine.ledger().devices().values().map(|device| device.refused_stanzas).sum::<u64>();
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn what_belongs_to_no_call_or_to_one_of_others_or_one_that_is_over_is_refused() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let (caller, called, stranger) = (world.lid(ada), world.lid(bob), world.lid(eve));
+    let reject = || Builder::new("reject").attr("count", "0");
+    assert_eq!(says(&mut world, bob, &caller, &caller, reject()), Some(404), "nobody has called");
+    assert_eq!(says(&mut world, eve, &called, &caller, Builder::new("offer")), Some(403), "in another name");
+    let nobody = Jid::lid("1");
+    assert_eq!(says(&mut world, ada, &nobody, &caller, Builder::new("offer")), Some(404));
+    assert_eq!(says(&mut world, ada, &called, &caller, Builder::new("offer")), None);
+    assert_eq!(says(&mut world, ada, &called, &caller, Builder::new("offer")), Some(409), "once more");
+    assert_eq!(says(&mut world, eve, &caller, &caller, reject()), Some(403), "she is not called");
+    assert_eq!(says(&mut world, ada, &called, &caller, reject()), Some(403), "it is her own");
+    assert_eq!(says(&mut world, ada, &stranger, &caller, Builder::new("transport")), Some(403));
+    let busy = reject().attr("reason", "busy");
+    assert_eq!(says(&mut world, bob, &caller, &caller, busy), None);
+    assert_eq!(says(&mut world, bob, &caller, &caller, reject()), None, "it rang on");
+    assert_eq!(says(&mut world, bob, &caller, &caller, reject()), None, "it stays so");
+    assert_eq!(heard(&world, ada), [live("reject", "busy"), live("reject", "")], "and is told once");
+    assert_eq!(says(&mut world, bob, &caller, &caller, Builder::new("accept")), Some(410));
+    assert_eq!(says(&mut world, ada, &called, &caller, Builder::new("transport")), Some(410));
+    assert_eq!(heard(&world, bob).len(), 1);
+}
+
+#[test]
+fn a_device_that_was_away_hears_that_it_rang_and_that_it_rings_no_more() {
+    let mut world = World::new();
+    let (ada, bob, sibling) = (world.linked("ada"), world.linked("bob"), world.linked("bob"));
+    let (caller, called) = (world.device(ada).pn, world.device(bob).pn);
+    let connection = *world.on.iter().find(|(_, probe)| **probe == bob).expect("connected").0;
+    world.on.remove(&connection);
+    world.event(connection, Event::Closed);
+    let (id, effects) = world.machine.phone_calls(world.now, caller, called, true).expect("it rings");
+    world.carry(effects);
+    let ((), effects) =
+        world.machine.phone_answers(world.now, (caller, &id), called, false).expect("it is rejected");
+    world.carry(effects);
+    assert_eq!(world.machine.accounts()[&caller].calls.state(&id), Some("rejected"));
+    assert_eq!(heard(&world, ada), [live("reject", "")]);
+    assert_eq!(heard(&world, sibling), [live("offer", ""), live("terminate", "rejected_elsewhere")]);
+    world.connect(bob);
+    world.activate(bob);
+    let kept = |tag: &str, reason: &str| (tag.to_owned(), reason.to_owned(), true);
+    assert_eq!(heard(&world, bob), [kept("offer", ""), kept("terminate", "rejected_elsewhere")]);
+}
+
+#[test]
+fn the_call_of_a_group_is_noticed_by_its_members_and_goes_on_without_who_rejects_it() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada, bob, eve]);
+    let (pn, stranger) = (world.device(ada).pn, world.linked("mallory"));
+    let stranger = world.device(stranger).pn;
+    assert!(world.machine.phone_calls_group(world.now, stranger, &group, true).is_err(), "she is no member");
+    let (id, effects) = world.machine.phone_calls_group(world.now, pn, &group, true).expect("it rings");
+    world.carry(effects);
+    for probe in [bob, eve] {
+        let call = world.probes[probe].seen.iter().rev().find(|stanza| stanza.tag == "call").expect("a call");
+        let notice = call.child("offer_notice").expect("a notice");
+        assert_eq!(
+            (notice.text("type").as_deref(), notice.text("media").as_deref()),
+            (Some("group"), Some("video"))
+        );
+        assert_eq!(notice.jid("group-jid"), Some(group.clone()));
+    }
+    let ((), effects) =
+        world.machine.phone_answers(world.now, (pn, &id), world.device(bob).pn, false).expect("rejected");
+    world.carry(effects);
+    assert_eq!(world.machine.accounts()[&pn].calls.state(&id), Some("ringing"));
+    assert_eq!(heard(&world, bob).last(), Some(&live("terminate", "rejected_elsewhere")));
+    assert_eq!(heard(&world, eve), [live("offer_notice", "")]);
+    let ((), effects) = world.machine.phone_hangs_up(world.now, pn, &id, "group_call_ended").expect("a call");
+    world.carry(effects);
+    assert_eq!(heard(&world, eve).last(), Some(&live("terminate", "group_call_ended")));
+    assert!(world.machine.phone_hangs_up(world.now, pn, "another", "").is_err());
+}
