@@ -4,7 +4,7 @@ use clap::Subcommand;
 use roost_proto::api;
 use serde_json::json;
 
-use super::{Globals, Output, device_name};
+use super::{Globals, Output, device_name, render};
 use crate::client::{Problem, request};
 
 /// What can be done with calls.
@@ -26,6 +26,16 @@ pub enum CallCommand {
         /// With pictures.
         #[arg(long)]
         video: bool,
+        /// When the call is planned, in seconds since 1970.
+        #[arg(long)]
+        start: Option<i64>,
+    },
+    /// Says what a link to a call is about, without joining it.
+    Preview {
+        /// `acme/shop` or its whole name.
+        device: String,
+        /// As `https://call.whatsapp.com/video/…`.
+        link: String,
     },
 }
 
@@ -38,12 +48,34 @@ pub(super) async fn run(command: CallCommand, globals: &Globals) -> Result<(), P
             repeat!(client.calls.reject_call, wanted, deadline);
         }
         // Made again, it would be another.
-        CallCommand::Link { device, video } => {
-            let wanted = api::CreateCallLinkRequest { device: device_name(&device), video };
+        CallCommand::Link { device, video, start } => {
+            let start_time = start.map(|seconds| api::Timestamp { seconds, nanos: 0 });
+            let wanted = api::CreateCallLinkRequest { device: device_name(&device), video, start_time };
             let url = client.calls().create_call_link(request(wanted, deadline)).await?.into_inner().url;
             match globals.output {
                 Output::Json => println!("{}", json!({ "url": url })),
                 Output::Table => println!("{url}"),
+            }
+        }
+        CallCommand::Preview { device, link } => {
+            let wanted = api::PreviewCallLinkRequest { device: device_name(&device), link };
+            let about = repeat!(client.calls.preview_call_link, wanted, deadline);
+            let creator = about.creator.as_ref();
+            match globals.output {
+                Output::Json => println!(
+                    "{}",
+                    json!({
+                        "video": about.video,
+                        "creator": render::json_person(creator),
+                        "waitingRoom": about.waiting_room,
+                        "admin": about.admin,
+                    })
+                ),
+                Output::Table => {
+                    let kind = if about.video { "video" } else { "voice" };
+                    let room = if about.waiting_room { ", who comes waits to be let in" } else { "" };
+                    println!("{kind} call of {}{room}", render::clean(&render::person(creator)));
+                }
             }
         }
     }

@@ -46,8 +46,9 @@ export function people(socket, emit) {
     async bots({ ref }) {
       answer(ref, (await sock().getBotListV2()).map(({ jid }) => jid))
     },
-    async call_link({ text, ref }) {
-      answer(ref, await sock().createCallLink(text))
+    // `about`: when the call is planned, in seconds.
+    async call_link({ text, about, ref }) {
+      answer(ref, await sock().createCallLink(text, about ? { startTime: Number(about) } : undefined))
     },
   }
 }

@@ -17,13 +17,14 @@ use roost_proto::stanza::{Builder, Content, Jid, Read as _, Stanza, server_jid};
 use super::account::{DeviceRef, Form, Pn, seconds};
 use super::machine::{Machine, Refusal};
 
-/// Calls of one account that are remembered.
+/// Calls, and links to calls, of one account that are remembered.
 const REMEMBERED: usize = 100;
 
-/// The calls that an account made and what became of them, by call id.
+/// The calls that an account made and what became of them, by call id, and its links to calls by their tokens.
 #[derive(Debug, Clone, Default)]
 pub struct Calls {
     made: BTreeMap<String, Call>,
+    links: BTreeMap<String, CallLink>,
 }
 
 /// One call.
@@ -38,6 +39,15 @@ struct Call {
     state: &'static str,
 }
 
+/// A link that people join a call by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallLink {
+    /// `audio` or `video`.
+    pub media: String,
+    /// When the call is planned, in seconds.
+    pub start_s: Option<u64>,
+}
+
 /// Why a part of a call goes nowhere: the code that it is acknowledged with, and what the log says.
 type Refused = (u16, &'static str);
 
@@ -45,6 +55,11 @@ impl Calls {
     /// `ringing`, `accepted`, `rejected` or `ended`.
     pub fn state(&self, id: &str) -> Option<&'static str> {
         Some(self.made.get(id)?.state)
+    }
+
+    /// What a link leads to.
+    pub fn link(&self, token: &str) -> Option<&CallLink> {
+        self.links.get(token)
     }
 
     fn note(&mut self, id: &str, call: Call) {
@@ -62,7 +77,7 @@ impl Calls {
 }
 
 impl Machine {
-    /// `<call to><offer …/></call>` of a companion, or another part of a call, or the wish for a link to one.
+    /// `<call to><offer …/></call>` of a companion, or another part of a call, or a question about a link to one.
     /// Baileys waits for the acknowledgement.
     pub(super) fn call(
         &mut self,
@@ -73,7 +88,8 @@ impl Machine {
         let part = stanza.all().first().ok_or("a call without content")?;
         let to = stanza.jid("to").unwrap_or_else(server_jid);
         let done = match &*part.tag {
-            "link_create" => self.create_call_link(&to, part).map(Some),
+            "link_create" => self.create_call_link(device, &to, part).map(Some),
+            "link_query" => self.query_call_link(device, &to, part).map(Some),
             "offer" => self.companion_calls(now, device, &to, part).map(|()| None),
             "preaccept" | "accept" | "reject" | "terminate" | "transport" | "relaylatency" => {
                 self.carry_part(now, device, &to, part).map(|()| None)

@@ -1,4 +1,4 @@
-//! Calls: what is told of them, and what any node carries out or refuses.
+//! Calls and links to them: what is told of them, and what any node carries out or refuses.
 
 use roost_proto::api::call_ended::How;
 use roost_proto::api::event::{Origin, Payload};
@@ -7,8 +7,9 @@ use roost_proto::stanza::Jid;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use crate::command::{lines, run};
 use crate::live::Live;
-use crate::world::{bad_field, until};
+use crate::world::{bad_field, refusal, until};
 
 /// All events of a device.
 async fn events(live: &Live, device: &str) -> Vec<Event> {
@@ -172,4 +173,66 @@ async fn the_call_of_a_group_names_the_group() {
         .act(|machine, now| machine.phone_hangs_up(now, friend, &id, "group_call_ended"))
         .expect("it is over");
     assert_eq!(ended(&live, &name, &id).await, (How::Missed, "group_call_ended".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_to_a_call_is_previewed_through_any_node() {
+    let live = Live::new(2).await;
+    let (shop, _, other, device) = live.online("shop").await;
+    let (farm, ..) = live.online("farm").await;
+    let calls = || live.at(other).calls();
+    let create = |video, start: Option<i64>| CreateCallLinkRequest {
+        device: shop.clone(),
+        video,
+        start_time: start.map(|seconds| Timestamp { seconds, nanos: 0 }),
+    };
+    let preview = |device: &str, link: &str| PreviewCallLinkRequest {
+        device: device.to_owned(),
+        link: link.to_owned(),
+    };
+    for (video, start) in [(true, Some(1_900_000_000)), (false, None)] {
+        let link = calls().create_call_link(create(video, start)).await.expect("made").into_inner().url;
+        let token = link.rsplit('/').next().expect("a token").to_owned();
+        let planned = live
+            .sim
+            .look(|machine| machine.accounts()[&device.pn].calls.link(&token).and_then(|link| link.start_s));
+        assert_eq!(planned, start.map(|start| start.unsigned_abs()));
+        for (name, admin) in [(&shop, true), (&farm, false)] {
+            let about = calls().preview_call_link(preview(name, &link)).await.expect("known").into_inner();
+            let creator = about.creator.clone().unwrap_or_default();
+            assert_eq!(creator.phone_number, format!("{}@s.whatsapp.net", device.pn));
+            assert!(creator.lid.ends_with("@lid"), "{creator:?}");
+            assert_eq!((about.video, about.admin, about.waiting_room), (video, admin, false));
+        }
+        let kinds = if video { ["/video/", "/voice/"] } else { ["/voice/", "/video/"] };
+        let odd = link.replace(kinds[0], kinds[1]);
+        let refused = calls().preview_call_link(preview(&farm, &odd)).await;
+        assert_eq!(code(refused), (Code::FailedPrecondition, "406".to_owned()));
+    }
+    let unknown = "https://call.whatsapp.com/voice/0000000000000000000000";
+    assert_eq!(
+        code(calls().preview_call_link(preview(&shop, unknown)).await),
+        (Code::NotFound, "404".to_owned())
+    );
+    for bad in ["", "0000000000000000000000", "https://call.whatsapp.com/video/a b"] {
+        assert_eq!(bad_field(calls().preview_call_link(preview(&shop, bad)).await), "link", "{bad:?}");
+    }
+    assert_eq!(bad_field(calls().create_call_link(create(true, Some(-1))).await), "start_time");
+    let (new, ..) = live.device("new").await;
+    let unpaired = calls().preview_call_link(preview(&new, unknown)).await;
+    assert_eq!(refusal(unpaired), (Code::FailedPrecondition, "DEVICE_NOT_PAIRED".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_to_a_call_is_made_and_previewed_from_the_command_line() {
+    let live = Live::new(1).await;
+    let (_, _, _, device) = live.online("shop").await;
+    let made = lines(&live, &["call", "link", "acme/shop", "--video", "--start", "1900000000"]).await;
+    let link = made[0]["url"].as_str().expect("a link").to_owned();
+    let about = lines(&live, &["call", "preview", "acme/shop", &link]).await;
+    assert_eq!((&about[0]["video"], &about[0]["admin"]), (&true.into(), &true.into()), "{about:?}");
+    assert_eq!(about[0]["creator"]["phoneNumber"], format!("{}@s.whatsapp.net", device.pn));
+    let refused = run(&live, &["call", "preview", "acme/shop", &format!("{link}0")]).await;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("UPSTREAM_REFUSED"), "{said}");
 }

@@ -10,14 +10,17 @@ use super::{World, ask, ways};
 
 #[tokio::test]
 async fn links_lead_to_the_same_people_from_every_client() -> Result<(), Failure> {
-    World::new().await?.links().await?.check()
+    let mut world = World::new().await?;
+    world.links().await?.check()?;
+    world.call_links().await?.check()
 }
 
 #[tokio::test]
 async fn links_lead_to_them_though_the_owner_is_killed_again_and_again() -> Result<(), Failure> {
     let mut world = World::mortal().await?;
     world.links().await?.check()?;
-    world.survived(4).await
+    world.call_links().await?.check()?;
+    world.survived(8).await
 }
 
 impl World {
@@ -89,8 +92,6 @@ impl World {
                 "b" => {
                     let jids: Vec<&str> = bots.iter().map(|bot| bot.jid.as_str()).collect();
                     assert_eq!(ask(client, json!({"cmd": "bots"})).await?, json!(jids));
-                    let token = ask(client, json!({"cmd": "call_link", "text": "audio"})).await?;
-                    assert!(token.as_str().is_some_and(|token| !token.is_empty()), "{token}");
                     none(&mut matrix, "Baileys knows no links", from, to);
                 }
                 _ => {
@@ -104,13 +105,64 @@ impl World {
         let renewed = own(true).await?.url;
         assert_ne!(renewed, ours);
         assert!(resolve(&ours).await.is_err_and(|status| format!("{status:?}").contains("404")));
-        let call = async |video| {
-            let link = CreateCallLinkRequest { device: device.clone(), video };
+        Ok(matrix)
+    }
+
+    /// What a link to a call is about is the same to whoever asks.
+    async fn call_links(&mut self) -> Result<Matrix, Failure> {
+        let World { cluster, device, roost, clients, .. } = self;
+        let (mut matrix, row) = (Matrix::new("9-links-calls"), "link to a call");
+        let make = async |video| {
+            let start_time = Some(Timestamp { seconds: 1_900_000_000, nanos: 0 });
+            let link = CreateCallLinkRequest { device: device.clone(), video, start_time };
             cluster.ask(link, async |api, it| api.calls().create_call_link(it).await).await
         };
-        let (video, voice) = (call(true).await?.url, call(false).await?.url);
-        assert!(video.starts_with("https://call.whatsapp.com/video/"), "{video}");
-        assert!(voice.starts_with("https://call.whatsapp.com/voice/"), "{voice}");
+        let about = async |link: &str| {
+            let link = PreviewCallLinkRequest { device: device.clone(), link: link.to_owned() };
+            cluster.ask(link, async |api, it| api.calls().preview_call_link(it).await).await
+        };
+        let (video, voice) = (make(true).await?.url, make(false).await?.url);
+        for (link, start) in
+            [(&video, "https://call.whatsapp.com/video/"), (&voice, "https://call.whatsapp.com/voice/")]
+        {
+            assert!(link.starts_with(start), "{link}");
+            let about = about(link).await?;
+            assert!(about.admin && about.creator.is_some_and(|who| who.lid == roost.lid_jid()));
+        }
+        for (client, account) in clients.iter_mut() {
+            let (from, to) = ways(client.name());
+            if client.name() == "w" {
+                let reason = "whatsmeow knows no links to calls";
+                matrix.row(row).not_applicable(from, reason).not_applicable(to, reason);
+                continue;
+            }
+            for (media, start) in [("audio", "voice"), ("video", "video")] {
+                let made = json!({"cmd": "call_link", "text": media, "about": "1900000000"});
+                let token = ask(client, made).await?;
+                let link =
+                    format!("https://call.whatsapp.com/{start}/{}", token.as_str().unwrap_or_default());
+                let about = about(&link).await?;
+                let made_by = about.creator.unwrap_or_default();
+                assert_eq!((made_by.lid, made_by.phone_number), (account.lid_jid(), account.number_jid()));
+                assert_eq!((about.video, about.admin), (media == "video", false));
+            }
+            matrix.row(row).seen(from);
+            if client.name() == "b" {
+                matrix.row(row).not_applicable(to, "Baileys does not ask what a link to a call is about");
+                continue;
+            }
+            for (link, media) in [(&video, "video"), (&voice, "audio")] {
+                let token = link.rsplit('/').next().unwrap_or_default();
+                let about =
+                    ask(client, json!({"cmd": "call_link_about", "text": token, "kind": media})).await?;
+                let made = format!("{media} {} {} false", roost.number_jid(), roost.lid_jid());
+                assert_eq!(about, json!(made));
+                let other = if media == "video" { "audio" } else { "video" };
+                let odd = json!({"cmd": "call_link_about", "text": token, "kind": other});
+                assert!(ask(client, odd).await.is_err_and(|refused| refused.says("406")));
+            }
+            matrix.row(row).seen(to);
+        }
         Ok(matrix)
     }
 }

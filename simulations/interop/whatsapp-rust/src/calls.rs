@@ -2,6 +2,7 @@
 //! they are: what it does with them by itself needs its media stack, which is not compiled here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
@@ -9,12 +10,17 @@ use whatsapp_rust::prelude::*;
 use whatsapp_rust::wacore::stanza::call::{
     self, AcceptParams, OfferParams, RelayLatencyParams, TerminateParams, TransportParams,
 };
+use whatsapp_rust::wacore::stanza::group_call::{self, build_call_link_create, build_call_link_query};
+use whatsapp_rust::wacore::types::group_call::CallLinkMedia;
 use whatsapp_rust::wacore_binary::Node;
+use whatsapp_rust::{NodeFilter, OwnedNodeRef};
 
 use crate::Command;
 use crate::driver::jid;
 use crate::events::Said;
 
+/// How long a call service may take to answer; as in the library.
+const PATIENCE: Duration = Duration::from_secs(10);
 const RATES: [&str; 2] = ["8000", "16000"];
 
 /// Carries out a command of this file. Returns its answer; none for another command.
@@ -27,6 +33,18 @@ pub async fn calls(client: &Arc<Client>, command: &Command) -> anyhow::Result<Op
         "reject_call" => {
             let to = jid(&command.to)?;
             json!(client.voip().reject_call(text, &to, &to).await?)
+        }
+        "call_link" => {
+            let id = client.generate_message_id();
+            let answer = ask(client, &id, build_call_link_create(media(text)?, &id)?).await?;
+            json!(group_call::parse_call_link_create_ack(answer.get())?.token)
+        }
+        "call_link_about" => {
+            let id = client.generate_message_id();
+            let answer = ask(client, &id, build_call_link_query(text, media(&command.kind)?, &id)?).await?;
+            let about = group_call::parse_call_link_query_ack(answer.get())?;
+            let number = about.creator_pn.context("the number of who has made it")?;
+            json!(format!("{} {number} {} {}", about.media.as_str(), about.creator, about.is_admin))
         }
         "call" => json!(client.send_node(part(client, command)?).await?),
         _ => return Ok(None),
@@ -41,6 +59,16 @@ pub fn heard(event: &Event) -> Option<Said<'static>> {
         _ => return None,
     };
     Some(Said::Call { id: id.to_owned(), from: from.to_string(), what })
+}
+
+async fn ask(client: &Arc<Client>, id: &str, question: Node) -> anyhow::Result<Arc<OwnedNodeRef>> {
+    let answer = client.wait_for_node(NodeFilter::tag("ack").attr("id", id));
+    client.send_node(question).await?;
+    Ok(tokio::time::timeout(PATIENCE, answer).await.context("no answer")??)
+}
+
+fn media(name: &str) -> anyhow::Result<CallLinkMedia> {
+    CallLinkMedia::try_from(name).map_err(|_| anyhow::anyhow!("unknown media {name:?}"))
 }
 
 /// The part of a call that `kind` names; of an own call when `on` is set, or else of one of whom it goes to.

@@ -1,4 +1,6 @@
-//! Calls between companions and phones.
+//! Calls between companions and phones, and links to calls.
+
+use roost_proto::stanza::Server;
 
 use super::*;
 
@@ -146,4 +148,50 @@ fn the_call_of_a_group_is_noticed_by_its_members_and_goes_on_without_who_rejects
     world.carry(effects);
     assert_eq!(heard(&world, eve).last(), Some(&live("terminate", "group_call_ended")));
     assert!(world.machine.phone_hangs_up(world.now, pn, "another", "").is_err());
+}
+
+/// Asks `@call` something about links.
+fn asks(world: &mut World, probe: usize, part: Builder) -> Stanza {
+    let id = format!("l{}", world.probes[probe].seen.len());
+    let call = Builder::new("call").attr("id", id.clone()).attr("to", Jid::new("", Server::Call));
+    world.say(probe, call.children([part.build()]).build());
+    acknowledged(world, probe, &id)
+}
+
+#[test]
+fn a_link_to_a_call_says_to_everybody_who_made_it_and_for_which_media() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let planned = Builder::new("event").attr("start_time", 1_900_000_000u64).build();
+    let create = |media: &'static str| Builder::new("link_create").attr("media", media);
+    let made = asks(&mut world, ada, create("video").children([planned]));
+    let made = made.child("link_create").expect("a link");
+    let token = made.need_text("token").expect("a token").into_owned();
+    assert_eq!(made.text("media").as_deref(), Some("video"));
+    let link = world.machine.accounts()[&world.device(ada).pn].calls.link(&token).cloned();
+    assert_eq!(link.and_then(|link| link.start_s), Some(1_900_000_000));
+    let query = |token: &str, media: &'static str| {
+        Builder::new("link_query").attr("token", token.to_owned()).attr("media", media)
+    };
+    for (probe, admin) in [(ada, "1"), (bob, "0")] {
+        let answer = asks(&mut world, probe, query(&token, "video"));
+        let about = answer.child("link_query").expect("known");
+        assert_eq!(about.jid("link_creator"), Some(world.lid(ada)));
+        assert_eq!(about.jid("link_creator_pn"), Some(world.account(ada)));
+        let room = about.child("waiting_room").expect("nobody waits");
+        assert_eq!(
+            (room.text("enabled").as_deref(), room.text("is_admin").as_deref()),
+            (Some("0"), Some(admin))
+        );
+    }
+    let unplanned = create("video").children([Builder::new("event").build()]);
+    for (part, code) in [
+        (create("smell"), 400),
+        (unplanned, 400),
+        (query("unknown", "video"), 404),
+        (query("", "video"), 400),
+        (query(&token, "audio"), 406),
+    ] {
+        assert_eq!(asks(&mut world, bob, part).number("error"), Some(code));
+    }
 }

@@ -1,4 +1,4 @@
-//! Links to accounts and to calls, and bots.
+//! Links to accounts, and bots.
 
 use super::*;
 
@@ -35,24 +35,6 @@ fn a_link_leads_to_its_account_until_it_is_made_anew() {
     let led = lead(&mut world, bob, &spoken);
     let message = led.child("qr").and_then(|qr| qr.child("message"));
     assert_eq!(message.and_then(|message| message.leaf_text()), Some("Hello!"));
-}
-
-#[test]
-fn a_link_to_a_call_has_the_media_that_were_asked_for_and_others_are_refused() {
-    let mut world = World::new();
-    let ada = world.linked("ada");
-    let mut asked = |id: &'static str, media: &'static str| {
-        let part = Builder::new("link_create").attr("media", media).build();
-        let call =
-            Builder::new("call").attr("id", id).attr("to", Jid::new("", roost_proto::stanza::Server::Call));
-        world.say(ada, call.children([part]).build());
-        let ack = world.probes[ada].seen.iter().rev().find(|ack| ack.text("id").as_deref() == Some(id));
-        ack.expect("acknowledged").clone()
-    };
-    let made = asked("1", "video");
-    assert_eq!(made.child("link_create").and_then(|link| link.text("media")).as_deref(), Some("video"));
-    let odd = asked("2", "smell");
-    assert_eq!((odd.text("error").as_deref(), odd.child("link_create")), (Some("400"), None));
 }
 
 #[test]
