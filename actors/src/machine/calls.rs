@@ -15,7 +15,8 @@ use super::commit::Pending;
 use super::inbound::{bounded, person};
 use crate::port::NewEvent;
 
-/// A call that was kept while the device was away rings no more after so many milliseconds. (Phones ring for about a minute.)
+/// A call that was kept while the device was away rings no more after so many milliseconds; phones ring for about a
+/// minute.
 const RINGS: i64 = 120_000;
 
 impl Machine {

@@ -158,18 +158,19 @@ impl Machine {
             ("reject", "ringing") | ("terminate", "ringing" | "accepted") => {}
             // To the devices that it still rings on.
             ("terminate", "rejected") if calls => {}
+            ("accept", "accepted") => return Err((410, "another device has taken the call")),
             (_, "ringing" | "accepted") if part.tag != "reject" => {}
             _ => return Err((410, "the call is over")),
         }
         if !calls {
             return self.answer_call(now, device, (caller, &id, &call), part);
         }
+        let other = self.device_at(to).filter(|other| call.called.contains(&other.pn));
+        let other = other.ok_or((403, "to somebody who is not called"))?;
         let rings_elsewhere = part.text("reason").is_some_and(|reason| reason.ends_with("_elsewhere"));
         if part.tag == "terminate" && call.state != "rejected" && !rings_elsewhere {
             self.account_mut(caller).calls.becomes(&id, "ended");
         }
-        let other = self.device_at(to).filter(|other| call.called.contains(&other.pn));
-        let other = other.ok_or((403, "to somebody who is not called"))?;
         let receivers = match to.device {
             0 => self.companions_of(other.pn).collect(),
             _ => vec![other],

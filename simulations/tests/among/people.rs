@@ -77,7 +77,10 @@ impl Pair<'_> {
         let id = format!("CALL-{}", self.to.person.pn);
         let part = |who: &Member, wanted: &'static str| {
             let (id, user) = (id.clone(), who.person.lid.clone());
-            move |event: &ClientEvent| matches!(event, ClientEvent::Call { id: call, from, what } if *call == id && what == wanted && from.starts_with(&user))
+            move |event: &ClientEvent| {
+                matches!(event, ClientEvent::Call { id: call, from, what }
+                    if *call == id && what == wanted && from.starts_with(&user))
+            }
         };
         let offer = json!({ "cmd": "call", "kind": "offer", "to": there, "text": id, "on": true });
         self.from.does(offer).await?;

@@ -140,7 +140,10 @@ impl World {
         for caller in pns {
             let id = stage.sim.act(|machine, now| machine.phone_calls_group(now, caller, &jid, true))?;
             if caller != roost.pn {
-                let told = |payload: &Payload| matches!(payload, Payload::CallIncoming(call) if call.call_id == id && call.group == group && call.video);
+                let told = |payload: &Payload| {
+                    matches!(payload, Payload::CallIncoming(call)
+                        if call.call_id == id && call.group == group && call.video)
+                };
                 reader.sees("the call of a group", told).await?;
             }
             for (client, _) in clients.iter_mut().filter(|(_, account)| account.pn != caller) {

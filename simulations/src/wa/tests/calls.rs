@@ -62,6 +62,7 @@ fn each_part_of_a_call_reaches_its_other_side_and_whom_it_rings_first() {
     let tags: Vec<String> = heard(&world, ada).into_iter().map(|(tag, ..)| tag).collect();
     assert_eq!(tags, ["preaccept", "transport", "relaylatency", "accept"]);
     assert_eq!(heard(&world, sibling).len(), 1, "who calls tells them, and has not");
+    assert_eq!(says(&mut world, sibling, &device, &caller, Builder::new("accept")), Some(410), "it is taken");
     let end = Builder::new("terminate").attr("reason", "accepted_elsewhere");
     assert_eq!(says(&mut world, ada, &called.with_device(2), &caller, end), None);
     assert_eq!(heard(&world, sibling)[1..], [live("terminate", "accepted_elsewhere")]);
@@ -69,7 +70,7 @@ fn each_part_of_a_call_reaches_its_other_side_and_whom_it_rings_first() {
     assert_eq!(says(&mut world, bob, &caller, &caller, Builder::new("terminate")), None);
     assert_eq!(heard(&world, ada).last(), Some(&live("terminate", "")));
     let refused = world.machine.ledger().devices().values().map(|device| device.refused_stanzas).sum::<u64>();
-    assert_eq!(refused, 0);
+    assert_eq!(refused, 1);
 }
 
 #[test]
@@ -86,7 +87,9 @@ fn what_belongs_to_no_call_or_to_one_of_others_or_one_that_is_over_is_refused() 
     assert_eq!(says(&mut world, ada, &called, &caller, Builder::new("offer")), Some(409), "once more");
     assert_eq!(says(&mut world, eve, &caller, &caller, reject()), Some(403), "she is not called");
     assert_eq!(says(&mut world, ada, &called, &caller, reject()), Some(403), "it is her own");
-    assert_eq!(says(&mut world, ada, &stranger, &caller, Builder::new("transport")), Some(403));
+    for tag in ["transport", "terminate"] {
+        assert_eq!(says(&mut world, ada, &stranger, &caller, Builder::new(tag)), Some(403), "{tag}");
+    }
     let busy = reject().attr("reason", "busy");
     assert_eq!(says(&mut world, bob, &caller, &caller, busy), None);
     assert_eq!(says(&mut world, bob, &caller, &caller, reject()), None, "it rang on");
