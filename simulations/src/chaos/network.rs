@@ -8,6 +8,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Pid;
 
@@ -73,9 +74,7 @@ impl Network {
     /// A bridge and so many namespaces, at most 100: names of links have 15 letters.
     pub fn build(places: usize) -> Result<Network, NetworkError> {
         sweep();
-        let letter = || char::from(rand::random_range(b'a'..=b'z'));
-        let run = format!("{PREFIX}{}{}{}", std::process::id(), letter(), letter());
-        let network = Network { run, subnet: rand::random(), places };
+        let network = Network { run: name_of_run(), subnet: rand::random(), places };
         let bridge = network.bridge();
         ip(&["link", "add", &bridge, "type", "bridge"])?;
         ip(&["addr", "add", &format!("{}/24", network.host()), "dev", &bridge])?;
@@ -140,6 +139,14 @@ impl Drop for Network {
         }
         let _ = ip(&["link", "del", &self.bridge()]);
     }
+}
+
+/// A name that no other network of this process has, which would be removed with this one.
+fn name_of_run() -> String {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let letter = |of: u32| char::from(b'a' + u8::try_from(of % 26).expect("less than 26"));
+    format!("{PREFIX}{}{}{}", std::process::id(), letter(run / 26), letter(run))
 }
 
 /// Removes what runs left behind whose process is gone.
@@ -216,6 +223,8 @@ fn run(program: &str, arguments: &[&str], input: Option<&str>) -> Result<(), Net
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const FAR: Far = Far { address: Ipv4Addr::new(10, 1, 2, 1), port: Some(5432) };
@@ -227,6 +236,14 @@ mod tests {
         let back = rules(&[FAR], Way::In);
         assert!(back.contains("ip saddr 10.1.2.1 tcp sport 5432 drop") && !back.contains("daddr"), "{back}");
         assert_eq!(rules(&[FAR, Far { port: None, ..FAR }], Way::Both).matches("drop").count(), 4);
+    }
+
+    #[test]
+    fn runs_side_by_side_remove_nothing_of_each_other() {
+        let names: Vec<String> = (0..26 * 26).map(|_| name_of_run()).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        let longest = format!("{PREFIX}4194303zzv99");
+        assert_eq!(longest.len(), 15, "as long as a link's name may be");
     }
 
     #[test]
