@@ -155,7 +155,7 @@ impl Machine {
     }
 
     /// Remembers the secret of a message, which may have come with the history; that of a poll or an event is kept. Returns
-    /// what is known of it: a poll that comes once more keeps the options that were added to it.
+    /// what is known of it: a poll that comes once more keeps the options that this owner knows to be added.
     pub(super) fn remember_secret(
         &mut self,
         outcome: &mut Pending,
@@ -165,9 +165,8 @@ impl Machine {
         secret: &Secret,
     ) -> Secret {
         let names = self.secret_names(author, id, own);
-        let known = self.secrets.find(&names).filter(|known| known.ballot(id).is_some());
-        let known = known.filter(|known| known.ballot(id) == secret.ballot(id));
-        let known = known.unwrap_or_else(|| secret.clone());
+        let known = self.secrets.find(&names);
+        let known = known.map_or_else(|| secret.clone(), |known| secret.with_options_of(&known, id));
         self.renew_secret(outcome, &names, &known);
         known
     }

@@ -129,6 +129,19 @@ impl Secret {
         Some(Secret { poll: Some(poll), ..self.clone() })
     }
 
+    /// The same with the options that were added to `known`, if that is the same poll and has more of them.
+    #[must_use]
+    pub fn with_options_of(&self, known: &Secret, id: &str) -> Secret {
+        let mut more = self.clone();
+        if let (Some(poll), Some(known_poll)) = (&mut more.poll, &known.poll)
+            && known.ballot(id) == self.ballot(id)
+            && known_poll.added_options.len() > poll.added_options.len()
+        {
+            poll.added_options.clone_from(&known_poll.added_options);
+        }
+        more
+    }
+
     /// What names the poll of this secret where its votes are kept: the same however its author is named. The id and
     /// the options are in it, so that a poll with a secret that was copied from another one is counted apart; those that
     /// were added are not, as votes were cast before. `None` when it is that of no poll.
@@ -164,6 +177,20 @@ mod tests {
         let full = api::Poll { added_options: (2..MOST_OPTIONS).map(|n| n.to_string()).collect(), ..poll };
         assert_eq!(Secret { poll: Some(full), ..open }.with_option("later", true), None);
         assert_eq!(Secret::bare(vec![7; 32]).with_option("later", true), None);
+    }
+
+    #[test]
+    fn a_poll_that_is_told_again_takes_over_the_options_that_were_added_and_nothing_else() {
+        let poll = api::Poll { options: vec!["yes".into(), "no".into()], open: true, ..Default::default() };
+        let told = Secret { poll: Some(poll.clone()), ..Secret::bare(vec![7; 32]) };
+        // As an older version has kept it.
+        let alone = api::Poll { added_options: vec!["later".into()], open: false, ..poll.clone() };
+        let known = Secret { poll: Some(alone), ..told.clone() };
+        let both = told.with_options_of(&known, "A").poll.expect("a poll");
+        assert_eq!((both.open, both.added_options), (true, vec!["later".to_owned()]));
+        assert_eq!(known.with_options_of(&told, "A"), known, "none is lost");
+        let other = Secret { poll: Some(api::Poll { options: vec!["yes".into()], ..poll }), ..told.clone() };
+        assert_eq!(other.with_options_of(&known, "A"), other, "it is another poll");
     }
 
     #[test]

@@ -61,10 +61,9 @@ impl Machine {
         });
         match &mut found {
             Some(Read { scene, past, secret: Some(secret), .. }) => {
-                let ballot = secret.ballot(&past.id);
-                let kept = kept.iter().find(|kept| ballot.is_some() && kept.ballot(&past.id) == ballot);
-                let known = kept.unwrap_or(secret);
-                *secret = self.remember_secret(outcome, &scene.sender, &past.id, past.from_me, known);
+                let known =
+                    kept.iter().fold(secret.clone(), |known, kept| known.with_options_of(kept, &past.id));
+                *secret = self.remember_secret(outcome, &scene.sender, &past.id, past.from_me, &known);
             }
             Some(_) => {}
             None => cursor.left_out += 1,
