@@ -12,6 +12,7 @@ use roost_proto::stanza::{Read, Stanza};
 
 use super::Machine;
 use super::commit::Pending;
+use super::heard::forms;
 use super::inbound::{bounded, person};
 use crate::port::NewEvent;
 
@@ -35,6 +36,8 @@ impl Machine {
         let creator = what.jid("call-creator").or_else(|| stanza.jid("from"))?;
         let ours = self.account.as_ref().is_some_and(|account| account.is_own(&creator));
         let caller = person(&[Some(creator), what.jid("caller_pn"), what.jid("caller_lid")]);
+        let from = stanza.jid("from").map(|from| from.to_non_ad().to_string());
+        let by_caller = from.is_none_or(|from| forms(&caller).contains(&from));
         let group = what.jid("group-jid").map(|group| group.to_string()).unwrap_or_default();
         let seconds = stanza.number("t").and_then(|t| i64::try_from(t).ok()?.checked_mul(1000));
         let occurred = seconds.map_or(self.now.wall, UnixMillis);
@@ -51,6 +54,11 @@ impl Machine {
                 };
                 ("offer", Payload::CallIncoming(call))
             }
+            // One participant of a call of a group speaks for himself; only who has made the call ends it, as whatsapp-rust
+            // reads it, too.
+            "reject" if !group.is_empty() => return None,
+            "accept" if !group.is_empty() && !ours => return None,
+            "terminate" if !group.is_empty() && !by_caller => return None,
             tag @ ("terminate" | "reject" | "accept") => {
                 let reason = what.text("reason").unwrap_or_default();
                 let ended = api::CallEnded {

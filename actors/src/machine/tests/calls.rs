@@ -108,3 +108,18 @@ fn a_call_that_was_kept_for_longer_than_it_rings_is_over() {
     assert_eq!(over(&mut World::online(5), now - 20, true), (Origin::OfflineQueue, false));
     assert_eq!(over(&mut World::online(5), now - 300, false), (Origin::Live, false), "clocks differ");
 }
+
+#[test]
+fn only_who_has_made_a_call_of_a_group_ends_it() {
+    let ends = |tag: &'static str, from: Jid| {
+        let part =
+            Builder::new(tag).attr("group-jid", "120363000000000001@g.us".parse::<Jid>().expect("a JID"));
+        let part = part.attr("call-id", "c1").attr("call-creator", adas()).build();
+        let stanza = Builder::new("call").attr("from", from).attr("id", "x1").attr("t", 5i64);
+        told(&mut World::online(2), stanza.children([part]).build()).len()
+    };
+    for tag in ["terminate", "reject", "accept"] {
+        assert_eq!(ends(tag, Jid::lid_device("700000", 1)), 0, "{tag}: a participant speaks for himself");
+    }
+    assert_eq!(ends("terminate", Jid::lid_device("800000", 2)), 1);
+}
