@@ -166,7 +166,9 @@ impl Machine {
                 match revealed {
                     Some(Meaning::OptionAdded(_, option)) => {
                         let by_its_author = answerer.iter().any(|form| author.contains(form));
-                        let more = secret.and_then(|secret| secret.with_option(&option, by_its_author));
+                        let more = secret
+                            .filter(|secret| !secret.has_ended(head.at))
+                            .and_then(|secret| secret.with_option(&option, by_its_author));
                         if let Some(more) = &more {
                             self.add_option(outcome, (&about.id, author), more);
                         }

@@ -212,11 +212,15 @@ fn who_votes_after_the_end_is_told_as_late_and_changes_no_vote_that_counts() {
 }
 
 #[test]
-fn nobody_here_votes_in_a_poll_that_has_ended_or_adds_an_option_to_it() {
+fn a_poll_that_has_ended_takes_no_votes_of_ours_and_options_of_nobody() {
     let mut world = World::online(11);
     let Content::Poll(poll) = a_poll() else { panic!("no poll") };
     let end_time = Some(api::Timestamp { seconds: 1_500_000_000, nanos: 0 });
-    hears_this_poll(&mut world, Content::Poll(api::Poll { end_time, ..poll }));
+    let secret = hears_this_poll(&mut world, Content::Poll(api::Poll { end_time, ..poll }));
+    let added = plain(option("POLL", true, "later"));
+    hears(&mut world, "O", content::seal(&added, &theirs(), &secret, PEER, [4; 12]).expect("sealed"));
+    let told = world.payloads.last();
+    assert!(matches!(told, Some(Payload::PollOptionAdded(added)) if added.ignored), "{told:?}");
     for (number, late) in (1..).zip([vote("POLL", false, &["yes"]), option("POLL", false, "later")]) {
         let (token, _) = world.command(Command::Send(Box::new(request(late, number))));
         world.commit_everything();
