@@ -30,6 +30,7 @@ pub use meaning::{Meaning, Ref, Sealed, Statement, read, read_in_newsletter};
 pub use plain::{Spoken, spoken};
 pub use polls::options_of;
 pub use quotes::{quoted_kind, quoted_media};
+pub(crate) use refuse::is_sendable;
 pub use refuse::{Invalid, MAX_RAW, MAX_TEXT, check};
 pub use sealed::{MOST_OPTIONS, Parties, Secret, answered, chosen, open_answer, open_vote, seal};
 pub(crate) use sealed::{answer_of, answer_to};

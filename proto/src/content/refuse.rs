@@ -5,6 +5,8 @@ mod sold;
 
 use std::collections::BTreeSet;
 
+pub(crate) use pictured::is_sendable;
+
 use super::{MessageContent, bots, polls, quotes, texts};
 use crate::api;
 use crate::api::send_message_request::Content;

@@ -11,6 +11,7 @@ use waproto::whatsapp::{InteractiveAnnotation, Location, Point, TapLinkAction};
 use super::message::owned;
 use crate::api::Annotation;
 use crate::api::annotation::{Corner, Link, Place, Post, Target};
+use crate::content::is_sendable;
 
 /// Those of both lists of a message.
 pub(super) fn read(older: &[InteractiveAnnotation], younger: &[InteractiveAnnotation]) -> Vec<Annotation> {
@@ -48,8 +49,8 @@ fn told(one: &InteractiveAnnotation, younger: bool) -> Annotation {
     };
     let unasked = one.should_skip_confirmation == Some(true);
     let said = Annotation { corners: corners.collect(), unasked, younger, target };
-    // Without corners it is none that could be sent, and so the bytes that it is.
-    if !said.corners.is_empty() && message(&said).as_ref() == Some(one) {
+    // What could not be sent so is told as the bytes that it is.
+    if is_sendable(&said) && message(&said).as_ref() == Some(one) {
         return said;
     }
     let target = Some(Target::Raw(one.encode_to_vec()));
@@ -122,6 +123,7 @@ mod tests {
         let odd = [
             InteractiveAnnotation { action: Some(Action::EmbeddedAction(true)), ..one.clone() },
             InteractiveAnnotation { polygon_vertices: Vec::new(), ..one.clone() },
+            InteractiveAnnotation { action: Some(Action::TapAction(Box::default())), ..one.clone() },
             InteractiveAnnotation {
                 status_link_type: Some(StatusLinkType::RASTERIZED_LINK_FULL_URL),
                 ..one.clone()

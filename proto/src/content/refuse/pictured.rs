@@ -21,6 +21,11 @@ pub(super) fn video(video: &api::Video) -> Checked {
     file("video", video.media.as_ref(), &video.caption)
 }
 
+/// Whether an annotation can be sent as it is.
+pub(crate) fn is_sendable(one: &api::Annotation) -> bool {
+    annotation("", one).is_ok()
+}
+
 fn annotations(field: &str, annotations: &[api::Annotation]) -> Checked {
     count(field, annotations.len(), 0, MOST)?;
     annotations.iter().enumerate().try_for_each(|(at, one)| annotation(&format!("{field}[{at}]"), one))
