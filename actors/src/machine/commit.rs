@@ -218,8 +218,8 @@ impl Machine {
             Some(Accepted::Repeated(stored)) => stored.message.whatsapp_id == message.whatsapp_id,
             _ => false,
         };
-        if noted && !is_there {
-            self.drop_post(&message.whatsapp_id);
+        if noted {
+            self.post_decided(&message.whatsapp_id, is_there);
         }
         let result = match outcome {
             Some(Accepted::New { ordinal }) => {

@@ -4,7 +4,7 @@
 //! the same people, takes it back from the same people, and gives it to nobody else who asks for it. What is
 //! known of a post is forgotten a day after it, when WhatsApp shows it no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use roost_proto::api;
@@ -32,7 +32,11 @@ const FORMAT: u8 = 1;
 
 /// What is known of the posts of the last day, by WhatsApp's ids.
 #[derive(Debug, Default)]
-pub(super) struct Posts(BTreeMap<String, Post>);
+pub(super) struct Posts {
+    known: BTreeMap<String, Post>,
+    /// Those of which it is not decided yet whether they are accepted.
+    undecided: BTreeSet<String>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Post {
@@ -62,9 +66,14 @@ impl Post {
 }
 
 impl Posts {
+    /// Whether a post of this id may still turn out to be none.
+    pub(super) fn is_undecided(&self, whatsapp_id: &str) -> bool {
+        self.undecided.contains(whatsapp_id)
+    }
+
     /// For whom a post is: bare JIDs of either form.
     pub(super) fn people(&self, whatsapp_id: &str) -> Option<&[Jid]> {
-        self.0.get(whatsapp_id).map(|post| post.people.as_slice())
+        self.known.get(whatsapp_id).map(|post| post.people.as_slice())
     }
 }
 
@@ -72,7 +81,7 @@ impl Machine {
     /// What the last owner knew. A row that cannot be read is left out: its post can only fail.
     pub(super) fn posts_load(&mut self, rows: Vec<(String, Bytes)>) {
         let read = rows.into_iter().filter_map(|(id, bytes)| Some((id, Post::from_bytes(&bytes)?)));
-        self.posts.0.extend(read);
+        self.posts.known.extend(read);
     }
 
     /// Who gets a post, or hears that it was taken back; `None` when that is not known (any more).
@@ -92,24 +101,28 @@ impl Machine {
         let now = self.now.wall;
         let post = Post { at: now, people };
         let mut changes = vec![(row(&whatsapp_id), Some(post.to_bytes()))];
-        self.posts.0.insert(whatsapp_id, post);
+        self.posts.undecided.insert(whatsapp_id.clone());
+        self.posts.known.insert(whatsapp_id, post);
         let mut by_age: Vec<(UnixMillis, String)> =
-            self.posts.0.iter().map(|(id, post)| (post.at, id.clone())).collect();
+            self.posts.known.iter().map(|(id, post)| (post.at, id.clone())).collect();
         by_age.sort();
         let surplus = by_age.len().saturating_sub(POSTS);
         for (place, (at, id)) in by_age.into_iter().enumerate() {
             if place < surplus || now.0 - at.0 > LIFETIME {
-                self.posts.0.remove(&id);
+                self.posts.known.remove(&id);
                 changes.push((row(&id), None));
             }
         }
         self.commits.pending().batch.state.extend(changes);
     }
 
-    /// A post was not accepted: another one of this id may be for others.
-    pub(super) fn drop_post(&mut self, whatsapp_id: &str) {
-        self.posts.0.remove(whatsapp_id);
-        self.commits.pending().batch.state.push((row(whatsapp_id), None));
+    /// A post whose people were kept is accepted, or not: another one of its id may be for others then.
+    pub(super) fn post_decided(&mut self, whatsapp_id: &str, accepted: bool) {
+        self.posts.undecided.remove(whatsapp_id);
+        if !accepted {
+            self.posts.known.remove(whatsapp_id);
+            self.commits.pending().batch.state.push((row(whatsapp_id), None));
+        }
     }
 
     /// Who has posted what a message in the place of posts reacts to; `None` when it is a post itself.

@@ -108,10 +108,15 @@ impl Machine {
             accepted: self.now.wall,
             terms: request.terms,
         };
+        let is_post = matches!(request.to, Recipient::Status(_));
+        if is_post && self.posts.is_undecided(&message.whatsapp_id) {
+            // What becomes of the one before says for whom this one is.
+            let reply = Reply::Sent(Err(SendError::Unavailable));
+            return self.effects.push(Effect::Reply { token, reply });
+        }
         // A post of this id that there is keeps its people: this is the same request again, or will be refused.
-        let posts =
-            matches!(request.to, Recipient::Status(_)) && self.posts.people(&message.whatsapp_id).is_none();
-        if posts {
+        let noted = is_post && self.posts.people(&message.whatsapp_id).is_none();
+        if noted {
             self.keep_post(message.whatsapp_id.clone(), people);
         }
         self.outbox.accepting += 1;
@@ -119,7 +124,7 @@ impl Machine {
         let gathering = self.commits.pending();
         gathering.batch.chosen.extend(chosen);
         gathering.batch.accepts.push(message.clone());
-        gathering.after.push(After::Accepted(token, Box::new(message), posts));
+        gathering.after.push(After::Accepted(token, Box::new(message), noted));
     }
 
     /// By what a chosen id is taken: by what was sent under it, and by what the log has of it in the same chat, said by

@@ -80,3 +80,25 @@ fn a_post_that_was_refused_leaves_its_people_to_no_other_one() {
     let is_named = |person: &str| named.iter().any(|named| named == person);
     assert!(is_named("800000@lid") && !is_named("700000@lid"), "{named:?}");
 }
+
+#[test]
+fn a_second_post_of_one_id_waits_until_it_is_known_what_becomes_of_the_first() {
+    let mut world = World::online(5);
+    let post = |person: &str, number, request_hash| SendRequest {
+        to: Recipient::Status(vec![Jid::lid(person)]),
+        request_hash,
+        ..under(OURS, number)
+    };
+    assert!(asked(&mut world, request(Content::Text("any".into()), 1)).is_ok());
+    world.calm_down();
+    let (refused, _) = world.command(Command::Send(Box::new(post("700000", 1, [1; 32]))));
+    let (early, _) = world.command(Command::Send(Box::new(post("800000", 2, [2; 32]))));
+    assert_eq!(world.told(early), Some(Err(SendError::Unavailable)));
+    world.commit_everything();
+    assert_eq!(world.told(refused), Some(Err(SendError::KeyReused)));
+    let named = posts::named(&posts::sent(&mut world, post("800000", 2, [2; 32])));
+    assert!(
+        named.contains(&"800000@lid".to_owned()) && !named.contains(&"700000@lid".to_owned()),
+        "{named:?}"
+    );
+}
