@@ -199,8 +199,7 @@ impl Delivery {
                 _ = lost.changed() => return Err(self.hold.busy()),
                 () = drained(&mut draining) => {
                     say(&sink, down::Message::GoingAway(down::GoingAway {})).await?;
-                    let _ = timeout(LEAVING, self.last_acks(&mut asked, &sink)).await;
-                    return Ok(());
+                    return timeout(LEAVING, self.last_acks(&mut asked, &sink)).await.unwrap_or(Ok(()));
                 }
                 _ = heartbeat.tick() => {
                     say(&sink, down::Message::Heartbeat(down::Heartbeat { lag: self.window.lag() })).await?;
@@ -223,7 +222,7 @@ impl Delivery {
         asked: &mut Streaming<api::StreamEventsRequest>,
         sink: &Sink<api::StreamEventsResponse>,
     ) -> Result<(), ApiError> {
-        while let Ok(Some(message)) = asked.message().await {
+        while let Some(message) = asked.message().await.map_err(|status| unread("message", &status))? {
             self.answer(message, sink).await?;
         }
         Ok(())

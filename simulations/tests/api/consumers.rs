@@ -218,7 +218,8 @@ async fn a_node_that_drains_sends_its_consumers_away_and_they_go_on_elsewhere() 
         }
     }
     stream.ack_durably(SHOP, 2).await;
-    drop(stream);
+    stream.ack(&"x".repeat(4 << 20), 3).await;
+    assert_eq!(bad_field::<()>(Err(stream.refused().await)), "message");
     let mut elsewhere =
         connect(world.at(1), open(0, Start::Earliest)).await.expect("the hold was given back");
     assert_eq!(elsewhere.events(1).await, [3]);
