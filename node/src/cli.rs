@@ -132,7 +132,7 @@ pub enum Command {
     /// Polls: how they stand.
     #[command(subcommand)]
     Poll(poll::PollCommand),
-    /// Calls: reject one, make a link to one.
+    /// Calls: reject one, make a link to one, look at what a link leads to.
     #[command(subcommand)]
     Call(call::CallCommand),
     /// Chats: list, show, mute, pin, archive, mark as read, say that messages were read, star, clear, delete.

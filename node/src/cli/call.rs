@@ -74,7 +74,8 @@ pub(super) async fn run(command: CallCommand, globals: &Globals) -> Result<(), P
                 Output::Table => {
                     let kind = if about.video { "video" } else { "voice" };
                     let room = if about.waiting_room { ", who comes waits to be let in" } else { "" };
-                    println!("{kind} call of {}{room}", render::clean(&render::person(creator)));
+                    let admin = if about.admin { ", this account lets them in" } else { "" };
+                    println!("{kind} call of {}{room}{admin}", render::clean(&render::person(creator)));
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! What all devices of an account know and no chat shows: quick replies, and records of any kind.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use roost_proto::api;
@@ -74,12 +75,20 @@ fn wanted(command: RecordCommand) -> Result<Wanted, Problem> {
             edit(&device, api::QuickReply { id, shortcut, message, deleted: true, ..Default::default() })
         }
         RecordCommand::Record { device, collection, version, index, value, remove: _ } => {
-            let read = |path: PathBuf| std::fs::read(&path).map_err(|error| media::on_disk(&path, &error));
-            let value = value.map(read).transpose()?.unwrap_or_default();
+            let value = value.map(|path| written(&path)).transpose()?.unwrap_or_default();
             let parent = device_name(&device);
             Wanted::Record(api::PutAppStateRecordRequest { parent, collection, index, version, value })
         }
     })
+}
+
+/// What a file says of a record; nothing would remove it.
+fn written(path: &Path) -> Result<Vec<u8>, Problem> {
+    let read = std::fs::read(path).and_then(|value| match value.is_empty() {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, "is empty: --remove removes a record")),
+        false => Ok(value),
+    });
+    read.map_err(|error| media::on_disk(path, &error))
 }
 
 pub(super) async fn run(command: RecordCommand, client: &Client, globals: &Globals) -> Result<(), Problem> {
@@ -133,5 +142,9 @@ mod tests {
         assert!(with(&["--remove", "--value", "file"]).is_err());
         assert!(with(&["--value", "/nowhere/at/all"]).expect_err("no such file").contains("/nowhere/at/all"));
         assert!(read(&line[..4]).is_err(), "it is about nothing");
+        let empty = tempfile::NamedTempFile::new().expect("a file");
+        let refused =
+            with(&["--value", empty.path().to_str().expect("UTF-8")]).expect_err("nothing is written");
+        assert!(refused.contains("--remove"), "{refused}");
     }
 }

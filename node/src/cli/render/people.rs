@@ -21,16 +21,23 @@ pub(super) fn line(payload: &Payload) -> String {
             format!("{} is {}", name(typing.person.as_ref()), typing.state().as_str_name())
         }
         Payload::CallIncoming(call) => {
-            let group =
-                if call.group.is_empty() { String::new() } else { format!(" in {}", clean(&call.group)) };
             let over = if call.over { ", which is over" } else { "" };
-            format!("call {} of {}{group}{over}", clean(&call.call_id), name(call.caller.as_ref()))
+            let (id, group) = (clean(&call.call_id), within(&call.group));
+            format!("call {id} of {}{group}{over}", name(call.caller.as_ref()))
         }
-        Payload::CallEnded(call) => format!("call {} is {}", clean(&call.call_id), call.how().as_str_name()),
+        Payload::CallEnded(call) => {
+            let (id, group) = (clean(&call.call_id), within(&call.group));
+            format!("call {id}{group} is {}", call.how().as_str_name())
+        }
         Payload::ProfileChanged(changed) => {
             let what = changed.what().as_str_name();
             format!("{} has another {what}: {}", name(changed.person.as_ref()), clean(&changed.value))
         }
         _ => String::new(),
     }
+}
+
+/// Where a call is, if it is one of a group.
+fn within(group: &str) -> String {
+    if group.is_empty() { String::new() } else { format!(" in {}", clean(group)) }
 }
