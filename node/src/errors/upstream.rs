@@ -15,7 +15,7 @@ pub enum Upstream {
     /// WhatsApp has refused.
     #[error("WhatsApp refused it with code {} {}", .0.code, .0.text)]
     Refused(Refused),
-    /// A question that changes nothing was not answered in time.
+    /// No answer came in time to what changes nothing, or changes the same when it is asked again.
     #[error("WhatsApp did not answer in time")]
     Silent,
     /// A change was asked for, and the answer is lost: it may have been made.

@@ -74,7 +74,7 @@ impl Machine {
         match (uploaded, code) {
             (Some(patch), None) => self.follow(&patch),
             (Some(_), Some(409)) => self.conflicted(&answer),
-            (_, Some(code)) => self.give_up_job(CommandError::of(code), true),
+            (_, Some(code)) => self.give_up_job(CommandError::Refused(code), true),
             (None, None) => {
                 let asked = matches!(job.step, Step::Fetching { whole: true });
                 match answer.child("snapshot").map(|snapshot| snapshot.leaf().and_then(Blob::read)) {
