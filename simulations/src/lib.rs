@@ -11,6 +11,7 @@ pub mod interop;
 pub mod machines;
 pub mod model;
 pub mod percentiles;
+pub mod ports;
 pub mod postgres;
 pub mod processes;
 pub mod run;

@@ -10,7 +10,7 @@ mod standby;
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::ports;
 use crate::processes::children_of;
 
 pub use self::session::Session;
@@ -317,5 +318,5 @@ fn server_user() -> Result<Option<(u32, u32)>, PostgresError> {
 }
 
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    Ok(ports::free(Ipv4Addr::LOCALHOST.into())?.port())
 }

@@ -3,16 +3,16 @@
 //! What must hold: every process that is started here ends with the value that stands for it, whatever
 //! happens in between. It knows nothing of devices; it is what an operator's tooling would do.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
+
+use crate::ports;
 
 /// What all nodes of a cluster share.
 #[derive(Debug, Clone)]
@@ -140,18 +140,7 @@ impl Spot {
         if self.namespace.is_some() {
             return Ok([SocketAddr::new(self.address, 7443), SocketAddr::new(self.address, 7080)]);
         }
-        Ok([self.free()?, self.free()?])
-    }
-
-    /// An address that no other node of this process was given, whether that listens yet or not.
-    fn free(&self) -> io::Result<SocketAddr> {
-        static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
-        loop {
-            let free = TcpListener::bind((self.address, 0))?.local_addr()?;
-            if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(free) {
-                return Ok(free);
-            }
-        }
+        Ok([ports::free(self.address)?, ports::free(self.address)?])
     }
 }
 
@@ -304,14 +293,6 @@ pub fn holds_write_lock(process: Pid, file: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_two_nodes_are_given_one_address_though_none_of_them_listens_yet() {
-        let spot = Spot::default();
-        let given: Vec<SocketAddr> =
-            (0..300).flat_map(|_| spot.addresses().expect("there are free ones")).collect();
-        assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), given.len());
-    }
 
     #[tokio::test]
     async fn a_child_process_is_found_by_its_parent() {

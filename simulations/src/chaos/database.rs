@@ -4,11 +4,12 @@
 //! What must hold: a server of our own ends with the value, and so does the pooler. Calls block.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::arena::address_of;
+use crate::ports;
 use crate::postgres::{TempPostgres, query};
 use crate::world::Failed;
 
@@ -178,7 +179,7 @@ impl Pooler {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::Builder::new().prefix("roost-pgbouncer-").tempdir()?;
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))?;
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = ports::free(Ipv4Addr::LOCALHOST.into())?.port();
         let users = folder.path().join("users.txt");
         fs::write(&users, "\"roost\" \"\"\n")?;
         let ini = folder.path().join("pgbouncer.ini");
