@@ -121,7 +121,9 @@ impl Pair<'_> {
             .sim
             .act(|machine, now| Ok::<_, Infallible>((machine.order(now, pn, &items), Vec::new())))?;
         let (id, token) = ordered.ok_or_else(|| Failure::new("it sells no ducks"))?;
-        let bill = self.to.names(json!({ "cmd": "order", "about": id, "text": token })).await?;
+        let seller = self.from.person.number_jid();
+        let bill = json!({ "cmd": "order", "about": id, "text": token, "to": seller });
+        let bill = self.to.names(bill).await?;
         assert_eq!(bill, "5000 EUR: Duck x2");
         self.seen(order);
         if buyer == Library::Whatsmeow {
