@@ -1,7 +1,7 @@
 //! Catalogs, collections and orders by `w:mex`: the same as by `w:biz:catalog` and `fb:thrift_iq`, in JSON.
 //!
-//! The numbers and names are those that whatsapp-rust has from WhatsApp Web. That refusals have the codes of the other
-//! form is a guess.
+//! The numbers and names are those that whatsapp-rust has from WhatsApp Web. Guesses: that refusals have the codes of the
+//! other form, and that an order beside which another business is named than the seller is not found.
 
 use serde_json::{Value, json};
 
