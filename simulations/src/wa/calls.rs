@@ -9,7 +9,7 @@
 mod links;
 mod phones;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Content, Jid, Read as _, Stanza, server_jid};
@@ -23,9 +23,13 @@ const REMEMBERED: usize = 100;
 /// The calls that an account made and what became of them, by call id, and its links to calls by their tokens.
 #[derive(Debug, Clone, Default)]
 pub struct Calls {
-    made: BTreeMap<String, Call>,
-    links: BTreeMap<String, CallLink>,
+    made: Latest<Call>,
+    links: Latest<CallLink>,
 }
+
+/// So many of something as are remembered, by name; the oldest is the first, and is forgotten first.
+#[derive(Debug, Clone)]
+struct Latest<T>(VecDeque<(String, T)>);
 
 /// One call.
 #[derive(Debug, Clone)]
@@ -51,6 +55,30 @@ pub struct CallLink {
 /// Why a part of a call goes nowhere: the code that it is acknowledged with, and what the log says.
 type Refused = (u16, &'static str);
 
+impl<T> Default for Latest<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T> Latest<T> {
+    fn get(&self, name: &str) -> Option<&T> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, one)| one)
+    }
+
+    fn get_mut(&mut self, name: &str) -> Option<&mut T> {
+        self.0.iter_mut().find(|(known, _)| known == name).map(|(_, one)| one)
+    }
+
+    /// Remembers one under a new name.
+    fn note(&mut self, name: &str, one: T) {
+        if self.0.len() >= REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back((name.to_owned(), one));
+    }
+}
+
 impl Calls {
     /// `ringing`, `accepted`, `rejected` or `ended`.
     pub fn state(&self, id: &str) -> Option<&'static str> {
@@ -60,13 +88,6 @@ impl Calls {
     /// What a link leads to.
     pub fn link(&self, token: &str) -> Option<&CallLink> {
         self.links.get(token)
-    }
-
-    fn note(&mut self, id: &str, call: Call) {
-        if self.made.len() >= REMEMBERED {
-            self.made.clear();
-        }
-        self.made.insert(id.to_owned(), call);
     }
 
     fn becomes(&mut self, id: &str, state: &'static str) {
@@ -126,12 +147,12 @@ impl Machine {
             return Err((403, "a call in the name of somebody else"));
         }
         let called = self.account_of(to).ok_or((404, "nobody has the address that is called"))?.pn;
-        if self.account(caller).calls.made.contains_key(&id) {
+        if self.account(caller).calls.made.get(&id).is_some() {
             return Err((409, "there is a call with this id"));
         }
         let call =
             Call { device: device.device, called: BTreeSet::from([called]), group: None, state: "ringing" };
-        self.account_mut(caller).calls.note(&id, call);
+        self.account_mut(caller).calls.made.note(&id, call);
         let to = self.companions_of(called).collect();
         self.tell_call(now, to, device, offer);
         Ok(())

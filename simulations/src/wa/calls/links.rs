@@ -7,7 +7,7 @@
 use rand::RngExt as _;
 use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};
 
-use super::{CallLink, REMEMBERED, Refused};
+use super::{CallLink, Refused};
 use crate::wa::account::{DeviceRef, Form};
 use crate::wa::machine::Machine;
 
@@ -25,11 +25,8 @@ impl Machine {
             None => None,
         };
         let token = format!("{:022x}", self.rng.random::<u64>());
-        let links = &mut self.account_mut(device.pn).calls.links;
-        if links.len() >= REMEMBERED {
-            links.clear();
-        }
-        links.insert(token.clone(), CallLink { media: media.clone(), start_s });
+        let link = CallLink { media: media.clone(), start_s };
+        self.account_mut(device.pn).calls.links.note(&token, link);
         Ok(Builder::new("link_create").attr("token", token).attr("media", media).build())
     }
 

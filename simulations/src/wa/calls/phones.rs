@@ -35,7 +35,8 @@ impl Machine {
         }
         let offer = self.part_of(pn, "offer", &id).children(media).build();
         let called = BTreeSet::from([to]);
-        self.account_mut(pn).calls.note(&id, Call { device: 0, called, group: None, state: "ringing" });
+        let call = Call { device: 0, called, group: None, state: "ringing" };
+        self.account_mut(pn).calls.made.note(&id, call);
         let to = self.companions_of(to).collect();
         self.tell_call(now, to, DeviceRef { pn, device: 0 }, &offer);
         Ok((id, self.settle_phones(now)))
@@ -66,7 +67,7 @@ impl Machine {
             .build();
         let to = called.iter().flat_map(|member| self.companions_of(*member)).collect();
         let call = Call { device: 0, called, group: Some(group.clone()), state: "ringing" };
-        self.account_mut(pn).calls.note(&id, call);
+        self.account_mut(pn).calls.made.note(&id, call);
         self.tell_call(now, to, DeviceRef { pn, device: 0 }, &notice);
         Ok((id, self.settle_phones(now)))
     }

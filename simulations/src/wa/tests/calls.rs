@@ -153,6 +153,26 @@ fn the_call_of_a_group_is_noticed_by_its_members_and_goes_on_without_who_rejects
     assert!(world.machine.phone_hangs_up(world.now, pn, "another", "").is_err());
 }
 
+#[test]
+fn of_a_hundred_calls_and_links_the_oldest_alone_is_forgotten() {
+    let mut world = World::new();
+    let (ada, bob) = (world.linked("ada"), world.linked("bob"));
+    let (caller, called) = (world.device(ada).pn, world.device(bob).pn);
+    let (mut ids, mut tokens) = (Vec::new(), Vec::new());
+    for _ in 0..=100 {
+        let (id, effects) = world.machine.phone_calls(world.now, caller, called, false).expect("it rings");
+        world.carry(effects);
+        ids.push(id);
+        let made = asks(&mut world, ada, Builder::new("link_create").attr("media", "audio"));
+        let made = made.child("link_create").expect("a link");
+        tokens.push(made.need_text("token").expect("a token").into_owned());
+    }
+    let calls = &world.machine.accounts()[&caller].calls;
+    assert_eq!((calls.state(&ids[0]), calls.link(&tokens[0])), (None, None));
+    assert!(ids[1..].iter().all(|id| calls.state(id) == Some("ringing")));
+    assert!(tokens[1..].iter().all(|token| calls.link(token).is_some()));
+}
+
 /// Asks `@call` something about links.
 fn asks(world: &mut World, probe: usize, part: Builder) -> Stanza {
     let id = format!("l{}", world.probes[probe].seen.len());
