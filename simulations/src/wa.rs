@@ -60,7 +60,7 @@ pub use authority::AuthorityError;
 pub use backlog::Backlog;
 pub use bots::Question;
 pub use business::{Business, Product};
-pub use calls::{CallLink, Calls};
+pub use calls::{CallLink, Calls, Unsaid};
 pub use damage::Damage;
 pub use fault::Fault;
 pub use groups::{Group, PersonalInvite, Role};

@@ -1,15 +1,16 @@
 //! Calls: phones and companions ring the companions of other accounts, and each part of a call goes to its other side.
 //! No media, nobody talks.
 //!
-//! What must hold: a part belongs to a call that was offered, comes from one of its sides, and after its end nothing is
-//! done with it any more but what whatsapp-rust does: who calls tells the other devices of who has taken or rejected
-//! the call that it rings no more. A phone that calls does so at once. What is refused is acknowledged with an error;
-//! the codes are guesses.
+//! What must hold: a part belongs to a call that was offered, and comes from one of its sides: from the device that calls,
+//! or from one of an account that is called, until another device of that has taken the call. Each account that is called
+//! answers for itself. After the end nothing is done with a call any more but what whatsapp-rust does: who calls tells the
+//! other devices of who has taken or rejected the call that it rings no more. A phone that calls does so at once. What is
+//! refused is acknowledged with an error; the codes are guesses.
 
 mod links;
 mod phones;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Content, Jid, Read as _, Stanza, server_jid};
@@ -38,8 +39,20 @@ struct Call {
     device: u16,
     /// Whom.
     called: BTreeSet<Pn>,
+    /// What those of them have done about it who have done something.
+    answers: BTreeMap<Pn, Answer>,
     /// The JID of the group that is called.
     group: Option<Jid>,
+    /// Who calls has ended it.
+    ended: bool,
+}
+
+/// What an account that is called has done about the call.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    /// The device that has done it.
+    device: u16,
+    /// `accepted`, `rejected` or `ended`.
     state: &'static str,
 }
 
@@ -54,6 +67,34 @@ pub struct CallLink {
 
 /// Why a part of a call goes nowhere: the code that it is acknowledged with, and what the log says.
 type Refused = (u16, &'static str);
+
+/// Why a device cannot say a part of a call that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unsaid {
+    /// It neither calls nor is called.
+    #[error("a call of others")]
+    Others,
+    /// It calls, and what it says is an answer.
+    #[error("nobody answers his own call")]
+    Own,
+    /// A device of its account has taken the call: another one, or it says so once more.
+    #[error("a device has taken the call")]
+    Taken,
+    /// The call is over, or is so for its account.
+    #[error("the call is over")]
+    Over,
+}
+
+impl Unsaid {
+    fn refused(self) -> Refused {
+        match self {
+            Unsaid::Others => (403, "a call of others"),
+            Unsaid::Own => (403, "nobody answers his own call"),
+            Unsaid::Taken => (410, "a device has taken the call"),
+            Unsaid::Over => (410, "the call is over"),
+        }
+    }
+}
 
 impl<T> Default for Latest<T> {
     fn default() -> Self {
@@ -80,9 +121,9 @@ impl<T> Latest<T> {
 }
 
 impl Calls {
-    /// `ringing`, `accepted`, `rejected` or `ended`.
+    /// `ringing`, `accepted`, `rejected` or `ended`; of the call of a group that goes on `ringing`.
     pub fn state(&self, id: &str) -> Option<&'static str> {
-        Some(self.made.get(id)?.state)
+        Some(self.made.get(id)?.state())
     }
 
     /// What a link leads to.
@@ -90,9 +131,53 @@ impl Calls {
         self.links.get(token)
     }
 
-    fn becomes(&mut self, id: &str, state: &'static str) {
+    /// The device that calls has ended the call.
+    fn ends(&mut self, id: &str) {
         if let Some(call) = self.made.get_mut(id) {
-            call.state = state;
+            call.ended = true;
+        }
+    }
+}
+
+impl Call {
+    fn new(device: u16, called: BTreeSet<Pn>, group: Option<Jid>) -> Self {
+        Self { device, called, answers: BTreeMap::new(), group, ended: false }
+    }
+
+    fn state(&self) -> &'static str {
+        let answer = self.answers.values().next().filter(|_| self.group.is_none());
+        match (self.ended, answer) {
+            (true, _) => "ended",
+            (false, Some(answer)) => answer.state,
+            (false, None) => "ringing",
+        }
+    }
+
+    /// Whether a device may say a part of this call of `caller` now.
+    fn takes(&self, caller: Pn, device: DeviceRef, tag: &str) -> Result<(), Unsaid> {
+        if device.pn == caller {
+            return match (tag, self.state()) {
+                ("accept" | "reject", _) => Err(Unsaid::Own),
+                _ if device.device != self.device => Err(Unsaid::Others),
+                (_, "ringing" | "accepted") => Ok(()),
+                // To the devices that it still rings on, which a phone has told already.
+                ("terminate", "rejected") if self.device != 0 => Ok(()),
+                _ => Err(Unsaid::Over),
+            };
+        }
+        if !self.called.contains(&device.pn) {
+            return Err(Unsaid::Others);
+        }
+        match self.answers.get(&device.pn).map(|answer| (answer.state, answer.device)) {
+            _ if self.ended => Err(Unsaid::Over),
+            None => Ok(()),
+            Some(("accepted", taker)) if taker == device.device && !matches!(tag, "accept" | "reject") => {
+                Ok(())
+            }
+            Some(("accepted", _)) => Err(Unsaid::Taken),
+            // Rejected once more it stays rejected.
+            Some(("rejected", _)) if tag == "reject" => Ok(()),
+            Some(_) => Err(Unsaid::Over),
         }
     }
 }
@@ -150,8 +235,7 @@ impl Machine {
         if self.account(caller).calls.made.get(&id).is_some() {
             return Err((409, "there is a call with this id"));
         }
-        let call =
-            Call { device: device.device, called: BTreeSet::from([called]), group: None, state: "ringing" };
+        let call = Call::new(device.device, BTreeSet::from([called]), None);
         self.account_mut(caller).calls.made.note(&id, call);
         let to = self.companions_of(called).collect();
         self.tell_call(now, to, device, offer);
@@ -168,29 +252,16 @@ impl Machine {
     ) -> Result<(), Refused> {
         let (id, caller) = self.call_named(part)?;
         let call = self.account(caller).calls.made.get(&id).ok_or((404, "there is no such call"))?.clone();
-        let calls = device.pn == caller;
-        if !calls && !call.called.contains(&device.pn) {
-            return Err((403, "a call of others"));
-        }
-        match (&*part.tag, call.state) {
-            ("reject", _) if calls => return Err((403, "nobody rejects his own call")),
-            // Rejected once more it stays rejected.
-            ("reject", "rejected") if !calls => return Ok(()),
-            ("reject", "ringing") | ("terminate", "ringing" | "accepted") => {}
-            // To the devices that it still rings on.
-            ("terminate", "rejected") if calls => {}
-            ("accept", "accepted") => return Err((410, "another device has taken the call")),
-            (_, "ringing" | "accepted") if part.tag != "reject" => {}
-            _ => return Err((410, "the call is over")),
-        }
-        if !calls {
-            return self.answer_call(now, device, (caller, &id, &call), part);
+        call.takes(caller, device, &part.tag).map_err(Unsaid::refused)?;
+        if device.pn != caller {
+            self.answer_call(now, device, (caller, &id, &call), part);
+            return Ok(());
         }
         let other = self.device_at(to).filter(|other| call.called.contains(&other.pn));
         let other = other.ok_or((403, "to somebody who is not called"))?;
         let rings_elsewhere = part.text("reason").is_some_and(|reason| reason.ends_with("_elsewhere"));
-        if part.tag == "terminate" && call.state != "rejected" && !rings_elsewhere {
-            self.account_mut(caller).calls.becomes(&id, "ended");
+        if part.tag == "terminate" && call.state() != "rejected" && !rings_elsewhere {
+            self.account_mut(caller).calls.ends(&id);
         }
         let receivers = match to.device {
             0 => self.companions_of(other.pn).collect(),
@@ -200,14 +271,17 @@ impl Machine {
         Ok(())
     }
 
-    /// What somebody says who is called.
+    /// What somebody says who is called, and may say it. What is rejected already is rejected once more for nobody.
     fn answer_call(
         &mut self,
         now: UnixMillis,
         device: DeviceRef,
         (caller, id, call): (Pn, &str, &Call),
         part: &Stanza,
-    ) -> Result<(), Refused> {
+    ) {
+        if part.tag == "reject" && call.answers.contains_key(&device.pn) {
+            return;
+        }
         let elsewhere = match &*part.tag {
             "accept" => Some(("accepted", "accepted_elsewhere")),
             // A device that is busy speaks for itself alone.
@@ -217,9 +291,10 @@ impl Machine {
             "terminate" => Some(("ended", "")),
             _ => None,
         };
-        // The call of a group goes on without him.
-        if let Some((state, _)) = elsewhere.filter(|_| call.group.is_none()) {
-            self.account_mut(caller).calls.becomes(id, state);
+        if let Some((state, _)) = elsewhere
+            && let Some(call) = self.account_mut(caller).calls.made.get_mut(id)
+        {
+            call.answers.insert(device.pn, Answer { device: device.device, state });
         }
         let receivers = match call.device {
             0 => self.companions_of(caller).collect(),
@@ -231,7 +306,6 @@ impl Machine {
             let end = self.part_of(caller, "terminate", id).attr("reason", reason).build();
             self.tell_call(now, others, DeviceRef { pn: caller, device: 0 }, &end);
         }
-        Ok(())
     }
 
     /// Which call a part belongs to, and whose it is.

@@ -13,6 +13,7 @@ use roost_proto::stanza::{Builder, Jid, Read as _, Stanza, message_id};
 
 use super::account::{DeviceRef, Form, Pn};
 use super::bots;
+use super::calls::Unsaid;
 use super::machine::{Effect, Machine};
 use super::phone::{Phone, Sent};
 
@@ -31,6 +32,9 @@ pub enum PhoneError {
     /// It has made no such call.
     #[error("this phone has made no call {0:?}")]
     UnknownCall(String),
+    /// What it says of a call is not for it to say, or comes too late.
+    #[error("the phone says that of no call: {0}")]
+    Call(#[from] Unsaid),
     /// It shares nothing with its companions.
     #[error("this phone has no memory")]
     NoMemory,

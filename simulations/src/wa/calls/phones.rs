@@ -35,8 +35,7 @@ impl Machine {
         }
         let offer = self.part_of(pn, "offer", &id).children(media).build();
         let called = BTreeSet::from([to]);
-        let call = Call { device: 0, called, group: None, state: "ringing" };
-        self.account_mut(pn).calls.made.note(&id, call);
+        self.account_mut(pn).calls.made.note(&id, Call::new(0, called, None));
         let to = self.companions_of(to).collect();
         self.tell_call(now, to, DeviceRef { pn, device: 0 }, &offer);
         Ok((id, self.settle_phones(now)))
@@ -66,8 +65,7 @@ impl Machine {
             .attr("group-jid", group.clone())
             .build();
         let to = called.iter().flat_map(|member| self.companions_of(*member)).collect();
-        let call = Call { device: 0, called, group: Some(group.clone()), state: "ringing" };
-        self.account_mut(pn).calls.made.note(&id, call);
+        self.account_mut(pn).calls.made.note(&id, Call::new(0, called, Some(group.clone())));
         self.tell_call(now, to, DeviceRef { pn, device: 0 }, &notice);
         Ok((id, self.settle_phones(now)))
     }
@@ -83,8 +81,8 @@ impl Machine {
         id: &str,
         tag: &'static str,
     ) -> Result<((), Vec<Effect>), PhoneError> {
-        let part = self.part_of_known(pn, tag, id)?.build();
-        self.tell_called(now, pn, id, None, &part);
+        let (call, part) = self.part_of_known(pn, (pn, id), tag)?;
+        self.tell_called(now, pn, &call, &part.build());
         Ok(((), self.settle_phones(now)))
     }
 
@@ -99,15 +97,15 @@ impl Machine {
         id: &str,
         reason: &str,
     ) -> Result<((), Vec<Effect>), PhoneError> {
-        let end = self.part_of_known(pn, "terminate", id)?;
+        let (call, end) = self.part_of_known(pn, (pn, id), "terminate")?;
         let end = if reason.is_empty() { end } else { end.attr("reason", reason.to_owned()) }.build();
-        self.tell_called(now, pn, id, None, &end);
-        self.account_mut(pn).calls.becomes(id, "ended");
+        self.tell_called(now, pn, &call, &end);
+        self.account_mut(pn).calls.ends(id);
         Ok(((), self.settle_phones(now)))
     }
 
-    /// The phone `called` takes the call of the phone `pn`, or rejects it: the companions of the latter hear it, and those
-    /// of the former that it rings no more.
+    /// The phone `called` takes the call of the account `pn`, or rejects it: the companions of the latter hear it, or that
+    /// which calls, and if its phone calls, those of the former hear that it rings no more.
     ///
     /// # Errors
     /// [`PhoneError`]; nothing was sent.
@@ -118,36 +116,33 @@ impl Machine {
         called: Pn,
         takes: bool,
     ) -> Result<((), Vec<Effect>), PhoneError> {
-        if !self.accounts.contains_key(&called) {
-            return Err(PhoneError::UnknownPhone(called));
-        }
-        let (tag, state, reason) = match takes {
-            true => ("accept", "accepted", "accepted_elsewhere"),
-            false => ("reject", "rejected", "rejected_elsewhere"),
-        };
-        let answer = self.part_of_known(pn, tag, id)?.build();
-        let end = self.part_of(pn, "terminate", id).attr("reason", reason).build();
-        let to = self.companions_of(pn).collect();
-        self.tell_call(now, to, DeviceRef { pn: called, device: 0 }, &answer);
-        self.tell_called(now, pn, id, Some(called), &end);
-        if self.account(pn).calls.made.get(id).is_some_and(|call| call.group.is_none()) {
-            self.account_mut(pn).calls.becomes(id, state);
-        }
+        let tag = if takes { "accept" } else { "reject" };
+        let (call, answer) = self.part_of_known(called, (pn, id), tag)?;
+        self.answer_call(now, DeviceRef { pn: called, device: 0 }, (pn, id, &call), &answer.build());
         Ok(((), self.settle_phones(now)))
     }
 
-    fn part_of_known(&self, pn: Pn, tag: &'static str, id: &str) -> Result<Builder, PhoneError> {
+    /// A call that the account `pn` made, and a part of it that the phone `speaker` may say now.
+    fn part_of_known(
+        &self,
+        speaker: Pn,
+        (pn, id): (Pn, &str),
+        tag: &'static str,
+    ) -> Result<(Call, Builder), PhoneError> {
+        if !self.accounts.contains_key(&speaker) {
+            return Err(PhoneError::UnknownPhone(speaker));
+        }
         let account = self.accounts.get(&pn).ok_or(PhoneError::UnknownPhone(pn))?;
         let call = account.calls.made.get(id).ok_or_else(|| PhoneError::UnknownCall(id.to_owned()))?;
+        call.takes(pn, DeviceRef { pn: speaker, device: 0 }, tag)?;
         let part = self.part_of(pn, tag, id);
-        Ok(call.group.iter().fold(part, |part, group| part.attr("group-jid", group.clone())))
+        let part = call.group.iter().fold(part, |part, group| part.attr("group-jid", group.clone()));
+        Ok((call.clone(), part))
     }
 
-    /// What the phone that calls says to all whom it calls, or to one of them.
-    fn tell_called(&mut self, now: UnixMillis, pn: Pn, id: &str, only: Option<Pn>, part: &Stanza) {
-        let called = self.account(pn).calls.made.get(id).map(|call| call.called.clone()).unwrap_or_default();
-        let called = called.into_iter().filter(|pn| only.is_none_or(|only| only == *pn));
-        let to = called.flat_map(|pn| self.companions_of(pn).collect::<Vec<_>>()).collect();
+    /// What the phone that calls says to all whom it calls.
+    fn tell_called(&mut self, now: UnixMillis, pn: Pn, call: &Call, part: &Stanza) {
+        let to = call.called.iter().flat_map(|pn| self.companions_of(*pn).collect::<Vec<_>>()).collect();
         self.tell_call(now, to, DeviceRef { pn, device: 0 }, part);
     }
 }

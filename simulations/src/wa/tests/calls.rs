@@ -21,8 +21,19 @@ fn live(tag: &str, reason: &str) -> (String, String, bool) {
 
 /// A probe says a part of the call `c` of this creator. Returns the code that it is refused with.
 fn says(world: &mut World, probe: usize, to: &Jid, creator: &Jid, part: Builder) -> Option<u64> {
+    says_of(world, probe, to, ("c", creator), part)
+}
+
+/// The same of another call.
+fn says_of(
+    world: &mut World,
+    probe: usize,
+    to: &Jid,
+    (call, creator): (&str, &Jid),
+    part: Builder,
+) -> Option<u64> {
     let id = format!("w{}", world.probes[probe].seen.len());
-    let part = part.attr("call-id", "c").attr("call-creator", creator.clone()).build();
+    let part = part.attr("call-id", call.to_owned()).attr("call-creator", creator.clone()).build();
     let call = Builder::new("call").attr("id", id.clone()).attr("to", to.clone()).children([part]);
     world.say(probe, call.build());
     acknowledged(world, probe, &id).number("error")
@@ -151,6 +162,103 @@ fn the_call_of_a_group_is_noticed_by_its_members_and_goes_on_without_who_rejects
     world.carry(effects);
     assert_eq!(heard(&world, eve).last(), Some(&live("terminate", "group_call_ended")));
     assert!(world.machine.phone_hangs_up(world.now, pn, "another", "").is_err());
+}
+
+#[test]
+fn each_member_answers_the_call_of_a_group_for_itself_and_with_one_of_its_devices() {
+    let mut world = World::new();
+    let (ada, bob, sibling, eve) =
+        (world.linked("ada"), world.linked("bob"), world.linked("bob"), world.linked("eve"));
+    let group = world.group(&[ada, bob, eve]);
+    let (pn, caller) = (world.device(ada).pn, world.lid(ada));
+    let (id, effects) = world.machine.phone_calls_group(world.now, pn, &group, false).expect("it rings");
+    world.carry(effects);
+    let say = |world: &mut World, probe: usize, tag: &'static str| {
+        says_of(world, probe, &caller, (&id, &caller), Builder::new(tag))
+    };
+    assert_eq!(say(&mut world, bob, "accept"), None);
+    for tag in ["accept", "reject", "transport", "terminate"] {
+        assert_eq!(say(&mut world, sibling, tag), Some(410), "{tag}: another device has taken it");
+    }
+    for tag in ["accept", "reject"] {
+        assert_eq!(say(&mut world, bob, tag), Some(410), "{tag}: it has taken it");
+    }
+    assert_eq!(say(&mut world, eve, "reject"), None, "what others do does not answer for her");
+    assert_eq!(say(&mut world, eve, "reject"), None, "it stays so");
+    assert_eq!(say(&mut world, eve, "accept"), Some(410), "she has rejected it");
+    assert_eq!(say(&mut world, bob, "transport"), None, "he goes on");
+    assert_eq!(say(&mut world, bob, "terminate"), None);
+    assert_eq!(say(&mut world, bob, "transport"), Some(410), "he has left");
+    let told = [live("accept", ""), live("reject", ""), live("transport", ""), live("terminate", "")];
+    assert_eq!(heard(&world, ada), told, "each once");
+    assert_eq!(
+        heard(&world, sibling),
+        [live("offer_notice", ""), live("terminate", "accepted_elsewhere")],
+        "and so is that another device has taken it"
+    );
+    assert_eq!(world.machine.accounts()[&pn].calls.state(&id), Some("ringing"), "it goes on");
+}
+
+#[test]
+fn only_the_device_that_has_taken_a_call_and_the_one_that_calls_end_it() {
+    let mut world = World::new();
+    let (ada, other, bob, sibling) =
+        (world.linked("ada"), world.linked("ada"), world.linked("bob"), world.linked("bob"));
+    let (caller, called, pn) = (world.lid(ada), world.lid(bob), world.device(ada).pn);
+    let device = world.probes[ada].lid.clone().expect("paired");
+    let state = |world: &World| world.machine.accounts()[&pn].calls.state("c");
+    let end = || Builder::new("terminate");
+    assert_eq!(says(&mut world, ada, &called, &caller, Builder::new("offer")), None);
+    assert_eq!(says(&mut world, bob, &device, &caller, Builder::new("accept")), None);
+    assert_eq!(says(&mut world, sibling, &device, &caller, end()), Some(410), "it has not taken it");
+    assert_eq!(says(&mut world, other, &called, &caller, end()), Some(403), "another device calls");
+    assert_eq!(says(&mut world, ada, &called, &caller, Builder::new("accept")), Some(403), "it is her own");
+    assert_eq!((state(&world), heard(&world, ada)), (Some("accepted"), vec![live("accept", "")]));
+    assert_eq!(says(&mut world, bob, &device, &caller, end()), None);
+    assert_eq!((state(&world), heard(&world, ada).len()), (Some("ended"), 2));
+    assert_eq!(says(&mut world, ada, &called, &caller, end()), Some(410), "it is over");
+}
+
+#[test]
+fn a_phone_says_of_a_call_what_is_for_its_side_and_nothing_after_the_end() {
+    let mut world = World::new();
+    let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+    let [ada_pn, bob_pn, eve_pn] = [ada, bob, eve].map(|probe| world.device(probe).pn);
+    let now = world.now;
+    let why = |answer: Result<((), Vec<Effect>), PhoneError>| match answer {
+        Err(PhoneError::Call(why)) => Some(why),
+        _ => None,
+    };
+    let (id, effects) = world.machine.phone_calls(now, ada_pn, bob_pn, false).expect("it rings");
+    world.carry(effects);
+    let machine = &mut world.machine;
+    assert_eq!(why(machine.phone_answers(now, (ada_pn, &id), eve_pn, true)), Some(Unsaid::Others));
+    assert_eq!(why(machine.phone_answers(now, (ada_pn, &id), ada_pn, true)), Some(Unsaid::Own));
+    let nobody = machine.phone_answers(now, (ada_pn, &id), 7, true);
+    assert!(matches!(nobody, Err(PhoneError::UnknownPhone(7))), "{nobody:?}");
+    let unknown = machine.phone_answers(now, (bob_pn, &id), ada_pn, true);
+    assert!(matches!(unknown, Err(PhoneError::UnknownCall(_))), "he has made none: {unknown:?}");
+    assert_eq!(machine.accounts()[&ada_pn].calls.state(&id), Some("ringing"));
+    let ((), effects) = machine.phone_answers(now, (ada_pn, &id), bob_pn, true).expect("taken");
+    world.carry(effects);
+    let machine = &mut world.machine;
+    for takes in [true, false] {
+        assert_eq!(why(machine.phone_answers(now, (ada_pn, &id), bob_pn, takes)), Some(Unsaid::Taken));
+    }
+    let ((), effects) = machine.phone_hangs_up(now, ada_pn, &id, "").expect("it is hers");
+    world.carry(effects);
+    let before = [ada, bob].map(|probe| heard(&world, probe));
+    let machine = &mut world.machine;
+    assert_eq!(why(machine.phone_hangs_up(now, ada_pn, &id, "")), Some(Unsaid::Over));
+    assert_eq!(why(machine.phone_says_of_call(now, ada_pn, &id, "transport")), Some(Unsaid::Over));
+    assert_eq!(why(machine.phone_answers(now, (ada_pn, &id), bob_pn, false)), Some(Unsaid::Over));
+
+    let caller = world.lid(ada);
+    let called = world.lid(bob);
+    assert_eq!(says(&mut world, ada, &called, &caller, Builder::new("offer")), None);
+    let machine = &mut world.machine;
+    assert_eq!(why(machine.phone_hangs_up(now, ada_pn, "c", "")), Some(Unsaid::Others), "a companion calls");
+    assert_eq!([ada, bob].map(|probe| heard(&world, probe).len()), [before[0].len(), before[1].len() + 1]);
 }
 
 #[test]
