@@ -219,7 +219,8 @@ impl Machine {
         done.map(drop).map_err(|(_, why)| why.into())
     }
 
-    /// A companion calls an account; each device that it has encrypted the call's key for gets that.
+    /// A companion calls an account: its companions hear the offer, each with the call's key when that is encrypted for it.
+    /// That those without a key hear it too is a guess.
     fn companion_calls(
         &mut self,
         now: UnixMillis,

@@ -1,8 +1,8 @@
 //! Links that people join a call by: `<link_create media/>` and `<link_query token media/>` to `@call`, answered in the
 //! acknowledgement. Nobody joins by them.
 //!
-//! The shapes are those of Baileys and whatsapp-rust; that whoever knows a link may ask what it leads to, and that nobody
-//! waits for an admin, are guesses.
+//! The shapes are those of Baileys and whatsapp-rust. Guesses: that whoever knows a link may ask what it leads to, that
+//! nobody waits for an admin, and that who asks about the other media than that of the call is refused at all.
 
 use rand::RngExt as _;
 use roost_proto::stanza::{Builder, Jid, Read as _, Server, Stanza};

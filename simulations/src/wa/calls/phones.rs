@@ -41,8 +41,8 @@ impl Machine {
         Ok((id, self.settle_phones(now)))
     }
 
-    /// The phone `pn` calls a group: the companions of its members get a notice, as the offers are for their phones.
-    /// Returns the id of the call.
+    /// The phone `pn` calls a group. That the companions of its members get a notice, and the offers are for their phones
+    /// alone, is a guess. Returns the id of the call.
     ///
     /// # Errors
     /// [`PhoneError`]; nothing was sent.
