@@ -21,7 +21,7 @@ pub struct Trouble {
     pub refused_stanzas: u64,
     /// Its ciphertexts and sender keys for those who are not in the chat.
     pub misdirected: u64,
-    /// Its messages to groups under a key that somebody has who was removed.
+    /// Its messages to groups under a key, its last one or the one before, that somebody was given who is not in the group.
     pub old_chains: u64,
     /// Messages that it told of as unreadable, by id.
     pub unread: Vec<String>,
