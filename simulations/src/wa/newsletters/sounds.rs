@@ -28,7 +28,7 @@ impl Newsletter {
 impl Machine {
     pub(super) fn set_sound(&mut self, pn: Pn, input: &Value) -> Answer {
         let id = input["newsletter_id"].as_str().and_then(|jid| jid.strip_suffix("@newsletter"));
-        let id = id.ok_or_else(|| refuse(400, "no newsletter is named"))?;
+        let id = self.named(id)?;
         let kind = KINDS.into_iter().find(|kind| input["type"] == *kind);
         let kind = kind.ok_or_else(|| refuse(400, "an unknown kind of activity"))?;
         let silent = match input["value"].as_str() {
@@ -36,8 +36,7 @@ impl Machine {
             Some("OFF") => false,
             _ => return Err(refuse(400, "neither ON nor OFF")),
         };
-        let newsletter =
-            self.newsletters.get_mut(id).ok_or_else(|| refuse(404, "there is no such newsletter"))?;
+        let newsletter = self.newsletters.get_mut(id).expect("it was found");
         if !newsletter.speaks(pn) && (kind == OF_ADMINS || !newsletter.followers.contains_key(&pn)) {
             return Err(refuse(403, "the account has no part in that"));
         }

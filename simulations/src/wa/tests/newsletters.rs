@@ -354,19 +354,38 @@ fn who_has_a_part_in_a_newsletter_silences_what_happens_there() {
         let answer = query(world, probe, "31938993655691868", &json!({ "input": input }));
         answer.child("error").and_then(|error| error.number("code"))
     };
+    // What makes no sound: for who speaks, for who follows, and for a stranger.
+    let silent = |world: &mut World| {
+        [ada, bob, eve].map(|probe| {
+            let asked = json!({ "input": { "key": newsletter, "type": "JID" } });
+            let shown = body(&query(world, probe, "27456920720571478", &asked));
+            let settings = shown["data"]["xwa2_newsletter"]["viewer_metadata"]["settings"].clone();
+            let settings = settings.as_array().expect("settings").clone();
+            let on = settings.iter().filter(|setting| setting["value"] == "ON");
+            on.map(|on| on["type"].as_str().expect("a kind").to_owned()).collect::<Vec<_>>()
+        })
+    };
     let (followers, admins) = ("MUTE_FOLLOWER_ACTIVITY", "MUTE_ADMIN_ACTIVITY");
+    assert_eq!(silent(&mut world), [vec![], vec![], Vec::<String>::new()]);
     for (probe, kind) in [(bob, followers), (ada, followers), (ada, admins)] {
         assert_eq!(set(&mut world, probe, &newsletter, kind, "ON"), None, "{kind}");
     }
+    let chosen = [vec![followers.to_owned(), admins.to_owned()], vec![followers.to_owned()], vec![]];
+    assert_eq!(silent(&mut world), chosen);
     let refused = [
         (bob, &*newsletter, admins, "ON", 403),
         (eve, &newsletter, followers, "ON", 403),
         (bob, "7@newsletter", followers, "ON", 404),
+        (bob, "7", followers, "ON", 400),
         (bob, &newsletter, "MUTE_HENS", "ON", 400),
         (bob, &newsletter, followers, "PERHAPS", 400),
     ];
     for (probe, id, kind, value, code) in refused {
         assert_eq!(set(&mut world, probe, id, kind, value), Some(code), "{kind} {value}");
+        assert_eq!(silent(&mut world), chosen, "{kind} {value} of {id} changes nothing");
     }
     assert_eq!(set(&mut world, bob, &newsletter, followers, "OFF"), None);
+    assert_eq!(silent(&mut world), [chosen[0].clone(), vec![], vec![]]);
+    assert_eq!(set(&mut world, ada, &newsletter, followers, "OFF"), None);
+    assert_eq!(silent(&mut world), [vec![admins.to_owned()], vec![], vec![]], "of one kind alone");
 }
