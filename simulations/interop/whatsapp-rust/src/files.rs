@@ -14,8 +14,8 @@ use whatsapp_rust::waproto::whatsapp::message::{
 use whatsapp_rust::waproto::whatsapp::message_association::AssociationType;
 use whatsapp_rust::{ErrorChainExt as _, MediaRetryResult, MediaReuploadRequest, UploadOptions};
 
-use crate::{Command, shop};
 use crate::events::{Said, Shown};
+use crate::{Command, shop};
 
 /// Uploads the file of a command and sends it. Returns the id of its message.
 ///
@@ -129,7 +129,8 @@ fn place_of(picture: &wa::message::ImageMessage) -> String {
         _ => None,
     });
     let words = |place: &wa::Location| {
-        let (latitude, longitude) = (place.degrees_latitude.unwrap_or(0.0), place.degrees_longitude.unwrap_or(0.0));
+        let (latitude, longitude) =
+            (place.degrees_latitude.unwrap_or(0.0), place.degrees_longitude.unwrap_or(0.0));
         format!("{latitude} {longitude} {}", place.name.as_deref().unwrap_or_default())
     };
     place.map(|place| words(place)).unwrap_or_default()
