@@ -99,8 +99,8 @@ impl Stage {
     ///
     /// Baileys asks for what a new owner repeats, as it has used that key, and gets it under a second ratchet. When it then
     /// reads something under the first one, its library spoils the second: it tries that first, and keeps the steps of the
-    /// try that has failed. What it says next nobody can read, until the device asks for it again. So the device has
-    /// nothing to ask for that comes again in the end, unless somebody has asked it before.
+    /// try that has failed. What it says next nobody can read, until the device asks for it again. What the device
+    /// has asked for again is therefore excused once somebody has asked it for anything again, whichever came first.
     pub fn trouble_amid_deaths(&self, of: &Person, reader: &Reader) -> Trouble {
         let trouble = self.trouble(of, reader, []);
         let asked = self.sim.ledger(|ledger| ledger.of(&of.first_device()).map(|record| record.asked_again));
