@@ -29,6 +29,21 @@ pub(crate) async fn lines(live: &Live, arguments: &[&str]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
+/// The rows of the table that a command has printed, which must have worked, by words; without the titles.
+async fn rows(live: &Live, arguments: &[&str]) -> Vec<Vec<String>> {
+    let done = run(live, arguments).await;
+    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+    let text = String::from_utf8(done.stdout).expect("text");
+    text.lines().skip(1).map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+/// The exit code of a command that is refused, and the reason, which it says first.
+async fn refusal(live: &Live, arguments: &[&str]) -> (Option<i32>, String) {
+    let done = run(live, arguments).await;
+    let said = String::from_utf8(done.stderr).expect("text");
+    (done.status.code(), said.split(':').next().unwrap_or_default().to_owned())
+}
+
 #[tokio::test]
 async fn a_reader_who_has_had_enough_ends_a_command_quietly() {
     for arguments in [&["version"][..], &["config", "defaults"]] {
@@ -96,11 +111,12 @@ async fn a_group_is_looked_after_from_the_command_line() {
     let preview = lines(&live, &["group", "preview", "acme/farm", &code]).await;
     assert_eq!((&preview[0]["group"], &preview[0]["subject"]), (&group.as_str().into(), &"Hens".into()));
     let joined = run(&live, &["group", "join", "acme/farm", &code]).await;
-    assert!(String::from_utf8_lossy(&joined.stdout).contains("approve"), "{joined:?}");
+    let waits = format!("{group} (an admin has to approve it)\n");
+    assert_eq!((joined.status.code(), String::from_utf8_lossy(&joined.stdout)), (Some(0), waits.into()));
     let waiting = lines(&live, &["group", "requests", "acme/shop", &group]).await;
     let who = waiting[0]["person"]["lid"].as_str().expect("a LID").to_owned();
-    let let_in = run(&live, &["group", "approve", "acme/shop", &group, &who]).await;
-    assert!(String::from_utf8_lossy(&let_in.stdout).contains("200"), "{let_in:?}");
+    let let_in = rows(&live, &["group", "approve", "acme/shop", &group, &who]).await;
+    assert_eq!(let_in, [[format!("{}@s.whatsapp.net", farm.pn), "200".to_owned()]]);
     assert!(lines(&live, &["group", "requests", "acme/shop", &group]).await.is_empty());
     let members = &lines(&live, &["group", "show", "acme/shop", &group]).await[0]["participants"];
     assert!(members.to_string().contains(&farm.pn.to_string()), "{members}");
@@ -167,24 +183,26 @@ async fn the_groups_of_a_community_are_looked_at_and_joined_from_the_command_lin
         announcements.iter().find(|group| group["group"] != hens.as_str()).expect("it has one");
     let announcements = announcements["group"].as_str().expect("a group").to_owned();
     let farm = format!("{}@s.whatsapp.net", farm.pn);
-    let added = run(&live, &["group", "add", "acme/shop", &announcements, &farm]).await;
-    assert!(String::from_utf8_lossy(&added.stdout).contains("200"), "{added:?}");
+    let reporter = farm.clone();
+    let added = rows(&live, &["group", "add", "acme/shop", &announcements, &farm]).await;
+    assert_eq!(added, [[farm, "200".to_owned()]]);
     let preview = lines(&live, &["group", "preview-subgroup", "acme/farm", &community, &hens]).await;
     assert_eq!(preview[0]["subject"], "Hens", "{preview:?}");
     let joined = lines(&live, &["group", "join-subgroup", "acme/farm", &community, &hens]).await;
     assert_eq!(joined[0]["group"], hens.as_str(), "{joined:?}");
-    let outside = run(&live, &["group", "join-subgroup", "acme/farm", &hens, &community]).await;
-    assert!(!outside.status.success(), "it is no community");
+    let outside = made(&["Ducks"]).await;
+    let outside = refusal(&live, &["group", "join-subgroup", "acme/farm", &community, &outside]).await;
+    assert_eq!(outside, (Some(15), "UPSTREAM_REFUSED".to_owned()), "it is in no community");
 
     let said = lines(&live, &["send", "acme/shop", &hens, "the hens are loose"]).await;
     let id = said[0]["whatsappId"].as_str().expect("an id").to_owned();
     let report = ["group", "report", "acme/farm", &hens, &id];
-    let refused = run(&live, &report).await;
-    assert!(!refused.status.success(), "the group does not allow it");
-    run(&live, &["group", "set", "acme/shop", &hens, "--admin-reports", "true"]).await;
+    let refused = refusal(&live, &report).await;
+    assert_eq!(refused, (Some(17), "UPSTREAM_REFUSED".to_owned()), "the group does not allow it");
+    let set = lines(&live, &["group", "set", "acme/shop", &hens, "--admin-reports", "true"]).await;
+    assert_eq!(set[0]["group"], hens.as_str(), "{set:?}");
     assert!(lines(&live, &report).await.is_empty());
-    let reports = run(&live, &["group", "reports", "acme/shop", &hens]).await;
-    assert!(String::from_utf8_lossy(&reports.stdout).contains(&id), "{reports:?}");
+    assert_eq!(rows(&live, &["group", "reports", "acme/shop", &hens]).await, [[id, reporter]]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
