@@ -17,8 +17,9 @@ const STYLE: &str = "ff1e6e4f ffffffff 2";
 const DAY: i64 = 86_400;
 const WEEK: i64 = 604_800;
 const EVENT_ANSWER: &str = "answer to a calendar event";
-const UNOPENED_ANSWER: &str = "Baileys opens answers to events under the number of who made the event and the address \
-                               that the answer comes from, and others make them under his hidden identity";
+const UNOPENED_ANSWER: &str = "Baileys opens answers to events under the number of who made the event and the other \
+                               address than the one that the answer comes from, and others make them under his \
+                               hidden identity";
 
 fn lasting(seconds: i64) -> Option<api::Duration> {
     (seconds > 0).then_some(api::Duration { seconds, nanos: 0 })
