@@ -97,6 +97,9 @@ impl Machine {
         if known.is_some_and(|known| known.hash != request_hash) {
             return self.making_reply(token, Err(MakeError::KeyReused));
         }
+        if let Some(made) = known.and_then(|known| known.made.clone()) {
+            return self.making_reply(token, Ok(made));
+        }
         let until = self.now.boot.plus(patience);
         if let Some(under_way) = self.makings.under_way.get_mut(&request_id) {
             if under_way.waiting.len() >= self.limits.asks {
@@ -104,9 +107,6 @@ impl Machine {
             }
             under_way.waiting.push((token, until));
             return self.set_timer_at_most(Timer::Requests, patience);
-        }
-        if let Some(made) = known.and_then(|known| known.made.clone()) {
-            return self.making_reply(token, Ok(made));
         }
         let busy = self.makings.under_way.len() >= self.limits.asks;
         let away = self.commits.failing().then_some(AskError::Unavailable);
@@ -176,17 +176,19 @@ impl Machine {
         self.ask_with_tokens(self.limits.request, Asked::Making { request_id }, request);
     }
 
-    /// Those who have waited long enough hear that nothing is known yet; what is being made goes on. Returns when the
-    /// next of them has.
+    /// Those who have waited long enough hear that nothing is known yet, or what a notification has said; what is being made
+    /// goes on. Returns when the next of them has.
     pub(super) fn expire_makings(&mut self) -> Option<BootTime> {
         let now = self.now.boot;
-        let under_way = self.makings.under_way.values_mut();
-        let late: Vec<u64> = under_way
-            .flat_map(|one| one.waiting.extract_if(.., |(_, until)| *until <= now))
-            .map(|(token, _)| token)
-            .collect();
-        for token in late {
-            self.making_reply(token, Err(AskError::Late.into()));
+        let Makings { known, under_way } = &mut self.makings;
+        let mut late = Vec::new();
+        for (id, one) in under_way.iter_mut() {
+            let made = known.get(id).and_then(|making| making.made.clone());
+            let over = one.waiting.extract_if(.., |(_, until)| *until <= now);
+            late.extend(over.map(|(token, _)| (token, made.clone().ok_or(MakeError::from(AskError::Late)))));
+        }
+        for (token, result) in late {
+            self.making_reply(token, result);
         }
         self.makings.under_way.values().flat_map(|one| &one.waiting).map(|(_, until)| *until).min()
     }
@@ -214,7 +216,10 @@ impl Machine {
                     }
                     NoAnswer::Lost | NoAnswer::Late => {}
                 }
-                self.making_ended(&request_id, &Err(why.into()));
+                match self.makings.known.get(&request_id).is_some_and(|making| making.made.is_some()) {
+                    true => self.keep_making(request_id, Vec::new()),
+                    false => self.making_ended(&request_id, &Err(why.into())),
+                }
             }
         }
     }
@@ -243,13 +248,17 @@ impl Machine {
         }
     }
 
-    /// A notification names the key of a request: what it tells of was made by that.
+    /// A notification names the key of a request: what it tells of was made by that. Who waits for an answer gets that,
+    /// which may be behind: it says who was left out, too.
     pub(super) fn made_by_key(&mut self, key: &str, made: &str, outcome: &mut Pending) {
+        let online = self.connection.online();
         let found = self.makings.known.iter_mut().find(|(_, making)| making.key == key);
         let Some((id, making)) = found.filter(|(_, making)| making.made.is_none()) else { return };
         making.made = Some(Made::of(made));
         outcome.batch.state.push((row(id), Some(making.to_bytes())));
-        outcome.after.push(After::Making(id.clone()));
+        if online.is_none() || making.asked_on != online {
+            outcome.after.push(After::Making(id.clone()));
+        }
     }
 
     fn is_made(&mut self, request_id: String, made: Made) {

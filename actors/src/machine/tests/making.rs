@@ -174,13 +174,37 @@ fn the_notification_of_a_group_says_by_which_request_it_was_made() {
     asked(&mut world, "r1", 1);
     let key = key(&request(&mut world, "create"));
     world.take(Step::Time(6_000));
+    notified(&mut world, key);
+    let token = asked(&mut world, "r1", 1);
+    assert_eq!(world.made(token), Some(Ok(GROUP.to_owned())));
+}
+
+/// WhatsApp tells of a group that was made by this key.
+fn notified(world: &mut World, key: String) {
     let create = Builder::new("create").attr("type", "new").attr("key", key);
     let told = Builder::new("notification").attr("type", "w:gp2").attr("id", "n1");
     let told = told.attr("from", GROUP.parse::<Jid>().expect("a JID"));
     world.stanza(told.children([create.children([group("120363000000000009")]).build()]).build());
     world.commit_everything();
+}
+
+#[test]
+fn who_waits_for_a_group_hears_what_the_answer_says_though_a_notification_comes_before_it() {
+    let mut world = World::online(13);
     let token = asked(&mut world, "r1", 1);
+    let create = request(&mut world, "create");
+    notified(&mut world, key(&create));
+    assert_eq!(world.made(token), None, "the answer says who was left out");
+    answer(&mut world, &create, group("120363000000000009"));
     assert_eq!(world.made(token), Some(Ok(GROUP.to_owned())));
+
+    let mut world = World::online(14);
+    let token = asked(&mut world, "r1", 1);
+    let create = request(&mut world, "create");
+    notified(&mut world, key(&create));
+    world.take(Step::LinkDown);
+    world.commit_everything();
+    assert_eq!(world.made(token), Some(Ok(GROUP.to_owned())), "the answer is lost, and the group is there");
 }
 
 #[test]
