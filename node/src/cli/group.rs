@@ -215,17 +215,29 @@ pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), 
         GroupCommand::Demote(members) => change(&client, globals, members, Action::Demote).await?,
         GroupCommand::Invite { group: Group { device, group }, reset } => {
             let wanted = api::GetInviteRequest { device: device_name(&device), group, reset };
-            println!("{}", groups.get_invite(request(wanted, deadline)).await?.into_inner().code);
+            let invite = groups.get_invite(request(wanted, deadline)).await?.into_inner();
+            match globals.output {
+                Output::Json => println!("{}", json_of("GetInviteResponse", &invite)),
+                Output::Table => println!("{}", invite.code),
+            }
         }
         GroupCommand::Join { device, code } => {
             let wanted = api::JoinGroupRequest { device: device_name(&device), code, personal: None };
             let joined = groups.join_group(request(wanted, deadline)).await?.into_inner();
-            println!("{}{}", joined.group, if joined.waiting { " (an admin has to approve it)" } else { "" });
+            let waits = if joined.waiting { " (an admin has to approve it)" } else { "" };
+            match globals.output {
+                Output::Json => println!("{}", json_of("JoinGroupResponse", &joined)),
+                Output::Table => println!("{}{waits}", joined.group),
+            }
         }
         GroupCommand::CancelJoin(Group { device, group }) => {
             let wanted = api::CancelJoinRequestRequest { device: device_name(&device), group };
             let cancelled = repeat!(client.groups.cancel_join_request, wanted, deadline);
-            println!("{}", if cancelled.was_waiting { "taken back" } else { "nothing was waiting" });
+            match globals.output {
+                Output::Json => println!("{}", json_of("CancelJoinRequestResponse", &cancelled)),
+                Output::Table if cancelled.was_waiting => println!("taken back"),
+                Output::Table => println!("nothing was waiting"),
+            }
         }
         GroupCommand::Leave(Group { device, group }) => {
             let wanted = api::LeaveGroupRequest { device: device_name(&device), group };
@@ -234,12 +246,7 @@ pub(super) async fn run(command: GroupCommand, globals: &Globals) -> Result<(), 
         GroupCommand::Reports(Group { device, group }) => {
             let wanted = api::ListReportedMessagesRequest { device: device_name(&device), group };
             let found = groups.list_reported_messages(request(wanted, deadline)).await?.into_inner();
-            let row = |message: &api::list_reported_messages_response::ReportedMessage| {
-                let by = message.reports.iter().map(|report| name(report.reporter.as_ref()));
-                vec![render::clean(&message.whatsapp_id), by.collect::<Vec<_>>().join(" ")]
-            };
-            let rows: Vec<_> = found.messages.iter().map(row).collect();
-            print!("{}", render::columns(&["WHATSAPP ID", "REPORTED BY"], &rows));
+            reported(&found.messages, globals.output);
         }
         GroupCommand::Report { group: Group { device, group }, whatsapp_ids } => {
             let wanted = api::ReportMessagesRequest { device: device_name(&device), group, whatsapp_ids };
@@ -262,26 +269,46 @@ async fn change(
     let (device, action) = (device_name(&device), action.into());
     let wanted = api::UpdateParticipantsRequest { device, group, action, participants, ..Default::default() };
     let done = client.groups().update_participants(request(wanted, globals.deadline())).await?.into_inner();
-    outcomes(&done);
+    outcomes(&done, globals.output);
     Ok(())
 }
 
+fn json_of<M: roost_proto::prost::Message>(kind: &str, message: &M) -> serde_json::Value {
+    roost_proto::json::of(kind, message).unwrap_or_default()
+}
+
 /// What became of each.
-fn outcomes(done: &api::UpdateParticipantsResponse) {
-    let row = |outcome: &api::update_participants_response::Outcome| {
-        let who = name(outcome.person.as_ref());
-        vec![who, outcome.code.to_string(), render::clean(&outcome.invite_code)]
-    };
-    let rows: Vec<_> = done.outcomes.iter().map(row).collect();
-    print!("{}", render::columns(&["WHO", "CODE", "INVITE"], &rows));
+fn outcomes(done: &api::UpdateParticipantsResponse, output: Output) {
+    let kind = "UpdateParticipantsResponse.Outcome";
+    match output {
+        Output::Json => done.outcomes.iter().for_each(|outcome| println!("{}", json_of(kind, outcome))),
+        Output::Table => {
+            let rows = done.outcomes.iter().map(|outcome| {
+                let who = name(outcome.person.as_ref());
+                vec![who, outcome.code.to_string(), render::clean(&outcome.invite_code)]
+            });
+            print!("{}", render::columns(&["WHO", "CODE", "INVITE"], &rows.collect::<Vec<_>>()));
+        }
+    }
+}
+
+fn reported(messages: &[api::list_reported_messages_response::ReportedMessage], output: Output) {
+    let kind = "ListReportedMessagesResponse.ReportedMessage";
+    match output {
+        Output::Json => messages.iter().for_each(|message| println!("{}", json_of(kind, message))),
+        Output::Table => {
+            let rows = messages.iter().map(|message| {
+                let by = message.reports.iter().map(|report| name(report.reporter.as_ref()));
+                vec![render::clean(&message.whatsapp_id), by.collect::<Vec<_>>().join(" ")]
+            });
+            print!("{}", render::columns(&["WHATSAPP ID", "REPORTED BY"], &rows.collect::<Vec<_>>()));
+        }
+    }
 }
 
 fn show(groups: &[api::Group], output: Output) {
     match output {
-        Output::Json => {
-            let json = |group: &api::Group| roost_proto::json::of("Group", group).unwrap_or_default();
-            groups.iter().for_each(|group| println!("{}", json(group)));
-        }
+        Output::Json => groups.iter().for_each(|group| println!("{}", json_of("Group", group))),
         Output::Table => {
             let row = |group: &api::Group| {
                 let owner = name(group.owner.as_ref());

@@ -29,12 +29,12 @@ pub(crate) async fn lines(live: &Live, arguments: &[&str]) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// The rows of the table that a command has printed, which must have worked, by words; without the titles.
-async fn rows(live: &Live, arguments: &[&str]) -> Vec<Vec<String>> {
-    let done = run(live, arguments).await;
-    assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-    let text = String::from_utf8(done.stdout).expect("text");
-    text.lines().skip(1).map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+/// What became of each person whom a command has named, which must have worked: WhatsApp's codes.
+async fn outcomes(live: &Live, arguments: &[&str]) -> Vec<(String, u64)> {
+    let outcome =
+        |line: &Value| Some((line["person"]["phoneNumber"].as_str()?.to_owned(), line["code"].as_u64()?));
+    let said = lines(live, arguments).await;
+    said.iter().map(|line| outcome(line).unwrap_or_else(|| panic!("{line}"))).collect()
 }
 
 /// The exit code of a command that is refused, and the reason, which it says first.
@@ -106,17 +106,16 @@ async fn a_group_is_looked_after_from_the_command_line() {
     assert_eq!(removed[0]["id"], "");
 
     run(&live, &["group", "set", "acme/shop", &group, "--approval", "true"]).await;
-    let code = run(&live, &["group", "invite", "acme/shop", &group]).await.stdout;
-    let code = String::from_utf8(code).expect("text").trim().to_owned();
+    let invite = lines(&live, &["group", "invite", "acme/shop", &group]).await;
+    let code = invite[0]["code"].as_str().expect("a code").to_owned();
     let preview = lines(&live, &["group", "preview", "acme/farm", &code]).await;
     assert_eq!((&preview[0]["group"], &preview[0]["subject"]), (&group.as_str().into(), &"Hens".into()));
-    let joined = run(&live, &["group", "join", "acme/farm", &code]).await;
-    let waits = format!("{group} (an admin has to approve it)\n");
-    assert_eq!((joined.status.code(), String::from_utf8_lossy(&joined.stdout)), (Some(0), waits.into()));
+    let joined = lines(&live, &["group", "join", "acme/farm", &code]).await;
+    assert_eq!((&joined[0]["group"], &joined[0]["waiting"]), (&group.as_str().into(), &true.into()));
     let waiting = lines(&live, &["group", "requests", "acme/shop", &group]).await;
     let who = waiting[0]["person"]["lid"].as_str().expect("a LID").to_owned();
-    let let_in = rows(&live, &["group", "approve", "acme/shop", &group, &who]).await;
-    assert_eq!(let_in, [[format!("{}@s.whatsapp.net", farm.pn), "200".to_owned()]]);
+    let let_in = outcomes(&live, &["group", "approve", "acme/shop", &group, &who]).await;
+    assert_eq!(let_in, [(format!("{}@s.whatsapp.net", farm.pn), 200)]);
     assert!(lines(&live, &["group", "requests", "acme/shop", &group]).await.is_empty());
     let members = &lines(&live, &["group", "show", "acme/shop", &group]).await[0]["participants"];
     assert!(members.to_string().contains(&farm.pn.to_string()), "{members}");
@@ -184,8 +183,8 @@ async fn the_groups_of_a_community_are_looked_at_and_joined_from_the_command_lin
     let announcements = announcements["group"].as_str().expect("a group").to_owned();
     let farm = format!("{}@s.whatsapp.net", farm.pn);
     let reporter = farm.clone();
-    let added = rows(&live, &["group", "add", "acme/shop", &announcements, &farm]).await;
-    assert_eq!(added, [[farm, "200".to_owned()]]);
+    let added = outcomes(&live, &["group", "add", "acme/shop", &announcements, &farm]).await;
+    assert_eq!(added, [(farm, 200)]);
     let preview = lines(&live, &["group", "preview-subgroup", "acme/farm", &community, &hens]).await;
     assert_eq!(preview[0]["subject"], "Hens", "{preview:?}");
     let joined = lines(&live, &["group", "join-subgroup", "acme/farm", &community, &hens]).await;
@@ -202,7 +201,9 @@ async fn the_groups_of_a_community_are_looked_at_and_joined_from_the_command_lin
     let set = lines(&live, &["group", "set", "acme/shop", &hens, "--admin-reports", "true"]).await;
     assert_eq!(set[0]["group"], hens.as_str(), "{set:?}");
     assert!(lines(&live, &report).await.is_empty());
-    assert_eq!(rows(&live, &["group", "reports", "acme/shop", &hens]).await, [[id, reporter]]);
+    let reported = lines(&live, &["group", "reports", "acme/shop", &hens]).await;
+    let by = &reported[0]["reports"][0]["reporter"]["phoneNumber"];
+    assert_eq!((reported.len(), &reported[0]["whatsappId"], by), (1, &id.into(), &reporter.into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,7 +45,7 @@ pub(super) async fn run(command: DoorCommand, client: &Client, globals: &Globals
         DoorCommand::Uninvite(Members { group: Group { device, group }, members: participants }) => {
             let wanted = api::RevokeInvitesRequest { device: device_name(&device), group, participants };
             let done = client.groups().revoke_invites(request(wanted, deadline)).await?.into_inner();
-            outcomes(&done);
+            outcomes(&done, globals.output);
         }
     }
     Ok(())
@@ -56,7 +56,7 @@ async fn answer(client: &Client, globals: &Globals, members: Members, approve: b
     let wanted =
         api::AnswerJoinRequestsRequest { device: device_name(&device), group, participants, approve };
     let wanted = request(wanted, globals.deadline());
-    outcomes(&client.groups().answer_join_requests(wanted).await?.into_inner());
+    outcomes(&client.groups().answer_join_requests(wanted).await?.into_inner(), globals.output);
     Ok(())
 }
 
