@@ -86,8 +86,10 @@ impl Machine {
         for (chat, bytes) in &slice.messages {
             let Some((chat, past)) = open.chat(*chat).zip(Past::read(bytes)) else { continue };
             let secret = Secret::of_past(&past.content, past.beside.secret.as_deref());
-            let Some(scene) = self.scene(chat, &past, &open.lids) else { continue };
-            if secret.is_some_and(|secret| secret.poll.is_some()) {
+            if secret.is_none_or(|secret| secret.poll.is_none()) {
+                continue;
+            }
+            if let Some(scene) = self.scene(chat, &past, &open.lids) {
                 names.extend(self.secret_names(&scene.sender, &past.id, past.from_me));
             }
         }
