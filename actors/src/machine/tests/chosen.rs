@@ -2,7 +2,7 @@
 
 use roost_proto::api::send_message_request::Content;
 use roost_proto::content::{self, MessageContent};
-use roost_proto::stanza::{Jid, Read};
+use roost_proto::stanza::{Jid, Read, Stanza};
 
 use super::posts;
 use super::secrets::{hears, next_owner, request, theirs};
@@ -14,6 +14,19 @@ const OURS: &str = "3EB0C0FFEE";
 fn under(id: &str, number: u32) -> SendRequest {
     let text = Content::Text(format!("text {number}"));
     SendRequest { whatsapp_id: Some(id.to_owned()), ..request(text, number) }
+}
+
+/// A post of our id for one person.
+fn post(person: &str, number: u32, request_hash: [u8; 32]) -> SendRequest {
+    let to = Recipient::Status(vec![Jid::lid(person)]);
+    SendRequest { to, request_hash, ..under(OURS, number) }
+}
+
+/// It goes to whom the second post names, and not to whom the refused one does.
+fn assert_for_the_second_alone(message: &Stanza) {
+    let named = posts::named(message);
+    let is_named = |person: &str| named.iter().any(|named| named == person);
+    assert!(is_named("800000@lid") && !is_named("700000@lid"), "{named:?}");
 }
 
 /// What the caller hears: the id of his message.
@@ -50,13 +63,9 @@ fn an_id_that_was_heard_in_the_chat_is_taken_there() {
 #[test]
 fn a_refused_id_changes_nobody_of_whom_a_post_was_for() {
     let mut world = World::online(3);
-    let post = |person: &str, number| SendRequest {
-        to: Recipient::Status(vec![Jid::lid(person)]),
-        ..under(OURS, number)
-    };
-    assert_eq!(asked(&mut world, post("700000", 1)), Ok(OURS.to_owned()));
+    assert_eq!(asked(&mut world, post("700000", 1, [0; 32])), Ok(OURS.to_owned()));
     world.calm_down();
-    assert_eq!(asked(&mut world, post("800000", 2)), Err(SendError::IdTaken));
+    assert_eq!(asked(&mut world, post("800000", 2, [0; 32])), Err(SendError::IdTaken));
     let back = posts::sent(&mut world, posts::taking_back(OURS));
     let named = back.child("participants").map(Read::all).unwrap_or_default();
     assert_eq!(named.iter().filter_map(|to| to.jid("jid")).collect::<Vec<_>>(), [Jid::lid("700000")]);
@@ -65,30 +74,18 @@ fn a_refused_id_changes_nobody_of_whom_a_post_was_for() {
 #[test]
 fn a_post_that_was_refused_leaves_its_people_to_no_other_one() {
     let mut world = World::online(4);
-    let post = |person: &str, number, request_hash| SendRequest {
-        to: Recipient::Status(vec![Jid::lid(person)]),
-        request_hash,
-        ..under(OURS, number)
-    };
     assert!(asked(&mut world, request(Content::Text("any".into()), 1)).is_ok());
     world.calm_down();
     let reused = post("700000", 1, [1; 32]);
     assert_eq!(asked(&mut world, reused), Err(SendError::KeyReused));
     let message = posts::sent(&mut world, post("800000", 2, [2; 32]));
     assert_eq!(message.jid("to"), "status@broadcast".parse().ok());
-    let named = posts::named(&message);
-    let is_named = |person: &str| named.iter().any(|named| named == person);
-    assert!(is_named("800000@lid") && !is_named("700000@lid"), "{named:?}");
+    assert_for_the_second_alone(&message);
 }
 
 #[test]
 fn a_second_post_of_one_id_waits_until_it_is_known_what_becomes_of_the_first() {
     let mut world = World::online(5);
-    let post = |person: &str, number, request_hash| SendRequest {
-        to: Recipient::Status(vec![Jid::lid(person)]),
-        request_hash,
-        ..under(OURS, number)
-    };
     assert!(asked(&mut world, request(Content::Text("any".into()), 1)).is_ok());
     world.calm_down();
     let (refused, _) = world.command(Command::Send(Box::new(post("700000", 1, [1; 32]))));
@@ -96,9 +93,5 @@ fn a_second_post_of_one_id_waits_until_it_is_known_what_becomes_of_the_first() {
     assert_eq!(world.told(early), Some(Err(SendError::Unavailable)));
     world.commit_everything();
     assert_eq!(world.told(refused), Some(Err(SendError::KeyReused)));
-    let named = posts::named(&posts::sent(&mut world, post("800000", 2, [2; 32])));
-    assert!(
-        named.contains(&"800000@lid".to_owned()) && !named.contains(&"700000@lid".to_owned()),
-        "{named:?}"
-    );
+    assert_for_the_second_alone(&posts::sent(&mut world, post("800000", 2, [2; 32])));
 }
