@@ -1,5 +1,8 @@
 // Commands about businesses. Each is answered by one `answer` line, in words that are the same from every driver.
 
+import fs from 'node:fs/promises'
+import { getRawMediaUploadData, getUrlFromDirectPath } from 'baileys'
+
 const JPEG = Buffer.from([0xff, 0xd8, 0xff, 0xe0, 0, 0])
 
 const inWords = ({ name, price, currency }) => `${name} ${price} ${currency}`
@@ -7,6 +10,18 @@ const inWords = ({ name, price, currency }) => `${name} ${price} ${currency}`
 export function business(socket, emit) {
   const answer = (ref, value = null) => emit('answer', { ref: ref ?? '', value })
   const sock = () => socket()
+  // `productCreate` sends the copy that it makes of a picture before it has written that, so it gets one that is up already.
+  const uploaded = async picture => {
+    const mediaType = 'product-catalog-image'
+    const { filePath, fileSha256 } = await getRawMediaUploadData(picture, mediaType)
+    try {
+      const fileEncSha256B64 = fileSha256.toString('base64')
+      const { directPath } = await sock().waUploadToServer(filePath, { mediaType, fileEncSha256B64 })
+      return { url: getUrlFromDirectPath(directPath) }
+    } finally {
+      await fs.unlink(filePath)
+    }
+  }
   return {
     async business_profile({ to, ref }) {
       const { address, email, business_hours: hours } = await sock().getBusinessProfile(to)
@@ -32,7 +47,7 @@ export function business(socket, emit) {
     },
     async product_create({ text, ref }) {
       const eggs = { name: text, description: 'fresh', price: 2500, currency: 'EUR', originCountryCode: 'DE' }
-      answer(ref, (await sock().productCreate({ ...eggs, images: [JPEG] })).id)
+      answer(ref, (await sock().productCreate({ ...eggs, images: [await uploaded(JPEG)] })).id)
     },
     async product_update({ about, text, ref }) {
       answer(ref, inWords(await sock().productUpdate(about, { name: text, images: [] })))
