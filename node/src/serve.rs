@@ -175,7 +175,12 @@ fn be_parent(config: &Config) -> Result<u8, ServeError> {
         // What would stop the worker is better said here, once, than by a worker that restarts.
         dialer(config)?;
         blob_store(config)?;
-        drop(Store::open(&options).await?);
+        // Before anything waits: the kernel drops a signal for its first process that nobody has asked for.
+        let mut signals = parent::stop_signals().map_err(system("signals cannot be received"))?;
+        tokio::select! {
+            opened = Store::open(&options) => drop(opened?),
+            Some(()) = signals.recv() => return Ok(0),
+        }
         let family = Family {
             ledger: Store::lone_ledger(&options),
             candidate: candidate(config),
@@ -185,7 +190,6 @@ fn be_parent(config: &Config) -> Result<u8, ServeError> {
             grace: config.node.drain_timeout + LEAVING,
             restarts: RestartOptions::default(),
         };
-        let signals = parent::stop_signals().map_err(system("signals cannot be received"))?;
         Ok(parent::raise(family, signals).await?)
     })
 }
@@ -221,6 +225,7 @@ fn be_worker(config: Config, life: Life) -> Result<u8, ServeError> {
 }
 
 async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
+    let mut signals = parent::stop_signals().map_err(system("signals cannot be received"))?;
     descriptors::raise_limit();
     let metrics = Metrics::new();
     let probes = Probes::new(metrics.clone());
@@ -231,7 +236,11 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
 
     let mut options = store_options(&config)?;
     options.application = Some(life.clone());
-    let store = Store::open(&options).await?;
+    let store = tokio::select! {
+        opened = Store::open(&options) => opened?,
+        // It holds nothing yet.
+        Some(()) = signals.recv() => return Ok(0),
+    };
     let mut options = ClusterOptions::new(life.clone(), config.timing);
     options.pace.warm = config.node.handoff_warm_timeout;
     // What is left then goes cold, so that a drain ends in time.
@@ -272,7 +281,6 @@ async fn work(config: Config, life: Life) -> Result<u8, ServeError> {
     let serving = tokio::spawn(listener.serve(api, async {
         let _ = closed.await;
     }));
-    let mut signals = parent::stop_signals().map_err(system("signals cannot be received"))?;
     let mut ended = cluster.ended();
     let mut leave_by = None;
     let code = loop {

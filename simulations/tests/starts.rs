@@ -45,12 +45,17 @@ impl Bench {
         )
     }
 
-    /// Runs it to its end: the exit code and what it said.
-    async fn refused(&self, config: &str) -> (Option<i32>, String) {
+    fn serve(&self, config: &str) -> Command {
         let file = self.path("roost.toml");
         std::fs::write(&file, config).expect("written");
         let mut serve = Command::new(env!("CARGO_BIN_EXE_roost"));
         serve.arg("serve").arg("--config").arg(&file).stdin(Stdio::null()).kill_on_drop(true);
+        serve
+    }
+
+    /// Runs it to its end: the exit code and what it said.
+    async fn refused(&self, config: &str) -> (Option<i32>, String) {
+        let mut serve = self.serve(config);
         let ended = tokio::time::timeout(SOON, serve.output()).await;
         let ended = ended.unwrap_or_else(|_| panic!("it still runs after {SOON:?}")).expect("it can be run");
         let said = [ended.stdout, ended.stderr].concat();
@@ -86,6 +91,20 @@ async fn a_database_that_refuses_or_never_answers_ends_the_start_with_69() {
     server.thaw();
     assert_eq!(code, Some(UNAVAILABLE), "{said}");
     assert!(said.contains(&url) && said.contains("cannot be reached"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_told_to_stop_while_it_waits_for_its_database_ends_with_0() {
+    let bench = Bench::new();
+    // A database that takes connections and says nothing.
+    let database = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("postgres://roost@{}/roost", database.local_addr().expect("an address"));
+    let mut serve = bench.serve(&bench.config(&url, &bench.path("kek"), "")).spawn().expect("it can be run");
+    let (_asked, _) = tokio::time::timeout(SOON, database.accept()).await.expect("in time").expect("asked");
+    let pid = serve.id().and_then(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?));
+    rustix::process::kill_process(pid.expect("it runs"), rustix::process::Signal::TERM).expect("told");
+    let ended = tokio::time::timeout(SOON, serve.wait()).await.expect("it still runs").expect("waited for");
+    assert_eq!(ended.code(), Some(0), "{ended}");
 }
 
 #[tokio::test]
