@@ -110,9 +110,11 @@ pub async fn raise(family: Family, mut stop: mpsc::Receiver<()>) -> Result<u8, F
     let mut restarts = Restarts::new(family.restarts);
     let began = Instant::now();
     let mut first = true;
+    // The life before, while nobody has heard of its death.
+    let mut unburied = None;
     loop {
         let life = tokio::select! {
-            life = join(&family, first) => life?,
+            life = join(&family, first, &mut unburied) => life?,
             Some(()) = stop.recv() => return Ok(0),
         };
         first = false;
@@ -126,7 +128,7 @@ pub async fn raise(family: Family, mut stop: mpsc::Receiver<()>) -> Result<u8, F
         tracing::info!(%life, pid = worker.id(), "the worker has started");
         let (status, stopping) = wait(&mut worker, &family, &mut stop).await.map_err(FamilyError::Wait)?;
         tracing::info!(%life, %status, "the worker is gone");
-        certify(&*family.ledger, &life).await;
+        unburied = (!certify(&*family.ledger, &life).await).then_some(life.clone());
         match restarts.next(began.elapsed(), code(status), stopping, rand::random()) {
             Next::Leave(code) => return Ok(code),
             Next::Restart(pause) => {
@@ -141,15 +143,23 @@ pub async fn raise(family: Family, mut stop: mpsc::Receiver<()>) -> Result<u8, F
 
 /// Takes the slot for a new life. A slot in use is waited for as long as a dead holder would need to be
 /// forgotten, and taken only after its holder has stood still before our eyes; a silent store is waited for
-/// briefly at first, and without end later.
-async fn join(family: &Family, first: bool) -> Result<Life, JoinError> {
+/// briefly at first, and without end later. A former life of ours whose certificate could not be written is certified
+/// as soon as the store answers again.
+async fn join(family: &Family, first: bool, unburied: &mut Option<Life>) -> Result<Life, JoinError> {
     let timing = &family.timing;
     let began = Instant::now();
+    // Since when the slot is known to be in use: a store that was silent before says nothing of its holder.
+    let mut used_since = None;
     let patience = 2 * (timing.ttl + timing.grace + timing.quarantine());
     let mut standstill = Standstill::default();
     // Compared only with itself; a suspended machine makes us wait longer.
     let now = || BootTime(0).plus(began.elapsed());
     loop {
+        if let Some(life) = &*unburied
+            && certified(&*family.ledger, life).await
+        {
+            *unburied = None;
+        }
         let silent = standstill.silent(now(), timing);
         let error = match timeout(FIRST_JOIN, family.ledger.join(&family.candidate, silent, timing)).await {
             Ok(Ok(life)) => return Ok(life),
@@ -160,7 +170,7 @@ async fn join(family: &Family, first: bool) -> Result<Life, JoinError> {
         };
         let enough = match &error {
             JoinError::Apart { .. } => true,
-            JoinError::InUse { .. } => began.elapsed() >= patience,
+            JoinError::InUse { .. } => used_since.get_or_insert_with(Instant::now).elapsed() >= patience,
             JoinError::Unavailable(_) => first && began.elapsed() >= FIRST_JOIN,
         };
         if enough {
@@ -230,17 +240,25 @@ fn tell(worker: &Child, signal: Signal) {
     }
 }
 
-/// Writes the death certificate: the worker has been waited for.
-async fn certify(ledger: &dyn Ledger, life: &Life) {
-    for attempt in 1..=CERTIFICATES {
-        match timeout(CERTIFICATE, ledger.certify_death(life)).await {
-            Ok(Ok(_)) => return,
-            Ok(Err(error)) => tracing::warn!(%life, %error, attempt, "no death certificate yet"),
-            Err(_) => tracing::warn!(%life, attempt, "no death certificate in time"),
+/// Writes the death certificate: the worker has been waited for. Whether it could be written.
+async fn certify(ledger: &dyn Ledger, life: &Life) -> bool {
+    for _ in 0..CERTIFICATES {
+        if certified(ledger, life).await {
+            return true;
         }
         tokio::time::sleep(AGAIN.mul_f64(rand::random_range(0.5..1.0))).await;
     }
     tracing::warn!(%life, "no death certificate: the others will see when the lease ends");
+    false
+}
+
+async fn certified(ledger: &dyn Ledger, life: &Life) -> bool {
+    match timeout(CERTIFICATE, ledger.certify_death(life)).await {
+        Ok(Ok(_)) => return true,
+        Ok(Err(error)) => tracing::warn!(%life, %error, "no death certificate yet"),
+        Err(_) => tracing::warn!(%life, "no death certificate in time"),
+    }
+    false
 }
 
 /// The exit code as a shell would show it.

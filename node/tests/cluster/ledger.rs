@@ -37,6 +37,8 @@ struct State {
 pub(crate) struct TestLedger {
     state: Arc<Mutex<State>>,
     down: Arc<AtomicBool>,
+    /// Calls while it was down.
+    pub(crate) unanswered: Arc<AtomicUsize>,
     lease_short: Arc<AtomicBool>,
     pub(crate) permits_asked: Arc<AtomicUsize>,
     pub(crate) certificates: Arc<AtomicUsize>,
@@ -95,6 +97,7 @@ impl TestLedger {
 
     fn up(&self) -> Result<std::sync::MutexGuard<'_, State>, Unavailable> {
         if self.down.load(Ordering::Relaxed) {
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
             return Err(Unavailable("switched off".into()));
         }
         Ok(self.state.lock().expect("not poisoned"))

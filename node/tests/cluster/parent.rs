@@ -14,6 +14,14 @@ use tokio::time::{Instant, timeout};
 use crate::ledger::{TestLedger, candidate};
 use crate::pass;
 
+/// With these a slot in use is waited for 0.48 s.
+const SWIFT: Timing = Timing {
+    beat: Duration::from_millis(20),
+    ttl: Duration::from_millis(100),
+    margin: Duration::from_millis(20),
+    grace: Duration::from_millis(20),
+};
+
 /// A worker that is a line of shell; `$F` is a file to write to.
 fn family(ledger: &TestLedger, script: &str, file: &Path) -> Family {
     let script = format!("F='{}'; {script}", file.display());
@@ -145,6 +153,47 @@ async fn a_lapsed_slot_is_taken_after_its_holder_has_stood_still_before_our_eyes
     assert!(waited >= Timing::FAST.quarantine() && waited < 2 * Timing::FAST.quarantine(), "{waited:?}");
     let next = Life { node: "n1".parse().expect("a label"), incarnation: Incarnation(2) };
     assert_eq!(ledger.state_of(&next), Some(MemberState::Dead), "it had joined");
+}
+
+/// A node whose worker ends while the store is away, for longer than a slot in use is waited for; `heard` is what has
+/// become of its slot by the time when the store answers again. Returns the life of its next worker.
+async fn outlasts_an_outage(heard: impl AsyncFnOnce(&TestLedger, Life)) -> String {
+    let (_folder, path) = file();
+    let ledger = TestLedger::default();
+    let script = "echo $ROOST_LIFE >> $F; test $(wc -l < $F) -ge 2 && exit 0
+                  while [ ! -e $F.away ]; do sleep 0.02; done; exit 3";
+    let family = Family { timing: SWIFT, ..family(&ledger, script, &path) };
+    let (_stop, signals) = mpsc::channel(1);
+    let outage = async {
+        while lines(&path).is_empty() {
+            pass(Duration::from_millis(5)).await;
+        }
+        ledger.set_down(true);
+        std::fs::write(path.with_extension("away"), "").expect("written");
+        // Six certificates; then two each 0.2 s or more.
+        while ledger.unanswered.load(Ordering::Relaxed) < 14 {
+            pass(Duration::from_millis(5)).await;
+        }
+        ledger.set_down(false);
+        heard(&ledger, Life { node: "n1".parse().expect("a label"), incarnation: Incarnation(1) }).await;
+    };
+    let (code, ()) = in_time(async { tokio::join!(raise(family, signals), outage) }).await;
+    assert_eq!(code.expect("it comes back"), 0);
+    lines(&path).last().expect("a line").clone()
+}
+
+#[tokio::test]
+async fn a_life_whose_certificate_came_late_does_not_keep_its_node_out() {
+    assert_eq!(outlasts_an_outage(async |_, _| ()).await, "n1/2");
+}
+
+#[tokio::test]
+async fn a_slot_in_use_is_waited_for_from_when_that_is_heard_on() {
+    let taken_by_another = async |ledger: &TestLedger, life: Life| {
+        ledger.certify_death(&life).await.expect("up");
+        ledger.join(&candidate("n1"), None, &SWIFT).await.expect("free");
+    };
+    assert_eq!(outlasts_an_outage(taken_by_another).await, "n1/3");
 }
 
 #[tokio::test(start_paused = true)]
