@@ -94,10 +94,8 @@ impl Probes {
             self.metrics.set("roost_nodes", &[("state", label)], count as f64);
         }
         self.metrics.set("roost_ring_version", &[], seen.view.view_epoch as f64);
-        let me = joined.cluster.me();
-        let lease = members.iter().find(|member| member.life == me).map(|member| member.remaining);
-        let lease = lease.unwrap_or_default().saturating_sub(seen.at.elapsed());
-        self.metrics.set("roost_node_lease_remaining_seconds", &[], lease.as_secs_f64());
+        let left = joined.cluster.may_act_for().as_secs_f64();
+        self.metrics.set("roost_node_lease_remaining_seconds", &[], left);
         let statuses: Vec<_> =
             joined.hosts.all().iter().map(|device| device.status().borrow().clone()).collect();
         let locked = statuses.iter().filter(|status| status.health.time_lock.is_some()).count();

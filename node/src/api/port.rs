@@ -105,8 +105,10 @@ pub trait Cluster: Send + Sync + 'static {
     fn preference_of_tenant(&self, tenant: &BusinessId) -> Vec<NodeId>;
     /// Parts of the ring.
     fn shares(&self) -> Vec<Share>;
-    /// Devices that this node owns now.
+    /// Devices that this node owns now; after its death those that it had last.
     fn owned(&self) -> usize;
+    /// How long this node may act without another heartbeat; zero when it may not.
+    fn may_act_for(&self) -> Duration;
     /// What is about to happen to a device of this node, in a sentence.
     async fn doing(&self, key: &DeviceKey) -> Result<Option<String>, Unavailable>;
     /// Hands a device of this node to another.
@@ -117,6 +119,8 @@ pub trait Cluster: Send + Sync + 'static {
     fn sweep(&self) {}
     /// Begins to drain this node.
     fn drain(&self) -> Result<(), AlreadyDraining>;
+    /// Whether this life is over without a drain to its end: its row says dead.
+    fn is_dead(&self) -> bool;
     /// Whether this node drains or leaves.
     fn draining(&self) -> watch::Receiver<bool>;
 }

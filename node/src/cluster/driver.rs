@@ -152,7 +152,8 @@ impl Driver {
                 Effect::Quiesce => {
                     self.ports.permission.suspend();
                     self.quiet.send_replace(true);
-                    tracing::warn!(life = %self.shared.life, "the lease has run out: nothing acts until it is renewed");
+                    let why = "the lease has run out, or the database answers on another time-line";
+                    tracing::warn!(life = %self.shared.life, why, "nothing acts until it is known who owns what");
                 }
                 Effect::Resume => {
                     self.ports.permission.resume();
@@ -262,8 +263,6 @@ impl Driver {
         metrics.set("roost_placement_frozen", &[], f64::from(u8::from(view.frozen)));
         metrics.set("roost_max_mean_load", &[], load::unevenness(view));
         metrics.set("roost_ring_version", &[], view.view_epoch as f64);
-        let remaining = self.ports.permission.remaining().as_secs_f64();
-        metrics.set("roost_node_lease_remaining_seconds", &[], remaining);
     }
 
     /// The life is over, one way or the other.
@@ -281,7 +280,6 @@ impl Driver {
             }
         }
         self.ports.hosting.close().await;
-        self.shared.owned.send_replace(0);
         self.ended.send_replace(Some(outcome));
     }
 }

@@ -196,6 +196,14 @@ impl Cluster for ClusterHandle {
         *self.shared.owned.borrow()
     }
 
+    fn is_dead(&self) -> bool {
+        *self.shared.ended.borrow() == Some(Ended::Dead)
+    }
+
+    fn may_act_for(&self) -> Duration {
+        self.shared.permission.remaining()
+    }
+
     async fn doing(&self, key: &DeviceKey) -> Result<Option<String>, Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.ask(Command::Doing(key.clone(), reply), answer, ASKING).await

@@ -4,6 +4,7 @@ mod ledger;
 mod orphan;
 mod parent;
 mod sqlite;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -11,14 +12,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::device::Opening;
-use roost_actors::port::{Clocks, Gate, PermitRefused, Urgency};
 use roost_node::api::port::{AlreadyDraining, Cluster, HandOffError};
 use roost_node::cluster::{
-    self, BootClock, ClusterHandle, ClusterOptions, ClusterPorts, Ended, Ending, GateOptions, Hosting,
-    NodeClocks, NodeGate, PeerHint, Permission, StartError,
+    self, BootClock, ClusterHandle, ClusterOptions, ClusterPorts, Ended, Ending, Hosting, PeerHint,
+    Permission, StartError,
 };
 use roost_node::metrics::Metrics;
-use roost_node::outside::{Dice, wall_clock};
+use roost_node::outside::Dice;
 use roost_placement::egress::Reach;
 use roost_placement::lease::BootTime;
 use roost_placement::ledger::{Desired, Grant, Ledger, MemberState, Timing};
@@ -226,6 +226,16 @@ async fn a_device_that_is_claimed_from_a_node_whose_lease_has_run_out_is_no_viol
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_may_not_act_says_so_although_its_lease_runs() {
+    let ledger = TestLedger::with_devices(1);
+    let node = node("n1", &ledger, &Hints::default()).await;
+    until("it may act", || !node.handle.may_act_for().is_zero()).await;
+    assert!(node.handle.may_act_for() <= Timing::FAST.ttl - Timing::FAST.margin);
+    node.permission.suspend();
+    assert!(node.handle.may_act_for().is_zero());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_whose_row_says_dead_closes_everything_and_says_so() {
     let ledger = TestLedger::with_devices(3);
     let node = node("n1", &ledger, &Hints::default()).await;
@@ -293,6 +303,32 @@ async fn a_device_that_ends_by_itself_goes_back_to_the_pool_and_is_claimed_again
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_device_that_ends_again_and_again_is_left_alone_for_longer_each_time() {
+    let ledger = TestLedger::with_devices(1);
+    let node = node("n1", &ledger, &Hints::default()).await;
+    until("it runs", || node.devices.keys().len() == 1).await;
+    let pause = async || {
+        let (_, end) = node.devices.running.lock().expect("not poisoned").remove(&key(0)).expect("it runs");
+        end.send("its state does not open".to_owned()).expect("somebody waits");
+        let ended = Instant::now();
+        while node.devices.keys().is_empty() {
+            pass(Duration::from_millis(200)).await;
+        }
+        ended.elapsed().as_secs()
+    };
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
+        pauses.push(pause().await);
+    }
+    let least = [5, 10, 20, 40, 80, 160, 300, 300];
+    let grow = pauses.iter().zip(least).all(|(pause, least)| (least..least + 10).contains(pause));
+    assert!(grow, "{pauses:?}");
+    pass(Duration::from_secs(900)).await;
+    let pause = pause().await;
+    assert!(pause < 15, "what held for a while is not held against it: {pause}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_device_that_nobody_wants_is_stopped_and_freed_on_request() {
     let ledger = TestLedger::with_devices(2);
     let node = node("n1", &ledger, &Hints::default()).await;
@@ -305,83 +341,4 @@ async fn a_device_that_nobody_wants_is_stopped_and_freed_on_request() {
     ledger.desire(&key(0), Desired::Online);
     node.handle.sweep();
     until("it runs again", || node.devices.keys().len() == 2).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lease_with_too_little_left_does_not_make_a_grant_stale() {
-    let ledger = TestLedger::with_devices(1);
-    let one = node("n1", &ledger, &Hints::default()).await;
-    until("it runs", || one.devices.keys().len() == 1).await;
-    let row = ledger.row(&key(0));
-    let grant = Grant { key: row.key, life: row.owner.expect("n1 owns it"), epoch: row.epoch };
-    let options = GateOptions { per_second: 10.0, burst: 1, cluster_per_second: None, timing: Timing::FAST };
-    let gate = NodeGate::start(
-        options,
-        Arc::new(ledger.clone()),
-        Permission::new(test_clock()),
-        Dice::default(),
-        Metrics::new(),
-    );
-    ledger.shorten_leases();
-    assert!(matches!(gate.permit(&grant).await, Err(PermitRefused::Unavailable(_))));
-}
-
-#[tokio::test(start_paused = true)]
-async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
-    let ledger = TestLedger::with_devices(20);
-    let one = node("n1", &ledger, &Hints::default()).await;
-    until("all run", || one.devices.keys().len() == 20).await;
-    let options = GateOptions { per_second: 10.0, burst: 5, cluster_per_second: None, timing: Timing::FAST };
-    let clock = test_clock();
-    let gate = NodeGate::start(
-        options,
-        Arc::new(ledger.clone()),
-        Permission::new(clock.clone()),
-        Dice::default(),
-        Metrics::new(),
-    );
-    let clocks = NodeClocks { permission: Permission::new(clock), wall: wall_clock() };
-    let grants: Vec<Grant> =
-        one.devices.running.lock().expect("not poisoned").values().map(|(g, _)| g.clone()).collect();
-    let began = Instant::now();
-    let mut turns = tokio::task::JoinSet::new();
-    for grant in grants.clone() {
-        let gate = gate.clone();
-        turns.spawn(async move { gate.turn(&grant.key, Urgency::Idle).await });
-    }
-    turns.join_all().await;
-    let took = began.elapsed();
-    assert!(took >= Duration::from_millis(1500) && took < Duration::from_millis(1800), "{took:?}");
-
-    let mut permits = tokio::task::JoinSet::new();
-    for grant in grants.clone() {
-        let gate = gate.clone();
-        permits.spawn(async move { gate.permit(&grant).await });
-    }
-    for permit in permits.join_all().await {
-        let left = permit.expect("it stands").expires.since(clocks.boot());
-        assert!(left > Duration::from_millis(900) && left <= Duration::from_secs(1), "{left:?}");
-    }
-    assert_eq!(ledger.permits_asked.load(std::sync::atomic::Ordering::Relaxed), 1);
-
-    let stale = Grant { epoch: Epoch(99), ..grants[0].clone() };
-    assert!(matches!(gate.permit(&stale).await, Err(PermitRefused::Stale)));
-    ledger.set_down(true);
-    assert!(matches!(gate.permit(&grants[0]).await, Err(PermitRefused::Unavailable(_))));
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_stops_waiting_for_a_turn_frees_the_place() {
-    let ledger = TestLedger::with_devices(1);
-    let options = GateOptions { per_second: 0.1, burst: 1, cluster_per_second: None, timing: Timing::FAST };
-    let gate = NodeGate::start(
-        options,
-        Arc::new(ledger.clone()),
-        Permission::new(test_clock()),
-        Dice::default(),
-        Metrics::new(),
-    );
-    gate.turn(&key(0), Urgency::Idle).await;
-    assert!(timeout(Duration::from_secs(1), gate.turn(&key(0), Urgency::Idle)).await.is_err());
-    assert_eq!(gate.waiting(), 0);
 }

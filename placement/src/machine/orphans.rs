@@ -22,8 +22,30 @@ pub const CLAIM_BATCH: usize = 500;
 /// The k-th on a preference list waits k times this before it claims.
 pub const RANK_DELAY: Duration = Duration::from_millis(250);
 
-/// A device that this node gave up for its own reasons is left to others for this long.
+/// A device that has ended here by itself is left to others for this long, and for twice as long each time when that
+/// happens again and again: one that nobody can open must not go round the cluster for ever.
 const SHUN: Duration = Duration::from_secs(5);
+const LONGEST_SHUN: Duration = Duration::from_secs(300);
+
+/// After so long a device that ends is taken as one that has not done so before.
+const FORGIVEN: Duration = Duration::from_secs(900);
+
+/// A device that this node does not want for a while.
+#[derive(Debug, Clone, Copy)]
+struct Shunned {
+    since: BootTime,
+    span: Duration,
+}
+
+impl Shunned {
+    fn holds(&self, now: BootTime) -> bool {
+        now.since(self.since) < self.span
+    }
+
+    fn is_remembered(&self, now: BootTime) -> bool {
+        now.since(self.since) < FORGIVEN
+    }
+}
 
 #[derive(Debug)]
 struct Orphan {
@@ -52,7 +74,7 @@ pub(super) struct Room {
 #[derive(Debug, Default)]
 pub(super) struct Orphans {
     rows: BTreeMap<DeviceKey, Orphan>,
-    shunned: BTreeMap<DeviceKey, BootTime>,
+    shunned: BTreeMap<DeviceKey, Shunned>,
     claiming: usize,
     /// Devices in the cluster when the list was made.
     total: u64,
@@ -78,7 +100,7 @@ impl Orphans {
                 Orphan { from: row.owner, epoch: row.epoch, seen, rank, wish: row.wish, tried: false };
             self.rows.insert(row.key, orphan);
         }
-        self.shunned.retain(|_, until| *until > now);
+        self.shunned.retain(|_, shunned| shunned.is_remembered(now));
     }
 
     /// The ring has changed.
@@ -95,7 +117,7 @@ impl Orphans {
             let waited = now.since(orphan.seen);
             let Some(rank) = orphan.rank else { continue };
             let turn = waited >= RANK_DELAY.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX));
-            let shunned = self.shunned.get(key).is_some_and(|until| *until > now);
+            let shunned = self.shunned.get(key).is_some_and(|shunned| shunned.holds(now));
             // Nobody else can take what requires this node.
             let room_left = room.load < load::relaxed(room.bound, waited) || orphan.wish.required().is_some();
             if !orphan.tried && turn && !shunned && room_left {
@@ -125,9 +147,11 @@ impl Orphans {
         }
     }
 
-    /// This node does not want this device for a while.
+    /// A device has ended here by itself: this node does not want it for a while.
     pub(super) fn shun(&mut self, key: DeviceKey, now: BootTime) {
-        self.shunned.insert(key, now.plus(SHUN));
+        let before = self.shunned.get(&key).filter(|shunned| shunned.is_remembered(now));
+        let span = before.map_or(SHUN, |shunned| (2 * shunned.span).min(LONGEST_SHUN));
+        self.shunned.insert(key, Shunned { since: now, span });
     }
 
     /// Forgets the list: this node claims nothing at present.
