@@ -135,6 +135,16 @@ pub enum ApiError {
     /// A drain was asked for and one is under way.
     #[error("node {0} is draining already")]
     AlreadyDraining(NodeId),
+    /// A node ended, and nobody has heard that it had given everything away.
+    #[error(
+        "node {node} is gone, last heard of with {left} devices: what it did not give away since, the others take over"
+    )]
+    DrainIncomplete {
+        /// Which node.
+        node: NodeId,
+        /// How many devices it had when it was last heard of.
+        left: u32,
+    },
     /// The target of a move cannot take the device.
     #[error("node {node} cannot take the device: {why}")]
     TargetUnfit {
@@ -264,6 +274,7 @@ impl ApiError {
             ApiError::DeviceBusy { .. } => "DEVICE_RATE_LIMITED",
             ApiError::NodeDraining(_) => "NODE_DRAINING",
             ApiError::AlreadyDraining(_) => "ALREADY_DRAINING",
+            ApiError::DrainIncomplete { .. } => "DRAIN_INCOMPLETE",
             ApiError::TargetUnfit { .. } => "TARGET_UNFIT",
             ApiError::NodeDead(_) => "NODE_DEAD",
             ApiError::Downgrade(_) => "WOULD_DOWNGRADE",
@@ -319,7 +330,7 @@ impl ApiError {
             | ApiError::DeviceConnecting { .. }
             | ApiError::HeldBack(HeldBack::Unsettled(_))
             | ApiError::StoreUnavailable(_) => Code::Unavailable,
-            ApiError::OwnershipLost { .. } => Code::Aborted,
+            ApiError::OwnershipLost { .. } | ApiError::DrainIncomplete { .. } => Code::Aborted,
             ApiError::DeviceBusy { .. } | ApiError::Barred(_) => Code::ResourceExhausted,
             ApiError::UpstreamNack { .. } | ApiError::OwnerFailed { .. } => Code::Internal,
             ApiError::Upstream { what, .. } => what.code(),

@@ -3,31 +3,27 @@
 //! What must hold: nothing here changes ownership by itself: moves and drains are asked of the node that
 //! they concern; a tenant may ask where its own device is, the rest is an operator's.
 
+mod drain;
+
 use std::time::Duration;
 
 use roost_placement::ledger::MemberState;
 use roost_proto::api;
-use roost_proto::api::cluster_service_client::ClusterServiceClient;
 use roost_proto::api::cluster_service_server::ClusterService;
 use roost_proto::id::{DeviceKey, Life, NodeId};
 use roost_proto::peer;
 use roost_proto::peer::peer_service_client::PeerServiceClient;
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::{Request, Response, Status, async_trait};
 
-use super::call::Call;
 use super::cursor::Scope;
 use super::port::{HandOffError, Seen};
-use super::route::Peer;
-use super::route::of_node;
-use super::streams::{Answers, Sink, Until};
+use super::streams::{Answers, Until};
 use super::{Api, convert, members, method, parse};
 use crate::errors::{ApiError, Resource};
 
 const SERVICE: &str = "ClusterService";
 /// Lines of a device's history.
 const HISTORY: usize = 50;
-/// Between looks at what a draining node still owns.
-const DRAIN_POLL: Duration = Duration::from_millis(100);
 
 #[async_trait]
 impl ClusterService for Api {
@@ -169,7 +165,7 @@ impl ClusterService for Api {
             call.must_operate()?;
             let draining = self.begin_drain(&call, node).await?;
             let api = self.clone();
-            Ok(move |sink| async move { follow_drain(&api, draining, &sink).await })
+            Ok(move |sink| async move { drain::follow(&api, draining, &sink).await })
         })
         .await
     }
@@ -305,12 +301,6 @@ impl ClusterService for Api {
     }
 }
 
-/// A drain that has begun.
-enum Draining {
-    Here,
-    There(Peer, Box<Streaming<api::DrainNodeResponse>>),
-}
-
 impl Api {
     /// The life of a node that can take a device.
     pub(super) fn target(&self, node: &NodeId) -> Result<Life, ApiError> {
@@ -336,55 +326,6 @@ impl Api {
             HandOffError::Target(why) => ApiError::TargetUnfit { node: target.node.clone(), why },
             HandOffError::Unavailable(down) => down.into(),
         })
-    }
-
-    async fn begin_drain(&self, call: &Call, node: NodeId) -> Result<Draining, ApiError> {
-        if node == self.parts().node {
-            self.parts().cluster.drain().map_err(|_| ApiError::AlreadyDraining(node))?;
-            return Ok(Draining::Here);
-        }
-        let life = self.parts().cluster.views().borrow().life(&node).cloned();
-        let peer = life.and_then(|life| self.router().peer(life));
-        let Some(peer) = peer.filter(|_| !call.forwarded) else {
-            return Err(ApiError::not_found(Resource::Node, node));
-        };
-        let request = call.forward_stream(api::DrainNodeRequest { node: node.to_string() });
-        let mut there = ClusterServiceClient::new(peer.channel.clone());
-        let answers = there.drain_node(request).await.map_err(|status| of_node(node, status))?;
-        Ok(Draining::There(peer, Box::new(answers.into_inner())))
-    }
-}
-
-async fn follow_drain(
-    api: &Api,
-    draining: Draining,
-    sink: &Sink<api::DrainNodeResponse>,
-) -> Result<(), ApiError> {
-    let mut last = None;
-    match draining {
-        Draining::Here => loop {
-            let remaining = u32::try_from(api.parts().cluster.owned()).unwrap_or(u32::MAX);
-            if last != Some(remaining) {
-                last = Some(remaining);
-                sink.send(api::DrainNodeResponse { remaining }).await?;
-            }
-            if remaining == 0 {
-                return Ok(());
-            }
-            tokio::time::sleep(DRAIN_POLL).await;
-        },
-        Draining::There(peer, mut answers) => {
-            while let Ok(Some(answer)) = answers.message().await {
-                last = Some(answer.remaining);
-                sink.send(answer).await?;
-            }
-            if last != Some(0) {
-                // It left, or died, before its last word arrived: then it owns nothing.
-                api.router().death(&peer.life).await;
-                sink.send(api::DrainNodeResponse { remaining: 0 }).await?;
-            }
-            Ok(())
-        }
     }
 }
 

@@ -78,6 +78,7 @@ fn waiting_is_offered_exactly_where_it_helps() {
         ApiError::not_found(Resource::Tenant, "tenants/acme"),
         ApiError::TenantForbidden { caller: "acme".parse().expect("well formed") },
         ApiError::AlreadyDraining(node()),
+        ApiError::DrainIncomplete { node: node(), left: 3 },
         ApiError::TooLateToCancel { name: "m".into(), state: message::State::Sent },
         ApiError::PollEnded { poll: "3EB0".into() },
         ApiError::CursorExpired { key: key(), earliest: Sequence(7), why: "it is old" },

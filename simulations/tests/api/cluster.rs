@@ -6,7 +6,7 @@ use roost_placement::ledger::Ledger;
 use roost_proto::api::*;
 use tonic::Code;
 
-use crate::world::{World, bad_field, refusal, until};
+use crate::world::{STUCK, World, bad_field, refusal, until};
 
 #[tokio::test]
 async fn every_node_says_the_same_members_and_ring() {
@@ -84,6 +84,33 @@ async fn a_drain_is_asked_of_any_node_and_a_second_one_is_refused() {
     assert_eq!(last, Some(0));
     let unknown = world.at(1).cluster().drain_node(DrainNodeRequest { node: "n9".into() }).await;
     assert_eq!(refusal(unknown.map(|_| ())), (Code::NotFound, "NODE_NOT_FOUND".into()));
+}
+
+#[tokio::test]
+async fn a_drain_whose_node_dies_before_its_end_is_not_told_as_done() {
+    for asked in 0..2 {
+        let world = World::new(2).await;
+        world.tenant("acme").await;
+        let key = world.device(&format!("tenants/acme/devices/{STUCK}")).await;
+        let owner = until("a node claims the device", || async {
+            world.store.ownership(&key).await.expect("an answer").expect("a row").owner
+        })
+        .await;
+        let place = usize::from(owner.node.to_string() == "n2");
+        let request = DrainNodeRequest { node: owner.node.to_string() };
+        let there = world.at((place + asked) % 2).cluster().drain_node(request).await;
+        let mut there = there.expect("the first").into_inner();
+        let said = there.message().await.expect("no refusal").expect("a word");
+        assert_eq!(said.remaining, 1);
+        assert!(world.store.certify_death(&owner).await.expect("an answer"));
+        let ended = async {
+            while there.message().await?.is_some() {}
+            Ok(())
+        };
+        let ended =
+            tokio::time::timeout(Duration::from_secs(20), ended).await.expect("within twenty seconds");
+        assert_eq!(refusal(ended), (Code::Aborted, "DRAIN_INCOMPLETE".into()), "asked of {asked}");
+    }
 }
 
 #[tokio::test]

@@ -84,6 +84,9 @@ impl Hosts for Unopened {
     }
 }
 
+/// A device that never stops.
+pub(crate) const STUCK: &str = "stuck";
+
 /// Grants are taken, opening takes for ever.
 struct Granted;
 
@@ -105,7 +108,11 @@ impl Hosting for Granted {
         true
     }
 
-    async fn stop(&self, _key: &DeviceKey) {}
+    async fn stop(&self, key: &DeviceKey) {
+        if key.device_id.to_string() == STUCK {
+            std::future::pending().await
+        }
+    }
 
     async fn quiesce(&self) {}
 
