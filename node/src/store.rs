@@ -37,7 +37,7 @@ use roost_actors::port::StateKind;
 use roost_placement::heads::Heads;
 use roost_placement::ledger::{Ledger, Unavailable};
 use roost_proto::id::{DeviceKey, Epoch, Life};
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 
 use self::backend::Backend;
 use self::committer::Committer;
@@ -83,6 +83,8 @@ pub struct Store {
     /// What was committed last for each device, and under which epoch: one entry for each device that this process
     /// has ever written for.
     heads: Mutex<BTreeMap<DeviceKey, (Epoch, Heads)>>,
+    /// Turns of devices that begin: after a mass take-over their reads must not keep the commits of the others out.
+    loads: Semaphore,
     options: StoreOptions,
     bound: Duration,
 }
@@ -93,13 +95,16 @@ impl Store {
     pub async fn open(options: &StoreOptions) -> Result<Arc<Store>, OpenError> {
         let kek = SealKey::new(&*options.kek.key()?);
         schema::patiently(|| schema::check(options)).await?;
-        let backend: Arc<dyn Backend> = lazy_backend(options, options.max_connections.max(2))?.into();
+        let connections = options.max_connections.max(2);
+        let backend: Arc<dyn Backend> = lazy_backend(options, connections)?.into();
         schema::patiently(|| check_key(&*backend, &kek, &options.url)).await?;
         let (commits, _) = broadcast::channel(WATCH);
         let committer = Committer::start(backend.clone(), options, commits.clone());
         let vault = Vault::new(kek);
         let (options, bound) = (options.clone(), options.call_timeout());
-        Ok(Arc::new(Store { backend, vault, committer, commits, heads: Mutex::default(), options, bound }))
+        let loads = Semaphore::new(usize::try_from(connections / 2).unwrap_or(1));
+        let heads = Mutex::default();
+        Ok(Arc::new(Store { backend, vault, committer, commits, heads, loads, options, bound }))
     }
 
     /// Brings the schema up to date; does nothing when it is. Several processes may do it at once.

@@ -1,6 +1,9 @@
 //! What only PostgreSQL can show: statements that wait for each other, sessions that outlive their
 //! process, a server that goes away.
 
+#[path = "postgres/loads.rs"]
+mod loads;
+
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

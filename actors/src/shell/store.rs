@@ -3,6 +3,7 @@
 //! What must hold: one write at a time, and none while the node may not act. A supervisor that waits for
 //! this actor to stop knows that no write is under way any more.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -108,9 +109,17 @@ impl Arguments {
                 }
                 Err(damaged @ DeviceStoreError::Damaged { .. }) => return Some(Err(damaged)),
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(self.spread(pause)).await;
             pause = (pause * 2).min(Duration::from_secs(2));
         }
         None
+    }
+
+    /// Half of a pause to all of it, otherwise for each device: those of a node must not all come back at once.
+    fn spread(&self, pause: Duration) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        (&self.grant.key, pause).hash(&mut hasher);
+        let share = (hasher.finish() >> 32) as f64 / f64::from(u32::MAX);
+        pause.mul_f64(0.5 + share / 2.0)
     }
 }

@@ -22,9 +22,6 @@ use super::ClusterPorts;
 /// Questions to the ledger that are under way at once; the store's pool is shared with the devices.
 const QUESTIONS: usize = 16;
 
-/// Devices that are opened at once: their state is read from the store.
-const OPENINGS: usize = 64;
-
 /// The ledger's time for an answer. Its adapters have bounds of their own; this one holds in any case.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -45,7 +42,6 @@ pub(super) struct Effects {
     ports: ClusterPorts,
     events: mpsc::Sender<Event>,
     questions: Arc<Semaphore>,
-    openings: Arc<Semaphore>,
     timing: Timing,
     /// The last start or stop of each device that has one under way.
     orders: BTreeMap<DeviceKey, JoinHandle<()>>,
@@ -68,7 +64,6 @@ impl Effects {
             events,
             timing,
             questions: Arc::new(Semaphore::new(QUESTIONS)),
-            openings: Arc::new(Semaphore::new(OPENINGS)),
             orders: BTreeMap::new(),
             watchers: BTreeMap::new(),
             tidy_at: TIDY,
@@ -200,13 +195,14 @@ impl Effects {
     fn start(&mut self, grant: Grant, origin: Origin) {
         let reason = reason(&origin);
         self.ports.metrics.count("roost_ownership_transitions_total", &[("reason", reason)]);
-        let (ports, events, openings) = (self.ports.clone(), self.events.clone(), self.openings.clone());
+        let (ports, events, questions) = (self.ports.clone(), self.events.clone(), self.questions.clone());
         let (ended_in, ended) = tokio::sync::oneshot::channel();
         let key = grant.key.clone();
         let started = grant.clone();
         self.after_orders(&key, async move {
-            let _turn = openings.acquire_owned().await;
+            let turn = questions.acquire_owned().await;
             let from = former_owner(&*ports.ledger, &started, &origin).await;
+            drop(turn);
             let opening = Opening { grant: started.clone(), from, reason: reason.to_owned() };
             let ending = ports.hosting.start(opening).await;
             // Nobody takes it when the device was told to stop meanwhile.

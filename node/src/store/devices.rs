@@ -62,6 +62,7 @@ impl Store {
 #[async_trait]
 impl DeviceStore for Store {
     async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
+        let _turn = self.loads.acquire().await;
         let seal = self.seal_of(grant).await?;
         self.begin_heads(grant, None);
         let rows = self.sql(self.backend.load(grant)).await?.ok_or(DeviceStoreError::Fenced)?;
