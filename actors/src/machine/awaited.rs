@@ -49,6 +49,10 @@ struct Awaited {
     phone: (u32, UnixMillis),
     /// Who has sent it, as its stanza says.
     sender: String,
+    /// WhatsApp's id of it.
+    id: String,
+    /// It is of our own phone and to this device alone, so that the phone has it for nobody.
+    of_phone: bool,
 }
 
 /// What happens to an awaited message next.
@@ -61,9 +65,12 @@ enum Next {
 impl Awaited {
     fn new(asked: u32, since: UnixMillis, why: String, raw: Bytes, phone: (u32, UnixMillis)) -> Awaited {
         let stanza = stanza::decode(&raw).ok();
-        let jid = stanza.and_then(|stanza| stanza.jid("participant").or_else(|| stanza.jid("from")));
+        let said = |name| stanza.as_ref().and_then(|stanza| stanza.text(name));
+        let (id, of_phone) =
+            (said("id").unwrap_or_default().into_owned(), said("category").as_deref() == Some("peer"));
+        let jid = stanza.as_ref().and_then(|stanza| stanza.jid("participant").or_else(|| stanza.jid("from")));
         let sender = jid.map(|jid| jid.to_non_ad().to_string()).unwrap_or_default();
-        Awaited { asked, since, why, raw, phone, sender }
+        Awaited { asked, since, why, raw, phone, sender, id, of_phone }
     }
 
     fn to_bytes(&self) -> Bytes {
@@ -91,11 +98,6 @@ impl Awaited {
         }
         Some(Awaited::new(asked, since, why, raw, phone))
     }
-
-    /// It is of our own phone and to this device alone, so that the phone has it for nobody.
-    fn is_of_phone(&self) -> bool {
-        stanza::decode(&self.raw).is_ok_and(|stanza| stanza.text("category").as_deref() == Some("peer"))
-    }
 }
 
 /// All of a device.
@@ -115,9 +117,7 @@ impl Messages {
 
     /// The names of the rows with this id of WhatsApp: each sender chooses his ids himself.
     pub(super) fn named(&self, id: &str) -> Vec<String> {
-        let is_it =
-            |raw: &Bytes| stanza::decode(raw).is_ok_and(|stanza| stanza.text("id").as_deref() == Some(id));
-        let rows = self.rows.iter().filter(|(_, message)| is_it(&message.raw));
+        let rows = self.rows.iter().filter(|(_, message)| !id.is_empty() && message.id == id);
         rows.map(|(name, _)| name.clone()).collect()
     }
 
@@ -178,7 +178,7 @@ impl Machine {
 
     /// Its sender was asked as often as that makes sense: now only the phone is left.
     pub(super) fn sender_spent(&mut self, outcome: &mut Pending, name: &str) {
-        match self.awaited.rows.get(name).is_none_or(Awaited::is_of_phone) {
+        match self.awaited.rows.get(name).is_none_or(|message| message.of_phone) {
             true => self.give_up_awaited(outcome, name),
             false => self.plan_next(),
         }
@@ -289,7 +289,7 @@ impl Machine {
         };
         let (after, pause) = self.limits.phone;
         let end = left(message.since, self.limits.awaiting);
-        if message.is_of_phone() {
+        if message.of_phone {
             return (Next::GiveUp, end);
         }
         // Nobody but the phone will give it.

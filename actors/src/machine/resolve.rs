@@ -25,6 +25,8 @@ pub(super) struct Directory {
     lists: BTreeMap<String, Vec<u16>>,
     /// LID digits by phone number digits; `None` when nobody knows one.
     lids: BTreeMap<String, Option<String>>,
+    /// The same the other way round: LID digits with phone number digits.
+    numbers: BTreeSet<(String, String)>,
     /// Bare JIDs that are being asked for.
     asking: BTreeSet<String>,
 }
@@ -32,12 +34,15 @@ pub(super) struct Directory {
 impl Directory {
     /// A user under each address that is known, without a device number; the given one first.
     pub(super) fn forms(&self, jid: &Jid) -> Vec<String> {
-        let pairs =
-            self.lids.iter().filter_map(|(pn, lid)| Some((Jid::pn(pn.as_str()), Jid::lid(lid.as_deref()?))));
         let bare = jid.to_non_ad();
+        let user = &*bare.user;
         let mut forms = vec![bare.to_string()];
-        for (pn, lid) in pairs.filter(|(pn, lid)| *pn == bare || *lid == bare) {
-            forms.push(if pn == bare { lid.to_string() } else { pn.to_string() });
+        if bare == Jid::pn(user) {
+            forms.extend(self.lid(user).flatten().map(|lid| Jid::lid(lid).to_string()));
+        } else if bare == Jid::lid(user) {
+            let numbers = self.numbers.range((user.to_owned(), String::new())..);
+            let numbers = numbers.take_while(|(lid, _)| lid == user);
+            forms.extend(numbers.map(|(_, pn)| Jid::pn(pn.as_str()).to_string()));
         }
         forms
     }
@@ -57,8 +62,17 @@ impl Directory {
     pub(super) fn set_lid(&mut self, pn: String, lid: Option<String>) {
         if self.lids.len() >= REMEMBERED {
             self.lids.clear();
+            self.numbers.clear();
         }
+        self.forget_lid(&pn);
+        self.numbers.extend(lid.clone().map(|lid| (lid, pn.clone())));
         self.lids.insert(pn, lid);
+    }
+
+    fn forget_lid(&mut self, pn: &str) {
+        if let Some(lid) = self.lids.remove(pn).flatten() {
+            self.numbers.remove(&(lid, pn.to_owned()));
+        }
     }
 
     /// Device numbers of a user.
@@ -104,11 +118,11 @@ impl Machine {
             self.directory.lists.clear();
         }
         let list = answer.child("usync").and_then(|usync| usync.child("list"));
-        let mut answered = BTreeSet::new();
+        let mut open: BTreeSet<&str> = asked.iter().map(String::as_str).collect();
         for user in list.map(Read::all).unwrap_or_default() {
             let Some(jid) = user.jid("jid").map(|jid| jid.to_non_ad()) else { continue };
             let name = jid.to_string();
-            if !asked.contains(&name) {
+            if !open.remove(&*name) {
                 continue;
             }
             let lid = user.child("lid").and_then(|lid| lid.jid("val")).filter(Jid::is_lid);
@@ -119,11 +133,10 @@ impl Machine {
             if jid.is_pn() {
                 self.directory.set_lid(jid.user.to_string(), lid.map(|lid| lid.user.to_string()));
             }
-            self.directory.lists.insert(name.clone(), devices);
-            answered.insert(name);
+            self.directory.lists.insert(name, devices);
         }
-        for user in asked.iter().filter(|user| !answered.contains(*user)) {
-            self.directory.lists.insert(user.clone(), Vec::new());
+        for user in open {
+            self.directory.lists.insert(user.to_owned(), Vec::new());
         }
         self.resolved();
     }
@@ -132,7 +145,7 @@ impl Machine {
     pub(super) fn forget_absent(&mut self, user: &Jid) {
         self.directory.lists.remove(&user.to_string());
         if user.is_pn() {
-            self.directory.lids.remove(&*user.user);
+            self.directory.forget_lid(&user.user);
         }
     }
 }
@@ -200,6 +213,21 @@ mod tests {
 
     fn leaf(tag: &'static str, bytes: Vec<u8>) -> Stanza {
         Builder::new(tag).bytes(bytes).build()
+    }
+
+    #[test]
+    fn a_user_is_known_under_each_address_until_the_pair_is_another() {
+        let mut directory = Directory::default();
+        let both = |directory: &Directory| [Jid::pn("49151"), Jid::lid("71")].map(|jid| directory.forms(&jid));
+        directory.set_lid("49151".to_owned(), Some("71".to_owned()));
+        let (pn, lid) = ("49151@s.whatsapp.net", "71@lid");
+        assert_eq!(both(&directory), [[pn, lid], [lid, pn]]);
+        directory.set_lid("49152".to_owned(), Some("71".to_owned()));
+        assert_eq!(directory.forms(&Jid::lid("71")), [lid, pn, "49152@s.whatsapp.net"]);
+        directory.set_lid("49151".to_owned(), Some("72".to_owned()));
+        assert_eq!(directory.forms(&Jid::lid("71")), [lid, "49152@s.whatsapp.net"]);
+        directory.set_lid("49152".to_owned(), None);
+        assert_eq!(both(&directory), [vec![pn, "72@lid"], vec![lid]]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The audience of a message to a group: every device of every member, and the stanza with one ciphertext
 //! for all of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use roost_proto::content::Wire;
@@ -78,6 +78,9 @@ impl Crowd {
     }
 
     pub(super) fn targets(&self, account: &Account, group: &Group) -> Vec<PeerName> {
+        // The first LID of a number that has several.
+        let lids: BTreeMap<&str, &String> =
+            group.numbers.iter().rev().map(|(lid, pn)| (pn.as_str(), lid)).collect();
         let name = |jid: &Jid| {
             let digits = |jid: &Jid| jid.user.to_string();
             let (pn, lid) = if account.is_own(jid) {
@@ -85,8 +88,7 @@ impl Crowd {
             } else if jid.server == Server::Lid {
                 (group.numbers.get(&*jid.user).cloned(), Some(digits(jid)))
             } else {
-                let lid = group.numbers.iter().find(|(_, pn)| **pn == *jid.user).map(|(lid, _)| lid.clone());
-                (Some(digits(jid)), lid)
+                (Some(digits(jid)), lids.get(&*jid.user).map(|lid| (*lid).clone()))
             };
             PeerName { pn, lid, device: jid.device }
         };

@@ -1,5 +1,7 @@
 //! Sending to a group: members, their devices, one ciphertext for all.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use roost_proto::content::Wire;
 use roost_proto::e2e;
@@ -85,13 +87,13 @@ impl Machine {
         let Some(mut crowd) = item.crowd.take() else { return self.lane.fill(slot, outcome) };
         self.outbox.unheard.remove(&item.message.chat);
         let called = crowd.called.take().zip(beside);
+        let devices: BTreeMap<(&str, u16), &Jid> =
+            crowd.devices.iter().rev().map(|jid| ((&*jid.user, jid.device), jid)).collect();
         let named = |peer: &PeerName| {
             let jid = audience::jid_of(peer);
-            let as_in_group = crowd.devices.iter().find(|device| {
-                device.device == jid.device
-                    && (device.user == jid.user || peer.pn.as_deref() == Some(&*device.user))
-            });
-            as_in_group.cloned().unwrap_or(jid)
+            let names = [Some(&*jid.user), peer.pn.as_deref()];
+            let as_in_group = names.into_iter().flatten().find_map(|user| devices.get(&(user, jid.device)));
+            as_in_group.map_or_else(|| jid.clone(), |device| (*device).clone())
         };
         let distributed = distributed.into_iter().map(|(peer, made)| (named(&peer), made)).collect();
         let marks = Wire::of(&item.message.content);
