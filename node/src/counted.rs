@@ -75,8 +75,8 @@ impl DeviceStore for Counted {
         }
         for (result, count) in [("sent", sent), ("failed", failed)] {
             if count > 0 {
-                let labels = [("type", "text"), ("result", result)];
-                self.metrics.add("roost_sends_total", &labels, u64::try_from(count).unwrap_or(u64::MAX));
+                let count = u64::try_from(count).unwrap_or(u64::MAX);
+                self.metrics.add("roost_sends_total", &[("result", result)], count);
             }
         }
         Ok(committed)

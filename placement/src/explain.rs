@@ -220,7 +220,14 @@ impl Question<'_> {
             return format!("It waits for {node} (pinned_unplaceable): {why}");
         }
         let Some(owner) = self.owner() else {
+            let blocked = self.view.blocked;
             return match first {
+                Some(node) if !blocked.is_zero() => {
+                    format!(
+                        "Take-overs are held back for another {}; then {node} should take it.",
+                        span(blocked)
+                    )
+                }
                 Some(node) => format!(
                     "{node} should take it within a second; if it does not, the next on the list will."
                 ),
@@ -387,6 +394,8 @@ mod tests {
         held.desired = Desired::Offline;
         assert_eq!(next(&view, &held), "It is wanted offline: n1 stops and frees it.");
         assert!(next(&view, &row(None)).contains("should take it within a second"));
+        view.blocked = Duration::from_millis(4100);
+        assert!(next(&view, &row(None)).contains("held back for another 4.1 s; then n"));
         assert!(next(&View::default(), &row(None)).contains("none of the members can"));
     }
 }

@@ -85,12 +85,30 @@ pub(super) async fn run(command: ClusterCommand, globals: &Globals) -> Result<()
                 async move { cluster.list_nodes(request(api::ListNodesRequest {}, deadline)).await }
             });
             let answer = answer.await?;
-            show_nodes(&answer.nodes, globals.output);
-            if answer.placement_frozen && globals.output == Output::Table {
-                println!("placement is frozen: nothing is rebalanced");
-            }
-            if let Some(highest) = answer.max_version.filter(|_| globals.output == Output::Table) {
-                println!("devices go to nodes of versions up to {highest} first");
+            match globals.output {
+                Output::Json => {
+                    let nodes: Vec<_> = answer.nodes.iter().map(render::node).collect();
+                    println!(
+                        "{}",
+                        json!({
+                            "nodes": nodes,
+                            "viewEpoch": answer.view_epoch.to_string(),
+                            "answeredBy": answer.answered_by,
+                            "placementFrozen": answer.placement_frozen,
+                            "maxVersion": answer.max_version,
+                        })
+                    );
+                }
+                Output::Table => {
+                    show_nodes(&answer.nodes, globals.output);
+                    println!("as {} sees it, view {}", answer.answered_by, answer.view_epoch);
+                    if answer.placement_frozen {
+                        println!("placement is frozen: nothing is rebalanced");
+                    }
+                    if let Some(highest) = answer.max_version {
+                        println!("devices go to nodes of versions up to {highest} first");
+                    }
+                }
             }
         }
         ClusterCommand::Ring { name } => {
