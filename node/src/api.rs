@@ -64,7 +64,7 @@ mod statuses;
 mod streams;
 mod tenants;
 pub mod token;
-pub mod unplaceable;
+pub mod unowned;
 mod watches;
 
 use call::Call;

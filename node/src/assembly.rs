@@ -15,7 +15,7 @@ use roost_proto::version::Rollout;
 use tokio::sync::{broadcast, watch};
 
 use crate::api::port::Cluster as _;
-use crate::api::{Api, Parts, retention, unplaceable};
+use crate::api::{Api, Parts, retention, unowned};
 use crate::cluster::{
     self, ClusterHandle, ClusterOptions, ClusterPorts, GateOptions, NodeClocks, NodeGate, Permission,
     ThreadError,
@@ -152,7 +152,7 @@ pub fn assemble(
         outside.dice.clone(),
         metrics.clone(),
     ));
-    let count = unplaceable::run(directory.clone(), outside.dice.clone(), metrics.clone());
+    let count = unowned::run(directory.clone(), outside.dice.clone(), metrics.clone());
     tokio::spawn(count);
     tokio::spawn(media::sweep(directory.clone(), media.clone(), clocks.clone(), metrics.clone()));
     let api = Api::new(Parts {

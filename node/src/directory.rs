@@ -118,6 +118,15 @@ pub enum CreateError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Devices that are wanted online and that nobody living holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unowned {
+    /// All of them.
+    pub all: u64,
+    /// Those that require a node which cannot take them now.
+    pub unplaceable: u64,
+}
+
 /// Stanzas that are kept aside for one device; beyond, the oldest go. Strangers choose how much is put aside.
 pub const ASIDE: u16 = 500;
 
@@ -166,8 +175,8 @@ pub trait Directory: ImportRows + MediaRows + PollRows + ProtocolRow {
     async fn spread(&self, tenant: &BusinessId, spread: Spreading) -> Result<Option<Tenant>, Unavailable>;
     /// State of a node's row, in its last life; `None` when there never was such a node.
     async fn node_state(&self, node: &NodeId) -> Result<Option<MemberState>, Unavailable>;
-    /// How many devices that nobody living holds require a node which cannot take them now.
-    async fn unplaceable(&self) -> Result<u64, Unavailable>;
+    /// Counts the devices that are wanted online and that nobody living holds.
+    async fn unowned(&self) -> Result<Unowned, Unavailable>;
     /// Marks a node so that it takes nothing new, or takes the mark away. `false` when there never was
     /// such a node.
     async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable>;

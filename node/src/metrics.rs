@@ -20,7 +20,10 @@ static METADATA: Metadata<'static> = Metadata::new("roost", Level::INFO, None);
 const COUNTERS: [(&str, &str); 18] = [
     ("roost_grpc_requests_total", "Calls that have ended, by service, method, code and reason."),
     ("roost_forwarded_requests_total", "Calls forwarded to the owner of a device, by result."),
-    ("roost_sends_total", "Messages by type and result: accepted, sent, failed, or the reason of a refusal."),
+    (
+        "roost_sends_total",
+        "Messages by result: accepted or the reason of a refusal, by type too; sent, failed.",
+    ),
     ("roost_idempotent_replays_total", "Sends that were answered with an earlier message."),
     ("roost_events_appended_total", "Events written to the log, by kind."),
     ("roost_events_expired_total", "Events removed by retention."),
@@ -46,7 +49,7 @@ const COUNTERS: [(&str, &str); 18] = [
     ("roost_media_expired_total", "Uploaded files that were removed when their time was over."),
 ];
 
-const GAUGES: [(&str, &str); 15] = [
+const GAUGES: [(&str, &str); 16] = [
     ("roost_nodes", "Members of the cluster as this node sees them, by state."),
     ("roost_ring_version", "View epoch of the ring that this node uses."),
     ("roost_node_lease_remaining_seconds", "How long this node may act without another heartbeat."),
@@ -55,6 +58,7 @@ const GAUGES: [(&str, &str); 15] = [
     ("roost_capped_devices", "Devices on this node that have used up WhatsApp's quota of new chats."),
     ("roost_connect_queue_length", "Devices on this node that wait for their turn to log in, by urgency."),
     ("roost_connect_rate", "Logins per second that this node allows itself at present."),
+    ("roost_devices_unowned", "Devices that are wanted online and that no living node holds."),
     ("roost_devices_pinned_unplaceable", "Devices that wait for the node that they require."),
     (
         "roost_devices_unreachable",

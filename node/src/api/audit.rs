@@ -44,11 +44,13 @@ impl Api {
                 running_epoch: epoch.map_or(0, |epoch| epoch.0),
             }
         };
+        let has_living_owner =
+            |line: &Surveyed| line.row.owner.as_ref().is_some_and(|life| reports.contains_key(life));
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let silent = reports.iter().filter(|(_, runs)| runs.is_none());
         Ok(api::AuditClusterResponse {
             findings: first.intersection(&second).map(finding).collect(),
-            owned: count(rows.values().filter(|line| line.row.owner.is_some()).count()),
+            owned: count(rows.values().filter(|line| has_living_owner(line)).count()),
             running: count(reports.values().flatten().map(BTreeMap::len).sum()),
             silent: silent.map(|(life, _)| life.node.to_string()).collect(),
         })
@@ -92,9 +94,9 @@ fn differences(reports: &Reports, view: &View, rows: &[Surveyed]) -> BTreeSet<Di
                     let mut members = view.members.iter();
                     members.any(|m| m.life.node == *node && m.state == MemberState::Active && !m.cordoned)
                 };
-                if row.wish.required().is_some_and(|node| !takes(node)) {
-                    found.insert((row.key.clone(), Kind::PinnedUnplaceable, None));
-                }
+                let waits = row.wish.required().is_some_and(|node| !takes(node));
+                let kind = if waits { Kind::PinnedUnplaceable } else { Kind::Unowned };
+                found.insert((row.key.clone(), kind, None));
             }
         }
     }
@@ -149,6 +151,8 @@ mod tests {
             row(4, Some("n2")),
             row(5, Some("n3")),
             waits,
+            row(8, None),
+            row(9, Some("n9")),
         ];
         let found = differences(&reports, &View::default(), &rows);
         let on = |node: &str| Some(life(node).node);
@@ -159,6 +163,8 @@ mod tests {
             (key(4), Kind::NotRunning, None),
             (key(6), Kind::NotOwned, on("n2")),
             (key(7), Kind::PinnedUnplaceable, None),
+            (key(8), Kind::Unowned, None),
+            (key(9), Kind::Unowned, None),
         ]
         .into();
         assert_eq!(found, expected, "the third node is silent: nothing is said of the fifth device");

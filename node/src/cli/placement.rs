@@ -68,9 +68,10 @@ pub(super) async fn audit(client: &Client, globals: &Globals) -> Result<(), Prob
             }
         }
     }
-    match found.findings.len() {
-        0 => Ok(()),
-        count => Err(failed(format!("{count} findings"))),
+    match (found.findings.len(), found.silent.len()) {
+        (0, 0) => Ok(()),
+        (0, silent) => Err(failed(format!("{silent} nodes do not answer"))),
+        (count, _) => Err(failed(format!("{count} findings"))),
     }
 }
 

@@ -20,7 +20,7 @@ use super::prepared::{open_event, open_message, open_proxy, seal_proxy};
 use super::rows::{BadRow, DeviceRow, TenantRow, desired_text, key, member_state, millis, unavailable};
 use super::seal::SealKey;
 use super::wishes::{pin_text, spread_text};
-use crate::directory::{CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant};
+use crate::directory::{CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant, Unowned};
 
 fn limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
@@ -172,8 +172,9 @@ impl Directory for Store {
         state.map(|state| member_state(&state)).transpose().map_err(unavailable)
     }
 
-    async fn unplaceable(&self) -> Result<u64, Unavailable> {
-        Ok(self.sql(self.backend.unplaceable()).await?.unsigned_abs())
+    async fn unowned(&self) -> Result<Unowned, Unavailable> {
+        let (all, unplaceable) = self.sql(self.backend.unowned()).await?;
+        Ok(Unowned { all: all.unsigned_abs(), unplaceable: unplaceable.unsigned_abs() })
     }
 
     async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable> {

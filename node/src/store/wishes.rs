@@ -26,8 +26,9 @@ pub(super) trait Wishes: Send + Sync {
     async fn set_pin(&self, b: &str, d: &str, pin: Option<(&str, &str)>) -> SqlResult<bool>;
     async fn set_spread(&self, tenant: &str, spread: &str) -> SqlResult<bool>;
     async fn member_state(&self, node: &str) -> SqlResult<Option<String>>;
-    /// Devices that nobody living holds and that require a node which cannot take them.
-    async fn unplaceable(&self) -> SqlResult<i64>;
+    /// Devices that are wanted online and that nobody living holds: all, and those that require a node which cannot
+    /// take them.
+    async fn unowned(&self) -> SqlResult<(i64, i64)>;
     async fn set_cordoned(&self, node: &str, cordoned: bool) -> SqlResult<bool>;
     async fn set_frozen(&self, frozen: bool) -> SqlResult<()>;
     async fn set_max_version(&self, highest: Option<i32>) -> SqlResult<()>;
@@ -124,14 +125,15 @@ macro_rules! wishes {
                 sqlx::query_scalar(sql).bind(node).fetch_optional(&self.read).await
             }
 
-            async fn unplaceable(&self) -> SqlResult<i64> {
+            async fn unowned(&self) -> SqlResult<(i64, i64)> {
                 let sql = concat!(
-                    "SELECT count(*) FROM ownership o LEFT JOIN member v ON v.node_id = o.owner_node
-                     WHERE o.desired = 'online' AND NOT ", $crate::store::wishes::placeable!(), "
+                    "SELECT count(*), count(CASE WHEN NOT ", $crate::store::wishes::placeable!(), " THEN 1 END)
+                     FROM ownership o LEFT JOIN member v ON v.node_id = o.owner_node
+                     WHERE o.desired = 'online'
                        AND (o.owner_node IS NULL OR
                             o.owner_inc < v.incarnation + CASE WHEN v.state = 'dead' THEN 1 ELSE 0 END)"
                 );
-                sqlx::query_scalar(sql).fetch_one(&self.read).await
+                sqlx::query_as(sql).fetch_one(&self.read).await
             }
 
             async fn set_cordoned(&self, node: &str, cordoned: bool) -> SqlResult<bool> {

@@ -1,5 +1,6 @@
 //! Checks of what operators wish of placement: pins, cordons, spread, the freeze, the survey.
 
+use roost_node::directory::Unowned;
 use roost_placement::ledger::{Beaten, MemberState, View};
 use roost_placement::wish::{Pin, PinMode, Spreading, Surveyed};
 use roost_proto::id::{Age, DeviceKey, Life};
@@ -58,13 +59,15 @@ pub(super) async fn a_pin_outlives_its_node_and_waits(world: World) {
     let listed = world.ledger().claimable(10).await.expect("an answer");
     assert_eq!(listed.iter().map(|row| &row.key).collect::<Vec<_>>(), [&free], "the other waits");
     assert!(!claims(&world, &a, None, &pinned).await);
-    assert_eq!(world.ports.directory.unplaceable().await.expect("an answer"), 1);
+    let unowned = async || world.ports.directory.unowned().await.expect("an answer");
+    assert_eq!(unowned().await, Unowned { all: 2, unplaceable: 1 });
     let b = world.active("b").await;
-    assert_eq!(world.ports.directory.unplaceable().await.expect("an answer"), 0);
+    assert_eq!(unowned().await, Unowned { all: 2, unplaceable: 0 });
     assert_eq!(world.ledger().claimable(10).await.expect("an answer").len(), 2);
     world.claim(&b, &pinned).await;
+    assert_eq!(unowned().await, Unowned { all: 1, unplaceable: 0 });
     assert!(world.ledger().certify_death(&b).await.expect("an answer"));
-    assert_eq!(world.ports.directory.unplaceable().await.expect("an answer"), 1, "its owner is dead");
+    assert_eq!(unowned().await, Unowned { all: 2, unplaceable: 1 }, "its owner is dead");
 
     // Without the pin, and after a deletion, it is a device like others.
     let unpinned = world.ports.directory.pin(&pinned, None).await.expect("an answer").expect("a device");

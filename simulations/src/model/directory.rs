@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::port::{ProxyUri, StoredMessage};
-use roost_node::directory::{CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant};
+use roost_node::directory::{
+    CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant, Unowned,
+};
 use roost_placement::ledger::{Desired, MemberState, Ownership, Unavailable};
 use roost_placement::wish::{Pin, Spreading, Wish};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis};
@@ -212,14 +214,13 @@ impl Directory for Model {
         self.step(|tables, _| tables.members.get(node).map(|row| row.state))
     }
 
-    async fn unplaceable(&self) -> Result<u64, Unavailable> {
+    async fn unowned(&self) -> Result<Unowned, Unavailable> {
         self.step(|tables, _| {
-            let waits = |row: &&Ownership| {
-                let free = row.owner.as_ref().is_none_or(|owner| tables.is_over(owner));
-                let cannot = row.wish.required().is_some_and(|node| !tables.takes(node));
-                row.desired == Desired::Online && free && cannot
-            };
-            tables.ownership.values().filter(waits).count() as u64
+            let free = |row: &&Ownership| row.owner.as_ref().is_none_or(|owner| tables.is_over(owner));
+            let wanted = tables.ownership.values().filter(|row| row.desired == Desired::Online);
+            let rows: Vec<&Ownership> = wanted.filter(free).collect();
+            let cannot = |row: &&&Ownership| row.wish.required().is_some_and(|node| !tables.takes(node));
+            Unowned { all: rows.len() as u64, unplaceable: rows.iter().filter(cannot).count() as u64 }
         })
     }
 

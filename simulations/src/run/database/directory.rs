@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::port::{ProxyUri, StoredMessage};
-use roost_node::directory::{CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant};
+use roost_node::directory::{
+    CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant, Unowned,
+};
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
 use roost_placement::wish::{Pin, PinMode, Spreading};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
@@ -88,8 +90,8 @@ impl Directory for Database {
         self.model.node_state(node).await
     }
 
-    async fn unplaceable(&self) -> Result<u64, Unavailable> {
-        self.model.unplaceable().await
+    async fn unowned(&self) -> Result<Unowned, Unavailable> {
+        self.model.unowned().await
     }
 
     async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable> {

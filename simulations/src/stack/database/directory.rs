@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use roost_actors::port::{ProxyUri, StoredMessage};
-use roost_node::directory::{CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant};
+use roost_node::directory::{
+    CreateError, Device, DeviceChange, Directory, LogHead, LoggedEvent, Tenant, Unowned,
+};
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
 use roost_placement::wish::{Pin, Spreading};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
@@ -75,8 +77,8 @@ impl Directory for Link {
         self.read(self.database.node_state(node)).await
     }
 
-    async fn unplaceable(&self) -> Result<u64, Unavailable> {
-        self.read(self.database.unplaceable()).await
+    async fn unowned(&self) -> Result<Unowned, Unavailable> {
+        self.read(self.database.unowned()).await
     }
 
     async fn cordon(&self, node: &NodeId, cordoned: bool) -> Result<bool, Unavailable> {
