@@ -2,6 +2,8 @@
 
 #[path = "device/backlog.rs"]
 mod backlog;
+#[path = "device/clocks.rs"]
+mod clocks;
 #[path = "device/collections.rs"]
 mod collections;
 #[path = "device/health.rs"]
@@ -10,6 +12,8 @@ mod health;
 mod history;
 #[path = "device/keys.rs"]
 mod keys;
+#[path = "device/lapses.rs"]
+mod lapses;
 #[path = "device/placeholders.rs"]
 mod placeholders;
 #[path = "device/reinstalls.rs"]

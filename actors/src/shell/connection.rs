@@ -26,6 +26,9 @@ use crate::machine::DialAs;
 use crate::port::{Attempt, DialPermit, LinkError, LinkSink, PermitRefused, ProxyUri, Urgency};
 use crate::warm::{SourceFrames, WarmLink};
 
+/// How often a write that is held back by the lease looks whether it may go out.
+const HELD: Duration = Duration::from_millis(50);
+
 /// What the actor is asked.
 #[derive(Debug)]
 pub(super) enum Message {
@@ -184,10 +187,17 @@ impl State {
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let Some(open) = self.open.as_mut() else { return Ok(()) };
+        let clocks = &self.arguments.ports.clocks;
+        let age = clocks.age();
         let frame = open.sealer.seal(bytes).map_err(|error| Failure::Other(error.to_string()))?;
-        if !self.arguments.ports.clocks.may_act() {
-            // The lease ran out on the way here. The sealed frame is lost, and with it the stream.
-            return Err(Failure::Other("the lease ran out before a write".to_owned()));
+        // The lease may have run out on the way here. The frame is the next one of the stream whenever it goes out:
+        // nothing else is sealed before, and who ends the connection meanwhile ends this wait.
+        while !clocks.may_act() {
+            tokio::time::sleep(HELD).await;
+            if clocks.age() != age {
+                // What it was decided on may be lost.
+                return Err(Failure::Other("the database lost a tail before a write".to_owned()));
+            }
         }
         let patience = self.arguments.ports.limits.connect;
         match timeout(patience, open.sink.send(frame.into())).await {

@@ -184,7 +184,7 @@ impl Device {
                 if self.todo.is_empty() {
                     continue;
                 }
-            } else if !self.think(core, ctx) && !self.read(core, ctx) {
+            } else if !self.think(core, ctx) && !self.write_held(core, ctx) && !self.read(core, ctx) {
                 break;
             }
             if core.struck(ctx, false) {

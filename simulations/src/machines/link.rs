@@ -11,6 +11,7 @@ use roost_actors::machine::{DialAs, Event};
 use roost_actors::port::{DialPermit, Urgency};
 use roost_placement::lease::permit_deadline;
 use roost_placement::seeded::{self, Bug};
+use roost_proto::id::Age;
 use roost_proto::stanza::{self, Read as _, Stanza};
 use roost_proto::version::ProtocolVersion;
 
@@ -34,6 +35,8 @@ pub(super) struct Link {
     /// What the last message of the handshake says.
     last: Option<([u8; 32], Vec<u8>)>,
     up: bool,
+    /// Stanzas that the lease holds back, each with the age of the database in which it was to go out.
+    held: VecDeque<(Age, Bytes)>,
     unread: VecDeque<Bytes>,
     /// It is over, once everything is read.
     over: Option<&'static str>,
@@ -56,6 +59,7 @@ impl Device {
             id: None,
             last: None,
             up: false,
+            held: VecDeque::new(),
             unread: VecDeque::new(),
             over: None,
         };
@@ -228,15 +232,35 @@ impl Device {
         }
     }
 
-    /// Puts one stanza on the wire.
+    /// Puts one stanza on the wire, or keeps it until the node may act.
     pub(super) fn write(&mut self, core: &mut Core, ctx: &mut Context, number: u64, bytes: Bytes) {
-        let Some(link) = self.link.as_ref().filter(|link| link.number == number && link.up) else { return };
-        let Some(id) = link.id else { return };
-        if !core.permission.may_act() {
+        let Some(link) = self.link.as_mut().filter(|link| link.number == number && link.up) else { return };
+        if !core.permission.may_act() || !link.held.is_empty() {
             ctx.record.rarely("write withheld");
-            return self.lose(core, ctx, "the lease ran out before a write");
+            return link.held.push_back((core.permission.age(), bytes));
         }
-        let stanza = stanza::hear(&bytes).expect("the machine writes stanzas");
+        if let Some(id) = link.id {
+            self.put_on_wire(core, ctx, id, &bytes);
+        }
+    }
+
+    /// Writes one stanza that was held back, if there is one and the node may act again; whether it did something.
+    pub(super) fn write_held(&mut self, core: &mut Core, ctx: &mut Context) -> bool {
+        if !core.permission.may_act() {
+            return false;
+        }
+        let held = |link: &mut Link| Some((link.id?, link.held.pop_front()?));
+        let Some((id, (age, bytes))) = self.link.as_mut().and_then(held) else { return false };
+        if age == core.permission.age() {
+            self.put_on_wire(core, ctx, id, &bytes);
+        } else {
+            self.lose(core, ctx, "the database lost a tail before a write");
+        }
+        true
+    }
+
+    fn put_on_wire(&mut self, core: &mut Core, ctx: &mut Context, id: LinkId, bytes: &Bytes) {
+        let stanza = stanza::hear(bytes).expect("the machine writes stanzas");
         let kind = match &*stanza.tag {
             // What the device asks its own phone is no row of the log; its ratchet is durable before, and the
             // keys are judged with all others.
@@ -248,7 +272,7 @@ impl Device {
             _ => WireKind::Other,
         };
         let id_text = stanza.text("id").unwrap_or_default().into_owned();
-        let digest = short_digest(&bytes);
+        let digest = short_digest(bytes);
         let grant = self.grant.clone();
         ctx.record.fact(What::Wired { grant, kind, id: id_text, digest, keys: Vec::new() });
         core.up(ctx, id, Up::Stanza(Box::new(stanza)));

@@ -1,8 +1,8 @@
 //! One simulated WhatsApp, one model store, and devices that a life owns; taken over by the next life.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,17 +18,19 @@ use roost_node::directory::{CreateError, Directory, LoggedEvent};
 use roost_node::link::WhatsAppDialer;
 use roost_node::media::{DeviceFiles, Folder, Media, MediaOptions};
 use roost_node::outside::{Dice, Outside};
-use roost_placement::lease::{BootTime, permit_deadline};
+use roost_placement::lease::permit_deadline;
 use roost_placement::ledger::{Candidate, Grant, Ledger, MemberState, Timing};
 use roost_proto::api::device::State;
 use roost_proto::api::event::Payload;
 use roost_proto::api::{self, message_received};
 use roost_proto::content::MessageContent;
-use roost_proto::id::{Age, DeviceKey, Life, Sequence, UnixMillis};
+use roost_proto::id::{Age, DeviceKey, Life, Sequence};
 use roost_proto::version::Rollout;
 use roost_simulations::model::{Model, system_clock};
 use roost_simulations::wa::{Scanner, SimOptions, SimServer};
 use tokio::sync::watch;
+
+use crate::clocks::NodeClocks;
 
 const LONG: Timing = Timing {
     beat: Duration::from_secs(60),
@@ -36,47 +38,6 @@ const LONG: Timing = Timing {
     margin: Duration::from_secs(1),
     grace: Duration::from_secs(60),
 };
-
-/// Clocks of a node whose lease can be taken away, and whose calendar can be turned.
-pub(crate) struct NodeClocks {
-    begin: Instant,
-    act: AtomicBool,
-    ahead: AtomicI64,
-}
-
-impl NodeClocks {
-    pub(crate) fn may_act(&self, act: bool) {
-        self.act.store(act, Ordering::SeqCst);
-    }
-
-    /// So many days pass on the calendar.
-    pub(crate) fn days_pass(&self, days: i64) {
-        self.ahead.fetch_add(days * 24 * 3600 * 1000, Ordering::SeqCst);
-    }
-}
-
-impl Clocks for NodeClocks {
-    fn boot(&self) -> BootTime {
-        BootTime(1).plus(self.begin.elapsed())
-    }
-
-    fn wall(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(i64::try_from(since.as_millis()).expect("this age") + self.ahead.load(Ordering::SeqCst))
-    }
-
-    fn may_act(&self) -> bool {
-        self.act.load(Ordering::SeqCst)
-    }
-
-    fn age(&self) -> Age {
-        Age::default()
-    }
-
-    fn trusted(&self) -> Age {
-        Age::default()
-    }
-}
 
 struct OpenGate {
     ledger: Arc<Model>,
@@ -151,11 +112,7 @@ impl Scene {
             SimOptions { seed: Some(1), directory: Some(folder.path().to_owned()), ..SimOptions::default() };
         let server = SimServer::start(options).await.expect("starts");
         let model = Model::new(system_clock());
-        let clocks = Arc::new(NodeClocks {
-            begin: Instant::now(),
-            act: AtomicBool::new(true),
-            ahead: AtomicI64::new(0),
-        });
+        let clocks = Arc::new(NodeClocks::new());
         let authorities = Some(folder.path().join("ca.pem"));
         let dialer = WhatsAppDialer::new(&server.url(), authorities, Some(server.root()));
         let dialer = dialer.expect("good options");
