@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use roost_actors::device::DeviceHandle;
 use roost_placement::ledger::{Desired, Ledger};
+use roost_proto::api::device::State;
 use roost_proto::id::{DeviceKey, Life};
 use tokio::time::Instant;
 use tonic::Status;
@@ -149,14 +150,20 @@ impl Router {
         }
     }
 
-    /// The owner's place. Waits within the search for a device that nobody holds.
+    /// The owner's place. Waits within the search for a device that nobody holds, or that is loaded here still.
     async fn place(&self, call: &Call, key: &DeviceKey, search: &mut Search) -> Result<Place, ApiError> {
+        let no_owner = || ApiError::NoOwner { key: key.clone(), retry: Duration::from_secs(1) };
         loop {
             // One that has ended is only waiting to be cleared away.
             if let Some(device) = self.hosts.find(key)
                 && device.finished().now_or_never().is_none()
             {
-                return Ok(Place::Here(device));
+                if device.status().borrow().state != State::Starting {
+                    return Ok(Place::Here(device));
+                }
+                // It was opened just now and takes nothing before its state is read.
+                search.wait().await.map_err(|_| no_owner())?;
+                continue;
             }
             if !call.forwarded
                 && let Some(life) = self.remembered(key)
@@ -182,8 +189,7 @@ impl Router {
                 return Ok(Place::There(peer));
             }
             // Nobody holds it, its owner is dead, or it was given to this node a moment ago.
-            let retry = Duration::from_secs(1);
-            search.wait().await.map_err(|_| ApiError::NoOwner { key: key.clone(), retry })?;
+            search.wait().await.map_err(|_| no_owner())?;
         }
     }
 

@@ -25,6 +25,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tonic::Status;
 
+use crate::loads::Loads;
 use crate::world::until;
 
 /// Devices of this tenant.
@@ -34,6 +35,8 @@ pub(crate) const TENANT: &str = "tenants/acme";
 pub(crate) struct Live {
     pub(crate) sim: SimServer,
     pub(crate) model: Arc<Model>,
+    /// How the nodes read their devices.
+    pub(crate) loads: Arc<Loads>,
     pub(crate) nodes: Vec<LiveNode>,
     _folder: TempDir,
 }
@@ -63,12 +66,15 @@ impl Live {
         let dialer = WhatsAppDialer::new(&sim.url(), authorities, Some(sim.root())).expect("a dialer");
         let model = Model::new(system_clock());
         model.create_tenant(&"acme".parse().expect("an id"), "").await.expect("a new tenant");
+        let loads = Arc::new(Loads::new(model.clone()));
         let stickers = format!("https://{}/sticker", sim.addr());
         let upload_hosts = choose(sim.look(|machine| machine.media_hosts().to_vec()));
         let mut nodes = Vec::new();
         for n in 1..=count {
             let settings = (folder.path(), stickers.as_str(), upload_hosts.clone());
-            nodes.push(LiveNode::start(&model, dialer.clone(), &format!("n{n}"), settings).await);
+            nodes.push(
+                LiveNode::start(&model, loads.clone(), dialer.clone(), &format!("n{n}"), settings).await,
+            );
         }
         for node in &nodes {
             until("all nodes see all nodes active", || async {
@@ -78,7 +84,7 @@ impl Live {
             })
             .await;
         }
-        Live { sim, model, nodes, _folder: folder }
+        Live { sim, model, loads, nodes, _folder: folder }
     }
 
     /// The client of a node.
@@ -162,6 +168,7 @@ impl Live {
 impl LiveNode {
     async fn start(
         model: &Arc<Model>,
+        devices: Arc<Loads>,
         dialer: WhatsAppDialer,
         id: &str,
         (files, stickers, upload_hosts): (&Path, &str, Vec<String>),
@@ -187,7 +194,7 @@ impl LiveNode {
         let stores = Stores {
             ledger: model.clone(),
             heartbeat: model.clone(),
-            devices: model.clone(),
+            devices,
             directory: model.clone(),
             blobs: Arc::new(Folder::new(files)),
             media_http: Arc::new(dialer.media_client()),

@@ -17,6 +17,7 @@ mod groups;
 mod health;
 mod imports;
 mod live;
+mod loads;
 mod media;
 mod pairing;
 mod passkeys;

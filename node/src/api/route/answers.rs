@@ -39,9 +39,10 @@ pub(in crate::api) fn of_node(node: NodeId, status: Status) -> ApiError {
 /// Whether another look-up may find the right node.
 pub(super) fn is_stale(error: &ApiError) -> bool {
     match error {
-        ApiError::NotOwner { .. } | ApiError::OwnershipLost { .. } | ApiError::OwnerUnreachable { .. } => {
-            true
-        }
+        ApiError::NotOwner { .. }
+        | ApiError::NoOwner { .. }
+        | ApiError::OwnershipLost { .. }
+        | ApiError::OwnerUnreachable { .. } => true,
         ApiError::Forwarded(status) => {
             matches!(reason_of(status).as_deref(), Some("NOT_OWNER" | "OWNERSHIP_LOST" | "NO_OWNER"))
         }
@@ -78,6 +79,12 @@ mod tests {
     fn only_errors_about_the_place_lead_to_another_look_up() {
         let forwarded = |error: ApiError| ApiError::Forwarded(Box::new(error.status(&node())));
         assert!(is_stale(&forwarded(ApiError::NotOwner { key: key() })));
+        let starts = ApiError::NoOwner { key: key(), retry: std::time::Duration::from_millis(250) };
+        assert!(
+            is_stale(&starts),
+            "a device that was opened just now is worth another look on its own node too"
+        );
+        assert!(is_stale(&forwarded(starts)));
         assert!(is_stale(&forwarded(ApiError::OwnershipLost { key: key(), epoch: None })));
         assert!(!is_stale(&forwarded(ApiError::Unfit { key: key(), unfit: Unfit::NotPaired })));
         let down = roost_placement::ledger::Unavailable("down".into());
