@@ -12,6 +12,7 @@ mod director;
 pub mod fan;
 mod network;
 mod node;
+mod resets;
 
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex};

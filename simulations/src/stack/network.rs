@@ -9,6 +9,8 @@ use futures_util::stream::unfold;
 use roost_node::outside::{Connect, Duplex, Network};
 use turmoil::net::{TcpListener, TcpStream};
 
+use super::resets::ResetOnce;
+
 /// The port of every API.
 pub(super) const API: u16 = 7000;
 /// The port of the simulated WhatsApp.
@@ -19,7 +21,15 @@ struct Wire;
 #[async_trait]
 impl Connect for Wire {
     async fn connect(&self, host: &str, port: u16) -> io::Result<Box<dyn Duplex>> {
-        Ok(Box::new(TcpStream::connect((host, port)).await?))
+        Ok(carrying(port, TcpStream::connect((host, port)).await?))
+    }
+}
+
+/// A connection to a port, as both sides of it write.
+fn carrying(port: u16, stream: TcpStream) -> Box<dyn Duplex> {
+    match port {
+        API => Box::new(ResetOnce::new(stream)),
+        _ => Box::new(stream),
     }
 }
 
@@ -31,8 +41,8 @@ pub(super) fn network() -> Network {
 /// Connections that come to a port of this host.
 pub(super) async fn listen(port: u16) -> io::Result<impl Stream<Item = io::Result<Box<dyn Duplex>>> + Send> {
     let listener = TcpListener::bind(("0.0.0.0", port)).await?;
-    Ok(unfold(listener, async |listener| {
-        let accepted = listener.accept().await.map(|(stream, _)| Box::new(stream) as Box<dyn Duplex>);
-        Some((accepted, listener))
+    Ok(unfold((listener, port), async |(listener, port)| {
+        let accepted = listener.accept().await.map(|(stream, _)| carrying(port, stream));
+        Some((accepted, (listener, port)))
     }))
 }
