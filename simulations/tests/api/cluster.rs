@@ -1,12 +1,10 @@
 //! The cluster through the API.
 
-use std::time::Duration;
-
 use roost_placement::ledger::Ledger;
 use roost_proto::api::*;
 use tonic::Code;
 
-use crate::world::{STUCK, World, bad_field, refusal, until};
+use crate::world::{PATIENCE, STUCK, World, bad_field, refusal, until};
 
 #[tokio::test]
 async fn every_node_says_the_same_members_and_ring() {
@@ -75,7 +73,7 @@ async fn a_drain_is_asked_of_any_node_and_a_second_one_is_refused() {
     }
     let mut last = None;
     loop {
-        let said = tokio::time::timeout(Duration::from_secs(20), stream.message()).await;
+        let said = tokio::time::timeout(PATIENCE, stream.message()).await;
         match said.expect("within twenty seconds").expect("no refusal") {
             Some(answer) => last = Some(answer.remaining),
             None => break,
@@ -107,8 +105,7 @@ async fn a_drain_whose_node_dies_before_its_end_is_not_told_as_done() {
             while there.message().await?.is_some() {}
             Ok(())
         };
-        let ended =
-            tokio::time::timeout(Duration::from_secs(20), ended).await.expect("within twenty seconds");
+        let ended = tokio::time::timeout(PATIENCE, ended).await.expect("in time");
         assert_eq!(refusal(ended), (Code::Aborted, "DRAIN_INCOMPLETE".into()), "asked of {asked}");
     }
 }
@@ -143,7 +140,7 @@ async fn a_watch_says_of_each_node_how_many_devices_wait_and_a_list_does_not() {
     let world = World::new(2).await;
     let mut stream =
         world.at(1).cluster().watch_cluster(WatchClusterRequest {}).await.expect("it begins").into_inner();
-    let said = tokio::time::timeout(Duration::from_secs(20), stream.message()).await;
+    let said = tokio::time::timeout(PATIENCE, stream.message()).await;
     let said = said.expect("within twenty seconds").expect("no refusal").expect("an answer");
     let counts: Vec<_> =
         said.nodes.iter().map(|node| (node.name.as_str(), node.connected, node.waiting)).collect();

@@ -1,7 +1,5 @@
 //! Named consumers: acknowledgements, redelivery, exclusiveness, windows.
 
-use std::time::Duration;
-
 use roost_node::api::port::Cluster;
 use roost_node::client::Client;
 use roost_proto::api::stream_events_request::{Ack, Message as Up, Open, Position, Start};
@@ -11,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
-use crate::world::{World, bad_field, by, refusal};
+use crate::world::{PATIENCE, World, bad_field, by, refusal};
 
 const SHOP: &str = "tenants/acme/devices/shop";
 
@@ -33,7 +31,7 @@ async fn connect(client: Client, open: Open) -> Result<Stream, Status> {
 
 impl Stream {
     async fn next(&mut self) -> Result<Option<Down>, Status> {
-        let said = tokio::time::timeout(Duration::from_secs(20), self.down.message()).await;
+        let said = tokio::time::timeout(PATIENCE, self.down.message()).await;
         Ok(said.expect("within twenty seconds")?.and_then(|said| said.message))
     }
 

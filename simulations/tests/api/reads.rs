@@ -1,7 +1,5 @@
 //! Reading the event log with cursors, on any node.
 
-use std::time::Duration;
-
 use roost_node::client::Client;
 use roost_node::directory::Directory;
 use roost_proto::api::*;
@@ -9,7 +7,7 @@ use roost_proto::id::UnixMillis;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use crate::world::{World, bad_field, refusal};
+use crate::world::{PATIENCE, World, bad_field, refusal};
 
 /// Reads to the end: the sequences per device in the order of arrival, and the last cursor.
 async fn read(
@@ -173,7 +171,7 @@ async fn a_follower_hears_what_another_node_commits() {
     for round in 0..3 {
         writer.write_numbered(&shop, round * 10 + 1..=round * 10 + 10).await;
         while seen.len() < usize::try_from(round * 10 + 10).expect("small") {
-            let said = tokio::time::timeout(Duration::from_secs(10), stream.message()).await;
+            let said = tokio::time::timeout(PATIENCE, stream.message()).await;
             let said = said.expect("within ten seconds").expect("no refusal").expect("no end");
             seen.extend(said.events.into_iter().map(|event| event.sequence));
         }
