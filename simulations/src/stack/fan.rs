@@ -16,8 +16,9 @@ use super::{Plan, Size, run};
 use crate::run::{Answer, SAY, counts, say};
 use crate::seeds::Written;
 
-/// How long one seed may take before its process is ended and counted as failed.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long one seed may take before its process is ended and counted as failed: real time, of which a busy machine needs
+/// many times as much as the half minute that the longest seeds compute.
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// Variable by which a process knows that it is to run one seed and to answer in one line of JSON.
 const CHILD: &str = "ROOST_SIM_CHILD";

@@ -341,6 +341,8 @@ where
 {
     let end = tokio::time::Instant::now() + PATIENCE;
     let mut tick = tokio::time::interval(Duration::from_millis(10));
+    // Who looks for longer than that must not look without a pause: what is looked for may need this thread.
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         if let Some(found) = look().await {
             return found;

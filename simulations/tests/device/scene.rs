@@ -29,6 +29,7 @@ use roost_proto::version::Rollout;
 use roost_simulations::model::{Model, system_clock};
 use roost_simulations::wa::{Scanner, SimOptions, SimServer};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::clocks::NodeClocks;
 
@@ -343,11 +344,14 @@ pub(crate) fn request(to: &Recipient, text: &str) -> SendRequest {
     }
 }
 
-const LIMIT: Duration = Duration::from_secs(60);
+/// The longest that anything takes on a busy machine. Bounds a failure, delays no success.
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Waits for a condition, with a bound.
 pub(crate) async fn until<F: Future<Output = bool>>(name: &str, holds: impl Fn() -> F) {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
+    // Who looks for longer than that must not look without a pause: what is looked for may need this thread.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let wait = async {
         while !holds().await {
             tick.tick().await;
