@@ -1,15 +1,17 @@
 //! Real `roost serve` processes: a configuration and a log file each, started, killed, frozen, watched.
 //!
 //! What must hold: every process that is started here ends with the value that stands for it, whatever
-//! happens in between. It knows nothing of devices; it is what an operator's tooling would do.
+//! happens in between, and has ended when the value is gone. It knows nothing of devices; it is what an
+//! operator's tooling would do.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tokio::process::{Child, Command};
 
 use crate::ports;
@@ -240,6 +242,37 @@ impl NodeProcess {
     }
 }
 
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        // The parent first: it would start another worker. A worker that it starts meanwhile ends with it.
+        let family: Vec<Pid> = [self.parent(), self.worker()].into_iter().flatten().collect();
+        end(&family, ENDING);
+        if let Some(child) = &mut self.child {
+            let _ = child.try_wait();
+        }
+    }
+}
+
+/// How long the kernel may take to end a process that was killed.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// Kills processes, frozen ones too, and waits until they have ended, at most for `limit`. Blocks. `false` when some
+/// have not.
+pub(crate) fn end(processes: &[Pid], limit: Duration) -> bool {
+    // One that cannot be opened has ended before.
+    let open = |process: &Pid| Some((*process, pidfd_open(*process, PidfdFlags::empty()).ok()?));
+    let opened: Vec<_> = processes.iter().filter_map(open).collect();
+    for (process, _) in &opened {
+        let _ = kill_process(*process, Signal::KILL);
+    }
+    let last = Instant::now() + limit;
+    opened.iter().all(|(_, ended)| {
+        let left = Timespec::try_from(last.saturating_duration_since(Instant::now()));
+        let mut ends = [PollFd::new(ended, PollFlags::IN)];
+        left.is_ok_and(|left| poll(&mut ends, Some(&left)).is_ok_and(|ready| ready > 0))
+    })
+}
+
 /// First child process of `parent`.
 fn child_of(parent: Pid) -> Option<Pid> {
     children_of(parent).into_iter().next()
@@ -312,5 +345,15 @@ mod tests {
         found.await.expect("the shell starts cat");
         drop(shell.stdin.take());
         assert!(shell.wait().await.expect("it ends").success());
+    }
+
+    #[test]
+    fn a_frozen_process_that_is_ended_has_ended() {
+        let mut cat =
+            std::process::Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat can be started");
+        let process = Pid::from_child(&cat);
+        kill_process(process, Signal::STOP).expect("it runs");
+        assert!(end(&[process], Duration::from_secs(10)));
+        assert!(cat.try_wait().expect("it can be waited for").is_some());
     }
 }

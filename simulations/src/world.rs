@@ -59,7 +59,6 @@ pub struct Plan {
 
 /// The installation.
 pub struct World {
-    folder: Option<TempDir>,
     /// What the nodes share.
     pub site: Site,
     /// The other side.
@@ -76,6 +75,8 @@ pub struct World {
     pub speakers: Vec<Speaker>,
     /// Names of the tenants.
     pub tenants: Vec<String>,
+    /// It goes last: until the nodes have ended they write into it.
+    folder: Option<TempDir>,
 }
 
 /// Who owns a device.
@@ -137,7 +138,6 @@ impl World {
         let clients = || nodes.iter().map(client).collect::<Result<Vec<_>, _>>();
         let (callers, lookers) = (Arc::new(Callers::new(clients()?)), Arc::new(Callers::new(clients()?)));
         let mut world = World {
-            folder: Some(folder),
             site,
             sim,
             nodes,
@@ -146,6 +146,7 @@ impl World {
             books: Books::default(),
             speakers: Vec::new(),
             tenants: Vec::new(),
+            folder: Some(folder),
         };
         match world.settle(plan, say).await {
             Ok(()) => Ok(world),
