@@ -224,6 +224,16 @@ pub fn query(url: &str, statements: &str) -> Result<String, PostgresError> {
 impl Drop for TempPostgres {
     fn drop(&mut self) {
         self.stop();
+        remove_shared_memory(self.folder.path());
+    }
+}
+
+/// A server that was killed leaves the segment of shared memory by which others know that it runs; the last field of
+/// the seventh line of its lock file names it.
+fn remove_shared_memory(folder: &Path) {
+    let lock = fs::read_to_string(folder.join("data/postmaster.pid")).unwrap_or_default();
+    if let Some(segment) = lock.lines().nth(6).and_then(|line| line.split_whitespace().last()) {
+        let _ = Command::new("ipcrm").args(["-m", segment]).stderr(Stdio::null()).status();
     }
 }
 
@@ -260,6 +270,8 @@ fn serve(
             .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"])
             .arg(folder)
             .args(["-c", "max_connections=200", "-c", "shared_buffers=64MB"])
+            // In its folder, and gone with it, though it be killed.
+            .args(["-c", "dynamic_shared_memory_type=mmap"])
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
