@@ -289,6 +289,11 @@ pub(crate) fn children_of(parent: Pid) -> Vec<Pid> {
     std::fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(child).collect()
 }
 
+/// Whether there is no such process, or only what is left of one until somebody takes note of its end.
+pub(crate) fn has_ended(process: Pid) -> bool {
+    state_and_parent(process.as_raw_nonzero().get()).is_none_or(|(state, _)| matches!(state, 'Z' | 'X'))
+}
+
 /// Whether a process was stopped by a signal and has not gone on.
 pub fn is_stopped(process: Pid) -> bool {
     state_and_parent(process.as_raw_nonzero().get()).is_some_and(|(state, _)| state == 'T')
@@ -353,7 +358,9 @@ mod tests {
             std::process::Command::new("cat").stdin(Stdio::piped()).spawn().expect("cat can be started");
         let process = Pid::from_child(&cat);
         kill_process(process, Signal::STOP).expect("it runs");
+        assert!(!has_ended(process));
         assert!(end(&[process], Duration::from_secs(10)));
+        assert!(has_ended(process), "though nobody has taken note of it");
         assert!(cat.try_wait().expect("it can be waited for").is_some());
     }
 }

@@ -8,9 +8,12 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid};
+
+use crate::processes::has_ended;
 
 /// First letters of all names that are made here.
 const PREFIX: &str = "rst";
@@ -73,6 +76,9 @@ pub fn missing() -> Option<String> {
 impl Network {
     /// A bridge and so many namespaces, at most 100: names of links have 15 letters.
     pub fn build(places: usize) -> Result<Network, NetworkError> {
+        static FIRST: Once = Once::new();
+        // Before the first one, what carries our own id is of somebody who had it before us.
+        FIRST.call_once(|| sweep_of(|run| run == getpid()));
         sweep();
         let network = Network { run: name_of_run(), subnet: rand::random(), places };
         let bridge = network.bridge();
@@ -150,11 +156,15 @@ fn name_of_run() -> String {
 }
 
 /// Removes what runs left behind whose process is gone.
-fn sweep() {
+pub(crate) fn sweep() {
+    sweep_of(has_ended);
+}
+
+fn sweep_of(gone: fn(Pid) -> bool) {
     let named = |folder: &str| {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.filter(|name| left_behind(name)).collect::<Vec<_>>()
+        names.filter(|name| process_of(name).is_some_and(gone)).collect::<Vec<_>>()
     };
     // Others may sweep at the same time.
     for namespace in named("/run/netns") {
@@ -165,11 +175,11 @@ fn sweep() {
     }
 }
 
-fn left_behind(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix(PREFIX) else { return false };
+/// The process that made something of this name; `None` when none of ours did.
+fn process_of(name: &str) -> Option<Pid> {
+    let rest = name.strip_prefix(PREFIX)?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    let run = digits.parse().ok().and_then(Pid::from_raw);
-    run.is_some_and(|run| rustix::process::test_kill_process(run).is_err())
+    digits.parse().ok().and_then(Pid::from_raw)
 }
 
 /// The rule set of a cut, for `nft -f`.
@@ -247,10 +257,25 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_dead_run_left_is_swept() {
-        assert!(!left_behind(&format!("{PREFIX}{}aan0", std::process::id())));
-        assert!(!left_behind("lo") && !left_behind("rstn0"));
-        // Above the largest process id that Linux gives.
-        assert!(left_behind(&format!("{PREFIX}4194999xyn0")));
+    fn what_is_swept_is_known_by_the_process_that_made_it() {
+        let name = name_of_run();
+        assert_eq!(process_of(&format!("{name}n0")), Some(getpid()));
+        assert_eq!(process_of(&format!("{PREFIX}4194303xyv99")), Pid::from_raw(4_194_303));
+        assert_eq!([process_of("lo"), process_of("rstn0"), process_of("rst")], [None; 3]);
+    }
+
+    #[test]
+    fn what_another_process_of_our_id_has_left_is_not_in_the_way() {
+        if missing().is_some() {
+            return;
+        }
+        let name = format!("{PREFIX}{}zz", std::process::id());
+        ip(&["netns", "add", &format!("{name}n0")]).expect("a namespace");
+        ip(&["link", "add", &format!("{name}b"), "type", "bridge"]).expect("a bridge");
+        sweep();
+        let left = || std::path::Path::new("/run/netns").join(format!("{name}n0")).exists();
+        assert!(left(), "its process lives");
+        sweep_of(|run| run == getpid());
+        assert!(!left());
     }
 }
