@@ -18,17 +18,21 @@ pub mod scenarios;
 pub mod verdict;
 pub mod watch;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use roost_node::config::parse_duration;
+use rustix::process::Signal;
+use tokio_util::sync::CancellationToken;
 
 use self::arena::Pace;
 use self::report::Report;
 use self::run::{Outcome, run};
 use self::scenario::{ALL, Scenario, named};
+use crate::keeper::{self, Stops, exit_code};
 
 /// What `roost chaos` can do.
 #[derive(Debug, Clone, Subcommand)]
@@ -36,6 +40,9 @@ pub enum ChaosCommand {
     /// Lists the scenarios, what they do and what they need.
     List,
     /// Runs one scenario, or all of them, and says what became of it.
+    ///
+    /// Ctrl-C, SIGTERM or SIGHUP end it early, with everything that it has started, after the report of what was seen
+    /// until then (exit code 130, 143 or 129); a second one ends it at once.
     Run(RunArgs),
 }
 
@@ -75,27 +82,54 @@ fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "must be a duration with a unit, as 60s or 10m".to_owned())
 }
 
-/// Carries it out. Exit code 1 when a verdict is dirty, 2 when nothing could be run.
-pub async fn command(command: ChaosCommand) -> ExitCode {
-    match command {
-        ChaosCommand::List => {
-            for scenario in ALL {
-                println!("{:<22} {}", scenario.name, scenario.about);
-                if !scenario.needs.words().is_empty() {
-                    println!("{:<22} needs {}", "", scenario.needs.words());
-                }
-            }
-            ExitCode::SUCCESS
+/// Names the scenarios.
+pub fn list() -> ExitCode {
+    for scenario in ALL {
+        println!("{:<22} {}", scenario.name, scenario.about);
+        if !scenario.needs.words().is_empty() {
+            println!("{:<22} needs {}", "", scenario.needs.words());
         }
-        ChaosCommand::Run(args) => tokio::select! {
-            code = run_all(args) => code,
-            // Returning drops everything that was started.
-            _ = tokio::signal::ctrl_c() => ExitCode::from(130),
-        },
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs scenarios. Exit code 1 when a verdict is dirty, 2 when nothing could be run, 128 and its number when a signal
+/// has stopped it.
+pub async fn command(args: RunArgs) -> ExitCode {
+    let mut stops = match Stops::listen() {
+        Ok(stops) => stops,
+        Err(error) => {
+            eprintln!("roost: signals cannot be received: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let stop = CancellationToken::new();
+    let run = run_all(args, stop.clone());
+    tokio::pin!(run);
+    let signal = tokio::select! {
+        code = &mut run => return code,
+        signal = stops.next() => signal,
+    };
+    say(&format!("{}: it is stopped", name_of(signal)));
+    stop.cancel();
+    run.await;
+    ExitCode::from(exit_code(signal))
+}
+
+fn name_of(signal: Signal) -> &'static str {
+    match signal {
+        Signal::INT => "SIGINT",
+        Signal::HUP => "SIGHUP",
+        _ => "SIGTERM",
     }
 }
 
-async fn run_all(args: RunArgs) -> ExitCode {
+/// Says it to whoever waits at the terminal, who may have hung up.
+fn say(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+async fn run_all(args: RunArgs, stop: CancellationToken) -> ExitCode {
     let mut chosen: Vec<&'static Scenario> = Vec::new();
     for name in &args.scenarios {
         match named(name) {
@@ -126,6 +160,7 @@ async fn run_all(args: RunArgs) -> ExitCode {
         rounds,
         database_url,
         quiet: false,
+        stop: stop.clone(),
     };
     let rounds = pace.rounds.map_or(String::new(), |rounds| format!(" --rounds {rounds}"));
     let before = pace.release_before.as_ref();
@@ -137,21 +172,37 @@ async fn run_all(args: RunArgs) -> ExitCode {
     );
     let mut report = Report::default();
     report.again = again;
+    let mut not_begun = Vec::new();
     for scenario in chosen {
-        println!("\n== {}: {}", scenario.name, scenario.about);
-        let outcome = run(scenario, &pace).await;
+        if stop.is_cancelled() {
+            not_begun.push(scenario.name);
+            continue;
+        }
+        say(&format!("\n== {}: {}", scenario.name, scenario.about));
+        let mut outcome = run(scenario, &pace).await;
+        if let Outcome::Ran(ran) = &mut outcome {
+            ran.logs = ran.logs.take().map(keeper::spared);
+        }
         match &outcome {
-            Outcome::Skipped(missing) => println!("not run: needs {missing}"),
-            Outcome::Ran(ran) => print!("{}", ran.verdict.text()),
+            Outcome::Skipped(missing) => say(&format!("not run: needs {missing}")),
+            Outcome::Ran(ran) => say(ran.verdict.text().trim_end()),
         }
         report.push(scenario, outcome);
     }
-    println!("\n{}\nagain: {}", report.table(), report.again);
+    if stop.is_cancelled() {
+        let rest = if not_begun.is_empty() {
+            String::new()
+        } else {
+            format!("; not begun: {}", not_begun.join(", "))
+        };
+        report.stopped = Some(format!("stopped before the end{rest}"));
+    }
+    say(&format!("\n{}\nagain: {}", report.table(), report.again));
     if let Some(path) = &path {
         match report.write(path) {
-            Ok(()) => println!("report: {}", path.display()),
+            Ok(()) => say(&format!("report: {}", path.display())),
             Err(error) => {
-                eprintln!("roost: {}: {error}", path.display());
+                let _ = writeln!(io::stderr(), "roost: {}: {error}", path.display());
                 return ExitCode::FAILURE;
             }
         }

@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod demo;
 pub mod history;
 pub mod interop;
+pub mod keeper;
 pub mod machines;
 pub mod model;
 pub mod percentiles;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use roost_node::cli::{self, Globals, ServeArgs};
-use roost_simulations::{chaos, demo, scan, seeds, sim_server};
+use roost_simulations::{chaos, demo, keeper, scan, seeds, sim_server};
 
 #[derive(Parser)]
 #[command(name = "roost", version, about = "Hosts WhatsApp companion devices on nodes that may be killed")]
@@ -47,7 +47,10 @@ fn main() -> ExitCode {
         Command::Client(command) => on_a_runtime(cli::run(*command, &globals)),
         Command::Demo(args) => on_a_runtime(demo::run(args)),
         Command::Chaos(Chaos::Sim(args)) => seeds::command(&args),
-        Command::Chaos(Chaos::Real(command)) => on_a_runtime(chaos::command(command)),
+        Command::Chaos(Chaos::Real(chaos::ChaosCommand::List)) => chaos::list(),
+        Command::Chaos(Chaos::Real(chaos::ChaosCommand::Run(args))) => {
+            keeper::kept(|| on_a_runtime(chaos::command(args)))
+        }
         Command::SimServer(args) => on_a_runtime(simulate(args)),
         Command::SimScan(args) => on_a_runtime(scan::run(args, globals.endpoint)),
     }

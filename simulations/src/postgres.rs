@@ -217,6 +217,8 @@ impl TempPostgres {
 pub fn query(url: &str, statements: &str) -> Result<String, PostgresError> {
     let programs = programs().ok_or(PostgresError::Missing)?;
     let mut psql = Command::new(programs.join("psql"));
+    // It neither waits for a server that does not answer nor asks the terminal for a password.
+    psql.env("PGCONNECT_TIMEOUT", "10").arg("-w");
     psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", statements]);
     succeeded("psql", psql.output().map_err(io("running psql"))?)
 }

@@ -1,6 +1,9 @@
 //! Scenarios of `roost chaos run`, small and short, each with a clean verdict: three real nodes, a real
 //! database, one or two faults. What a machine does not allow is not run, and only then.
 
+#[path = "chaos/stopped.rs"]
+mod stopped;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
+use tokio_util::sync::CancellationToken;
 
 use super::database::Database;
 use super::diary::{Diary, Entry};
@@ -43,6 +44,8 @@ pub struct Pace {
     pub database_url: Option<String>,
     /// Print nothing meanwhile.
     pub quiet: bool,
+    /// Ends it early.
+    pub stop: CancellationToken,
 }
 
 /// How long anything may take that must happen.

@@ -76,6 +76,13 @@ impl Database {
         self.small_disk.as_ref().ok_or_else(|| "this database has no disk of its own".into())
     }
 
+    /// Lets a server of our own go on, should it be frozen.
+    pub fn thaw(&self) {
+        if let Some(server) = &self.own {
+            server.thaw();
+        }
+    }
+
     /// Where nodes reach it: the pooler, if there is one.
     pub fn address(&self) -> SocketAddr {
         let pooler = self.pooler.as_ref().map(|pooler| pooler.address);

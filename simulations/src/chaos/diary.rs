@@ -46,7 +46,7 @@ impl Diary {
     /// Words for whoever waits at the terminal.
     pub fn say(&self, text: &str) {
         if !self.quiet {
-            println!("{:>7.2} s  {text}", self.began.elapsed().as_secs_f64());
+            super::say(&format!("{:>7.2} s  {text}", self.began.elapsed().as_secs_f64()));
         }
     }
 

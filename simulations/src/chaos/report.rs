@@ -7,6 +7,7 @@ use super::run::{Outcome, Ran};
 use super::scenario::Scenario;
 use super::verdict::Verdict;
 use crate::percentiles::readable;
+use crate::tally::Balance;
 use crate::timeline::{escape, page};
 
 /// Scenarios and what came of them, in the order of running.
@@ -14,6 +15,8 @@ use crate::timeline::{escape, page};
 pub struct Report {
     /// How to do it again.
     pub again: String,
+    /// What stopped it before its end, and what was not begun by then.
+    pub stopped: Option<String>,
     results: Vec<(&'static Scenario, Outcome)>,
 }
 
@@ -60,6 +63,9 @@ impl Report {
                 Outcome::Ran(ran) => writeln!(text, "{:<22} {}", scenario.name, row(&ran.verdict)),
             };
         }
+        if let Some(stopped) = &self.stopped {
+            let _ = writeln!(text, "{stopped}");
+        }
         text
     }
 
@@ -93,7 +99,11 @@ impl Report {
     }
 
     fn overview(&self) -> String {
-        let mut text = format!("<p>{}</p>\n<table><tr>", escape(&self.again));
+        let mut text = format!("<p>{}</p>\n", escape(&self.again));
+        if let Some(stopped) = &self.stopped {
+            let _ = writeln!(text, "<p class=\"stopped\">{}</p>", escape(stopped));
+        }
+        text.push_str("<table><tr>");
         for head in ["scenario", "verdict", "sent", "lost", "doubled", "reordered", "key reuse", "recovery"] {
             let _ = write!(text, "<th>{head}</th>");
         }
@@ -108,10 +118,9 @@ impl Report {
                     let verdict = &ran.verdict;
                     let (class, word) = judged(verdict);
                     let _ = write!(text, "<td class=\"{class}\">{word}</td>");
-                    let balance = &verdict.balance;
-                    for number in
-                        [balance.sent, balance.lost, balance.doubled, verdict.reordered, verdict.key_reuse]
-                    {
+                    let Balance { sent, doubled, .. } = verdict.balance;
+                    let _ = write!(text, "<td>{sent}</td><td>{}</td>", lost(verdict));
+                    for number in [doubled, verdict.reordered, verdict.key_reuse] {
                         let _ = write!(text, "<td>{number}</td>");
                     }
                     let recovery = verdict.recovery.map_or("-".to_owned(), readable);
@@ -126,7 +135,16 @@ impl Report {
 }
 
 fn judged(verdict: &Verdict) -> (&'static str, &'static str) {
-    if verdict.is_clean() { ("clean", "clean") } else { ("dirty", "DIRTY") }
+    match (verdict.is_dirty(), verdict.stopped) {
+        (true, _) => ("dirty", "DIRTY"),
+        (false, true) => ("stopped", "stopped"),
+        (false, false) => ("clean", "clean"),
+    }
+}
+
+/// What was on its way when a run was stopped may have arrived.
+fn lost(verdict: &Verdict) -> String {
+    if verdict.stopped { "-".to_owned() } else { verdict.balance.lost.to_string() }
 }
 
 fn row(verdict: &Verdict) -> String {
@@ -135,7 +153,7 @@ fn row(verdict: &Verdict) -> String {
         "{:<8} {:>6} {:>5} {:>4} {:>4} {:>5} {:>9} {:>18} {:>18} {:>9}",
         judged(verdict).1,
         balance.sent,
-        balance.lost,
+        lost(verdict),
         balance.doubled,
         verdict.key_reuse,
         verdict.reordered,
@@ -179,5 +197,17 @@ mod tests {
         let text = report.text();
         assert!(text.contains("not run: needs root") && text.contains("DIRTY"), "{text}");
         assert!(report.html().contains("class=\"dirty\">DIRTY"));
+    }
+
+    #[test]
+    fn a_report_of_a_run_that_was_stopped_says_so_and_calls_nothing_lost() {
+        let balance = Balance { sent: 9, once: 7, lost: 2, ..Balance::default() };
+        let mut report = Report::default();
+        report.push(ALL[0], ran(Verdict { stopped: true, balance, ..Verdict::default() }));
+        report.stopped = Some("stopped by SIGTERM".to_owned());
+        let (text, html) = (report.text(), report.html());
+        assert!(!report.is_clean() && !text.contains("DIRTY"), "{text}");
+        assert!(text.contains("stopped by SIGTERM") && html.contains("stopped by SIGTERM"), "{text}");
+        assert!(html.contains("class=\"stopped\">stopped</td><td>9</td><td>-</td>"), "{html}");
     }
 }

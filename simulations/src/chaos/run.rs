@@ -1,8 +1,9 @@
 //! One scenario from an empty machine to its verdict.
 //!
 //! What must hold: the load goes on from before the first fault until the last is over; whatever happens, a
-//! verdict comes out of it, and everything that was started has ended. A scenario that this machine does not
-//! allow is not run, and that is said.
+//! verdict comes out of it, and everything that was started has ended. A run that is stopped ends where it is,
+//! however broken its nodes and its database are by then, and says what was seen until then. A scenario that
+//! this machine does not allow is not run, and that is said.
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::verdict::{Price, Verdict};
 use super::watch::Watch;
 use crate::callers::within;
 use crate::sightings;
+use crate::talk::{Speaker, Talk};
 use crate::tally::Balance;
 use crate::timeline::{Kind, Mark, Timeline};
 use crate::world::{Failed, World, until};
@@ -68,6 +70,62 @@ pub async fn run(scenario: &Scenario, pace: &Pace) -> Outcome {
 }
 
 async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
+    let arena = tokio::select! {
+        biased;
+        () = pace.stop.cancelled() => None,
+        arena = set_up(scenario, pace) => Some(arena?),
+    };
+    let Some(mut arena) = arena else { return Ok(stopped_before_it_began(scenario)) };
+    let senders = arena.world.speakers.len().div_ceil(SPEAKERS).min(SENDERS);
+    let mut talk = arena.world.talk(senders, PAUSE);
+    let consumers = Consumers::start(&arena.world.callers, &arena.world.tenants);
+    let watch = Watch::start(arena.world.lookers.clone());
+    let mut verdict = Verdict { price: scenario.price, ..Verdict::default() };
+    tokio::select! {
+        biased;
+        () = pace.stop.cancelled() => verdict.stopped = true,
+        () = trial(scenario, &mut arena, &mut talk, &consumers, &mut verdict) => {}
+    }
+    let consumed = consumers.seen();
+    verdict.consumed = (consumed.taken, consumed.again);
+    verdict.complaints.extend(consumed.faults);
+    if verdict.stopped {
+        arena.diary.event("stopped");
+        // It may be frozen, and is asked below.
+        arena.database.thaw();
+        arena.world.books.with(|tally| {
+            (verdict.balance, verdict.reordered) = (tally.balance(), tally.reordered());
+        });
+    } else {
+        audit(&mut verdict, &arena.world).await;
+    }
+    verdict.rewritten = arena.world.books.with(|tally| tally.rewritten());
+    verdict.key_reuse = sightings::key_reuse(&arena.world.sim);
+    verdict.complaints.extend(sightings::reused_keys(&arena.world.sim, INQUIRIES));
+    match arena.database.sql(OWNERSHIP).and_then(|answer| findings::tenures(&answer, &arena.diary)) {
+        Ok(log) => examine(&mut verdict, &arena, &log, &watch),
+        // It was stopped while the database was away.
+        Err(error) if verdict.stopped => {
+            examine(&mut verdict, &arena, &[], &watch);
+            verdict.findings.notes.push(format!("the ownership log cannot be read: {error}"));
+        }
+        Err(error) => verdict.complaints.push(error.to_string()),
+    }
+    if !verdict.stopped {
+        inquire(&mut verdict, &arena);
+    }
+    let timeline = picture(scenario, pace, &arena, &verdict);
+    let logs = if verdict.is_dirty() {
+        arena.world.keep_folder();
+        Some(arena.world.site.folder.clone())
+    } else {
+        None
+    };
+    Ok(Ran { verdict, timeline, took: arena.diary.elapsed(), logs })
+}
+
+/// Makes everything that a scenario plays on.
+async fn set_up(scenario: &Scenario, pace: &Pace) -> Result<Arena, Failed> {
     let (needs, url) = (scenario.needs, pace.database_url.clone());
     let database = tokio::task::spawn_blocking(move || match (needs, url) {
         (Needs::SmallDisk, _) => Database::on_a_small_disk(),
@@ -79,18 +137,29 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
         (Needs::ReleaseBefore, Some(before)) => before,
         _ => &pace.program,
     };
-    let mut arena = Arena::build(pace, program, database.await??).await?;
-    let senders = arena.world.speakers.len().div_ceil(SPEAKERS).min(SENDERS);
-    let mut talk = arena.world.talk(senders, PAUSE);
-    let consumers = Consumers::start(&arena.world.callers, &arena.world.tenants);
-    let watch = Watch::start(arena.world.lookers.clone());
-    arena.calm(CALM).await;
+    Arena::build(pace, program, database.await??).await
+}
 
-    let mut verdict = Verdict { price: scenario.price, ..Verdict::default() };
-    if let Err(error) = (scenario.play)(&mut arena).await {
+fn stopped_before_it_began(scenario: &Scenario) -> Ran {
+    let mut verdict = Verdict { stopped: true, ..Verdict::default() };
+    verdict.findings.notes.push("stopped while it was set up".to_owned());
+    let timeline = Timeline { title: scenario.name.to_owned(), ..Timeline::default() };
+    Ran { verdict, timeline, took: Duration::ZERO, logs: None }
+}
+
+/// The scenario, under load, and everything that has to come to its end after it.
+async fn trial(
+    scenario: &Scenario,
+    arena: &mut Arena,
+    talk: &mut Talk,
+    consumers: &Consumers,
+    verdict: &mut Verdict,
+) {
+    arena.calm(CALM).await;
+    if let Err(error) = (scenario.play)(arena).await {
         verdict.complaints.push(error.to_string());
     }
-    match recover(&mut arena).await {
+    match recover(arena).await {
         Ok(took) => verdict.recovery = Some(took),
         Err(error) => verdict.complaints.push(format!("no recovery: {error}")),
     }
@@ -100,8 +169,7 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
     }
     talk.all_arrived(&arena.world.books, PATIENCE / 2).await;
     let positions: Vec<(String, i64)> = arena.world.books.with(|tally| {
-        let position =
-            |speaker: &crate::talk::Speaker| (speaker.device.clone(), tally.position(&speaker.device));
+        let position = |speaker: &Speaker| (speaker.device.clone(), tally.position(&speaker.device));
         arena.world.speakers.iter().map(position).collect()
     });
     let caught_up = || async {
@@ -111,26 +179,6 @@ async fn play(scenario: &Scenario, pace: &Pace) -> Result<Ran, Failed> {
     if let Err(error) = until("the consumers have taken everything", PATIENCE / 2, caught_up).await {
         verdict.complaints.push(error.to_string());
     }
-    let consumed = consumers.seen();
-    verdict.consumed = (consumed.taken, consumed.again);
-    verdict.complaints.extend(consumed.faults);
-    audit(&mut verdict, &arena.world).await;
-    verdict.rewritten = arena.world.books.with(|tally| tally.rewritten());
-    verdict.key_reuse = sightings::key_reuse(&arena.world.sim);
-    verdict.complaints.extend(sightings::reused_keys(&arena.world.sim, INQUIRIES));
-    match arena.database.sql(OWNERSHIP).and_then(|answer| findings::tenures(&answer, &arena.diary)) {
-        Ok(log) => examine(&mut verdict, &arena, &log, &watch),
-        Err(error) => verdict.complaints.push(error.to_string()),
-    }
-    inquire(&mut verdict, &arena);
-    let timeline = picture(scenario, pace, &arena, &verdict);
-    let logs = if verdict.is_clean() {
-        None
-    } else {
-        arena.world.keep_folder();
-        Some(arena.world.site.folder.clone())
-    };
-    Ok(Ran { verdict, timeline, took: arena.diary.elapsed(), logs })
 }
 
 /// Holds what was sent against the logs as they are now, and against what the readers were given meanwhile.

@@ -3,7 +3,8 @@
 //! What must hold: lost, doubled and reordered messages, a reused key, a break of the log's order, a call that
 //! was refused for good, two live connections of one device for longer than WhatsApp's answer takes, and anything that
 //! did not come to its end, each make it dirty. Only a scenario that takes committed data away may lose
-//! messages, and says so beforehand.
+//! messages, and says so beforehand. A run that was stopped is not clean; it is dirty only by what no later moment
+//! could have mended, so a message that was still on its way is not lost.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -46,6 +47,8 @@ pub struct Verdict {
     pub recovery: Option<Duration>,
     /// What went wrong, in words.
     pub complaints: Vec<String>,
+    /// It was stopped before its end.
+    pub stopped: bool,
 }
 
 impl Verdict {
@@ -53,17 +56,18 @@ impl Verdict {
     pub fn lines(&self) -> Vec<(&'static str, String, bool)> {
         let Balance { sent, once, lost, doubled, .. } = &self.balance;
         let free = self.price == Price::Nothing;
+        let open = self.stopped;
         let Findings { take_overs, hand_offs, two_connections, .. } = &self.findings;
         vec![
-            ("sent", sent.to_string(), *sent > 0),
-            ("delivered once", once.to_string(), once == sent || !free),
-            ("lost", lost.to_string(), *lost == 0 || !free),
+            ("sent", sent.to_string(), *sent > 0 || open),
+            ("delivered once", once.to_string(), once == sent || !free || open),
+            (if open { "on their way" } else { "lost" }, lost.to_string(), *lost == 0 || !free || open),
             ("doubled", doubled.to_string(), *doubled == 0),
             ("reordered", self.reordered.to_string(), self.reordered == 0 || !free),
             ("rewritten events", self.rewritten.to_string(), self.rewritten == 0 || !free),
             ("key reuse", self.key_reuse.to_string(), self.key_reuse == 0),
             ("two connections at once", readable(*two_connections), *two_connections <= ONE_ROUND_TRIP),
-            ("consumed events", self.consumed.0.to_string(), self.consumed.0 > 0),
+            ("consumed events", self.consumed.0.to_string(), self.consumed.0 > 0 || open),
             ("again after a confirmed ack", self.consumed.1.to_string(), self.consumed.1 == 0 || !free),
             ("take-over: detected", take_overs.detected.summary(), true),
             ("take-over: buried", take_overs.buried.summary(), true),
@@ -71,7 +75,7 @@ impl Verdict {
             ("take-over: logged in", take_overs.logged_in.summary(), true),
             ("take-over: first event", take_overs.first_event.summary(), true),
             ("hand-off pause", hand_offs.summary(), true),
-            ("recovery", self.recovery.map_or("-".to_owned(), readable), self.recovery.is_some()),
+            ("recovery", self.recovery.map_or("-".to_owned(), readable), self.recovery.is_some() || open),
         ]
     }
 
@@ -81,9 +85,14 @@ impl Verdict {
         self.complaints.iter().chain(gaps.into_iter().flatten()).chain(&self.findings.faults)
     }
 
-    /// Whether nothing is wrong.
+    /// Whether it came to its end and nothing is wrong.
     pub fn is_clean(&self) -> bool {
-        self.lines().iter().all(|(.., good)| *good) && self.complaints().next().is_none()
+        !self.stopped && !self.is_dirty()
+    }
+
+    /// Whether something is wrong.
+    pub fn is_dirty(&self) -> bool {
+        self.lines().iter().any(|(.., good)| !*good) || self.complaints().next().is_some()
     }
 
     /// The table, p50 and p99 where there are many values.
@@ -140,6 +149,17 @@ mod tests {
             spoil(&mut verdict);
             assert!(!verdict.is_clean(), "{number}");
         }
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_is_not_clean_and_loses_nothing_that_was_on_its_way() {
+        let mut verdict = Verdict { stopped: true, ..Verdict::default() };
+        assert!(!verdict.is_clean() && !verdict.is_dirty(), "{}", verdict.text());
+        verdict.balance = Balance { sent: 10, once: 8, lost: 2, ..Balance::default() };
+        assert!(!verdict.is_clean() && !verdict.is_dirty(), "{}", verdict.text());
+        assert!(verdict.text().contains("on their way") && !verdict.text().contains("lost"));
+        verdict.balance.doubled = 1;
+        assert!(verdict.is_dirty());
     }
 
     #[test]
