@@ -4,7 +4,8 @@
 //! It starts the simulated WhatsApp and three real nodes on one store, pairs the devices of a dozen
 //! tenants, keeps them talking, kills the busiest owner, freezes another for longer than its lease,
 //! drains the third and brings it back. Green means that every accepted message stands exactly once in
-//! the log of its receiver. The demo uses the public API and signals only; it has no way to help.
+//! the log of its receiver. The demo uses the public API and signals only; it has no way to help. It runs below a
+//! keeper, so however it ends, nothing that it has started stays.
 
 mod picture;
 mod screen;
@@ -20,6 +21,7 @@ use clap::Args;
 use screen::Screen;
 use story::Story;
 
+use crate::keeper;
 use crate::world::{Plan, World};
 
 /// Options of `roost demo`.
@@ -92,8 +94,7 @@ pub async fn run(args: DemoArgs) -> ExitCode {
     if green {
         println!("Nothing was lost, doubled or sent under a used key.");
     } else {
-        println!("Something is wrong. The logs of the nodes are in {}", story.folder().display());
-        story.keep_folder();
+        println!("Something is wrong. The logs of the nodes are kept.");
     }
     if args.keep {
         story.invite();
@@ -101,7 +102,11 @@ pub async fn run(args: DemoArgs) -> ExitCode {
             eprintln!("Ctrl-C cannot be waited for here; stopping");
         }
     }
+    let folder = (!green).then(|| story.keep_folder());
     story.end().await;
+    if let Some(folder) = folder {
+        println!("The logs of the nodes are in {}", keeper::spared(folder).display());
+    }
     if green { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     match command {
         Command::Serve(args) => roost_node::serve::run(&args),
         Command::Client(command) => on_a_runtime(cli::run(*command, &globals)),
-        Command::Demo(args) => on_a_runtime(demo::run(args)),
+        Command::Demo(args) => keeper::kept(|| on_a_runtime(demo::run(args))),
         Command::Chaos(Chaos::Sim(args)) => seeds::command(&args),
         Command::Chaos(Chaos::Real(chaos::ChaosCommand::List)) => chaos::list(),
         Command::Chaos(Chaos::Real(chaos::ChaosCommand::Run(args))) => {

@@ -3,7 +3,7 @@
 //! A scene that does not come to its end is a complaint in the verdict, not a panic.
 
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -164,9 +164,10 @@ impl Story {
         &self.world.site.folder
     }
 
-    /// Leaves the folder where it is when the story ends.
-    pub(super) fn keep_folder(&mut self) {
+    /// Leaves the folder where it is when the story ends; returns where that is.
+    pub(super) fn keep_folder(&mut self) -> PathBuf {
         self.world.keep_folder();
+        self.folder().to_owned()
     }
 
     /// Prints what to try.

@@ -1,4 +1,5 @@
-//! `roost chaos run`, the real program, ended in the middle by those who may end it: nothing is left on the machine.
+//! `roost chaos run` and `roost demo`, the real program, ended in the middle by those who may end it: nothing is left
+//! on the machine.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -267,6 +268,15 @@ async fn what_a_run_leaves_that_nobody_could_end_goes_with_the_next_one() {
     let next = timeout(ENDING, next.output()).await.expect("it ends").expect("it can be run");
     assert_eq!(next.status.code(), Some(2), "{next:?}");
     run.nothing_is_left_soon().await;
+}
+
+#[tokio::test]
+async fn a_demo_that_is_terminated_leaves_nothing() {
+    let mut run = Run::of(&["demo", "--short", "--plain"]);
+    run.says("pairing").await;
+    run.signal(Signal::TERM);
+    assert_eq!(run.ended().await.code(), Some(143), "{}", run.said.join("\n"));
+    assert_eq!(run.left(), "");
 }
 
 #[test]
