@@ -226,11 +226,12 @@ impl Vault {
             CryptoRequest::Encrypt { bundles, plaintexts, targets, lost } => {
                 Changed::Encrypted(self.encrypt(bundles, plaintexts, targets, lost.as_deref()))
             }
-            CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside, unheard } => {
+            CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside } => {
                 let beside = beside.as_ref();
-                let made = self.encrypt_for_group(group, bundles, plaintext, targets, beside, *unheard);
+                let made = self.encrypt_for_group(group, bundles, plaintext, targets, beside);
                 Changed::GroupEncrypted(made)
             }
+            CryptoRequest::EndChain { group } => Changed::State(self.end_chain(group)),
             CryptoRequest::Prekeys(first, more) => {
                 let (changes, upload) = self.prekeys(*first, *more);
                 Changed::Prekeys(changes, Box::new(upload))

@@ -126,8 +126,11 @@ pub enum Request {
         targets: Vec<PeerName>,
         /// One device that reads no messages of the group gets this, padded, for itself.
         beside: Option<(PeerName, Bytes)>,
-        /// What was made last reached nobody, our sender key included: another chain begins.
-        unheard: bool,
+    },
+    /// What was made for a group reached nobody, our sender key included: the next message begins another chain.
+    EndChain {
+        /// JID of the group.
+        group: String,
     },
     /// One-time prekeys to upload: those that were not uploaded, or else new ones, so many pages of them: when
     /// there was none before, and later.
@@ -223,7 +226,7 @@ pub enum Changed {
     /// [`Request::Rotate`].
     Rotation(Vec<StateChange>, super::Rotation),
     /// [`Request::Uploaded`], [`Request::Rotated`], [`Request::Forget`], [`Request::Import`], [`Request::Learn`],
-    /// [`Request::KeepTokens`].
+    /// [`Request::KeepTokens`], [`Request::EndChain`].
     State(Vec<StateChange>),
     /// [`Request::Lid`].
     Lid(Option<String>),

@@ -97,8 +97,6 @@ struct Item {
 pub(super) struct Outbox {
     items: BTreeMap<i64, Item>,
     unanswered: newsletter::Unanswered,
-    /// Groups in which our sender key has reached nobody, so that another one begins with the next message.
-    unheard: BTreeSet<String>,
     /// Accepts whose commit is on the way.
     accepting: usize,
 }

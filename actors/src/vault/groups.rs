@@ -132,10 +132,10 @@ impl Vault {
 
     /// Rows of the ratchets that a distribution to a group needs.
     pub(super) fn wanted_ratchets(&mut self, request: &CryptoRequest) -> Vec<StateKey> {
-        let CryptoRequest::EncryptForGroup { group, targets, beside, unheard, .. } = request else {
+        let CryptoRequest::EncryptForGroup { group, targets, beside, .. } = request else {
             return Vec::new();
         };
-        let (mut lacking, _) = self.lacking(group, targets, *unheard);
+        let (mut lacking, _) = self.lacking(group, targets);
         lacking.extend(beside.iter().map(|(peer, _)| peer.clone()));
         self.peers.wanted_for(&lacking, self.generation)
     }
@@ -194,10 +194,9 @@ impl Vault {
         plaintext: &[u8],
         targets: &[PeerName],
         beside: Option<&(PeerName, Bytes)>,
-        unheard: bool,
     ) -> GroupEncryption {
         let Some(keys) = self.keys.clone() else { return GroupEncryption::Failed };
-        let (lacking, anew) = self.lacking(group, targets, unheard);
+        let (lacking, anew) = self.lacking(group, targets);
         let bundles = self.by_address(bundles);
         let missing = self.without_ratchet(&bundles, lacking.iter().chain(beside.map(|(peer, _)| peer)));
         if !missing.is_empty() {
@@ -234,6 +233,12 @@ impl Vault {
         GroupEncryption::Done { changes, ciphertext, distributed, beside, renewed }
     }
 
+    /// Our chain in a group is left: the next message begins another one, which everybody is given.
+    pub(super) fn end_chain(&mut self, group: &str) -> Vec<StateChange> {
+        let rows = [self.ours(group), self.holders_row(group)];
+        rows.into_iter().filter_map(|row| self.chains.put(row, None)).collect()
+    }
+
     /// A device has shown that it does not have our chain.
     pub(super) fn lost_by(&mut self, group: &str, peer: &PeerName) -> Option<StateChange> {
         let mut holders = self.holders(group);
@@ -245,12 +250,12 @@ impl Vault {
     }
 
     /// Who among the targets needs our chain, and whether it must be another one.
-    fn lacking(&mut self, group: &str, targets: &[PeerName], unheard: bool) -> (Vec<PeerName>, bool) {
+    fn lacking(&mut self, group: &str, targets: &[PeerName]) -> (Vec<PeerName>, bool) {
         let addresses: BTreeSet<String> =
             targets.iter().map(|peer| self.peers.address(peer).to_string()).collect();
         let ours = self.ours(group);
         let holders = self.holders(group);
-        let anew = unheard || self.chains.get(&ours).is_none() || !holders.is_subset(&addresses);
+        let anew = self.chains.get(&ours).is_none() || !holders.is_subset(&addresses);
         let lacks = |peer: &&PeerName| anew || !holders.contains(&self.peers.address(peer).to_string());
         (targets.iter().filter(lacks).cloned().collect(), anew)
     }

@@ -94,18 +94,12 @@ impl Device {
 
     /// Encrypts for the group; the ciphertext, and the sender keys by the names that they are for.
     fn shout(&mut self, to: &[&Device]) -> (Bytes, Vec<(PeerName, signal::Ciphertext)>) {
-        self.shout_again(to, false)
-    }
-
-    /// The same, when what was made last may have reached nobody.
-    fn shout_again(&mut self, to: &[&Device], unheard: bool) -> (Bytes, Vec<(PeerName, signal::Ciphertext)>) {
         let request = CryptoRequest::EncryptForGroup {
             group: GROUP.to_owned(),
             bundles: to.iter().map(|device| device.bundle()).collect(),
             plaintext: Bytes::from_static(&[b'x', 1]),
             targets: to.iter().map(|device| device.name()).collect(),
             beside: None,
-            unheard,
         };
         match self.work(request) {
             Changed::GroupEncrypted(GroupEncryption::Done { ciphertext, distributed, .. }) => {
@@ -113,6 +107,11 @@ impl Device {
             }
             other => panic!("not encrypted: {other:?}"),
         }
+    }
+
+    /// What it made last for the group has reached nobody.
+    fn ends_chain(&mut self) {
+        self.work(CryptoRequest::EndChain { group: GROUP.to_owned() });
     }
 
     /// Encrypts for one device.

@@ -9,7 +9,7 @@ use roost_proto::stanza::{Jid, Read, Server, Stanza};
 
 use super::{Item, Stage};
 use crate::machine::commit::{After, Pending};
-use crate::machine::{Effect, Machine};
+use crate::machine::{CryptoRequest, Effect, Machine};
 use crate::port::{MessageState, NewMessage};
 
 /// What a failure is called that is a code of WhatsApp.
@@ -68,11 +68,12 @@ impl Machine {
         let settled =
             found.and_then(|(ordinal, item)| item.is_settled(error.is_some()).then_some((*ordinal, item)));
         let Some((ordinal, item)) = settled else { return self.on_late_ack(ack, &id) };
-        // A sender key that was in it has reached nobody.
-        if error.is_some() && item.is_for_a_crowd() {
-            self.outbox.unheard.insert(item.message.chat.clone());
-        }
+        let unheard = error.is_some() && item.is_for_a_crowd();
         let (message, phash, trusts) = (item.message.clone(), item.phash.clone(), item.trusts.clone());
+        // A sender key that was in it has reached nobody, which is durable no later than what became of the message.
+        if unheard {
+            self.change_state(CryptoRequest::EndChain { group: message.chat.clone() });
+        }
         let outrun = ack.text("phash").zip(phash).is_some_and(|(theirs, ours)| theirs != ours);
         let readdressed = error.as_deref() == Some(READDRESSED);
         if (outrun || readdressed)

@@ -49,14 +49,13 @@ impl Machine {
         let plaintext = Bytes::from(e2e::pad(&item.message.content, &mut self.rng));
         let bundles = item.bundles.clone();
         let Some(item) = self.outbox.items.get_mut(&ordinal) else { return };
-        let unheard = self.outbox.unheard.contains(&item.message.chat);
         item.phash = Some(crowd.phash.clone());
         item.stage = Stage::Encrypting;
         item.crowd = Some(crowd);
         let slot = self.lane.open();
         let group = chat.to_string();
         let beside = called.map(|called| (called.peer(), called.plaintext));
-        let request = CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside, unheard };
+        let request = CryptoRequest::EncryptForGroup { group, bundles, plaintext, targets, beside };
         self.ask_crypto(request, Purpose::Outgoing { slot, ordinal });
     }
 
@@ -85,7 +84,6 @@ impl Machine {
         let item = self.outbox.items.get_mut(&ordinal);
         let (Some(account), Some(item)) = (account, item) else { return self.lane.fill(slot, outcome) };
         let Some(mut crowd) = item.crowd.take() else { return self.lane.fill(slot, outcome) };
-        self.outbox.unheard.remove(&item.message.chat);
         let called = crowd.called.take().zip(beside);
         let devices: BTreeMap<(&str, u16), &Jid> =
             crowd.devices.iter().rev().map(|jid| ((&*jid.user, jid.device), jid)).collect();

@@ -166,6 +166,19 @@ fn a_group_message_that_is_refused_leaves_nobody_with_its_sender_key() {
     assert!(until_encrypted(&mut world), "another chain begins");
 }
 
+#[test]
+fn the_next_owner_too_begins_another_chain_after_a_group_message_was_refused() {
+    let mut world = World::online(11);
+    sent(&mut world);
+    world.refuse_ours(479);
+    world.commit_everything();
+    let mut world = world.taken_over();
+    world.tokens = 100;
+    world.go_online();
+    world.send(GROUP);
+    assert!(until_encrypted(&mut world));
+}
+
 /// Whether the next message to the group begins another chain.
 fn until_encrypted(world: &mut World) -> bool {
     for _ in 0..20 {

@@ -3,6 +3,7 @@
 
 mod answers;
 mod beginnings;
+mod chains;
 mod steps;
 
 pub(in crate::machine) use beginnings::alone;
@@ -86,6 +87,8 @@ pub(super) struct World {
     /// Of the one ratchet that everything uses: what crypto made last, and what was committed last.
     made: u64,
     kept: u64,
+    /// Whether crypto knows of a sender key of ours.
+    chain: bool,
     /// What crypto has decrypted in this life.
     decrypted: BTreeSet<String>,
     unreadable: BTreeSet<String>,
@@ -139,6 +142,7 @@ impl World {
             rows: BTreeMap::new(),
             made: 0,
             kept: 0,
+            chain: false,
             decrypted: BTreeSet::new(),
             unreadable: BTreeSet::new(),
             tokens_kept: BTreeMap::new(),
@@ -335,14 +339,6 @@ impl World {
     pub(super) fn tokens(&self) -> Vec<&str> {
         let rows = self.rows.keys().filter(|key| key.kind == StateKind::ContactToken);
         rows.map(|key| key.name.as_str()).collect()
-    }
-
-    /// Whether the message that is to be encrypted for a group begins another chain, if there is one.
-    pub(super) fn begins_a_chain(&self) -> Option<bool> {
-        self.crypto.iter().find_map(|(_, request)| match request {
-            CryptoRequest::EncryptForGroup { unheard, .. } => Some(*unheard),
-            _ => None,
-        })
     }
 
     /// How many requests crypto has not answered.

@@ -12,7 +12,6 @@ fn a_device_beside_a_group_gets_something_of_its_own_and_no_sender_key() {
         plaintext: Bytes::from_static(&[b'x', 1]),
         targets: vec![bob.name()],
         beside: beside.clone(),
-        unheard: false,
     };
     match ada.work(request(vec![bob.bundle()])) {
         Changed::GroupEncrypted(GroupEncryption::Missing(peers)) => assert_eq!(peers, [bot.name()]),
@@ -38,7 +37,9 @@ fn a_device_beside_a_group_gets_something_of_its_own_and_no_sender_key() {
 fn what_reached_nobody_is_made_anew_with_a_sender_key_that_everybody_is_given() {
     let (mut ada, mut bob, mut eve) = three();
     let unheard = ada.shout(&[&bob, &eve]);
-    let again = ada.shout_again(&[&bob, &eve], true);
+    ada.ends_chain();
+    let mut ada = ada.taken_over();
+    let again = ada.shout(&[&bob, &eve]);
     assert_eq!(again.1.len(), 2, "the key of the first went nowhere either");
     let [first, second] = [&unheard.0, &again.0].map(|made| signal::group_key(made).expect("readable"));
     assert_ne!(first.chain, second.chain, "no key is used twice");

@@ -71,7 +71,8 @@ fn another_chain_under_the_lid_leaves_the_one_under_the_phone_number_readable() 
     let (mut ada, mut bob, _) = three();
     let (first, late) = (ada.shout(&[&bob]), ada.shout(&[&bob]));
     assert!(bob.hears(&by_number(), &first));
-    let anew = ada.shout_again(&[&bob], true);
+    ada.ends_chain();
+    let anew = ada.shout(&[&bob]);
     assert!(bob.hears(&ada.by_both(), &anew));
     assert!(bob.hears(&ada.by_both(), &late), "it was on its way");
 }

@@ -11,6 +11,7 @@ use roost_proto::id::{Sequence, UnixMillis};
 use roost_proto::signal::{Ciphertext, CiphertextKind, PublicSignedPrekey};
 use roost_proto::stanza::{self, Builder, Jid, Read, Stanza};
 
+use super::chains::sender_key;
 use super::{Step, World};
 use crate::machine::*;
 use crate::port::{Accepted, Batch, Committed, MessageState, StateKey, StateKind, StoredMessage, rank};
@@ -41,7 +42,8 @@ impl World {
             ..Loaded::default()
         };
         let World { rows, messages, wires, now, .. } = self;
-        World { rows, messages, wires, ..World::begin(1, limits, now, loaded) }
+        let chain = rows.contains_key(&sender_key());
+        World { rows, messages, wires, chain, ..World::begin(1, limits, now, loaded) }
     }
 
     pub(super) fn commit_done(&mut self) -> Vec<Effect> {
@@ -167,8 +169,9 @@ impl World {
                 Changed::GroupEncrypted(if bundles.is_empty() && self.made == 0 {
                     GroupEncryption::Missing(vec![targets[0].clone()])
                 } else {
+                    self.chain = true;
                     GroupEncryption::Done {
-                        changes: vec![self.change()],
+                        changes: vec![self.change(), (sender_key(), Some(Bytes::from_static(b"chain")))],
                         ciphertext: Bytes::from(vec![4; 40]),
                         distributed: Vec::new(),
                         beside: beside.map(|_| Ciphertext {
@@ -178,6 +181,10 @@ impl World {
                         renewed: Vec::new(),
                     }
                 })
+            }
+            CryptoRequest::EndChain { .. } => {
+                self.chain = false;
+                Changed::State(vec![(sender_key(), None)])
             }
             CryptoRequest::Recall { kind, names } => {
                 let row = |name: &String| self.rows.get(&StateKey { kind, name: name.clone() }).cloned();
