@@ -2,9 +2,11 @@
 //!
 //! What must hold: a message is asked for behind the commit that says so (`awaited.rs`). A message is sent
 //! again under a fresh message key, to the asking device only, behind the commit of the ratchet, and not
-//! for ever.
+//! for ever. A question takes its room among what is read until its answer is on the way, or must be looked for at
+//! WhatsApp, which is listened to meanwhile.
 
-use std::collections::BTreeMap;
+mod counts;
+
 use std::time::Duration;
 
 use roost_proto::content::Wire;
@@ -20,21 +22,22 @@ use super::inbound::{Inbound, retry_name};
 use super::prekeys::{id24, leaf, signed_prekey};
 use super::requests::Asked;
 use super::timer::Timer;
-use super::{CryptoRequest, Machine, posts};
+use super::{CryptoRequest, Effect, Machine, posts};
 use crate::port::StoredMessage;
+use counts::Counts;
 
-/// Counts of what was sent again are forgotten, oldest keys first, above this.
-const REMEMBERED: usize = 1024;
-/// Messages to send again that wait for keys; what is above comes again with the next login.
+/// Messages to send again that wait for keys, or for a pause; what is above comes again with the next login.
 const WAITING: usize = 64;
 /// How often keys are asked for over one link, and the pause in between.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// How often each device was sent a message again.
+/// How often each device was sent a message again, and who waits.
 #[derive(Debug, Default)]
 pub(super) struct Resends {
-    counts: BTreeMap<(String, String), u32>,
+    counts: Counts,
+    /// How many wait for WhatsApp's answer about keys.
+    asking: usize,
     /// Wait for [`Timer::Resend`], because keys could not be had.
     waiting: Vec<Job>,
 }
@@ -44,6 +47,8 @@ pub(super) struct Resends {
 pub(super) struct Job {
     pub(super) link: u64,
     pub(super) receipt: Stanza,
+    /// The receipt has its place among what is read.
+    pub(super) has_room: bool,
     /// The device that asks.
     pub(super) to: Jid,
     /// The group in which it was said.
@@ -128,31 +133,31 @@ impl Machine {
     /// Theirs: a device asks for a message of ours. The receipt is acknowledged when the message has been
     /// sent again, so that a crash in between asks once more.
     pub(super) fn on_retry_receipt(&mut self, link: u64, receipt: Stanza) {
-        let slot = self.lane.open();
         let (Some(place), Some(id)) = (receipt.jid("from"), receipt.text("id").map(|id| id.into_owned()))
         else {
-            return self.settle_slot(slot, link, Pending::default(), None);
+            return self.effects.push(Effect::Credit(1));
         };
         let to = receipt.jid("participant").unwrap_or_else(|| place.clone());
         let group = Some(place).filter(|place| place.server == Server::Group || posts::is_place(place));
         let retry = receipt.child("retry");
-        let asked = retry.and_then(|retry| retry.number("count")).unwrap_or(1);
-        let counted = self.count_resend(&to, &id);
-        if asked > u64::from(self.limits.retries) || counted > self.limits.retries {
-            let ack = self.plain_ack(&receipt, None);
-            return self.settle_slot(slot, link, Pending::default(), ack);
-        }
-        self.settle_slot(slot, link, Pending::default(), None);
+        let count = retry.and_then(|retry| retry.number("count")).unwrap_or(1);
         let bundle = retry::bundle(&receipt);
-        let job =
-            Job { link, receipt, to, group, id: id.clone(), count: asked, message: None, bundle, tries: 0 };
-        self.look_up(id, super::receipts::Lookup::Resend(Box::new(job)));
+        let (message, has_room) = (None, true);
+        let job = Job { link, receipt, has_room, to, group, id, count, message, bundle, tries: 0 };
+        if count > u64::from(self.limits.retries) {
+            return self.give_up_resend(&job);
+        }
+        self.look_up(job.id.clone(), super::receipts::Lookup::Resend(Box::new(job)));
     }
 
     /// The message that is asked for was found, or not. Only those to whom it was sent may have it again.
     pub(super) fn on_resend_found(&mut self, mut job: Job, message: Option<StoredMessage>) {
         let chat = message.as_ref().and_then(|stored| stored.message.chat.parse::<Jid>().ok());
         let Some(chat) = chat else { return self.give_up_resend(&job) };
+        // What there is not counts for nobody: it would only let others be forgotten.
+        if self.resends.counts.count(&job.to, &job.id) > self.limits.retries {
+            return self.give_up_resend(&job);
+        }
         job.message = message;
         let ours = self.account.as_ref().is_some_and(|account| account.is_own(&job.to));
         let may_have = match &job.group {
@@ -199,7 +204,12 @@ impl Machine {
     }
 
     /// The asking device has lost the ratchet, or never had it: a new one opens with any bundle.
-    fn ask_resend_bundle(&mut self, job: Job) {
+    fn ask_resend_bundle(&mut self, mut job: Job) {
+        self.leave_room(&mut job);
+        if self.resends.asking == WAITING {
+            return;
+        }
+        self.resends.asking += 1;
         let to = job.to.clone();
         self.request(Asked::ResendBundle { job: Box::new(job) }, |id| {
             let user = Builder::new("user").attr("jid", to).attr("reason", "identity").build();
@@ -208,6 +218,7 @@ impl Machine {
     }
 
     pub(super) fn on_resend_bundle(&mut self, mut job: Job, outcome: Result<Stanza, u16>) {
+        self.resends.asking -= 1;
         let answer = match outcome {
             Ok(answer) => answer,
             Err(code) if is_final(code) => return self.give_up_resend(&job),
@@ -243,9 +254,10 @@ impl Machine {
         self.clear_timer(Timer::Resend);
     }
 
-    fn encrypt_resend(&mut self, job: Job) {
-        let (Some(message), Some(bundle)) = (&job.message, &job.bundle) else { return };
-        let Some(account) = self.account.as_ref() else { return };
+    fn encrypt_resend(&mut self, mut job: Job) {
+        let (Some(account), Some(message), Some(bundle)) = (&self.account, &job.message, &job.bundle) else {
+            return self.leave_room(&mut job);
+        };
         let content = &message.message.content;
         let plaintext = if account.is_own(&job.to) && job.group.is_none() {
             let destination = message.message.chat.clone();
@@ -301,23 +313,22 @@ impl Machine {
         if let Some(bytes) = self.plain_ack(&job.receipt, None).as_ref().and_then(encode) {
             outcome.after.push(After::Wire(job.link, bytes));
         }
+        outcome.after.extend(job.has_room.then_some(After::Settled));
         self.lane.fill(slot, outcome);
     }
 
     fn give_up_resend(&mut self, job: &Job) {
-        if let Some(bytes) = self.plain_ack(&job.receipt, None).as_ref().and_then(encode) {
-            self.commits.pending().after.push(After::Wire(job.link, bytes));
-        }
+        let ack = self.plain_ack(&job.receipt, None).as_ref().and_then(encode);
+        let after = &mut self.commits.pending().after;
+        after.extend(ack.map(|bytes| After::Wire(job.link, bytes)));
+        after.extend(job.has_room.then_some(After::Settled));
     }
 
-    fn count_resend(&mut self, to: &Jid, id: &str) -> u32 {
-        let counts = &mut self.resends.counts;
-        if counts.len() >= REMEMBERED {
-            counts.pop_first();
+    /// Others are read while this one waits for WhatsApp.
+    fn leave_room(&mut self, job: &mut Job) {
+        if std::mem::take(&mut job.has_room) {
+            self.effects.push(Effect::Credit(1));
         }
-        let count = counts.entry((id.to_owned(), to.to_string())).or_insert(0);
-        *count += 1;
-        *count
     }
 
     /// How crypto knows a device by its JID.

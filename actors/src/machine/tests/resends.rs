@@ -3,6 +3,7 @@
 use roost_proto::stanza::{Builder, Jid, Read, Stanza};
 
 use super::world::{Step, World};
+use crate::device::Limits;
 
 /// A device that has sent a message and was asked for it again, as far as the question for the keys of who asks.
 fn asked(seed: u64) -> World {
@@ -116,4 +117,67 @@ fn new_keys_that_come_with_a_question_for_a_message_are_told_as_those_of_others_
         let told = format!("identity/800000:2@lid/again/{id}");
         assert_eq!(world.events().iter().filter(|event| **event == told).count(), count);
     }
+}
+
+/// A device asks for a message again, as often as it says; whether it is sent again.
+fn again(world: &mut World, place: &Jid, device: &Jid, id: &str) -> bool {
+    let retry = Builder::new("retry").attr("count", 1u64).build();
+    let receipt = Builder::new("receipt").attr("from", place.clone()).attr("type", "retry");
+    let receipt = match place == device {
+        true => receipt,
+        false => receipt.attr("participant", device.clone()),
+    };
+    let receipt = receipt.attr("id", id.to_owned()).children([retry]).build();
+    let mut stanzas = super::world::stanzas(world.stanza(receipt));
+    for _ in 0..5 {
+        stanzas.extend(world.commit_everything());
+        stanzas.extend(super::world::stanzas(world.take(Step::AnswerRequest)));
+    }
+    assert!(stanzas.iter().any(|stanza| stanza.tag == "ack"), "the receipt of {device} is settled");
+    stanzas.iter().any(|stanza| stanza.tag == "message")
+}
+
+#[test]
+fn who_asks_for_much_that_there_is_not_is_not_forgotten_for_that() {
+    let mut world = sent(6);
+    let (device, id) = (Jid::lid_device("800000", 2), world.last_wired());
+    for _ in 0..Limits::default().retries {
+        assert!(again(&mut world, &device, &device, &id));
+    }
+    assert!(!again(&mut world, &device, &device, &id), "not for ever");
+    for other in 0..1100 {
+        again(&mut world, &device, &device, &format!("~{other}"));
+    }
+    assert!(!again(&mut world, &device, &device, &id), "and it stays so");
+}
+
+#[test]
+fn a_question_for_a_message_takes_its_room_until_it_is_known_whether_there_is_one() {
+    let mut world = sent(7);
+    let before = world.unsettled();
+    let receipt = Builder::new("receipt").attr("from", Jid::lid_device("800000", 2)).attr("type", "retry");
+    world.stanza(receipt.attr("id", "unknown").build());
+    assert_eq!(world.unsettled(), before + 1);
+    world.take(Step::Lookup);
+    assert_eq!(world.unsettled(), before);
+}
+
+#[test]
+fn only_so_many_wait_for_keys_at_a_time_and_the_others_come_again() {
+    let mut world = sent(8);
+    let (before, id) = (world.unsettled(), world.last_wired());
+    for device in 2..90 {
+        let receipt =
+            Builder::new("receipt").attr("from", Jid::lid_device("800000", device)).attr("type", "retry");
+        let sent = super::world::stanzas(world.stanza(receipt.attr("id", id.clone()).build()));
+        assert!(sent.iter().all(|stanza| stanza.tag != "ack"));
+        world.commit_everything();
+    }
+    assert_eq!(questions(&world), 64);
+    assert_eq!(world.unsettled(), before, "WhatsApp is listened to for its answers");
+    world.take(Step::AnswerRequest);
+    let device = Jid::lid_device("800000", 99);
+    world.stanza(Builder::new("receipt").attr("from", device).attr("type", "retry").attr("id", id).build());
+    world.commit_everything();
+    assert_eq!(questions(&world), 64, "there is a place again");
 }

@@ -351,6 +351,11 @@ impl World {
         self.flying.is_some()
     }
 
+    /// How many stanzas that were read are not settled.
+    pub(super) fn unsettled(&self) -> usize {
+        self.read - self.credits
+    }
+
     pub(super) fn wall(&self) -> UnixMillis {
         self.now.wall
     }
