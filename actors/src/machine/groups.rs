@@ -12,6 +12,7 @@ use roost_proto::id::UnixMillis;
 use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, iq};
 
 use super::commit::Pending;
+use super::crypto::PeerName;
 use super::inbound::bounded;
 use super::requests::Asked;
 use super::{Machine, making};
@@ -31,6 +32,28 @@ pub(super) struct Group {
     pub(super) members: Vec<Jid>,
     /// Phone numbers of members by LID digits.
     pub(super) numbers: BTreeMap<String, String>,
+    /// There are no other members, as far as WhatsApp says.
+    pub(super) whole: bool,
+}
+
+impl Group {
+    /// Whether somebody is a member; `None` when that cannot be said, because not all members are known, or
+    /// not the name that he would have among them.
+    pub(super) fn has(&self, who: &PeerName) -> Option<bool> {
+        let by_number =
+            || self.numbers.iter().find(|(_, pn)| Some(*pn) == who.pn.as_ref()).map(|(lid, _)| lid);
+        let lid = who.lid.as_ref().or_else(by_number);
+        let pn = who.pn.as_ref().or_else(|| self.numbers.get(who.lid.as_ref()?));
+        let is_it = |member: &Jid| {
+            let name = if member.is_lid() { lid } else { pn };
+            name.is_some_and(|name| **name == *member.user)
+        };
+        let named = if self.by_lid { lid } else { pn }.is_some() || self.numbers.len() >= self.members.len();
+        match self.members.iter().any(is_it) {
+            true => Some(true),
+            false => (self.whole && named).then_some(false),
+        }
+    }
 }
 
 /// Groups by JID.
@@ -84,18 +107,24 @@ impl Machine {
 
     pub(super) fn on_group(&mut self, group: String, outcome: Result<Stanza, u16>) {
         self.groups.asking.remove(&group);
-        let answer = match outcome {
-            Ok(answer) => answer,
-            // Not a member (any more), or no such group: what waits for it will never go.
-            Err(401 | 403 | 404 | 406 | 410) => return self.fail_group(&group),
-            Err(code) => return self.resolving_failed(code),
-        };
-        let Some(read) = answer.child("group").map(read_group) else { return self.resolving_failed(500) };
-        if self.groups.known.len() >= REMEMBERED {
-            self.groups.known.clear();
+        match outcome.and_then(|answer| answer.child("group").map(read_group).ok_or(500)) {
+            Ok(read) => {
+                if self.groups.known.len() >= REMEMBERED {
+                    self.groups.known.clear();
+                }
+                self.groups.known.insert(group.clone(), read);
+                self.on_members(&group, None);
+                self.resolved();
+            }
+            Err(code) => {
+                self.on_members(&group, Some(code));
+                match code {
+                    // Not a member (any more), or no such group: what waits for it will never go.
+                    401 | 403 | 404 | 406 | 410 => self.fail_group(&group),
+                    code => self.resolving_failed(code),
+                }
+            }
         }
-        self.groups.known.insert(group, read);
-        self.resolved();
     }
 }
 
@@ -111,5 +140,52 @@ fn read_group(group: &Stanza) -> Group {
         }
         members.extend(of(wanted).or(forms[0].as_ref()).cloned());
     }
-    Group { by_lid, members, numbers }
+    // Others than its admins may not be shown who is in the large group of a community.
+    let said = group.number("size").and_then(|size| usize::try_from(size).ok());
+    let all = said.is_none_or(|size| size <= members.len()) && members.len() < MEMBERS;
+    let whole = all && group.child("default_sub_group").is_none();
+    Group { by_lid, members, numbers, whole }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(by_lid: bool, numbers: &[(&str, &str)], size: u64) -> Group {
+        let member = |(lid, pn): &(&str, &str)| {
+            let (lid, pn) = (Jid::lid(*lid), Jid::pn(*pn));
+            let member = Builder::new("participant");
+            match by_lid {
+                true => member.attr("jid", lid).attr("phone_number", pn).build(),
+                false => member.attr("jid", pn).attr("lid", lid).build(),
+            }
+        };
+        let mode = if by_lid { "lid" } else { "pn" };
+        let group = Builder::new("group").attr("addressing_mode", mode).attr("size", size);
+        read_group(&group.children(numbers.iter().map(member)).build())
+    }
+
+    fn known(lid: Option<&str>, pn: Option<&str>) -> PeerName {
+        PeerName { lid: lid.map(str::to_owned), pn: pn.map(str::to_owned), device: 3 }
+    }
+
+    #[test]
+    fn a_member_is_known_by_either_name_and_nobody_else_is_one_when_all_are_known() {
+        for by_lid in [true, false] {
+            let group = group(by_lid, &[("77", "4917"), ("78", "4918")], 2);
+            for (lid, pn) in [(Some("77"), None), (None, Some("4917")), (Some("77"), Some("4917"))] {
+                assert_eq!(group.has(&known(lid, pn)), Some(true), "{lid:?} {pn:?}");
+            }
+            for (lid, pn) in [(Some("79"), None), (None, Some("4919")), (Some("4917"), None)] {
+                assert_eq!(group.has(&known(lid, pn)), Some(false), "{lid:?} {pn:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_list_that_does_not_name_everybody_nobody_is_missing() {
+        let group = group(true, &[("77", "4917")], 2);
+        assert_eq!(group.has(&known(Some("77"), None)), Some(true));
+        assert_eq!(group.has(&known(Some("79"), None)), None);
+    }
 }

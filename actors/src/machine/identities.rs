@@ -25,7 +25,7 @@ pub(super) enum Wanted {
     Caller { token: u64 },
     /// He has changed what he shows, or the picture of a group: the event of this notification.
     Profile { slot: u64, link: u64, stanza: Box<Stanza> },
-    /// He asks for a post again.
+    /// He asks for a post again, or for a message of a group.
     Viewer(Box<retry::Job>),
     /// A message may begin a chat, or the chat may be known under another name.
     Chat { chat: String, then: Box<Purpose> },
@@ -49,7 +49,7 @@ impl Machine {
         let known = Identities { pn: name.pn.clone().map(Jid::pn), lid: name.lid.clone().map(Jid::lid) };
         match wanted {
             Wanted::Given(given) => self.on_given(*given, name),
-            Wanted::Viewer(job) => self.on_viewer(*job, &name),
+            Wanted::Viewer(job) => self.on_viewer(*job, name),
             Wanted::Chat { chat, then } => self.on_chat_named(&chat, name, *then),
             Wanted::Caller { token } => {
                 self.effects.push(Effect::Reply { token, reply: Reply::Identities(Ok(known)) });

@@ -6,6 +6,7 @@
 //! WhatsApp, which is listened to meanwhile.
 
 mod counts;
+mod members;
 
 use std::time::Duration;
 
@@ -38,7 +39,9 @@ pub(super) struct Resends {
     counts: Counts,
     /// How many wait for WhatsApp's answer about keys.
     asking: usize,
-    /// Wait for [`Timer::Resend`], because keys could not be had.
+    /// Wait for WhatsApp's answer about the members of their groups.
+    for_members: Vec<Job>,
+    /// Wait for [`Timer::Resend`], because keys or members could not be had.
     waiting: Vec<Job>,
 }
 
@@ -57,7 +60,9 @@ pub(super) struct Job {
     pub(super) count: u64,
     pub(super) message: Option<StoredMessage>,
     pub(super) bundle: Option<Bundle>,
-    /// How often keys were asked for in vain.
+    /// Whom to look for among the members of the group, until that is done.
+    pub(super) member: Option<PeerName>,
+    /// How often keys or members were asked for in vain.
     pub(super) tries: u32,
 }
 
@@ -142,15 +147,15 @@ impl Machine {
         let retry = receipt.child("retry");
         let count = retry.and_then(|retry| retry.number("count")).unwrap_or(1);
         let bundle = retry::bundle(&receipt);
-        let (message, has_room) = (None, true);
-        let job = Job { link, receipt, has_room, to, group, id, count, message, bundle, tries: 0 };
+        let (message, member, has_room) = (None, None, true);
+        let job = Job { link, receipt, has_room, to, group, id, count, message, bundle, member, tries: 0 };
         if count > u64::from(self.limits.retries) {
             return self.give_up_resend(&job);
         }
         self.look_up(job.id.clone(), super::receipts::Lookup::Resend(Box::new(job)));
     }
 
-    /// The message that is asked for was found, or not. Only those to whom it was sent may have it again.
+    /// The message that is asked for was found, or not. Only those of its chat may have it again.
     pub(super) fn on_resend_found(&mut self, mut job: Job, message: Option<StoredMessage>) {
         let chat = message.as_ref().and_then(|stored| stored.message.chat.parse::<Jid>().ok());
         let Some(chat) = chat else { return self.give_up_resend(&job) };
@@ -162,7 +167,8 @@ impl Machine {
         let ours = self.account.as_ref().is_some_and(|account| account.is_own(&job.to));
         let may_have = match &job.group {
             Some(place) if posts::is_place(place) => *place == chat && self.may_see_post(&job.id, &job.to),
-            Some(group) => *group == chat,
+            Some(group) if *group == chat => return self.resend_in_group(job),
+            Some(_) => false,
             None => ours || (chat.user == job.to.user && chat.server == job.to.server),
         };
         let post = job.group.as_ref().is_some_and(|place| posts::is_place(place) && *place == chat);
@@ -193,9 +199,12 @@ impl Machine {
         if same { self.resend(job) } else { self.give_up_resend(&job) }
     }
 
-    /// It is known who asks for a post.
-    pub(super) fn on_viewer(&mut self, job: Job, known: &PeerName) {
-        let same = self.is_post_for(&job.id, known);
+    /// It is known who asks for what was sent to many.
+    pub(super) fn on_viewer(&mut self, job: Job, known: PeerName) {
+        if job.group.as_ref().is_some_and(|place| !posts::is_place(place)) {
+            return self.on_member_named(job, known);
+        }
+        let same = self.is_post_for(&job.id, &known);
         self.on_right(job, same);
     }
 
@@ -233,7 +242,7 @@ impl Machine {
         self.encrypt_resend(job);
     }
 
-    /// The link holds, so the receipt does not come again soon: keys are asked for again after a pause.
+    /// The link holds, so the receipt does not come again soon: WhatsApp is asked again after a pause.
     fn resend_later(&mut self, mut job: Job) {
         job.tries += 1;
         if job.tries < TRIES && self.resends.waiting.len() < WAITING {
@@ -244,13 +253,17 @@ impl Machine {
 
     pub(super) fn resend_now(&mut self) {
         for job in std::mem::take(&mut self.resends.waiting) {
-            self.ask_resend_bundle(job);
+            match job.member {
+                Some(_) => self.ask_members(job),
+                None => self.ask_resend_bundle(job),
+            }
         }
     }
 
     /// Whatever was asked for over the lost link is asked for again over the next.
     pub(super) fn resends_link_lost(&mut self) {
         self.resends.waiting.clear();
+        self.resends.for_members.clear();
         self.clear_timer(Timer::Resend);
     }
 

@@ -54,5 +54,5 @@ fn audience(people: &[Jid], directory: &Directory) -> Group {
         }
     }
     let members = members.iter().filter_map(|member| member.parse().ok()).collect();
-    Group { by_lid: true, members, numbers }
+    Group { by_lid: true, members, numbers, whole: true }
 }

@@ -2,7 +2,7 @@
 
 use roost_proto::stanza::{Builder, Jid, Read, Stanza};
 
-use super::world::{Step, World};
+use super::world::{GROUP, Step, World};
 use crate::device::Limits;
 
 /// A device that has sent a message and was asked for it again, as far as the question for the keys of who asks.
@@ -180,4 +180,90 @@ fn only_so_many_wait_for_keys_at_a_time_and_the_others_come_again() {
     world.stanza(Builder::new("receipt").attr("from", device).attr("type", "retry").attr("id", id).build());
     world.commit_everything();
     assert_eq!(questions(&world), 64, "there is a place again");
+}
+
+/// The answer to a question for the members of the group of this world.
+fn members(world: &mut World, attributes: &[(&'static str, &'static str)], children: Vec<Stanza>) {
+    let of_group = |iq: &Stanza| iq.text("xmlns").as_deref() == Some("w:g2");
+    let place = world.requests.iter().position(of_group).expect("it is asked who is in the group");
+    let request = world.requests.remove(place).expect("there");
+    let group = Builder::new("group").attr("addressing_mode", "lid");
+    let group = attributes.iter().fold(group, |group, (key, value)| group.attr(key, *value));
+    world.stanza(
+        roost_proto::stanza::iq::result(&request).children([group.children(children).build()]).build(),
+    );
+}
+
+fn member(lid: &str) -> Stanza {
+    Builder::new("participant").attr("jid", Jid::lid(lid)).build()
+}
+
+/// A device that has sent a message to a group of 800000, and its id.
+fn sent_to_group(seed: u64) -> (World, Jid, String) {
+    let mut world = World::online(seed);
+    world.send(GROUP);
+    for _ in 0..10 {
+        world.commit_everything();
+        world.take(Step::AnswerRequest);
+    }
+    let id = world.last_wired();
+    world.take(Step::AckOurs);
+    world.commit_everything();
+    (world, "120363000000000001@g.us".parse().expect("a JID"), id)
+}
+
+#[test]
+fn a_message_of_a_group_is_given_again_to_members_under_either_name_and_to_nobody_else() {
+    let (mut world, group, id) = sent_to_group(9);
+    world.knows("4915188888889", "800000");
+    world.knows("4915166666666", "666666");
+    for (device, may) in [
+        (Jid::lid_device("800000", 2), true),
+        (Jid::pn_device("4915188888889", 3), true),
+        (Jid::lid_device("900000", 4), true),
+        (Jid::pn_device("4915100000000", 4), true),
+        (Jid::lid_device("666666", 1), false),
+        (Jid::pn_device("4915166666666", 1), false),
+    ] {
+        assert_eq!(again(&mut world, &group, &device, &id), may, "{device}");
+    }
+    // The next owner remembers no members.
+    let mut world = world.taken_over();
+    world.go_online();
+    assert!(again(&mut world, &group, &Jid::pn_device("4915188888889", 2), &id));
+    assert!(!again(&mut world, &group, &Jid::lid_device("666666", 2), &id));
+}
+
+#[test]
+fn nobody_is_refused_a_message_of_a_group_before_its_members_were_asked_for_anew() {
+    let (mut world, group, id) = sent_to_group(10);
+    let asks = |world: &mut World, device: &Jid| {
+        let receipt = Builder::new("receipt").attr("from", group.clone()).attr("participant", device.clone());
+        world.stanza(receipt.attr("type", "retry").attr("id", id.clone()).build());
+        world.commit_everything()
+    };
+    let joined = Jid::lid_device("777777", 1);
+    let sent = asks(&mut world, &joined);
+    assert!(sent.iter().all(|stanza| stanza.tag == "iq"), "nothing is settled yet: {sent:?}");
+    members(&mut world, &[], vec![member("800000"), member("777777")]);
+    assert_eq!(questions(&world), 1, "she is a member");
+    world.requests.clear();
+    // These lists do not name everybody.
+    let community = Builder::new("default_sub_group").build();
+    let lists = [(vec![("size", "3")], vec![member("800000")]), (vec![], vec![member("800000"), community])];
+    for (place, (attributes, children)) in lists.into_iter().enumerate() {
+        let device = Jid::lid_device(format!("60000{place}"), 1);
+        asks(&mut world, &device);
+        members(&mut world, &attributes, children);
+        assert_eq!(questions(&world), 1, "{device} may be a member");
+        world.requests.clear();
+    }
+    // WhatsApp knows no answer just now.
+    let device = Jid::lid_device("777778", 1);
+    asks(&mut world, &device);
+    world.take(Step::RefuseRequest);
+    assert!(world.requests.is_empty());
+    world.take(Step::Time(5_100));
+    members(&mut world, &[], vec![member("777778")]);
+    assert_eq!(questions(&world), 1);
 }
