@@ -15,6 +15,7 @@ mod appstate;
 mod ask;
 mod awaited;
 mod backlog;
+mod behind;
 mod bots;
 mod calls;
 mod codec;

@@ -32,6 +32,13 @@ pub(super) struct Piece {
     sealed: Bytes,
 }
 
+impl Piece {
+    /// The stanza that carries it.
+    pub(super) fn behind(&self) -> Option<Bytes> {
+        super::behind::written(&self.stanza)
+    }
+}
+
 impl Machine {
     /// `<message from=…@bot id t><bot edit edit_target_id/><meta target_id target_sender_jid target_chat_jid/>
     /// <enc type=msmsg>{bytes}</enc></message>`; in a group the bot is the participant.

@@ -6,6 +6,7 @@
 
 mod scene;
 
+use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::event_response::Answer;
@@ -53,6 +54,13 @@ pub(super) struct Question {
     riddle: Riddle,
     author: Vec<String>,
     outcome: Pending,
+}
+
+impl Question {
+    /// The stanza that carries it.
+    pub(super) fn raw(&self) -> Bytes {
+        self.message.raw.clone()
+    }
 }
 
 impl Machine {

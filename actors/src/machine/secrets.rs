@@ -113,6 +113,15 @@ impl Sought {
     pub(super) fn new(names: Vec<String>, id: String, own: bool, need: Need) -> Sought {
         Sought { names, id, own, need, place: Place::Rows }
     }
+
+    /// The stanza that needs it, if one does.
+    pub(super) fn behind(&self) -> Option<Bytes> {
+        match &self.need {
+            Need::Reading(_, question) => Some(question.raw()),
+            Need::Answer(_, piece) => piece.behind(),
+            Need::Sending(_) | Need::Counting(..) => None,
+        }
+    }
 }
 
 impl Machine {

@@ -3,6 +3,7 @@
 mod app_state;
 mod asks;
 mod backlog;
+mod behind;
 mod bots;
 mod calls;
 mod chosen;

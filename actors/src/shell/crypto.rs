@@ -1,8 +1,9 @@
 //! The crypto actor: the only place where the keys of a device are used.
 //!
 //! It carries out requests one after another, reads the rows that a request needs under the epoch, and
-//! answers with what changed. It writes nothing.
+//! answers with what changed. It writes nothing. When a request makes it fail it says which one, and does nothing more.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,7 +121,12 @@ impl State {
         loop {
             let clocks = &self.arguments.clocks;
             vault.live_in(clocks.age(), clocks.trusted());
-            match vault.work(request) {
+            let Ok(wants) = catch_unwind(AssertUnwindSafe(|| vault.work(request))) else {
+                // What is in memory is of no use any more. The answers before this one are told before it is.
+                self.vault = None;
+                return self.tell(Child::CryptoFailed(token));
+            };
+            match wants {
                 Wants::Nothing(changed) => return self.tell(Child::Crypto(token, changed)),
                 Wants::Rows(keys) => match read(&self.arguments, vault.age(), &keys).await {
                     Ok(rows) => {
@@ -167,3 +173,6 @@ async fn read(arguments: &Arguments, age: Age, keys: &[StateKey]) -> Result<Vec<
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
 mod anew;
 mod answers;
 mod children;
+mod suspects;
 mod versions;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,7 +22,6 @@ use rand::rngs::StdRng;
 use roost_placement::lease::BootTime;
 use roost_placement::seeded::{self, Bug};
 use roost_proto::api;
-use roost_proto::phash::digest;
 use roost_proto::stanza::Stanza;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -33,6 +33,7 @@ use crate::machine::{Changed, Effect, Event, Fetched, Loaded, Machine, Now};
 use crate::port::{self, Committed, FileError, ProxyUri, Reached, StoredMessage};
 use crate::warm::WarmLink;
 use children::{Children, draw};
+use suspects::Suspects;
 
 /// What reaches the supervisor.
 #[derive(Debug)]
@@ -60,6 +61,7 @@ pub(crate) enum Child {
     Loaded(Result<Box<port::Loaded>, String>),
     Opened(crypto::Opened),
     Crypto(u64, Changed),
+    CryptoFailed(u64),
     Committed(Committed),
     CommitFailed,
     Found(u64, Option<Box<StoredMessage>>),
@@ -112,8 +114,8 @@ struct State {
     replies: BTreeMap<u64, oneshot::Sender<Answer>>,
     last_token: u64,
     pairing: Option<watch::Sender<PairingUpdate>>,
-    /// Digests of stanzas during whose handling a machine failed.
-    suspects: VecDeque<String>,
+    /// What a machine has failed on.
+    suspects: Suspects,
     failures: VecDeque<BootTime>,
     armed: Option<(BootTime, Task)>,
     asking: Option<Task>,
@@ -160,7 +162,7 @@ impl Actor for Supervisor {
             replies: BTreeMap::new(),
             last_token: 0,
             pairing: None,
-            suspects: VecDeque::new(),
+            suspects: Suspects::default(),
             failures: VecDeque::new(),
             armed: None,
             asking: None,
@@ -234,6 +236,10 @@ impl State {
                 Event::Loaded(Box::new(Loaded { version: self.version(), ..loading.finish(account, keys) }))
             }
             Child::Crypto(token, changed) => Event::Crypto { token, changed },
+            Child::CryptoFailed(token) => {
+                let suspect = self.machine.behind_request(token);
+                return self.fail(suspect, "a request to crypto failed").await;
+            }
             Child::Committed(committed) => Event::Committed(committed),
             Child::CommitFailed => Event::CommitFailed,
             Child::Found(token, message) => Event::Found { token, message },
@@ -249,7 +255,7 @@ impl State {
                 Event::LinkDown { link, why, unreached }
             }
             Child::Stanza { link, raw, stanza } => {
-                let poisonous = !self.suspects.is_empty() && self.suspects.contains(&digest(&raw));
+                let poisonous = self.suspects.has(&raw);
                 Event::Stanza { link, raw, stanza, poisonous }
             }
             Child::Permit(stands) => Event::PermitAnswered(stands),
@@ -263,18 +269,11 @@ impl State {
 
     /// Lets the machine handle an event and carries out what it asks for.
     async fn feed(&mut self, event: Event) {
-        let suspect = match &event {
-            Event::Stanza { raw, .. } => Some(raw.clone()),
-            _ => None,
-        };
+        let suspect = self.machine.behind(&event);
         let now = now(&self.ports);
         let handled = catch_unwind(AssertUnwindSafe(|| self.machine.handle(now, event)));
         let Ok(effects) = handled else {
-            if let Some(raw) = suspect {
-                self.suspects.push_back(digest(&raw));
-                self.suspects.truncate(16);
-            }
-            return self.start_anew("handling an event failed").await;
+            return self.fail(suspect, "handling an event failed").await;
         };
         for effect in effects {
             if let Effect::Finish(why) = effect {
@@ -283,6 +282,14 @@ impl State {
             self.carry_out(effect).await;
         }
         self.arm();
+    }
+
+    /// Begins anew. The stanza whose handling has failed, where one has, is not handled again.
+    async fn fail(&mut self, suspect: Option<Bytes>, why: &str) {
+        if let Some(raw) = suspect {
+            self.suspects.add(&raw);
+        }
+        self.start_anew(why).await;
     }
 
     /// The proxy of the device.

@@ -346,6 +346,11 @@ impl World {
         self.crypto.len()
     }
 
+    /// The stanza that is to blame when what crypto is asked next makes it fail.
+    pub(super) fn behind_crypto(&self) -> Option<Bytes> {
+        self.machine.behind_request(self.crypto.front()?.0)
+    }
+
     /// Whether a commit is on its way to the store.
     pub(super) fn commits(&self) -> bool {
         self.flying.is_some()
