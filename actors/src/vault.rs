@@ -8,6 +8,7 @@ mod aged;
 pub(crate) mod collections;
 mod groups;
 mod handshake;
+mod holders;
 mod import;
 mod pairing;
 mod passkey;

@@ -12,6 +12,7 @@ use roost_proto::id::Age;
 use roost_proto::signal::{self, Address, Bundle, Chain, GroupError, Keys};
 
 use super::Vault;
+use super::holders::Holders;
 use super::peers::numbered;
 use crate::machine::{CryptoRequest, GroupEncryption, PeerName};
 use crate::port::{StateChange, StateKey, StateKind};
@@ -215,18 +216,18 @@ impl Vault {
             return GroupEncryption::Failed;
         };
         let mut changes: Vec<StateChange> = self.chains.put(ours, chain.0).into_iter().collect();
-        let mut holders = if anew { BTreeSet::new() } else { self.holders(group) };
+        let mut holders = if anew { Holders::default() } else { self.holders(group) };
         let message = e2e::pad(&e2e::distribute(group, &distribution), &mut self.rng);
         let (mut distributed, mut renewed) = (Vec::new(), Vec::new());
         for peer in lacking {
             let made = self.encrypt_one(&keys, &bundles, &peer, &message, &mut changes, &mut renewed);
             if let Some(made) = made {
-                holders.insert(self.peers.address(&peer).to_string());
+                holders.give(self.peers.address(&peer).to_string());
                 distributed.push((peer, made));
             }
         }
         let row = self.holders_row(group);
-        changes.extend(self.chains.put(row, Some(written(&holders))));
+        changes.extend(self.chains.put(row, Some(holders.written())));
         let beside = beside.and_then(|(peer, plaintext)| {
             self.encrypt_one(&keys, &bundles, peer, plaintext, &mut changes, &mut renewed)
         });
@@ -241,12 +242,11 @@ impl Vault {
 
     /// A device has shown that it does not have our chain.
     pub(super) fn lost_by(&mut self, group: &str, peer: &PeerName) -> Option<StateChange> {
-        let mut holders = self.holders(group);
-        if !holders.remove(&self.peers.address(peer).to_string()) {
-            return None;
-        }
         let row = self.holders_row(group);
-        self.chains.put(row, Some(written(&holders)))
+        self.chains.get(&row)?;
+        let mut holders = self.holders(group);
+        holders.lose(&self.peers.address(peer).to_string());
+        self.chains.put(row, Some(holders.written()))
     }
 
     /// Who among the targets needs our chain, and whether it must be another one.
@@ -255,16 +255,14 @@ impl Vault {
             targets.iter().map(|peer| self.peers.address(peer).to_string()).collect();
         let ours = self.ours(group);
         let holders = self.holders(group);
-        let anew = self.chains.get(&ours).is_none() || !holders.is_subset(&addresses);
-        let lacks = |peer: &&PeerName| anew || !holders.contains(&self.peers.address(peer).to_string());
+        let anew = self.chains.get(&ours).is_none() || !holders.are_all_among(&addresses);
+        let lacks = |peer: &&PeerName| anew || !holders.can_read(&self.peers.address(peer).to_string());
         (targets.iter().filter(lacks).cloned().collect(), anew)
     }
 
-    fn holders(&mut self, group: &str) -> BTreeSet<String> {
+    fn holders(&mut self, group: &str) -> Holders {
         let row = self.holders_row(group);
-        let row = self.chains.get(&row).unwrap_or_default();
-        let text = String::from_utf8_lossy(&row).into_owned();
-        text.lines().map(str::to_owned).collect()
+        Holders::read(&self.chains.get(&row).unwrap_or_default())
     }
 
     /// A chain from an earlier age may have gone further than is known: it is left, and another begins.
@@ -337,8 +335,4 @@ impl Vault {
 /// The row of the chain of a sender in a group.
 pub(super) fn chain_row(group: &str, sender: &Address, generation: u32) -> String {
     numbered(format!("{group}/{sender}"), generation)
-}
-
-fn written(holders: &BTreeSet<String>) -> Bytes {
-    holders.iter().map(String::as_str).collect::<Vec<_>>().join("\n").into()
 }

@@ -3,6 +3,7 @@
 
 mod beside;
 mod compared;
+mod holders;
 mod named;
 
 use std::collections::BTreeSet;
