@@ -14,6 +14,7 @@ mod pairing;
 mod passkey;
 mod peers;
 mod prekeys;
+mod renewed;
 mod rotation;
 mod tokens;
 
@@ -244,7 +245,13 @@ impl Vault {
             }
             CryptoRequest::Rotated { id, taken, now } => Changed::State(self.rotated(*id, *taken, *now)),
             CryptoRequest::Uploaded { pages } => Changed::State(self.uploaded(pages)),
-            CryptoRequest::Forget { peer } => Changed::State(self.peers.forget(peer, self.generation)),
+            CryptoRequest::Forget { peer } => {
+                let mut changes = self.peers.forget(peer, self.generation);
+                if !changes.is_empty() {
+                    changes.extend(self.note_renewal(&self.peers.address(peer)));
+                }
+                Changed::State(changes)
+            }
             CryptoRequest::Lid { pn } => Changed::Lid(self.peers.lid(pn)),
             CryptoRequest::Lids(pns) => {
                 let pairs = pns.iter().filter_map(|pn| Some((pn.clone(), self.peers.lid(pn)?)));
@@ -339,6 +346,9 @@ impl Vault {
         match signal::decrypt(keys, address, &mut peer, find, kind, bytes, &mut self.rng) {
             Ok(decrypted) => {
                 changes.extend(self.peers.put(address, &before, peer, self.generation));
+                if decrypted.identity_changed {
+                    changes.extend(self.note_renewal(address));
+                }
                 if let Some(id) = decrypted.consumed_prekey {
                     changes.extend(self.consume_prekey(id));
                 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use roost_proto::e2e;
 use roost_proto::id::Age;
-use roost_proto::signal::{self, Address, Bundle, Chain, GroupError, Keys};
+use roost_proto::signal::{self, Address, Bundle, Chain, CiphertextKind, GroupError, Keys};
 
 use super::Vault;
 use super::holders::Holders;
@@ -88,14 +88,14 @@ impl Chains {
         self.cached.get(name).is_some_and(|cached| cached.row.is_none())
     }
 
-    fn get(&mut self, name: &str) -> Option<Bytes> {
+    pub(super) fn get(&mut self, name: &str) -> Option<Bytes> {
         let used = self.token;
         let cached = self.cached.get_mut(name)?;
         cached.used = used;
         cached.row.clone()
     }
 
-    fn put(&mut self, name: String, row: Option<Bytes>) -> Option<StateChange> {
+    pub(super) fn put(&mut self, name: String, row: Option<Bytes>) -> Option<StateChange> {
         let (used, changed) = (self.token, self.token);
         let before = self.cached.insert(name.clone(), Cached { row: row.clone(), used, changed });
         let same = before.as_ref().is_some_and(|before| before.row == row);
@@ -109,7 +109,7 @@ impl Chains {
 impl Vault {
     /// Rows of sender keys that a request needs and that are not in memory. Addresses are known by now.
     pub(super) fn wanted_chains(&self, request: &CryptoRequest) -> Vec<StateKey> {
-        match request {
+        let mut wanted = match request {
             CryptoRequest::Decrypt { from, group: Some(group), .. } => {
                 let sender = self.peers.address(from);
                 let name = self.theirs(&group.group, &sender);
@@ -128,7 +128,19 @@ impl Vault {
                 self.chains.missing([self.holders_row(group)])
             }
             _ => Vec::new(),
+        };
+        let renewals = match request {
+            CryptoRequest::Decrypt { single, .. } => {
+                single.as_ref().is_some_and(|(kind, _)| *kind == CiphertextKind::Pkmsg)
+            }
+            CryptoRequest::Encrypt { bundles, lost, .. } => !bundles.is_empty() || lost.is_some(),
+            CryptoRequest::EncryptForGroup { .. } | CryptoRequest::Forget { .. } => true,
+            _ => false,
+        };
+        if renewals {
+            wanted.extend(self.chains.missing([self.renewals_row()]));
         }
+        wanted
     }
 
     /// Rows of the ratchets that a distribution to a group needs.
@@ -227,6 +239,7 @@ impl Vault {
             }
         }
         let row = self.holders_row(group);
+        holders.has_followed(&self.renewals());
         changes.extend(self.chains.put(row, Some(holders.written())));
         let beside = beside.and_then(|(peer, plaintext)| {
             self.encrypt_one(&keys, &bundles, peer, plaintext, &mut changes, &mut renewed)
@@ -262,7 +275,9 @@ impl Vault {
 
     fn holders(&mut self, group: &str) -> Holders {
         let row = self.holders_row(group);
-        Holders::read(&self.chains.get(&row).unwrap_or_default())
+        let mut holders = Holders::read(&self.chains.get(&row).unwrap_or_default());
+        holders.follow(&self.renewals());
+        holders
     }
 
     /// A chain from an earlier age may have gone further than is known: it is left, and another begins.
@@ -316,7 +331,10 @@ impl Vault {
         let mut peer = before.clone();
         if let Some(bundle) = bundles.get(&address) {
             match signal::establish(keys, &address, &mut peer, bundle, &mut self.rng) {
-                Ok(true) => renewed.push(to.clone()),
+                Ok(true) => {
+                    renewed.push(to.clone());
+                    changes.extend(self.note_renewal(&address));
+                }
                 Ok(false) => {}
                 Err(_) => return None,
             }

@@ -1,19 +1,25 @@
 //! Who was given our chain in a group.
 //!
 //! What must hold: whoever was given it stays in the list for as long as the chain goes on, also when he says that he has
-//! lost it. Else his removal would not end a chain that he may have all the same.
+//! lost it, or has new keys. Else his removal would not end a chain that he may have all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::renewed::Renewals;
+
 /// Begins the line of a device that needs the chain again; no address does.
 const LACKS: char = '!';
+/// Begins the line that says how far the list has followed the renewals.
+const FOLLOWED: char = '@';
 
 /// Devices by their addresses, each with whether it can read under the chain, as far as is known.
 #[derive(Debug, Default)]
 pub(super) struct Holders {
     devices: BTreeMap<String, bool>,
+    /// The number of the last renewal that is in it.
+    followed: u64,
 }
 
 impl Holders {
@@ -21,6 +27,10 @@ impl Holders {
     pub(super) fn read(row: &[u8]) -> Holders {
         let mut holders = Holders::default();
         for line in String::from_utf8_lossy(row).lines() {
+            if let Some(number) = line.strip_prefix(FOLLOWED) {
+                holders.followed = number.parse().unwrap_or_default();
+                continue;
+            }
             match line.strip_prefix(LACKS) {
                 Some(device) => holders.devices.insert(device.to_owned(), false),
                 None => holders.devices.insert(line.to_owned(), true),
@@ -34,7 +44,21 @@ impl Holders {
             true => device.clone(),
             false => format!("{LACKS}{device}"),
         });
-        lines.collect::<Vec<_>>().join("\n").into()
+        let followed = (self.followed > 0).then(|| format!("{FOLLOWED}{}", self.followed));
+        followed.into_iter().chain(lines).collect::<Vec<_>>().join("\n").into()
+    }
+
+    /// Whoever has had new keys since needs it again.
+    pub(super) fn follow(&mut self, renewals: &Renewals) {
+        for device in renewals.since(self.followed) {
+            self.lose(device);
+        }
+        self.has_followed(renewals);
+    }
+
+    /// Whoever has had new keys by now was given it since, or needs it still.
+    pub(super) fn has_followed(&mut self, renewals: &Renewals) {
+        self.followed = renewals.last();
     }
 
     /// Whether nobody else was given it.
