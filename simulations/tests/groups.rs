@@ -3,6 +3,8 @@
 //!
 //! Needs Go and Node.js, and fails without them: `.ci/test` installs both.
 
+#[path = "groups/again.rs"]
+mod again;
 #[path = "groups/announcements.rs"]
 mod announcements;
 #[path = "groups/communities.rs"]
