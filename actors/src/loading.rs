@@ -44,6 +44,7 @@ impl Loading {
                 StateKind::Pacing => loaded.pacing = Some(row),
                 StateKind::SecretHead => loaded.secret_head = Some(row),
                 StateKind::Salt => loaded.salt = Some(row),
+                StateKind::Tenure => loaded.tenure = Some(row),
                 StateKind::AppStateHead => loaded.app_state.push((key.name, row)),
                 _ => loaded.history.push((key, row)),
             }
@@ -53,9 +54,9 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, Making, Pacing, Presence, Retry, Salt, SecretHead, StatusPost};
+    use StateKind::{AppStateHead, Making, Pacing, Presence, Retry, Salt, SecretHead, StatusPost, Tenure};
     use StateKind::{History, HistoryFile, HistoryNonce, HistoryPiece, HistoryRange};
     let history = matches!(kind, History | HistoryPiece | HistoryFile | HistoryRange | HistoryNonce);
     let rows = matches!(kind, Retry | AppStateHead | StatusPost | Making);
-    history || rows || matches!(kind, Presence | Pacing | Salt | SecretHead)
+    history || rows || matches!(kind, Presence | Pacing | Salt | SecretHead | Tenure)
 }

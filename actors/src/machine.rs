@@ -58,6 +58,7 @@ mod retry;
 mod rotation;
 mod secrets;
 mod status;
+mod tenure;
 mod timer;
 mod tokens;
 
@@ -99,6 +100,7 @@ pub struct Machine {
     quiesced: bool,
     keys: bool,
     account: Option<Account>,
+    tenure: Option<tenure::Tenure>,
     status: status::Status,
     commits: commit::Commits,
     connection: connect::Connection,
@@ -156,6 +158,7 @@ impl Machine {
             quiesced: false,
             keys: false,
             account: None,
+            tenure: None,
             commits: commit::Commits::default(),
             connection: connect::Connection::default(),
             backlog: None,
@@ -217,7 +220,10 @@ impl Machine {
             Event::Committed(committed) => self.on_committed(committed),
             Event::CommitFailed => self.on_commit_failed(),
             Event::Fenced => self.finish(Finished::Fenced),
-            Event::Found { token, message } => self.on_found(token, message.map(|message| *message)),
+            Event::Found { token, message } => {
+                let found = message.filter(|message| self.is_of_this_tenure(message));
+                self.on_found(token, found.map(|message| *message));
+            }
             Event::Fetched { token, outcome } => self.on_fetched(token, outcome),
             Event::Tick => self.on_tick(),
             Event::Version(version) => self.on_version(version),
@@ -257,6 +263,7 @@ impl Machine {
             return;
         }
         self.lane_advance();
+        self.part_pump();
         self.outbox_pump();
         self.app_state_pump();
         self.history_pump();
@@ -281,6 +288,8 @@ impl Machine {
         }
         self.loaded = true;
         self.account = loaded.account;
+        let tenure = loaded.tenure.as_deref().and_then(tenure::Tenure::from_bytes);
+        self.tenure = tenure.or_else(|| self.account.as_ref().map(tenure::Tenure::unwritten));
         self.keys = loaded.keys;
         self.status.adopt(loaded.status);
         self.connection.choose(loaded.version);

@@ -36,6 +36,7 @@ use crate::port::{StateChange, StateKey, StateKind};
 use collections::Collections;
 use groups::Chains;
 use peers::Peers;
+pub(crate) use peers::numbered;
 use tokens::Tokens;
 
 /// A stored row that cannot be read.

@@ -53,9 +53,10 @@ pub use self::seal::{KeyError, KeyFile, KeySource};
 const WATCH: usize = 4096;
 
 /// The kinds that `load` returns: all but those on demand.
-const LOADED_KINDS: [StateKind; 17] = [
+const LOADED_KINDS: [StateKind; 18] = [
     StateKind::Credentials,
     StateKind::Account,
+    StateKind::Tenure,
     StateKind::Prekeys,
     StateKind::Retry,
     StateKind::AppStateKey,
@@ -174,6 +175,6 @@ mod tests {
             assert!(!StateKind::ON_DEMAND.contains(&kind));
             assert!(statement.contains(&format!("'{}'", kind.as_str())), "{kind:?} is not loaded");
         }
-        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 27, "as many as there are");
+        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 28, "as many as there are");
     }
 }

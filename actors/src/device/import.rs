@@ -12,9 +12,9 @@ use crate::machine::Account;
 /// One part of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// The same for all parts of one import, and for no other of this device: ratchets, identity keys, chains and tokens of
-    /// an import that was not finished are under its number, where nobody looks. What is true under any keys has no
-    /// number: LIDs of phone numbers, and with whom there are chats.
+    /// The same for all parts of one import, and for no other of this device: ratchets, identity keys, chains, tokens and
+    /// chats of an import that was not finished are under its number, where nobody looks. What is true under any keys has no
+    /// number: LIDs of phone numbers.
     pub generation: u32,
     /// What is imported.
     pub part: Part,

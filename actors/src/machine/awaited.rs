@@ -121,6 +121,11 @@ impl Messages {
         rows.map(|(name, _)| name.clone()).collect()
     }
 
+    /// The names of all rows.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.rows.keys().cloned().collect()
+    }
+
     /// The stanza of a row, as it came.
     pub(super) fn raw(&self, name: &str) -> Option<Bytes> {
         self.rows.get(name).map(|message| message.raw.clone())

@@ -264,7 +264,10 @@ impl Machine {
         match (purpose, changed) {
             (Purpose::Keys { slot, anew }, Changed::Keys(changes)) => {
                 let mut outcome = with_state(changes);
-                outcome.batch.state.extend(anew.then(|| (account_key(), None)));
+                if anew {
+                    outcome.batch.state.push((account_key(), None));
+                    outcome.batch.state.extend(self.tenure_row());
+                }
                 outcome.after.push(After::KeysMade);
                 self.keys = true;
                 self.lane.fill(slot, outcome);
@@ -311,8 +314,8 @@ impl Machine {
                 self.lane.fill(slot, outcome);
             }
             (Purpose::Identities(wanted), Changed::Identities(known)) => self.on_identities(wanted, known),
-            (Purpose::Import { slot, token, device }, Changed::State(changes)) => {
-                self.on_import_sealed(slot, token, device.map(|device| *device), changes);
+            (Purpose::Import { slot, token, device, parted }, Changed::State(changes)) => {
+                self.on_import_sealed(slot, token, device.map(|device| *device), *parted, changes);
             }
             (Purpose::Lid { pn }, Changed::Lid(lid)) => self.on_lid(pn, lid),
             (Purpose::Past(waiting), Changed::Lids(pairs)) => self.on_past_names(*waiting, pairs),

@@ -50,6 +50,14 @@ impl Machine {
         self.plan_health();
     }
 
+    /// Of another account nothing is known yet.
+    pub(super) fn health_reset(&mut self) {
+        if self.health.now != api::AccountHealth::default() {
+            self.health.now = api::AccountHealth::default();
+            self.save_health(true);
+        }
+    }
+
     /// Why no new chat may be begun now.
     pub(super) fn bar(&self) -> Option<Bar> {
         let now = self.now.wall;

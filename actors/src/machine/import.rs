@@ -7,7 +7,7 @@
 use roost_proto::api;
 use roost_proto::api::event::Payload;
 
-use super::commit::After;
+use super::commit::{After, Pending};
 use super::crypto::{Purpose, with_state};
 use super::pairing::account_key;
 use super::{Account, CryptoRequest, Effect, Machine, Reply};
@@ -33,7 +33,7 @@ impl Machine {
         }
         let refusal = if paired.is_some() {
             Some(PairError::AlreadyPaired)
-        } else if !self.loaded || !self.may_act() || self.commits.failing() {
+        } else if !self.loaded || !self.may_act() || self.commits.failing() || self.outbox.is_accepting() {
             Some(PairError::Unavailable)
         } else if self.attempt.is_some() {
             Some(PairError::Underway)
@@ -43,13 +43,16 @@ impl Machine {
         if let Some(refusal) = refusal {
             return self.effects.push(Effect::Reply { token, reply: Reply::Imported(Err(refusal)) });
         }
+        let mut parted = Pending::default();
         if let Some(device) = &device {
+            self.begin_tenure(&mut parted, &device.account, Some(import.generation));
             // From here on nobody pairs it.
             self.account = Some(device.account.clone());
             self.keys = true;
         }
         let slot = self.lane.open();
-        self.ask_crypto(CryptoRequest::Import(Box::new(import)), Purpose::Import { slot, token, device });
+        let purpose = Purpose::Import { slot, token, device, parted: Box::new(parted) };
+        self.ask_crypto(CryptoRequest::Import(Box::new(import)), purpose);
     }
 
     pub(super) fn on_import_sealed(
@@ -57,9 +60,11 @@ impl Machine {
         slot: u64,
         token: u64,
         device: Option<ImportedDevice>,
+        parted: Pending,
         changes: Vec<StateChange>,
     ) {
-        let mut outcome = with_state(changes);
+        let mut outcome = parted;
+        outcome.batch.state.splice(0..0, changes);
         let salt = device.as_ref().map(|device| device.salt.0.clone()).unwrap_or_default();
         let account = device.map(|ImportedDevice { account, source, .. }| {
             let shown = api::Identity {

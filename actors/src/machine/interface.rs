@@ -47,6 +47,8 @@ pub struct Loaded {
     pub account: Option<Account>,
     /// Whether it has keys.
     pub keys: bool,
+    /// The row of [`StateKind::Tenure`](crate::port::StateKind::Tenure).
+    pub tenure: Option<Bytes>,
     /// Accepted messages that WhatsApp has not acknowledged, in order.
     pub outbox: Vec<StoredMessage>,
     /// Rows of [`StateKind::Retry`](crate::port::StateKind::Retry) with their names.

@@ -2,7 +2,7 @@
 //! A message to anybody else begins a chat, which WhatsApp may forbid.
 //!
 //! What must hold: a chat is noted in the transaction of the message that makes it one; a message that WhatsApp
-//! refused makes none.
+//! refused makes none; a chat of one account is none of another that the device is linked to later.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -16,6 +16,7 @@ use super::identities::{Wanted, name_of};
 use super::inbound::bounded;
 use super::{CryptoRequest, Machine};
 use crate::port::{StateKey, StateKind};
+use crate::vault::numbered;
 
 /// Chats that are remembered; of the others there are rows.
 const REMEMBERED: usize = 1024;
@@ -52,7 +53,7 @@ impl Machine {
     pub(super) fn note_chat(&mut self, outcome: &mut Pending, names: impl IntoIterator<Item = String>) {
         for name in names.into_iter().filter(|name| !name.is_empty()).map(bounded) {
             if !self.known_chats.names.contains(&name) {
-                let key = StateKey { kind: StateKind::KnownChat, name: name.clone() };
+                let key = StateKey { kind: StateKind::KnownChat, name: self.chat_row(name.clone()) };
                 outcome.batch.state.push((key, Some(Bytes::from_static(&[1]))));
                 self.known_chats.remember(name);
             }
@@ -103,7 +104,13 @@ impl Machine {
     }
 
     fn recall_chat(&mut self, names: Vec<String>, purpose: Purpose) {
+        let names = names.into_iter().map(|name| self.chat_row(name)).collect();
         self.ask_crypto(CryptoRequest::Recall { kind: StateKind::KnownChat, names }, purpose);
+    }
+
+    /// The row of a chat is the account's: another one's begins anew.
+    fn chat_row(&self, name: String) -> String {
+        numbered(name, self.tenure.as_ref().map_or(0, |tenure| tenure.number))
     }
 
     /// The names under which a chat may have been noted, as far as they are at hand.

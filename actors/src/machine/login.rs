@@ -40,9 +40,10 @@ impl Machine {
     pub(super) fn learn_lid(&mut self, lid: Option<Jid>) {
         let Some(account) = self.account.as_mut().filter(|account| account.lid.is_none()) else { return };
         let Some(lid) = lid.filter(|lid| lid.is_lid() && lid.device == account.device()) else { return };
-        account.lid = Some(lid);
+        account.lid = Some(lid.clone());
         let row = account.to_bytes();
         self.commits.pending().batch.state.push((account_key(), Some(row)));
+        self.tenure_learns(&lid);
     }
 
     pub(super) fn on_active(&mut self, refused: Option<u16>) {

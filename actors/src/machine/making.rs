@@ -129,6 +129,14 @@ impl Machine {
         self.keep_making(request_id, changes);
     }
 
+    /// All that was made was made by another account.
+    pub(super) fn makings_reset(&mut self, outcome: &mut Pending) {
+        for id in std::mem::take(&mut self.makings.known).into_keys() {
+            outcome.batch.state.push((row(&id), None));
+            self.making_ended(&id, &Err(AskError::LoggedOut));
+        }
+    }
+
     /// The rows of those that are too old or too many.
     fn forget_makings(&mut self) -> Vec<StateChange> {
         let Makings { known, under_way } = &mut self.makings;

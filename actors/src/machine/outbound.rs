@@ -12,6 +12,7 @@ mod crowd;
 mod ended;
 mod group;
 mod newsletter;
+mod parted;
 mod post;
 mod terms;
 mod turn;
@@ -113,9 +114,7 @@ impl Outbox {
 
 impl Machine {
     pub(super) fn outbox_load(&mut self, stored: Vec<StoredMessage>) {
-        for message in stored {
-            self.outbox_add(message);
-        }
+        stored.into_iter().for_each(|message| self.outbox_add(message));
     }
 
     /// An accept was answered, one way or the other.

@@ -119,6 +119,12 @@ impl Machine {
         }
     }
 
+    /// Another account has sent nothing yet; the pace stays.
+    pub(super) fn pacing_reset(&mut self, outcome: &mut Pending) {
+        self.pacing = Pacing { policy: self.pacing.policy, ..Pacing::default() };
+        self.note_pace(outcome);
+    }
+
     pub(super) fn set_pacing(&mut self, token: u64, policy: PacingPolicy) {
         if !self.loaded || !self.may_act() {
             return self.done(token, Err(CommandError::Unavailable));

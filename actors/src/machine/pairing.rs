@@ -1,7 +1,8 @@
 //! Pairing: attempts, QR codes and their times, the phone's answer, and the restart that follows.
 //!
 //! What must hold: keys are durable before the first code shows them; the account is durable before
-//! WhatsApp learns that we took it; of an account that was not expected nothing is kept. A restart (515) after that is the normal way.
+//! WhatsApp learns that we took it; of an account that was not expected nothing is kept, and nothing of the one before
+//! goes on under another (`tenure`). A restart (515) after that is the normal way.
 
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ impl Machine {
         let paired = self.account.as_ref().is_some_and(|account| !account.logged_out);
         let refusal = if paired {
             Some(PairError::AlreadyPaired)
-        } else if !self.loaded || !self.may_act() || self.commits.failing() {
+        } else if !self.loaded || !self.may_act() || self.commits.failing() || self.outbox.is_accepting() {
             Some(PairError::Unavailable)
         } else {
             None
@@ -309,6 +310,7 @@ impl Machine {
         self.app_state_reset(&mut outcome);
         self.history_reset(&mut outcome);
         self.take_salt(&mut outcome, Bytes::new());
+        self.begin_tenure(&mut outcome, &account, None);
         self.lane.fill(slot, outcome);
         self.lane_advance();
         self.account = Some(account);

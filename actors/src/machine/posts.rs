@@ -16,6 +16,7 @@ use roost_proto::stanza::{Jid, Server};
 
 use super::Machine;
 use super::codec::{Reader, Writer};
+use super::commit::Pending;
 use super::crypto::PeerName;
 use super::heard::{Head, Scene, said};
 use crate::device::{Recipient, SendRequest};
@@ -82,6 +83,12 @@ impl Machine {
     pub(super) fn posts_load(&mut self, rows: Vec<(String, Bytes)>) {
         let read = rows.into_iter().filter_map(|(id, bytes)| Some((id, Post::from_bytes(&bytes)?)));
         self.posts.known.extend(read);
+    }
+
+    /// All posts were of another account.
+    pub(super) fn posts_reset(&mut self, outcome: &mut Pending) {
+        let Posts { known, .. } = std::mem::take(&mut self.posts);
+        outcome.batch.state.extend(known.into_keys().map(|id| (row(&id), None)));
     }
 
     /// Who gets a post, or hears that it was taken back; `None` when that is not known (any more).

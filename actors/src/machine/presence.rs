@@ -112,6 +112,15 @@ impl Machine {
         self.keep_presence(token);
     }
 
+    /// Another account watches nobody yet.
+    pub(super) fn presence_reset(&mut self, outcome: &mut Pending) {
+        let Presence { hidden, watched, .. } = std::mem::take(&mut self.presence);
+        self.presence.hidden = hidden;
+        if !watched.is_empty() {
+            outcome.batch.state.push((presence_key(), Some(self.presence.to_bytes())));
+        }
+    }
+
     /// Tells a chat that we type, or do not any more.
     pub(super) fn send_typing(&mut self, token: u64, to: Jid, typing: Typing) {
         if let Some(refusal) = self.unfit_to_write() {

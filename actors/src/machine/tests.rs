@@ -1,5 +1,6 @@
 //! The machine against every order of events: properties that hold whatever happens, and examples.
 
+mod anew;
 mod app_state;
 mod asks;
 mod backlog;

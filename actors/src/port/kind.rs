@@ -16,6 +16,8 @@ pub enum StateKind {
     SenderKey,
     /// The identity key last seen for a peer device; name = its address. Read on demand.
     Identity,
+    /// Whose what the device keeps is: the account that it was linked to last. One row, name "".
+    Tenure,
     /// LID of a phone number; name = phone number user. Read on demand.
     Lid,
     /// Phone number of a LID; name = LID user. Read on demand.
@@ -50,7 +52,7 @@ pub enum StateKind {
     StatusPost,
     /// The trusted-contact tokens between us and somebody; name = its bare address. Read on demand.
     ContactToken,
-    /// Somebody with whom there is a chat; name = JID. Read on demand.
+    /// Somebody with whom an account has a chat; name = JID, with the number of the tenure. Read on demand.
     KnownChat,
     /// Something that is made at WhatsApp once, of the last day; name = the request id.
     Making,
@@ -80,6 +82,7 @@ impl StateKind {
         match self {
             StateKind::Credentials => "credentials",
             StateKind::Account => "account",
+            StateKind::Tenure => "tenure",
             StateKind::Prekeys => "prekeys",
             StateKind::Session => "session",
             StateKind::SenderKey => "sender-key",

@@ -55,7 +55,8 @@ fn of_peers(peers: &ImportedPeers, generation: u32) -> Vec<StateChange> {
         let name = numbered(contact.clone(), generation);
         changes.push((StateKey { kind: StateKind::ContactToken, name }, Some(token.0.clone())));
         // Whoever has a token has a chat with us: what is sent to him begins none.
-        let known = StateKey { kind: StateKind::KnownChat, name: contact.clone() };
+        let name = numbered(contact.clone(), generation);
+        let known = StateKey { kind: StateKind::KnownChat, name };
         changes.push((known, Some(Bytes::from_static(&[1]))));
     }
     for (pn, lid) in &peers.lids {

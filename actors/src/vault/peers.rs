@@ -383,7 +383,7 @@ pub(super) fn row(kind: StateKind, address: &Address, generation: u32) -> StateK
 }
 
 /// The name of a row that is of use only with the keys of this generation.
-pub(super) fn numbered(name: String, generation: u32) -> String {
+pub(crate) fn numbered(name: String, generation: u32) -> String {
     if generation == 0 { name } else { format!("{name}#{generation}") }
 }
 

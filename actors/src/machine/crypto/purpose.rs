@@ -1,6 +1,7 @@
 //! What the machine asks crypto for, so that it knows what to make of each answer.
 
 use crate::device::ImportedDevice;
+use crate::machine::commit::Pending;
 use crate::machine::identities::Wanted;
 use crate::machine::{ask, history, inbound, outbound, pairing, peer, retry, secrets, tokens};
 
@@ -50,6 +51,8 @@ pub(in crate::machine) enum Purpose {
         slot: u64,
         token: u64,
         device: Option<Box<ImportedDevice>>,
+        /// What becomes of what was another account's.
+        parted: Box<Pending>,
     },
     Lid {
         pn: String,

@@ -90,6 +90,10 @@ impl Machine {
 
     /// A message whose bytes are known: durable with the next commit.
     pub(in crate::machine) fn accept_encoded(&mut self, token: u64, request: SendRequest, content: Bytes) {
+        // The device may have been unlinked while this was decided.
+        if let Some(error) = self.refusal() {
+            return self.effects.push(Effect::Reply { token, reply: Reply::Sent(Err(error)) });
+        }
         let Some(people) = self.people_for(&request) else {
             let reply = Reply::Sent(Err(SendError::UnknownMessage));
             return self.effects.push(Effect::Reply { token, reply });

@@ -25,7 +25,7 @@ fn request(people: Vec<Jid>, kind: Content, number: u32) -> SendRequest {
     }
 }
 
-fn post(people: Vec<Jid>) -> SendRequest {
+pub(super) fn post(people: Vec<Jid>) -> SendRequest {
     request(people, Content::Text("hens for sale".into()), 1)
 }
 

@@ -4,6 +4,7 @@
 mod answers;
 mod beginnings;
 mod chains;
+mod kept;
 mod steps;
 
 pub(in crate::machine) use beginnings::alone;

@@ -19,7 +19,7 @@ use crate::port::{Accepted, Batch, Committed, MessageState, StateKey, StateKind,
 impl World {
     /// The next owner, who loads what the store has.
     pub(in crate::machine::tests) fn taken_over(self) -> World {
-        let Machine { account, limits, .. } = self.machine;
+        let (account, Machine { limits, .. }) = (self.account(), self.machine);
         let rows = |kind| self.rows.iter().filter(move |(key, _)| key.kind == kind);
         let named = |kind| rows(kind).map(|(key, row)| (key.name.clone(), row.clone())).collect();
         let only = |kind| rows(kind).next().map(|(_, row)| row.clone());
@@ -35,6 +35,8 @@ impl World {
             app_state: named(StateKind::AppStateHead),
             app_state_keys: rows(StateKind::AppStateKey).next().is_some(),
             presence: only(StateKind::Presence),
+            pacing: only(StateKind::Pacing),
+            tenure: only(StateKind::Tenure),
             posts: named(StateKind::StatusPost),
             makings: named(StateKind::Making),
             history: rows(StateKind::HistoryRange).map(|(key, row)| (key.clone(), row.clone())).collect(),

@@ -19,10 +19,7 @@ impl World {
     pub(in crate::machine::tests) fn unlinked(seed: u64) -> World {
         let account = Account { logged_out: true, ..ours() };
         let loaded = Loaded { account: Some(account.clone()), keys: true, ..Loaded::default() };
-        let mut world = World::begin(seed, Limits::default(), BEGIN, loaded);
-        let key = StateKey { kind: StateKind::Account, name: String::new() };
-        world.rows.insert(key, account.to_bytes());
-        world
+        World::begin(seed, Limits::default(), BEGIN, loaded).with_account(&account)
     }
 
     /// Loaded with an account, and dialling.
@@ -32,7 +29,14 @@ impl World {
 
     pub(in crate::machine::tests) fn with_limits(seed: u64, limits: Limits) -> World {
         let loaded = Loaded { account: Some(ours()), keys: true, ..Loaded::default() };
-        World::begin(seed, limits, BEGIN, loaded)
+        World::begin(seed, limits, BEGIN, loaded).with_account(&ours())
+    }
+
+    /// The store has it.
+    fn with_account(mut self, account: &Account) -> World {
+        let key = StateKey { kind: StateKind::Account, name: String::new() };
+        self.rows.insert(key, account.to_bytes());
+        self
     }
 
     pub(in crate::machine::tests) fn online(seed: u64) -> World {
