@@ -45,6 +45,7 @@ impl Loading {
                 StateKind::SecretHead => loaded.secret_head = Some(row),
                 StateKind::Salt => loaded.salt = Some(row),
                 StateKind::Tenure => loaded.tenure = Some(row),
+                StateKind::Leftovers => loaded.leftovers = Some(row),
                 StateKind::AppStateHead => loaded.app_state.push((key.name, row)),
                 _ => loaded.history.push((key, row)),
             }
@@ -54,9 +55,11 @@ impl Loading {
 }
 
 fn is_for_machine(kind: StateKind) -> bool {
-    use StateKind::{AppStateHead, Making, Pacing, Presence, Retry, Salt, SecretHead, StatusPost, Tenure};
+    use StateKind::{
+        AppStateHead, Leftovers, Making, Pacing, Presence, Retry, Salt, SecretHead, StatusPost, Tenure,
+    };
     use StateKind::{History, HistoryFile, HistoryNonce, HistoryPiece, HistoryRange};
     let history = matches!(kind, History | HistoryPiece | HistoryFile | HistoryRange | HistoryNonce);
     let rows = matches!(kind, Retry | AppStateHead | StatusPost | Making);
-    history || rows || matches!(kind, Presence | Pacing | Salt | SecretHead | Tenure)
+    history || rows || matches!(kind, Presence | Pacing | Salt | SecretHead | Tenure | Leftovers)
 }

@@ -34,6 +34,7 @@ mod inbound;
 mod interface;
 mod known;
 mod lane;
+mod leftovers;
 mod login;
 mod making;
 mod media;
@@ -101,6 +102,7 @@ pub struct Machine {
     keys: bool,
     account: Option<Account>,
     tenure: Option<tenure::Tenure>,
+    leftovers: leftovers::Leftovers,
     status: status::Status,
     commits: commit::Commits,
     connection: connect::Connection,
@@ -159,6 +161,7 @@ impl Machine {
             keys: false,
             account: None,
             tenure: None,
+            leftovers: leftovers::Leftovers::default(),
             commits: commit::Commits::default(),
             connection: connect::Connection::default(),
             backlog: None,
@@ -267,6 +270,7 @@ impl Machine {
         self.outbox_pump();
         self.app_state_pump();
         self.history_pump();
+        self.sweep_pump();
         self.commit_pump();
         if self.may_act() {
             let current = self.connection.up();
@@ -291,6 +295,7 @@ impl Machine {
         let tenure = loaded.tenure.as_deref().and_then(tenure::Tenure::from_bytes);
         self.tenure = tenure.or_else(|| self.account.as_ref().map(tenure::Tenure::unwritten));
         self.keys = loaded.keys;
+        self.leftovers_load(loaded.leftovers);
         self.status.adopt(loaded.status);
         self.connection.choose(loaded.version);
         self.health_load();

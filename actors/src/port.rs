@@ -10,6 +10,7 @@ mod kind;
 mod link;
 mod messages;
 mod proxy;
+mod sweep;
 mod votes;
 
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub use kind::StateKind;
 pub use link::{Dialer, LinkError, LinkSink, LinkSource};
 pub use messages::{MessageState, MessageUpdate, NewMessage, StoredMessage, Terms, rank};
 pub use proxy::{ProxyError, ProxyKind, ProxyUri};
+pub use sweep::Sweep;
 pub use votes::{CastVote, Vote};
 
 /// Name of one piece of device state.
@@ -131,6 +133,8 @@ pub struct Batch {
     pub quarantine: Vec<QuarantinedStanza>,
     /// New status of the device row.
     pub status: Option<DeviceStatus>,
+    /// What is to go of the rows that are of no use any more.
+    pub sweep: Option<Sweep>,
 }
 
 /// What became of one accept.
@@ -156,6 +160,8 @@ pub struct Committed {
     pub accepts: Vec<Accepted>,
     /// One per event, in order: its sequence, `None` when it was in the log before.
     pub events: Vec<Option<Sequence>>,
+    /// How many rows the sweep has removed, if there was one; fewer than it may are the last.
+    pub swept: Option<usize>,
 }
 
 /// Why device state could not be read or written.

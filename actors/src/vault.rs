@@ -74,6 +74,12 @@ fn credentials(generation: u32, keys: &Keys) -> StateChange {
     (StateKey { kind: StateKind::Credentials, name: String::new() }, Some(bytes.into()))
 }
 
+/// The mark of rows that have other numbers than the device's keys.
+fn leftovers(generation: u32) -> StateChange {
+    let key = StateKey { kind: StateKind::Leftovers, name: String::new() };
+    (key, Some(Bytes::copy_from_slice(&generation.to_be_bytes())))
+}
+
 /// Why an answer must wait.
 pub enum Wants {
     /// These rows must be read first.
@@ -277,8 +283,9 @@ impl Vault {
     }
 
     fn make_keys(&mut self, now: UnixMillis) -> Vec<StateChange> {
-        if self.keys.is_some() {
-            self.generation += 1;
+        let again = self.keys.is_some();
+        if again {
+            self.generation = self.generation.wrapping_add(1);
             self.peers.forget_all();
             self.tokens.forget_all();
         }
@@ -287,6 +294,7 @@ impl Vault {
         let mut changes = self.drop_pages();
         changes.extend(self.collections.forget_keys());
         changes.push(credentials(self.generation, &keys));
+        changes.extend(again.then(|| leftovers(self.generation)));
         self.keys = Some(keys);
         changes
     }

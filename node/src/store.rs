@@ -26,6 +26,7 @@ mod rows;
 mod schema;
 mod seal;
 mod sqlite;
+mod swept;
 mod vault;
 mod wishes;
 
@@ -53,10 +54,11 @@ pub use self::seal::{KeyError, KeyFile, KeySource};
 const WATCH: usize = 4096;
 
 /// The kinds that `load` returns: all but those on demand.
-const LOADED_KINDS: [StateKind; 18] = [
+const LOADED_KINDS: [StateKind; 19] = [
     StateKind::Credentials,
     StateKind::Account,
     StateKind::Tenure,
+    StateKind::Leftovers,
     StateKind::Prekeys,
     StateKind::Retry,
     StateKind::AppStateKey,
@@ -175,6 +177,6 @@ mod tests {
             assert!(!StateKind::ON_DEMAND.contains(&kind));
             assert!(statement.contains(&format!("'{}'", kind.as_str())), "{kind:?} is not loaded");
         }
-        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 28, "as many as there are");
+        assert_eq!(LOADED_KINDS.len() + StateKind::ON_DEMAND.len(), 29, "as many as there are");
     }
 }

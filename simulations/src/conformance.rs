@@ -91,6 +91,7 @@ checks! {
     slots::a_lease_that_is_over_by_the_databases_clock_alone_gives_no_slot_away,
     slots::a_certified_death_frees_the_slot_at_once,
     state::a_new_owner_finds_what_the_last_one_committed,
+    state::rows_of_other_keys_go_in_pieces_and_nothing_else,
     devices::a_fenced_owner_neither_reads_nor_writes,
     devices::a_grant_of_another_life_does_not_stand,
     devices::sequences_have_no_gaps_whoever_writes,

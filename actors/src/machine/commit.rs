@@ -142,6 +142,9 @@ impl Machine {
         if crypto > 0 {
             self.effects.push(Effect::Durable(crypto));
         }
+        if let Some(rows) = committed.swept {
+            self.swept(rows);
+        }
         self.release(after, committed.accepts);
     }
 

@@ -263,6 +263,7 @@ impl Machine {
         }
         match (purpose, changed) {
             (Purpose::Keys { slot, anew }, Changed::Keys(changes)) => {
+                self.note_leftovers(&changes);
                 let mut outcome = with_state(changes);
                 if anew {
                     outcome.batch.state.push((account_key(), None));

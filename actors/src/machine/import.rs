@@ -63,6 +63,7 @@ impl Machine {
         parted: Pending,
         changes: Vec<StateChange>,
     ) {
+        self.note_leftovers(&changes);
         let mut outcome = parted;
         outcome.batch.state.splice(0..0, changes);
         let salt = device.as_ref().map(|device| device.salt.0.clone()).unwrap_or_default();

@@ -49,6 +49,8 @@ pub struct Loaded {
     pub keys: bool,
     /// The row of [`StateKind::Tenure`](crate::port::StateKind::Tenure).
     pub tenure: Option<Bytes>,
+    /// The row of [`StateKind::Leftovers`](crate::port::StateKind::Leftovers).
+    pub leftovers: Option<Bytes>,
     /// Accepted messages that WhatsApp has not acknowledged, in order.
     pub outbox: Vec<StoredMessage>,
     /// Rows of [`StateKind::Retry`](crate::port::StateKind::Retry) with their names.

@@ -14,6 +14,7 @@ mod elsewhere;
 mod groups;
 mod health;
 mod imports;
+mod leftovers;
 mod lists;
 mod lost;
 mod making;

@@ -18,6 +18,8 @@ pub enum StateKind {
     Identity,
     /// Whose what the device keeps is: the account that it was linked to last. One row, name "".
     Tenure,
+    /// There may be rows of other keys than the device has; says the number of those that it has. One row, name "".
+    Leftovers,
     /// LID of a phone number; name = phone number user. Read on demand.
     Lid,
     /// Phone number of a LID; name = LID user. Read on demand.
@@ -83,6 +85,7 @@ impl StateKind {
             StateKind::Credentials => "credentials",
             StateKind::Account => "account",
             StateKind::Tenure => "tenure",
+            StateKind::Leftovers => "leftovers",
             StateKind::Prekeys => "prekeys",
             StateKind::Session => "session",
             StateKind::SenderKey => "sender-key",

@@ -1,22 +1,29 @@
 //! Rows of a device that another library has paired.
 //!
 //! What must hold: the rows of ratchets, identity keys and chains are under the generation of the import, which nobody
-//! reads before the device's own keys name it; these and the prekeys change together. LIDs and phone numbers are the same
-//! whoever's keys are in use, so their rows have no generation, and those of an import that was not finished stay.
+//! reads before the device's own keys name it; these and the prekeys change together. A row marks that an import may
+//! not be finished, or that the keys were others before. LIDs and phone numbers are the same whoever's keys are in use, so
+//! their rows have no generation, and stay.
 
 use bytes::Bytes;
 use roost_proto::signal::{Keys, PrekeyPage};
 
 use super::groups::chain_row;
 use super::peers::{lid_row, number_row, numbered, row};
-use super::{Vault, credentials};
+use super::{Vault, credentials, leftovers};
 use crate::device::{Import, ImportedDevice, ImportedPeers, Part};
 use crate::port::{StateChange, StateKey, StateKind};
 
 impl Vault {
     pub(super) fn import(&mut self, import: &Import) -> Vec<StateChange> {
         match &import.part {
-            Part::Peers(peers) => of_peers(peers, import.generation),
+            Part::Peers(peers) => {
+                let mut changes = of_peers(peers, import.generation);
+                // It may never be finished.
+                let marked = (!changes.is_empty()).then(|| leftovers(self.generation));
+                changes.extend(marked);
+                changes
+            }
             Part::Device(device) => self.become_imported(device, import.generation),
         }
     }
@@ -32,7 +39,7 @@ impl Vault {
             let page = PrekeyPage::from_bytes(&page.0).expect("an import carries what was written as pages");
             changes.push(self.keep(page));
         }
-        changes.push(credentials(generation, &keys));
+        changes.extend([credentials(generation, &keys), leftovers(generation)]);
         self.keys = Some(keys);
         changes
     }

@@ -131,6 +131,7 @@ impl DeviceStore for Store {
         Ok(Committed {
             accepts: written.accepts.into_iter().map(accepted).collect::<Result<_, DeviceStoreError>>()?,
             events: written.events.into_iter().map(|seq| seq.map(Sequence)).collect(),
+            swept: written.swept,
         })
     }
 }

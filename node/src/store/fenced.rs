@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
+use roost_actors::port::Sweep;
 use roost_placement::ledger::Grant;
 use roost_proto::id::{Age, DeviceKey};
 
@@ -60,6 +61,8 @@ pub(super) trait Rows: Send {
     async fn update_messages(&mut self, rows: &[(&DeviceKey, UpdateRow)]) -> SqlResult<()>;
     async fn put_state(&mut self, rows: &[StatePut<'_>]) -> SqlResult<()>;
     async fn delete_state(&mut self, rows: &[StatePut<'_>]) -> SqlResult<()>;
+    /// Removes rows of a device that are of no use any more; how many.
+    async fn sweep(&mut self, key: &DeviceKey, sweep: Sweep) -> SqlResult<u64>;
     /// Writes votes, but for those that are older than what their voters have said before.
     async fn put_votes(&mut self, rows: &[(&DeviceKey, &VoteRow)]) -> SqlResult<()>;
     async fn put_aside(&mut self, rows: &[(&DeviceKey, &QuarantineRow)]) -> SqlResult<()>;
@@ -79,6 +82,7 @@ pub(super) enum AcceptedRow {
 pub(super) struct Written {
     pub(super) accepts: Vec<AcceptedRow>,
     pub(super) events: Vec<Option<i64>>,
+    pub(super) swept: Option<usize>,
 }
 
 /// A write transaction that holds the fence for some grants.
@@ -125,7 +129,7 @@ impl FencedTx {
                 continue;
             }
             let key = &batch.grant.key;
-            let mut written = Written { accepts: Vec::new(), events: Vec::new() };
+            let mut written = Written { accepts: Vec::new(), events: Vec::new(), swept: None };
             if !batch.events.is_empty() || !batch.accepts.is_empty() {
                 let head = heads.get_mut(key).ok_or(sqlx::Error::RowNotFound)?;
                 for event in &batch.events {
@@ -163,6 +167,12 @@ impl FencedTx {
             answers.push(Some(written));
         }
         merged.store(&mut *self.rows, heads).await?;
+        for (batch, answer) in batches.iter().zip(&mut answers) {
+            if let (Some(sweep), Some(written)) = (batch.sweep, answer) {
+                let swept = self.rows.sweep(&batch.grant.key, sweep).await?;
+                written.swept = usize::try_from(swept).ok();
+            }
+        }
         Ok(answers)
     }
 

@@ -45,7 +45,7 @@ macro_rules! plain_backend {
                              AND kind IN ('credentials', 'account', 'prekeys', 'retry',
                                'app-state-key', 'app-state-head', 'history', 'history-piece', 'history-file',
                                'history-range', 'history-nonce', 'presence', 'status-post',
-                               'making', 'secret-head', 'pacing', 'salt', 'tenure')
+                               'making', 'secret-head', 'pacing', 'salt', 'tenure', 'leftovers')
                            ORDER BY kind, name";
                 let state = sqlx::query_as(sql).bind(b).bind(d).fetch_all(&mut *tx).await?;
                 let sql = $crate::store::rows::select_messages!(

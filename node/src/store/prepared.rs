@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use roost_actors::port::{
     Batch, CastVote, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, NewMessage, ProxyError,
-    ProxyUri, StateKey, StoredMessage, Terms, Vote, rank,
+    ProxyUri, StateKey, StoredMessage, Sweep, Terms, Vote, rank,
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
@@ -37,6 +37,7 @@ pub(super) struct Prepared {
     pub(super) events: Vec<PreparedEvent>,
     pub(super) quarantine: Vec<QuarantineRow>,
     pub(super) status: Option<StatusRow>,
+    pub(super) sweep: Option<Sweep>,
 }
 
 /// A change of state; the value is sealed, `None` removes the row.
@@ -165,6 +166,7 @@ impl Prepared {
             events: events.collect(),
             quarantine: quarantine.collect(),
             status: batch.status.map(status_row),
+            sweep: batch.sweep,
             grant: grant.clone(),
             key: seal,
         }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::port::{
     Accepted, Batch, CastVote, ChosenId, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState,
-    MessageUpdate, NewMessage, StateKey, StateKind, StoredMessage, rank,
+    MessageUpdate, NewMessage, StateKey, StateKind, StoredMessage, Sweep, rank,
 };
 use roost_node::directory::{ASIDE, LoggedEvent};
 use roost_placement::heads::Heads;
@@ -149,6 +149,12 @@ fn apply(row: &mut DeviceRow, grant: &Grant, batch: Batch, age: Age, now: i64) -
             Some(value) => row.state.insert(key, value),
             None => row.state.remove(&key),
         };
+    }
+    if let Some(sweep) = batch.sweep {
+        let stale = row.state.keys().filter(|key| sweep.takes(key)).take(Sweep::ROWS);
+        let stale: Vec<StateKey> = stale.cloned().collect();
+        done.swept = Some(stale.len());
+        row.state.retain(|key, _| !stale.contains(key));
     }
     for CastVote { ballot, vote } in batch.votes {
         match row.votes.entry((ballot, vote.voter.clone())) {

@@ -30,7 +30,7 @@ fn same() -> Account {
     }
 }
 
-fn another() -> Account {
+pub(super) fn another() -> Account {
     Account { pn: Jid::pn_device("4915112345678", 3), lid: Some(Jid::lid_device("910000", 3)), ..same() }
 }
 
@@ -40,7 +40,7 @@ fn unlink(world: &mut World) {
     assert_eq!(world.status(), State::LoggedOut);
 }
 
-fn import(account: Account) -> Command {
+pub(super) fn import(account: Account) -> Command {
     let device = ImportedDevice {
         keys: Secret(Bytes::new()),
         pages: Vec::new(),

@@ -151,3 +151,22 @@ fn a_request_gets_all_the_names_that_it_needs_however_many_these_are() {
         }
     }
 }
+
+#[test]
+fn a_mark_says_that_rows_of_other_keys_may_be_left() {
+    let (_, mut bob, _) = three();
+    let mark = |bob: &Device| {
+        let key = StateKey { kind: StateKind::Leftovers, name: String::new() };
+        bob.rows.get(&key).map(|row| u32::from_be_bytes(row.as_ref().try_into().expect("a number")))
+    };
+    assert_eq!(mark(&bob), None, "its first keys have nothing before them");
+    bob.imports(Part::Peers(ImportedPeers::default()));
+    assert_eq!(mark(&bob), None, "nothing was written");
+    let lids = vec![(NUMBER.to_owned(), "11111".to_owned())];
+    bob.imports(Part::Peers(ImportedPeers { lids, ..ImportedPeers::default() }));
+    assert_eq!(mark(&bob), Some(0), "the import may never be finished");
+    bob.imports(device());
+    assert_eq!(mark(&bob), Some(1 << 31));
+    bob.work(CryptoRequest::MakeKeys { now: UnixMillis(0) });
+    assert_eq!(mark(&bob), Some((1 << 31) + 1));
+}

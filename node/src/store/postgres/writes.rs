@@ -5,6 +5,7 @@
 //! column, so the text of a statement never depends on how many there are.
 
 use async_trait::async_trait;
+use roost_actors::port::Sweep;
 use roost_placement::ledger::Grant;
 use roost_proto::id::{Age, DeviceKey};
 use sqlx::{Postgres, Transaction};
@@ -245,6 +246,10 @@ impl Rows for PgTx {
             .execute(&mut *self.0)
             .await?;
         Ok(())
+    }
+
+    async fn sweep(&mut self, key: &DeviceKey, sweep: Sweep) -> SqlResult<u64> {
+        crate::store::swept::sweep!(&mut *self.0, key, sweep)
     }
 
     async fn put_votes(&mut self, votes: &[(&DeviceKey, &VoteRow)]) -> SqlResult<()> {

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use roost_actors::port::Sweep;
 use roost_placement::ledger::Grant;
 use roost_proto::id::{Age, DeviceKey};
 use serde_json::{Value, json};
@@ -195,6 +196,10 @@ impl Rows for LiteTx {
         let sql = "DELETE FROM device_state WHERE (business_id, device_id, kind, name) IN
                      (SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each($1))";
         self.run(sql, rows).await
+    }
+
+    async fn sweep(&mut self, key: &DeviceKey, sweep: Sweep) -> SqlResult<u64> {
+        crate::store::swept::sweep!(&mut *self.0, key, sweep)
     }
 
     async fn put_votes(&mut self, votes: &[(&DeviceKey, &VoteRow)]) -> SqlResult<()> {

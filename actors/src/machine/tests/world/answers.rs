@@ -12,7 +12,9 @@ use roost_proto::signal::{Ciphertext, CiphertextKind, PublicSignedPrekey};
 use roost_proto::stanza::{self, Builder, Jid, Read, Stanza};
 
 use super::chains::sender_key;
+use super::kept::mark;
 use super::{Step, World};
+use crate::device::Part;
 use crate::machine::*;
 use crate::port::{Accepted, Batch, Committed, MessageState, StateKey, StateKind, StoredMessage, rank};
 
@@ -37,6 +39,7 @@ impl World {
             presence: only(StateKind::Presence),
             pacing: only(StateKind::Pacing),
             tenure: only(StateKind::Tenure),
+            leftovers: only(StateKind::Leftovers),
             posts: named(StateKind::StatusPost),
             makings: named(StateKind::Making),
             history: rows(StateKind::HistoryRange).map(|(key, row)| (key.clone(), row.clone())).collect(),
@@ -70,7 +73,8 @@ impl World {
                 None => self.rows.remove(key),
             };
         }
-        let mut committed = Committed::default();
+        let swept = batch.sweep.map(|sweep| self.sweep(sweep));
+        let mut committed = Committed { swept, ..Committed::default() };
         for accept in &batch.accepts {
             let mut known = self.messages.values();
             if let Some(stored) = known.find(|stored| stored.message.request_id == accept.request_id) {
@@ -227,8 +231,10 @@ impl World {
                 let word = if taken { "taken" } else { "withdrawn" };
                 Changed::State(vec![credentials(&format!("{word} {}", now.0))])
             }
-            CryptoRequest::Uploaded { .. } | CryptoRequest::Forget { .. } | CryptoRequest::Import(_) => {
-                Changed::State(Vec::new())
+            CryptoRequest::Uploaded { .. } | CryptoRequest::Forget { .. } => Changed::State(Vec::new()),
+            CryptoRequest::Import(import) => {
+                let whole = matches!(import.part, Part::Device(_));
+                Changed::State(whole.then(|| mark(import.generation)).into_iter().collect())
             }
             CryptoRequest::Lid { pn } => {
                 let known = self.rows.get(&StateKey { kind: StateKind::Lid, name: pn });
