@@ -5,6 +5,7 @@
 //! granted devices and never open one, so that what any node answers without an open device can be seen;
 //! those of `live.rs` run real devices against the simulated WhatsApp, on the store's model.
 
+mod anew;
 mod calls;
 mod chats;
 mod cluster;
