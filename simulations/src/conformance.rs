@@ -123,6 +123,7 @@ checks! {
     directory::a_consumer_has_one_holder,
     directory::positions_never_go_back_nor_beyond_the_log,
     imported::what_was_imported_is_imported_once_in_the_whole_cluster,
+    imported::what_has_become_nothing_may_be_imported_elsewhere,
     media::a_file_is_its_tenants_alone,
     media::what_is_written_into_a_file_that_is_gone_does_not_bring_it_back,
     media::a_file_keeps_the_time_of_its_first_writing,

@@ -27,6 +27,7 @@ use tokio::sync::broadcast;
 use self::tables::Tables;
 use self::timeline::Unsettled;
 
+pub use self::imported::ClaimGate;
 pub use self::timeline::Checkpoint;
 
 /// The clock of the modelled database, in Unix milliseconds.
@@ -86,6 +87,7 @@ pub struct Model {
     inner: Mutex<Inner>,
     clock: DatabaseClock,
     commits: broadcast::Sender<DeviceKey>,
+    claims: ClaimGate,
 }
 
 struct Inner {
@@ -100,7 +102,12 @@ impl Model {
     /// An empty database on this clock.
     pub fn new(clock: DatabaseClock) -> Arc<Model> {
         let inner = Inner { tables: Tables::default(), faults: VecDeque::new(), down: false, time_line: 0 };
-        Arc::new(Model { inner: Mutex::new(inner), clock, commits: broadcast::channel(4096).0 })
+        Arc::new(Model {
+            inner: Mutex::new(inner),
+            clock,
+            commits: broadcast::channel(4096).0,
+            claims: ClaimGate::default(),
+        })
     }
 
     /// The next calls meet these fates, one each; `None` is a call that goes well.
@@ -121,6 +128,11 @@ impl Model {
     /// Tells of each device that something was committed for.
     pub fn commits(&self) -> broadcast::Receiver<DeviceKey> {
         self.commits.subscribe()
+    }
+
+    /// Where claims of imports can be held up.
+    pub fn claims(&self) -> &ClaimGate {
+        &self.claims
     }
 
     /// One atomic step at one moment of the clock.

@@ -2,7 +2,8 @@
 //!
 //! What must hold: a part is checked whole before any of it is handed on; a part may be given again, so a change
 //! of owner in the middle costs nothing; only the last part makes the device what was imported, and only if
-//! nothing in the cluster was made of the same before: that is noted first, so it holds whatever happens then.
+//! nothing in the cluster was made of the same before: that is noted first, so it holds whatever happens then, and taken
+//! back only when the device says that it has taken nothing.
 
 use roost_actors::device::{DeviceHandle, Import, ImportedDevice, ImportedPeers, PairError, Part};
 use roost_proto::api;
@@ -18,6 +19,7 @@ use super::call::Call;
 use super::streams::unread;
 use super::{Api, parse};
 use crate::errors::{ApiError, Unfit};
+use crate::imported::Claim;
 
 impl Api {
     /// Takes all parts of an import.
@@ -102,25 +104,37 @@ impl Api {
         again: bool,
     ) -> Result<(), ApiError> {
         let refused = |error| super::pairing::pair_error(key, device, error);
+        let mut noted = None;
         if let Part::Device(imported) = &import.part {
             let nothing = Part::Peers(ImportedPeers::default());
             match device.import(Import { generation: import.generation, part: nothing }).await {
-                Ok(()) => self.claim(key, imported, again).await?,
+                Ok(()) => noted = self.claim(key, imported, again).await?,
                 // As this, and its answer was lost, or as something else: the device knows. It takes nothing.
                 Err(PairError::AlreadyPaired) => {}
                 Err(error) => return Err(refused(error)),
             }
         }
-        device.import(import).await.map_err(refused)
+        let taken = device.import(import).await;
+        // It has become something else meanwhile, so what is imported has become nothing.
+        if let (Some(identity), Err(PairError::AlreadyPaired | PairError::Underway)) = (noted, &taken) {
+            self.parts().directory.unclaim_import(identity, key).await?;
+        }
+        taken.map_err(refused)
     }
 
-    /// Notes what the device is about to become.
-    async fn claim(&self, key: &DeviceKey, device: &ImportedDevice, again: bool) -> Result<(), ApiError> {
+    /// Notes what the device is about to become. Returns of what, if nothing was noted of that before.
+    async fn claim(
+        &self,
+        key: &DeviceKey,
+        device: &ImportedDevice,
+        again: bool,
+    ) -> Result<Option<[u8; 32]>, ApiError> {
         let keys = Keys::from_bytes(&device.keys.0).expect("an import carries what was written as keys");
         let identity = Sha256::digest(keys.identity().public()).into();
         match self.parts().directory.claim_import(identity, key, again).await? {
-            true => Ok(()),
-            false => Err(ApiError::Unfit { key: key.clone(), unfit: Unfit::AlreadyImported }),
+            Claim::First => Ok(Some(identity)),
+            Claim::Again => Ok(None),
+            Claim::Refused => Err(ApiError::Unfit { key: key.clone(), unfit: Unfit::AlreadyImported }),
         }
     }
 }

@@ -9,28 +9,49 @@ use roost_proto::id::DeviceKey;
 
 use super::Store;
 use super::rows::SqlResult;
-use crate::imported::ImportRows;
+use crate::imported::{Claim, ImportRows};
 
 /// The statements of an adapter.
 #[async_trait]
 pub(super) trait Claims: Send + Sync {
-    async fn claim_identity(&self, identity: &[u8], b: &str, d: &str, again: bool) -> SqlResult<bool>;
+    async fn claim_identity(&self, identity: &[u8], b: &str, d: &str, again: bool) -> SqlResult<Claim>;
+    async fn unclaim_identity(&self, identity: &[u8], b: &str, d: &str) -> SqlResult<()>;
 }
 
 macro_rules! claims {
     ($adapter:ty) => {
         #[async_trait]
         impl $crate::store::imported::Claims for $adapter {
-            async fn claim_identity(&self, identity: &[u8], b: &str, d: &str, again: bool) -> SqlResult<bool> {
+            async fn claim_identity(
+                &self,
+                identity: &[u8],
+                b: &str,
+                d: &str,
+                again: bool,
+            ) -> SqlResult<$crate::imported::Claim> {
                 let mut tx = self.begin_write().await?;
-                let sql = "INSERT INTO imported_device AS i (identity, business_id, device_id) VALUES ($1, $2, $3)
-                           ON CONFLICT (identity) DO UPDATE SET
-                             business_id = excluded.business_id, device_id = excluded.device_id
-                           WHERE $4 OR (i.business_id = excluded.business_id AND i.device_id = excluded.device_id)";
+                let sql = "INSERT INTO imported_device (identity, business_id, device_id) VALUES ($1, $2, $3)
+                           ON CONFLICT (identity) DO NOTHING";
+                let query = sqlx::query(sql).bind(identity).bind(b).bind(d);
+                let first = query.execute(&mut *tx).await?.rows_affected() == 1;
+                let sql = "UPDATE imported_device SET business_id = $2, device_id = $3
+                           WHERE identity = $1 AND ($4 OR (business_id = $2 AND device_id = $3))";
                 let query = sqlx::query(sql).bind(identity).bind(b).bind(d).bind(again);
-                let claimed = query.execute(&mut *tx).await?.rows_affected() == 1;
+                let ours = query.execute(&mut *tx).await?.rows_affected() == 1;
                 tx.commit().await?;
-                Ok(claimed)
+                Ok(match (first, ours) {
+                    (true, _) => $crate::imported::Claim::First,
+                    (false, true) => $crate::imported::Claim::Again,
+                    (false, false) => $crate::imported::Claim::Refused,
+                })
+            }
+
+            async fn unclaim_identity(&self, identity: &[u8], b: &str, d: &str) -> SqlResult<()> {
+                let mut tx = self.begin_write().await?;
+                let sql =
+                    "DELETE FROM imported_device WHERE identity = $1 AND business_id = $2 AND device_id = $3";
+                sqlx::query(sql).bind(identity).bind(b).bind(d).execute(&mut *tx).await?;
+                tx.commit().await
             }
         }
     };
@@ -45,8 +66,13 @@ impl ImportRows for Store {
         identity: [u8; 32],
         key: &DeviceKey,
         again: bool,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<Claim, Unavailable> {
         let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
         self.sql(self.backend.claim_identity(&identity, b, d, again)).await
+    }
+
+    async fn unclaim_import(&self, identity: [u8; 32], key: &DeviceKey) -> Result<(), Unavailable> {
+        let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
+        self.sql(self.backend.unclaim_identity(&identity, b, d)).await
     }
 }

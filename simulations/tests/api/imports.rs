@@ -88,6 +88,24 @@ async fn an_import_that_its_device_refuses_may_go_into_another() {
 }
 
 #[tokio::test]
+async fn an_import_whose_device_is_paired_meanwhile_may_go_into_another() {
+    let live = Live::new(1).await;
+    let (shop, ..) = live.device("shop").await;
+    let claims = live.model.claims();
+    claims.set_open(false);
+    let late = import(&live, 0, whole(&shop, 1));
+    let paired = async {
+        claims.reached(1).await;
+        live.pair(0, &shop, "phone of shop").await;
+        claims.set_open(true);
+    };
+    let (late, _) = tokio::join!(late, paired);
+    assert_eq!(refusal(late), (Code::FailedPrecondition, "DEVICE_ALREADY_PAIRED".into()));
+    let (store, ..) = live.device("store").await;
+    import(&live, 0, whole(&store, 1)).await.expect("nothing has become of it before");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_part_is_named() {
     let live = Live::new(1).await;
     let (shop, ..) = live.device("shop").await;

@@ -1,7 +1,7 @@
 //! What has been imported, in a run's database.
 
 use async_trait::async_trait;
-use roost_node::imported::ImportRows;
+use roost_node::imported::{Claim, ImportRows};
 use roost_placement::ledger::Unavailable;
 use roost_proto::id::DeviceKey;
 
@@ -14,7 +14,10 @@ impl ImportRows for Database {
         identity: [u8; 32],
         key: &DeviceKey,
         again: bool,
-    ) -> Result<bool, Unavailable> {
+    ) -> Result<Claim, Unavailable> {
         self.model.claim_import(identity, key, again).await
+    }
+    async fn unclaim_import(&self, identity: [u8; 32], key: &DeviceKey) -> Result<(), Unavailable> {
+        self.model.unclaim_import(identity, key).await
     }
 }
