@@ -21,6 +21,9 @@ use super::{Api, parse};
 use crate::errors::{ApiError, Unfit};
 use crate::imported::Claim;
 
+/// Parts of one import: a million ratchets, names and tokens together.
+const MAX_PARTS: usize = 2_000;
+
 impl Api {
     /// Takes all parts of an import.
     pub(super) async fn import(
@@ -32,7 +35,15 @@ impl Api {
         let mut named = None;
         // Generations that grow by one never come here.
         let generation = rand::random::<u32>() | 1 << 31;
+        let mut left = MAX_PARTS;
         while let Some(part) = parts.message().await.map_err(|status| unread("part", &status))? {
+            // What is never finished stays until the device has other keys.
+            left = left.checked_sub(1).ok_or_else(|| {
+                ApiError::field(
+                    "part",
+                    format!("is one more than the {MAX_PARTS} of which an import may consist"),
+                )
+            })?;
             let key = match named.clone() {
                 None => parse::device("device", &part.device)?,
                 Some(_) if !part.device.is_empty() => {

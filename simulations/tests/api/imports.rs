@@ -78,6 +78,16 @@ async fn a_device_is_imported_once_whoever_asks_and_also_after_it_is_deleted() {
 }
 
 #[tokio::test]
+async fn an_import_of_too_many_parts_is_refused() {
+    let live = Live::new(1).await;
+    let (shop, ..) = live.device("shop").await;
+    let first = ImportDeviceRequest { device: shop.clone(), ..Default::default() };
+    let parts = std::iter::once(first).chain(vec![ImportDeviceRequest::default(); 2_000]);
+    let answer = live.at(0).devices().import_device(tokio_stream::iter(parts)).await;
+    assert_eq!(bad_field(answer), "part");
+}
+
+#[tokio::test]
 async fn an_import_that_its_device_refuses_may_go_into_another() {
     let live = Live::new(1).await;
     let (paired, ..) = live.online("paired").await;
