@@ -223,9 +223,9 @@ impl Machine {
             Event::Committed(committed) => self.on_committed(committed),
             Event::CommitFailed => self.on_commit_failed(),
             Event::Fenced => self.finish(Finished::Fenced),
-            Event::Found { token, message } => {
-                let found = message.filter(|message| self.is_of_this_tenure(message));
-                self.on_found(token, found.map(|message| *message));
+            Event::Found { token, mut messages } => {
+                messages.retain(|message| self.is_of_this_tenure(message));
+                self.on_found(token, messages);
             }
             Event::Fetched { token, outcome } => self.on_fetched(token, outcome),
             Event::Tick => self.on_tick(),

@@ -27,7 +27,7 @@ use roost_proto::id::{Age, DeviceKey, Sequence, UnixMillis};
 pub use files::{FetchedFile, FileError, Files, Unneeded};
 pub use kind::StateKind;
 pub use link::{Dialer, LinkError, LinkSink, LinkSource};
-pub use messages::{MessageState, MessageUpdate, NewMessage, StoredMessage, Terms, rank};
+pub use messages::{MessageState, MessageUpdate, NewMessage, SOUGHT, StoredMessage, Terms, rank};
 pub use proxy::{ProxyError, ProxyKind, ProxyUri};
 pub use sweep::Sweep;
 pub use votes::{CastVote, Vote};
@@ -219,12 +219,13 @@ pub trait DeviceStore: Send + Sync + 'static {
         keys: &[StateKey],
     ) -> Result<Vec<Option<Bytes>>, DeviceStoreError>;
 
-    /// Finds a message that this device sent, by WhatsApp's id.
-    async fn sent_message(
+    /// Finds messages that this device sent, by WhatsApp's ids: those that there are, each once, in the order in which they
+    /// were accepted; of those that share an id the first. Ids beyond [`SOUGHT`] are not looked for.
+    async fn sent_messages(
         &self,
         grant: &Grant,
-        whatsapp_id: &str,
-    ) -> Result<Option<StoredMessage>, DeviceStoreError>;
+        whatsapp_ids: &[String],
+    ) -> Result<Vec<StoredMessage>, DeviceStoreError>;
 
     /// Writes a batch under the fence, unless the database is in another age than the batch. All or nothing. Safe to
     /// repeat with the same batch after [`DeviceStoreError::Unavailable`].

@@ -53,12 +53,12 @@ impl DeviceStore for Counted {
         self.fenced("read", self.inner.read(grant, age, keys).await)
     }
 
-    async fn sent_message(
+    async fn sent_messages(
         &self,
         grant: &Grant,
-        whatsapp_id: &str,
-    ) -> Result<Option<StoredMessage>, DeviceStoreError> {
-        self.fenced("read", self.inner.sent_message(grant, whatsapp_id).await)
+        whatsapp_ids: &[String],
+    ) -> Result<Vec<StoredMessage>, DeviceStoreError> {
+        self.fenced("read", self.inner.sent_messages(grant, whatsapp_ids).await)
     }
 
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {

@@ -98,6 +98,7 @@ checks! {
     devices::an_accepted_request_is_accepted_once,
     devices::a_chosen_id_is_that_of_one_message,
     devices::a_message_never_goes_back,
+    devices::messages_that_were_sent_are_found_by_their_ids_in_one_question,
     devices::an_update_finds_a_message_of_the_same_batch,
     devices::a_repeated_batch_changes_nothing,
     devices::one_bad_device_harms_no_other,

@@ -42,7 +42,7 @@ impl Machine {
         let other = if place.is_some() { recipient } else { recipient.or(Some(from)) };
         let forms = [other, receipt.jid("peer_recipient_pn"), receipt.jid("peer_recipient_lid")];
         let who = Some(person(&forms)).filter(|who| *who != api::Person::default());
-        let whatsapp_ids: Vec<String> = ids_of(receipt).into();
+        let whatsapp_ids = ids_of(receipt);
         let group = place.map(|place| place.to_non_ad().to_string()).unwrap_or_default();
         let (chat, sender) = if group.is_empty() { (who, None) } else { (None, who) };
         // The same may be said in either form of a name, and by several devices: the messages are what counts.

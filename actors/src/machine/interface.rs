@@ -132,8 +132,8 @@ pub enum Event {
     Found {
         /// Which lookup.
         token: u64,
-        /// The message, if it is ours.
-        message: Option<Box<StoredMessage>>,
+        /// Those that are ours.
+        messages: Vec<StoredMessage>,
     },
     /// The answer to [`Effect::Fetch`].
     Fetched {
@@ -194,12 +194,12 @@ pub enum Effect {
     Commit(Arc<Batch>),
     /// What crypto changed for requests up to this one is durable: it may leave memory.
     Durable(u64),
-    /// Find a message that we sent.
+    /// Find messages that we sent.
     Lookup {
         /// For the answer.
         token: u64,
-        /// WhatsApp's id of it.
-        whatsapp_id: String,
+        /// WhatsApp's ids of them, at most [`SOUGHT`](crate::port::SOUGHT).
+        whatsapp_ids: Vec<String>,
     },
     /// Fetch a file of WhatsApp, or read on in it.
     Fetch {

@@ -1,9 +1,12 @@
 //! Receipts: what others say of our messages, and what we say of theirs.
 //!
 //! What must hold: the state of a message only moves on; a receipt is acknowledged behind the commit of
-//! what it changed; receipts for messages that are not ours change nothing.
+//! what it changed; receipts for messages that are not ours change nothing; whatever a receipt names, the store is asked
+//! once about it.
 
-use std::collections::{BTreeMap, VecDeque};
+mod sent;
+
+use std::collections::BTreeMap;
 
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
@@ -15,47 +18,13 @@ use super::inbound::{bounded, person};
 use super::outbound::Editing;
 use super::{Effect, Machine, posts, retry, secrets};
 use crate::device::{MarkRead, Seen};
-use crate::port::{MessageState, MessageUpdate, NewEvent, StoredMessage, rank};
-
-/// Messages that were sent lately are remembered, so that their receipts need no look into the store.
-const REMEMBERED: usize = 512;
-/// The most ids that one receipt may carry.
-const IDS: usize = 256;
-
-/// What we know of messages that we sent: our id and the furthest state, by WhatsApp's id.
-#[derive(Debug, Default)]
-pub(super) struct SentMessages {
-    known: BTreeMap<String, (String, MessageState)>,
-    order: VecDeque<String>,
-}
-
-impl SentMessages {
-    /// The furthest state of a message that is remembered.
-    pub(super) fn furthest(&self, whatsapp_id: &str) -> Option<MessageState> {
-        self.known.get(whatsapp_id).map(|(_, state)| *state)
-    }
-
-    pub(super) fn remember(&mut self, whatsapp_id: &str, message_id: &str, state: MessageState) {
-        let entry = (message_id.to_owned(), state);
-        match self.known.insert(whatsapp_id.to_owned(), entry) {
-            Some((_, before)) if rank(before) > rank(state) => {
-                self.known.insert(whatsapp_id.to_owned(), (message_id.to_owned(), before));
-            }
-            Some(_) => {}
-            None => self.order.push_back(whatsapp_id.to_owned()),
-        }
-        if self.order.len() > REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
-}
+use crate::port::{MessageState, MessageUpdate, NewEvent, NewMessage, SOUGHT, StoredMessage, rank};
+pub(super) use sent::SentMessages;
 
 /// What a lookup in the store is for.
 #[derive(Debug)]
 pub(super) enum Lookup {
-    /// A receipt about this message, which may have more to look up.
+    /// A receipt about these messages.
     Receipt(Box<Waiting>),
     /// A device asks for the message again.
     Resend(Box<retry::Job>),
@@ -75,8 +44,27 @@ pub(super) struct Waiting {
     receipt: Stanza,
     state: MessageState,
     at: UnixMillis,
-    ids: VecDeque<String>,
+    ids: Vec<String>,
+    /// What is known of these messages, by their ids.
+    about: BTreeMap<String, About>,
     outcome: Pending,
+}
+
+/// A message of ours that a receipt is about.
+#[derive(Debug)]
+struct About {
+    message_id: String,
+    state: MessageState,
+    /// The message itself, when nobody knew whether it had arrived.
+    unsure: Option<Box<NewMessage>>,
+}
+
+impl From<StoredMessage> for About {
+    fn from(StoredMessage { message, state, .. }: StoredMessage) -> About {
+        let message_id = message.message_id.clone();
+        let unsure = (state == MessageState::Indeterminate).then(|| Box::new(message));
+        About { message_id, state, unsure }
+    }
 }
 
 impl Machine {
@@ -100,72 +88,97 @@ impl Machine {
         }
         let (ids, at) = (ids_of(&receipt), self.told_at(&receipt));
         let slot = self.lane.open();
-        let outcome = Pending::default();
-        self.work_receipt(Waiting { slot, link, receipt, state, at, ids, outcome });
+        let (about, outcome) = (BTreeMap::new(), Pending::default());
+        self.work_receipt(Waiting { slot, link, receipt, state, at, ids, about, outcome });
     }
 
-    /// Goes through the ids of a receipt until one must be looked up, or all are done.
+    /// Finds the messages that a receipt is about.
     fn work_receipt(&mut self, mut waiting: Waiting) {
-        while let Some(id) = waiting.ids.pop_front() {
-            let known = self.sent.known.get(&id).cloned();
-            // What was not known to have arrived is looked up, because it counts from now on.
-            let known = known.filter(|(_, state)| *state != MessageState::Indeterminate);
-            let Some((message_id, known)) = known else {
-                return self.look_up(id, Lookup::Receipt(Box::new(waiting)));
-            };
-            if message_id.is_empty() {
-                continue;
+        let mut unknown = Vec::new();
+        for id in &waiting.ids {
+            match self.sent.get(id) {
+                // What was not known to have arrived is looked up, because it counts from now on.
+                Some((message_id, state)) if *state != MessageState::Indeterminate => {
+                    let about = About { message_id: message_id.clone(), state: *state, unsure: None };
+                    waiting.about.insert(id.clone(), about);
+                }
+                None if self.sent.is_miss(id) && !self.outbox.has(id) => {}
+                _ => unknown.push(id.clone()),
             }
-            if rank(known) < rank(waiting.state) {
-                self.move_message(&mut waiting.outcome, &message_id, &id, waiting.state, waiting.at, None);
-            }
-            self.note_participant(&mut waiting, &message_id, &id);
+        }
+        match unknown.is_empty() {
+            true => self.judge_receipt(waiting),
+            false => self.look_up_all(unknown, Lookup::Receipt(Box::new(waiting))),
+        }
+    }
+
+    fn on_receipt_found(&mut self, mut waiting: Waiting, found: Vec<StoredMessage>) {
+        let found = found.into_iter().map(|stored| (stored.message.whatsapp_id.clone(), stored.into()));
+        waiting.about.extend(found);
+        for id in waiting.ids.iter().filter(|id| !waiting.about.contains_key(*id)) {
+            self.sent.miss(id.clone());
+        }
+        self.judge_receipt(waiting);
+    }
+
+    /// All is known of what a receipt is about.
+    fn judge_receipt(&mut self, mut waiting: Waiting) {
+        for id in std::mem::take(&mut waiting.ids) {
+            let Some(about) = waiting.about.remove(&id) else { continue };
+            self.arrive(&mut waiting.outcome, &id, &about, waiting.state, waiting.at);
+            self.note_participant(&mut waiting, &about.message_id, &id);
         }
         let ack = self.plain_ack(&waiting.receipt, None);
         self.settle_slot(waiting.slot, waiting.link, waiting.outcome, ack);
     }
 
     pub(super) fn look_up(&mut self, whatsapp_id: String, lookup: Lookup) {
-        let token = self.token();
-        self.lookups.insert(token, lookup);
-        self.effects.push(Effect::Lookup { token, whatsapp_id });
+        self.look_up_all(vec![whatsapp_id], lookup);
     }
 
-    pub(super) fn on_found(&mut self, token: u64, message: Option<StoredMessage>) {
-        match self.lookups.remove(&token) {
+    fn look_up_all(&mut self, whatsapp_ids: Vec<String>, lookup: Lookup) {
+        let token = self.token();
+        self.lookups.insert(token, lookup);
+        self.effects.push(Effect::Lookup { token, whatsapp_ids });
+    }
+
+    pub(super) fn on_found(&mut self, token: u64, mut messages: Vec<StoredMessage>) {
+        let lookup = self.lookups.remove(&token);
+        if let Some(Lookup::Receipt(waiting)) = lookup {
+            return self.on_receipt_found(*waiting, messages);
+        }
+        let message = messages.pop();
+        match lookup {
             Some(Lookup::Resend(job)) => self.on_resend_found(*job, message),
             Some(Lookup::Edited(editing)) => self.on_edited(*editing, message),
             Some(Lookup::Secret(sought)) => self.on_secret_message(*sought, message.as_ref()),
-            Some(Lookup::Receipt(mut waiting)) => {
-                if let Some(stored) = message {
-                    let (state, at) = (waiting.state, waiting.at);
-                    self.arrive(&mut waiting.outcome, &stored, state, at);
-                    let StoredMessage { message, .. } = stored;
-                    self.note_participant(&mut waiting, &message.message_id, &message.whatsapp_id);
-                }
-                self.work_receipt(*waiting);
-            }
             Some(Lookup::Late(at)) => {
                 let mut outcome = Pending { after: vec![After::Settled], ..Pending::default() };
                 if let Some(stored) = message {
-                    self.arrive(&mut outcome, &stored, MessageState::Sent, at);
+                    let id = stored.message.whatsapp_id.clone();
+                    self.arrive(&mut outcome, &id, &stored.into(), MessageState::Sent, at);
                 }
                 let slot = self.lane.open();
                 self.lane.fill(slot, outcome);
             }
-            None => {}
+            Some(Lookup::Receipt(_)) | None => {}
         }
     }
 
-    /// A message that was looked up has reached a state, unless it is further already.
-    fn arrive(&mut self, outcome: &mut Pending, stored: &StoredMessage, state: MessageState, at: UnixMillis) {
-        let message = &stored.message;
-        let (message_id, id) = (&message.message_id, &message.whatsapp_id);
-        self.sent.remember(id, message_id, stored.state);
-        let known = self.sent.furthest(id).unwrap_or(stored.state);
+    /// A message has reached a state, unless it is further already.
+    fn arrive(
+        &mut self,
+        outcome: &mut Pending,
+        id: &str,
+        about: &About,
+        state: MessageState,
+        at: UnixMillis,
+    ) {
+        self.sent.remember(id, &about.message_id, about.state);
+        let known = self.sent.furthest(id).unwrap_or(about.state);
         if rank(known) < rank(state) {
-            self.move_message(outcome, message_id, id, state, at, None);
-            if known == MessageState::Indeterminate {
+            self.move_message(outcome, &about.message_id, id, state, at, None);
+            if let (MessageState::Indeterminate, Some(message)) = (known, &about.unsure) {
                 self.count_arrived(outcome, message, at);
             }
         }
@@ -297,10 +310,8 @@ impl Machine {
 }
 
 /// The messages that a receipt is about.
-pub(super) fn ids_of(receipt: &Stanza) -> VecDeque<String> {
-    let mut ids: VecDeque<String> = receipt.text("id").map(|id| id.into_owned()).into_iter().collect();
-    for item in receipt.child("list").into_iter().flat_map(|list| list.all_named("item")).take(IDS) {
-        ids.extend(item.text("id").map(|id| id.into_owned()));
-    }
-    ids
+pub(super) fn ids_of(receipt: &Stanza) -> Vec<String> {
+    let items = receipt.child("list").into_iter().flat_map(|list| list.all_named("item"));
+    let ids = receipt.text("id").into_iter().chain(items.filter_map(|item| item.text("id")));
+    ids.take(SOUGHT).map(|id| id.into_owned()).collect()
 }

@@ -5,6 +5,7 @@ mod app_state;
 mod asks;
 mod backlog;
 mod behind;
+mod believed;
 mod bots;
 mod calls;
 mod chosen;

@@ -68,6 +68,10 @@ pub struct MessageUpdate {
     pub at: UnixMillis,
 }
 
+/// The most messages that are looked for in one question: as many as one receipt of WhatsApp Web names, and the one in
+/// whose name it comes.
+pub const SOUGHT: usize = 257;
+
 /// A stored message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredMessage {

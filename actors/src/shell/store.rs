@@ -21,8 +21,8 @@ pub(super) enum Message {
     Load,
     /// Write.
     Commit(Arc<Batch>),
-    /// Find a message that this device sent.
-    Lookup(u64, String),
+    /// Find messages that this device sent.
+    Lookup(u64, Vec<String>),
 }
 
 /// What it starts with.
@@ -63,9 +63,9 @@ impl Actor for StoreActor {
                 .until_answered(|| state.store.load(&state.grant))
                 .await
                 .map(|loaded| Child::Loaded(loaded.map(Box::new).map_err(|error| error.to_string()))),
-            Message::Lookup(token, id) => {
-                let found = state.until_answered(|| state.store.sent_message(&state.grant, &id)).await;
-                found.map(|message| Child::Found(token, message.unwrap_or_default().map(Box::new)))
+            Message::Lookup(token, ids) => {
+                let found = state.until_answered(|| state.store.sent_messages(&state.grant, &ids)).await;
+                found.map(|messages| Child::Found(token, messages.unwrap_or_default()))
             }
             Message::Commit(batch) => Some(state.commit(&batch).await),
         };

@@ -65,8 +65,9 @@ pub(super) trait Backend: Ledger + Wishes + Files + Ballots + Versions + Leftove
     async fn load(&self, grant: &Grant) -> SqlResult<Option<LoadedRows>>;
     /// Values by kind and name, given as a JSON array of pairs. Empty when the grant does not stand.
     async fn read(&self, grant: &Grant, age: i64, names: &str) -> SqlResult<Vec<Option<Vec<u8>>>>;
-    /// A sent message: the outer `None` when the grant does not stand, the inner when there is none.
-    async fn sent(&self, grant: &Grant, whatsapp_id: &str) -> SqlResult<Option<Option<MessageRow>>>;
+    /// Sent messages by WhatsApp's ids, given as a JSON array, in the order of acceptance; `None` when the grant does not
+    /// stand.
+    async fn sent(&self, grant: &Grant, ids: &str) -> SqlResult<Option<Vec<MessageRow>>>;
 
     /// The stored key check; `fresh` is stored when there is none.
     async fn key_check(&self, fresh: &[u8]) -> SqlResult<Vec<u8>>;

@@ -3,12 +3,13 @@
 //! What must hold: every read stands under the grant; every write goes through the committer, whose
 //! transactions begin with the fence.
 
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::port::{
-    Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, StateKey, StoredMessage,
+    Accepted, Batch, Committed, DeviceStore, DeviceStoreError, Loaded, SOUGHT, StateKey, StoredMessage,
 };
 use roost_placement::heads::Heads;
 use roost_placement::ledger::Grant;
@@ -105,15 +106,18 @@ impl DeviceStore for Store {
         names.iter().zip(values).map(open).collect()
     }
 
-    async fn sent_message(
+    async fn sent_messages(
         &self,
         grant: &Grant,
-        whatsapp_id: &str,
-    ) -> Result<Option<StoredMessage>, DeviceStoreError> {
+        whatsapp_ids: &[String],
+    ) -> Result<Vec<StoredMessage>, DeviceStoreError> {
         let seal = self.seal_of(grant).await?;
-        let id = escape(whatsapp_id);
-        let row = self.sql(self.backend.sent(grant, &id)).await?.ok_or(DeviceStoreError::Fenced)?;
-        row.map(|row| open_message(&grant.key, &seal, row)).transpose()
+        let ids = whatsapp_ids.iter().take(SOUGHT).map(|id| Value::from(escape(id))).collect();
+        let ids = Value::Array(ids).to_string();
+        let rows = self.sql(self.backend.sent(grant, &ids)).await?.ok_or(DeviceStoreError::Fenced)?;
+        let mut found = BTreeSet::new();
+        let first = rows.into_iter().filter(|row| found.insert(row.whatsapp_id.clone()));
+        first.map(|row| open_message(&grant.key, &seal, row)).collect()
     }
 
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {

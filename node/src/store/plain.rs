@@ -17,6 +17,7 @@ macro_rules! plain_backend {
         epoch: $epoch:literal,
         positions: $positions:literal,
         names: $names:literal,
+        ids: $ids:literal,
         age: $age:literal,
         in_age: $in_age:literal,
     ) => {
@@ -80,7 +81,7 @@ macro_rules! plain_backend {
                 query.bind(names).bind(age).fetch_all(&self.read).await
             }
 
-            async fn sent(&self, grant: &Grant, whatsapp_id: &str) -> SqlResult<Option<Option<MessageRow>>> {
+            async fn sent(&self, grant: &Grant, ids: &str) -> SqlResult<Option<Vec<MessageRow>>> {
                 let mut tx = self.begin_snapshot().await?;
                 let (b, d) = (grant.key.business_id.as_str(), grant.key.device_id.as_str());
                 let sql = "SELECT epoch FROM ownership WHERE business_id = $1 AND device_id = $2
@@ -91,10 +92,10 @@ macro_rules! plain_backend {
                     return Ok(None);
                 }
                 let sql = $crate::store::rows::select_messages!(
-"FROM message m WHERE business_id = $1 AND device_id = $2 AND whatsapp_id = $3
-                           ORDER BY ordinal LIMIT 1");
-                let query = sqlx::query_as(sql).bind(b).bind(d).bind(whatsapp_id);
-                Ok(Some(query.fetch_optional(&mut *tx).await?))
+"FROM message m WHERE business_id = $1 AND device_id = $2 AND whatsapp_id IN ", $ids, "
+                           ORDER BY ordinal");
+                let query = sqlx::query_as(sql).bind(b).bind(d).bind(ids);
+                Ok(Some(query.fetch_all(&mut *tx).await?))
             }
 
             async fn key_check(&self, fresh: &[u8]) -> SqlResult<Vec<u8>> {

@@ -193,6 +193,7 @@ plain_backend! {
     positions: "(SELECT e ->> 0 AS d, (e ->> 1)::bigint AS s FROM jsonb_array_elements($2::jsonb) AS x(e))",
     names: "(SELECT at, e ->> 0 AS kind, e ->> 1 AS name
              FROM jsonb_array_elements($6::jsonb) WITH ORDINALITY AS x(e, at))",
+    ids: "(SELECT jsonb_array_elements_text($3::jsonb))",
     age: "SELECT cluster_epoch FROM cluster_control WHERE roost_settled()",
     in_age: "(SELECT roost_in_age($7))",
 }

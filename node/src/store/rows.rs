@@ -291,12 +291,12 @@ pub(super) struct StateRow {
 /// A statement that reads [`MessageRow`]s of the table `m`. Each column by its name: the nodes of this release go on beside
 /// one whose migration adds a column, and what was prepared for `*` would be refused from then on.
 macro_rules! select_messages {
-    ($from:literal) => {
+    ($($from:literal),+) => {
         concat!(
             "SELECT m.business_id, m.device_id, m.message_id, m.request_id, m.request_hash, m.whatsapp_id, m.chat,
                     m.content, m.wire, m.state, m.ordinal, m.failure, m.accepted, m.sent, m.server_ack, m.delivered,
                     m.read_at, m.expires, m.once ",
-            $from
+            $($from),+
         )
     };
 }

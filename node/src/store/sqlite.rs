@@ -159,6 +159,7 @@ plain_backend! {
     epoch: "epoch + 1",
     positions: "(SELECT value ->> 0 AS d, value ->> 1 AS s FROM json_each($2))",
     names: "(SELECT key AS at, value ->> 0 AS kind, value ->> 1 AS name FROM json_each($6))",
+    ids: "(SELECT value FROM json_each($3))",
     age: "SELECT 0",
     // A file loses no tail.
     in_age: "$7 >= 0",

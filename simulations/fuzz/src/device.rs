@@ -223,7 +223,9 @@ impl Device {
                 self.mail.push_back(Event::Committed(committed));
             }
             Effect::Durable(token) => self.vault.durable(token),
-            Effect::Lookup { token, .. } => self.mail.push_back(Event::Found { token, message: None }),
+            Effect::Lookup { token, .. } => {
+                self.mail.push_back(Event::Found { token, messages: Vec::new() });
+            }
             Effect::Fetch { token, .. } => {
                 let outcome = Err(FileError::Unavailable("there are no files".to_owned()));
                 self.mail.push_back(Event::Fetched { token, outcome });

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use roost_actors::port::{
     Accepted, Batch, ChosenId, DeviceStatus, DeviceStoreError, MessageState, MessageUpdate, NewMessage,
-    QuarantinedStanza, StateKind,
+    QuarantinedStanza, SOUGHT, StateKind,
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
@@ -54,7 +54,7 @@ pub(super) async fn a_fenced_owner_neither_reads_nor_writes(world: World) {
     refused(world.ports.devices.commit(&old, Batch::default()).await);
     refused(world.ports.devices.load(&old).await);
     refused(world.ports.devices.read(&old, Age(0), &[state(StateKind::Account, "")]).await);
-    refused(world.ports.devices.sent_message(&old, "3EB0a").await);
+    refused(world.ports.devices.sent_messages(&old, &ids(&["3EB0a"])).await);
 
     let loaded = world.ports.devices.load(&new).await.expect("loaded");
     assert!(loaded.state.is_empty() && loaded.status.is_none());
@@ -265,9 +265,38 @@ pub(super) async fn a_message_never_goes_back(world: World) {
     let outbox = world.ports.devices.load(&grant).await.expect("loaded").outbox;
     let waiting: Vec<_> = outbox.iter().map(|m| m.ordinal).collect();
     assert_eq!(waiting, [3], "nothing that WhatsApp acknowledged");
-    let found = world.ports.devices.sent_message(&grant, "3EB0a").await.expect("an answer");
-    assert_eq!(found, Some(a));
-    assert!(world.ports.devices.sent_message(&grant, "3EB0none").await.expect("an answer").is_none());
+    let found = world.ports.devices.sent_messages(&grant, &ids(&["3EB0none", "3EB0a"])).await;
+    assert_eq!(found.expect("an answer"), [a]);
+}
+
+pub(super) async fn messages_that_were_sent_are_found_by_their_ids_in_one_question(world: World) {
+    let me = world.active("n1").await;
+    let grant = world.owned(&me, "d1").await;
+    let mut again = message("again", "two");
+    again.whatsapp_id = "3EB0a".to_owned();
+    world.commit(&grant, accepts(&[message("a", "one"), again, message("b", "three")])).await;
+    for other in ["d2", "other/d1"] {
+        let other = world.owned(&me, other).await;
+        world.commit(&other, accepts(&[message("c", "elsewhere")])).await;
+    }
+    let find = async |wanted: &[String]| -> Vec<String> {
+        let found = world.ports.devices.sent_messages(&grant, wanted).await.expect("an answer");
+        found.into_iter().map(|stored| stored.message.message_id).collect()
+    };
+    let wanted = ids(&["3EB0none", "3EB0b", "3EB0c", "3EB0a", "3EB0b"]);
+    assert_eq!(
+        find(&wanted).await,
+        ["m-a", "m-b"],
+        "each once, the first of those that share an id, in order"
+    );
+    assert_eq!(find(&[]).await, [""; 0]);
+    let mut many: Vec<String> = (1..SOUGHT).map(|number| format!("3EB0{number}")).collect();
+    many.extend(ids(&["3EB0b", "3EB0a"]));
+    assert_eq!(find(&many).await, ["m-b"], "nothing beyond the bound");
+}
+
+fn ids(ids: &[&str]) -> Vec<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
 }
 
 pub(super) async fn an_update_finds_a_message_of_the_same_batch(world: World) {
@@ -364,7 +393,7 @@ pub(super) async fn awkward_names_come_back_as_they_were(world: World) {
     for (n, value) in read.into_iter().enumerate() {
         assert_eq!(value, Some(Bytes::from(n.to_string())), "{:?}", names[n]);
     }
-    let found = world.ports.devices.sent_message(&grant, "3EB\0").await.expect("an answer");
-    assert_eq!(found.expect("a message").message, odd);
+    let found = world.ports.devices.sent_messages(&grant, &ids(&["3EB\0"])).await.expect("an answer");
+    assert_eq!(found[0].message, odd);
     assert!(world.ports.directory.message(&grant.key, "no\0thing").await.expect("an answer").is_none());
 }

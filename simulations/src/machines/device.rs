@@ -213,8 +213,8 @@ impl Device {
                     vault.durable(token);
                 }
             }
-            Effect::Lookup { token, whatsapp_id } => {
-                self.work.push_back(Work::Lookup(token, whatsapp_id));
+            Effect::Lookup { token, whatsapp_ids } => {
+                self.work.push_back(Work::Lookup(token, whatsapp_ids));
                 self.store(core, ctx);
             }
             // Phones here share nothing, so nobody has a file for us.

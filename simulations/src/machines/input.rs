@@ -86,7 +86,7 @@ pub(super) enum ForDevice {
     /// With the age of the database that it was given in.
     Committed(Result<Committed, DeviceStoreError>),
     /// A lookup was answered.
-    Found(u64, Result<Option<Box<StoredMessage>>, DeviceStoreError>),
+    Found(u64, Result<Vec<StoredMessage>, DeviceStoreError>),
     /// Rows that crypto wanted.
     Rows(Vec<StateKey>, Result<Vec<Option<Bytes>>, DeviceStoreError>),
     /// The store is asked again for what it did not answer.

@@ -23,7 +23,7 @@ use crate::run::{Database, limits};
 pub(super) enum Work {
     Load,
     Commit(Arc<Batch>),
-    Lookup(u64, String),
+    Lookup(u64, Vec<String>),
 }
 
 /// The call failed, or took too long.
@@ -56,14 +56,11 @@ impl Device {
                 move |db: &Database| hears(ForDevice::Loaded(now(db.load(&grant)).map(Box::new))),
                 move || fails(ForDevice::Loaded(Err(silent()))),
             ),
-            Work::Lookup(token, id) => {
-                let (token, id) = (*token, id.clone());
+            Work::Lookup(token, ids) => {
+                let (token, ids) = (*token, ids.clone());
                 core.ask(
                     ctx,
-                    move |db: &Database| {
-                        let found = now(db.sent_message(&grant, &id));
-                        hears(ForDevice::Found(token, found.map(|found| found.map(Box::new))))
-                    },
+                    move |db: &Database| hears(ForDevice::Found(token, now(db.sent_messages(&grant, &ids)))),
                     move || fails(ForDevice::Found(token, Err(silent()))),
                 );
             }
@@ -136,9 +133,9 @@ impl Device {
                 self.work.pop_front();
                 return self.open_vault(loaded);
             }
-            ForDevice::Found(token, Ok(message)) => {
+            ForDevice::Found(token, Ok(messages)) => {
                 self.work.pop_front();
-                return self.mail.push_back(Event::Found { token, message });
+                return self.mail.push_back(Event::Found { token, messages });
             }
             ForDevice::Loaded(Err(error)) | ForDevice::Found(_, Err(error)) => error,
             _ => unreachable!("only answers of the store come here"),

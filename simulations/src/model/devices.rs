@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use roost_actors::port::{
     Accepted, Batch, CastVote, ChosenId, Committed, DeviceStore, DeviceStoreError, Loaded, MessageState,
-    MessageUpdate, NewMessage, StateKey, StateKind, StoredMessage, Sweep, rank,
+    MessageUpdate, NewMessage, SOUGHT, StateKey, StateKind, StoredMessage, Sweep, rank,
 };
 use roost_node::directory::{ASIDE, LoggedEvent};
 use roost_placement::heads::Heads;
@@ -217,14 +217,18 @@ impl DeviceStore for Model {
         })?
     }
 
-    async fn sent_message(
+    async fn sent_messages(
         &self,
         grant: &Grant,
-        whatsapp_id: &str,
-    ) -> Result<Option<StoredMessage>, DeviceStoreError> {
+        whatsapp_ids: &[String],
+    ) -> Result<Vec<StoredMessage>, DeviceStoreError> {
         self.step(|tables, _| {
             let row = fenced(tables, grant)?;
-            Ok(row.messages.values().find(|m| m.message.whatsapp_id == whatsapp_id).cloned())
+            let first = |id: &String| row.messages.values().find(|m| m.message.whatsapp_id == *id).cloned();
+            let mut found: Vec<StoredMessage> = whatsapp_ids.iter().take(SOUGHT).filter_map(first).collect();
+            found.sort_by_key(|message| message.ordinal);
+            found.dedup_by_key(|message| message.ordinal);
+            Ok(found)
         })?
     }
 

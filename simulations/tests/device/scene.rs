@@ -70,26 +70,23 @@ impl Fragile {
     }
 }
 
+type Answer<T> = Result<T, DeviceStoreError>;
+
 #[async_trait]
 impl DeviceStore for Fragile {
-    async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
+    async fn load(&self, grant: &Grant) -> Answer<Loaded> {
         self.model.load(grant).await
     }
 
-    async fn read(
-        &self,
-        grant: &Grant,
-        age: Age,
-        keys: &[StateKey],
-    ) -> Result<Vec<Option<Bytes>>, DeviceStoreError> {
+    async fn read(&self, grant: &Grant, age: Age, keys: &[StateKey]) -> Answer<Vec<Option<Bytes>>> {
         self.model.read(grant, age, keys).await
     }
 
-    async fn sent_message(&self, grant: &Grant, id: &str) -> Result<Option<StoredMessage>, DeviceStoreError> {
-        self.model.sent_message(grant, id).await
+    async fn sent_messages(&self, grant: &Grant, ids: &[String]) -> Answer<Vec<StoredMessage>> {
+        self.model.sent_messages(grant, ids).await
     }
 
-    async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {
+    async fn commit(&self, grant: &Grant, batch: Batch) -> Answer<Committed> {
         let left = self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         assert!(left.is_err(), "the adapter panics, as the test told it to");
         self.model.commit(grant, batch).await

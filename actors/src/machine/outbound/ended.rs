@@ -54,6 +54,13 @@ impl Item {
     }
 }
 
+impl super::Outbox {
+    /// Whether a message with this id is on its way.
+    pub(in crate::machine) fn has(&self, whatsapp_id: &str) -> bool {
+        self.items.values().any(|item| item.message.whatsapp_id == whatsapp_id)
+    }
+}
+
 impl Machine {
     /// `<ack class=message id t error? phash?/>`
     pub(in crate::machine) fn on_message_ack(&mut self, ack: &Stanza) {

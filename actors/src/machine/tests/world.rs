@@ -67,7 +67,7 @@ pub(super) struct World {
     quiesced: bool,
     pub(super) dials: u32,
     crypto: VecDeque<(u64, CryptoRequest)>,
-    lookups: VecDeque<(u64, String)>,
+    lookups: VecDeque<(u64, Vec<String>)>,
     flying: Option<Arc<Batch>>,
     failed: Option<Arc<Batch>>,
     /// The one that failed was written all the same.
@@ -199,7 +199,7 @@ impl World {
                 }
                 self.flying = Some(batch.clone());
             }
-            Effect::Lookup { token, whatsapp_id } => self.lookups.push_back((*token, whatsapp_id.clone())),
+            Effect::Lookup { token, whatsapp_ids } => self.lookups.push_back((*token, whatsapp_ids.clone())),
             Effect::Credit(places) => self.credits += places,
             Effect::Publish(status) => self.status = status.state,
             Effect::Reply { token, reply } => {

@@ -105,8 +105,8 @@ impl Children {
         let _ = self.store.send_message(store::Message::Commit(batch));
     }
 
-    pub(super) fn look_up(&self, token: u64, whatsapp_id: String) {
-        let _ = self.store.send_message(store::Message::Lookup(token, whatsapp_id));
+    pub(super) fn look_up(&self, token: u64, whatsapp_ids: Vec<String>) {
+        let _ = self.store.send_message(store::Message::Lookup(token, whatsapp_ids));
     }
 
     pub(super) fn fetch(&mut self, token: u64, via: Option<ProxyUri>, hosts: Vec<String>, what: Fetching) {

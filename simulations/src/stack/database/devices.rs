@@ -23,12 +23,12 @@ impl DeviceStore for Link {
         Link::read(self, DeviceStore::read(&self.database, grant, age, keys)).await
     }
 
-    async fn sent_message(
+    async fn sent_messages(
         &self,
         grant: &Grant,
-        whatsapp_id: &str,
-    ) -> Result<Option<StoredMessage>, DeviceStoreError> {
-        Link::read(self, self.database.sent_message(grant, whatsapp_id)).await
+        whatsapp_ids: &[String],
+    ) -> Result<Vec<StoredMessage>, DeviceStoreError> {
+        Link::read(self, self.database.sent_messages(grant, whatsapp_ids)).await
     }
 
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {

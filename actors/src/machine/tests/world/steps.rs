@@ -11,7 +11,7 @@ use super::answers::answer;
 use super::{Step, World};
 use crate::device::{Command, CommandError, MakeError, Recipient, SendRequest};
 use crate::machine::{Effect, Event, Reply};
-use crate::port::MessageState;
+use crate::port::{MessageState, StoredMessage};
 
 /// To whom a message to the group is sent.
 pub(in crate::machine::tests) const GROUP: u8 = 3;
@@ -110,10 +110,10 @@ impl World {
             },
             Step::Crypto => self.answer_crypto(),
             Step::Lookup => match self.lookups.pop_front() {
-                Some((token, id)) => {
-                    let found = self.messages.values().find(|stored| stored.message.whatsapp_id == id);
-                    let message = found.cloned().map(Box::new);
-                    self.feed(Event::Found { token, message })
+                Some((token, ids)) => {
+                    let is_sought = |stored: &&StoredMessage| ids.contains(&stored.message.whatsapp_id);
+                    let messages = self.messages.values().filter(is_sought).cloned().collect();
+                    self.feed(Event::Found { token, messages })
                 }
                 None => Vec::new(),
             },
