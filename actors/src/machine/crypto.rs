@@ -322,6 +322,9 @@ impl Machine {
             (Purpose::Past(waiting), Changed::Lids(pairs)) => self.on_past_names(*waiting, pairs),
             (Purpose::PastPolls(waiting), Changed::Recalled(rows)) => self.on_past_polls(*waiting, &rows),
             (Purpose::ResendRight(lid, job), Changed::Lid(known)) => self.on_right(*job, known == Some(lid)),
+            (Purpose::Receipt(waiting), Changed::Lids(pairs)) => {
+                self.judge_receipt(*waiting, &pairs.into_iter().collect());
+            }
             (Purpose::AppState { slot }, Changed::AppState(worked)) => self.on_worked(slot, worked),
             (Purpose::ReadAppState { token }, Changed::AppState(worked)) => self.on_contents(token, worked),
             (Purpose::Peer { slot, job }, Changed::Encrypted(encryption)) => {

@@ -1,25 +1,33 @@
 //! Receipts: what others say of our messages, and what we say of theirs.
 //!
 //! What must hold: the state of a message only moves on; a receipt is acknowledged behind the commit of
-//! what it changed; receipts for messages that are not ours change nothing; whatever a receipt names, the store is asked
-//! once about it.
+//! what it changed; receipts for messages that are not ours change nothing, nor do those from people whom a message was
+//! not for, or for one that was never on the wire; whatever a receipt names, the store is asked once about it.
 
+mod belief;
+mod said;
 mod sent;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::{Builder, Read, Server, Stanza};
+use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza};
 
 use super::commit::{After, Pending};
 use super::inbound::{bounded, person};
 use super::outbound::Editing;
 use super::{Effect, Machine, posts, retry, secrets};
 use crate::device::{MarkRead, Seen};
-use crate::port::{MessageState, MessageUpdate, NewEvent, NewMessage, SOUGHT, StoredMessage, rank};
+use crate::port::{MessageState, MessageUpdate, NewEvent, NewMessage, StoredMessage, rank};
+use belief::{Lids, Word};
+use said::Said;
+pub(super) use said::ids_of;
 pub(super) use sent::SentMessages;
+
+/// Why a receipt changes nothing.
+const UNSENT: &str = "it was never on the wire";
 
 /// What a lookup in the store is for.
 #[derive(Debug)]
@@ -36,34 +44,41 @@ pub(super) enum Lookup {
     Late(UnixMillis),
 }
 
-/// A receipt that waits for the store.
+/// A receipt that waits for the store, or for who is who.
 #[derive(Debug)]
 pub(super) struct Waiting {
     slot: u64,
     link: u64,
     receipt: Stanza,
-    state: MessageState,
-    at: UnixMillis,
-    ids: Vec<String>,
-    /// What is known of these messages, by their ids.
+    said: Vec<Said>,
+    /// What is known of the messages that it names, by their ids.
     about: BTreeMap<String, About>,
-    outcome: Pending,
+    /// Ids of which the store is asked.
+    unknown: BTreeSet<String>,
 }
 
 /// A message of ours that a receipt is about.
 #[derive(Debug)]
 struct About {
     message_id: String,
+    chat: String,
     state: MessageState,
     /// The message itself, when nobody knew whether it had arrived.
     unsure: Option<Box<NewMessage>>,
 }
 
+impl About {
+    fn on_its_way(NewMessage { message_id, chat, .. }: &NewMessage) -> About {
+        let (message_id, chat) = (message_id.clone(), chat.clone());
+        About { message_id, chat, state: MessageState::Sending, unsure: None }
+    }
+}
+
 impl From<StoredMessage> for About {
     fn from(StoredMessage { message, state, .. }: StoredMessage) -> About {
-        let message_id = message.message_id.clone();
+        let (message_id, chat) = (message.message_id.clone(), message.chat.clone());
         let unsure = (state == MessageState::Indeterminate).then(|| Box::new(message));
-        About { message_id, state, unsure }
+        About { message_id, chat, state, unsure }
     }
 }
 
@@ -86,50 +101,74 @@ impl Machine {
                 _ => self.ack_receipt(link, &receipt),
             };
         }
-        let (ids, at) = (ids_of(&receipt), self.told_at(&receipt));
+        let said = self.said_in(&receipt, state);
         let slot = self.lane.open();
-        let (about, outcome) = (BTreeMap::new(), Pending::default());
-        self.work_receipt(Waiting { slot, link, receipt, state, at, ids, about, outcome });
+        let (about, unknown) = (BTreeMap::new(), BTreeSet::new());
+        self.work_receipt(Waiting { slot, link, receipt, said, about, unknown });
     }
 
     /// Finds the messages that a receipt is about.
     fn work_receipt(&mut self, mut waiting: Waiting) {
-        let mut unknown = Vec::new();
-        for id in &waiting.ids {
-            match self.sent.get(id) {
-                // What was not known to have arrived is looked up, because it counts from now on.
-                Some((message_id, state)) if *state != MessageState::Indeterminate => {
-                    let about = About { message_id: message_id.clone(), state: *state, unsure: None };
-                    waiting.about.insert(id.clone(), about);
+        for id in waiting.said.iter().flat_map(|said| &said.ids) {
+            match (self.outbox.on_its_way(id), self.sent.arrived(id)) {
+                (Some((_, false)), _) => self.disbelieve(&waiting.receipt, id, UNSENT),
+                (Some((message, true)), _) => {
+                    _ = waiting.about.insert(id.clone(), About::on_its_way(message))
                 }
-                None if self.sent.is_miss(id) && !self.outbox.has(id) => {}
-                _ => unknown.push(id.clone()),
+                (None, Some(about)) => _ = waiting.about.insert(id.clone(), about),
+                (None, None) if self.sent.is_miss(id) => {}
+                (None, None) => _ = waiting.unknown.insert(id.clone()),
             }
         }
-        match unknown.is_empty() {
-            true => self.judge_receipt(waiting),
-            false => self.look_up_all(unknown, Lookup::Receipt(Box::new(waiting))),
+        match waiting.unknown.is_empty() {
+            true => self.weigh_receipt(waiting),
+            false => {
+                let unknown = waiting.unknown.iter().cloned().collect();
+                self.look_up_all(unknown, Lookup::Receipt(Box::new(waiting)));
+            }
         }
     }
 
     fn on_receipt_found(&mut self, mut waiting: Waiting, found: Vec<StoredMessage>) {
-        let found = found.into_iter().map(|stored| (stored.message.whatsapp_id.clone(), stored.into()));
-        waiting.about.extend(found);
-        for id in waiting.ids.iter().filter(|id| !waiting.about.contains_key(*id)) {
-            self.sent.miss(id.clone());
+        for stored in found {
+            let id = stored.message.whatsapp_id.clone();
+            waiting.unknown.remove(&id);
+            match stored.wire.is_some() {
+                true => _ = waiting.about.insert(id, stored.into()),
+                false => self.disbelieve(&waiting.receipt, &id, UNSENT),
+            }
         }
-        self.judge_receipt(waiting);
+        for id in std::mem::take(&mut waiting.unknown) {
+            self.sent.miss(id);
+        }
+        self.weigh_receipt(waiting);
     }
 
-    /// All is known of what a receipt is about.
-    fn judge_receipt(&mut self, mut waiting: Waiting) {
-        for id in std::mem::take(&mut waiting.ids) {
-            let Some(about) = waiting.about.remove(&id) else { continue };
-            self.arrive(&mut waiting.outcome, &id, &about, waiting.state, waiting.at);
-            self.note_participant(&mut waiting, &about.message_id, &id);
+    /// All is known of what a receipt is about, and of who says it.
+    pub(super) fn judge_receipt(&mut self, mut waiting: Waiting, lids: &Lids) {
+        let mut outcome = Pending::default();
+        for said in std::mem::take(&mut waiting.said) {
+            for id in &said.ids {
+                let Some(about) = waiting.about.get(id) else { continue };
+                match self.word(&waiting, &said, id, about, lids) {
+                    Word::Counts => {
+                        self.arrive(&mut outcome, id, about, said.state, said.at);
+                        self.note_participant(&mut outcome, about, id, &said);
+                    }
+                    Word::Nothing(why) => self.disbelieve(&waiting.receipt, id, why),
+                    Word::DependsOn(_) => {
+                        self.disbelieve(&waiting.receipt, id, "nobody knows whose name it is")
+                    }
+                }
+            }
         }
         let ack = self.plain_ack(&waiting.receipt, None);
-        self.settle_slot(waiting.slot, waiting.link, waiting.outcome, ack);
+        self.settle_slot(waiting.slot, waiting.link, outcome, ack);
+    }
+
+    fn disbelieve(&self, receipt: &Stanza, id: &str, why: &str) {
+        let (device, from) = (&self.opening.grant.key, receipt.text("from").unwrap_or_default());
+        tracing::debug!(%device, id, %from, why, "a receipt that changes nothing");
     }
 
     pub(super) fn look_up(&mut self, whatsapp_id: String, lookup: Lookup) {
@@ -174,7 +213,7 @@ impl Machine {
         state: MessageState,
         at: UnixMillis,
     ) {
-        self.sent.remember(id, &about.message_id, about.state);
+        self.sent.remember(id, &about.message_id, Some(&about.chat), about.state);
         let known = self.sent.furthest(id).unwrap_or(about.state);
         if rank(known) < rank(state) {
             self.move_message(outcome, &about.message_id, id, state, at, None);
@@ -186,26 +225,27 @@ impl Machine {
 
     /// In a group every member says for himself how far a message has come with him, and so does everybody who
     /// gets a status post.
-    fn note_participant(&self, waiting: &mut Waiting, message_id: &str, whatsapp_id: &str) {
-        let receipt = &waiting.receipt;
-        let place = receipt.jid("from").filter(|from| from.server == Server::Group || posts::is_place(from));
-        let (Some(place), Some(participant)) = (place, receipt.jid("participant")) else { return };
-        let (state, at) = (i32::from(waiting.state), waiting.at);
-        let forms =
-            [Some(participant.clone()), receipt.jid("participant_pn"), receipt.jid("participant_lid")];
+    fn note_participant(&self, outcome: &mut Pending, about: &About, whatsapp_id: &str, said: &Said) {
+        let Ok(place) = about.chat.parse::<Jid>() else { return };
+        let Said { by, forms, state, at, .. } = said;
+        if forms.iter().all(Option::is_none) {
+            return;
+        }
+        let (message_id, state, who) = (&about.message_id, i32::from(*state), Some(person(forms)));
         let message = format!("{}/messages/{message_id}", self.opening.grant.key);
-        let (whatsapp_id, who) = (whatsapp_id.to_owned(), Some(person(&forms)));
-        let payload = match posts::is_place(&place) {
-            true => Payload::StatusViewed(api::StatusViewed { message, whatsapp_id, viewer: who, state }),
-            false => {
-                let group = place.to_string();
-                let noted = api::ParticipantReceipt { message, whatsapp_id, group, participant: who, state };
-                Payload::ParticipantReceipt(noted)
-            }
+        let whatsapp_id = whatsapp_id.to_owned();
+        let payload = if posts::is_place(&place) {
+            Payload::StatusViewed(api::StatusViewed { message, whatsapp_id, viewer: who, state })
+        } else if place.server == Server::Group {
+            let group = about.chat.clone();
+            let noted = api::ParticipantReceipt { message, whatsapp_id, group, participant: who, state };
+            Payload::ParticipantReceipt(noted)
+        } else {
+            return;
         };
-        waiting.outcome.batch.events.push(NewEvent {
-            dedupe: bounded(format!("receipt/{message_id}/{}/{state}", participant.to_non_ad())),
-            occurred: at,
+        outcome.batch.events.push(NewEvent {
+            dedupe: bounded(format!("receipt/{message_id}/{}/{state}", by.to_non_ad())),
+            occurred: *at,
             origin: Origin::Live,
             payload,
         });
@@ -221,9 +261,9 @@ impl Machine {
         at: UnixMillis,
         failure: Option<&str>,
     ) {
-        self.sent.remember(whatsapp_id, message_id, state);
         let taken = rank(state) >= rank(MessageState::Sent);
-        self.outbox_reached(outcome, whatsapp_id, taken.then_some(at));
+        let chat = self.outbox_reached(outcome, whatsapp_id, taken.then_some(at));
+        self.sent.remember(whatsapp_id, message_id, chat.as_deref(), state);
         let failure = failure.map(str::to_owned);
         outcome.batch.messages.push(MessageUpdate {
             message_id: message_id.to_owned(),
@@ -307,11 +347,4 @@ impl Machine {
         }
         self.done(token, refusal.map_or(Ok(()), Err));
     }
-}
-
-/// The messages that a receipt is about.
-pub(super) fn ids_of(receipt: &Stanza) -> Vec<String> {
-    let items = receipt.child("list").into_iter().flat_map(|list| list.all_named("item"));
-    let ids = receipt.text("id").into_iter().chain(items.filter_map(|item| item.text("id")));
-    ids.take(SOUGHT).map(|id| id.into_owned()).collect()
 }

@@ -57,6 +57,8 @@ pub(in crate::machine) enum Purpose {
     Lid {
         pn: String,
     },
+    /// Whether what a receipt says comes from those for whom the message was.
+    Receipt(Box<crate::machine::receipts::Waiting>),
     /// People of the past who are named by their numbers alone.
     Past(Box<history::Unnamed>),
     /// Polls of the past to which options may have been added.
@@ -107,6 +109,7 @@ impl Purpose {
             | Purpose::CompareKeys
             | Purpose::PairHello { .. }
             | Purpose::Lid { .. }
+            | Purpose::Receipt(_)
             | Purpose::Past(_)
             | Purpose::PastPolls(_)
             | Purpose::ResendRight(..)

@@ -55,9 +55,15 @@ impl Item {
 }
 
 impl super::Outbox {
-    /// Whether a message with this id is on its way.
-    pub(in crate::machine) fn has(&self, whatsapp_id: &str) -> bool {
-        self.items.values().any(|item| item.message.whatsapp_id == whatsapp_id)
+    /// The message of this id, and whether it may have been on the wire; `None` when none is on its way, or its end is.
+    pub(in crate::machine) fn on_its_way(&self, whatsapp_id: &str) -> Option<(&NewMessage, bool)> {
+        let is_it = |item: &&Item| item.message.whatsapp_id == whatsapp_id && item.stage != Stage::Settling;
+        let item = self.items.values().find(is_it)?;
+        let was_sent = match &item.stage {
+            Stage::Sending { since, .. } => since.is_some() || item.unsure,
+            _ => false,
+        };
+        Some((&item.message, was_sent))
     }
 }
 
@@ -157,21 +163,22 @@ impl Machine {
 
     /// A message of ours reaches a state beyond sending, by an acknowledgement, by a receipt (whose
     /// acknowledgement was lost then), or by failing: its way ends with the commit of that.
-    /// With `taken`, WhatsApp has had it since then.
+    /// With `taken`, WhatsApp has had it since then. Returns the chat, when it was on its way.
     pub(in crate::machine) fn outbox_reached(
         &mut self,
         outcome: &mut Pending,
         whatsapp_id: &str,
         taken: Option<UnixMillis>,
-    ) {
-        let found = self.outbox.items.iter_mut().find(|(_, item)| item.message.whatsapp_id == whatsapp_id);
-        let Some((ordinal, item)) = found else { return };
+    ) -> Option<String> {
+        let mut items = self.outbox.items.iter_mut();
+        let (ordinal, item) = items.find(|(_, item)| item.message.whatsapp_id == whatsapp_id)?;
         item.stage = Stage::Settling;
         outcome.after.push(After::Gone(*ordinal));
+        let message = item.message.clone();
         if let Some(at) = taken {
-            let message = item.message.clone();
             self.count_arrived(outcome, &message, at);
         }
+        Some(message.chat)
     }
 
     /// WhatsApp has a message: there is a chat, and if it is a vote, it counts.

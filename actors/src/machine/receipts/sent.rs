@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::About;
 use crate::port::{MessageState, rank};
 
 /// Messages that were sent lately.
@@ -14,10 +15,20 @@ const MISSED: usize = 1024;
 /// No message of ours has a longer id.
 const LONGEST: usize = 64;
 
+/// One of them.
+#[derive(Debug)]
+struct Sent {
+    message_id: String,
+    /// Where it was said; `None` when only the store knows.
+    chat: Option<String>,
+    /// How far it has come.
+    state: MessageState,
+}
+
 /// What we know of messages that we sent, by WhatsApp's id.
 #[derive(Debug, Default)]
 pub(in crate::machine) struct SentMessages {
-    known: BTreeMap<String, (String, MessageState)>,
+    known: BTreeMap<String, Sent>,
     order: VecDeque<String>,
     missed: BTreeSet<String>,
     misses: VecDeque<String>,
@@ -26,24 +37,33 @@ pub(in crate::machine) struct SentMessages {
 impl SentMessages {
     /// The furthest state of a message that is remembered.
     pub(in crate::machine) fn furthest(&self, whatsapp_id: &str) -> Option<MessageState> {
-        self.known.get(whatsapp_id).map(|(_, state)| *state)
+        self.known.get(whatsapp_id).map(|sent| sent.state)
     }
 
-    /// Our id of a message that is remembered, and its furthest state.
-    pub(super) fn get(&self, whatsapp_id: &str) -> Option<&(String, MessageState)> {
-        self.known.get(whatsapp_id)
+    /// A message that is remembered, and that WhatsApp has for sure: of all others the store knows whether they were on the
+    /// wire, and what counts when they have arrived after all.
+    pub(super) fn arrived(&self, whatsapp_id: &str) -> Option<About> {
+        let sent = self.known.get(whatsapp_id).filter(|sent| rank(sent.state) >= rank(MessageState::Sent))?;
+        let (message_id, chat) = (sent.message_id.clone(), sent.chat.clone()?);
+        Some(About { message_id, chat, state: sent.state, unsure: None })
     }
 
-    pub(super) fn remember(&mut self, whatsapp_id: &str, message_id: &str, state: MessageState) {
+    pub(super) fn remember(
+        &mut self,
+        whatsapp_id: &str,
+        message_id: &str,
+        chat: Option<&str>,
+        state: MessageState,
+    ) {
         self.forget_miss(whatsapp_id);
-        let entry = (message_id.to_owned(), state);
-        match self.known.insert(whatsapp_id.to_owned(), entry) {
-            Some((_, before)) if rank(before) > rank(state) => {
-                self.known.insert(whatsapp_id.to_owned(), (message_id.to_owned(), before));
-            }
-            Some(_) => {}
-            None => self.order.push_back(whatsapp_id.to_owned()),
+        let before = self.known.remove(whatsapp_id);
+        if before.is_none() {
+            self.order.push_back(whatsapp_id.to_owned());
         }
+        let chat = chat.map(str::to_owned).or_else(|| before.as_ref()?.chat.clone());
+        let furthest = before.map(|sent| sent.state).filter(|before| rank(*before) > rank(state));
+        let sent = Sent { message_id: message_id.to_owned(), chat, state: furthest.unwrap_or(state) };
+        self.known.insert(whatsapp_id.to_owned(), sent);
         if self.order.len() > REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {

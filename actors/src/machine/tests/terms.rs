@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roost_proto::content::MessageContent;
 use roost_proto::id::UnixMillis;
-use roost_proto::stanza::Builder;
+use roost_proto::stanza::{Builder, Jid};
 
 use super::secrets::next_owner;
 use super::world::{Step, World};
@@ -176,8 +176,10 @@ fn an_acknowledgement_that_comes_late_still_counts() {
     world.stanza(ack("0"));
     world.commit_everything();
     assert_eq!(world.state_of("once"), MessageState::Sent);
-    for kind in [Some("read"), None] {
-        world.receipt(kind);
+    let from: Jid = "1203631@newsletter".parse().expect("a JID");
+    for kind in ["read", "inactive"] {
+        let receipt = Builder::new("receipt").attr("from", from.clone()).attr("id", id.clone());
+        world.stanza(receipt.attr("type", kind).build());
         world.commit_everything();
     }
     let told = |state: MessageState| {
