@@ -18,6 +18,7 @@ mod crowd;
 mod damage;
 mod fault;
 mod files;
+mod gathering;
 mod groups;
 mod journal;
 mod ledger;

@@ -32,7 +32,8 @@ use roost_proto::api::group_changed::{Action, Change};
 use roost_proto::api::recipient::To;
 use roost_proto::api::send_message_request::WaitFor;
 use roost_simulations::interop::{
-    CLIENTS, Cast, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage, Trouble, Victim, Way,
+    CLIENTS, Cast, ClientEvent, Cluster, Failure, Library, Matrix, Person, Reader, RealClient, Stage,
+    Trouble, Victim, Way,
 };
 use roost_simulations::wa::{Fault, Group};
 use uuid::Uuid;
@@ -220,6 +221,14 @@ async fn a_group_talks_on_while_members_come_and_go_and_the_owner_is_killed() ->
 async fn every_member_says_how_far_a_message_came_with_him() -> Result<(), Failure> {
     let mut world = World::new().await?;
     run::read_by_all(&mut world).await?;
+    assert_eq!(world.trouble(true), Trouble::default());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_all_members_say_in_one_receipt_is_heard_of_each() -> Result<(), Failure> {
+    let mut world = World::new().await?;
+    run::told_together(&mut world).await?;
     assert_eq!(world.trouble(true), Trouble::default());
     Ok(())
 }

@@ -85,15 +85,13 @@ impl From<StoredMessage> for About {
 impl Machine {
     pub(super) fn on_receipt(&mut self, link: u64, receipt: Stanza) {
         let kind = receipt.text("type").map(|kind| kind.into_owned());
-        let state = match kind.as_deref() {
+        match kind.as_deref() {
             Some("read-self") => return self.on_read_elsewhere(link, &receipt, false),
             Some("played-self") => return self.on_read_elsewhere(link, &receipt, true),
-            None | Some("inactive") => MessageState::Delivered,
-            Some("read") => MessageState::Read,
-            Some("played") => MessageState::Played,
             Some("retry") => return self.on_retry_receipt(link, receipt),
-            _ => return self.ack_receipt(link, &receipt),
-        };
+            _ => {}
+        }
+        let Some(state) = said::state_of(kind.as_deref()) else { return self.ack_receipt(link, &receipt) };
         if self.is_said_by_us(&receipt) {
             return match state {
                 MessageState::Read => self.on_read_elsewhere(link, &receipt, false),
@@ -228,7 +226,8 @@ impl Machine {
     fn note_participant(&self, outcome: &mut Pending, about: &About, whatsapp_id: &str, said: &Said) {
         let Ok(place) = about.chat.parse::<Jid>() else { return };
         let Said { by, forms, state, at, .. } = said;
-        if forms.iter().all(Option::is_none) {
+        // What he cannot take is no news of him.
+        if forms.iter().all(Option::is_none) || *state == MessageState::Sent {
             return;
         }
         let (message_id, state, who) = (&about.message_id, i32::from(*state), Some(person(forms)));

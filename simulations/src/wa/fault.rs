@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::DeviceRef;
 use super::damage::Damage;
+use super::gathering::Gathering;
 use super::poison::Poison;
 
 /// One fault. In JSON the variant is the field `kind`; devices are written as `15550001000:1`.
@@ -45,6 +46,13 @@ pub enum Fault {
         device: String,
         /// How many.
         count: u32,
+    },
+    /// What members of a group say of a message comes in one receipt, when so many have said it. 0 ends it.
+    GatherReceipts {
+        /// How many.
+        count: u32,
+        /// Whether it is all that they say, and not what is of one kind.
+        by_message: bool,
     },
     /// The next deliveries to a device are written twice.
     DuplicateDeliveries {
@@ -228,6 +236,7 @@ pub enum Fault {
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     devices: BTreeMap<DeviceRef, DeviceFaults>,
+    pub(super) gathering: Gathering,
     delay_all_ms: u32,
     unavailable_until: Option<UnixMillis>,
     refuse_resumptions: u32,

@@ -136,7 +136,9 @@ impl Machine {
                 let forwarded = self.forwarded(now, from, stanza, to, kind);
                 let authors: Vec<_> = self.companions_of(author).filter(|d| *d != from).collect();
                 for device in authors {
-                    self.deliver(now, device, forwarded.clone());
+                    for receipt in self.faults.gathering.add(device, forwarded.clone()) {
+                        self.deliver(now, device, receipt);
+                    }
                 }
                 if let Some(kind @ ("read" | "played")) = kind.filter(|_| author != from.pn) {
                     let kind = if kind == "read" { "read-self" } else { "played-self" };

@@ -134,6 +134,11 @@ impl Machine {
                 let device = self.known(device)?;
                 self.faults.of(device).lose_device_acks = *count;
             }
+            Fault::GatherReceipts { count, by_message } => {
+                for (device, receipt) in self.faults.gathering.begin(*count, *by_message) {
+                    self.deliver(now, device, receipt);
+                }
+            }
             Fault::DuplicateDeliveries { device, count } => {
                 let device = self.known(device)?;
                 self.faults.of(device).duplicate = *count;

@@ -6,9 +6,14 @@ pub(super) async fn read_by_all(world: &mut World) -> Result<(), Failure> {
     let members = ["roost", "b", "r"].map(|name| world.stage.person(name).number_jid());
     let group = world.w.group("Chicks", &members).await?;
     world.changed("joining", |change| *change == Change::Joined("Chicks".to_owned())).await?;
-    let id = world.say(&group, "read this", WaitFor::ServerAck).await?;
+    read_by_clients(world, &group, "read this").await
+}
+
+/// The device says something in a group, and hears of each client that he has read it.
+async fn read_by_clients(world: &mut World, group: &str, text: &str) -> Result<(), Failure> {
+    let id = world.say(group, text, WaitFor::ServerAck).await?;
     for client in [&mut world.w, &mut world.b, &mut world.r] {
-        let message = client.message("read this").await?;
+        let message = client.message(text).await?;
         client.read(&message).await?;
     }
     for name in ["w", "b", "r"] {
@@ -26,6 +31,50 @@ pub(super) async fn read_by_all(world: &mut World) -> Result<(), Failure> {
                 _ => None,
             })
             .await?;
+    }
+    Ok(())
+}
+
+/// What members say of a message comes in one receipt: in either form to the device and to whatsapp-rust, and in that by
+/// kind to whatsmeow. (Baileys looks at neither.)
+pub(super) async fn told_together(world: &mut World) -> Result<(), Failure> {
+    let members = ["roost", "b", "r"].map(|name| world.stage.person(name).number_jid());
+    let group = world.w.group("Pullets", &members).await?;
+    world.changed("joining", |change| *change == Change::Joined("Pullets".to_owned())).await?;
+    for by_message in [false, true] {
+        world.stage.sim.commit(&Fault::GatherReceipts { count: 3, by_message })?;
+        read_by_clients(world, &group, &format!("read it at once, {by_message}")).await?;
+    }
+    for (speaker, by_message) in [("w", false), ("r", false), ("r", true)] {
+        world.stage.sim.commit(&Fault::GatherReceipts { count: 3, by_message })?;
+        let text = format!("read it at once, says {speaker}, {by_message}");
+        let (by, others) = match speaker {
+            "w" => (&mut world.w, [&mut world.b, &mut world.r]),
+            _ => (&mut world.r, [&mut world.w, &mut world.b]),
+        };
+        let id = by.send(&group, &text).await?;
+        for listener in others {
+            let message = listener.message(&text).await?;
+            listener.read(&message).await?;
+        }
+        world.reader.received(&[text]).await?;
+        let read = api::MarkReadRequest {
+            device: world.device.clone(),
+            chat: group.clone(),
+            sender: world.stage.person(speaker).lid_jid(),
+            whatsapp_ids: vec![id.clone()],
+            ..Default::default()
+        };
+        world.cluster.ask(read, async |api, it| api.messages().mark_read(it).await).await?;
+        let by = if speaker == "w" { &mut world.w } else { &mut world.r };
+        for name in ["roost", "w", "b", "r"].into_iter().filter(|name| *name != speaker) {
+            let user = world.stage.person(name).lid;
+            let tells = |event: &ClientEvent| {
+                matches!(event, ClientEvent::Receipt { ids, r#type, sender, .. }
+                    if r#type == "read" && ids.contains(&id) && sender.starts_with(&user))
+            };
+            by.wait(&format!("what {name} has read"), tells).await?;
+        }
     }
     Ok(())
 }

@@ -186,6 +186,62 @@ fn who_has_seen_a_post_is_told_of_those_for_whom_it_is() {
     assert_eq!(viewers(&next), ["710000@lid"]);
 }
 
+#[test]
+fn what_members_say_in_one_receipt_is_told_as_if_each_had_said_it_alone() {
+    let place = || group(120363000000000001);
+    let member = |lid: &str| Jid::lid_device(lid, 1);
+    let begin = || {
+        let mut world = World::online(11);
+        sent_under(&mut world, "3EB0G", Recipient::Group("120363000000000001".into()));
+        world
+    };
+    let mut alone = begin();
+    for (lid, kind, t) in [("800000", "read", 1_700_000_100u64), ("700000", "inactive", 1_700_000_200)] {
+        let said = Builder::new("receipt").attr("id", "3EB0G").attr("from", place()).attr("t", t);
+        hears(&mut alone, said.attr("participant", member(lid)).attr("type", kind));
+    }
+    let user = |lid: &str, t: u64| Builder::new("user").attr("jid", member(lid)).attr("t", t);
+    let ours = || Builder::new("user").attr("jid", Jid::pn("4915100000000")).attr("t", 1u64).build();
+    let receipt = |participants: Stanza| {
+        let receipt = Builder::new("receipt").attr("id", "OTHER").attr("from", place());
+        receipt.attr("t", 1_700_000_300u64).children([participants])
+    };
+
+    let mut by_kind = begin();
+    for (lid, kind, t) in [("800000", "read", 1_700_000_100), ("700000", "inactive", 1_700_000_200)] {
+        let participants = Builder::new("participants").attr("key", "3EB0G");
+        let participants = participants.children([ours(), user(lid, t).build()]);
+        hears(&mut by_kind, receipt(participants.build()).attr("type", kind));
+    }
+    let mut by_message = begin();
+    let participants = Builder::new("participants").attr("message_id", "3EB0G").children([
+        user("800000", 1_700_000_100).attr("type", "read").build(),
+        ours(),
+        user("700000", 1_700_000_200).build(),
+        user("600000", 1_700_000_200).attr("type", "unheard of").build(),
+    ]);
+    hears(&mut by_message, receipt(participants.build()));
+
+    assert_eq!((state(&alone, "3EB0G"), receipts_of_members(&alone).len()), (MessageState::Read, 2));
+    for world in [by_kind, by_message] {
+        assert_eq!(state(&world, "3EB0G"), MessageState::Read);
+        assert_eq!(world.events(), alone.events());
+        assert_eq!(world.payloads, alone.payloads);
+    }
+}
+
+#[test]
+fn what_a_recipient_cannot_take_has_not_reached_him() {
+    let mut world = World::online(12);
+    sent_under(&mut world, "3EB0A", Recipient::Phone("4915188888881".into()));
+    let delivered = || Builder::new("receipt").attr("id", "3EB0A").attr("from", Jid::lid_device("800000", 2));
+    let incapable = Builder::new("error").attr("type", "feature-incapable").attr("reason", "lid").build();
+    hears(&mut world, delivered().children([incapable]));
+    assert_eq!(state(&world, "3EB0A"), MessageState::Sent);
+    hears(&mut world, delivered());
+    assert_eq!(state(&world, "3EB0A"), MessageState::Delivered);
+}
+
 fn of_many(count: usize) -> Stanza {
     let item = |number: usize| Builder::new("item").attr("id", format!("3EB0{number}")).build();
     let list = Builder::new("list").children((1..count).map(item)).build();

@@ -1,4 +1,5 @@
-//! Receipts: where they go, what they name, and those that there are not; what is sent again to a sibling.
+//! Receipts: where they go, what they name, and those that there are not; what comes together, and what is sent again to a
+//! sibling.
 
 use super::*;
 
@@ -84,4 +85,58 @@ fn a_sibling_that_cannot_read_its_copy_is_answered_in_the_chat_of_the_copy() {
         (copy.jid("recipient"), copy.jid("peer_recipient_pn")),
         (Some(chat), Some(world.account(bob)))
     );
+}
+
+#[test]
+fn what_members_say_of_a_message_comes_together_while_it_shall_and_nothing_of_it_is_lost() {
+    for by_message in [false, true] {
+        let mut world = World::new();
+        let (ada, bob, eve) = (world.linked("ada"), world.linked("bob"), world.linked("eve"));
+        let group = world.group(&[ada, bob, eve]);
+        let gather = |world: &mut World, count| {
+            let fault = Fault::GatherReceipts { count, by_message };
+            let effects = world.machine.commit(world.now, &fault).expect("it is about no device");
+            world.carry(effects);
+        };
+        let says = |world: &mut World, who: usize, id: &str, kind| {
+            let author = world.lid(ada).with_device(1);
+            world.say(who, receipt(id, kind, group.clone()).attr("participant", author).build());
+        };
+        // Which message, and who says what of it.
+        let told = |world: &World| -> Vec<(String, Vec<(Jid, String)>)> {
+            let receipts = world.probes[ada].seen.iter().filter(|stanza| stanza.tag == "receipt");
+            let together = receipts.filter_map(|receipt| {
+                let participants = receipt.child("participants")?;
+                let id = participants.text(if by_message { "message_id" } else { "key" })?.into_owned();
+                let users = participants.all().iter().map(|user| {
+                    let kind = if by_message { user.text("type") } else { receipt.text("type") };
+                    (user.jid("jid").expect("who"), kind.unwrap_or_default().into_owned())
+                });
+                Some((id, users.collect()))
+            });
+            together.collect()
+        };
+        let who = |world: &World, probe: usize| world.lid(probe).with_device(1);
+
+        gather(&mut world, 2);
+        says(&mut world, bob, "G1", "read");
+        assert_eq!(told(&world), []);
+        says(&mut world, eve, "G1", "read");
+        let read = |jid| (jid, "read".to_owned());
+        let both = ("G1".to_owned(), vec![read(who(&world, bob)), read(who(&world, eve))]);
+        assert_eq!(told(&world), [both]);
+        says(&mut world, bob, "G2", "read");
+        says(&mut world, bob, "G2", "played");
+        assert_eq!(told(&world).len(), if by_message { 2 } else { 1 });
+        gather(&mut world, 0);
+        let of_second = told(&world).into_iter().filter(|(id, _)| id == "G2").flat_map(|(_, users)| users);
+        let mut kinds: Vec<String> = of_second.map(|(_, kind)| kind).collect();
+        kinds.sort();
+        assert_eq!(kinds, ["played", "read"]);
+        says(&mut world, bob, "G3", "read");
+        assert_eq!(
+            world.receipts(ada, "read").last().and_then(|alone| alone.jid("participant")),
+            Some(who(&world, bob))
+        );
+    }
 }
