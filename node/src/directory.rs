@@ -207,10 +207,17 @@ pub trait Directory: ImportRows + MediaRows + PollRows + ProtocolRow {
         tenant: &BusinessId,
         device: Option<&DeviceId>,
     ) -> Result<Vec<LogHead>, Unavailable>;
-    /// Removes events older than this, by commit time, at most `limit`; moves `earliest` on. Returns how many.
-    async fn expire_events(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable>;
-    /// Removes stanzas that were put aside before this, at most `limit`. Returns how many.
-    async fn expire_quarantine(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable>;
+    /// Removes events that were committed this long ago or longer, by the database's clock alone, at most `limit`; moves
+    /// `earliest` on. Returns how many.
+    async fn expire_events(&self, retention: std::time::Duration, limit: usize)
+    -> Result<usize, Unavailable>;
+    /// Removes stanzas that were put aside this long ago or longer, at most `limit`. Returns how many. When that was, the
+    /// node has said that put them aside: a wrong clock of its own concerns its own alone.
+    async fn expire_quarantine(
+        &self,
+        retention: std::time::Duration,
+        limit: usize,
+    ) -> Result<usize, Unavailable>;
 
     /// Takes a consumer for one stream; a stream that is known to have ended, or whose `until` is over,
     /// loses it, and every stream does when the database may have lost a tail: what it has sent may not be in

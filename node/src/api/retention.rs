@@ -1,13 +1,13 @@
 //! Removes events that are older than the retention, and stanzas that were put aside before it.
 //!
-//! What must hold: it goes in small pieces with pauses, so that it never disturbs commits; a store that
-//! does not answer is asked again later. Every node runs it; two at a time remove nothing twice.
+//! What must hold: how old something is, the database says by its own clock: that of a node removes nothing; it goes in
+//! small pieces with pauses, so that it never disturbs commits; a store that does not answer is asked again later. Every
+//! node runs it; two at a time remove nothing twice.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use roost_actors::port::Clocks;
-use roost_proto::id::UnixMillis;
 
 use crate::directory::Directory;
 use crate::metrics::Metrics;
@@ -26,23 +26,21 @@ pub async fn run(
     dice: Dice,
     metrics: Metrics,
 ) {
-    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     loop {
         // Nodes of a cluster spread over the round.
         tokio::time::sleep(ROUND.mul_f64(dice.between(0.5, 1.5))).await;
         if clocks.may_act() {
-            let before = UnixMillis(clocks.wall().0.saturating_sub(retention));
-            round(&*directory, before, &metrics).await;
-            clear_quarantine(&*directory, before).await;
+            round(&*directory, retention, &metrics).await;
+            clear_quarantine(&*directory, retention).await;
         }
     }
 }
 
-/// Removes everything committed before this moment. Returns how many events that were.
-pub async fn round(directory: &dyn Directory, before: UnixMillis, metrics: &Metrics) -> usize {
+/// Removes everything that was committed this long ago or longer. Returns how many events that were.
+pub async fn round(directory: &dyn Directory, retention: Duration, metrics: &Metrics) -> usize {
     let mut removed = 0;
     loop {
-        match directory.expire_events(before, PIECE).await {
+        match directory.expire_events(retention, PIECE).await {
             Ok(piece) => {
                 removed += piece;
                 metrics.add("roost_events_expired_total", &[], u64::try_from(piece).unwrap_or(u64::MAX));
@@ -59,11 +57,11 @@ pub async fn round(directory: &dyn Directory, before: UnixMillis, metrics: &Metr
     }
 }
 
-/// Removes every stanza that was put aside before this moment. Returns how many that were.
-pub async fn clear_quarantine(directory: &dyn Directory, before: UnixMillis) -> usize {
+/// Removes every stanza that was put aside this long ago or longer. Returns how many that were.
+pub async fn clear_quarantine(directory: &dyn Directory, retention: Duration) -> usize {
     let mut removed = 0;
     loop {
-        match directory.expire_quarantine(before, PIECE).await {
+        match directory.expire_quarantine(retention, PIECE).await {
             Ok(piece) => {
                 removed += piece;
                 if piece < PIECE {

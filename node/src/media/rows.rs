@@ -3,9 +3,11 @@
 //! What must hold in every adapter: `business_id` is in every predicate but the sweep's; a body is sealed with
 //! the tenant's key, because the media key is in it; a row keeps the time at which it was first written.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use roost_placement::ledger::Unavailable;
-use roost_proto::id::{BusinessId, DeviceId, Sequence, UnixMillis};
+use roost_proto::id::{BusinessId, DeviceId, Sequence};
 
 /// Rows of files. A body is an encoded `Media` of the public schema.
 #[async_trait]
@@ -18,10 +20,10 @@ pub trait MediaRows: Send + Sync + 'static {
     async fn media(&self, tenant: &BusinessId, id: &str) -> Result<Option<Vec<u8>>, Unavailable>;
     /// Removes a row. `false` when there is none.
     async fn remove_media(&self, tenant: &BusinessId, id: &str) -> Result<bool, Unavailable>;
-    /// Rows that were first written before this moment, by the database's clock, the oldest first.
-    async fn media_before(
+    /// Rows that were first written this long ago or longer, by the database's clock alone, the oldest first.
+    async fn old_media(
         &self,
-        before: UnixMillis,
+        retention: Duration,
         limit: usize,
     ) -> Result<Vec<(BusinessId, String)>, Unavailable>;
 }

@@ -1,6 +1,6 @@
 //! Forgets uploaded files that are older than the retention, and what was known about moved ones.
 //!
-//! What must hold: a blob has a row before it is there and for as long as it is, so that nothing is left that no row names; a
+//! What must hold: how old a file is, the database says by its own clock; a blob has a row before it is there and for as long as it is, so that nothing is left that no row names; a
 //! row without one is of a file that did not come in whole. One that the store does not delete keeps no other. A store
 //! that does not answer is asked again later. Every node runs it; two at a time remove nothing twice.
 
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roost_actors::port::Clocks;
-use roost_proto::id::UnixMillis;
 
 use super::Media;
 use super::blobs::BlobKey;
@@ -29,24 +28,22 @@ pub async fn run<R: MediaRows + ?Sized>(
     clocks: Arc<dyn Clocks>,
     metrics: Metrics,
 ) {
-    let retention = i64::try_from(media.options.retention.as_millis()).unwrap_or(i64::MAX);
     loop {
         tokio::time::sleep(ROUND.mul_f64(media.dice.between(0.5, 1.5))).await;
         if clocks.may_act() {
-            let before = UnixMillis(clocks.wall().0.saturating_sub(retention));
-            let removed = round(&*rows, &media, before).await;
+            let removed = round(&*rows, &media, media.options.retention).await;
             metrics.add("roost_media_expired_total", &[], removed);
         }
     }
 }
 
-/// Removes everything that was first written before this moment, but what the media store does not delete. Returns how many
-/// that were.
-pub async fn round<R: MediaRows + ?Sized>(rows: &R, media: &Media, before: UnixMillis) -> u64 {
+/// Removes everything that was first written this long ago or longer, but what the media store does not delete. Returns how
+/// many that were.
+pub async fn round<R: MediaRows + ?Sized>(rows: &R, media: &Media, retention: Duration) -> u64 {
     let (mut removed, mut kept) = (0, BTreeSet::new());
     loop {
         // What is kept is among the oldest.
-        let old = match rows.media_before(before, PIECE + kept.len()).await {
+        let old = match rows.old_media(retention, PIECE + kept.len()).await {
             Ok(old) => old,
             Err(error) => {
                 tracing::warn!(%error, "the retention of media waits for the store");

@@ -98,8 +98,8 @@ pub(super) trait Backend: Ledger + Wishes + Files + Ballots + Versions + Leftove
     async fn event_rows(&self, b: &str, d: &str, after: i64, limit: i64) -> SqlResult<Vec<EventRow>>;
     /// `device` empty: all devices of the tenant.
     async fn log_heads(&self, tenant: &str, device: &str) -> SqlResult<Vec<LogHeadRow>>;
-    async fn expire(&self, before: i64, limit: i64) -> SqlResult<u64>;
-    async fn expire_quarantine(&self, before: i64, limit: i64) -> SqlResult<u64>;
+    async fn expire(&self, retention: i64, limit: i64) -> SqlResult<u64>;
+    async fn expire_quarantine(&self, retention: i64, limit: i64) -> SqlResult<u64>;
 
     async fn hold(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool>;
     async fn keep(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool>;

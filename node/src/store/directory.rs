@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use roost_actors::port::{ProxyUri, StoredMessage};
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
 use roost_placement::wish::{Pin, Spreading};
-use roost_proto::id::{Age, BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
+use roost_proto::id::{Age, BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence};
 use serde_json::{Value, json};
 
 use super::Store;
@@ -243,13 +243,13 @@ impl Directory for Store {
         rows.into_iter().map(head).collect::<Result<_, BadRow>>().map_err(unavailable)
     }
 
-    async fn expire_events(&self, before: UnixMillis, count: usize) -> Result<usize, Unavailable> {
-        let gone = self.sql(self.backend.expire(before.0, limit(count))).await?;
+    async fn expire_events(&self, retention: Duration, count: usize) -> Result<usize, Unavailable> {
+        let gone = self.sql(self.backend.expire(millis(retention), limit(count))).await?;
         Ok(usize::try_from(gone).unwrap_or(usize::MAX))
     }
 
-    async fn expire_quarantine(&self, before: UnixMillis, count: usize) -> Result<usize, Unavailable> {
-        let gone = self.sql(self.backend.expire_quarantine(before.0, limit(count))).await?;
+    async fn expire_quarantine(&self, retention: Duration, count: usize) -> Result<usize, Unavailable> {
+        let gone = self.sql(self.backend.expire_quarantine(millis(retention), limit(count))).await?;
         Ok(usize::try_from(gone).unwrap_or(usize::MAX))
     }
 

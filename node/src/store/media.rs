@@ -3,12 +3,14 @@
 //! What must hold: a body is sealed at its place (tenant, `media.body`, id); `business_id` stands in every
 //! predicate but the sweep's. These are no device tables: they need no grant.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use roost_placement::ledger::Unavailable;
-use roost_proto::id::{BusinessId, UnixMillis};
+use roost_proto::id::BusinessId;
 
 use super::Store;
-use super::rows::{SqlResult, id as read_id, unavailable};
+use super::rows::{SqlResult, id as read_id, millis, unavailable};
 use super::seal::Place;
 use crate::media::MediaRows;
 
@@ -19,7 +21,7 @@ pub(super) trait Files: Send + Sync {
     async fn replace_file(&self, tenant: &str, id: &str, body: &[u8]) -> SqlResult<bool>;
     async fn file(&self, tenant: &str, id: &str) -> SqlResult<Option<Vec<u8>>>;
     async fn remove_file(&self, tenant: &str, id: &str) -> SqlResult<bool>;
-    async fn files_before(&self, before: i64, limit: i64) -> SqlResult<Vec<(String, String)>>;
+    async fn old_files(&self, retention: i64, limit: i64) -> SqlResult<Vec<(String, String)>>;
 }
 
 macro_rules! files {
@@ -60,10 +62,13 @@ macro_rules! files {
                 Ok(gone == 1)
             }
 
-            async fn files_before(&self, before: i64, limit: i64) -> SqlResult<Vec<(String, String)>> {
-                let sql = "SELECT business_id, media_id FROM media WHERE created < $1
-                           ORDER BY created, business_id, media_id LIMIT $2";
-                sqlx::query_as(sql).bind(before).bind(limit).fetch_all(&self.read).await
+            async fn old_files(&self, retention: i64, limit: i64) -> SqlResult<Vec<(String, String)>> {
+                let sql = concat!(
+                    "SELECT business_id, media_id FROM media WHERE created <= ",
+                    $now_millis,
+                    " - $1 ORDER BY created, business_id, media_id LIMIT $2"
+                );
+                sqlx::query_as(sql).bind(retention).bind(limit).fetch_all(&self.read).await
             }
         }
     };
@@ -100,13 +105,13 @@ impl MediaRows for Store {
         self.sql(self.backend.remove_file(tenant.as_str(), id)).await
     }
 
-    async fn media_before(
+    async fn old_media(
         &self,
-        before: UnixMillis,
+        retention: Duration,
         limit: usize,
     ) -> Result<Vec<(BusinessId, String)>, Unavailable> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.sql(self.backend.files_before(before.0, limit)).await?;
+        let rows = self.sql(self.backend.old_files(millis(retention), limit)).await?;
         let row = |(tenant, id): (String, String)| Ok((read_id("media.business_id", &tenant)?, id));
         rows.into_iter().map(row).collect::<Result<_, super::rows::BadRow>>().map_err(unavailable)
     }

@@ -286,13 +286,15 @@ macro_rules! plain_backend {
                 sqlx::query_as(sql).bind(tenant).bind(device).fetch_all(&self.read).await
             }
 
-            async fn expire(&self, before: i64, limit: i64) -> SqlResult<u64> {
+            async fn expire(&self, retention: i64, limit: i64) -> SqlResult<u64> {
                 let mut tx = self.begin_write().await?;
-                let sql = "SELECT business_id, device_id, max(seq) AS seq FROM
-                             (SELECT business_id, device_id, seq FROM event WHERE committed < $1
-                              ORDER BY committed, seq LIMIT $2) AS old
-                           GROUP BY business_id, device_id ORDER BY business_id, device_id";
-                let query = sqlx::query_as(sql).bind(before).bind(limit);
+                let sql = concat!(
+                    "SELECT business_id, device_id, max(seq) AS seq FROM
+                       (SELECT business_id, device_id, seq FROM event WHERE committed <= ", $now_millis, " - $1
+                        ORDER BY committed, seq LIMIT $2) AS old
+                     GROUP BY business_id, device_id ORDER BY business_id, device_id"
+                );
+                let query = sqlx::query_as(sql).bind(retention).bind(limit);
                 let last: Vec<ExpiredRow> = query.fetch_all(&mut *tx).await?;
                 let mut count = 0;
                 for ExpiredRow { business_id, device_id, seq } in last {
@@ -313,8 +315,8 @@ macro_rules! plain_backend {
                 Ok(count)
             }
 
-            async fn expire_quarantine(&self, before: i64, limit: i64) -> SqlResult<u64> {
-                self.clear_quarantine(before, limit).await
+            async fn expire_quarantine(&self, retention: i64, limit: i64) -> SqlResult<u64> {
+                self.clear_quarantine(retention, limit).await
             }
 
             async fn hold(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool> {

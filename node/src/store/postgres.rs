@@ -118,12 +118,13 @@ impl Postgres {
     }
 
     /// What a writer or another node is removing is left to it.
-    async fn clear_quarantine(&self, before: i64, limit: i64) -> SqlResult<u64> {
+    async fn clear_quarantine(&self, retention: i64, limit: i64) -> SqlResult<u64> {
         let sql = "DELETE FROM quarantine WHERE (business_id, device_id, digest) IN
-                     (SELECT business_id, device_id, digest FROM quarantine WHERE at < $1
+                     (SELECT business_id, device_id, digest FROM quarantine
+                      WHERE at <= (extract(epoch FROM now()) * 1000)::bigint - $1
                       ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)";
         let mut tx = self.begin_write().await?;
-        let done = sqlx::query(sql).bind(before).bind(limit).execute(&mut *tx).await?;
+        let done = sqlx::query(sql).bind(retention).bind(limit).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(done.rows_affected())
     }

@@ -107,11 +107,12 @@ impl Lite {
         Ok(Box::new(LiteTx(self.begin_write().await?)))
     }
 
-    async fn clear_quarantine(&self, before: i64, limit: i64) -> SqlResult<u64> {
+    async fn clear_quarantine(&self, retention: i64, limit: i64) -> SqlResult<u64> {
         let sql = "DELETE FROM quarantine WHERE rowid IN
-                     (SELECT rowid FROM quarantine WHERE at < $1 ORDER BY at LIMIT $2)";
+                     (SELECT rowid FROM quarantine WHERE at <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - $1
+                      ORDER BY at LIMIT $2)";
         let mut tx = self.begin_write().await?;
-        let done = sqlx::query(sql).bind(before).bind(limit).execute(&mut *tx).await?;
+        let done = sqlx::query(sql).bind(retention).bind(limit).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(done.rows_affected())
     }

@@ -1,6 +1,6 @@
 //! Checks of what the API reads and changes: tenants, devices, the log, consumers.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use roost_actors::port::{Batch, ProxyUri, QuarantinedStanza, StateKind};
 use roost_node::directory::{ASIDE, CreateError, DeviceChange, LogHead};
@@ -19,6 +19,7 @@ fn consumer(id: &str) -> ConsumerId {
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
 
 pub(super) async fn tenants_are_made_once_and_listed_in_order(world: World) {
     let directory = &world.ports.directory;
@@ -213,12 +214,12 @@ pub(super) async fn events_are_read_in_order_and_expire_from_the_front(world: Wo
     let heads = directory.heads(&acme, Some(&a.key.device_id)).await.expect("an answer");
     assert_eq!(heads, [head(&a.key, 1, 5)]);
 
-    assert_eq!(directory.expire_events(page[0].committed, 100).await.expect("an answer"), 0, "not older");
-    let later = UnixMillis(i64::MAX / 2);
-    assert_eq!(directory.expire_events(later, 3).await.expect("an answer"), 3, "as many as allowed");
+    let expire = async |retention, limit| directory.expire_events(retention, limit).await.expect("an answer");
+    assert_eq!((expire(Duration::MAX, 100).await, expire(HOUR, 100).await), (0, 0), "not older");
+    assert_eq!(expire(Duration::ZERO, 3).await, 3, "as many as allowed");
     let heads = directory.heads(&acme, Some(&a.key.device_id)).await.expect("an answer");
     assert_eq!(heads, [head(&a.key, 4, 5)]);
-    assert_eq!(directory.expire_events(later, 100).await.expect("an answer"), 3);
+    assert_eq!(expire(Duration::ZERO, 100).await, 3);
     let heads = directory.heads(&acme, None).await.expect("an answer");
     assert_eq!(heads, [head(&a.key, 6, 5), head(&b.key, 2, 1)], "empty, and the numbers go on");
     // A dedupe key outlives its event.
@@ -230,13 +231,16 @@ pub(super) async fn what_was_put_aside_is_bounded_in_number_and_age(world: World
     let directory = &world.ports.directory;
     let me = world.active("n1").await;
     let (a, b) = (world.owned(&me, "d1").await, world.owned(&me, "d2").await);
+    // One was put aside each hour, the first a thousand hours ago.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
+    let hours = |hours: i64| i64::try_from(now).expect("this age") - hours * 3_600_000;
     let aside = |count: i64| Batch {
         quarantine: (0..count)
-            .map(|at| QuarantinedStanza {
-                dedupe: format!("q{at}"),
+            .map(|number| QuarantinedStanza {
+                dedupe: format!("q{number}"),
                 raw: "raw".into(),
                 reason: "why".to_owned(),
-                at: UnixMillis(1_000 + at),
+                at: UnixMillis(hours(1_000 - number)),
             })
             .collect(),
         ..Batch::default()
@@ -246,14 +250,14 @@ pub(super) async fn what_was_put_aside_is_bounded_in_number_and_age(world: World
     world.ports.devices.commit(&a, aside(most + 2)).await.expect("committed");
     world.ports.devices.commit(&b, aside(2)).await.expect("committed");
 
-    let gone = async |before, limit| {
-        directory.expire_quarantine(UnixMillis(before), limit).await.expect("an answer")
-    };
-    assert_eq!(gone(1_000, 100).await, 0, "not older");
-    assert_eq!(gone(1_002, 100).await, 2, "the two of the other device: here the oldest went before");
-    assert_eq!(gone(1_007, 3).await, 3, "as many as allowed");
-    assert_eq!(gone(1_007, 100).await, 2);
-    assert_eq!(gone(i64::MAX / 2, 1_000).await, usize::from(ASIDE) - 5);
+    let older =
+        async |retention, limit| directory.expire_quarantine(retention, limit).await.expect("an answer");
+    let before = async |number: u32, limit| older(HOUR * (1_000 - number) + HOUR / 2, limit).await;
+    assert_eq!((older(Duration::MAX, 100).await, before(0, 100).await), (0, 0), "not older");
+    assert_eq!(before(2, 100).await, 2, "the two of the other device: here the oldest went before");
+    assert_eq!(before(7, 3).await, 3, "as many as allowed");
+    assert_eq!(before(7, 100).await, 2);
+    assert_eq!(older(Duration::ZERO, 1_000).await, usize::from(ASIDE) - 5);
 }
 
 pub(super) async fn a_consumer_has_one_holder(world: World) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roost_proto::id::{BusinessId, UnixMillis};
+use roost_proto::id::BusinessId;
 
 use super::World;
 use super::world::pass;
@@ -54,9 +54,10 @@ pub(super) async fn a_file_keeps_the_time_of_its_first_writing(world: World) {
     }
     directory.put_media(&acme, "first", b"new").await.expect("an answer");
     assert_eq!(directory.media(&acme, "first").await.expect("an answer").as_deref(), Some(&b"new"[..]));
-    let before = async |at, limit| directory.media_before(at, limit).await.expect("an answer");
+    let old = async |retention, limit| directory.old_media(retention, limit).await.expect("an answer");
     let ids = |rows: Vec<(BusinessId, String)>| rows.into_iter().map(|(_, id)| id).collect::<Vec<_>>();
-    assert_eq!(ids(before(UnixMillis(i64::MAX), 10).await), ["first", "second"]);
-    assert_eq!(ids(before(UnixMillis(i64::MAX), 1).await), ["first"]);
-    assert_eq!(ids(before(UnixMillis(1), 10).await), Vec::<String>::new());
+    assert_eq!(ids(old(Duration::ZERO, 10).await), ["first", "second"]);
+    assert_eq!(ids(old(Duration::ZERO, 1).await), ["first"]);
+    assert_eq!(ids(old(Duration::from_secs(3600), 10).await), Vec::<String>::new());
+    assert_eq!(ids(old(Duration::MAX, 10).await), Vec::<String>::new(), "for ever");
 }

@@ -12,7 +12,7 @@ use roost_placement::wish::{Pin, Spreading, Wish};
 use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, Epoch, NodeId, Sequence, UnixMillis};
 
 use super::Model;
-use super::tables::{DeviceRow, Hold, Tables};
+use super::tables::{DeviceRow, Hold, Tables, ago};
 
 fn create_device(
     tables: &mut Tables,
@@ -64,11 +64,11 @@ fn delete_device(tables: &mut Tables, now: i64, key: &DeviceKey) -> bool {
     true
 }
 
-/// Takes the oldest events of all devices, from the front of each log.
-fn expire(tables: &mut Tables, before: i64, limit: usize) -> usize {
+/// Takes events that were committed until then, the oldest of all devices, from the front of each log.
+fn expire(tables: &mut Tables, until: i64, limit: usize) -> usize {
     let mut old: Vec<(UnixMillis, i64, DeviceKey)> = Vec::new();
     for (key, row) in &tables.devices {
-        let events = row.events.values().filter(|event| event.committed.0 < before);
+        let events = row.events.values().filter(|event| event.committed.0 <= until);
         old.extend(events.map(|event| (event.committed, event.sequence.0, key.clone())));
     }
     old.sort_unstable();
@@ -297,12 +297,12 @@ impl Directory for Model {
         })
     }
 
-    async fn expire_events(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
-        self.step(|tables, _| expire(tables, before.0, limit))
+    async fn expire_events(&self, retention: Duration, limit: usize) -> Result<usize, Unavailable> {
+        self.step(|tables, now| expire(tables, ago(now, retention), limit))
     }
 
-    async fn expire_quarantine(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
-        self.step(|tables, _| tables.expire_quarantine(before.0, limit))
+    async fn expire_quarantine(&self, retention: Duration, limit: usize) -> Result<usize, Unavailable> {
+        self.step(|tables, now| tables.expire_quarantine(ago(now, retention), limit))
     }
 
     async fn hold_consumer(

@@ -1,11 +1,14 @@
 //! Rows of files, in the model.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use roost_node::media::MediaRows;
 use roost_placement::ledger::Unavailable;
-use roost_proto::id::{BusinessId, UnixMillis};
+use roost_proto::id::BusinessId;
 
 use super::Model;
+use super::tables::ago;
 
 #[async_trait]
 impl MediaRows for Model {
@@ -35,13 +38,14 @@ impl MediaRows for Model {
         self.step(|tables, _| tables.media.remove(&row).is_some())
     }
 
-    async fn media_before(
+    async fn old_media(
         &self,
-        before: UnixMillis,
+        retention: Duration,
         limit: usize,
     ) -> Result<Vec<(BusinessId, String)>, Unavailable> {
-        self.step(|tables, _| {
-            let old = tables.media.iter().filter(|(_, (created, _))| *created < before.0);
+        self.step(|tables, now| {
+            let until = ago(now, retention);
+            let old = tables.media.iter().filter(|(_, (created, _))| *created <= until);
             let mut old: Vec<_> = old.map(|(key, (created, _))| (*created, key.clone())).collect();
             old.sort_unstable();
             old.into_iter().take(limit).map(|(_, key)| key).collect()

@@ -4,6 +4,7 @@
 //! of the database's clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use roost_actors::port::{DeviceStatus, ProxyUri, QuarantinedStanza, StateKey, StoredMessage, Vote};
@@ -94,6 +95,11 @@ pub(super) struct Hold {
     pub(super) cluster_epoch: i64,
 }
 
+/// The moment this long before now.
+pub(super) fn ago(now: i64, span: Duration) -> i64 {
+    now.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX))
+}
+
 impl DeviceRow {
     pub(super) fn new(display_name: &str, created: UnixMillis) -> DeviceRow {
         DeviceRow {
@@ -118,12 +124,12 @@ impl DeviceRow {
 }
 
 impl Tables {
-    /// Takes stanzas that were put aside, of one device after the other.
-    pub(super) fn expire_quarantine(&mut self, before: i64, limit: usize) -> usize {
+    /// Takes stanzas that were put aside until then, of one device after the other.
+    pub(super) fn expire_quarantine(&mut self, until: i64, limit: usize) -> usize {
         let mut count = 0;
         for row in self.devices.values_mut() {
             row.quarantine.retain(|_, stanza| {
-                let goes = stanza.at.0 < before && count < limit;
+                let goes = stanza.at.0 <= until && count < limit;
                 count += usize::from(goes);
                 !goes
             });

@@ -1,17 +1,28 @@
-//! What stays of files when callers leave or the store of files fails.
+//! What stays of events and files by their age, and of files when callers leave or the store of files fails.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use roost_node::media::{BlobError, BlobKey, BlobStore, Folder, Pieces, round};
+use roost_actors::port::{Batch, Clocks, DeviceStore, NewEvent};
+use roost_node::api::retention;
+use roost_node::directory::Directory;
+use roost_node::media::{
+    self, BlobError, BlobKey, BlobStore, Folder, HttpClient, MediaOptions, MediaRows, Pieces, round, sweep,
+};
+use roost_node::metrics::Metrics;
+use roost_node::outside::{Dice, Network};
+use roost_placement::lease::BootTime;
+use roost_placement::ledger::{Candidate, Ledger, MemberState};
 use roost_proto::api::media::Kind;
 use roost_proto::api::*;
-use roost_proto::id::UnixMillis;
+use roost_proto::id::{Age, BusinessId, DeviceKey, Sequence, UnixMillis};
+use roost_simulations::model::{ManualClock, Model};
 use tonic::{Code, Status};
 
 use crate::media::{header, upload};
-use crate::world::{World, refusal, until};
+use crate::world::{LONG, World, refusal, until};
 
 /// What is wrong with the store of files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +93,7 @@ async fn give(world: &World) -> Result<Media, Status> {
 
 /// Removes everything, and says how many files that were.
 async fn forget(world: &World) -> u64 {
-    round(&*world.store, &world.media, UnixMillis(i64::MAX)).await
+    round(&*world.store, &world.media, Duration::ZERO).await
 }
 
 /// Blobs of the tenant.
@@ -128,4 +139,82 @@ async fn a_blob_that_cannot_be_deleted_keeps_no_other() {
     kept.expect("it has its row as long as its blob");
     *mood.lock().expect("nobody failed") = Mood::Well;
     assert_eq!((forget(&world).await, blobs(&world)), (1, 0));
+}
+
+/// The clocks of a node whose calendar shows this moment.
+struct Calendar(UnixMillis);
+
+impl Clocks for Calendar {
+    fn boot(&self) -> BootTime {
+        BootTime(1)
+    }
+
+    fn wall(&self) -> UnixMillis {
+        self.0
+    }
+
+    fn may_act(&self) -> bool {
+        true
+    }
+
+    fn age(&self) -> Age {
+        Age::default()
+    }
+
+    fn trusted(&self) -> Age {
+        Age::default()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_of_a_node_removes_nothing_and_keeps_nothing() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let began = 1_800_000_000_000;
+    let database = ManualClock::at(UnixMillis(began));
+    let store = Model::new(database.clock());
+    let acme: BusinessId = "acme".parse().expect("an id");
+    let key: DeviceKey = "tenants/acme/devices/shop".parse().expect("a name");
+    store.create_tenant(&acme, "").await.expect("made");
+    store.create_device(&key, "", None).await.expect("made");
+    let candidate = Candidate {
+        node: "n1".parse().expect("an id"),
+        address: String::new(),
+        zone: String::new(),
+        weight: 1,
+        version: 1,
+    };
+    let me = store.join(&candidate, None, &LONG).await.expect("the slot is free");
+    assert!(store.set_state(&me, MemberState::Active).await.expect("an answer"));
+    let grant = store.claim(&me, None, std::slice::from_ref(&key)).await.expect("an answer").remove(0);
+    let told = NewEvent {
+        dedupe: "one".to_owned(),
+        occurred: UnixMillis(began),
+        origin: event::Origin::Live,
+        payload: event::Payload::MessageReceived(MessageReceived::default()),
+    };
+    store.commit(&grant, Batch { events: vec![told], ..Batch::default() }).await.expect("committed");
+    store.put_media(&acme, "one", b"body").await.expect("written");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = MediaOptions { retention: 7 * DAY, ..MediaOptions::default() };
+    let http = Arc::new(HttpClient::new(None, Network::System));
+    let media = media::Media::new(options, Arc::new(Folder::new(folder.path())), http, Dice::default());
+    let some_rounds = async |calendar: UnixMillis| {
+        let (clocks, metrics) = (Arc::new(Calendar(calendar)), Metrics::new());
+        let both = async {
+            tokio::join!(
+                retention::run(store.clone(), clocks.clone(), 7 * DAY, Dice::default(), metrics.clone()),
+                sweep(store.clone(), media.clone(), clocks.clone(), metrics.clone())
+            )
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(3600), both).await.is_err(), "they go on");
+        let events = store.events(&key, Sequence(0), 10).await.expect("an answer").len();
+        (events, store.media(&acme, "one").await.expect("an answer").is_some())
+    };
+    let days = |days: i64| days * 24 * 3600 * 1000;
+    assert_eq!(some_rounds(UnixMillis(began + days(1000))).await, (1, true), "far ahead");
+    database.advance(6 * DAY);
+    assert_eq!(some_rounds(UnixMillis(began + days(1000))).await, (1, true), "still");
+    database.advance(2 * DAY);
+    assert_eq!(some_rounds(UnixMillis(began - days(1000))).await, (0, false), "far behind");
 }

@@ -9,7 +9,7 @@ use roost_node::directory::{
 };
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
 use roost_placement::wish::{Pin, PinMode, Spreading};
-use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
+use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence};
 
 use super::Database;
 use crate::history::What;
@@ -135,12 +135,12 @@ impl Directory for Database {
         self.model.heads(tenant, device).await
     }
 
-    async fn expire_events(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
-        self.model.expire_events(before, limit).await
+    async fn expire_events(&self, retention: Duration, limit: usize) -> Result<usize, Unavailable> {
+        self.model.expire_events(retention, limit).await
     }
 
-    async fn expire_quarantine(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
-        self.model.expire_quarantine(before, limit).await
+    async fn expire_quarantine(&self, retention: Duration, limit: usize) -> Result<usize, Unavailable> {
+        self.model.expire_quarantine(retention, limit).await
     }
 
     async fn hold_consumer(

@@ -9,7 +9,7 @@ use roost_node::directory::{
 };
 use roost_placement::ledger::{Desired, MemberState, Unavailable};
 use roost_placement::wish::{Pin, Spreading};
-use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence, UnixMillis};
+use roost_proto::id::{BusinessId, ConsumerId, DeviceId, DeviceKey, NodeId, Sequence};
 
 use super::Link;
 
@@ -122,12 +122,12 @@ impl Directory for Link {
         self.read(self.database.heads(tenant, device)).await
     }
 
-    async fn expire_events(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
-        self.read(self.database.expire_events(before, limit)).await
+    async fn expire_events(&self, retention: Duration, limit: usize) -> Result<usize, Unavailable> {
+        self.read(self.database.expire_events(retention, limit)).await
     }
 
-    async fn expire_quarantine(&self, before: UnixMillis, limit: usize) -> Result<usize, Unavailable> {
-        self.read(self.database.expire_quarantine(before, limit)).await
+    async fn expire_quarantine(&self, retention: Duration, limit: usize) -> Result<usize, Unavailable> {
+        self.read(self.database.expire_quarantine(retention, limit)).await
     }
 
     async fn hold_consumer(

@@ -1,9 +1,11 @@
 //! Rows of files over a link.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use roost_node::media::MediaRows;
 use roost_placement::ledger::Unavailable;
-use roost_proto::id::{BusinessId, UnixMillis};
+use roost_proto::id::BusinessId;
 
 use super::Link;
 
@@ -25,11 +27,11 @@ impl MediaRows for Link {
         self.read(self.database.remove_media(tenant, id)).await
     }
 
-    async fn media_before(
+    async fn old_media(
         &self,
-        before: UnixMillis,
+        retention: Duration,
         limit: usize,
     ) -> Result<Vec<(BusinessId, String)>, Unavailable> {
-        self.read(self.database.media_before(before, limit)).await
+        self.read(self.database.old_media(retention, limit)).await
     }
 }
