@@ -207,8 +207,8 @@ pub trait Directory: ImportRows + MediaRows + PollRows + ProtocolRow {
         tenant: &BusinessId,
         device: Option<&DeviceId>,
     ) -> Result<Vec<LogHead>, Unavailable>;
-    /// Removes events that were committed this long ago or longer, by the database's clock alone, at most `limit`; moves
-    /// `earliest` on. Returns how many.
+    /// Removes events that were committed this long ago or longer, by the database's clock alone, at most `limit`, each
+    /// log from its front and in a transaction of its own; moves `earliest` on. Returns how many.
     async fn expire_events(&self, retention: std::time::Duration, limit: usize)
     -> Result<usize, Unavailable>;
     /// Removes stanzas that were put aside this long ago or longer, at most `limit`. Returns how many. When that was, the

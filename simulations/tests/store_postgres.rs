@@ -3,6 +3,8 @@
 
 #[path = "postgres/loads.rs"]
 mod loads;
+#[path = "store_postgres/retention.rs"]
+mod retention;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Removes events that are older than the retention, and stanzas that were put aside before it.
 //!
-//! What must hold: how old something is, the database says by its own clock: that of a node removes nothing; it goes in
-//! small pieces with pauses, so that it never disturbs commits; a store that does not answer is asked again later. Every
-//! node runs it; two at a time remove nothing twice.
+//! What must hold: how old something is, the database says by its own clock: that of a node removes nothing; it goes log
+//! by log, each for a moment, and passes over those that somebody holds, so that no commit waits long for it; a store that
+//! does not answer is asked again later. Every node runs it; two at a time remove nothing twice.
 
 use std::sync::Arc;
 use std::time::Duration;

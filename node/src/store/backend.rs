@@ -47,12 +47,12 @@ pub(super) struct LogHeadRow {
     pub(super) age: i64,
 }
 
-/// The last event of one device that is to go.
+/// What has gone of one log.
 #[derive(sqlx::FromRow)]
 pub(super) struct ExpiredRow {
-    pub(super) business_id: String,
-    pub(super) device_id: String,
-    pub(super) seq: i64,
+    /// When the event was committed for which this log was chosen.
+    pub(super) committed: i64,
+    pub(super) gone: i64,
 }
 
 /// One database, whichever it is. `(b, d)` is the key of a device.
@@ -98,7 +98,9 @@ pub(super) trait Backend: Ledger + Wishes + Files + Ballots + Versions + Leftove
     async fn event_rows(&self, b: &str, d: &str, after: i64, limit: i64) -> SqlResult<Vec<EventRow>>;
     /// `device` empty: all devices of the tenant.
     async fn log_heads(&self, tenant: &str, device: &str) -> SqlResult<Vec<LogHeadRow>>;
-    async fn expire(&self, retention: i64, limit: i64) -> SqlResult<u64>;
+    /// Removes from its front what is too old of one log, at most `limit` events: of the log with the oldest event that was
+    /// committed at `from` or later, among those that nobody holds. `None` when there is none.
+    async fn expire(&self, retention: i64, from: i64, limit: i64) -> SqlResult<Option<ExpiredRow>>;
     async fn expire_quarantine(&self, retention: i64, limit: i64) -> SqlResult<u64>;
 
     async fn hold(&self, tenant: &str, consumer: &str, holder: &str, lasting: i64) -> SqlResult<bool>;

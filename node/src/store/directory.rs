@@ -244,8 +244,15 @@ impl Directory for Store {
     }
 
     async fn expire_events(&self, retention: Duration, count: usize) -> Result<usize, Unavailable> {
-        let gone = self.sql(self.backend.expire(millis(retention), limit(count))).await?;
-        Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+        let (mut removed, mut from) = (0, i64::MIN);
+        // One log after the other, each in a call of its own: however slow the way to the database is, each is done.
+        while removed < count {
+            let expire = self.backend.expire(millis(retention), from, limit(count - removed));
+            let Some(expired) = self.sql(expire).await? else { break };
+            removed += usize::try_from(expired.gone).unwrap_or(0);
+            from = expired.committed;
+        }
+        Ok(removed)
     }
 
     async fn expire_quarantine(&self, retention: Duration, count: usize) -> Result<usize, Unavailable> {

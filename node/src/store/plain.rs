@@ -13,7 +13,6 @@ macro_rules! plain_backend {
         now: $now:literal,
         later: $later:literal,
         share: $share:literal,
-        update: $update:literal,
         epoch: $epoch:literal,
         positions: $positions:literal,
         names: $names:literal,
@@ -286,33 +285,8 @@ macro_rules! plain_backend {
                 sqlx::query_as(sql).bind(tenant).bind(device).fetch_all(&self.read).await
             }
 
-            async fn expire(&self, retention: i64, limit: i64) -> SqlResult<u64> {
-                let mut tx = self.begin_write().await?;
-                let sql = concat!(
-                    "SELECT business_id, device_id, max(seq) AS seq FROM
-                       (SELECT business_id, device_id, seq FROM event WHERE committed <= ", $now_millis, " - $1
-                        ORDER BY committed, seq LIMIT $2) AS old
-                     GROUP BY business_id, device_id ORDER BY business_id, device_id"
-                );
-                let query = sqlx::query_as(sql).bind(retention).bind(limit);
-                let last: Vec<ExpiredRow> = query.fetch_all(&mut *tx).await?;
-                let mut count = 0;
-                for ExpiredRow { business_id, device_id, seq } in last {
-                    // The head first, like every writer of the log: no two ever wait for each other.
-                    let sql = concat!(
-                        "SELECT last_seq FROM event_head WHERE business_id = $1 AND device_id = $2", $update
-                    );
-                    sqlx::query(sql).bind(&business_id).bind(&device_id).fetch_optional(&mut *tx).await?;
-                    let sql = "DELETE FROM event WHERE business_id = $1 AND device_id = $2 AND seq <= $3";
-                    let query = sqlx::query(sql).bind(&business_id).bind(&device_id).bind(seq);
-                    count += query.execute(&mut *tx).await?.rows_affected();
-                    let sql = "UPDATE event_head SET earliest = $3 + 1
-                               WHERE business_id = $1 AND device_id = $2 AND earliest <= $3";
-                    let query = sqlx::query(sql).bind(&business_id).bind(&device_id).bind(seq);
-                    query.execute(&mut *tx).await?;
-                }
-                tx.commit().await?;
-                Ok(count)
+            async fn expire(&self, retention: i64, from: i64, limit: i64) -> SqlResult<Option<ExpiredRow>> {
+                self.expire_log(retention, from, limit).await
             }
 
             async fn expire_quarantine(&self, retention: i64, limit: i64) -> SqlResult<u64> {

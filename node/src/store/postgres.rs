@@ -117,6 +117,35 @@ impl Postgres {
         self.read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
+    /// One statement, so that a log is held no longer than the server takes for it, whatever the network does, and never
+    /// more than one: a commit that needs it has it in a moment. Who is chosen is found from `from` on, because before it
+    /// there is little but the traces of what has gone.
+    async fn expire_log(&self, retention: i64, from: i64, limit: i64) -> SqlResult<Option<ExpiredRow>> {
+        let sql = "WITH due AS MATERIALIZED (
+                     SELECT e.business_id, e.device_id, e.seq, e.committed FROM event e
+                     JOIN event_head h ON h.business_id = e.business_id AND h.device_id = e.device_id
+                     WHERE e.committed <= (extract(epoch FROM now()) * 1000)::bigint - $1 AND e.committed >= $2
+                     ORDER BY e.committed LIMIT 1 FOR UPDATE OF h SKIP LOCKED),
+                   front AS (
+                     SELECT e.seq, e.committed FROM event e
+                     WHERE e.business_id = (SELECT business_id FROM due) AND e.device_id = (SELECT device_id FROM due)
+                     ORDER BY e.seq LIMIT $3),
+                   last AS MATERIALIZED (
+                     SELECT max(seq) AS seq FROM front
+                     WHERE seq <= (SELECT seq FROM due)
+                       OR committed <= (extract(epoch FROM now()) * 1000)::bigint - $1),
+                   gone AS (
+                     DELETE FROM event e
+                     WHERE e.business_id = (SELECT business_id FROM due) AND e.device_id = (SELECT device_id FROM due)
+                       AND e.seq <= (SELECT seq FROM last) RETURNING 1),
+                   moved AS (
+                     UPDATE event_head h SET earliest = (SELECT seq FROM last) + 1
+                     WHERE h.business_id = (SELECT business_id FROM due) AND h.device_id = (SELECT device_id FROM due)
+                       AND h.earliest <= (SELECT seq FROM last))
+                   SELECT committed, (SELECT count(*) FROM gone) AS gone FROM due";
+        sqlx::query_as(sql).bind(retention).bind(from).bind(limit).fetch_optional(&self.read).await
+    }
+
     /// What a writer or another node is removing is left to it.
     async fn clear_quarantine(&self, retention: i64, limit: i64) -> SqlResult<u64> {
         let sql = "DELETE FROM quarantine WHERE (business_id, device_id, digest) IN
@@ -189,7 +218,6 @@ plain_backend! {
     now: "now()",
     later: "now() + $4 * interval '1 millisecond'",
     share: " FOR SHARE",
-    update: " FOR UPDATE",
     epoch: "greatest(epoch, (SELECT cluster_epoch << 40 FROM cluster_control WHERE roost_settled())) + 1",
     positions: "(SELECT e ->> 0 AS d, (e ->> 1)::bigint AS s FROM jsonb_array_elements($2::jsonb) AS x(e))",
     names: "(SELECT at, e ->> 0 AS kind, e ->> 1 AS name

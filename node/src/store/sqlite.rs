@@ -107,6 +107,31 @@ impl Lite {
         Ok(Box::new(LiteTx(self.begin_write().await?)))
     }
 
+    /// In a transaction of its own: other writers have their turn between two logs.
+    async fn expire_log(&self, retention: i64, from: i64, limit: i64) -> SqlResult<Option<ExpiredRow>> {
+        let mut tx = self.begin_write().await?;
+        let sql = "SELECT business_id, device_id, seq, committed FROM event
+                   WHERE committed <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - $1 AND committed >= $2
+                   ORDER BY committed LIMIT 1";
+        let query = sqlx::query_as(sql).bind(retention).bind(from);
+        let due: Option<(String, String, i64, i64)> = query.fetch_optional(&mut *tx).await?;
+        let Some((b, d, seq, committed)) = due else { return Ok(None) };
+        let sql =
+            "SELECT max(seq) FROM (SELECT seq, committed FROM event WHERE business_id = $1 AND device_id = $2
+                                         ORDER BY seq LIMIT $3) AS front
+                   WHERE seq <= $4 OR committed <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - $5";
+        let query = sqlx::query_scalar(sql).bind(&b).bind(&d).bind(limit).bind(seq).bind(retention);
+        let last: Option<i64> = query.fetch_one(&mut *tx).await?;
+        let sql = "DELETE FROM event WHERE business_id = $1 AND device_id = $2 AND seq <= $3";
+        let query = sqlx::query(sql).bind(&b).bind(&d).bind(last);
+        let gone = query.execute(&mut *tx).await?.rows_affected();
+        let sql = "UPDATE event_head SET earliest = $3 + 1
+                   WHERE business_id = $1 AND device_id = $2 AND earliest <= $3";
+        sqlx::query(sql).bind(&b).bind(&d).bind(last).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(Some(ExpiredRow { committed, gone: i64::try_from(gone).unwrap_or(i64::MAX) }))
+    }
+
     async fn clear_quarantine(&self, retention: i64, limit: i64) -> SqlResult<u64> {
         let sql = "DELETE FROM quarantine WHERE rowid IN
                      (SELECT rowid FROM quarantine WHERE at <= CAST(unixepoch('subsec') * 1000 AS INTEGER) - $1
@@ -156,7 +181,6 @@ plain_backend! {
     now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
     later: "CAST(unixepoch('subsec') * 1000 AS INTEGER) + $4",
     share: "",
-    update: "",
     epoch: "epoch + 1",
     positions: "(SELECT value ->> 0 AS d, value ->> 1 AS s FROM json_each($2))",
     names: "(SELECT key AS at, value ->> 0 AS kind, value ->> 1 AS name FROM json_each($6))",
