@@ -3,6 +3,8 @@
 
 #[path = "postgres/loads.rs"]
 mod loads;
+#[path = "store_postgres/groups.rs"]
+mod groups;
 #[path = "store_postgres/retention.rs"]
 mod retention;
 
@@ -100,9 +102,9 @@ async fn a_take_over_waits_for_the_writer_in_flight() {
     let grant = bench.owned(&me, "d1").await;
     let patient = StoreOptions { statement_timeout: Duration::from_secs(20), ..bench.options.clone() };
     let patient = Store::open(&patient).await.expect("opens");
-    // The old owner's transaction has passed its fence and stands still at the head of the log.
+    // The old owner's transaction has passed its fence and stands still before its event.
     let mut brake = bench.server.session(DATABASE, "brake").expect("a session");
-    assert_eq!(brake.run("BEGIN; SELECT 'held' FROM event_head FOR UPDATE;"), ["held"]);
+    brake.run("BEGIN; LOCK TABLE event IN SHARE MODE;");
     let old = grant.clone();
     let writer = tokio::spawn(async move {
         patient.commit(&old, Batch { events: vec![event("e".to_owned())], ..put("in flight") }).await

@@ -1,8 +1,8 @@
 //! Group commit: many devices' batches in one transaction.
 //!
 //! What must hold: the queue is bounded; batches of one device are written in the order in which they
-//! came; a batch of an earlier age than another, a device whose grant does not stand, or whose rows another
-//! transaction holds, falls out of the group alone; an error that may be one batch's fault makes the group go
+//! came; a batch of an earlier age than another, a device whose grant does not stand, or whose ownership row or log
+//! another transaction holds, falls out of the group alone; an error that may be one batch's fault makes the group go
 //! one by one, so one bad device never harms another; every batch is answered in bounded time, however many
 //! are ahead of it. Watchers are told after the commit, never before. When the outcome of a
 //! commit is unknown every batch in it hears "unavailable", and may be given again as it was.
@@ -43,7 +43,7 @@ enum Stalled {
     Full,
     #[error("the database did not answer in time")]
     Slow,
-    #[error("another transaction holds the row of this device")]
+    #[error("another transaction holds rows of this device")]
     Held,
     #[error("the store is closed")]
     Closed,

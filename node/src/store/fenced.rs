@@ -43,8 +43,8 @@ pub(super) trait Rows: Send {
     /// Locks the ownership rows of the grants that stand; returns their indices. Without `wait`, rows
     /// that others hold are left out.
     async fn fence(&mut self, age: Age, grants: &[&Grant], wait: bool) -> SqlResult<Vec<i64>>;
-    /// Locks and reads the heads.
-    async fn heads(&mut self, keys: &[&DeviceKey]) -> SqlResult<Vec<HeadRow>>;
+    /// Locks and reads the heads. Without `wait`, those that others hold are left out.
+    async fn heads(&mut self, keys: &[&DeviceKey], wait: bool) -> SqlResult<Vec<HeadRow>>;
     /// Which of these dedupe digests exist, as indices.
     async fn known_digests(&mut self, digests: &[(&DeviceKey, [u8; 16])]) -> SqlResult<Vec<i64>>;
     /// Which of these ids of WhatsApp messages have, as indices.
@@ -89,6 +89,7 @@ pub(super) struct Written {
 pub(super) struct FencedTx {
     rows: Box<dyn Rows>,
     age: Age,
+    wait: bool,
     standing: BTreeSet<Grant>,
 }
 
@@ -106,14 +107,15 @@ impl FencedTx {
         let standing = rows.fence(age, &ordered, wait).await?;
         let standing = standing.into_iter().filter_map(|at| ordered.get(usize::try_from(at).ok()?));
         let standing = standing.map(|grant| (*grant).clone()).collect();
-        Ok(FencedTx { rows, age, standing })
+        Ok(FencedTx { rows, age, wait, standing })
     }
 
     fn lets(&self, batch: &Prepared) -> bool {
         batch.age == self.age && self.standing.contains(&batch.grant)
     }
 
-    /// Writes the batches of this age whose grant stands. One answer per batch, in order; `None` for those left out.
+    /// Writes the batches of this age whose grant stands. One answer per batch, in order; `None` for those left out: of a
+    /// device whose head another transaction holds that is all of them, so that they keep their order.
     pub(super) async fn write(&mut self, batches: &[&Prepared]) -> SqlResult<Vec<Option<Written>>> {
         let live: Vec<&Prepared> = batches.iter().copied().filter(|batch| self.lets(batch)).collect();
         let before = self.look_up(&live).await?;
@@ -189,9 +191,13 @@ impl FencedTx {
             return Ok(before);
         }
         let keys: Vec<&'a DeviceKey> = keys.into_iter().collect();
-        for head in self.rows.heads(&keys).await? {
+        for head in self.rows.heads(&keys, self.wait).await? {
             let owner = keys.iter().find(|key| is(key, &head.business_id, &head.device_id));
             before.heads.extend(owner.map(|key| (*key, head)));
+        }
+        if !self.wait {
+            let held = |key: &DeviceKey| keys.contains(&key) && !before.heads.contains_key(&key);
+            self.standing.retain(|grant| !held(&grant.key));
         }
         let digests: BTreeSet<(&DeviceKey, [u8; 16])> = live
             .iter()

@@ -63,11 +63,19 @@ impl Rows for PgTx {
             .await
     }
 
-    async fn heads(&mut self, keys: &[&DeviceKey]) -> SqlResult<Vec<HeadRow>> {
-        let sql = "SELECT h.business_id, h.device_id, h.last_seq, h.last_ordinal
-                   FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q(b, d, at)
-                   JOIN event_head h ON h.business_id = q.b AND h.device_id = q.d
-                   ORDER BY q.at FOR UPDATE OF h";
+    async fn heads(&mut self, keys: &[&DeviceKey], wait: bool) -> SqlResult<Vec<HeadRow>> {
+        macro_rules! heads {
+            ($mode:literal) => {
+                concat!(
+                    "SELECT h.business_id, h.device_id, h.last_seq, h.last_ordinal
+                     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS q(b, d, at)
+                     JOIN event_head h ON h.business_id = q.b AND h.device_id = q.d
+                     ORDER BY q.at FOR UPDATE OF h",
+                    $mode
+                )
+            };
+        }
+        let sql = if wait { heads!("") } else { heads!(" SKIP LOCKED") };
         let query = sqlx::query_as(sql).bind(tenants(keys, |key| key)).bind(devices(keys, |key| key));
         query.fetch_all(&mut *self.0).await
     }

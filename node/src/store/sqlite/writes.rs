@@ -53,7 +53,7 @@ impl Rows for LiteTx {
         sqlx::query_scalar(sql).bind(rows).fetch_all(&mut *self.0).await
     }
 
-    async fn heads(&mut self, wanted: &[&DeviceKey]) -> SqlResult<Vec<HeadRow>> {
+    async fn heads(&mut self, wanted: &[&DeviceKey], _wait: bool) -> SqlResult<Vec<HeadRow>> {
         let sql = "SELECT h.business_id, h.device_id, h.last_seq, h.last_ordinal
                    FROM json_each($1) q JOIN event_head h
                      ON h.business_id = q.value ->> 0 AND h.device_id = q.value ->> 1";
