@@ -167,5 +167,6 @@ fn kind(payload: &Payload) -> &'static str {
         Payload::StatusMuted(_) => "status_muted",
         Payload::AccountHealthChanged(_) => "account_health_changed",
         Payload::BotAnswered(_) => "bot_answered",
+        Payload::EventUnreadable(_) => "event_unreadable",
     }
 }

@@ -7,6 +7,8 @@ mod loads;
 mod groups;
 #[path = "store_postgres/retention.rs"]
 mod retention;
+#[path = "store_postgres/upgrades.rs"]
+mod upgrades;
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use roost_actors::device::LostMedia;
 use roost_placement::ledger::Unavailable;
 use roost_proto::api;
 use roost_proto::api::event::Payload;
+use roost_proto::api::event_unreadable::Reason;
 use roost_proto::api::media_service_server::MediaService;
 use roost_proto::ask::newsletters::ListNewsletterMessages;
 use roost_proto::id::{BusinessId, DeviceKey, Sequence};
@@ -244,6 +245,12 @@ impl Api {
                 let event = self.directory().events(key, before, 1).await?.pop();
                 let event = event.filter(|event| event.sequence == *sequence);
                 let mut payload = event.ok_or_else(missing)?.payload;
+                if let Payload::EventUnreadable(why) = &payload
+                    && why.reason() == Reason::KindUnknown
+                {
+                    let why = "a later release has written the event of this file";
+                    return Err(ApiError::StoreUnavailable(Unavailable(why.into())));
+                }
                 let status = matches!(payload, Payload::StatusReceived(_));
                 let message = message_in(&mut payload).ok_or_else(missing)?;
                 let mut media = message.content.as_ref().and_then(media_of).cloned().ok_or_else(missing)?;

@@ -20,7 +20,6 @@ use super::Store;
 use super::fenced::{AcceptedRow, Written};
 use super::names::escape;
 use super::prepared::{Prepared, open_message, open_proxy, open_state, open_state_row};
-use super::rows::unavailable;
 use super::seal::SealKey;
 
 impl Store {
@@ -75,7 +74,7 @@ impl DeviceStore for Store {
         Ok(Loaded {
             state: state.collect::<Result<_, _>>()?,
             outbox: outbox.collect::<Result<_, _>>()?,
-            status: rows.status.read().map_err(unavailable)?,
+            status: rows.status.read(),
             active: rows.active.map(UnixMillis),
             age: Age(rows.age),
             heads,

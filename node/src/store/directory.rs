@@ -1,7 +1,8 @@
 //! The API's port on the store: tenants, devices, messages, events, consumers.
 //!
 //! What must hold: it opens what it returns and writes no device state. A row that does not open is
-//! reported as "unavailable" with the reason in its source: the caller cannot do anything else about it.
+//! reported as "unavailable" with the reason in its source: the caller cannot do anything else about it. One among
+//! many hides no other: an event that cannot be read says so in its place.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,7 +39,14 @@ impl Store {
         if let Some(sealed) = sealed
             && let Some(seal) = self.seal_for(&key.business_id).await?
         {
-            device.proxy = Some(open_proxy(key, &seal, &sealed).map_err(unavailable)?);
+            device.proxy = match open_proxy(key, &seal, &sealed) {
+                Ok(proxy) => Some(proxy),
+                Err(error) => {
+                    // Shown without it; its owner does not connect it without.
+                    tracing::warn!(%key, %error, "the proxy of a device cannot be read");
+                    None
+                }
+            };
         }
         Ok(device)
     }
@@ -169,7 +177,7 @@ impl Directory for Store {
 
     async fn node_state(&self, node: &NodeId) -> Result<Option<MemberState>, Unavailable> {
         let state = self.sql(self.backend.member_state(node.as_str())).await?;
-        state.map(|state| member_state(&state)).transpose().map_err(unavailable)
+        Ok(state.map(|state| member_state(&state)))
     }
 
     async fn unowned(&self) -> Result<Unowned, Unavailable> {
@@ -219,8 +227,7 @@ impl Directory for Store {
         let Some(seal) = self.seal_for(&key.business_id).await? else { return Ok(Vec::new()) };
         let (b, d) = (key.business_id.as_str(), key.device_id.as_str());
         let rows = self.sql(self.backend.event_rows(b, d, after.0, limit(count))).await?;
-        let events = rows.into_iter().map(|row| open_event(key, &seal, row));
-        events.collect::<Result<_, _>>().map_err(unavailable)
+        Ok(rows.into_iter().map(|row| open_event(key, &seal, row)).collect())
     }
 
     async fn heads(

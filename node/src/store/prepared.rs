@@ -14,6 +14,8 @@ use roost_actors::port::{
 };
 use roost_placement::ledger::Grant;
 use roost_proto::api;
+use roost_proto::api::event::{Origin, Payload};
+use roost_proto::api::event_unreadable::Reason;
 use roost_proto::id::{Age, DeviceKey, Epoch, Sequence, UnixMillis};
 use roost_proto::prost::Message as _;
 
@@ -327,27 +329,61 @@ pub(super) fn open_state_row(
     Ok((StateKey { kind, name: unescape(row.name) }, value))
 }
 
-/// Opens an event.
-pub(super) fn open_event(
-    key: &DeviceKey,
-    seal: &SealKey,
-    row: EventRow,
-) -> Result<LoggedEvent, DeviceStoreError> {
-    let what = || format!("{key} event {}", row.seq);
-    let plain = seal
-        .open(&place(key, PAYLOAD, &row.seq.to_string()), &row.payload)
-        .map_err(|why| damaged(what(), why))?;
-    let event = api::Event::decode(plain.as_slice()).map_err(|why| damaged(what(), why))?;
-    let payload = event.payload.ok_or_else(|| damaged(what(), "its kind is unknown to this version"))?;
-    let origin = api::event::Origin::try_from(i32::from(row.origin)).map_err(|why| damaged(what(), why))?;
-    Ok(LoggedEvent {
+/// Opens an event. One that this release cannot read has its place and says so: it stops nobody.
+pub(super) fn open_event(key: &DeviceKey, seal: &SealKey, row: EventRow) -> LoggedEvent {
+    let payload = open_payload(key, seal, &row)
+        .unwrap_or_else(|reason| Payload::EventUnreadable(api::EventUnreadable { reason: reason.into() }));
+    LoggedEvent {
         key: key.clone(),
         sequence: Sequence(row.seq),
         epoch: Epoch(row.epoch),
         occurred: UnixMillis(row.occurred),
         committed: UnixMillis(row.committed),
-        origin,
+        origin: Origin::try_from(i32::from(row.origin)).unwrap_or(Origin::Unspecified),
         payload,
         age: Age(row.age),
+    }
+}
+
+fn open_payload(key: &DeviceKey, seal: &SealKey, row: &EventRow) -> Result<Payload, Reason> {
+    let damaged = |why: String| {
+        tracing::warn!(%key, sequence = row.seq, why, "an event is damaged");
+        Reason::Damaged
+    };
+    let plain = seal.open(&place(key, PAYLOAD, &row.seq.to_string()), &row.payload);
+    let plain = plain.map_err(|why| damaged(why.to_string()))?;
+    let event = api::Event::decode(plain.as_slice()).map_err(|why| damaged(why.to_string()))?;
+    event.payload.ok_or_else(|| {
+        tracing::debug!(%key, sequence = row.seq, "an event is of a kind that only a later release knows");
+        Reason::KindUnknown
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_a_kind_that_only_a_later_release_knows_keeps_its_place() {
+        let key: DeviceKey = "tenants/acme/devices/shop".parse().expect("a name");
+        let seal = SealKey::new(&[7; 32]);
+        let stored = |payload: &[u8], origin| EventRow {
+            seq: 5,
+            epoch: 3,
+            occurred: 1,
+            committed: 2,
+            origin,
+            payload: seal_event(&seal, &key, 5, payload),
+            age: 1,
+        };
+        // An empty message in field 4000.
+        let read = open_event(&key, &seal, stored(&[0x82, 0xfa, 0x01, 0x00], 99));
+        let Payload::EventUnreadable(unreadable) = &read.payload else { panic!("{read:?}") };
+        assert_eq!((unreadable.reason(), read.origin), (Reason::KindUnknown, Origin::Unspecified));
+        assert_eq!((read.sequence, read.epoch, read.age), (Sequence(5), Epoch(3), Age(1)));
+        let known = Payload::MessageReceived(api::MessageReceived::default());
+        let event = api::Event { payload: Some(known.clone()), ..api::Event::default() };
+        let read = open_event(&key, &seal, stored(&event.encode_to_vec(), 1));
+        assert_eq!((read.payload, read.origin), (known, Origin::Live));
+    }
 }

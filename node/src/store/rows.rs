@@ -1,7 +1,9 @@
 //! Rows as the two databases return them, and what they mean.
 //!
 //! What must hold: both dialects name and type their columns so that one `FromRow` reads both; a row that breaks the
-//! rules of its types is an error with the name of the column, never a panic. Values that are sealed stay sealed here.
+//! rules of its types is an error with the name of the column, never a panic. A word that only a later release knows is
+//! read as the most careful one that this release knows: it is of one row, and an error would hide all those beside it.
+//! Values that are sealed stay sealed here.
 
 use std::time::Duration;
 
@@ -76,13 +78,22 @@ pub(super) fn state_text(state: MemberState) -> &'static str {
     }
 }
 
-pub(super) fn member_state(text: &str) -> Result<MemberState, BadRow> {
+/// A state of a later release: it lives as long as it renews its lease, and is given nothing.
+pub(super) fn member_state(text: &str) -> MemberState {
     match text {
-        "joining" => Ok(MemberState::Joining),
-        "active" => Ok(MemberState::Active),
-        "draining" => Ok(MemberState::Draining),
-        "dead" => Ok(MemberState::Dead),
-        _ => Err(BadRow { column: "member.state", value: text.to_owned() }),
+        "joining" => MemberState::Joining,
+        "active" => MemberState::Active,
+        "dead" => MemberState::Dead,
+        _ => MemberState::Draining,
+    }
+}
+
+/// What a later release wishes of a device: nobody of this one runs it.
+fn desired(text: &str) -> Desired {
+    match text {
+        "online" => Desired::Online,
+        "deleted" => Desired::Deleted,
+        _ => Desired::Offline,
     }
 }
 
@@ -139,7 +150,7 @@ fn member(row: MemberRow) -> Result<Member, BadRow> {
         address: row.address,
         zone: row.zone,
         weight: u32::try_from(row.weight).unwrap_or(1).max(1),
-        state: member_state(&row.state)?,
+        state: member_state(&row.state),
         version: u32::try_from(row.version).unwrap_or(0),
         owned: count(row.owned),
         remaining: span(row.remaining),
@@ -165,18 +176,12 @@ pub(super) struct OwnershipRow {
 
 impl OwnershipRow {
     pub(super) fn read(self) -> Result<Ownership, BadRow> {
-        let desired = match self.desired.as_str() {
-            "online" => Desired::Online,
-            "offline" => Desired::Offline,
-            "deleted" => Desired::Deleted,
-            _ => return Err(BadRow { column: "ownership.desired", value: self.desired }),
-        };
         Ok(Ownership {
             key: key(&self.business_id, &self.device_id)?,
             owner: owner(self.owner_node, self.owner_inc)?,
             epoch: Epoch(self.epoch),
-            desired,
-            wish: Wish { pin: pin(self.pin_node, self.pin_mode)?, spread: spreading(self.spread)? },
+            desired: desired(&self.desired),
+            wish: Wish { pin: pin(self.pin_node, self.pin_mode)?, spread: spreading(self.spread.as_deref()) },
         })
     }
 }
@@ -275,7 +280,7 @@ impl TenantRow {
             business_id,
             display_name: self.display_name,
             created: UnixMillis(self.created),
-            spread: spreading(self.spread)?,
+            spread: spreading(self.spread.as_deref()),
         })
     }
 }

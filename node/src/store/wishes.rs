@@ -169,11 +169,8 @@ pub(super) use {pin_allows, placeable, wished, wishes};
 
 pub(super) fn pin(node: Option<String>, mode: Option<String>) -> Result<Option<Pin>, BadRow> {
     let Some((node, mode)) = node.zip(mode) else { return Ok(None) };
-    let mode = match mode.as_str() {
-        "require" => PinMode::Require,
-        "prefer" => PinMode::Prefer,
-        _ => return Err(BadRow { column: "ownership.pin_mode", value: mode }),
-    };
+    // A mode of a later release binds as the statements have it: nobody else takes the device.
+    let mode = if mode == "prefer" { PinMode::Prefer } else { PinMode::Require };
     Ok(Some(Pin { node: id("ownership.pin_node", &node)?, mode }))
 }
 
@@ -184,13 +181,12 @@ pub(super) fn pin_text(mode: PinMode) -> &'static str {
     }
 }
 
-/// `None` where the tenant's row is missing.
-pub(super) fn spreading(text: Option<String>) -> Result<Spreading, BadRow> {
-    match text.as_deref() {
-        None | Some("auto") => Ok(Spreading::Auto),
-        Some("devices") => Ok(Spreading::Devices),
-        Some("strict") => Ok(Spreading::Strict),
-        Some(_) => Err(BadRow { column: "tenant.spread", value: text.unwrap_or_default() }),
+/// `None` where the tenant's row is missing. A spread of a later release is that release's to bring about.
+pub(super) fn spreading(text: Option<&str>) -> Spreading {
+    match text {
+        Some("devices") => Spreading::Devices,
+        Some("strict") => Spreading::Strict,
+        _ => Spreading::Auto,
     }
 }
 

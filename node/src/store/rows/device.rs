@@ -31,21 +31,23 @@ pub(in crate::store) struct StatusRow {
 }
 
 impl StatusRow {
-    pub(in crate::store) fn read(self) -> Result<Option<DeviceStatus>, BadRow> {
-        let Some(state) = self.status_state else { return Ok(None) };
-        let state = api::device::State::try_from(i32::from(state))
-            .map_err(|_| BadRow { column: "device.status_state", value: state.to_string() })?;
-        Ok(Some(DeviceStatus {
-            state,
+    /// What a later release says of a device is left out, and so is a damaged word about its account.
+    pub(in crate::store) fn read(self) -> Option<DeviceStatus> {
+        let state = i32::from(self.status_state?);
+        let health = api::AccountHealth::decode(self.status_health.unwrap_or_default().as_slice());
+        Some(DeviceStatus {
+            state: api::device::State::try_from(state).unwrap_or_default(),
             reason: self.status_reason.unwrap_or_default(),
             code: u32::try_from(self.status_code.unwrap_or(0)).unwrap_or(0),
             pn: self.status_pn,
             lid: self.status_lid,
             push_name: self.status_push_name.unwrap_or_default(),
             at: UnixMillis(self.status_at.unwrap_or(0)),
-            health: api::AccountHealth::decode(self.status_health.unwrap_or_default().as_slice())
-                .map_err(|error| BadRow { column: "device.status_health", value: error.to_string() })?,
-        }))
+            health: health.unwrap_or_else(|error| {
+                tracing::warn!(%error, "what is known of the health of an account cannot be read");
+                Default::default()
+            }),
+        })
     }
 }
 
@@ -67,7 +69,7 @@ impl DeviceRow {
         Ok(Device {
             ownership: self.ownership.read()?,
             display_name: self.display_name,
-            status: self.status.read()?,
+            status: self.status.read(),
             created: UnixMillis(self.created),
             proxy: None,
         })
