@@ -37,7 +37,7 @@ use roost_placement::ledger::Grant;
 use roost_proto::id::{Life, NodeId};
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgPool, Transaction};
+use sqlx::{PgPool, Transaction};
 
 use self::writes::PgTx;
 use super::backend::{Creation, ExpiredRow, LoadedRows, LogHeadRow};
@@ -76,7 +76,8 @@ pub(super) const MIGRATIONS: &Migrations = &[
 ];
 
 /// How long a connection that comes back to the pool may take to say that it is well. A connection
-/// into a black hole would otherwise keep its place until TCP gives up.
+/// into a black hole would otherwise keep its place until TCP gives up; one to a server that takes no writes, to which
+/// a stale name has led, for as long as it works.
 const WELL: Duration = Duration::from_millis(500);
 
 /// How long the server keeps a connection whose other end takes nothing or does not answer. One end of it
@@ -100,8 +101,9 @@ impl Postgres {
             .test_before_acquire(false)
             .after_release(|connection, _| {
                 Box::pin(async move {
-                    match tokio::time::timeout(WELL, connection.ping()).await {
-                        Ok(pinged) => pinged.map(|()| true),
+                    let well = sqlx::query_scalar("SELECT NOT pg_is_in_recovery()").fetch_one(connection);
+                    match tokio::time::timeout(WELL, well).await {
+                        Ok(well) => well,
                         Err(_) => Err(sqlx::Error::PoolTimedOut),
                     }
                 })
