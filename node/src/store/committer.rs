@@ -3,9 +3,9 @@
 //! What must hold: the queue is bounded; batches of one device are written in the order in which they
 //! came; a batch of an earlier age than another, a device whose grant does not stand, or whose ownership row or log
 //! another transaction holds, falls out of the group alone; an error that may be one batch's fault makes the group go
-//! one by one, so one bad device never harms another; every batch is answered in bounded time, however many
-//! are ahead of it. Watchers are told after the commit, never before. When the outcome of a
-//! commit is unknown every batch in it hears "unavailable", and may be given again as it was.
+//! one by one, so one bad device never harms another, and what is committed is answered before the rest is tried again;
+//! every batch is answered in bounded time, however many are ahead of it. Watchers are told after the commit, never before.
+//! When the outcome of a commit is unknown every batch in it hears "unavailable", and may be given again as it was.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -132,27 +132,31 @@ impl Task {
         let batches: Vec<&Prepared> = group.iter().map(|request| &request.batch).collect();
         match self.attempt(&batches, false).await {
             Ok(answers) => {
-                let deadline = Instant::now() + ALONE;
+                let mut left = Vec::new();
                 for (request, answer) in group.into_iter().zip(answers) {
                     match answer {
                         Some(written) => {
                             let _ = request.reply.send(Ok(written));
                         }
-                        None => self.alone(request, deadline).await,
+                        None => left.push(request),
                     }
                 }
+                self.one_by_one(left).await;
             }
-            Err(Failure::MaybeOne(_)) => {
-                let deadline = Instant::now() + ALONE;
-                for request in group {
-                    self.alone(request, deadline).await;
-                }
-            }
+            Err(Failure::MaybeOne(_)) => self.one_by_one(group).await,
             Err(Failure::All(error)) => {
                 for request in group {
                     let _ = request.reply.send(Err(unavailable(error.clone()).into()));
                 }
             }
+        }
+    }
+
+    /// What fell out of a group, in the order in which it came.
+    async fn one_by_one(&self, requests: Vec<Request>) {
+        let deadline = Instant::now() + ALONE;
+        for request in requests {
+            self.alone(request, deadline).await;
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::{Either, select};
 use roost_actors::port::{Batch, Committed, DeviceStore, DeviceStoreError};
 use roost_node::store::{Store, StoreOptions};
 use roost_placement::ledger::Grant;
@@ -42,6 +43,29 @@ impl Busy {
 
 fn told() -> Batch {
     Batch { events: vec![event("told".to_owned())], ..Batch::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_committed_is_answered_before_what_fell_out_of_its_group_is_tried_again() {
+    let bench = Bench::new().await;
+    let me = bench.active("n1").await;
+    let (held, free) = (bench.owned(&me, "d1").await, bench.owned(&me, "d2").await);
+    let mut busy = Busy::new(&bench, bench.owned(&me, "d3").await).await;
+    let mut holder = bench.server.session(DATABASE, "holder").expect("a session");
+    holder.run("BEGIN; SELECT 1 FROM ownership WHERE device_id = 'd1' FOR UPDATE;");
+
+    let store = busy.store.clone();
+    let (mut first, mut second) = (store.commit(&held, put("a")), store.commit(&free, put("b")));
+    assert!((&mut first).now_or_never().is_none() && (&mut second).now_or_never().is_none(), "both wait");
+    busy.go_on().await;
+    match select(first, second).await {
+        Either::Right((well, stuck)) => {
+            well.expect("nobody holds the second device");
+            let stuck = stuck.await;
+            assert!(matches!(stuck, Err(DeviceStoreError::Unavailable(_))), "{stuck:?}");
+        }
+        Either::Left((stuck, _)) => panic!("the second device has waited for the first: {stuck:?}"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
