@@ -45,7 +45,7 @@ use self::committer::Committer;
 use self::ledger::HeartbeatLedger;
 use self::rows::{SqlResult, unavailable};
 use self::seal::{Place, SealKey};
-use self::vault::Vault;
+use self::vault::{Heard, Vault};
 
 pub use self::options::{OpenError, StoreOptions};
 pub use self::seal::{KeyError, KeyFile, KeySource};
@@ -122,13 +122,13 @@ impl Store {
     pub fn heartbeat_ledger(&self, application: Option<&Life>) -> Arc<dyn Ledger> {
         let mut options = self.options.clone();
         options.application = application.cloned().or(options.application);
-        Arc::new(HeartbeatLedger::new(options))
+        Arc::new(HeartbeatLedger::new(options, self.vault.heard.clone()))
     }
 
     /// Such a ledger without a store: for joining before the first store opens, and for the parent
     /// process, which writes the death certificate. Nothing is checked until it is used.
     pub fn lone_ledger(options: &StoreOptions) -> Arc<dyn Ledger> {
-        Arc::new(HeartbeatLedger::new(options.clone()))
+        Arc::new(HeartbeatLedger::new(options.clone(), Heard::default()))
     }
 
     /// Tells of each device that this process has committed something for, after the commit. A

@@ -5,6 +5,8 @@
 mod loads;
 #[path = "store_postgres/groups.rs"]
 mod groups;
+#[path = "store_postgres/keys.rs"]
+mod keys;
 #[path = "store_postgres/retention.rs"]
 mod retention;
 #[path = "store_postgres/upgrades.rs"]

@@ -63,9 +63,10 @@ impl Store {
 impl DeviceStore for Store {
     async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
         let _turn = self.loads.acquire().await;
-        let seal = self.seal_of(grant).await?;
         self.begin_heads(grant, None);
         let rows = self.sql(self.backend.load(grant)).await?.ok_or(DeviceStoreError::Fenced)?;
+        self.vault.heard.of(Age(rows.age));
+        let seal = self.seal_of(grant).await?;
         let key = &grant.key;
         let state = rows.state.into_iter().map(|row| open_state_row(key, &seal, row));
         let outbox = rows.outbox.into_iter().map(|row| open_message(key, &seal, row));

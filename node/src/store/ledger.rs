@@ -21,6 +21,7 @@ use super::Store;
 use super::backend::Backend;
 use super::options::{OpenError, StoreOptions};
 use super::rows::unavailable;
+use super::vault::Heard;
 
 /// The database did not answer within the bound.
 #[derive(Debug, thiserror::Error)]
@@ -42,11 +43,12 @@ pub(super) async fn within<T, E: From<Unavailable>>(
 pub(super) struct HeartbeatLedger {
     backend: std::sync::OnceLock<Box<dyn Backend>>,
     options: StoreOptions,
+    heard: Heard,
 }
 
 impl HeartbeatLedger {
-    pub(super) fn new(options: StoreOptions) -> HeartbeatLedger {
-        HeartbeatLedger { backend: std::sync::OnceLock::new(), options }
+    pub(super) fn new(options: StoreOptions, heard: Heard) -> HeartbeatLedger {
+        HeartbeatLedger { backend: std::sync::OnceLock::new(), options, heard }
     }
 
     /// Called inside the runtime that beats.
@@ -65,6 +67,10 @@ impl HeartbeatLedger {
     fn with_heads(&self, posts: &[Posted]) -> Vec<Posted> {
         posts.to_vec()
     }
+
+    fn heard(&self) -> &Heard {
+        &self.heard
+    }
 }
 
 impl Store {
@@ -78,6 +84,10 @@ impl Store {
             Posted { grant, head: post.head.max(head), accepted: post.accepted.max(accepted) }
         };
         posts.iter().map(posted).collect()
+    }
+
+    fn heard(&self) -> &Heard {
+        &self.vault.heard
     }
 }
 
@@ -95,7 +105,12 @@ macro_rules! bounded_ledger {
             }
 
             async fn beat(&$self, life: &Life, said: &Report, timing: &Timing) -> Result<Beaten, Unavailable> {
-                within($bound, $ledger.beat(life, said, timing)).await
+                let beaten = within($bound, $ledger.beat(life, said, timing)).await?;
+                // Nobody knows of an age before this.
+                if let Beaten::Renewed(view) = &beaten {
+                    $self.heard().of(Age(view.cluster_epoch));
+                }
+                Ok(beaten)
             }
 
             async fn set_state(&$self, life: &Life, state: MemberState) -> Result<bool, Unavailable> {
