@@ -35,6 +35,7 @@ use crate::machine::{
 use crate::port::{StateChange, StateKey, StateKind};
 use collections::Collections;
 use groups::Chains;
+use import::leftovers;
 use peers::Peers;
 pub(crate) use peers::numbered;
 use tokens::Tokens;
@@ -72,12 +73,6 @@ fn credentials(generation: u32, keys: &Keys) -> StateChange {
     let mut bytes = generation.to_be_bytes().to_vec();
     bytes.extend(keys.to_bytes());
     (StateKey { kind: StateKind::Credentials, name: String::new() }, Some(bytes.into()))
-}
-
-/// The mark of rows that have other numbers than the device's keys.
-fn leftovers(generation: u32) -> StateChange {
-    let key = StateKey { kind: StateKind::Leftovers, name: String::new() };
-    (key, Some(Bytes::copy_from_slice(&generation.to_be_bytes())))
 }
 
 /// Why an answer must wait.

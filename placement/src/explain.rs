@@ -220,13 +220,10 @@ impl Question<'_> {
             return format!("It waits for {node} (pinned_unplaceable): {why}");
         }
         let Some(owner) = self.owner() else {
-            let blocked = self.view.blocked;
+            let held = self.view.blocked;
             return match first {
-                Some(node) if !blocked.is_zero() => {
-                    format!(
-                        "Take-overs are held back for another {}; then {node} should take it.",
-                        span(blocked)
-                    )
+                Some(node) if !held.is_zero() => {
+                    format!("Take-overs are held back for {}; then {node} should take it.", span(held))
                 }
                 Some(node) => format!(
                     "{node} should take it within a second; if it does not, the next on the list will."
@@ -395,7 +392,7 @@ mod tests {
         assert_eq!(next(&view, &held), "It is wanted offline: n1 stops and frees it.");
         assert!(next(&view, &row(None)).contains("should take it within a second"));
         view.blocked = Duration::from_millis(4100);
-        assert!(next(&view, &row(None)).contains("held back for another 4.1 s; then n"));
+        assert!(next(&view, &row(None)).contains("held back for 4.1 s; then n"));
         assert!(next(&View::default(), &row(None)).contains("none of the members can"));
     }
 }

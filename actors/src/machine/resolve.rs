@@ -218,7 +218,8 @@ mod tests {
     #[test]
     fn a_user_is_known_under_each_address_until_the_pair_is_another() {
         let mut directory = Directory::default();
-        let both = |directory: &Directory| [Jid::pn("49151"), Jid::lid("71")].map(|jid| directory.forms(&jid));
+        let both =
+            |directory: &Directory| [Jid::pn("49151"), Jid::lid("71")].map(|jid| directory.forms(&jid));
         directory.set_lid("49151".to_owned(), Some("71".to_owned()));
         let (pn, lid) = ("49151@s.whatsapp.net", "71@lid");
         assert_eq!(both(&directory), [[pn, lid], [lid, pn]]);

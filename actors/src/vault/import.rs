@@ -10,9 +10,15 @@ use roost_proto::signal::{Keys, PrekeyPage};
 
 use super::groups::chain_row;
 use super::peers::{lid_row, number_row, numbered, row};
-use super::{Vault, credentials, leftovers};
+use super::{Vault, credentials};
 use crate::device::{Import, ImportedDevice, ImportedPeers, Part};
 use crate::port::{StateChange, StateKey, StateKind};
+
+/// The mark of rows that have other numbers than the device's keys.
+pub(super) fn leftovers(generation: u32) -> StateChange {
+    let key = StateKey { kind: StateKind::Leftovers, name: String::new() };
+    (key, Some(Bytes::copy_from_slice(&generation.to_be_bytes())))
+}
 
 impl Vault {
     pub(super) fn import(&mut self, import: &Import) -> Vec<StateChange> {

@@ -19,38 +19,6 @@ use crate::machine::*;
 use crate::port::{Accepted, Batch, Committed, MessageState, StateKey, StateKind, StoredMessage, rank};
 
 impl World {
-    /// The next owner, who loads what the store has.
-    pub(in crate::machine::tests) fn taken_over(self) -> World {
-        let (account, Machine { limits, .. }) = (self.account(), self.machine);
-        let rows = |kind| self.rows.iter().filter(move |(key, _)| key.kind == kind);
-        let named = |kind| rows(kind).map(|(key, row)| (key.name.clone(), row.clone())).collect();
-        let only = |kind| rows(kind).next().map(|(_, row)| row.clone());
-        let waits = |stored: &&StoredMessage| rank(stored.state) <= rank(MessageState::Sending);
-        let unsent = self.messages.values().filter(waits);
-        let mut outbox: Vec<StoredMessage> = unsent.cloned().collect();
-        outbox.sort_by_key(|stored| stored.ordinal);
-        let loaded = Loaded {
-            outbox,
-            account,
-            keys: true,
-            awaited: named(StateKind::Retry),
-            app_state: named(StateKind::AppStateHead),
-            app_state_keys: rows(StateKind::AppStateKey).next().is_some(),
-            presence: only(StateKind::Presence),
-            pacing: only(StateKind::Pacing),
-            tenure: only(StateKind::Tenure),
-            leftovers: only(StateKind::Leftovers),
-            posts: named(StateKind::StatusPost),
-            makings: named(StateKind::Making),
-            history: rows(StateKind::HistoryRange).map(|(key, row)| (key.clone(), row.clone())).collect(),
-            secret_head: only(StateKind::SecretHead),
-            ..Loaded::default()
-        };
-        let World { rows, messages, wires, now, .. } = self;
-        let chain = rows.contains_key(&sender_key());
-        World { rows, messages, wires, chain, ..World::begin(1, limits, now, loaded) }
-    }
-
     pub(super) fn commit_done(&mut self) -> Vec<Effect> {
         let Some(batch) = self.flying.take() else { return Vec::new() };
         let committed = self.write(&batch);
