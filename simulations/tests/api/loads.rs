@@ -52,8 +52,12 @@ impl DeviceStore for Loads {
         self.model.read(grant, age, keys).await
     }
 
-    async fn sent_message(&self, grant: &Grant, id: &str) -> Result<Option<StoredMessage>, DeviceStoreError> {
-        self.model.sent_message(grant, id).await
+    async fn sent_messages(
+        &self,
+        grant: &Grant,
+        ids: &[String],
+    ) -> Result<Vec<StoredMessage>, DeviceStoreError> {
+        self.model.sent_messages(grant, ids).await
     }
 
     async fn commit(&self, grant: &Grant, batch: Batch) -> Result<Committed, DeviceStoreError> {

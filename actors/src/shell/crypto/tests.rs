@@ -28,8 +28,8 @@ impl DeviceStore for Nothing {
         Ok(vec![None; keys.len()])
     }
 
-    async fn sent_message(&self, _: &Grant, _: &str) -> Result<Option<StoredMessage>, DeviceStoreError> {
-        Ok(None)
+    async fn sent_messages(&self, _: &Grant, _: &[String]) -> Result<Vec<StoredMessage>, DeviceStoreError> {
+        Ok(Vec::new())
     }
 
     async fn commit(&self, _: &Grant, _: Batch) -> Result<Committed, DeviceStoreError> {

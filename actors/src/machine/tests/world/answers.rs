@@ -16,7 +16,7 @@ use super::kept::mark;
 use super::{Step, World};
 use crate::device::Part;
 use crate::machine::*;
-use crate::port::{Accepted, Batch, Committed, MessageState, StateKey, StateKind, StoredMessage, rank};
+use crate::port::{Accepted, Batch, Committed, StateKey, StateKind, StoredMessage, rank};
 
 impl World {
     pub(super) fn commit_done(&mut self) -> Vec<Effect> {
