@@ -1,12 +1,12 @@
 //! What only PostgreSQL can show: statements that wait for each other, sessions that outlive their
 //! process, a server that goes away.
 
-#[path = "postgres/loads.rs"]
-mod loads;
 #[path = "store_postgres/groups.rs"]
 mod groups;
 #[path = "store_postgres/keys.rs"]
 mod keys;
+#[path = "store_postgres/loads.rs"]
+mod loads;
 #[path = "store_postgres/retention.rs"]
 mod retention;
 #[path = "store_postgres/upgrades.rs"]
