@@ -119,7 +119,7 @@ async fn an_expired_cursor_says_where_the_log_begins() {
     writer.write_numbered(&shop, 1..=10).await;
     let (_, cursor) = read(world.at(0), &name, "", 3).await.expect("read");
     let (_, tenant_cursor) = read(world.at(0), "tenants/acme", "", 3).await.expect("read");
-    let removed = world.store.expire_events(Duration::ZERO, 6).await.expect("expired");
+    let removed = world.store.expire_events(std::time::Duration::ZERO, 6).await.expect("expired");
     assert_eq!(removed, 6);
     for (parent, cursor) in [(name.as_str(), &cursor), ("tenants/acme", &tenant_cursor)] {
         let status = read(world.at(0), parent, cursor, 0).await.expect_err("4 to 6 are gone");
@@ -153,7 +153,7 @@ async fn a_cursor_of_a_device_that_was_deleted_skips_nothing_of_another_with_its
     let (rest, cursor) = read(world.at(0), "tenants/acme", &while_deleted, 0).await.expect("read");
     assert_eq!(rest, numbered(&name, 5..=10));
     assert_eq!(read(world.at(0), "tenants/acme", &cursor, 0).await.expect("read").0, []);
-    assert_eq!(world.store.expire_events(Duration::ZERO, 2).await.expect("expired"), 2);
+    assert_eq!(world.store.expire_events(std::time::Duration::ZERO, 2).await.expect("expired"), 2);
     let status = read(world.at(0), "tenants/acme", &while_deleted, 0).await.expect_err("5 and 6 are gone");
     assert_eq!(status.get_details_error_info().expect("always").reason, "CURSOR_EXPIRED");
 }
