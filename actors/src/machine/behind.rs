@@ -20,7 +20,8 @@ impl Machine {
             Event::Found { token, .. } => match self.lookups.get(token)? {
                 Lookup::Resend(job) => written(&job.receipt),
                 Lookup::Secret(sought) => sought.behind(),
-                Lookup::Receipt(_) | Lookup::Edited(_) | Lookup::Late(_) => None,
+                Lookup::Receipt(waiting) => waiting.behind(),
+                Lookup::Edited(_) | Lookup::Late(_) => None,
             },
             _ => None,
         }
@@ -31,6 +32,7 @@ impl Machine {
         match self.purposes.get(&token)? {
             Purpose::Inbound { message, .. } => Some(message.raw.clone()),
             Purpose::Secret(sought) => sought.behind(),
+            Purpose::Receipt(waiting) => waiting.behind(),
             Purpose::Resend { job, .. }
             | Purpose::ResendRight(_, job)
             | Purpose::Identities(Wanted::Viewer(job)) => written(&job.receipt),

@@ -10,6 +10,7 @@ mod sent;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::event::{Origin, Payload};
 use roost_proto::id::UnixMillis;
@@ -18,7 +19,7 @@ use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza};
 use super::commit::{After, Pending};
 use super::inbound::{bounded, person};
 use super::outbound::Editing;
-use super::{Effect, Machine, posts, retry, secrets};
+use super::{Effect, Machine, behind, posts, retry, secrets};
 use crate::device::{MarkRead, Seen};
 use crate::port::{MessageState, MessageUpdate, NewEvent, NewMessage, StoredMessage, rank};
 use belief::{Lids, Word};
@@ -55,6 +56,13 @@ pub(super) struct Waiting {
     about: BTreeMap<String, About>,
     /// Ids of which the store is asked.
     unknown: BTreeSet<String>,
+}
+
+impl Waiting {
+    /// The receipt, as WhatsApp would give it again.
+    pub(super) fn behind(&self) -> Option<Bytes> {
+        behind::written(&self.receipt)
+    }
 }
 
 /// A message of ours that a receipt is about.

@@ -4,7 +4,7 @@ use roost_proto::api;
 use roost_proto::api::event::Payload;
 use roost_proto::api::send_message_request::Content;
 use roost_proto::content::MessageContent;
-use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza};
+use roost_proto::stanza::{Builder, Jid, Read, Server, Stanza, encode};
 
 use super::posts;
 use super::world::{GROUP, Step, World, stanzas};
@@ -103,6 +103,20 @@ fn whoever_owns_the_device_by_then_knows_the_recipient_under_both_names() {
             assert_eq!(state(&next, "3EB0A") == MessageState::Read, believed, "{from}, who knows {pn}");
         }
     }
+}
+
+#[test]
+fn a_receipt_is_behind_what_is_looked_up_to_weigh_it() {
+    let mut world = World::online(4);
+    sent_under(&mut world, "3EB0A", Recipient::Phone("4915188888881".into()));
+    let mut next = world.taken_over();
+    next.rows.retain(|key, _| key.kind != StateKind::Lid);
+    next.go_online();
+    next.commit_everything();
+    let said = receipt("3EB0A", Jid::lid_device("800000", 2)).build();
+    next.stanza(said.clone());
+    next.take(Step::Lookup);
+    assert_eq!(next.behind_crypto().as_deref(), encode(&said).ok().as_deref());
 }
 
 #[test]
