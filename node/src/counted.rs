@@ -76,7 +76,7 @@ impl DeviceStore for Counted {
         for (result, count) in [("sent", sent), ("failed", failed)] {
             if count > 0 {
                 let count = u64::try_from(count).unwrap_or(u64::MAX);
-                self.metrics.add("roost_sends_total", &[("result", result)], count);
+                self.metrics.add("roost_sends_total", &[("type", "any"), ("result", result)], count);
             }
         }
         Ok(committed)

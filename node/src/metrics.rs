@@ -22,7 +22,7 @@ const COUNTERS: [(&str, &str); 18] = [
     ("roost_forwarded_requests_total", "Calls forwarded to the owner of a device, by result."),
     (
         "roost_sends_total",
-        "Messages by result: accepted or the reason of a refusal, by type too; sent, failed.",
+        "Messages by type and result: accepted, or the reason of a refusal; of any type sent, failed.",
     ),
     ("roost_idempotent_replays_total", "Sends that were answered with an earlier message."),
     ("roost_events_appended_total", "Events written to the log, by kind."),

@@ -282,7 +282,7 @@ async fn a_node_counts_what_it_has_done() {
     let shown = live.nodes[0].probes.metrics();
     for line in [
         "roost_sends_total{type=\"text\",result=\"accepted\"} 1",
-        "roost_sends_total{type=\"text\",result=\"sent\"} 1",
+        "roost_sends_total{type=\"any\",result=\"sent\"} 1",
         "roost_devices{state=\"ONLINE\"} 1",
         "roost_nodes{state=\"active\"} 1",
         "roost_events_appended_total{kind=\"paired\"} 1",
