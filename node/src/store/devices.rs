@@ -62,7 +62,9 @@ impl Store {
 #[async_trait]
 impl DeviceStore for Store {
     async fn load(&self, grant: &Grant) -> Result<Loaded, DeviceStoreError> {
-        let _turn = self.loads.acquire().await;
+        // Who waits too long asks again, unless the device is to stop by then.
+        let turn = async { Ok(self.loads.acquire().await) };
+        let _turn = self.in_time::<_, DeviceStoreError>(turn).await?;
         self.begin_heads(grant, None);
         let rows = self.sql(self.backend.load(grant)).await?.ok_or(DeviceStoreError::Fenced)?;
         self.vault.heard.of(Age(rows.age));
