@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use roost_placement::egress::Report;
 use roost_placement::lease::BootTime;
-use roost_placement::ledger::{Beaten, MemberState, Timing};
+use roost_placement::ledger::{Beaten, Timing};
 use roost_placement::load;
 use roost_placement::machine::{self, Effect, Event, Machine, TakenOver};
 use roost_proto::id::{DeviceKey, Life};
@@ -246,15 +246,6 @@ impl Driver {
 
     fn measure(&self, view: &roost_placement::ledger::View) {
         let metrics = &self.ports.metrics;
-        let states = [
-            (MemberState::Joining, "joining"),
-            (MemberState::Active, "active"),
-            (MemberState::Draining, "draining"),
-        ];
-        for (state, name) in states {
-            let count = view.members.iter().filter(|member| member.state == state).count();
-            metrics.set("roost_nodes", &[("state", name)], count as f64);
-        }
         let report = *self.vitals.lock();
         metrics.set("roost_devices_unreachable", &[], f64::from(report.reach.failing));
         metrics.set("roost_egress_drained", &[], f64::from(u8::from(report.cut_off)));
@@ -262,7 +253,6 @@ impl Driver {
         metrics.set("roost_nodes_cordoned", &[], cordoned as f64);
         metrics.set("roost_placement_frozen", &[], f64::from(u8::from(view.frozen)));
         metrics.set("roost_max_mean_load", &[], load::unevenness(view));
-        metrics.set("roost_ring_version", &[], view.view_epoch as f64);
     }
 
     /// The life is over, one way or the other.
