@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roost_actors::port::{Clocks, Gate, PermitRefused, Urgency};
-use roost_node::cluster::{GateOptions, NodeClocks, NodeGate, Permission};
+use roost_node::cluster::{BootClock, GateOptions, NodeClocks, NodeGate, Permission};
 use roost_node::metrics::Metrics;
 use roost_node::outside::{Dice, wall_clock};
 use roost_placement::ledger::{Grant, Timing};
@@ -14,6 +14,13 @@ use tokio::time::{Instant, timeout};
 use crate::ledger::{TestLedger, key};
 use crate::{Hints, node, test_clock, until};
 
+/// A gate that lets this many logins through per second, and so many at once.
+fn gate(ledger: &TestLedger, clock: BootClock, per_second: f64, burst: u32) -> NodeGate {
+    let options = GateOptions { per_second, burst, cluster_per_second: None, timing: Timing::FAST };
+    let permission = Permission::new(clock);
+    NodeGate::start(options, Arc::new(ledger.clone()), permission, Dice::default(), Metrics::new())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lease_with_too_little_left_does_not_make_a_grant_stale() {
     let ledger = TestLedger::with_devices(1);
@@ -21,14 +28,7 @@ async fn a_lease_with_too_little_left_does_not_make_a_grant_stale() {
     until("it runs", || one.devices.keys().len() == 1).await;
     let row = ledger.row(&key(0));
     let grant = Grant { key: row.key, life: row.owner.expect("n1 owns it"), epoch: row.epoch };
-    let options = GateOptions { per_second: 10.0, burst: 1, cluster_per_second: None, timing: Timing::FAST };
-    let gate = NodeGate::start(
-        options,
-        Arc::new(ledger.clone()),
-        Permission::new(test_clock()),
-        Dice::default(),
-        Metrics::new(),
-    );
+    let gate = gate(&ledger, test_clock(), 10.0, 1);
     ledger.shorten_leases();
     assert!(matches!(gate.permit(&grant).await, Err(PermitRefused::Unavailable(_))));
 }
@@ -38,15 +38,8 @@ async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
     let ledger = TestLedger::with_devices(20);
     let one = node("n1", &ledger, &Hints::default()).await;
     until("all run", || one.devices.keys().len() == 20).await;
-    let options = GateOptions { per_second: 10.0, burst: 5, cluster_per_second: None, timing: Timing::FAST };
     let clock = test_clock();
-    let gate = NodeGate::start(
-        options,
-        Arc::new(ledger.clone()),
-        Permission::new(clock.clone()),
-        Dice::default(),
-        Metrics::new(),
-    );
+    let gate = gate(&ledger, clock.clone(), 10.0, 5);
     let clocks = NodeClocks { permission: Permission::new(clock), wall: wall_clock() };
     let grants: Vec<Grant> =
         one.devices.running.lock().expect("not poisoned").values().map(|(g, _)| g.clone()).collect();
@@ -80,14 +73,7 @@ async fn logins_go_at_the_permitted_rate_and_permits_are_asked_for_together() {
 #[tokio::test(start_paused = true)]
 async fn who_stops_waiting_for_a_turn_frees_the_place() {
     let ledger = TestLedger::with_devices(1);
-    let options = GateOptions { per_second: 0.1, burst: 1, cluster_per_second: None, timing: Timing::FAST };
-    let gate = NodeGate::start(
-        options,
-        Arc::new(ledger.clone()),
-        Permission::new(test_clock()),
-        Dice::default(),
-        Metrics::new(),
-    );
+    let gate = gate(&ledger, test_clock(), 0.1, 1);
     gate.turn(&key(0), Urgency::Idle).await;
     assert!(timeout(Duration::from_secs(1), gate.turn(&key(0), Urgency::Idle)).await.is_err());
     assert_eq!(gate.waiting(), 0);

@@ -114,6 +114,12 @@ impl Run {
         ended.await.unwrap_or_else(|_| panic!("it runs on: {}", self.said.join("\n")))
     }
 
+    /// It ends with this exit code, and with everything that it has started.
+    async fn leaves_nothing(&mut self, code: i32) {
+        assert_eq!(self.ended().await.code(), Some(code), "{}", self.said.join("\n"));
+        assert_eq!(self.left(), "");
+    }
+
     /// Living processes that know of its folder, and how they were called.
     fn processes(&self) -> Vec<(Pid, String)> {
         let folder = self.folder.path().to_str().expect("it is text");
@@ -195,8 +201,7 @@ async fn a_run_that_is_terminated_while_a_node_is_frozen_leaves_nothing_but_its_
     let mut run = Run::start("freezes", &["login-storm", "--report", page.to_str().expect("it is text")]);
     run.tells("SIGSTOP for").await;
     run.signal(Signal::TERM);
-    assert_eq!(run.ended().await.code(), Some(143), "{}", run.said.join("\n"));
-    assert_eq!(run.left(), "");
+    run.leaves_nothing(143).await;
     let text = std::fs::read_to_string(page.with_extension("txt")).expect("there is a report");
     assert!(
         text.contains("not begun: login-storm") && text.contains("freezes                stopped"),
@@ -211,8 +216,7 @@ async fn a_run_that_is_interrupted_while_its_database_is_silent_leaves_nothing()
     let mut run = Run::start("database-silence", &[]);
     run.tells("the database is silent").await;
     run.signal(Signal::INT);
-    assert_eq!(run.ended().await.code(), Some(130), "{}", run.said.join("\n"));
-    assert_eq!(run.left(), "");
+    run.leaves_nothing(130).await;
 }
 
 #[tokio::test]
@@ -220,8 +224,7 @@ async fn a_run_that_is_terminated_while_its_nodes_start_leaves_nothing() {
     let mut run = Run::start("worker-kills", &[]);
     run.tells("starting node-2").await;
     run.signal(Signal::TERM);
-    assert_eq!(run.ended().await.code(), Some(143), "{}", run.said.join("\n"));
-    assert_eq!(run.left(), "");
+    run.leaves_nothing(143).await;
     assert!(run.said.iter().any(|line| line.contains("stopped while it was set up")), "{:?}", run.said);
 }
 
@@ -234,8 +237,7 @@ async fn a_run_that_cannot_end_by_itself_is_ended_by_a_second_signal() {
     let told = until("the first signal was passed on", PATIENCE, || async { is_told(ward) }).await;
     told.expect("it was");
     run.signal(Signal::TERM);
-    assert_eq!(run.ended().await.code(), Some(143), "{}", run.said.join("\n"));
-    assert_eq!(run.left(), "");
+    run.leaves_nothing(143).await;
 }
 
 #[tokio::test]
@@ -249,8 +251,7 @@ async fn a_run_whose_program_is_killed_leaves_nothing() {
     let mut run = Run::start("worker-kills", &[]);
     run.tells("pairing").await;
     kill_process(run.ward(), Signal::KILL).expect("it runs");
-    assert_eq!(run.ended().await.code(), Some(137), "{}", run.said.join("\n"));
-    assert_eq!(run.left(), "");
+    run.leaves_nothing(137).await;
 }
 
 #[tokio::test]
@@ -275,8 +276,7 @@ async fn a_demo_that_is_terminated_leaves_nothing() {
     let mut run = Run::of(&["demo", "--short", "--plain"]);
     run.says("pairing").await;
     run.signal(Signal::TERM);
-    assert_eq!(run.ended().await.code(), Some(143), "{}", run.said.join("\n"));
-    assert_eq!(run.left(), "");
+    run.leaves_nothing(143).await;
 }
 
 #[test]

@@ -5,16 +5,12 @@ use bytes::Bytes;
 use roost_proto::api;
 use roost_proto::api::device::State;
 use roost_proto::api::event::Payload;
-use roost_proto::ask::groups::CreateGroup;
-use roost_proto::ask::making::New;
 use roost_proto::login::StreamError;
 use roost_proto::stanza::{Builder, Jid, Read, Stanza, iq};
 
 use super::world::{Step, World, stanzas};
-use super::{posts, secrets};
-use crate::device::{
-    Command, Import, ImportedDevice, Make, PacingPolicy, PairMethod, Part, Secret, SendError,
-};
+use super::{making, posts, secrets};
+use crate::device::{Command, Import, ImportedDevice, PacingPolicy, PairMethod, Part, Secret, SendError};
 use crate::machine::Account;
 use crate::port::{MessageState, StateKey, StateKind};
 
@@ -190,22 +186,9 @@ fn a_message_that_has_not_come_is_told_as_lost_and_the_new_phone_is_not_asked_fo
     assert_eq!(sent.iter().find(to_phone), None);
 }
 
-fn make(request_id: &str) -> Command {
-    let group = CreateGroup {
-        subject: "Hens".to_owned(),
-        members: vec![Jid::lid("800000")],
-        community: false,
-        parent: None,
-        general_chat: false,
-        members_create_subgroups: false,
-    };
-    let make = Make { what: New::Group(group), request_id: request_id.to_owned(), request_hash: [1; 32] };
-    Command::Make { make: Box::new(make), patience: std::time::Duration::from_secs(5) }
-}
-
 /// Asks for a group by a request, which WhatsApp makes when it is asked; its JID, and whether it was.
 fn makes(world: &mut World, id: &'static str) -> (String, bool) {
-    let (token, _) = world.command(make("r-group"));
+    let (token, _) = world.command(making::make("r-group", 1));
     world.commit_everything();
     let asked = world.requests.iter().position(|request| request.child("create").is_some());
     if let Some(create) = asked.and_then(|place| world.requests.remove(place)) {

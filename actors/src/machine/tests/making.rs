@@ -20,7 +20,7 @@ fn asked(world: &mut World, request_id: &str, hash: u8) -> u64 {
     token
 }
 
-fn make(request_id: &str, hash: u8) -> Command {
+pub(super) fn make(request_id: &str, hash: u8) -> Command {
     let group = CreateGroup {
         subject: "Hens".to_owned(),
         members: vec![Jid::lid("800000")],
